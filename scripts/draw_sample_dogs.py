@@ -1,0 +1,576 @@
+"""Draw the sample dogs: 12 breeds x 25 pictures to search, and one query picture a breed.
+
+    python scripts/draw_sample_dogs.py [OUT_DIR]
+
+The drawings are nobody's photographs, so they carry no licence but the project's own, and yet a
+network trained on photographs tells their breeds apart. Place, size, direction, pose, shade and
+background vary with the breed's name and the picture's number alone: a second run writes the same
+pictures, and a new breed changes none of the others.
+"""
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import NamedTuple, TypeVar, cast
+
+from PIL import Image, ImageChops, ImageColor, ImageDraw, ImageFilter, ImageOps
+
+PER_BREED = 25
+QUERY = 0  # the number that seeds a breed's query; the pictures to search count from 1
+OVERSAMPLING = 3
+JPEG_QUALITY = 82
+
+Point = tuple[float, float]
+Knot = tuple[float, float, float]  # x, y, radius
+Colour = tuple[int, ...]
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Breed:
+    """A breed from the side, in multiples of a tall dog's height.
+
+    Outlines are written as in SVG: "x,y x,y ..."; y points up.
+    """
+
+    coats: tuple[str, ...]  # the shades the breed comes in
+    torso: tuple[float, float, float, float]  # length, leg, chest depth, waist / chest depth
+    neck: Knot  # from the withers to the middle of the skull
+    head: float  # radius of the skull: the unit of muzzle and ears
+    muzzle: Knot  # length, radius at the skull, radius at the nose
+    ear: str
+    tail: str
+    bone: float  # radius of the lower leg
+    fur: float  # length of the hair
+    marks: str = ""  # "colour:mark,mark ...", names from DYES and MARKS, later ones on top
+    ear_colour: str = ""
+    puffs: str = ""  # bunches of hair, "part,x,y,radius ..."
+    eye: str = "#4a2c16"  # empty: hidden by hair
+    slope: float = 0.0  # of the back, down to the hips
+    spotted: bool = False
+    curly: bool = False
+
+
+# fmt: off
+BREEDS = {
+    "Dalmatian": Breed(
+        ("#f4f1ea", "#ebe7de"), (1.08, .56, .42, .76), (.17, .2, .11), .15, (1.75, .62, .42),
+        "drop", "whip", .048, .012, ear_colour="#2b2729", spotted=True),
+    "beagle": Breed(
+        ("#b8763c", "#a96a35", "#c48748"), (1., .36, .42, .84), (.15, .17, .12), .165,
+        (1.6, .62, .46), "long", "flag", .055, .012,
+        "white:under,socks,forelegs,snout,blaze,tip black:saddle",
+        "#8f5526"),
+    "dachshund": Breed(
+        ("#8a4524", "#7a3a20", "#9a5228"), (1.22, .17, .36, .86), (.15, .2, .12), .155,
+        (2.1, .66, .36), "long", "whip", .05, .01, ear_colour="#5f2c17"),
+    "Pembroke_corgi": Breed(
+        ("#cf8843", "#c47a35", "#d6934e"), (1.16, .17, .42, .92), (.14, .22, .16), .165,
+        (1.65, .6, .32), "bat", "none", .06, .035,
+        "white:under,socks,snout,blaze"),
+    "German_shepherd": Breed(
+        ("#b98246", "#a8733a", "#c08c52"), (1.16, .5, .42, .82), (.18, .22, .14), .15,
+        (1.9, .62, .36), "prick", "brush", .055, .04, "black:blanket,mask,top",
+        "#3a302b", slope=.09),
+    "Siberian_husky": Breed(
+        ("#5b6068", "#474b52", "#6d7178"), (1.05, .44, .42, .86), (.15, .2, .16), .16,
+        (1.65, .58, .36), "prick", "sickle", .058, .032,
+        "white:under,socks,forelegs,face,tip", eye="#58b4ea"),
+    "standard_poodle": Breed(
+        ("#efe9df", "#d9b48a", "#c9c4c0"), (.92, .58, .36, .66), (.12, .26, .09), .13,
+        (2.2, .5, .32), "curly", "pom", .036, .025, curly=True,
+        puffs="body,.3,.55,.25 body,.12,.6,.22 body,.42,.95,.17 body,-.4,.75,.15 "
+        "foreleg,0,-.8,.1 "
+        "hindleg,-.1,-.78,.1 head,-.2,.85,1 head,-.75,.3,.8"),
+    "golden_retriever": Breed(
+        ("#d9a655", "#cf9544", "#e2b96f"), (1.06, .42, .44, .9), (.17, .2, .16), .18,
+        (1.65, .7, .5), "drop", "plume", .06, .06, ear_colour="#b97f36",
+        puffs="body,.46,.55,.13 body,.05,.12,.1"),
+    "Doberman": Breed(
+        ("#2f2a2b", "#38302e", "#2a2628"), (1.04, .56, .43, .7), (.16, .25, .11), .14,
+        (2.05, .6, .38), "cropped", "stub", .046, .008,
+        "rust:bib,socks,snout,brow", eye="#7a4a22"),
+    "pug": Breed(
+        ("#dcbd8c", "#d2ae78", "#e2c79b"), (.82, .26, .46, .92), (.14, .15, .19), .21,
+        (.95, .6, .5), "button", "curl", .056, .01, "black:mask brown:wrinkle", "#2b2625"),
+    "Old_English_sheepdog": Breed(
+        ("#858a92", "#74797f", "#9499a0"), (.98, .3, .5, .98), (.14, .18, .2), .22,
+        (1.25, .72, .55), "mop", "none", .1, .1, "white:front,socks,forelegs,scalp",
+        "#b9bcc0", "head,.4,.35,.75 head,.4,-.7,.6 body,.35,.4,.24", eye=""),
+    "whippet": Breed(
+        ("#b79a78", "#8d8f96", "#c7a983"), (1.06, .6, .38, .5), (.18, .24, .08), .115,
+        (2.4, .62, .28), "rose", "low", .034, .006, "white:bib,toes"),
+}
+
+DYES = {"white": "#f6f2ea", "black": "#2c2829", "rust": "#a8602c", "brown": "#8f7049"}
+
+EARS = {  # in head units: the skull is a circle of radius 1 and the nose points to +x
+    "drop": "-.5,.75 0,.7 .2,0 0,-.8 -.45,-.75 -.65,0",
+    "long": "-.5,.7 0,.6 .3,-.4 .15,-1.2 -.4,-1.25 -.75,-.3",
+    "prick": "-.75,.5 -.72,1.2 -.35,1.95 -.05,1.4 .2,.75",
+    "bat": "-.85,.4 -.95,1.2 -.5,2 -.05,1.5 .2,.75",
+    "cropped": "-.6,.6 -.55,1.4 -.3,2.15 -.1,1.4 .05,.8",
+    "button": "-.65,.8 0,.95 .25,.45 .05,-.1 -.4,.15",
+    "rose": "-.1,.75 -.1,.3 -.7,.1 -1.3,.2 -.8,.75",
+    "curly": "-.7,.6 .1,.6 .4,-.6 .2,-1.5 -.6,-1.5 -.95,-.5",
+    "mop": "-.6,.6 -.1,.6 0,-.3 -.15,-.9 -.6,-.9 -.85,0",
+}
+
+TAILS = {  # knots "x,y,radius" from the root
+    "none": "0,0,.04 -.03,.01,.04",
+    "stub": "0,0,.05 -.08,.08,.04 -.1,.11,.035",
+    "whip": "0,0,.05 -.18,.02,.04 -.38,.12,.026 -.52,.3,.012",
+    "flag": "0,0,.06 -.13,.16,.05 -.16,.36,.042 -.1,.52,.02",
+    "plume": "0,0,.06 -.2,-.02,.1 -.44,.06,.12 -.64,.24,.03",
+    "brush": "0,0,.07 -.15,-.14,.08 -.22,-.36,.09 -.32,-.5,.02",
+    "sickle": "0,0,.07 -.16,.14,.1 -.14,.38,.11 .08,.42,.05",
+    "curl": ".04,0,.05 -.1,.06,.06 -.07,.19,.06 .05,.17,.05 .01,.09,.03",
+    "low": "0,0,.04 -.1,-.22,.03 -.13,-.46,.02 -.26,-.62,.01",
+    "pom": "0,0,.03 -.05,.14,.03 -.09,.27,.1 -.1,.31,.1",
+}
+
+# What a marking covers, as (part, outline). Body: x from the hips (-.5) to the chest (.5), y from
+# the belly (0) to the back (1). Leg: multiples of its length. Head and tail: as above.
+MARKS = {
+    "under": [("body", "-.6,-.2 -.45,.3 .1,.35 .3,.75 .42,1.1 .56,1.25 .9,1.2 .8,0 .4,-.4")],
+    "saddle": [("body", "-.6,1 -.3,1.3 .25,1.3 .38,1.05 .24,.6 0,.48 -.35,.55"),
+               ("hindleg", "-.5,.6 .5,.6 .5,.02 -.5,.02")],
+    "blanket": [("body", "-.62,.9 -.3,1.3 .25,1.3 .48,1.7 .54,1.25 .36,.75 0,.42 -.3,.5"),
+                ("tail", "-.5,.2 .2,.2 -.1,-.2 -.3,-.7 -.5,-.7")],
+    "bib": [("body", ".42,.85 .7,.9 .7,.1 .4,.2 .36,.5")],
+    "front": [("body", ".05,-.3 .12,.5 .02,1.2 .4,2 1,1.5 .9,-.3")],
+    "socks": [("foreleg", "-.5,-.62 0,-.56 .5,-.62 .5,-1.2 -.5,-1.2"),
+              ("hindleg", "-.5,-.62 0,-.56 .5,-.62 .5,-1.2 -.5,-1.2")],
+    "toes": [("foreleg", "-.5,-.92 .5,-.92 .5,-1.2 -.5,-1.2"),
+             ("hindleg", "-.5,-.92 .5,-.92 .5,-1.2 -.5,-1.2")],
+    "forelegs": [("foreleg", "-.9,.5 .9,.5 .9,-1.3 -.9,-1.3")],
+    "mask": [("head", "1,.15 .65,-.35 .6,-1.3 2.8,-1.2 2.8,.2")],
+    "top": [("head", "-.9,.9 .3,1.3 .85,.75 .3,.6 -.5,.5 -1.2,.2")],
+    "snout": [("head", ".95,-.1 .3,-.55 0,-1.4 2.8,-1.4 2.8,-.3 1.8,-.15")],
+    "blaze": [("head", ".5,1.1 .75,.55 1.1,0 1.8,.2 1.1,1")],
+    "face": [("head", "1,.25 .5,.05 .1,.25 -.3,-.1 -.5,-.6 -.3,-1.4 2.8,-1.4 2.8,.4"),
+             ("head", ".35,.62 .6,.72 .72,.5 .5,.42")],
+    "brow": [("head", ".45,.5 .6,.62 .72,.5 .58,.4")],
+    "scalp": [("head", "-2,-2 -2,2 3,2 3,-2")],
+    "tip": [("tail", "-.5,.36 .4,.33 .4,.8 -.5,.8")],
+    "wrinkle": [("head", ".55,.75 .75,.6 .8,.4 .68,.58"), ("head", ".25,.7 .42,.5 .42,.3 .36,.5"),
+                ("head", ".3,-.1 .42,-.3 .36,-.55 .3,-.3")],
+}
+LEGS = {  # knots in multiples of the leg, with radii in chest depths (first) and bones (others)
+    "foreleg": "0,0,.27 -.02,-.45,1.4 0,-.8,1 0,-.95,1",
+    "hindleg": "0,0,.34 .1,-.4,1.7 -.13,-.68,1 -.09,-.95,1",
+}
+
+
+class Scene(NamedTuple):
+    """A background, from top to bottom."""
+
+    sky: tuple[str, str]
+    ground: tuple[str, str]
+    hills: str
+    thing: str  # what stands on the horizon
+    speck: str = ""
+    blade: float = 1.0  # height of a speck: 1 is a grain, more is grass
+
+
+SCENES = (
+    Scene(("#7fb6e6", "#dceffa"), ("#8dbb5b", "#5f9440"), "#7fa96a", "tree", "#4f8436", 4),
+    Scene(("#aac4dc", "#eef3f8"), ("#f4f7fb", "#d5e0ec"), "#c4d2e0", "fir", "#ffffff"),
+    Scene(("#8cc9ec", "#f3ead2"), ("#ecd9a8", "#d9bd82"), "#3f8fb5", "boat", "#c3a468"),
+    Scene(("#f3b98a", "#fbe6c2"), ("#a89a55", "#7c7440"), "#b98a5a", "tree", "#8c6a30", 3),
+    Scene(("#f1d58a", "#f7e8bd"), ("#d9b65a", "#b78f3c"), "#a9a65a", "tree", "#c49a3f", 5),
+    Scene(("#b9c7d6", "#e3e8ec"), ("#8f9a86", "#767e70"), "#6f8a70", "fir", "#636b5c", 2),
+    Scene(("#c9d8c5", "#d9e3d2"), ("#b98a5e", "#94683f"), "", "window"),
+    Scene(("#e9d3c4", "#f0e0d2"), ("#b9b4ae", "#918c88"), "", "window"),
+    Scene(("#8fa9c9", "#cdb9c9"), ("#d8cfc4", "#b3a89c"), "", "window"),
+)
+COLLARS = ("#c8372f", "#2f6fb5", "#e0a526", "#3d8f57", "#8455a0")
+# fmt: on
+
+T = TypeVar("T")
+
+
+def pick(rng: Random, options: Sequence[T]) -> T:
+    """Choose by one call of random(), whose numbers are the same in every Python."""
+    return options[int(rng.random() * len(options))]
+
+
+def points(text: str) -> list[Point]:
+    """Parse "x,y x,y ..."."""
+    return [(float(x), float(y)) for x, y in (point.split(",") for point in text.split())]
+
+
+def knots(text: str) -> list[Knot]:
+    """Parse "x,y,radius x,y,radius ..."."""
+    return [
+        (float(x), float(y), float(r)) for x, y, r in (knot.split(",") for knot in text.split())
+    ]
+
+
+def tint(colour: str | Colour, factor: float = 1.0) -> Colour:
+    """Return a colour made darker (factor below 1) or lighter (above)."""
+    rgb = ImageColor.getrgb(colour) if isinstance(colour, str) else colour
+    return tuple(min(255, round(channel * factor)) for channel in rgb)
+
+
+def smooth(line: Sequence[tuple[float, ...]], steps: int = 12) -> Iterator[tuple[float, ...]]:
+    """Yield a Catmull-Rom spline through the points of an open line."""
+    ends = [line[0], *line, line[-1]]
+    for a, b, c, d in zip(ends, ends[1:], ends[2:], ends[3:], strict=False):
+        for t in (step / steps for step in range(steps + 1)):
+            yield tuple(
+                q + t / 2 * (r - p + t * (2 * p - 5 * q + 4 * r - s + t * (3 * (q - r) + s - p)))
+                for p, q, r, s in zip(a, b, c, d, strict=True)
+            )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a part lies: origin and unit in pixels, turn in degrees, stretch of its two axes."""
+
+    x: float
+    y: float
+    unit: float
+    turn: float = 0.0
+    stretch: Point = (1.0, 1.0)
+
+    def at(self, x: float, y: float) -> Point:
+        """Return the pixel of a point given in this frame's units, y up."""
+        x, y = x * self.stretch[0] * self.unit, y * self.stretch[1] * self.unit
+        sin, cos = math.sin(math.radians(self.turn)), math.cos(math.radians(self.turn))
+        return self.x + x * cos - y * sin, self.y - x * sin - y * cos
+
+    def inner(
+        self, x: float, y: float, scale: float = 1.0, turn: float = 0.0, stretch: Point = (1.0, 1.0)
+    ) -> "Frame":
+        """Return a frame whose origin is (x, y) of this one, scaled and turned against it."""
+        return Frame(*self.at(x, y), self.unit * scale, self.turn + turn, stretch)
+
+    def outline(self, corners: Sequence[Point]) -> list[Point]:
+        """Return the pixels of a closed outline with rounded corners."""
+        return [self.at(*point) for point in smooth([*corners, corners[0]])]
+
+
+class Part:
+    """One layer of a dog: its silhouette, and the coat seen through it."""
+
+    def __init__(self, size: Size, colour: Colour) -> None:
+        self.coat, self.mask = Image.new("RGB", size, colour), Image.new("L", size)
+
+    def limb(self, frame: Frame, line: Sequence[Knot]) -> None:
+        """Add the trail of a disc that runs through the knots and changes its radius."""
+        draw = ImageDraw.Draw(self.mask)
+        for x, y, radius in smooth(line):
+            draw.circle(frame.at(x, y), max(1.0, radius * frame.unit), 255)
+
+    def mark(self, outline: list[Point], colour: Colour, blur: float) -> None:
+        """Colour the coat inside an outline; over `blur` pixels the hair mixes."""
+        area = Image.new("L", self.mask.size)
+        ImageDraw.Draw(area).polygon(outline, 255)
+        self.coat.paste(colour, mask=area.filter(ImageFilter.GaussianBlur(blur)))
+
+    def inside(self, rng: Random, density: float) -> list[Point]:
+        """Return random pixels of the silhouette, `density` of them in a pixel of its box."""
+        left, top, right, bottom = self.mask.getbbox() or (0, 0, 1, 1)
+        count = int(density * (right - left) * (bottom - top))
+        tries = [(rng.uniform(left, right - 1), rng.uniform(top, bottom - 1)) for _ in range(count)]
+        return [(x, y) for x, y in tries if self.mask.getpixel((int(x), int(y)))]
+
+    def spots(self, rng: Random, unit: float) -> None:
+        """Strew dark spots that do not touch."""
+        draw, kept = ImageDraw.Draw(self.coat), list[Knot]()
+        for x, y in self.inside(rng, 600 / unit**2):
+            r = unit * rng.uniform(0.012, 0.03)
+            if all(math.dist((x, y), (kx, ky)) > 1.25 * (r + kr) for kx, ky, kr in kept):
+                kept.append((x, y, r))
+                draw.ellipse((x - r, y - r * 0.8, x + r, y + r * 0.9), "#262224")
+
+    def hair(self, rng: Random, length: float, curly: bool) -> None:
+        """Comb the coat: strokes or curls of slightly other shades, some beyond the outline."""
+        coat, mask = ImageDraw.Draw(self.coat), ImageDraw.Draw(self.mask)
+        vary = min(0.16, 0.02 + length / 240)
+        for x, y in self.inside(rng, 1.6 / (length + 6) ** 1.5):
+            below = cast(Colour, self.coat.getpixel((int(x), int(y))))
+            shade = tint(below, rng.uniform(1 - vary, 1 + vary))
+            if curly:
+                mask.circle((x, y), length, 255)
+                box, start = (x - length, y - length, x + length, y + length), rng.uniform(0, 360)
+                coat.arc(box, start, start + 200, shade, OVERSAMPLING)
+            else:
+                angle = math.radians(rng.gauss(110, 25))
+                hair = (x, y, x + length * math.cos(angle), y + length * math.sin(angle))
+                mask.line(hair, 255, OVERSAMPLING)
+                coat.line(hair, shade, OVERSAMPLING)
+
+    def shaded(self, depth: float, veil: Image.Image | None = None) -> Image.Image:
+        """Return the part lit from above, its edges `depth` pixels round, behind a veil if any."""
+        blur = ImageFilter.GaussianBlur(depth * 0.8)
+        below = ImageChops.offset(self.mask, 0, -round(depth)).filter(blur)
+        above = ImageChops.offset(self.mask, 0, round(depth)).filter(blur)
+        coat = Image.composite(self.coat, self.coat.point(lambda value: value * 0.58), below)
+        coat = Image.composite(coat, coat.point(lambda value: value * 0.94 + 24), above)
+        coat.putalpha(ImageChops.multiply(self.mask, veil) if veil else self.mask)
+        return coat
+
+
+class Dog:
+    """A dog that looks to the right, painted part by part from the far side to the near one."""
+
+    def __init__(self, breed: Breed, frame: Frame, size: Size, rng: Random) -> None:
+        self.breed, self.frame, self.rng = breed, frame, rng
+        self.shade = rng.uniform(0.9, 1.07)
+        self.coat = pick(rng, breed.coats)
+        self.image = Image.new("RGBA", size)
+
+    def paint(self) -> Image.Image:
+        """Return the dog on a transparent ground."""
+        length, leg, depth, waist = self.breed.torso
+        back, chest, rump, nod = leg + depth, depth / 2, depth * 0.42, self.rng.uniform(-14, 10)
+        croup = back - self.breed.slope
+        shoulder = (length / 2 - chest, back - chest * 0.9, chest * 0.8)
+        neck_x, neck_y, neck_radius = self.breed.neck
+        skull_x = length / 2 - chest * 0.6 + neck_x + 0.003 * nod
+        skull = (skull_x, back + neck_y + 0.004 * nod, neck_radius)
+        middle = (-0.08 * length, back - self.breed.slope * 0.4 - waist * chest, waist * chest)
+        legs = {
+            "foreleg": (length / 2 - chest * 0.95, leg + depth * 0.38),
+            "hindleg": (rump * 0.95 - length / 2, croup - rump * 1.05),
+        }
+        for name, joint in legs.items():
+            self.leg(name, joint, far=True)
+        self.tail(rump * 0.45 - length / 2, croup - rump * 0.5)
+        body = self.part()
+        body.limb(self.frame, [(rump - length / 2, croup - rump, rump), middle, shoulder])
+        body.limb(self.frame, [(length / 2 - chest, back - chest, chest)] * 2)
+        body.limb(self.frame, [shoulder, skull])
+        self.finish(body, "body", self.frame.inner(0, leg, stretch=(length, depth)))
+        if self.breed.fur < 0.08 and self.rng.random() < 0.5:
+            self.collar(shoulder, skull)
+        for name, joint in legs.items():
+            self.leg(name, joint)
+        self.face(self.frame.inner(skull[0], skull[1], self.breed.head, nod))
+        return self.image
+
+    def part(self, shade: float = 1.0) -> Part:
+        """Return an empty part in the colour of the coat."""
+        return Part(self.image.size, tint(self.coat, self.shade * shade))
+
+    def finish(
+        self,
+        part: Part,
+        name: str,
+        frame: Frame,
+        shade: float = 1.0,
+        veil: Image.Image | None = None,
+    ) -> None:
+        """Give a part the breed's puffs, marks and hair, and lay it over the picture."""
+        breed, unit = self.breed, self.frame.unit
+        for where, x, y, radius in (puff.split(",") for puff in breed.puffs.split()):
+            if where == name:
+                at = frame.at(float(x), float(y))
+                ImageDraw.Draw(part.mask).circle(at, float(radius) * frame.unit, 255)
+        for dye, names in (item.split(":") for item in breed.marks.split()):
+            colour = tint(DYES[dye], self.shade * shade)
+            for where, area in (outline for mark in names.split(",") for outline in MARKS[mark]):
+                if where == name:
+                    part.mark(frame.outline(points(area)), colour, unit * (0.006 + breed.fur / 4))
+        part.hair(self.rng, breed.fur * unit, breed.curly)
+        if breed.spotted:
+            part.spots(self.rng, unit)
+        self.image.alpha_composite(part.shaded(unit * 0.05, veil))
+
+    def tail(self, x: float, y: float) -> None:
+        """Draw the tail from its root at (x, y), wagged a little."""
+        tail, root = self.part(), self.frame.inner(x, y, turn=self.rng.uniform(-14, 14))
+        tail.limb(root, knots(TAILS[self.breed.tail]))
+        self.finish(tail, "tail", root)
+
+    def leg(self, name: str, joint: Point, far: bool = False) -> None:
+        """Draw one leg, swung a little; the further it swings, the longer, to reach the ground."""
+        x, y = joint
+        shade, turn = 0.7 if far else 1.0, self.rng.uniform(-15, 15)
+        frame = self.frame.inner(x + 0.07 * far, y, y / math.cos(math.radians(turn)), turn)
+        leg, bone = self.part(shade), self.breed.bone / y
+        (_, _, thigh), *rest = knots(LEGS[name])
+        line = [(0.0, 0.0, thigh * self.breed.torso[2] / y)]
+        leg.limb(frame, line + [(kx, ky, radius * bone) for kx, ky, radius in rest])
+        toe = rest[-1][0]
+        leg.limb(frame, [(toe, bone - 1, bone), (toe + bone * 1.3, bone - 1, bone * 0.9)])
+        veil = None
+        if not far:  # it grows out of the body without a seam
+            top, bottom = round(frame.at(0, 0.12)[1]), round(frame.at(0, -0.14)[1])
+            veil = Image.new("L", self.image.size, 255)
+            veil.paste(0, (0, 0, veil.width, top))
+            veil.paste(Image.linear_gradient("L").resize((veil.width, bottom - top)), (0, top))
+        self.finish(leg, name, frame, shade, veil)
+
+    def collar(self, shoulder: Knot, skull: Knot) -> None:
+        """Put a collar across the neck, in a colour that tells nothing of the breed."""
+        x, y, _ = (0.35 * a + 0.65 * b for a, b in zip(shoulder, skull, strict=True))
+        turn = math.degrees(math.atan2(skull[1] - shoulder[1], skull[0] - shoulder[0]))
+        frame = self.frame.inner(x, y, skull[2] + 0.35 * self.breed.fur, turn)
+        band = Part(self.image.size, tint(pick(self.rng, COLLARS)))
+        band.limb(frame, knots("0,.95,.14 -.15,0,.14 0,-1,.14"))
+        self.image.alpha_composite(band.shaded(self.frame.unit * 0.02))
+
+    def face(self, head: Frame) -> None:
+        """Draw the head with its ears."""
+        length, deep, tip = self.breed.muzzle
+        outline = points(EARS[self.breed.ear])
+        if max(y for _, y in outline) > 1:  # upright ears are both seen
+            self.ear(head.inner(0.4, 0), outline, 0.7)
+        skull = self.part()
+        skull.limb(head, [(-0.1, 0, 1), (0.2, 0, 0.92)])
+        cheek, bridge = (0.2, 0.55 - deep * 1.5, deep * 1.1), (0.9, 0.1 - deep * 0.8, deep * 0.9)
+        skull.limb(head, [cheek, bridge, (length - tip, -0.4, tip)])
+        self.finish(skull, "head", head)
+        self.features(head, head.inner(length - tip, -0.4, tip))
+        self.ear(head, outline)
+
+    def ear(self, head: Frame, outline: list[Point], shade: float = 1.0) -> None:
+        """Draw one ear, in its own colour if the breed has one."""
+        colour = tint(self.breed.ear_colour or self.coat, self.shade * shade)
+        ear, unit = Part(self.image.size, colour), self.frame.unit
+        ImageDraw.Draw(ear.mask).polygon(head.outline(outline), 255)
+        ear.hair(self.rng, min(self.breed.fur, 0.03) * unit, self.breed.curly)
+        self.image.alpha_composite(ear.shaded(unit * 0.03))
+
+    def features(self, head: Frame, tip: Frame) -> None:
+        """Draw nose, mouth and eye, and in one dog of two the tongue."""
+        if self.rng.random() < 0.5:
+            tongue = Part(self.image.size, tint("#e8808c"))
+            tongue.limb(tip, knots("-.6,-.8,.4 -.2,-1.9,.42"))
+            self.image.alpha_composite(tongue.shaded(head.unit * 0.1))
+        draw = ImageDraw.Draw(self.image)
+        draw.circle(tip.at(0.85, 0.55), tip.unit * 0.55, "#1c1819")
+        draw.circle(tip.at(0.9, 0.85), tip.unit * 0.15, "#8b8587")
+        if not self.breed.eye:
+            return
+        mouth = smooth([tip.at(0.9, -0.55), tip.at(0.1, -0.82), head.at(0.75, -0.85)])
+        draw.line(list(mouth), "#2a2020", max(1, round(head.unit * 0.07)), "curve")
+        eye = ((0.62, 0.2, "#1c1819"), (0.63, 0.15, self.breed.eye), (0.65, 0.09, "#0c0a0a"))
+        for x, radius, colour in eye:
+            draw.circle(head.at(x, 0.25), head.unit * radius, colour)
+        draw.circle(head.at(0.68, 0.31), head.unit * 0.05, "#ffffff")
+
+
+def gradient(size: Size, colours: tuple[str, str], light: float) -> Image.Image:
+    """Return a picture that runs from one colour at the top to another at the bottom."""
+    top, bottom = (Image.new("RGB", size, tint(colour, light)) for colour in colours)
+    return Image.composite(bottom, top, Image.linear_gradient("L").resize(size))
+
+
+def draw_scene(size: Size, rng: Random) -> Image.Image:
+    """Return a background, its kind, horizon and light drawn by lot."""
+    scene, light = pick(rng, SCENES), rng.uniform(0.85, 1.08)
+    (width, height), horizon = size, round(size[1] * rng.uniform(0.4, 0.72))
+    picture = gradient(size, scene.sky, light)
+    draw = ImageDraw.Draw(picture)
+    if scene.hills:
+        draw_sky(draw, scene, width, horizon, light, rng)
+    for place in range(4):
+        if rng.random() < 0.6:
+            x, tall = (place + rng.uniform(0.3, 0.7)) * width / 4, rng.uniform(0.3, 0.6) * height
+            draw_thing(draw, scene.thing, x, horizon, tall, rng)
+    picture.paste(gradient((width, height - horizon), scene.ground, light), (0, horizon))
+    if scene.thing == "window":
+        draw.line((0, horizon, width, horizon), "#f6f1ea", 18)  # the skirting board
+        for x in (width * plank / 8 for plank in range(-12, 21)):
+            end = width / 2 + 2.5 * (x - width / 2)
+            draw.line((x, horizon + 9, end, height), tint(scene.ground[1], light * 0.85), 3)
+    for _ in range(420 if scene.speck else 0):
+        near = rng.random()
+        x, y, r = rng.random() * width, horizon + near * (height - horizon), 1 + 2 * near
+        colour = tint(scene.speck, rng.uniform(0.9, 1.25))
+        draw.ellipse((x - r, y - 2 * r * scene.blade, x + r, y), colour)
+    return picture
+
+
+def draw_sky(
+    draw: ImageDraw.ImageDraw, scene: Scene, width: int, horizon: int, light: float, rng: Random
+) -> None:
+    """Draw clouds and, up from the horizon, hills, or where boats sail the level sea."""
+    for _ in range(int(rng.uniform(0, 4))):
+        x, y, r = rng.random() * width, rng.uniform(0.05, 0.5) * horizon, width * 0.04
+        for puff in range(4):
+            centre = x + puff * r, y + rng.uniform(-0.3, 0.3) * r
+            draw.circle(centre, r * rng.uniform(0.6, 1), tint(scene.sky[1], light * 1.05))
+    low, high = (0.2, 0.2) if scene.thing == "boat" else (0.03, 0.35)
+    ridge = [(x * width / 4, horizon * (1 - rng.uniform(low, high))) for x in range(-1, 6)]
+    hills = [*smooth(ridge), (width * 1.3, horizon), (-width * 0.3, horizon)]
+    draw.polygon(hills, tint(scene.hills, light))
+
+
+def draw_thing(
+    draw: ImageDraw.ImageDraw, kind: str, x: float, y: float, tall: float, rng: Random
+) -> None:
+    """Draw a tree, fir, boat or window above the point (x, y) of the horizon."""
+    wide, vary = tall * 0.3, rng.uniform(0.7, 1.3)
+    if kind == "tree":
+        draw.rectangle((x - wide * 0.12, y - tall * 0.6, x + wide * 0.12, y), "#6b4f3a")
+        for _ in range(7):
+            crown = x + rng.uniform(-0.6, 0.6) * wide, y - tall * rng.uniform(0.55, 0.95)
+            draw.circle(crown, wide * 0.5, tint("#4f7d45", vary * rng.uniform(0.92, 1.1)))
+    elif kind == "fir":
+        for level in range(3):
+            low, half = y - tall * (0.55 - 0.25 * level), wide * (0.5 + 0.3 * level)
+            branches = ((x, low - tall * 0.45), (x - half, low), (x + half, low))
+            draw.polygon(branches, tint("#3b5e34", vary))
+    elif kind == "boat":
+        deck, half = y - tall * 0.2, wide * 0.6
+        draw.polygon(((x, deck - tall * 0.4), (x - half, deck), (x + half / 2, deck)), "#fbf6ea")
+        draw.chord((x - half, deck - wide * 0.2, x + half, deck + wide * 0.2), 0, 180, "#a5543c")
+    else:
+        box = (x - wide * 0.7, y - tall * 1.1, x + wide * 0.7, y - tall * 0.4)
+        draw.rectangle(box, tint("#a9cbdd", min(1.1, vary)), "#fbf8f2", 12)
+
+
+def place_dog(breed: Breed, size: Size, rng: Random) -> Frame:
+    """Return a frame on the ground below a dog that fits into the picture, tail and all."""
+    length, leg, depth, _ = breed.torso
+    before = length / 2 - depth * 0.3 + breed.neck[0] + breed.head * (breed.muzzle[0] + 0.3)
+    behind = length / 2 - depth * 0.15 - min(x - r for x, _, r in knots(TAILS[breed.tail]))
+    above = leg + depth + breed.neck[1] + breed.head * 1.9
+    unit = min(size[0] / (before + behind), size[1] / above) * rng.uniform(0.68, 0.94)
+    x = behind * unit + rng.uniform(0.1, 0.9) * (size[0] - (before + behind) * unit)
+    y = size[1] - 0.03 * unit - rng.uniform(0.15, 0.8) * (size[1] - above * unit)
+    return Frame(x, y, unit)
+
+
+def draw_dog(breed: str, number: int) -> Image.Image:
+    """Return picture `number` of a breed, RGB; every call returns the same one."""
+    rng = Random(f"{breed}/{number}")
+    width, height = round(rng.uniform(280, 320)), round(rng.uniform(224, 256))
+    size = width * OVERSAMPLING, height * OVERSAMPLING
+    picture, frame = draw_scene(size, rng), place_dog(BREEDS[breed], size, rng)
+    shadow, half = Image.new("L", size), 0.62 * BREEDS[breed].torso[0]
+    ImageDraw.Draw(shadow).ellipse((*frame.at(-half, 0.07), *frame.at(half, -0.05)), 110)
+    picture.paste("#20242a", mask=shadow.filter(ImageFilter.GaussianBlur(frame.unit * 0.03)))
+    dog = Dog(BREEDS[breed], frame, size, rng).paint()
+    picture.paste(dog, mask=dog)
+    if rng.random() < 0.5:
+        picture = ImageOps.mirror(picture)
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write all pictures below the folder named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    default = Path(__file__).resolve().parent.parent / "data"
+    parser.add_argument("out_dir", nargs="?", type=Path, default=default, metavar="OUT_DIR")
+    out_dir: Path = parser.parse_args(argv).out_dir
+    for breed in BREEDS:
+        files = {QUERY: out_dir / "sample_queries" / f"{breed}.jpg"}
+        for number in range(1, PER_BREED + 1):
+            files[number] = out_dir / "sample_dogs" / breed / f"{number:02}.jpg"
+        for number, file in files.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            draw_dog(breed, number).save(file, quality=JPEG_QUALITY, optimize=True)
+    print(f"{len(BREEDS) * (PER_BREED + 1)} pictures written to {out_dir}")
+
+
+if __name__ == "__main__":
+    main()
