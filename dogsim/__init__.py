@@ -1,0 +1,55 @@
+"""dogsim: which of the pictures I know look most like this one?
+
+As in MATLAB a file is its function: ``from dogsim import feature_extract`` gives the function of
+``dogsim/feature_extract.py``. Names are looked up at first use, so that ``import dogsim`` loads
+neither TensorFlow nor matplotlib. Type checkers read them from ``__init__.pyi``.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "accuracy": ("Accuracy", "accuracy"),
+    "backbones": ("BACKBONES", "Extractor", "extractor_for", "load_extractor"),
+    "classify": ("Answer", "classify", "majority_vote"),
+    "create_dataset": ("create_dataset",),
+    "dataset": ("Dataset",),
+    "display": ("show_or_save",),
+    "dist_calc": ("METRICS", "dist_calc", "mink", "nearest"),
+    "errors": ("DogsimError",),
+    "feature_extract": ("extract_features", "feature_extract"),
+    "images": ("find_pictures", "load_image"),
+    "plots": ("result_grid",),
+    "recipe": ("Recipe",),
+    "sample": ("sample_dataset", "sample_queries"),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'dogsim' has no attribute {name!r}")
+    return getattr(import_module(f"dogsim.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return ["__version__", *_MODULE_OF]
+
+
+class _Package(ModuleType):
+    """Keeps ``dogsim.accuracy`` the function once the module of that name has been imported.
+
+    Python binds every imported submodule as an attribute of its package. A submodule whose name
+    is promised to a function is not bound here; ``from dogsim.accuracy import ...`` still finds it.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in _MODULE_OF):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,254 @@
+"""The command line: parse, call one function, print."""
+
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from dogsim import __version__
+from dogsim.errors import DogsimError
+
+if TYPE_CHECKING:
+    from dogsim.dataset import Dataset
+
+
+class _OneLineErrors(TyperGroup):
+    """Turns what a user can mend into one line on stderr and exit status 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DogsimError as error:
+            typer.echo(f"dogsim: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=_OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+Images = Annotated[
+    list[Path] | None, typer.Argument(metavar="[IMAGE|DIR]...", help="Pictures or folders of them.")
+]
+K = Annotated[int, typer.Option("--k", "-k", help="How many neighbours.")]
+DatasetFile = Annotated[
+    Path | None,
+    typer.Option("--dataset", envvar="DOGSIM_DATASET", help="Dataset file.  [default: the sample]"),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="Weight file of the dataset's network, where it is not found by itself."),
+]
+Metric = Annotated[str, typer.Option(help="Distance, as scipy names them.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Which of the pictures I know look most like this one?"""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit()
+
+
+@app.command()
+def show(
+    images: Images = None,
+    k: K = 8,
+    dataset: DatasetFile = None,
+    weights: Weights = None,
+    metric: Metric = "euclidean",
+    root: Annotated[
+        Path | None, typer.Option(help="Where the dataset's pictures lie, if they have moved.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Save the grids as PNG files in this folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show each picture with its k nearest; without a display, save the grids to results/.
+
+    Example: `dogsim show my_dog.jpg --dataset dogs.h5 --save grids`
+    """
+    from dogsim.display import show_or_save
+    from dogsim.plots import result_grid
+
+    known = _open(dataset, weights)
+    known = replace(known, root=str(root)) if root else known
+    pictures = _pictures(images)
+    answers = _answers(pictures, known, k, metric, weights)
+    grids = (
+        (path.stem, result_grid(path, known, a.indices, a.distances, known.breed_told_by(path)))
+        for path, a in zip(pictures, answers, strict=True)
+    )
+    written = [str(path) for path in show_or_save(grids, save)]
+    _print({"grids": written}, as_json, "\n".join(written))
+
+
+@app.command()
+def classify(
+    images: Images = None,
+    k: K = 20,
+    dataset: DatasetFile = None,
+    weights: Weights = None,
+    metric: Metric = "euclidean",
+    as_json: Json = False,
+) -> None:
+    """Name the breed of each picture by the vote of its k nearest.
+
+    Example: `dogsim classify my_dog.jpg holiday/ -k 20 --dataset dogs.h5`
+    """
+    known = _open(dataset, weights)
+    pictures = _pictures(images)
+    answers = _answers(pictures, known, k, metric, weights)
+    results = [
+        {
+            "image": str(path),
+            "breed": answer.breed,
+            "votes": answer.votes,
+            "neighbours": [
+                {"path": known.paths[row], "breed": known.breed(row), "distance": float(distance)}
+                for row, distance in zip(answer.indices, answer.distances, strict=True)
+            ],
+        }
+        for path, answer in zip(pictures, answers, strict=True)
+    ]
+    lines = (f"{r['image']}: {r['breed']} ({r['votes']} of {k} votes)" for r in results)
+    _print({"k": k, "metric": metric, "results": results}, as_json, "\n".join(lines))
+
+
+@app.command()
+def accuracy(
+    k: K = 20,
+    dataset: DatasetFile = None,
+    weights: Weights = None,
+    n_test: Annotated[
+        int | None, typer.Option(help="Draw that many queries.  [default: every picture]")
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="Dataset file with the queries.  [default: leave-one-out]")
+    ] = None,
+    metric: Metric = "euclidean",
+    protocol: Annotated[
+        str, typer.Option(help="honest, or matlab: the query is its own first neighbour.")
+    ] = "honest",
+    seed: Annotated[int, typer.Option(help="For drawing the queries.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Judge how good the k nearest are.
+
+    Example: `dogsim accuracy --k 20 --dataset dogs.h5`
+    """
+    from dogsim.accuracy import accuracy as judge
+    from dogsim.dataset import Dataset
+
+    testset = Dataset.open(test) if test else None
+    known = _open(dataset, weights)
+    result = judge(known, k, testset, n_test, metric, protocol, seed)
+    low, high = result.vote_accuracy_ci95
+    text = (
+        f"{result.queries} queries, {result.gallery} pictures to choose from, {metric} distance\n"
+        f"precision@{k}   {result.precision_at_k:.4f}   (by chance {result.chance:.4f})\n"
+        f"recall@{k}      {result.recall_at_k:.4f}\n"
+        f"F1@{k}          {result.f1_at_k:.4f}\n"
+        f"vote accuracy  {result.vote_accuracy:.4f}   (95 % interval {low:.4f} to {high:.4f})"
+    )
+    _print(asdict(result), as_json, text)
+
+
+@app.command()
+def create_dataset(
+    images_dir: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder with one folder of pictures a breed.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The dataset file to write.")],
+    backbone: Annotated[str, typer.Option(help="The network.")] = "resnet50",
+    weights: Annotated[
+        str, typer.Option(help="imagenet, or a file: .h5, .weights.h5 or .keras.")
+    ] = "imagenet",
+    layer: Annotated[
+        str | None, typer.Option(help="The layer that gives the features.  [default: avg_pool]")
+    ] = None,
+    resize: Annotated[
+        str, typer.Option(help="squash gives up the aspect ratio, crop the margins.")
+    ] = "squash",
+    batch_size: Annotated[int, typer.Option(help="Pictures through the network at once.")] = 32,
+    as_json: Json = False,
+) -> None:
+    """Compute the features of a folder of breed folders and store them.
+
+    Example: `dogsim create-dataset Images -o dogs.h5`
+    """
+    from dogsim.create_dataset import create_dataset as create
+
+    made = create(images_dir, out, backbone, weights, layer, resize, batch_size)
+    text = f"{out}: {len(made)} pictures of {len(made.breeds)} breeds"
+    _print({"dataset": str(out), **_description(made)}, as_json, text)
+
+
+@app.command()
+def info(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A dataset file.")],
+    as_json: Json = False,
+) -> None:
+    """Tell what is in a dataset file.
+
+    Example: `dogsim info dogs.h5`
+    """
+    from dogsim.dataset import Dataset
+
+    description = _description(Dataset.open(file))
+    text = "\n".join(f"{name:<15} {value}" for name, value in description.items())
+    _print({"dataset": str(file), **description}, as_json, text)
+
+
+def _description(dataset: "Dataset") -> dict[str, Any]:
+    return {
+        "pictures": len(dataset),
+        "breeds": len(dataset.breeds),
+        "features": dataset.features.shape[1],
+        "root": dataset.root,
+        **(asdict(dataset.recipe) if dataset.recipe else {"recipe": None}),
+    }
+
+
+def _open(dataset: Path | None, weights: str | None) -> "Dataset":
+    from dogsim.dataset import Dataset
+    from dogsim.sample import sample_dataset
+
+    return Dataset.open(dataset) if dataset else sample_dataset(weights or "imagenet")
+
+
+def _answers(
+    pictures: list[Path], dataset: "Dataset", k: int, metric: str, weights: str | None
+) -> list[Any]:
+    from dogsim.backbones import extractor_for
+    from dogsim.classify import classify
+
+    return classify(pictures, dataset, k, metric, extractor_for(dataset.recipe, weights))
+
+
+def _pictures(images: list[Path] | None) -> list[Path]:
+    from dogsim.images import find_pictures
+    from dogsim.sample import sample_queries
+
+    return [file for path in images or () for file in find_pictures(path)] or sample_queries()
+
+
+def _print(result: dict[str, Any], as_json: bool, text: str) -> None:
+    if as_json:
+        json.dump(result, sys.stdout)
+        print()
+    elif text:
+        print(text)

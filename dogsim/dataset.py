@@ -1,0 +1,189 @@
+"""Features with their labels and paths, in memory and in HDF5."""
+
+import os
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.errors import DogsimError
+from dogsim.files import replacing
+from dogsim.recipe import Recipe
+
+FORMAT = "dogsim-dataset"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The pictures that are known: the gallery.
+
+    MATLAB: the variables ``features`` and ``paths`` of ``create_dataset.m``'s .mat file.
+
+    Attributes
+    ----------
+    features : (n, d) float32
+        Row i belongs to picture i.
+    labels : (n,) int32
+        Index into `breeds`; -1 where the breed is not known.
+    paths : tuple of n str
+        Picture files, POSIX style, relative to `root`.
+    breeds : tuple of str
+        Names of the classes.
+    recipe : Recipe, optional
+        How the features were made. Without it pictures cannot be asked of the dataset.
+    root : str
+        The folder that `paths` start from.
+
+    Raises
+    ------
+    DogsimError
+        If the parts do not fit each other.
+
+    >>> two = Dataset(np.eye(2), np.array([0, -1]), ("a.jpg", "b.jpg"), ("pug",))
+    >>> len(two), two.breed(0), two.breed(1)
+    (2, 'pug', 'unknown')
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    paths: tuple[str, ...]
+    breeds: tuple[str, ...]
+    recipe: Recipe | None = None
+    root: str = ""
+
+    def __post_init__(self) -> None:
+        n = len(self.paths)
+        if np.ndim(self.features) != 2 or len(self.features) != n or np.shape(self.labels) != (n,):
+            raise DogsimError(
+                f"Received features {np.shape(self.features)}, labels {np.shape(self.labels)} "
+                f"and {n} paths. Expected (n, d), (n,) and n."
+            )
+        labels = np.asarray(self.labels)
+        if n and not (labels.min() >= -1 and labels.max() < len(self.breeds)):
+            raise DogsimError(
+                f"Received labels from {labels.min()} to {labels.max()}. "
+                f"Expected -1 (unknown) to {len(self.breeds) - 1}, the indices of the breeds."
+            )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def breed(self, row: int) -> str:
+        """Name of the breed of picture `row`; "unknown" where it has none."""
+        return self.breed_of_label(int(self.labels[row]))
+
+    def breed_of_label(self, label: int) -> str:
+        """Name of the breed with that label; "unknown" for -1."""
+        return self.breeds[label] if label >= 0 else "unknown"
+
+    def picture(self, row: int) -> Path:
+        """Where the file of picture `row` lies."""
+        return Path(self.root) / self.paths[row]
+
+    def breed_told_by(self, picture: str | os.PathLike[str]) -> str | None:
+        """Find the breed that a picture's folder or file name tells, None if neither does.
+
+        >>> dataset = Dataset(np.eye(1), np.array([0]), ("a.jpg",), ("cocker spaniel",))
+        >>> dataset.breed_told_by("photos/Cocker-Spaniel.jpg")
+        'cocker spaniel'
+        """
+        path, known = Path(picture), {_plain(breed): breed for breed in self.breeds}
+        names = (_plain(breed_name(name)) for name in (path.parent.name, path.stem))
+        return next((known[name] for name in names if name in known), None)
+
+    def require_comparable(self, testset: "Dataset") -> None:
+        """Raise `DogsimError` if both tell how their features were made, and tell it differently.
+
+        A dataset of another program has no recipe; then the shapes alone decide.
+        """
+        if self.recipe and testset.recipe:
+            self.recipe.require(testset.recipe, "a test set")
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "Dataset":
+        """Read a dataset file.
+
+        Raises `DogsimError` if there is no such file, or if it is not a dataset, is cut short or
+        was written by a newer version.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise DogsimError(
+                f"There is no dataset file {path}. dogsim create-dataset DIR -o {path} makes one."
+            )
+        try:
+            with h5py.File(path) as file:
+                _check_format(file, path)
+                return cls(
+                    features=np.asarray(file["features"], np.float32),
+                    labels=np.asarray(file["labels"], np.int32),
+                    paths=tuple(file["paths"].asstr()),
+                    breeds=tuple(file["breeds"].asstr()),
+                    recipe=_read_recipe(file.attrs),
+                    root=str(file.attrs.get("root", "")),
+                )
+        except DogsimError as error:
+            raise DogsimError(f"{path}: {error}") from error
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DogsimError(
+                f"Cannot read {path} as a dataset: {' '.join(str(error).split())}. "
+                "It may be cut short or of another kind; dogsim create-dataset makes a new one."
+            ) from error
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a dataset file, whole or not at all; an older file of that name is replaced.
+
+        Raises `DogsimError` if it cannot be written.
+        """
+        text = h5py.string_dtype("utf-8")
+        with replacing(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+            file["features"] = np.asarray(self.features, np.float32)
+            file["labels"] = np.asarray(self.labels, np.int32)
+            file.create_dataset("paths", data=list(self.paths), dtype=text)
+            file.create_dataset("breeds", data=list(self.breeds), dtype=text)
+            file.attrs["format"] = FORMAT
+            file.attrs["format_version"] = FORMAT_VERSION
+            file.attrs["root"] = self.root
+            for name, value in (asdict(self.recipe) if self.recipe else {}).items():
+                file.attrs[name] = value
+
+
+def breed_name(folder: str) -> str:
+    """Turn the name of a breed's folder into the breed's name.
+
+    >>> breed_name("n02085936-Maltese_dog")
+    'Maltese dog'
+    """
+    return re.sub(r"^n\d{8}-", "", folder).replace("_", " ")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_ ]+", " ", name).strip().casefold()
+
+
+def _check_format(file: Any, path: Path) -> None:
+    received = file.attrs.get("format")
+    if received != FORMAT:
+        raise DogsimError(
+            f"this HDF5 file has format={received!r}. Expected {FORMAT!r}, "
+            "a file of dogsim create-dataset."
+        )
+    version = int(file.attrs.get("format_version", 0))
+    if version > FORMAT_VERSION:
+        raise DogsimError(
+            f"format version {version} is newer than {FORMAT_VERSION}, the newest that this dogsim "
+            "reads. Upgrade it: pip install --upgrade dogsim"
+        )
+
+
+def _read_recipe(attributes: Any) -> Recipe | None:
+    names = [field.name for field in fields(Recipe)]
+    if not all(name in attributes for name in names):
+        return None
+    values = {name: attributes[name] for name in names}
+    return Recipe(**{**values, "image_size": int(values["image_size"])})

@@ -1,0 +1,91 @@
+"""Pictures to features."""
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.backbones import Extractor, load_extractor
+from dogsim.errors import DogsimError
+from dogsim.images import Source, load_image
+
+
+def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArray[np.float32]:
+    """Compute the features of one picture.
+
+    MATLAB: ``feature_extract.m``, that is
+    ``activations(net, imresize(img, [224 224]), 'avg_pool')``.
+
+    Parameters
+    ----------
+    image : path, array or PIL image
+        As `dogsim.load_image` takes it.
+    extractor : Extractor, optional
+        From `dogsim.load_extractor`; by default ResNet-50 with its ImageNet weights.
+
+    Returns
+    -------
+    (D,) float32
+        2048 numbers for ResNet-50.
+
+    Raises
+    ------
+    DogsimError
+        If the image cannot be read or the default weights cannot be had.
+
+    >>> from dogsim import load_extractor
+    >>> extractor = load_extractor("efficientnet-lite0")
+    >>> feature_extract(np.zeros((50, 80, 3), np.uint8), extractor).shape
+    (1280,)
+    """
+    features: NDArray[np.float32] = extract_features([image], extractor or _default_extractor())[0]
+    return features
+
+
+def extract_features(
+    images: Iterable[Source], extractor: Extractor, batch_size: int = 32
+) -> NDArray[np.float32]:
+    """Compute the features of many pictures, holding no more than one batch of them.
+
+    Parameters
+    ----------
+    images : iterable of path, array or PIL image
+        As `dogsim.load_image` takes them.
+    extractor : Extractor
+        From `dogsim.load_extractor`.
+    batch_size : int
+        How many pictures go through the network at once.
+
+    Returns
+    -------
+    (N, D) float32
+        Row i belongs to picture i.
+
+    Raises
+    ------
+    DogsimError
+        If there is no picture, if one cannot be read, or if `batch_size` is less than 1.
+    """
+    batches = list(feature_batches(images, extractor, batch_size))
+    if not batches:
+        raise DogsimError("Received no picture. Expected at least one.")
+    return np.concatenate(batches)
+
+
+def feature_batches(
+    images: Iterable[Source], extractor: Extractor, batch_size: int = 32
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the features of `batch_size` pictures after the other, (B, D) float32."""
+    if batch_size < 1:
+        raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
+    recipe = extractor.recipe
+    remaining = iter(images)
+    while batch := list(islice(remaining, batch_size)):
+        yield extractor(np.stack([load_image(x, recipe.image_size, recipe.resize) for x in batch]))
+
+
+@cache
+def _default_extractor() -> Extractor:
+    return load_extractor()

@@ -1,0 +1,56 @@
+"""Files that appear whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from dogsim.errors import DogsimError
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_output(path: Path) -> None:
+    """Raise `DogsimError` if `path` is no place for a new file; leaves nothing behind.
+
+    Called before hours of work go into what could not be written at the end.
+    """
+    if path.is_dir():
+        raise DogsimError(f"Received the folder {path} as output. Expected the name of a file.")
+    if not path.parent.is_dir():
+        raise DogsimError(f"There is no folder {path.parent} for {path.name}. Make it first.")
+    probe = _temporary(path)
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise DogsimError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` which takes its place when the block ends well.
+
+    A reader never sees half a file, and an error leaves the old file as it was.
+    """
+    check_output(path)
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise DogsimError(f"Cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")

@@ -1,0 +1,57 @@
+"""How features were made: what a query must share with the dataset it is asked of."""
+
+from dataclasses import asdict, dataclass
+
+from dogsim.errors import DogsimError
+
+DECISIVE = ("backbone", "weights_sha256", "layer", "image_size", "resize")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """From which network, weights, layer and kind of picture features come.
+
+    Attributes
+    ----------
+    backbone : str
+        A name of `dogsim.BACKBONES`.
+    weights : str
+        ``"imagenet"`` or the path of the weight file that was used.
+    weights_sha256 : str
+        SHA-256 of the weight file: paths differ between machines, the hash does not.
+    layer : str
+        The layer whose output the features are.
+    image_size : int
+        Height and width of the network's input, pixels.
+    resize : str
+        ``"squash"`` or ``"crop"``, see `dogsim.load_image`.
+    engine, precision : str
+        What computed the features. For information: they change rounding, not meaning.
+    """
+
+    backbone: str
+    weights: str
+    weights_sha256: str
+    layer: str
+    image_size: int
+    resize: str = "squash"
+    engine: str = "tensorflow"
+    precision: str = "float32"
+
+    def require(self, other: "Recipe", what: str) -> None:
+        """Raise `DogsimError` unless features of `other` can be compared with ours.
+
+        >>> mine = Recipe("resnet50", "imagenet", "ab12", "avg_pool", 224)
+        >>> mine.require(Recipe("vgg16", "imagenet", "cd34", "avg_pool", 224), "the query")
+        Traceback (most recent call last):
+        dogsim.errors.DogsimError: Received the query with backbone=vgg16, weights_sha256=cd34. \
+The dataset needs backbone=resnet50, weights_sha256=ab12.
+        """
+        needed, received = asdict(self), asdict(other)
+        differing = [name for name in DECISIVE if needed[name] != received[name]]
+        if differing:
+            got, want = (
+                ", ".join(f"{name}={str(values[name])[:16]}" for name in differing)
+                for values in (received, needed)
+            )
+            raise DogsimError(f"Received {what} with {got}. The dataset needs {want}.")
