@@ -1,0 +1,143 @@
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from sklearn.neighbors import NearestNeighbors
+
+from dogsim.dataset import Dataset
+from dogsim.dist_calc import METRICS, dist_calc, mink, nearest
+from dogsim.errors import DogsimError
+from dogsim.recipe import Recipe
+
+RNG = np.random.default_rng(5)
+GALLERY, QUERIES = RNG.normal(size=(60, 17)), RNG.normal(size=(9, 17))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_dist_calc_is_scipys(metric: str) -> None:
+    assert np.array_equal(dist_calc(GALLERY, QUERIES, metric), cdist(QUERIES, GALLERY, metric))
+
+
+def test_rows_are_tests_and_columns_the_dataset() -> None:
+    distances = dist_calc([[0, 0], [3, 4], [6, 8]], [[3, 4], [0, 0]])
+    assert distances.tolist() == [[5, 0, 5], [0, 5, 10]]
+
+
+def test_mink_worked_example() -> None:
+    values, indices = mink([[9, 2, 7, 2, 1], [4, 4, 4, 4, 4]], 3)
+    assert values.tolist() == [[1, 2, 2], [4, 4, 4]]
+    assert indices.tolist() == [[4, 1, 3], [0, 1, 2]]  # ties go to the lower index
+
+
+def test_mink_of_a_tie_across_the_end() -> None:
+    _, indices = mink([3, 1, 3, 3, 0], 3)
+    assert indices.tolist() == [4, 1, 0]
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.data())
+def test_mink_is_a_stable_sort(numbers: list[int], data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, len(numbers)))
+    values, indices = mink(numbers, k)
+    assert indices.tolist() == sorted(range(len(numbers)), key=lambda i: numbers[i])[:k]
+    assert values.tolist() == sorted(numbers)[:k]
+
+
+@pytest.mark.parametrize("k", [0, -1, 4])
+def test_k_out_of_range(k: int) -> None:
+    with pytest.raises(DogsimError, match=rf"Received k={k}. Expected 1 to 3"):
+        mink([1, 2, 3], k)
+    with pytest.raises(DogsimError, match=rf"Received k={k}. Expected 1 to 3"):
+        nearest(np.eye(3), np.eye(3), k)
+
+
+def test_nan_is_refused() -> None:
+    with pytest.raises(DogsimError, match="NaN"):
+        mink([1, np.nan], 1)
+    for bad in (np.nan, np.inf):
+        with pytest.raises(DogsimError, match="NaN or infinity"):
+            nearest([[0.0, bad]], [[0.0, 0.0]], 1)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "cityblock"])
+def test_nearest_is_scikit_learns(metric: str) -> None:
+    peer = NearestNeighbors(n_neighbors=7, metric=metric, algorithm="brute").fit(GALLERY)
+    distances, indices = nearest(GALLERY, QUERIES, 7, metric)
+    expected_distances, expected_indices = peer.kneighbors(QUERIES)
+    assert np.array_equal(indices, expected_indices)
+    np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
+
+
+def adversarial(seed: int, dtype: type) -> NDArray[np.floating]:
+    """Vectors that product-form distances confuse: duplicates, offsets, tiny spreads, zeros."""
+    rng = np.random.default_rng(seed)
+    n, d = int(rng.integers(2, 60)), int(rng.integers(1, 40))
+    vectors = rng.normal(size=(n, d))
+    vectors *= 10.0 ** rng.integers(-12, 6)
+    vectors += rng.choice([0.0, 0.0, 1.0, 1e4, 1e8])
+    vectors[rng.integers(0, n, n // 3)] = vectors[0]
+    near = rng.integers(0, n, n // 3)
+    vectors[near] = np.nextafter(vectors[near], np.inf)
+    if rng.random() < 0.3:
+        vectors[rng.integers(0, n)] = 0
+    if rng.random() < 0.2:
+        vectors *= 1e-30
+    return vectors.astype(dtype)
+
+
+@given(st.integers(0, 2**32), st.sampled_from(METRICS), st.sampled_from([np.float32, np.float64]))
+@settings(max_examples=400, deadline=None)
+def test_nearest_is_exactly_what_float64_gives(seed: int, metric: str, dtype: type) -> None:
+    vectors = adversarial(seed, dtype)
+    if metric in ("cosine", "correlation"):
+        spread = vectors.astype(float) - vectors.mean(axis=1, keepdims=True, dtype=float)
+        vectors = vectors[spread.any(axis=1) & vectors.any(axis=1)]
+        if (
+            len(vectors) < 2
+            or vectors.shape[1] < 2
+            or np.isnan(cdist(vectors, vectors, metric)).any()
+        ):
+            return
+    rng = np.random.default_rng(seed)
+    k = int(rng.integers(1, len(vectors)))
+    rows = np.arange(len(vectors))
+    full = dist_calc(vectors, vectors, metric)
+    for exclude in (None, rows):
+        if exclude is not None:
+            full[rows, rows] = np.inf
+        values, indices = mink(full, k)
+        found_values, found_indices = nearest(vectors, vectors, k, metric, exclude)
+        assert np.array_equal(found_indices, indices)
+        assert np.array_equal(found_values, values)
+
+
+def test_nearest_in_many_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = {metric: nearest(GALLERY, QUERIES, 5, metric) for metric in METRICS}
+    monkeypatch.setattr(sys.modules["dogsim.dist_calc"], "BLOCK_BYTES", 1)
+    for metric in METRICS:
+        for found, wanted in zip(
+            nearest(GALLERY, QUERIES, 5, metric), expected[metric], strict=True
+        ):
+            assert np.array_equal(found, wanted)
+
+
+def test_wrong_use() -> None:
+    with pytest.raises(DogsimError, match="Unknown metric 'euclid'; did you mean 'euclidean'"):
+        dist_calc(GALLERY, QUERIES, "euclid")
+    with pytest.raises(DogsimError, match=r"dataset \(60, 17\) and a test set \(9, 3\)"):
+        dist_calc(GALLERY, QUERIES[:, :3])
+    with pytest.raises(DogsimError, match="Row 1 of the dataset is all zeros"):
+        nearest([[1.0, 0.0], [0.0, 0.0]], [[1.0, 1.0]], 1, "cosine")
+
+
+def test_datasets_of_other_recipes_are_not_compared(four: Dataset) -> None:
+    def made_by(backbone: str) -> Dataset:
+        recipe = Recipe(backbone, "imagenet", "00", "avg_pool", 224)
+        return Dataset(four.features, four.labels, four.paths, four.breeds, recipe)
+
+    assert dist_calc(four, made_by("vgg16")).shape == (4, 4)  # a file of another program has none
+    with pytest.raises(DogsimError, match=r"backbone=vgg16.*needs backbone=resnet50"):
+        dist_calc(made_by("resnet50"), made_by("vgg16"))

@@ -1,0 +1,146 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dogsim.errors import DogsimError
+from dogsim.images import find_pictures, load_image, open_image
+
+GRADIENT = np.add.outer(np.arange(60), 2 * np.arange(80)).astype(np.uint8)
+COLOUR = np.dstack([GRADIENT, GRADIENT[::-1], np.full_like(GRADIENT, 90)])
+
+
+def test_a_picture_of_the_wanted_size_passes_untouched() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
+    for resize in ("squash", "crop"):
+        assert np.array_equal(load_image(pixels, resize=resize), pixels)
+
+
+def test_squash_is_bicubic_with_antialiasing() -> None:
+    checkerboard = (np.indices((400, 400)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    grey = load_image(checkerboard, size=50)
+    assert abs(grey.astype(int) - 127).max() <= 2  # without antialiasing it would be 0 or 255
+    # Bicubic with a = -0.5, as MATLAB's: doubling [0, 255] from hand-computed weights.
+    # 1/4 from the near and 3/4 from the far pixel: (0.8672, 0.2266) / 1.0938 of 255.
+    step = load_image(np.array([[0, 255]], np.uint8), size=4)[0, :, 0]
+    assert step.tolist() == [0, 53, 202, 255]
+
+
+def test_crop_is_the_usual_resize_of_the_short_side_and_centre_crop() -> None:
+    rng = np.random.default_rng(3)
+    smooth = Image.fromarray(rng.integers(0, 256, (12, 20, 3), np.uint8)).resize((640, 320))
+    usual = smooth.resize((512, 256), Image.Resampling.BICUBIC)
+    expected = np.asarray(usual.crop((144, 16, 144 + 224, 16 + 224))).astype(int)
+    assert abs(load_image(smooth, resize="crop") - expected).max() <= 2
+
+
+def test_crop_of_an_extreme_shape_needs_little_memory() -> None:
+    assert load_image(np.zeros((1, 20_000), np.uint8), resize="crop").shape == (224, 224, 3)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "F"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    grey = Image.fromarray(GRADIENT)
+    converted = open_image(grey.convert("L").convert(mode) if mode == "F" else grey.convert(mode))
+    assert converted.mode == "RGB"
+    tolerance = 260 if mode == "1" else 3
+    assert abs(np.asarray(converted)[..., 0].astype(int) - GRADIENT).max() <= tolerance
+
+
+@pytest.mark.parametrize("dtype", ["<u2", ">u2", "<i4"])
+def test_sixteen_bits_keep_their_upper_half(dtype: str) -> None:
+    deep = Image.fromarray((GRADIENT.astype(np.uint16) * 257).astype(dtype))
+    assert np.array_equal(np.asarray(open_image(deep))[..., 0], GRADIENT)
+
+
+def test_transparency_is_white(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 2, 4), np.uint8)
+    pixels[0, :, 3] = 255
+    assert open_image(pixels).getpixel((0, 0)) == (0, 0, 0)
+    assert open_image(pixels).getpixel((0, 1)) == (255, 255, 255)
+    palette = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
+    palette.save(tmp_path / "p.png", transparency=1)
+    assert open_image(tmp_path / "p.png").getpixel((1, 0)) == (255, 255, 255)
+
+
+def test_animation_gives_its_first_frame(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert open_image(tmp_path / "a.gif").getpixel((0, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation: int) -> None:
+    # What a camera held that way stores: undo each orientation by hand, then let it be redone.
+    stored = {
+        1: COLOUR,
+        2: COLOUR[:, ::-1],
+        3: COLOUR[::-1, ::-1],
+        4: COLOUR[::-1],
+        5: COLOUR.transpose(1, 0, 2),
+        6: np.rot90(COLOUR),
+        7: COLOUR[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(COLOUR, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(stored)).save(file, "png", exif=exif)
+    assert np.array_equal(np.asarray(open_image(Image.open(file))), COLOUR)
+
+
+def test_broken_exif_does_not_matter(tmp_path: Path) -> None:
+    Image.fromarray(COLOUR).save(tmp_path / "x.png", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
+    assert np.array_equal(np.asarray(open_image(tmp_path / "x.png")), COLOUR)
+
+
+@pytest.mark.parametrize(
+    ("array", "received"),
+    [
+        (np.zeros((4, 4)), "float64"),
+        (np.zeros((4, 4, 2), np.uint8), r"\(4, 4, 2\)"),
+        (np.zeros((0, 4), np.uint8), r"\(0, 4\)"),
+        (np.zeros(4, np.uint8), r"\(4,\)"),
+    ],
+)
+def test_other_arrays_are_refused(
+    array: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]", received: str
+) -> None:
+    with pytest.raises(DogsimError, match=rf"Received an array .*{received}.*Expected"):
+        load_image(array)
+
+
+def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("<html>not found</html>")
+    (tmp_path / "empty.png").touch()
+    whole = io.BytesIO()
+    Image.fromarray(COLOUR).save(whole, "jpeg")
+    (tmp_path / "half.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    for name, reason in [
+        ("text.jpg", "no known picture format"),
+        ("empty.png", "no known picture format"),
+        ("half.jpg", "(?i)truncated"),
+        ("missing.jpg", "There is no picture"),
+        ("", "Received the folder"),
+    ]:
+        with pytest.raises(DogsimError, match=reason) as caught:
+            load_image(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(DogsimError, match="Expected a path, a uint8 array or a PIL image"):
+        load_image(7)  # type: ignore[arg-type]
+    with pytest.raises(DogsimError, match="Unknown resize 'crap'; did you mean 'crop'"):
+        load_image(COLOUR, resize="crap")
+
+
+def test_find_pictures(tmp_path: Path) -> None:
+    for name in ("b/2.JPG", "b/1.jpeg", "a.png", ".hidden.png", ".git/x.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.jpg").mkdir()
+    found = [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)]
+    assert found == ["a.png", "b/1.jpeg", "b/2.JPG"]
+    assert find_pictures(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
+    with pytest.raises(DogsimError, match="no picture in the folder"):
+        find_pictures(tmp_path / "folder.jpg")
