@@ -13,6 +13,7 @@ from dogsim._keras import import_keras
 from dogsim.engines import compile_model
 from dogsim.errors import DogsimError, unknown
 from dogsim.files import file_sha256
+from dogsim.images import check_resize
 from dogsim.recipe import Recipe
 from dogsim.weights import (
     cached_weights,
@@ -147,6 +148,7 @@ def load_extractor(
         If the backbone, layer or file is unknown, does not fit, or cannot be downloaded.
     """
     spec = find_backbone(backbone)
+    check_resize(resize)
     layer = layer or FEATURE_LAYER
     model, file = _load_model(spec, backbone, weights, layer)
     features = _feature_model(model, layer, ours=file.suffix != ".keras")

@@ -18,8 +18,8 @@ Hence the score is within E = (d + 8) u / (1 - (d + 8) u) (A + B)^2 + (d + 8) 2^
 distance less |q|^2. Let t be the k-th smallest score of q's row. The k pictures at or below t have
 distances of at most t + E, so every true neighbour has one too, and a score of at most t + 2 E.
 Exactly these are the candidates; none is missed, and their float64 distances decide. (What float64
-itself rounds, (d + 4) 2^-53 (A + B)^2, is covered by the 8.) Where the bound cannot tell pictures apart, all of
-them become candidates: slow, and right.
+itself rounds, (d + 4) 2^-53 (A + B)^2, is covered by the 8.) Where the bound cannot tell pictures
+apart, all of them become candidates: slow, and right.
 """
 
 from collections.abc import Iterator

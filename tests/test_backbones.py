@@ -83,9 +83,9 @@ def test_a_file_that_does_not_fit(random_resnet: tuple[Any, Path], tmp_path: Pat
         ("vgg16", "notop.h5", None, "do not fit vgg16: "),
         ("resnet50", "notop.weights.h5", "predictions", "resnet50 with its classifier: "),
         ("resnet50", "notop.h5", "predictions", "resnet50 with its classifier: "),
-        ("resnet50", tmp_path / "text.h5", None, "is not a weight file"),
-        ("resnet50", tmp_path / "text.keras", None, "as a Keras model"),
-        ("resnet50", tmp_path / "none.keras", None, "There is no weight file"),
+        ("resnet50", f"{tmp_path}/text.h5", None, "is not a weight file"),
+        ("resnet50", f"{tmp_path}/text.keras", None, "as a Keras model"),
+        ("resnet50", f"{tmp_path}/none.keras", None, "There is no weight file"),
         ("resnet5", "notop.h5", None, "did you mean 'resnet50'"),
     ]:
         with pytest.raises(DogsimError, match=message) as caught:
@@ -121,7 +121,8 @@ def test_a_model_brings_its_own_input_size(tmp_path: Path) -> None:
 
 
 def test_images_of_another_kind_are_refused(lite: Extractor) -> None:
-    for images in (IMAGES[:, :100], IMAGES.astype(np.float32), IMAGES[0]):
+    wrong: list[Any] = [IMAGES[:, :100], IMAGES.astype(np.float32), IMAGES[0]]
+    for images in wrong:
         with pytest.raises(DogsimError, match=r"Expected \(B, 224, 224, 3\) of uint8"):
             lite(images)
 
