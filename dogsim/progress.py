@@ -21,7 +21,7 @@ T = TypeVar("T", bound=Sized)
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.finished_speed or task.speed or 0:.1f}/s")
+        return Text(f"{task.completed / (task.elapsed or 1):.1f}/s")
 
 
 def note(text: str) -> None:

@@ -1,0 +1,54 @@
+"""The README's examples run as they stand."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+from typer.testing import CliRunner
+
+from dogsim.cli import app
+from dogsim.create_dataset import create_dataset
+
+README = (REPOSITORY / "README.md").read_text()
+BLOCKS = re.findall(r"```\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("dogsim ")]
+
+
+def test_python_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(example, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert "beagle looks like beagle (8 of 8 votes)" in lines
+    assert float(lines[-1]) > 0.9
+
+
+def test_commands(breeds_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command of the README, with the sample's network where it names none."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos", "Images"):
+        (tmp_path / name).symlink_to(breeds_dir)
+    (tmp_path / "my_dog.jpg").symlink_to(breeds_dir / "striped" / "0.png")
+    (tmp_path / "more_dogs").symlink_to(breeds_dir / "striped")
+    for name in ("photos.h5", "dogs.h5"):
+        create_dataset("photos", name, "efficientnet-lite0")
+    assert len(COMMANDS) >= 8
+    for command in COMMANDS:
+        arguments = shlex.split(command)[1:]
+        if arguments[0] == "create-dataset":
+            arguments += ["--backbone", "efficientnet-lite0"]
+        if "--dataset" in arguments:  # six pictures have no 20 neighbours
+            arguments = ["2" if word == "20" else word for word in arguments]
+            arguments += ["-k", "2"] if arguments[0] == "show" else []
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, (command, result.output)
+
+
+def test_set_up_is_what_ci_runs() -> None:
+    ci = (REPOSITORY / ".ci" / "run").read_text()
+    assert 'pip install ".[test]" && pytest' in README
+    assert 'pip install --quiet ".[test]" && pytest' in ci
+    assert "pip install . && python scripts/main.py" in README
+    for path in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (REPOSITORY / path).exists()
