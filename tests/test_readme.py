@@ -12,8 +12,13 @@ from dogsim.cli import app
 from dogsim.create_dataset import create_dataset
 
 README = (REPOSITORY / "README.md").read_text()
-BLOCKS = re.findall(r"```\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("dogsim ")]
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+COMMANDS = [
+    line
+    for language, block in BLOCKS
+    for line in block.splitlines()
+    if not language and line.startswith("dogsim ")
+]
 
 
 def test_python_examples(capsys: pytest.CaptureFixture[str]) -> None:
