@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,11 +21,16 @@ class _OneLineErrors(TyperGroup):
     """Turns what a user can mend into one line on stderr and exit status 1."""
 
     def invoke(self, ctx: Any) -> Any:
+        # What Pillow finds odd in a picture that it reads all the same is no news to the user.
+        warnings.filterwarnings("ignore", module="PIL")
         try:
             return super().invoke(ctx)
         except DogsimError as error:
             typer.echo(f"dogsim: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(1) from error
+        except KeyboardInterrupt as stop:
+            typer.echo(f"dogsim: {stop or 'Stopped.'}", err=True)
+            raise typer.Exit(130) from stop
 
 
 app = typer.Typer(
@@ -184,17 +190,45 @@ def create_dataset(
         str, typer.Option(help="squash gives up the aspect ratio, crop the margins.")
     ] = "squash",
     batch_size: Annotated[int, typer.Option(help="Pictures through the network at once.")] = 32,
+    engine: Annotated[
+        str, typer.Option(help="tensorflow, openvino, or auto: the faster one here.")
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="float32, bfloat16, or auto: bfloat16 where the CPU has it.")
+    ] = "auto",
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Compute everything anew, whatever is there.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Tell changed pictures by their content.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compute the features of a folder of breed folders and store them.
 
+    Run it again to go on after a stop, or to take in pictures that are new or have changed.
+
     Example: `dogsim create-dataset Images -o dogs.h5`
     """
-    from dogsim.create_dataset import create_dataset as create
+    from dogsim.create_dataset import update_dataset
+    from dogsim.listing import report_skipped
 
-    made = create(images_dir, out, backbone, weights, layer, resize, batch_size)
-    text = f"{out}: {len(made)} pictures of {len(made.breeds)} breeds"
-    _print({"dataset": str(out), **_description(made)}, as_json, text)
+    update = update_dataset(
+        *(images_dir, out, backbone, weights, layer, resize),
+        *(batch_size, engine, precision, strict, restart, verify),
+    )
+    report_skipped(update.skipped, out)
+    made = update.dataset
+    counts = {name: getattr(update, name) for name in ("new", "changed", "kept", "removed")}
+    done = ", ".join(f"{count} {name}" for name, count in counts.items())
+    text = (
+        f"{out}: {len(made)} pictures of {len(made.breeds)} breeds "
+        f"({done}, {len(update.skipped)} skipped)"
+    )
+    skipped = [asdict(each) for each in update.skipped]
+    result = {"dataset": str(out), **_description(made), **counts, "skipped": skipped}
+    _print(result, as_json, text)
 
 
 @app.command()

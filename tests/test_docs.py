@@ -13,9 +13,10 @@ import dogsim
 MODULES = [module.name for module in pkgutil.iter_modules(dogsim.__path__)]
 # A module imports only from those before it.
 ORDER = [
-    *("errors", "files", "progress", "recipe", "images", "_keras"),
+    *("errors", "files", "progress", "prefetch", "recipe", "images", "_keras"),
     *("weights", "efficientnet_lite0", "engines", "backbones", "feature_extract"),
-    *("dataset", "create_dataset", "exact", "dist_calc", "classify", "accuracy"),
+    *("dataset", "listing", "partial", "create_dataset"),
+    *("exact", "dist_calc", "classify", "accuracy"),
     *("sample", "plots", "display", "cli"),
 ]
 
