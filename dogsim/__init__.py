@@ -23,6 +23,7 @@ _NAMES = {
     "errors": ("DogsimError",),
     "feature_extract": ("extract_features", "feature_extract"),
     "images": ("find_pictures", "load_image"),
+    "matlab": ("export_mat", "import_mat"),
     "plots": ("result_grid",),
     "recipe": ("Recipe",),
     "sample": ("sample_dataset", "sample_queries"),

@@ -19,6 +19,8 @@ from dogsim.feature_extract import extract_features as extract_features
 from dogsim.feature_extract import feature_extract as feature_extract
 from dogsim.images import find_pictures as find_pictures
 from dogsim.images import load_image as load_image
+from dogsim.matlab import export_mat as export_mat
+from dogsim.matlab import import_mat as import_mat
 from dogsim.plots import result_grid as result_grid
 from dogsim.recipe import Recipe as Recipe
 from dogsim.sample import sample_dataset as sample_dataset

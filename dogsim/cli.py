@@ -193,8 +193,7 @@ def create_dataset(
     from dogsim.create_dataset import create_dataset as create
 
     made = create(images_dir, out, backbone, weights, layer, resize, batch_size)
-    text = f"{out}: {len(made)} pictures of {len(made.breeds)} breeds"
-    _print({"dataset": str(out), **_description(made)}, as_json, text)
+    _print({"dataset": str(out), **_description(made)}, as_json, _summary(out, made))
 
 
 @app.command()
@@ -211,6 +210,45 @@ def info(
     description = _description(Dataset.open(file))
     text = "\n".join(f"{name:<15} {value}" for name, value in description.items())
     _print({"dataset": str(file), **description}, as_json, text)
+
+
+@app.command()
+def import_mat(
+    file: Annotated[Path, typer.Argument(metavar="FILE.mat", help="What MATLAB saved.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The dataset file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Make a dataset file of `features` and `paths` that MATLAB or Octave saved.
+
+    Example: `dogsim import-mat data.mat dogs.h5`
+    """
+    from dogsim.matlab import import_mat as read
+
+    made = read(file)
+    made.save(out)
+    _print({"dataset": str(out), **_description(made)}, as_json, _summary(out, made))
+
+
+@app.command()
+def export_mat(
+    file: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A dataset file.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.mat", help="The file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Write `features`, `paths`, `labels` and `breeds` for MATLAB and Octave.
+
+    Example: `dogsim export-mat dogs.h5 dogs.mat`
+    """
+    from dogsim.dataset import Dataset
+    from dogsim.matlab import export_mat as write
+
+    dataset = Dataset.open(file)
+    write(dataset, out)
+    _print({"file": str(out), **_description(dataset)}, as_json, _summary(out, dataset))
+
+
+def _summary(file: Path, dataset: "Dataset") -> str:
+    return f"{file}: {len(dataset)} pictures of {len(dataset.breeds)} breeds"
 
 
 def _description(dataset: "Dataset") -> dict[str, Any]:
