@@ -27,6 +27,7 @@ _NAMES = {
     "plots": ("result_grid",),
     "recipe": ("Recipe",),
     "sample": ("sample_dataset", "sample_queries"),
+    "stanford_dogs": ("stanford_dogs",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 

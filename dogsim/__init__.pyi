@@ -25,5 +25,6 @@ from dogsim.plots import result_grid as result_grid
 from dogsim.recipe import Recipe as Recipe
 from dogsim.sample import sample_dataset as sample_dataset
 from dogsim.sample import sample_queries as sample_queries
+from dogsim.stanford_dogs import stanford_dogs as stanford_dogs
 
 __version__: str

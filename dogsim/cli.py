@@ -48,6 +48,15 @@ Weights = Annotated[
     str | None,
     typer.Option(help="Weight file of the dataset's network, where it is not found by itself."),
 ]
+Backbone = Annotated[str, typer.Option(help="The network.")]
+NetworkWeights = Annotated[
+    str, typer.Option(help="imagenet, or a file: .h5, .weights.h5 or .keras.")
+]
+Layer = Annotated[
+    str | None, typer.Option(help="The layer that gives the features.  [default: avg_pool]")
+]
+Resize = Annotated[str, typer.Option(help="squash gives up the aspect ratio, crop the margins.")]
+BatchSize = Annotated[int, typer.Option(help="Pictures through the network at once.")]
 Metric = Annotated[str, typer.Option(help="Distance, as scipy names them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
@@ -173,17 +182,11 @@ def create_dataset(
         Path, typer.Argument(metavar="DIR", help="A folder with one folder of pictures a breed.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The dataset file to write.")],
-    backbone: Annotated[str, typer.Option(help="The network.")] = "resnet50",
-    weights: Annotated[
-        str, typer.Option(help="imagenet, or a file: .h5, .weights.h5 or .keras.")
-    ] = "imagenet",
-    layer: Annotated[
-        str | None, typer.Option(help="The layer that gives the features.  [default: avg_pool]")
-    ] = None,
-    resize: Annotated[
-        str, typer.Option(help="squash gives up the aspect ratio, crop the margins.")
-    ] = "squash",
-    batch_size: Annotated[int, typer.Option(help="Pictures through the network at once.")] = 32,
+    backbone: Backbone = "resnet50",
+    weights: NetworkWeights = "imagenet",
+    layer: Layer = None,
+    resize: Resize = "squash",
+    batch_size: BatchSize = 32,
     as_json: Json = False,
 ) -> None:
     """Compute the features of a folder of breed folders and store them.
@@ -210,6 +213,39 @@ def info(
     description = _description(Dataset.open(file))
     text = "\n".join(f"{name:<15} {value}" for name, value in description.items())
     _print({"dataset": str(file), **description}, as_json, text)
+
+
+@app.command()
+def stanford_dogs(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything is put.")],
+    archives: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder with images.tar and lists.tar.  [default: download]"),
+    ] = None,
+    annotations: Annotated[
+        bool, typer.Option("--annotations", help="Fetch the bounding boxes too.")
+    ] = False,
+    backbone: Backbone = "resnet50",
+    weights: NetworkWeights = "imagenet",
+    layer: Layer = None,
+    resize: Resize = "squash",
+    batch_size: BatchSize = 32,
+    as_json: Json = False,
+) -> None:
+    """Fetch Stanford Dogs and make datasets of its official train and test lists.
+
+    Example: `dogsim stanford-dogs dogs`, then
+    `dogsim accuracy --dataset dogs/train.h5 --test dogs/test.h5`
+    """
+    from dogsim.stanford_dogs import stanford_dogs as fetch
+
+    made = fetch(folder, archives, annotations, backbone, weights, layer, resize, batch_size)
+    result = {
+        split: {"dataset": str(folder / f"{split}.h5"), **_description(dataset)}
+        for split, dataset in made.items()
+    }
+    lines = [_summary(folder / f"{split}.h5", dataset) for split, dataset in made.items()]
+    _print(result, as_json, "\n".join(lines))
 
 
 @app.command()
