@@ -1,5 +1,6 @@
 """The variables of a MATLAB file, of whichever version, as arrays."""
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -103,9 +104,10 @@ def _is_text(value: Any) -> bool:
 
 
 def _read_mat(path: Path, names: list[str]) -> tuple[list[str], dict[str, NDArray[Any]]]:
-    # mat_dtype stays off: it would turn what MATLAB stored small into float64
-    values = loadmat(path, appendmat=False, variable_names=names)
-    there = [name for name, _, _ in whosmat(path, appendmat=False)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the sparse and the strange, which are refused later
+        values = loadmat(path, appendmat=False, variable_names=names)
+        there = [name for name, _, _ in whosmat(path, appendmat=False) if name]
     return there, {name: value for name, value in values.items() if name in names}
 
 
