@@ -100,7 +100,7 @@ def test_octave_finds_the_same_neighbours(octave: Octave, tmp_path: Path) -> Non
     features[7] = features[30] = features[3]  # ties
     paths = tuple(f"n00000001-dög_{i % 3}/{i}.jpg" for i in range(60))
     labels = np.array([i % 3 - (i == 5) * 3 for i in range(60)], np.int32).clip(-1)
-    dataset = Dataset(features, labels, paths, ("dög 0", "dög 1", "b"), root="/Bilder/größe")
+    dataset = Dataset(features, labels, paths, ("dög 0", "dög 1", "🐶 2"), root="/Bilder/größe")
     export_mat(dataset, tmp_path / "ours.mat")
     octave(f"""
         function distances = dist_calc(dataset, testset)
@@ -118,6 +118,7 @@ def test_octave_finds_the_same_neighbours(octave: Octave, tmp_path: Path) -> Non
         assert(size(paths), [60 1]); assert(size(breeds), [3 1]);
         assert(paths{{2}}, '/Bilder/größe/n00000001-dög_1/1.jpg');
         assert(labels([5 6 7])', [2 0 1]); assert(breeds{{labels(5)}}, 'dög 1');
+        assert(breeds{{3}}, '🐶 2');
         distances = dist_calc(features, features(1:20, :));
         values = zeros(20, 5); indices = zeros(20, 5);
         for i = 1:20

@@ -198,6 +198,13 @@ def test_no_length_or_chunks(server: Server, out: Path) -> None:
         out.unlink()
 
 
+def test_no_more_than_expected_is_taken(server: Server, out: Path) -> None:
+    server.files["/file"] = CONTENT + b"more"
+    server.script = [server.serve(Content_Length=None)]
+    fetch(server, out)
+    check_fetched(out)
+
+
 def test_other_bytes_are_deleted(server: Server, out: Path) -> None:
     server.files["/file"] = bytes(300_000)
     check_failure(server, out, r"sent other bytes: .*SHA-256 .*Expected .*deleted")
