@@ -20,12 +20,15 @@ _NAMES = {
     "dataset": ("Dataset",),
     "display": ("show_or_save",),
     "dist_calc": ("METRICS", "dist_calc", "mink", "nearest"),
+    "engines": ("choose_engine",),
     "errors": ("DogsimError",),
     "feature_extract": ("extract_features", "feature_extract"),
     "images": ("find_pictures", "load_image"),
+    "matlab": ("export_mat", "import_mat"),
     "plots": ("result_grid",),
     "recipe": ("Recipe",),
     "sample": ("sample_dataset", "sample_queries"),
+    "stanford_dogs": ("stanford_dogs",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 

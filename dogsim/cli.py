@@ -54,6 +54,15 @@ Weights = Annotated[
     str | None,
     typer.Option(help="Weight file of the dataset's network, where it is not found by itself."),
 ]
+Backbone = Annotated[str, typer.Option(help="The network.")]
+NetworkWeights = Annotated[
+    str, typer.Option(help="imagenet, or a file: .h5, .weights.h5 or .keras.")
+]
+Layer = Annotated[
+    str | None, typer.Option(help="The layer that gives the features.  [default: avg_pool]")
+]
+Resize = Annotated[str, typer.Option(help="squash gives up the aspect ratio, crop the margins.")]
+BatchSize = Annotated[int, typer.Option(help="Pictures through the network at once.")]
 Metric = Annotated[str, typer.Option(help="Distance, as scipy names them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
@@ -179,17 +188,11 @@ def create_dataset(
         Path, typer.Argument(metavar="DIR", help="A folder with one folder of pictures a breed.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The dataset file to write.")],
-    backbone: Annotated[str, typer.Option(help="The network.")] = "resnet50",
-    weights: Annotated[
-        str, typer.Option(help="imagenet, or a file: .h5, .weights.h5 or .keras.")
-    ] = "imagenet",
-    layer: Annotated[
-        str | None, typer.Option(help="The layer that gives the features.  [default: avg_pool]")
-    ] = None,
-    resize: Annotated[
-        str, typer.Option(help="squash gives up the aspect ratio, crop the margins.")
-    ] = "squash",
-    batch_size: Annotated[int, typer.Option(help="Pictures through the network at once.")] = 32,
+    backbone: Backbone = "resnet50",
+    weights: NetworkWeights = "imagenet",
+    layer: Layer = None,
+    resize: Resize = "squash",
+    batch_size: BatchSize = 32,
     engine: Annotated[
         str, typer.Option(help="tensorflow, openvino, or auto: the faster one here.")
     ] = "auto",
@@ -222,10 +225,7 @@ def create_dataset(
     made = update.dataset
     counts = {name: getattr(update, name) for name in ("new", "changed", "kept", "removed")}
     done = ", ".join(f"{count} {name}" for name, count in counts.items())
-    text = (
-        f"{out}: {len(made)} pictures of {len(made.breeds)} breeds "
-        f"({done}, {len(update.skipped)} skipped)"
-    )
+    text = f"{_summary(out, made)} ({done}, {len(update.skipped)} skipped)"
     skipped = [asdict(each) for each in update.skipped]
     result = {"dataset": str(out), **_description(made), **counts, "skipped": skipped}
     _print(result, as_json, text)
@@ -245,6 +245,78 @@ def info(
     description = _description(Dataset.open(file))
     text = "\n".join(f"{name:<15} {value}" for name, value in description.items())
     _print({"dataset": str(file), **description}, as_json, text)
+
+
+@app.command()
+def stanford_dogs(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything is put.")],
+    archives: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder with images.tar and lists.tar.  [default: download]"),
+    ] = None,
+    annotations: Annotated[
+        bool, typer.Option("--annotations", help="Fetch the bounding boxes too.")
+    ] = False,
+    backbone: Backbone = "resnet50",
+    weights: NetworkWeights = "imagenet",
+    layer: Layer = None,
+    resize: Resize = "squash",
+    batch_size: BatchSize = 32,
+    as_json: Json = False,
+) -> None:
+    """Fetch Stanford Dogs and make datasets of its official train and test lists.
+
+    Example: `dogsim stanford-dogs dogs`, then
+    `dogsim accuracy --dataset dogs/train.h5 --test dogs/test.h5`
+    """
+    from dogsim.stanford_dogs import stanford_dogs as fetch
+
+    made = fetch(folder, archives, annotations, backbone, weights, layer, resize, batch_size)
+    result = {
+        split: {"dataset": str(folder / f"{split}.h5"), **_description(dataset)}
+        for split, dataset in made.items()
+    }
+    lines = [_summary(folder / f"{split}.h5", dataset) for split, dataset in made.items()]
+    _print(result, as_json, "\n".join(lines))
+
+
+@app.command()
+def import_mat(
+    file: Annotated[Path, typer.Argument(metavar="FILE.mat", help="What MATLAB saved.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The dataset file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Make a dataset file of `features` and `paths` that MATLAB or Octave saved.
+
+    Example: `dogsim import-mat data.mat dogs.h5`
+    """
+    from dogsim.matlab import import_mat as read
+
+    made = read(file)
+    made.save(out)
+    _print({"dataset": str(out), **_description(made)}, as_json, _summary(out, made))
+
+
+@app.command()
+def export_mat(
+    file: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A dataset file.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.mat", help="The file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Write `features`, `paths`, `labels` and `breeds` for MATLAB and Octave.
+
+    Example: `dogsim export-mat dogs.h5 dogs.mat`
+    """
+    from dogsim.dataset import Dataset
+    from dogsim.matlab import export_mat as write
+
+    dataset = Dataset.open(file)
+    write(dataset, out)
+    _print({"file": str(out), **_description(dataset)}, as_json, _summary(out, dataset))
+
+
+def _summary(file: Path, dataset: "Dataset") -> str:
+    return f"{file}: {len(dataset)} pictures of {len(dataset.breeds)} breeds"
 
 
 def _description(dataset: "Dataset") -> dict[str, Any]:

@@ -231,7 +231,8 @@ def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:
         pixels = load_image(file, recipe.image_size, recipe.resize)
         return _Read(picture, pixels, file_sha256(file))
     except (DogsimError, OSError) as error:  # the file may have gone since it was listed
-        return Skipped(printable(picture.path), " ".join(str(error).split()))
+        reason = str(error).removeprefix(f"Cannot read {file} as a picture: ").rstrip(".")
+        return Skipped(printable(picture.path), reason)
 
 
 def _compute(

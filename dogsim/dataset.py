@@ -4,13 +4,13 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.files import replacing
@@ -111,6 +111,34 @@ class Dataset:
         """
         if self.recipe and testset.recipe:
             self.recipe.require(testset.recipe, "a test set")
+
+    def take(self, rows: ArrayLike) -> "Dataset":
+        """Pick pictures, in the order of `rows`; breeds, recipe and root stay.
+
+        MATLAB: ``features(rows, :)`` and ``paths(rows)``. `rows` is (m,) int, each 0 to n - 1;
+        raises `DogsimError` for others.
+
+        >>> Dataset(np.eye(2), np.array([0, 0]), ("a.jpg", "b.jpg"), ("pug",)).take([1]).paths
+        ('b.jpg',)
+        """
+        chosen = np.asarray(rows)
+        chosen = chosen.astype(np.intp) if chosen.shape == (0,) else chosen  # of floats, from []
+        if chosen.dtype.kind not in "iu" or chosen.ndim != 1:
+            raise DogsimError(
+                f"Received rows {chosen.shape} of {chosen.dtype}. Expected (m,) whole numbers."
+            )
+        if len(chosen) and not (chosen.min() >= 0 and chosen.max() < len(self)):
+            raise DogsimError(
+                f"Received rows from {chosen.min()} to {chosen.max()}. "
+                f"Expected 0 to {len(self) - 1}, the rows of the dataset."
+            )
+        return replace(
+            self,
+            features=np.asarray(self.features)[chosen],
+            labels=np.asarray(self.labels)[chosen],
+            paths=tuple(self.paths[row] for row in chosen),
+            stamps=None if self.stamps is None else self.stamps[chosen],
+        )
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Dataset":

@@ -89,7 +89,7 @@ def printable(path: str) -> str:
     r"""Write any file name in one line of valid text.
 
     >>> print(printable("two\\nlines"))
-    two\\nlines
+    two\nlines
     """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -53,8 +53,7 @@ def uninterrupted(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Datas
     assert result["skipped"] == [
         {
             "path": "breed_0/broken.jpg",
-            "reason": "Cannot read " + str(many / "breed_0" / "broken.jpg") + " as a picture: "
-            "its content is of no known picture format.",
+            "reason": "its content is of no known picture format",
         }
     ]
     return Dataset.open(out)

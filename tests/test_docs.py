@@ -14,8 +14,10 @@ MODULES = [module.name for module in pkgutil.iter_modules(dogsim.__path__)]
 # A module imports only from those before it.
 ORDER = [
     *("errors", "files", "progress", "prefetch", "recipe", "images", "_keras"),
+    *("download", "unpack"),
     *("weights", "efficientnet_lite0", "engines", "backbones", "feature_extract"),
-    *("dataset", "listing", "partial", "create_dataset"),
+    *("dataset", "matfile", "matsave", "matlab"),
+    *("listing", "partial", "create_dataset", "stanford_dogs"),
     *("exact", "dist_calc", "classify", "accuracy"),
     *("sample", "plots", "display", "cli"),
 ]
