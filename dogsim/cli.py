@@ -145,7 +145,9 @@ def classify(
 
 @app.command()
 def accuracy(
-    k: K = 20,
+    k: Annotated[
+        list[int] | None, typer.Option("--k", "-k", help="How many neighbours.  [default: 20]")
+    ] = None,
     dataset: DatasetFile = None,
     weights: Weights = None,
     n_test: Annotated[
@@ -158,28 +160,55 @@ def accuracy(
     protocol: Annotated[
         str, typer.Option(help="honest, or matlab: the query is its own first neighbour.")
     ] = "honest",
+    vote: Annotated[str, typer.Option(help="uniform, or distance: weighs 1 / distance.")] = (
+        "uniform"
+    ),
     seed: Annotated[int, typer.Option(help="For drawing the queries.")] = 0,
+    with_map: Annotated[
+        bool, typer.Option("--map-at-r", help="Mean average precision at R, too.")
+    ] = False,
+    with_breeds: Annotated[bool, typer.Option("--per-breed", help="Every breed by itself.")] = (
+        False
+    ),
+    with_confusions: Annotated[
+        bool, typer.Option("--confusions", help="The pairs of breeds most often confused.")
+    ] = False,
+    table: Annotated[
+        Path | None, typer.Option("--csv", help="Write the last table shown to this file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Judge how good the k nearest are.
+    """Judge how good the k nearest are; give --k several times for several k.
 
-    Example: `dogsim accuracy --k 20 --dataset dogs.h5`
+    Example: `dogsim accuracy --k 1 --k 20 --dataset dogs.h5 --confusions`
     """
-    from dogsim.accuracy import accuracy as judge
+    from dogsim import tables
+    from dogsim.accuracy import map_at_r, measure
     from dogsim.dataset import Dataset
+    from dogsim.evaluation import evaluate
+    from dogsim.progress import note
+    from dogsim.report import confusions, per_breed
 
     testset = Dataset.open(test) if test else None
-    known = _open(dataset, weights)
-    result = judge(known, k, testset, n_test, metric, protocol, seed)
-    low, high = result.vote_accuracy_ci95
-    text = (
-        f"{result.queries} queries, {result.gallery} pictures to choose from, {metric} distance\n"
-        f"precision@{k}   {result.precision_at_k:.4f}   (by chance {result.chance:.4f})\n"
-        f"recall@{k}      {result.recall_at_k:.4f}\n"
-        f"F1@{k}          {result.f1_at_k:.4f}\n"
-        f"vote accuracy  {result.vote_accuracy:.4f}   (95 % interval {low:.4f} to {high:.4f})"
-    )
-    _print(asdict(result), as_json, text)
+    known, ks = _open(dataset, weights), k or [20]
+    options = (testset, n_test, metric, protocol, seed)
+    found = evaluate(known, max(ks) if min(ks) > 0 else min(ks), *options)
+    if found.in_both:
+        note(f"{found.in_both} of the test pictures are in the dataset as well.")
+    results = [asdict(measure(found, each, vote)) for each in ks]
+    shown: dict[str, Any] = {"results": results}
+    if with_map:
+        shown["map_at_r"] = map_at_r(evaluate(known, None, *options))
+    if with_breeds:
+        shown["per_breed"] = [asdict(score) for score in per_breed(found, max(ks))]
+    if with_confusions:
+        shown["confusions"] = [asdict(pair) for pair in confusions(found, max(ks))]
+    if table:
+        tables.write_csv(table, next(rows for rows in reversed(shown.values()) if rows != []))
+    if testset:
+        shown["in_both"] = found.in_both
+    flat = {**results[0], **{name: value for name, value in shown.items() if name != "results"}}
+    _print(flat if len(ks) == 1 else shown, as_json, tables.accuracy_text(shown))
 
 
 @app.command()

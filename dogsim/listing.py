@@ -1,16 +1,15 @@
 """What a folder of breed folders holds: pictures, and what cannot be one."""
 
-import csv
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dogsim.dataset import breed_name
 from dogsim.errors import DogsimError
-from dogsim.files import replacing
 from dogsim.images import PICTURE_SUFFIXES
 from dogsim.progress import note
+from dogsim.tables import write_csv
 
 SHOWN = 20  # skipped files that are named on the terminal
 
@@ -71,8 +70,7 @@ def report_skipped(skipped: Sequence[Skipped], out: Path) -> None:
     if not skipped:
         table.unlink(missing_ok=True)
         return
-    with replacing(table) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "reason"), *((s.path, s.reason) for s in skipped)])
+    write_csv(table, [asdict(each) for each in skipped])
     for each in skipped[:SHOWN]:
         note(f"skipped {each.path}: {each.reason}")
     if len(skipped) > SHOWN:

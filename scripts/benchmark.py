@@ -26,6 +26,7 @@ from PIL import Image
 import dogsim
 from dogsim._keras import import_keras
 from dogsim.backbones import find_backbone
+from dogsim.tables import table
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Photos = Annotated[Path, typer.Argument(help="A folder of breed folders.")]
@@ -167,10 +168,7 @@ def show(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(result))
         return
-    rows = result["results"]
-    widths = [max(len(str(row.get(key, ""))) for row in [*rows, {key: key}]) for key in rows[0]]
-    for row in [{key: key for key in rows[0]}, *rows]:
-        print("  ".join(str(row[key]).ljust(width) for key, width in zip(row, widths, strict=True)))
+    print(table(result["results"]))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ import dogsim
 MODULES = [module.name for module in pkgutil.iter_modules(dogsim.__path__)]
 # A module imports only from those before it.
 ORDER = [
-    *("errors", "files", "progress", "prefetch", "recipe", "images", "_keras"),
+    *("errors", "files", "tables", "progress", "prefetch", "recipe", "images", "_keras"),
     *("download", "unpack"),
     *("weights", "efficientnet_lite0", "engines", "backbones", "feature_extract"),
     *("dataset", "matfile", "matsave", "matlab"),
     *("listing", "partial", "create_dataset", "stanford_dogs"),
-    *("exact", "dist_calc", "classify", "accuracy"),
+    *("exact", "dist_calc", "classify", "evaluation", "accuracy", "report"),
     *("sample", "plots", "display", "cli"),
 ]
 
