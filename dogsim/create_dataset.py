@@ -1,23 +1,18 @@
 """A folder of breed folders becomes a dataset file."""
 
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dogsim.backbones import Extractor, known_recipe, load_extractor
-from dogsim.dataset import STAMP, Dataset, write_dataset
+from dogsim.backbones import known_recipe, load_extractor
+from dogsim.dataset import Dataset, write_dataset
 from dogsim.errors import DogsimError
 from dogsim.files import check_output, file_sha256
-from dogsim.images import load_image
-from dogsim.listing import Picture, Skipped, list_pictures, printable
+from dogsim.listing import Picture, Skipped, list_pictures
 from dogsim.partial import (
-    SHARD,
     Part,
     add_shard,
     forget_shards,
@@ -26,8 +21,7 @@ from dogsim.partial import (
     only_run,
     partial_folder,
 )
-from dogsim.prefetch import batched, prefetch
-from dogsim.progress import track
+from dogsim.pipeline import compute_shards, refuse, stamp_rows
 from dogsim.recipe import Recipe
 
 
@@ -127,7 +121,7 @@ def update_dataset(
     if batch_size < 1:
         raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
     pictures, skipped = list_pictures(root)
-    _refuse(skipped, strict)
+    refuse(skipped, strict)
     check_output(out)
     load = cache(partial(load_extractor, backbone, weights, layer, resize, engine, precision))
     with only_run(out):
@@ -143,7 +137,9 @@ def update_dataset(
         kept = len(rows)
         pending = [picture for picture in pictures if picture.path not in rows]
         try:
-            for shard, unreadable in _compute(root, pending, recipe, load, batch_size, strict):
+            for shard, unreadable in compute_shards(
+                root, pending, recipe, load, batch_size, strict
+            ):
                 skipped += unreadable
                 if shard:
                     rows |= {path: (len(parts), row) for row, path in enumerate(shard.paths)}
@@ -164,11 +160,6 @@ def update_dataset(
         removed=len(before - set(rows)),
         skipped=tuple(skipped),
     )
-
-
-def _refuse(skipped: list[Skipped], strict: bool) -> None:
-    if skipped and strict:
-        raise DogsimError(f"{skipped[0].path}: {skipped[0].reason}. Mend or remove the file.")
 
 
 def _refuse_nothing(rows: dict[str, tuple[int, int]], skipped: list[Skipped], root: Path) -> None:
@@ -216,72 +207,6 @@ def _find_known(
     return known
 
 
-@dataclass(frozen=True, eq=False)
-class _Read:
-    """A picture that could be read: its pixels, and the hash of its file."""
-
-    picture: Picture
-    pixels: NDArray[np.uint8]
-    sha256: str
-
-
-def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:
-    file = root / picture.path
-    try:
-        pixels = load_image(file, recipe.image_size, recipe.resize)
-        return _Read(picture, pixels, file_sha256(file))
-    except (DogsimError, OSError) as error:  # the file may have gone since it was listed
-        reason = str(error).removeprefix(f"Cannot read {file} as a picture: ").rstrip(".")
-        return Skipped(printable(picture.path), reason)
-
-
-def _compute(
-    root: Path,
-    pending: list[Picture],
-    recipe: Recipe,
-    load: Callable[[], Extractor],
-    batch_size: int,
-    strict: bool,
-) -> Iterator[tuple[Dataset | None, list[Skipped]]]:
-    """Yield the features of a stretch of pictures after the other, and what was left out.
-
-    Threads read pictures while the network works; it is loaded for the first that can be read.
-    """
-    if not pending:
-        return
-    read = partial(_read, root, recipe)
-    results = prefetch(read, pending, ahead=3 * batch_size, threads=os.cpu_count() or 1)
-    stretch: list[tuple[NDArray[np.float32], list[_Read]]] = []
-    skipped: list[Skipped] = []
-    for batch in track(batched(results, batch_size), len(pending), "pictures"):
-        good = [result for result in batch if isinstance(result, _Read)]
-        skipped += [result for result in batch if isinstance(result, Skipped)]
-        _refuse(skipped, strict)
-        if good:
-            stretch.append((load()(np.stack([each.pixels for each in good])), good))
-        if len(stretch) * batch_size >= SHARD:
-            yield _shard(stretch, recipe), skipped
-            stretch, skipped = [], []
-    yield _shard(stretch, recipe) if stretch else None, skipped
-
-
-def _shard(stretch: list[tuple[NDArray[np.float32], list[_Read]]], recipe: Recipe) -> Dataset:
-    read = [each for _, batch in stretch for each in batch]
-    return Dataset(
-        features=np.concatenate([features for features, _ in stretch]),
-        labels=np.full(len(read), -1, np.int32),
-        paths=tuple(each.picture.path for each in read),
-        breeds=(),
-        recipe=recipe,
-        stamps=_stamps([each.picture for each in read], [each.sha256 for each in read]),
-    )
-
-
-def _stamps(pictures: list[Picture], hashes: list[Any]) -> NDArray[np.void]:
-    rows = [(p.size, p.mtime_ns, sha256) for p, sha256 in zip(pictures, hashes, strict=True)]
-    return np.array(rows, STAMP)
-
-
 def _finish(
     out: Path,
     pictures: list[Picture],
@@ -292,7 +217,7 @@ def _finish(
 ) -> None:
     """Write the rows of all pictures to `out`, unless it holds just these already."""
     places = [rows[picture.path] for picture in pictures]
-    stamps = _stamps(pictures, [parts[i].stamps[row]["sha256"] for i, row in places])
+    stamps = stamp_rows(pictures, [parts[i].stamps[row]["sha256"] for i, row in places])
     paths, home = tuple(picture.path for picture in pictures), str(root.resolve())
     done = parts[0]
     unchanged = done.file == out and (done.paths, done.root) == (paths, home)

@@ -5,7 +5,7 @@ pictures done in one stretch. A shard is written under another name, flushed to 
 renamed (`files.replacing`), and never touched again; so is ``OUT.h5`` itself. HDF5 files are
 endangered only while they are written, and at any moment of a kill every file with a final name is
 closed and whole. A kill, a full disk and a power cut cost the stretch that was being worked on, at
-most `SHARD` pictures; a file system that loses renames at a power cut may cost the shard before.
+most `pipeline.SHARD` pictures; a file system that loses renames at a power cut may cost the shard before.
 """
 
 import shutil
@@ -24,8 +24,6 @@ from dogsim.errors import DogsimError
 from dogsim.files import remove_left_overs
 from dogsim.listing import skipped_table
 from dogsim.recipe import Recipe
-
-SHARD = 256
 
 
 @dataclass(frozen=True, eq=False)

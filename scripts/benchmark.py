@@ -6,6 +6,7 @@ python scripts/benchmark.py memory PHOTOS --weights FILE      # peak memory, few
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from functools import cache, partial
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +28,7 @@ from PIL import Image
 import dogsim
 from dogsim._keras import import_keras
 from dogsim.backbones import find_backbone
+from dogsim.dataset import write_dataset
 from dogsim.tables import table
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -107,6 +110,111 @@ def memory(
             }
         )
     show({"results": rows}, as_json)
+
+
+@app.command()
+def search(
+    dataset: Annotated[
+        Path | None, typer.Argument(help="Dataset file; else synthetic features.")
+    ] = None,
+    k: int = 20,
+    repeats: int = 3,
+    sizes: list[int] = [1000, 10_000, 20_000],  # noqa: B006 - typer needs a list
+    dimension: int = 2048,
+    disk: int = 0,
+    as_json: Json = False,
+) -> None:
+    """Leave-one-out neighbours of a dataset, and of synthetic ones: ours and what others have.
+
+    With --disk N one query is asked of N x 256 features that lie in a file.
+    """
+    rows = []
+    if dataset:
+        rows += search_rows(dataset.name, dogsim.Dataset.open(dataset).features, k, repeats)
+    for n in sizes:
+        rows += search_rows("synthetic", synthetic(n, dimension), k, repeats)
+    for d, few in ((256, k), (dimension, 1), (dimension, 100)):  # how cost grows with d and k
+        rows += search_rows("synthetic", synthetic(sizes[0], d), few, repeats)
+    if disk:
+        rows.append(from_disk(disk, k, repeats))
+    show({"repeats": repeats, "results": rows}, as_json)
+
+
+def search_rows(name: str, features: Any, k: int, repeats: int) -> list[dict[str, Any]]:
+    """Time all ways to find every picture's k nearest others."""
+    x = np.ascontiguousarray(features, np.float32)
+    n, own, part = len(x), np.arange(len(x)), min(20, len(x))
+    ways: dict[str, Callable[[], object]] = {
+        "dogsim": lambda: dogsim.nearest(x, x, k, exclude=own),
+        "NumPy product alone": lambda: [x[i : i + 1024] @ x.T for i in range(0, n, 1024)],
+        "NumPy double loop, extrapolated": lambda: [
+            [np.linalg.norm(x[i] - x[j]) for j in range(n)] for i in range(part)
+        ],
+    }
+    if find_spec("faiss"):
+        faiss = import_module("faiss")
+
+        def flat() -> None:
+            index = faiss.IndexFlatL2(x.shape[1])
+            index.add(x)
+            index.search(x, k + 1)
+
+        ways["FAISS IndexFlatL2"] = flat
+    if find_spec("sklearn"):
+        peer = import_module("sklearn.neighbors").NearestNeighbors(algorithm="brute")
+        ways["scikit-learn brute force"] = lambda: peer.fit(x).kneighbors(n_neighbors=k)
+    loop = "NumPy double loop, extrapolated"
+    once = side_by_side({loop: ways.pop(loop)}, 1, {}, 1)
+    rates = side_by_side(ways, repeats, {}, 1) | {loop: once[loop] * part / n}
+    return [
+        {
+            "features": f"{name} {n} x {x.shape[1]}",
+            "k": k,
+            "way": way,
+            "seconds": round(1 / rate, 3),
+            "times_ours": round(rates["dogsim"] / rate, 2),
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        }
+        for way, rate in rates.items()
+    ]
+
+
+def from_disk(n: int, k: int, repeats: int) -> dict[str, Any]:
+    """Ask one query of a file with n x 256 features, in a process of its own."""
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "big.h5"
+        blocks = (synthetic(min(10_000, n - i), 256, seed=i) for i in range(0, n, 10_000))
+        names = [str(i) for i in range(n)]
+        empty: dict[str, Any] = {"breeds": (), "recipe": None, "root": "", "stamps": None}
+        write_dataset(file, blocks, 256, labels=np.full(n, -1), paths=names, **empty)
+        code = (
+            "import sys, time, resource, numpy as np, h5py; from dogsim import nearest\n"
+            f"f = h5py.File({str(file)!r})['features']; o, s = f.id.get_offset(), f.shape\n"
+            f"x = np.memmap({str(file)!r}, np.float32, 'r', o, s); q = np.array(x[7:8])\n"
+            f"for _ in range({repeats}):\n"
+            f"    t = time.perf_counter(); nearest(x, q, {k}); print(time.perf_counter() - t)\n"
+        )
+        command = [sys.executable, "-c", code]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert run.stdout
+        times = [float(line) for line in run.stdout]
+        _, _, usage = os.wait4(run.pid, 0)
+        run.returncode = 0
+    return {
+        "features": f"on disk {n} x 256, one query",
+        "k": k,
+        "way": "dogsim",
+        "seconds": round(statistics.median(times), 3),
+        "times_ours": 1.0,
+        "peak_mb": usage.ru_maxrss // 1024,
+    }
+
+
+def synthetic(n: int, d: int, seed: int = 0) -> Any:
+    """Make features like a network's: positive, some of them 0, in clusters."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(1).normal(size=(100, d))
+    return np.maximum(centres[rng.integers(0, 100, n)] + rng.normal(size=(n, d)), 0).astype("f4")
 
 
 def usual_way(folder: Path, out: Path, weights: str, backbone: str) -> Callable[[], None]:

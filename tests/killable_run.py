@@ -52,7 +52,8 @@ def known(like: Recipe, backbone: str, weights: str, layer: str, resize: str) ->
 
 
 module: Any = importlib.import_module("dogsim.create_dataset")
-module.load_extractor, module.known_recipe, module.SHARD = load, known, 16
+module.load_extractor, module.known_recipe = load, known
+importlib.import_module("dogsim.pipeline").SHARD = 16  # type: ignore[attr-defined]
 h5py.Dataset.__setitem__ = killing("write", h5py.Dataset.__setitem__)
 h5py.File.close = killing("closed", h5py.File.close, after=True)
 os.fsync = killing("fsync", os.fsync)

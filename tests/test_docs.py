@@ -17,7 +17,7 @@ ORDER = [
     *("download", "unpack"),
     *("weights", "efficientnet_lite0", "engines", "backbones", "feature_extract"),
     *("dataset", "matfile", "matsave", "matlab"),
-    *("listing", "partial", "create_dataset", "stanford_dogs"),
+    *("listing", "pipeline", "partial", "create_dataset", "stanford_dogs"),
     *("exact", "dist_calc", "classify", "evaluation", "accuracy", "report"),
     *("sample", "plots", "display", "cli"),
 ]
