@@ -4,8 +4,9 @@ Beside ``OUT.h5`` stands the folder ``OUT.h5.partial`` of shards, each a small d
 pictures done in one stretch. A shard is written under another name, flushed to the disk and then
 renamed (`files.replacing`), and never touched again; so is ``OUT.h5`` itself. HDF5 files are
 endangered only while they are written, and at any moment of a kill every file with a final name is
-closed and whole. A kill, a full disk and a power cut cost the stretch that was being worked on, at
-most `pipeline.SHARD` pictures; a file system that loses renames at a power cut may cost the shard before.
+closed and whole. A kill, a full disk and a power cut cost the stretch that was being worked on,
+about `pipeline.SHARD` pictures; a file system that loses renames at a power cut may cost the shard
+before.
 """
 
 import shutil
