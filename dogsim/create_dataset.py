@@ -149,7 +149,7 @@ def update_dataset(
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"Stopped. {_how_to_go_on(out)}") from None
         except DogsimError as error:
-            raise DogsimError(f"{error} {_how_to_go_on(out)}") from error
+            raise DogsimError(f"{error} {_how_to_go_on(out)}".rstrip()) from error
     computed = [picture.path for picture in pending if picture.path in rows]
     changed = sum(path in before for path in computed)
     return Update(
