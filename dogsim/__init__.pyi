@@ -9,6 +9,11 @@ from dogsim.classify import classify as classify
 from dogsim.classify import majority_vote as majority_vote
 from dogsim.create_dataset import create_dataset as create_dataset
 from dogsim.dataset import Dataset as Dataset
+from dogsim.deep_ranking import Ranking as Ranking
+from dogsim.deep_ranking import ranking_loss as ranking_loss
+from dogsim.deep_ranking import sample_triplets as sample_triplets
+from dogsim.deep_ranking import train_ranking as train_ranking
+from dogsim.discriminant import discriminant as discriminant
 from dogsim.display import show_or_save as show_or_save
 from dogsim.dist_calc import METRICS as METRICS
 from dogsim.dist_calc import dist_calc as dist_calc
@@ -17,9 +22,14 @@ from dogsim.dist_calc import nearest as nearest
 from dogsim.errors import DogsimError as DogsimError
 from dogsim.feature_extract import extract_features as extract_features
 from dogsim.feature_extract import feature_extract as feature_extract
+from dogsim.fine_tune import fine_tune as fine_tune
+from dogsim.heads import Head as Head
+from dogsim.heads import load_head as load_head
+from dogsim.heads import save_model as save_model
 from dogsim.images import find_pictures as find_pictures
 from dogsim.images import load_image as load_image
 from dogsim.plots import result_grid as result_grid
+from dogsim.project import project as project
 from dogsim.recipe import Recipe as Recipe
 from dogsim.sample import sample_dataset as sample_dataset
 from dogsim.sample import sample_queries as sample_queries

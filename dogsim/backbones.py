@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from dogsim._keras import import_keras
 from dogsim.engines import compile_model
 from dogsim.errors import DogsimError, unknown
 from dogsim.files import file_sha256
+from dogsim.heads import load_head
 from dogsim.recipe import Recipe
 from dogsim.weights import (
     cached_weights,
@@ -148,8 +149,7 @@ def load_extractor(
     """
     spec = find_backbone(backbone)
     layer = layer or FEATURE_LAYER
-    model, file = _load_model(spec, backbone, weights, layer)
-    features = _feature_model(model, layer, ours=file.suffix != ".keras")
+    features, file = load_network(backbone, weights, layer)
     size = _input_size(features, file) or spec.image_size
     recipe = Recipe(
         backbone=backbone,
@@ -175,13 +175,10 @@ def extractor_for(recipe: Recipe | None, weights: str | None = None) -> Extracto
     Raises
     ------
     DogsimError
-        If the dataset has no recipe, or the weight file is gone or not the one it was made with.
+        If the dataset has no recipe, or the weight file or the head is gone or not the one it was
+        made with.
     """
-    if recipe is None:
-        raise DogsimError(
-            "This dataset does not say how its features were made, so no picture can be asked of "
-            "it. It can be judged (dogsim accuracy); dogsim create-dataset makes one that can."
-        )
+    recipe = require_recipe(recipe)
     weights = weights or recipe.weights
     if weights != "imagenet" and not Path(weights).is_file():
         raise DogsimError(
@@ -189,8 +186,31 @@ def extractor_for(recipe: Recipe | None, weights: str | None = None) -> Extracto
             f"file with SHA-256 {recipe.weights_sha256[:16]}... lies: --weights FILE."
         )
     extractor = load_extractor(recipe.backbone, weights, recipe.layer, recipe.resize)
+    if recipe.head_sha256:
+        extractor = _through_head(extractor, Path(recipe.head))
     recipe.require(extractor.recipe, f"the weights {weights}")
     return extractor
+
+
+def require_recipe(recipe: Recipe | None) -> Recipe:
+    """Raise `DogsimError` if a dataset has no recipe."""
+    if recipe is None:
+        raise DogsimError(
+            "This dataset does not say how its features were made, so no picture can be asked of "
+            "it. It can be judged (dogsim accuracy); dogsim create-dataset makes one that can."
+        )
+    return recipe
+
+
+def load_network(backbone: str, weights: str, layer: str) -> tuple[Any, Path]:
+    """Load the Keras model behind an extractor, ending in its features, and find its weight file.
+
+    Takes and raises what `load_extractor` does; the model wants pixels that
+    `Backbone.prepare` has made.
+    """
+    spec = find_backbone(backbone)
+    model, file = _load_model(spec, backbone, weights, layer)
+    return _feature_model(model, layer, ours=file.suffix != ".keras"), file
 
 
 def imagenet_cached(backbone: str) -> bool:
@@ -231,6 +251,12 @@ def _load_model(spec: Backbone, backbone: str, weights: str, layer: str) -> tupl
     return model, file
 
 
+def _through_head(extractor: Extractor, file: Path) -> Extractor:
+    head = load_head(file)
+    recipe = replace(extractor.recipe, head=str(file), head_sha256=head.sha256)
+    return Extractor(recipe, lambda images: head(extractor.network(images)))
+
+
 def _feature_model(model: Any, layer: str, ours: bool) -> Any:
     keras = import_keras()
     names = [each.name for each in model.layers]
@@ -241,7 +267,7 @@ def _feature_model(model: Any, layer: str, ours: bool) -> Any:
     else:
         raise unknown("layer", layer, names)
     if len(output.shape) == 4:
-        output = keras.layers.GlobalAveragePooling2D()(output)
+        output = keras.layers.GlobalAveragePooling2D(name=FEATURE_LAYER)(output)
     if len(output.shape) != 2:
         raise DogsimError(f"Layer {layer} gives {output.shape}. Expected (B, D) or (B, h, w, D).")
     return keras.Model(model.inputs, output)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.files import replacing
-from dogsim.recipe import Recipe
+from dogsim.recipe import HEAD, Recipe
 
 FORMAT = "dogsim-dataset"
 FORMAT_VERSION = 1
@@ -183,7 +183,7 @@ def _check_format(file: Any, path: Path) -> None:
 
 def _read_recipe(attributes: Any) -> Recipe | None:
     names = [field.name for field in fields(Recipe)]
-    if not all(name in attributes for name in names):
+    if not all(name in attributes for name in names if name not in HEAD):
         return None
-    values = {name: attributes[name] for name in names}
+    values = {name: attributes[name] for name in names if name in attributes}
     return Recipe(**{**values, "image_size": int(values["image_size"])})
