@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _NAMES = {
     "accuracy": ("Accuracy", "accuracy"),
     "backbones": ("BACKBONES", "Extractor", "extractor_for", "load_extractor"),
+    "building_blocks": ("convolution_block", "identity_block", "inception_module", "resnet50"),
     "classify": ("Answer", "classify", "majority_vote"),
     "create_dataset": ("create_dataset",),
     "dataset": ("Dataset",),
@@ -26,6 +27,7 @@ _NAMES = {
     "fine_tune": ("fine_tune",),
     "feature_extract": ("extract_features", "feature_extract"),
     "heads": ("Head", "load_head", "save_model"),
+    "image_distance": ("ImageDistance", "ResNetDistance"),
     "images": ("find_pictures", "load_image"),
     "plots": ("result_grid",),
     "project": ("project",),

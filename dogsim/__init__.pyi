@@ -4,6 +4,10 @@ from dogsim.backbones import BACKBONES as BACKBONES
 from dogsim.backbones import Extractor as Extractor
 from dogsim.backbones import extractor_for as extractor_for
 from dogsim.backbones import load_extractor as load_extractor
+from dogsim.building_blocks import convolution_block as convolution_block
+from dogsim.building_blocks import identity_block as identity_block
+from dogsim.building_blocks import inception_module as inception_module
+from dogsim.building_blocks import resnet50 as resnet50
 from dogsim.classify import Answer as Answer
 from dogsim.classify import classify as classify
 from dogsim.classify import majority_vote as majority_vote
@@ -26,6 +30,8 @@ from dogsim.fine_tune import fine_tune as fine_tune
 from dogsim.heads import Head as Head
 from dogsim.heads import load_head as load_head
 from dogsim.heads import save_model as save_model
+from dogsim.image_distance import ImageDistance as ImageDistance
+from dogsim.image_distance import ResNetDistance as ResNetDistance
 from dogsim.images import find_pictures as find_pictures
 from dogsim.images import load_image as load_image
 from dogsim.plots import result_grid as result_grid

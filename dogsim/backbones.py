@@ -210,7 +210,7 @@ def load_network(backbone: str, weights: str, layer: str) -> tuple[Any, Path]:
     """
     spec = find_backbone(backbone)
     model, file = _load_model(spec, backbone, weights, layer)
-    return _feature_model(model, layer, ours=file.suffix != ".keras"), file
+    return feature_model(model, layer, ours=file.suffix != ".keras"), file
 
 
 def imagenet_cached(backbone: str) -> bool:
@@ -257,7 +257,8 @@ def _through_head(extractor: Extractor, file: Path) -> Extractor:
     return Extractor(recipe, lambda images: head(extractor.network(images)))
 
 
-def _feature_model(model: Any, layer: str, ours: bool) -> Any:
+def feature_model(model: Any, layer: str, ours: bool) -> Any:
+    """Cut a Keras model off at a layer, whose map is averaged to (B, D)."""
     keras = import_keras()
     names = [each.name for each in model.layers]
     if layer in names:

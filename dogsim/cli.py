@@ -214,6 +214,31 @@ def info(
 
 
 @app.command()
+def distance(
+    image1: Annotated[Path, typer.Argument(metavar="A", help="A picture.")],
+    image2: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    backbone: Annotated[str, typer.Option(help="The network.")] = "resnet50",
+    weights: Annotated[
+        str, typer.Option(help="imagenet, or a file: .h5, .weights.h5 or .keras.")
+    ] = "imagenet",
+    layer: Annotated[
+        str | None, typer.Option(help="The layer that gives the features.  [default: avg_pool]")
+    ] = None,
+    metric: Metric = "cosine",
+    as_json: Json = False,
+) -> None:
+    """Tell how far two pictures are apart, as a network sees them.
+
+    Example: `dogsim distance my_dog.jpg your_dog.jpg`
+    """
+    from dogsim.image_distance import ImageDistance
+
+    apart = ImageDistance(backbone, metric, layer, weights=weights).compute(image1, image2)
+    result = {"distance": apart, "metric": metric, "backbone": backbone}
+    _print(result, as_json, f"{apart:.4f}")
+
+
+@app.command()
 def deep_ranking(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A dataset file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .keras file to write.")],
