@@ -27,6 +27,7 @@ _NAMES = {
     "fine_tune": ("fine_tune",),
     "feature_extract": ("extract_features", "feature_extract"),
     "heads": ("Head", "load_head", "save_model"),
+    "hold_out": ("hold_out",),
     "image_distance": ("ImageDistance", "ResNetDistance"),
     "images": ("find_pictures", "load_image"),
     "plots": ("result_grid",),

@@ -30,6 +30,7 @@ from dogsim.fine_tune import fine_tune as fine_tune
 from dogsim.heads import Head as Head
 from dogsim.heads import load_head as load_head
 from dogsim.heads import save_model as save_model
+from dogsim.hold_out import hold_out as hold_out
 from dogsim.image_distance import ImageDistance as ImageDistance
 from dogsim.image_distance import ResNetDistance as ResNetDistance
 from dogsim.images import find_pictures as find_pictures

@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, unknown
 from dogsim.heads import embed
+from dogsim.hold_out import hold_out, pick
 from dogsim.progress import track
 from dogsim.ranking_steps import GAIN, NEGATIVES, ROUND, Plan, Ranking, start, training
 from dogsim.triplets import ranking_loss, sample_triplets
@@ -43,7 +43,8 @@ def train_ranking(
 
     The embedding is linear, from unit vectors to unit vectors, and starts from linear
     discriminant analysis. A tenth of each breed is held out and says when to stop; then the
-    training is done over with all pictures, for as many steps as were best.
+    training is done over with all pictures, for as many steps as were best: none, where nothing
+    ranks better than the start.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def train_ranking(
     if not 0 <= dropout < 1:
         raise DogsimError(f"Received dropout={dropout}. Expected 0 or more, less than 1.")
     known = trainable(dataset)
-    part, asked = hold_out(known, seed)
+    part, asked = hold_out(known, HELD_OUT, seed, least=1)
     k = min(K, len(part))
 
     def score(head: Any) -> float:
@@ -121,22 +122,4 @@ def trainable(dataset: Dataset) -> Dataset:
             f"Received a dataset in which {(counts >= LEAST).sum()} breeds have {LEAST} pictures "
             "or more. Expected 2 such breeds or more."
         )
-    return _rows(dataset, counts[dataset.labels + 1] >= LEAST)
-
-
-def hold_out(dataset: Dataset, seed: int, least: int = 1) -> tuple[Dataset, Dataset]:
-    """Split off a tenth of each breed's pictures, drawn, and at least `least`: (rest, held)."""
-    rng = np.random.default_rng(seed)
-    held = np.zeros(len(dataset), bool)
-    for label in np.unique(dataset.labels):
-        rows = np.flatnonzero(dataset.labels == label)
-        number = max(least, round(HELD_OUT * len(rows)))
-        held[rng.choice(rows, number, replace=False)] = True
-    return _rows(dataset, ~held), _rows(dataset, held)
-
-
-def _rows(dataset: Dataset, mask: NDArray[np.bool_]) -> Dataset:
-    paths = tuple(path for path, wanted in zip(dataset.paths, mask, strict=True) if wanted)
-    return replace(
-        dataset, features=dataset.features[mask], labels=dataset.labels[mask], paths=paths
-    )
+    return pick(dataset, counts[dataset.labels + 1] >= LEAST)

@@ -13,10 +13,11 @@ from dogsim._keras import import_keras
 from dogsim.accuracy import accuracy
 from dogsim.backbones import find_backbone, load_network, require_recipe
 from dogsim.dataset import Dataset
-from dogsim.deep_ranking import check_numbers, hold_out, trainable
+from dogsim.deep_ranking import HELD_OUT, check_numbers, trainable
 from dogsim.engines import compile_model
 from dogsim.errors import DogsimError, unknown
 from dogsim.files import file_sha256
+from dogsim.hold_out import hold_out
 from dogsim.images import Source, load_image
 from dogsim.progress import track
 from dogsim.ranking_steps import GAIN, ROUND, Ranking
@@ -76,7 +77,7 @@ def fine_tune(
     check_numbers(gap=gap, learning_rate=learning_rate, batch_size=batch_size, max_steps=max_steps)
     check_numbers(patience=patience)
     known = trainable(dataset)
-    part, held = hold_out(known, seed, least=2)
+    part, held = hold_out(known, HELD_OUT, seed, least=2)
     recipe = require_recipe(dataset.recipe)
     model = _network(recipe, from_layer, weights)
     k = int(np.unique(held.labels, return_counts=True)[1].min()) - 1
