@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.files import file_sha256, replacing
+from dogsim.recipe import Recipe
 from dogsim.weights import load_keras_file
 
 BLOCK = 4096  # rows through a head at once
+NAMED = "head_for_"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ dataset again: dogsim project.
             "(None, E): dogsim deep-ranking makes one."
         )
     return Head(model, file_sha256(path))
+
+
+def head_name(recipe: Recipe | None) -> str:
+    """Name a head for the features it is trained on; a Keras file keeps its model's name."""
+    return f"{NAMED}{recipe.fingerprint}" if recipe else "head"
 
 
 def save_model(model: Any, path: str | os.PathLike[str]) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.heads import load_head
+from dogsim.heads import NAMED, head_name, load_head
+from dogsim.recipe import Recipe
 
 
 def project(dataset: Dataset, head: str | os.PathLike[str]) -> Dataset:
@@ -28,8 +29,8 @@ def project(dataset: Dataset, head: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     DogsimError
-        If the head cannot be loaded or takes other features, or the dataset went through one
-        already.
+        If the head cannot be loaded or was trained on other features, or the dataset went
+        through one already.
     """
     recipe = dataset.recipe
     if recipe and recipe.head_sha256:
@@ -39,5 +40,16 @@ def project(dataset: Dataset, head: str | os.PathLike[str]) -> Dataset:
         )
     loaded = load_head(head)
     if recipe:
+        _require_same_features(loaded.model.name, recipe, head)
         recipe = replace(recipe, head=str(Path(head).resolve()), head_sha256=loaded.sha256)
     return replace(dataset, features=loaded(dataset.features), recipe=recipe)
+
+
+def _require_same_features(name: str, recipe: Recipe, head: str | os.PathLike[str]) -> None:
+    # a head of a dataset without recipe, or of another program, has no such name
+    if name.startswith(NAMED) and name != head_name(recipe):
+        raise DogsimError(
+            f"The head {head} was trained on features of another network, layer or kind of "
+            f"picture than {recipe.backbone}, {recipe.layer}, {recipe.resize}. "
+            "Train one on this dataset: dogsim deep-ranking."
+        )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dogsim._keras import import_keras
 from dogsim.dataset import Dataset
 from dogsim.discriminant import discriminant
+from dogsim.heads import head_name
 from dogsim.triplets import near_loss, ranking_loss, sample_triplets
 
 NEGATIVES = ("near", "drawn")
@@ -72,7 +73,8 @@ def start(dataset: Dataset, plan: Plan) -> Any:
             layers.Dropout(plan.dropout, seed=plan.seed),
             layers.Dense(directions.shape[1], use_bias=False, name="embedding"),
             layers.UnitNormalization(),
-        ]
+        ],
+        name=head_name(dataset.recipe),
     )
     length = np.linalg.norm((units - mean) @ directions, axis=1).mean() / np.sqrt(spread)
     head.get_layer("embedding").set_weights([directions / length])

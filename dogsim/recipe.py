@@ -1,6 +1,7 @@
 """How features were made: what a query must share with the dataset it is asked of."""
 
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 
 from dogsim.errors import DogsimError
 
@@ -43,6 +44,12 @@ class Recipe:
     precision: str = "float32"
     head: str = ""
     head_sha256: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits: the same for features that can be compared, else others."""
+        values = asdict(self)
+        return sha256(repr([values[name] for name in DECISIVE]).encode()).hexdigest()[:16]
 
     def require(self, other: "Recipe", what: str) -> None:
         """Raise `DogsimError` unless features of `other` can be compared with ours.

@@ -20,6 +20,7 @@ from dogsim import (
     load_head,
     project,
     save_model,
+    train_ranking,
 )
 from dogsim.cli import app
 from dogsim.files import file_sha256
@@ -96,6 +97,26 @@ def test_a_file_that_is_no_head(drawn: tuple[Dataset, Path], tmp_path: Path) -> 
     with pytest.raises(DogsimError, match=r"ends in \.keras"):
         save_model(linear_head(7), tmp_path / "head.h5")
     assert project(replace(data, recipe=None), folder / "head.keras").recipe is None
+
+
+def test_a_head_for_other_features_of_the_same_length(
+    drawn: tuple[Dataset, Path], tmp_path: Path
+) -> None:
+    data, _ = drawn
+    assert data.recipe
+    twice = replace(
+        data,
+        features=np.concatenate([data.features, data.features + 0.1]),
+        labels=np.concatenate([data.labels, data.labels]),
+        paths=data.paths * 2,
+    )
+    save_model(train_ranking(twice, max_steps=1).model, tmp_path / "head.keras")
+    assert project(data, tmp_path / "head.keras").features.shape == (6, 1)
+    other = replace(data, recipe=replace(data.recipe, layer="block1"))
+    with pytest.raises(DogsimError, match=r"was trained on features of another network.*block1"):
+        project(other, tmp_path / "head.keras")
+    moved = replace(data, recipe=replace(data.recipe, weights="elsewhere.h5", engine="other"))
+    assert project(moved, tmp_path / "head.keras").features.shape == (6, 1)
 
 
 def test_files_of_before_there_were_heads_keep_their_recipe(
