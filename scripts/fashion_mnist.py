@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> None:
     for row in rng.choice(len(images), 3, replace=False):
         shown = neighbours[row, :8]
         names = [CLASSES[label] for label in labels[[row, *shown]]]
-        figures.append(("fashion", plot_similar_images(images[row], images[shown], names)))
+        figures.append((f"query-{row}", plot_similar_images(images[row], images[shown], names)))
     for path in dogsim.show_or_save(figures, args.save):
         print(path)
 
