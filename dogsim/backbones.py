@@ -13,6 +13,7 @@ from dogsim._keras import import_keras
 from dogsim.engines import choose_engine, compile_model
 from dogsim.errors import DogsimError, unknown
 from dogsim.files import file_sha256
+from dogsim.heads import load_head
 from dogsim.images import check_resize
 from dogsim.recipe import Recipe
 from dogsim.weights import (
@@ -157,8 +158,7 @@ def load_extractor(
     check_resize(resize)
     engine, precision = choose_engine(engine, precision)
     layer = layer or FEATURE_LAYER
-    model, file = _load_model(spec, backbone, weights, layer)
-    features = _feature_model(model, layer, ours=file.suffix != ".keras")
+    features, file = load_network(backbone, weights, layer)
     size = _input_size(features, file) or spec.image_size
     recipe = Recipe(
         backbone=backbone,
@@ -186,13 +186,10 @@ def extractor_for(recipe: Recipe | None, weights: str | None = None) -> Extracto
     Raises
     ------
     DogsimError
-        If the dataset has no recipe, or the weight file is gone or not the one it was made with.
+        If the dataset has no recipe, or the weight file or the head is gone or not the one it was
+        made with.
     """
-    if recipe is None:
-        raise DogsimError(
-            "This dataset does not say how its features were made, so no picture can be asked of "
-            "it. It can be judged (dogsim accuracy); dogsim create-dataset makes one that can."
-        )
+    recipe = require_recipe(recipe)
     weights = weights or recipe.weights
     if weights != "imagenet" and not Path(weights).is_file():
         raise DogsimError(
@@ -200,6 +197,8 @@ def extractor_for(recipe: Recipe | None, weights: str | None = None) -> Extracto
             f"file with SHA-256 {recipe.weights_sha256[:16]}... lies: --weights FILE."
         )
     extractor = load_extractor(recipe.backbone, weights, recipe.layer, recipe.resize)
+    if recipe.head_sha256:
+        extractor = _through_head(extractor, Path(recipe.head))
     recipe.require(extractor.recipe, f"the weights {weights}")
     return extractor
 
@@ -225,6 +224,8 @@ def known_recipe(
         return None
     return replace(
         like,
+        head="",
+        head_sha256="",
         backbone=backbone,
         weights=weights if weights == "imagenet" else str(file.resolve()),
         weights_sha256=file_sha256(file),
@@ -232,6 +233,27 @@ def known_recipe(
         image_size=like.image_size if file.suffix == ".keras" else spec.image_size,
         resize=resize,
     )
+
+
+def require_recipe(recipe: Recipe | None) -> Recipe:
+    """Raise `DogsimError` if a dataset has no recipe."""
+    if recipe is None:
+        raise DogsimError(
+            "This dataset does not say how its features were made, so no picture can be asked of "
+            "it. It can be judged (dogsim accuracy); dogsim create-dataset makes one that can."
+        )
+    return recipe
+
+
+def load_network(backbone: str, weights: str, layer: str) -> tuple[Any, Path]:
+    """Load the Keras model behind an extractor, ending in its features, and find its weight file.
+
+    Takes and raises what `load_extractor` does; the model wants pixels that
+    `Backbone.prepare` has made.
+    """
+    spec = find_backbone(backbone)
+    model, file = _load_model(spec, backbone, weights, layer)
+    return feature_model(model, layer, ours=file.suffix != ".keras"), file
 
 
 def imagenet_cached(backbone: str) -> bool:
@@ -276,7 +298,14 @@ def _weight_file(weights: str) -> Path:
     return Path(weights)
 
 
-def _feature_model(model: Any, layer: str, ours: bool) -> Any:
+def _through_head(extractor: Extractor, file: Path) -> Extractor:
+    head = load_head(file)
+    recipe = replace(extractor.recipe, head=str(file), head_sha256=head.sha256)
+    return Extractor(recipe, lambda images: head(extractor.network(images)))
+
+
+def feature_model(model: Any, layer: str, ours: bool) -> Any:
+    """Cut a Keras model off at a layer, whose map is averaged to (B, D)."""
     keras = import_keras()
     names = [each.name for each in model.layers]
     if layer in names:
@@ -286,7 +315,7 @@ def _feature_model(model: Any, layer: str, ours: bool) -> Any:
     else:
         raise unknown("layer", layer, names)
     if len(output.shape) == 4:
-        output = keras.layers.GlobalAveragePooling2D()(output)
+        output = keras.layers.GlobalAveragePooling2D(name=FEATURE_LAYER)(output)
     if len(output.shape) != 2:
         raise DogsimError(f"Layer {layer} gives {output.shape}. Expected (B, D) or (B, h, w, D).")
     return keras.Model(model.inputs, output)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.files import replacing
-from dogsim.recipe import Recipe
+from dogsim.recipe import HEAD, Recipe
 
 FORMAT = "dogsim-dataset"
 FORMAT_VERSION = 1
@@ -71,6 +71,8 @@ class Dataset:
                 f"Received features {np.shape(self.features)}, labels {np.shape(self.labels)} "
                 f"and {n} paths. Expected (n, d), (n,) and n."
             )
+        if self.stamps is not None and self.stamps.shape != (n,):
+            raise DogsimError(f"Received stamps {self.stamps.shape}. Expected ({n},).")
         labels = np.asarray(self.labels)
         if n and not (labels.min() >= -1 and labels.max() < len(self.breeds)):
             raise DogsimError(
@@ -294,7 +296,7 @@ def _map_features(stored: Any, path: Path) -> NDArray[np.float32]:
 
 def _read_recipe(attributes: Any) -> Recipe | None:
     names = [field.name for field in fields(Recipe)]
-    if not all(name in attributes for name in names):
+    if not all(name in attributes for name in names if name not in HEAD):
         return None
-    values = {name: attributes[name] for name in names}
+    values = {name: attributes[name] for name in names if name in attributes}
     return Recipe(**{**values, "image_size": int(values["image_size"])})

@@ -1,10 +1,12 @@
 """How features were made: what a query must share with the dataset it is asked of."""
 
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 
 from dogsim.errors import DogsimError
 
-DECISIVE = ("backbone", "weights_sha256", "layer", "image_size", "resize")
+HEAD = ("head", "head_sha256")  # what the recipes of older files do not have
+DECISIVE = ("backbone", "weights_sha256", "layer", "image_size", "resize", "head_sha256")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class Recipe:
         ``"squash"`` or ``"crop"``, see `dogsim.load_image`.
     engine, precision : str
         What computed the features. For information: they change rounding, not meaning.
+    head, head_sha256 : str
+        The file of the learned embedding that the layer's output went through, see
+        `dogsim.project`, and its SHA-256. Empty where there is none.
     """
 
     backbone: str
@@ -37,6 +42,14 @@ class Recipe:
     resize: str = "squash"
     engine: str = "tensorflow"
     precision: str = "float32"
+    head: str = ""
+    head_sha256: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits: the same for features that can be compared, else others."""
+        values = asdict(self)
+        return sha256(repr([values[name] for name in DECISIVE]).encode()).hexdigest()[:16]
 
     def require(self, other: "Recipe", what: str) -> None:
         """Raise `DogsimError` unless features of `other` can be compared with ours.
@@ -51,7 +64,7 @@ The dataset needs backbone=resnet50, weights_sha256=ab12.
         differing = [name for name in DECISIVE if needed[name] != received[name]]
         if differing:
             got, want = (
-                ", ".join(f"{name}={str(values[name])[:16]}" for name in differing)
+                ", ".join(f"{name}={str(values[name])[:16] or 'none'}" for name in differing)
                 for values in (received, needed)
             )
             raise DogsimError(f"Received {what} with {got}. The dataset needs {want}.")

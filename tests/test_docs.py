@@ -15,10 +15,14 @@ MODULES = [module.name for module in pkgutil.iter_modules(dogsim.__path__)]
 ORDER = [
     *("errors", "files", "tables", "progress", "prefetch", "recipe", "images", "_keras"),
     *("download", "unpack"),
-    *("weights", "efficientnet_lite0", "engines", "backbones", "feature_extract"),
+    *("weights", "efficientnet_lite0", "building_blocks", "heads", "engines"),
+    *("backbones", "hub", "feature_extract"),
     *("dataset", "matfile", "matsave", "matlab"),
     *("listing", "pipeline", "partial", "create_dataset", "stanford_dogs"),
-    *("exact", "dist_calc", "classify", "evaluation", "accuracy", "report"),
+    *("exact", "dist_calc", "image_distance"),
+    *("classify", "evaluation", "accuracy", "report"),
+    *("hold_out", "triplets", "discriminant", "ranking_steps", "deep_ranking"),
+    *("fine_tune", "project"),
     *("sample", "plots", "display", "cli"),
 ]
 

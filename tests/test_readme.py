@@ -8,6 +8,7 @@ import pytest
 from conftest import REPOSITORY
 from typer.testing import CliRunner
 
+from dogsim import sample_dataset
 from dogsim.cli import app
 from dogsim.create_dataset import create_dataset
 from dogsim.matlab import export_mat
@@ -23,30 +24,35 @@ COMMANDS = [
 
 
 def test_python_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(example, {})
+    examples = [block for language, block in BLOCKS if language == "python"]
+    assert len(examples) == 2
+    for example in examples:
+        exec(example, {})
     lines = capsys.readouterr().out.splitlines()
     assert "beagle looks like beagle (8 of 8 votes)" in lines
-    assert float(lines[-1]) > 0.9
+    assert float(lines[-3]) > 0.9
+    assert 0 < float(lines[-2]) < 1
+    assert lines[-1] == "(12, 12)"
 
 
 def test_commands(breeds_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command of the README, with the sample's network where it names none."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").symlink_to(breeds_dir)
-    (tmp_path / "my_dog.jpg").symlink_to(breeds_dir / "striped" / "0.png")
+    for name in ("my_dog.jpg", "your_dog.jpg"):
+        (tmp_path / name).symlink_to(breeds_dir / "striped" / "0.png")
     (tmp_path / "more_dogs").symlink_to(breeds_dir / "striped")
     photos = create_dataset("photos", "photos.h5", "efficientnet-lite0")
     export_mat(photos, "data.mat")
     for name in ("dogs.h5", "dogs/train.h5", "dogs/test.h5"):
         Path(name).parent.mkdir(exist_ok=True)
-        photos.save(name)
-    assert len(COMMANDS) >= 10
+        sample_dataset().save(name)
+    assert len(COMMANDS) >= 14
     for command in COMMANDS:
         arguments = shlex.split(command)[1:]
         if arguments[0] == "stanford-dogs":  # has tests of its own, with archives made there
             continue
-        if arguments[0] == "create-dataset":
+        if arguments[0] in ("create-dataset", "distance"):
             arguments += ["--backbone", "efficientnet-lite0"]
         if "--dataset" in arguments:  # six pictures have no 20 neighbours
             arguments = ["2" if word == "20" else word for word in arguments]

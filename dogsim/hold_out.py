@@ -1,0 +1,45 @@
+"""Put pictures aside, so that they can judge what the others have taught."""
+
+import numpy as np
+
+from dogsim.dataset import Dataset
+from dogsim.errors import DogsimError
+
+
+def hold_out(
+    dataset: Dataset, part: float, seed: int = 0, least: int = 0
+) -> tuple[Dataset, Dataset]:
+    """Draw a part of each breed's pictures.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    part : float
+        More than 0, less than 1; the number is rounded down for each breed.
+    seed : int
+    least : int
+        How many of each breed at least.
+
+    Returns
+    -------
+    rest, held : Dataset
+
+    Raises
+    ------
+    DogsimError
+        If `part` is out of range.
+
+    >>> eight = Dataset(np.eye(8), np.arange(8) // 4, tuple("abcdefgh"), ("pug", "whippet"))
+    >>> rest, held = hold_out(eight, 0.25)
+    >>> len(rest), held.labels
+    (6, array([0, 1]))
+    """
+    if not 0 < part < 1:
+        raise DogsimError(f"Received part={part}. Expected more than 0 and less than 1.")
+    rng = np.random.default_rng(seed)
+    held = np.zeros(len(dataset), bool)
+    for label in np.unique(dataset.labels):
+        rows = np.flatnonzero(dataset.labels == label)
+        number = min(len(rows), max(least, int(part * len(rows))))
+        held[rng.choice(rows, number, replace=False)] = True
+    return dataset.take(np.flatnonzero(~held)), dataset.take(np.flatnonzero(held))

@@ -1,0 +1,145 @@
+"""How far two pictures are apart, as a network sees them."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.backbones import Extractor, load_extractor
+from dogsim.dist_calc import METRICS, dist_calc
+from dogsim.errors import DogsimError, unknown
+from dogsim.feature_extract import extract_features
+from dogsim.images import Source
+
+ROUNDING = 1e-12  # what the metric of a picture and itself may come to, instead of 0
+DEPTHS = {18: "resnet18", 34: "resnet34", 50: "resnet50", 101: "resnet101", 152: "resnet152"}
+
+
+class ImageDistance:
+    """Measures the distance between the features of pictures.
+
+    Parameters
+    ----------
+    backbone : str
+        A name of `dogsim.BACKBONES`, such as ``"vgg16"``, ``"inceptionv3"`` or
+        ``"densenet121"``.
+    metric : str
+        One of `dogsim.METRICS`.
+    layer : str, optional
+        The layer whose output the features are, by default the global average pooling.
+    normalize : bool
+        Bring features to length 1, so that the brightness of a feature map counts for nothing.
+    weights : str
+        ``"imagenet"`` or a file, see `dogsim.load_extractor`.
+
+    Raises
+    ------
+    DogsimError
+        If the backbone, metric, layer or weight file is unknown or the weights cannot be had.
+
+    >>> distance = ImageDistance("efficientnet-lite0")
+    >>> white, black = np.full((9, 9), 255, np.uint8), np.zeros((9, 9), np.uint8)
+    >>> distance.compute(white, white), distance.compute(white, black) > 0.01
+    (0.0, True)
+    """
+
+    def __init__(
+        self,
+        backbone: str = "resnet50",
+        metric: str = "cosine",
+        layer: str | None = None,
+        normalize: bool = True,
+        weights: str = "imagenet",
+    ) -> None:
+        if metric not in METRICS:
+            raise unknown("metric", metric, METRICS)
+        self.metric = metric
+        self.normalize = normalize
+        self.extractor = self._load(backbone, weights, layer)
+
+    def _load(self, backbone: str, weights: str, layer: str | None) -> Extractor:
+        return load_extractor(backbone, weights, layer)
+
+    def compute(self, image1: Source, image2: Source) -> float:
+        """Compute the distance between two pictures: paths, arrays or PIL images.
+
+        Returns 0 for the same picture; cosine distances go up to 2. Raises `DogsimError` if a
+        picture cannot be read.
+        """
+        return float(self.compute_batch([image1, image2])[0, 1])
+
+    def compute_batch(
+        self, images_list: Iterable[Source], batch_size: int = 32
+    ) -> NDArray[np.float64]:
+        """Compute the distances between all pictures of a list.
+
+        Parameters
+        ----------
+        images_list : iterable of n paths, arrays or PIL images
+        batch_size : int
+            How many pictures go through the network at once.
+
+        Returns
+        -------
+        (n, n) float64
+            Symmetric, with a diagonal of zeros.
+
+        Raises
+        ------
+        DogsimError
+            If there is no picture or one cannot be read.
+        """
+        features = extract_features(images_list, self.extractor, batch_size)
+        if self.normalize:
+            features = _unit(features)
+        distances: NDArray[np.float64] = dist_calc(features, features, self.metric)
+        distances = (distances + distances.T) / 2
+        distances[distances < ROUNDING] = 0
+        return distances
+
+
+class ResNetDistance(ImageDistance):
+    """`ImageDistance` by a ResNet of a given depth.
+
+    Parameters
+    ----------
+    model_depth : {18, 34, 50, 101, 152}
+        18 and 34 come from Keras Hub: ``pip install dogsim[hub]``.
+    metric, layer, normalize, weights
+        As for `ImageDistance`.
+
+    Raises
+    ------
+    DogsimError
+        If there is no such depth, Keras Hub is needed and missing, or as `ImageDistance` does.
+
+    >>> ResNetDistance(19)
+    Traceback (most recent call last):
+    dogsim.errors.DogsimError: Received model_depth=19. Expected one of 18, 34, 50, 101, 152.
+    """
+
+    def __init__(
+        self,
+        model_depth: int = 50,
+        metric: str = "cosine",
+        layer: str | None = None,
+        normalize: bool = True,
+        weights: str = "imagenet",
+    ) -> None:
+        if model_depth not in DEPTHS:
+            depths = ", ".join(map(str, DEPTHS))
+            raise DogsimError(f"Received model_depth={model_depth}. Expected one of {depths}.")
+        super().__init__(DEPTHS[model_depth], metric, layer, normalize, weights)
+
+    def _load(self, backbone: str, weights: str, layer: str | None) -> Extractor:
+        if backbone in ("resnet18", "resnet34"):
+            from dogsim.hub import load_hub_extractor
+
+            return load_hub_extractor(backbone, weights, layer)
+        return super()._load(backbone, weights, layer)
+
+
+def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    units: NDArray[np.float32] = features / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return units

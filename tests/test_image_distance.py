@@ -1,0 +1,161 @@
+"""Distances between pictures: what any distance promises, and every network."""
+
+import json
+import sys
+from collections.abc import Callable
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner
+
+from dogsim import METRICS, DogsimError, ImageDistance, ResNetDistance, load_image
+from dogsim.cli import app
+
+LITE = "efficientnet-lite0"
+SEEDS = st.integers(0, 1000)
+FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def picture(seed: int) -> NDArray[np.uint8]:
+    """Coloured squares, 4 x 4 of them."""
+    colours = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
+    return colours.repeat(16, axis=0).repeat(16, axis=1)
+
+
+@pytest.fixture(scope="module")
+def cosine() -> ImageDistance:
+    return ImageDistance(LITE)
+
+
+@FEW
+@given(SEEDS, SEEDS)
+def test_identity_and_symmetry(cosine: ImageDistance, a: int, b: int) -> None:
+    assert cosine.compute(picture(a), picture(a)) == 0
+    forth, back = (cosine.compute(picture(x), picture(y)) for x, y in ((a, b), (b, a)))
+    assert forth == pytest.approx(back, abs=1e-6)
+    assert 0 <= forth <= 2
+    assert (forth > 1e-3) == (a != b)
+
+
+@FEW
+@given(SEEDS)
+def test_a_small_change_is_a_small_distance(cosine: ImageDistance, seed: int) -> None:
+    original, other = picture(seed), picture(seed + 1)
+    lighter = np.where(original < 250, original + 3, original).astype(np.uint8)
+    assert cosine.compute(original, lighter) < 0.3 * cosine.compute(original, other)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("normalize", [True, False])
+def test_a_batch_is_all_its_pairs(cosine: ImageDistance, metric: str, normalize: bool) -> None:
+    from scipy.spatial.distance import cdist
+
+    distance = copy(cosine)  # with the network that is loaded already
+    distance.metric, distance.normalize = metric, normalize
+    pictures = [picture(seed) for seed in range(5)]
+    matrix = distance.compute_batch(pictures, batch_size=2)
+    assert matrix.shape == (5, 5)
+    assert np.array_equal(matrix, matrix.T)
+    assert not np.diag(matrix).any()
+    x = np.concatenate([cosine.extractor(small(p)) for p in pictures])
+    x = x / np.linalg.norm(x, axis=1, keepdims=True) if normalize else x
+    np.testing.assert_allclose(matrix, cdist(x, x, metric), rtol=1e-3, atol=1e-6)
+    assert matrix[1, 3] == pytest.approx(distance.compute(pictures[1], pictures[3]), rel=1e-4)
+
+
+def small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return load_image(image)[None]
+
+
+def test_paths_arrays_and_pil_images_are_one(cosine: ImageDistance, tmp_path: Path) -> None:
+    Image.fromarray(picture(1)).save(tmp_path / "one.png")
+    kinds: list[Any] = [
+        tmp_path / "one.png",
+        str(tmp_path / "one.png"),
+        picture(1),
+        Image.fromarray(picture(1)),
+    ]
+    assert cosine.compute_batch(kinds).max() < 1e-6
+
+
+@pytest.mark.parametrize("backbone", ["vgg16", "inceptionv3", "densenet121"])
+def test_other_networks(backbone: str, tmp_path: Path) -> None:
+    from dogsim.backbones import find_backbone
+
+    find_backbone(backbone).build(top=False).save_weights(tmp_path / "w.weights.h5")
+    distance = ImageDistance(backbone, weights=str(tmp_path / "w.weights.h5"))
+    assert distance.compute(picture(1), picture(1)) == 0
+    assert distance.compute(picture(1), picture(2)) > 0
+
+
+def test_resnet_by_depth(random_resnet: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, folder = random_resnet
+    weights = str(folder / "notop.h5")
+    deep, same = ResNetDistance(50, weights=weights), ImageDistance("resnet50", weights=weights)
+    assert deep.extractor.recipe == same.extractor.recipe
+    for depth, name in ((101, "resnet101"), (152, "resnet152")):
+        with pytest.raises(DogsimError, match=f"do not fit {name}"):
+            ResNetDistance(depth, weights=weights)
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    for depth in (18, 34):
+        with pytest.raises(DogsimError, match=r"pip install 'dogsim\[hub\]'"):
+            ResNetDistance(depth)
+
+
+@pytest.mark.parametrize("depth", [18, 34])
+def test_small_resnets_of_keras_hub(depth: int, tmp_path: Path) -> None:
+    pytest.importorskip("keras_hub", reason="Keras Hub is not installed")
+    from dogsim.hub import build_hub_model
+
+    model = build_hub_model(f"resnet{depth}")
+    # layers with weights: one for each of the depth but the classifier, the stem of "vd" has 3
+    stem, shortcuts = (1, 3) if depth == 18 else (3, 4)
+    convolutions = sum(type(layer).__name__ == "Conv2D" for layer in model.layers)
+    assert convolutions == depth - 2 + stem + shortcuts
+    model.save_weights(tmp_path / "w.weights.h5")
+    distance = ResNetDistance(depth, weights=str(tmp_path / "w.weights.h5"))
+    assert distance.extractor(small(picture(1))).shape == (1, 512)
+    assert distance.compute(picture(1), picture(1)) == 0
+    assert distance.compute(picture(1), picture(2)) > 0
+    with pytest.raises(DogsimError, match="There is no weight file gone"):
+        ResNetDistance(depth, weights="gone.weights.h5")
+    with pytest.raises(DogsimError, match=f"weights of resnet{depth} could not be downloaded"):
+        ResNetDistance(depth)
+
+
+def test_bad_input(cosine: ImageDistance) -> None:
+    calls: list[tuple[Callable[[], Any], str]] = [
+        (lambda: ImageDistance(LITE, "cosin"), "Unknown metric 'cosin'; did you mean 'cosine'"),
+        (lambda: ImageDistance("vgg61"), "Unknown backbone 'vgg61'; did you mean 'vgg19'"),
+        (lambda: ResNetDistance(20), "Received model_depth=20. Expected one of 18"),
+        (lambda: cosine.compute("gone.jpg", "gone.jpg"), "There is no picture gone.jpg"),
+        (lambda: cosine.compute_batch([]), "Received no picture"),
+    ]
+    for call, message in calls:
+        with pytest.raises(DogsimError, match=message):
+            call()
+
+
+def test_the_command(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        Image.fromarray(picture(seed)).save(tmp_path / f"{seed}.png")
+    files = [str(tmp_path / "1.png"), str(tmp_path / "2.png")]
+    result = CliRunner().invoke(app, ["distance", *files, "--backbone", LITE, "--json"])
+    assert result.exit_code == 0, result.output
+    expected = ImageDistance(LITE).compute(*files)
+    answer = json.loads(result.stdout)
+    assert answer == {
+        "distance": pytest.approx(expected, rel=1e-5),
+        "metric": "cosine",
+        "backbone": LITE,
+    }
+    result = CliRunner().invoke(app, ["distance", *files, "--metric", "far"])
+    assert result.exit_code == 1
+    assert "Unknown metric 'far'" in result.stderr

@@ -1,0 +1,165 @@
+"""The lessons in scripts/ run, and their numbers are right."""
+
+import gzip
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dogsim import Dataset, DogsimError, accuracy
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+
+
+def lesson(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"lesson_{name}", SCRIPTS / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(name: str, *args: object) -> str:
+    command = [sys.executable, SCRIPTS / f"{name}.py", *args]
+    done = subprocess.run([str(x) for x in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refusal(name: str, *args: object) -> str:
+    command = [sys.executable, SCRIPTS / f"{name}.py", *args]
+    done = subprocess.run([str(x) for x in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{name}.py: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def clothes(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, np.ndarray, Path]:
+    """Ten classes of four tiles, one row a class, in every kind of file."""
+    rng = np.random.default_rng(0)
+    shapes = rng.integers(0, 200, (10, 28, 28), np.uint8)
+    images = shapes.repeat(4, axis=0) + rng.integers(0, 20, (40, 28, 28), np.uint8)
+    labels = np.arange(10).repeat(4).astype(np.uint8)
+    folder = tmp_path_factory.mktemp("clothes")
+    np.savez(folder / "clothes.npz", x_test=images, y_test=labels)
+    header = b"\0\0\x08\x03" + np.array(images.shape, ">i4").tobytes()
+    with gzip.open(folder / "t10k-images-idx3-ubyte.gz", "wb") as file:
+        file.write(header + images.tobytes())
+    with gzip.open(folder / "t10k-labels-idx1-ubyte.gz", "wb") as file:
+        file.write(b"\0\0\x08\x01" + np.array([40], ">i4").tobytes() + labels.tobytes())
+    sheet = images.reshape(10, 4, 28, 28).swapaxes(1, 2).reshape(280, 112)
+    Image.fromarray(sheet).convert("RGBA").save(folder / "sprite.png")
+    return images, labels, folder
+
+
+@pytest.mark.parametrize("name", ["clothes.npz", "t10k-images-idx3-ubyte.gz", "sprite.png"])
+def test_every_kind_of_fashion_file(clothes: Any, name: str) -> None:
+    images, labels, folder = clothes
+    read, read_labels = lesson("fashion_mnist").load_data(folder / name)
+    assert np.array_equal(read, images)
+    assert np.array_equal(read_labels, labels)
+
+
+def test_fashion_files_that_are_none(clothes: Any, tmp_path: Path) -> None:
+    fashion = lesson("fashion_mnist")
+    (tmp_path / "x-images-idx3").write_bytes(b"GIF89a")
+    (tmp_path / "x.npz").write_text("no arrays")
+    Image.new("L", (100, 100)).save(tmp_path / "x.png")
+    np.savez(tmp_path / "large.npz", x_test=np.zeros((3, 32, 32)), y_test=np.zeros(3))
+    for name, message in [
+        ("x-images-idx3", "does not begin as an IDX file"),
+        ("x.npz", "Cannot read"),
+        ("x.png", r"not of 28 x 28"),
+        ("large.npz", r"holds images \(3, 32, 32\)"),
+        ("none.png", "There is no file"),
+    ]:
+        with pytest.raises(DogsimError, match=message):
+            fashion.load_data(tmp_path / name)
+    with pytest.raises(DogsimError, match=r"could not be downloaded .*--images FILE"):
+        fashion.load_data(None)
+
+
+def test_fashion_pictures_are_bilinear_rgb() -> None:
+    ramp = np.tile(np.arange(28, dtype=np.uint8) * 9, (3, 28, 1))
+    large = lesson("fashion_mnist").preprocess_fmnist(ramp, sample_size=2)
+    assert large.shape == (2, 224, 224, 3)
+    assert np.array_equal(large[..., 0], large[..., 2])
+    # between the centres of the first and the last pixel a straight line stays one
+    line = 9 * ((np.arange(4, 220) + 0.5) / 8 - 0.5)
+    np.testing.assert_allclose(large[1, 100, 4:220, 0], line, atol=0.51)
+
+
+def test_fashion_metrics_are_those_of_accuracy() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 60).astype(np.int32)
+    features = (np.eye(4)[labels] + rng.normal(0, 0.6, (60, 4))).astype(np.float32)
+    data = Dataset(features, labels, tuple(map(str, range(60))), tuple("abcd"))
+    from dogsim import nearest
+
+    _, rows = nearest(data, data, 20, exclude=np.arange(60))
+    metrics = lesson("fashion_mnist").calculate_metrics(labels, labels[rows])
+    for k, ours in metrics.items():
+        theirs = accuracy(data, k)
+        assert ours["precision"] == pytest.approx(theirs.precision_at_k)
+        assert ours["recall"] == pytest.approx(theirs.recall_at_k)
+        assert ours["f1"] == pytest.approx(theirs.f1_at_k)
+
+
+def test_the_fashion_lesson(clothes: Any, tmp_path: Path) -> None:
+    _, _, folder = clothes
+    out = run(
+        "fashion_mnist",
+        *("--images", folder / "sprite.png", "--backbone", "efficientnet-lite0"),
+        *("--save", tmp_path / "grids"),
+    )
+    precision_at_1 = float(out.splitlines()[2].split()[1])
+    assert precision_at_1 > 0.9  # the shapes differ, the noise on them is slight
+    assert len(list((tmp_path / "grids").glob("*.png"))) == 3
+    assert "There is no file" in refusal("fashion_mnist", "--images", "gone.png")
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset file of six classes, without pictures."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(6), 20).astype(np.int32)
+    features = np.eye(6)[labels].repeat(4, axis=1) * 2 + rng.normal(0, 1, (120, 24))
+    path = tmp_path_factory.mktemp("classes") / "classes.h5"
+    names = tuple(f"{label}/{i}.jpg" for i, label in enumerate(labels))
+    Dataset(features.astype(np.float32), labels, names, tuple("abcdef")).save(path)
+    return path
+
+
+def test_the_lesson_of_two_classifiers(classes: Path, tmp_path: Path) -> None:
+    out = run("caltech101", "--dataset", classes, "--save", tmp_path)
+    lines = out.splitlines()
+    at_5 = next(line.split() for line in lines if line.split()[:1] == ["5"])
+    data = Dataset.open(classes)
+    assert float(at_5[1]) == pytest.approx(accuracy(data, 5).precision_at_k, abs=1e-4)
+    assert float(at_5[2]) == pytest.approx(
+        accuracy(data, 5, metric="cosine").precision_at_k, abs=1e-4
+    )
+    softmax = float(next(line for line in lines if line.startswith("softmax")).split()[-1])
+    assert softmax > 0.8
+    assert "25,636,712" in out
+    assert "163,328" in out
+
+
+def test_the_story_of_deep_ranking(classes: Path, tmp_path: Path) -> None:
+    out = run("deep_ranking", "--dataset", classes, "--save", tmp_path / "figures")
+    before, after = (
+        [float(x) for x in line.split()[1:]]
+        for line in out.splitlines()
+        if line.startswith(("before  ", "after  "))
+    )
+    assert after[2] > before[2] + 0.05  # precision@20 of pictures that training never saw
+    assert (tmp_path / "figures" / "precision.png").is_file()
+    assert "There is no dataset file" in refusal("deep_ranking", "--dataset", "gone.h5")

@@ -1,0 +1,75 @@
+"""What the four other uses reach on real photos and features."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_lessons import run
+
+from dogsim import Dataset, ImageDistance, accuracy, hold_out, project, save_model, train_ranking
+
+pytestmark = pytest.mark.real_data
+
+
+@pytest.fixture(scope="module")
+def breeds120(real_data: Path) -> Dataset:
+    with np.load(real_data / "features" / "stanford_dogs_resnet50_12000.npz") as arrays:
+        return Dataset(
+            features=arrays["features"].astype(np.float32),
+            labels=arrays["labels"].astype(np.int32),
+            paths=tuple(arrays["paths"].tolist()),
+            breeds=tuple(arrays["breeds"].tolist()),
+        )
+
+
+def test_deep_ranking_ranks_better_what_training_never_saw(
+    breeds120: Dataset, tmp_path: Path
+) -> None:
+    gallery, queries = hold_out(breeds120, 0.2, seed=0)
+    save_model(train_ranking(gallery).model, tmp_path / "head.keras")
+    before = accuracy(gallery, 20, queries)
+    gallery, queries = (project(x, tmp_path / "head.keras") for x in (gallery, queries))
+    after = accuracy(gallery, 20, queries)
+    assert before.precision_at_k < 0.6
+    assert after.precision_at_k >= 0.78
+    assert after.vote_accuracy > before.vote_accuracy + 0.03
+    # among themselves as well, so it is not the gallery that was learned by heart
+    before, after = (accuracy(x, 19) for x in (hold_out(breeds120, 0.2, seed=0)[1], queries))
+    assert after.precision_at_k > before.precision_at_k + 0.15
+
+
+@pytest.fixture(scope="module")
+def resnet_file(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import runpy
+    import sys
+
+    file = tmp_path_factory.mktemp("real") / "resnet50.keras"
+    script = real_data / "weights" / "make_keras_model.py"
+    before = sys.argv
+    try:
+        sys.argv = [str(script), str(file)]
+        runpy.run_path(str(script), run_name="__main__")
+    finally:
+        sys.argv = before
+    return file
+
+
+def test_the_clothes_of_the_sprite(real_data: Path, resnet_file: Path, tmp_path: Path) -> None:
+    out = run(
+        "fashion_mnist",
+        *("--images", real_data / "data" / "fashion_mnist_sprite.png", "--backbone", "resnet50"),
+        *("--weights", resnet_file, "--save", tmp_path),
+    )
+    lines = re.findall(r"^ *(\d+) +([\d.]+) +[\d.]+ +[\d.]+$", out, re.MULTILINE)
+    found = {int(k): float(precision) for k, precision in lines}
+    assert found == pytest.approx({1: 0.7767, 5: 0.7193, 20: 0.6438}, abs=0.002)
+
+
+def test_breeds_lie_apart(real_data: Path, resnet_file: Path) -> None:
+    folders = sorted((real_data / "data" / "stanford_dogs_224").iterdir())[:4]
+    pictures = [picture for folder in folders for picture in sorted(folder.iterdir())[:4]]
+    matrix = ImageDistance(weights=str(resnet_file)).compute_batch(pictures)
+    breed = np.arange(16) // 4
+    same = (breed[:, None] == breed) & ~np.eye(16, dtype=bool)
+    assert matrix[same].mean() < 0.8 * matrix[breed[:, None] != breed].mean()
