@@ -14,9 +14,9 @@ from dogsim.accuracy import accuracy
 from dogsim.backbones import find_backbone, load_network, require_recipe
 from dogsim.dataset import Dataset
 from dogsim.deep_ranking import HELD_OUT, check_numbers, trainable
-from dogsim.engines import compile_model
 from dogsim.errors import DogsimError, unknown
 from dogsim.files import file_sha256
+from dogsim.heads import embed
 from dogsim.hold_out import hold_out
 from dogsim.images import Source, load_image
 from dogsim.progress import track
@@ -174,9 +174,9 @@ def _training(
 
 def _score(model: Any, held: Dataset, recipe: Recipe, k: int) -> float:
     """Precision@k of the held-out pictures, each asked of the others."""
-    network = compile_model(model, find_backbone(recipe.backbone).prepare)
+    prepare = find_backbone(recipe.backbone).prepare
     rows = np.array_split(np.arange(len(held)), -(-len(held) // 32))
     batches = [[held.picture(row) for row in some] for some in rows]
     loaded = load_batches(batches, recipe.image_size, recipe.resize)
-    features = np.concatenate([network(images) for images in loaded])
+    features = np.concatenate([embed(model, prepare(images)) for images in loaded])
     return accuracy(replace(held, features=features), k, metric="cosine").precision_at_k
