@@ -23,6 +23,7 @@ _NAMES = {
     "discriminant": ("discriminant",),
     "display": ("show_or_save",),
     "dist_calc": ("METRICS", "dist_calc", "mink", "nearest"),
+    "engines": ("choose_engine",),
     "errors": ("DogsimError",),
     "fine_tune": ("fine_tune",),
     "feature_extract": ("extract_features", "feature_extract"),
@@ -30,10 +31,12 @@ _NAMES = {
     "hold_out": ("hold_out",),
     "image_distance": ("ImageDistance", "ResNetDistance"),
     "images": ("find_pictures", "load_image"),
+    "matlab": ("export_mat", "import_mat"),
     "plots": ("result_grid",),
     "project": ("project",),
     "recipe": ("Recipe",),
     "sample": ("sample_dataset", "sample_queries"),
+    "stanford_dogs": ("stanford_dogs",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 

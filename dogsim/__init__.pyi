@@ -23,6 +23,7 @@ from dogsim.dist_calc import METRICS as METRICS
 from dogsim.dist_calc import dist_calc as dist_calc
 from dogsim.dist_calc import mink as mink
 from dogsim.dist_calc import nearest as nearest
+from dogsim.engines import choose_engine as choose_engine
 from dogsim.errors import DogsimError as DogsimError
 from dogsim.feature_extract import extract_features as extract_features
 from dogsim.feature_extract import feature_extract as feature_extract
@@ -35,10 +36,13 @@ from dogsim.image_distance import ImageDistance as ImageDistance
 from dogsim.image_distance import ResNetDistance as ResNetDistance
 from dogsim.images import find_pictures as find_pictures
 from dogsim.images import load_image as load_image
+from dogsim.matlab import export_mat as export_mat
+from dogsim.matlab import import_mat as import_mat
 from dogsim.plots import result_grid as result_grid
 from dogsim.project import project as project
 from dogsim.recipe import Recipe as Recipe
 from dogsim.sample import sample_dataset as sample_dataset
 from dogsim.sample import sample_queries as sample_queries
+from dogsim.stanford_dogs import stanford_dogs as stanford_dogs
 
 __version__: str

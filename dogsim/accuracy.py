@@ -3,14 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dogsim.classify import majority_vote
+from dogsim.classify import majority_vote, vote_weights
 from dogsim.dataset import Dataset
-from dogsim.dist_calc import nearest
-from dogsim.errors import DogsimError, unknown
-
-PROTOCOLS = ("honest", "matlab")
+from dogsim.evaluation import Evaluation, evaluate
 
 
 @dataclass(frozen=True)
@@ -59,6 +55,7 @@ def accuracy(
     metric: str = "euclidean",
     protocol: str = "honest",
     seed: int = 0,
+    vote: str = "uniform",
 ) -> Accuracy:
     """Judge the neighbours that a dataset gives.
 
@@ -81,6 +78,8 @@ def accuracy(
         the first k - 1 of the k neighbours count.
     seed : int
         For drawing the queries.
+    vote : {"uniform", "distance"}
+        Every neighbour has one vote, or one that weighs 1 / distance.
 
     Returns
     -------
@@ -96,68 +95,59 @@ def accuracy(
     >>> accuracy(four, k=1).precision_at_k, accuracy(four, k=3).recall_at_k
     (1.0, 1.0)
     """
-    queries = _queries(dataset, testset, n_test, seed)
-    neighbours = dataset.labels[_neighbours(dataset, queries, k, metric, protocol)]
-    in_gallery = np.bincount(dataset.labels + 1, minlength=len(dataset.breeds) + 2)
-    left_out = int(queries.rows is not None and protocol == "honest")
-    of_breed = in_gallery[queries.truth + 1] - left_out
-    hits = (neighbours == queries.truth[:, None]).sum(axis=1)
-    precision = float(hits.mean() / neighbours.shape[1])
-    findable = of_breed > 0
-    recall = float((hits[findable] / of_breed[findable]).mean()) if findable.any() else 0.0
-    right = int((majority_vote(neighbours) == queries.truth).sum())
+    return measure(evaluate(dataset, k, testset, n_test, metric, protocol, seed), k, vote)
+
+
+def measure(found: Evaluation, k: int, vote: str = "uniform") -> Accuracy:
+    """Judge the first k of the neighbours that were found, see `accuracy`."""
+    counted = k - (found.protocol == "matlab")
+    neighbours, distances = found.neighbours[:, :counted], found.distances[:, :counted]
+    hits = (neighbours == found.truth[:, None]).sum(axis=1)
+    precision = float(hits.mean() / counted)
+    findable = found.of_breed > 0
+    recall = float((hits[findable] / found.of_breed[findable]).mean()) if findable.any() else 0.0
+    answers = majority_vote(neighbours, vote_weights(distances, vote))
+    right = int((answers == found.truth).sum())
     return Accuracy(
-        queries=len(queries.truth),
-        gallery=len(dataset) - left_out,
+        queries=len(hits),
+        gallery=found.gallery,
         k=k,
-        protocol=protocol,
-        metric=metric,
+        protocol=found.protocol,
+        metric=found.metric,
         precision_at_k=precision,
         recall_at_k=recall,
         f1_at_k=2 * precision * recall / (precision + recall) if hits.any() else 0.0,
         vote_accuracy=right / len(hits),
         vote_accuracy_ci95=_wilson(right, len(hits)),
-        chance=float(of_breed.mean() / (len(dataset) - left_out)),
+        chance=float(found.of_breed.mean() / found.gallery),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Queries:
-    truth: NDArray[np.int32]  # (n,) label among the gallery's breeds; their number if not there
-    features: NDArray[np.float32]  # (n, d)
-    rows: NDArray[np.intp] | None  # (n,) own rows in the gallery, None for another test set
+def map_at_r(found: Evaluation) -> float:
+    """Mean average precision at R, R being how many pictures of its breed a query could find.
 
+    For each query the mean over i = 1..R of precision@i where neighbour i is right, and 0 where it
+    is wrong (Musgrave, Belongie and Lim, "A Metric Learning Reality Check", 2020,
+    arXiv:2003.08505). Queries that could find none are left out.
 
-def _queries(dataset: Dataset, testset: Dataset | None, n_test: int | None, seed: int) -> _Queries:
-    source = dataset if testset is None else testset
-    rows = np.flatnonzero(source.labels >= 0)
-    if len(rows) == 0:
-        raise DogsimError("No query has a known breed. Expected labels of 0 and more.")
-    if n_test is not None:
-        if not 1 <= n_test <= len(rows):
-            raise DogsimError(f"Received n_test={n_test}. Expected 1 to {len(rows)} queries.")
-        rows = np.sort(np.random.default_rng(seed).choice(rows, n_test, replace=False))
-    if testset is None:
-        return _Queries(dataset.labels[rows], dataset.features[rows], rows)
-    dataset.require_comparable(testset)
-    label_of = {breed: label for label, breed in enumerate(dataset.breeds)}
-    here = np.array([label_of.get(breed, len(dataset.breeds)) for breed in testset.breeds])
-    return _Queries(here[testset.labels[rows]].astype(np.int32), testset.features[rows], None)
+    Parameters
+    ----------
+    found : Evaluation
+        From `evaluate` with k None: as many neighbours as it takes.
 
-
-def _neighbours(
-    dataset: Dataset, queries: _Queries, k: int, metric: str, protocol: str
-) -> NDArray[np.intp]:
-    if protocol not in PROTOCOLS:
-        raise unknown("protocol", protocol, PROTOCOLS)
-    if protocol == "honest":
-        return nearest(dataset, queries.features, k, metric, queries.rows)[1]
-    if queries.rows is None:
-        raise DogsimError("Protocol matlab takes its queries from the dataset itself.")
-    if k < 2:
-        raise DogsimError(f"Received k={k}. Protocol matlab counts k - 1 of k: give 2 or more.")
-    others = nearest(dataset, queries.features, k - 1, metric, queries.rows)[1]
-    return np.column_stack([queries.rows, others])[:, : k - 1]
+    Returns
+    -------
+    float
+        From 0 to 1; 1 if all R come before any other.
+    """
+    ranks = np.arange(1, found.neighbours.shape[1] + 1)
+    hits = (found.neighbours == found.truth[:, None]) & (ranks <= found.of_breed[:, None])
+    precisions = np.cumsum(hits, axis=1) / ranks
+    findable = found.of_breed > 0
+    if not findable.any():
+        return 0.0
+    sums = (precisions * hits).sum(axis=1)
+    return float((sums[findable] / found.of_breed[findable]).mean())
 
 
 def _wilson(right: int, n: int) -> tuple[float, float]:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim._keras import import_keras
-from dogsim.engines import compile_model
+from dogsim.engines import choose_engine, compile_model
 from dogsim.errors import DogsimError, unknown
 from dogsim.files import file_sha256
 from dogsim.heads import load_head
+from dogsim.images import check_resize
 from dogsim.recipe import Recipe
 from dogsim.weights import (
     cached_weights,
@@ -52,12 +53,12 @@ class Backbone:
         shape = (self.image_size, self.image_size, 3)
         return builder(include_top=top, weights=weights, input_shape=shape)
 
-    def prepare(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Turn RGB pixels, (B, H, W, 3) uint8, into the numbers the network was trained on."""
-        module = importlib.import_module(self.module)
-        # preprocess_input overwrites a float array, so it gets one of its own.
-        prepared: NDArray[np.float32] = module.preprocess_input(images.astype(np.float32))
-        return prepared
+    def prepare(self, images: Any) -> Any:
+        """Turn RGB of 0 to 255, (B, H, W, 3) float32, into the numbers the network learned from.
+
+        Takes tensors and arrays; arrays are overwritten.
+        """
+        return importlib.import_module(self.module).preprocess_input(images)
 
 
 _K = "keras.applications."
@@ -117,6 +118,8 @@ def load_extractor(
     weights: str = "imagenet",
     layer: str | None = None,
     resize: str = "squash",
+    engine: str = "auto",
+    precision: str = "auto",
 ) -> Extractor:
     """Load a network that turns pictures into features.
 
@@ -136,6 +139,10 @@ def load_extractor(
         pooling. A layer that gives a map (h, w, D) is averaged over h and w.
     resize : {"squash", "crop"}
         How pictures become square, see `dogsim.load_image`.
+    engine : {"auto", "tensorflow", "openvino"}
+        What computes, see `dogsim.engines`; automatically the fastest that is installed.
+    precision : {"auto", "float32", "bfloat16"}
+        Automatically bfloat16 where the CPU has it.
 
     Returns
     -------
@@ -148,6 +155,8 @@ def load_extractor(
         If the backbone, layer or file is unknown, does not fit, or cannot be downloaded.
     """
     spec = find_backbone(backbone)
+    check_resize(resize)
+    engine, precision = choose_engine(engine, precision)
     layer = layer or FEATURE_LAYER
     features, file = load_network(backbone, weights, layer)
     size = _input_size(features, file) or spec.image_size
@@ -158,8 +167,10 @@ def load_extractor(
         layer=layer,
         image_size=size,
         resize=resize,
+        engine=engine,
+        precision=precision,
     )
-    return Extractor(recipe, compile_model(features, spec.prepare))
+    return Extractor(recipe, compile_model(features, spec.prepare, engine, precision))
 
 
 def extractor_for(recipe: Recipe | None, weights: str | None = None) -> Extractor:
@@ -213,6 +224,38 @@ def load_network(backbone: str, weights: str, layer: str) -> tuple[Any, Path]:
     return feature_model(model, layer, ours=file.suffix != ".keras"), file
 
 
+def known_recipe(
+    like: Recipe, backbone: str, weights: str, layer: str | None, resize: str
+) -> Recipe | None:
+    """Tell the recipe that `load_extractor` would give, without loading a network.
+
+    What takes loading, the input size of a whole model and the engine, is as in `like`. None where
+    the weights have to be downloaded first.
+    """
+    spec = find_backbone(backbone)
+    check_resize(resize)
+    layer = layer or FEATURE_LAYER
+    if weights != "imagenet":
+        file: Path | None = _weight_file(weights)
+    elif spec.installed:
+        file = importlib.import_module(spec.module).weights_file()
+    else:
+        file = cached_weights(spec.weight_file_name(top=layer in spec.top_layers))
+    if file is None:
+        return None
+    return replace(
+        like,
+        backbone=backbone,
+        weights=weights if weights == "imagenet" else str(file.resolve()),
+        weights_sha256=file_sha256(file),
+        layer=layer,
+        image_size=like.image_size if file.suffix == ".keras" else spec.image_size,
+        resize=resize,
+        head="",
+        head_sha256="",
+    )
+
+
 def imagenet_cached(backbone: str) -> bool:
     """Whether a network's ImageNet weights are on this machine already."""
     spec = find_backbone(backbone)
@@ -241,9 +284,7 @@ def _load_model(spec: Backbone, backbone: str, weights: str, layer: str) -> tupl
         return download_weights(
             lambda: spec.build(top, weights), backbone, spec.weight_file_name(top)
         )
-    file = Path(weights)
-    if not file.is_file():
-        raise DogsimError(f"There is no weight file {file}. Expected 'imagenet' or a file.")
+    file = _weight_file(weights)
     if file.suffix == ".keras":
         return load_keras_file(file), file
     model = spec.build(top or file_has_top(file))
@@ -255,6 +296,12 @@ def _through_head(extractor: Extractor, file: Path) -> Extractor:
     head = load_head(file)
     recipe = replace(extractor.recipe, head=str(file), head_sha256=head.sha256)
     return Extractor(recipe, lambda images: head(extractor.network(images)))
+
+
+def _weight_file(weights: str) -> Path:
+    if not Path(weights).is_file():
+        raise DogsimError(f"There is no weight file {weights}. Expected 'imagenet' or a file.")
+    return Path(weights)
 
 
 def feature_model(model: Any, layer: str, ours: bool) -> Any:

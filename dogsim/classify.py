@@ -9,9 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from dogsim.backbones import Extractor, extractor_for
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_k, nearest
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, unknown
 from dogsim.feature_extract import extract_features
 from dogsim.images import Source
+
+VOTES = ("uniform", "distance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +37,20 @@ class Answer:
     distances: NDArray[np.float64]
 
 
-def majority_vote(labels: ArrayLike) -> NDArray[np.int32]:
-    """Let neighbours vote: the label most frequent in each row.
+def majority_vote(
+    labels: ArrayLike, weights: NDArray[np.float64] | None = None
+) -> NDArray[np.int32]:
+    """Let neighbours vote: the label with most votes in each row.
 
-    Among labels equally frequent the one wins whose nearest neighbour is nearest. Label -1
+    Among labels with equally many the one wins whose nearest neighbour is nearest. Label -1
     (unknown) has no vote, and wins only where it is alone.
 
     Parameters
     ----------
     labels : (n, k) int
         Row i holds the labels of picture i's neighbours, nearest first.
+    weights : (n, k) float64, optional
+        What each vote weighs, see `vote_weights`; by default all weigh the same.
 
     Returns
     -------
@@ -61,8 +67,39 @@ def majority_vote(labels: ArrayLike) -> NDArray[np.int32]:
     rows = np.asarray(labels, np.int32)
     if rows.ndim != 2 or rows.shape[1] == 0:
         raise DogsimError(f"Received labels {rows.shape}. Expected (n, k) with k of at least 1.")
-    winners: NDArray[np.int32] = rows[np.arange(len(rows)), _votes(rows).argmax(axis=1)]
+    winners: NDArray[np.int32] = rows[np.arange(len(rows)), _votes(rows, weights).argmax(axis=1)]
     return winners
+
+
+def vote_weights(distances: NDArray[np.float64], vote: str) -> NDArray[np.float64] | None:
+    """Tell what each neighbour's vote weighs.
+
+    Parameters
+    ----------
+    distances : (n, k) float64
+    vote : {"uniform", "distance"}
+        One each, or 1 / distance. Where neighbours have distance 0, only they vote.
+
+    Returns
+    -------
+    (n, k) float64, or None where all weigh the same
+
+    Raises
+    ------
+    DogsimError
+        If `vote` is neither.
+
+    >>> vote_weights(np.array([[0.5, 2.0], [0.0, 1.0]]), "distance")
+    array([[2. , 0.5],
+           [1. , 0. ]])
+    """
+    if vote not in VOTES:
+        raise unknown("vote", vote, VOTES)
+    if vote == "uniform":
+        return None
+    zero = distances == 0
+    inverse = 1 / np.where(zero, 1, distances)
+    return np.where(zero.any(axis=1, keepdims=True), zero, inverse)
 
 
 def classify(
@@ -114,9 +151,12 @@ def classify(
     ]
 
 
-def _votes(labels: NDArray[np.int32]) -> NDArray[np.intp]:
-    """Count for each neighbour how many of its row have its label, (n, k); 0 for label -1."""
+def _votes(
+    labels: NDArray[np.int32], weights: NDArray[np.float64] | None = None
+) -> NDArray[np.floating | np.integer]:
+    """Sum for each neighbour the votes of its row that have its label, (n, k); 0 for label -1."""
     n, width = len(labels), int(labels.max(initial=-1)) + 2
     places = np.arange(n)[:, None] * width + labels + 1
-    counts = np.bincount(places.ravel(), minlength=n * width)[places]
-    return np.where(labels >= 0, counts, 0)
+    flat = None if weights is None else weights.ravel()
+    sums = np.bincount(places.ravel(), flat, minlength=n * width)[places]
+    return np.where(labels >= 0, sums, 0)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,11 +21,16 @@ class _OneLineErrors(TyperGroup):
     """Turns what a user can mend into one line on stderr and exit status 1."""
 
     def invoke(self, ctx: Any) -> Any:
+        # What Pillow finds odd in a picture that it reads all the same is no news to the user.
+        warnings.filterwarnings("ignore", module="PIL")
         try:
             return super().invoke(ctx)
         except DogsimError as error:
             typer.echo(f"dogsim: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(1) from error
+        except KeyboardInterrupt as stop:
+            typer.echo(f"dogsim: {stop or 'Stopped.'}", err=True)
+            raise typer.Exit(130) from stop
 
 
 app = typer.Typer(
@@ -48,6 +54,15 @@ Weights = Annotated[
     str | None,
     typer.Option(help="Weight file of the dataset's network, where it is not found by itself."),
 ]
+Backbone = Annotated[str, typer.Option(help="The network.")]
+NetworkWeights = Annotated[
+    str, typer.Option(help="imagenet, or a file: .h5, .weights.h5 or .keras.")
+]
+Layer = Annotated[
+    str | None, typer.Option(help="The layer that gives the features.  [default: avg_pool]")
+]
+Resize = Annotated[str, typer.Option(help="squash gives up the aspect ratio, crop the margins.")]
+BatchSize = Annotated[int, typer.Option(help="Pictures through the network at once.")]
 Metric = Annotated[str, typer.Option(help="Distance, as scipy names them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
@@ -130,7 +145,9 @@ def classify(
 
 @app.command()
 def accuracy(
-    k: K = 20,
+    k: Annotated[
+        list[int] | None, typer.Option("--k", "-k", help="How many neighbours.  [default: 20]")
+    ] = None,
     dataset: DatasetFile = None,
     weights: Weights = None,
     n_test: Annotated[
@@ -143,28 +160,55 @@ def accuracy(
     protocol: Annotated[
         str, typer.Option(help="honest, or matlab: the query is its own first neighbour.")
     ] = "honest",
+    vote: Annotated[str, typer.Option(help="uniform, or distance: weighs 1 / distance.")] = (
+        "uniform"
+    ),
     seed: Annotated[int, typer.Option(help="For drawing the queries.")] = 0,
+    with_map: Annotated[
+        bool, typer.Option("--map-at-r", help="Mean average precision at R, too.")
+    ] = False,
+    with_breeds: Annotated[bool, typer.Option("--per-breed", help="Every breed by itself.")] = (
+        False
+    ),
+    with_confusions: Annotated[
+        bool, typer.Option("--confusions", help="The pairs of breeds most often confused.")
+    ] = False,
+    table: Annotated[
+        Path | None, typer.Option("--csv", help="Write the last table shown to this file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Judge how good the k nearest are.
+    """Judge how good the k nearest are; give --k several times for several k.
 
-    Example: `dogsim accuracy --k 20 --dataset dogs.h5`
+    Example: `dogsim accuracy --k 1 --k 20 --dataset dogs.h5 --confusions`
     """
-    from dogsim.accuracy import accuracy as judge
+    from dogsim import tables
+    from dogsim.accuracy import map_at_r, measure
     from dogsim.dataset import Dataset
+    from dogsim.evaluation import evaluate
+    from dogsim.progress import note
+    from dogsim.report import confusions, per_breed
 
     testset = Dataset.open(test) if test else None
-    known = _open(dataset, weights)
-    result = judge(known, k, testset, n_test, metric, protocol, seed)
-    low, high = result.vote_accuracy_ci95
-    text = (
-        f"{result.queries} queries, {result.gallery} pictures to choose from, {metric} distance\n"
-        f"precision@{k}   {result.precision_at_k:.4f}   (by chance {result.chance:.4f})\n"
-        f"recall@{k}      {result.recall_at_k:.4f}\n"
-        f"F1@{k}          {result.f1_at_k:.4f}\n"
-        f"vote accuracy  {result.vote_accuracy:.4f}   (95 % interval {low:.4f} to {high:.4f})"
-    )
-    _print(asdict(result), as_json, text)
+    known, ks = _open(dataset, weights), k or [20]
+    options = (testset, n_test, metric, protocol, seed)
+    found = evaluate(known, max(ks) if min(ks) > 0 else min(ks), *options)
+    if found.in_both:
+        note(f"{found.in_both} of the test pictures are in the dataset as well.")
+    results = [asdict(measure(found, each, vote)) for each in ks]
+    shown: dict[str, Any] = {"results": results}
+    if with_map:
+        shown["map_at_r"] = map_at_r(evaluate(known, None, *options))
+    if with_breeds:
+        shown["per_breed"] = [asdict(score) for score in per_breed(found, max(ks))]
+    if with_confusions:
+        shown["confusions"] = [asdict(pair) for pair in confusions(found, max(ks))]
+    if table:
+        tables.write_csv(table, next(rows for rows in reversed(shown.values()) if rows != []))
+    if testset:
+        shown["in_both"] = found.in_both
+    flat = {**results[0], **{name: value for name, value in shown.items() if name != "results"}}
+    _print(flat if len(ks) == 1 else shown, as_json, tables.accuracy_text(shown))
 
 
 @app.command()
@@ -173,28 +217,47 @@ def create_dataset(
         Path, typer.Argument(metavar="DIR", help="A folder with one folder of pictures a breed.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The dataset file to write.")],
-    backbone: Annotated[str, typer.Option(help="The network.")] = "resnet50",
-    weights: Annotated[
-        str, typer.Option(help="imagenet, or a file: .h5, .weights.h5 or .keras.")
-    ] = "imagenet",
-    layer: Annotated[
-        str | None, typer.Option(help="The layer that gives the features.  [default: avg_pool]")
-    ] = None,
-    resize: Annotated[
-        str, typer.Option(help="squash gives up the aspect ratio, crop the margins.")
-    ] = "squash",
-    batch_size: Annotated[int, typer.Option(help="Pictures through the network at once.")] = 32,
+    backbone: Backbone = "resnet50",
+    weights: NetworkWeights = "imagenet",
+    layer: Layer = None,
+    resize: Resize = "squash",
+    batch_size: BatchSize = 32,
+    engine: Annotated[
+        str, typer.Option(help="tensorflow, openvino, or auto: the faster one here.")
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="float32, bfloat16, or auto: bfloat16 where the CPU has it.")
+    ] = "auto",
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Compute everything anew, whatever is there.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Tell changed pictures by their content.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compute the features of a folder of breed folders and store them.
 
+    Run it again to go on after a stop, or to take in pictures that are new or have changed.
+
     Example: `dogsim create-dataset Images -o dogs.h5`
     """
-    from dogsim.create_dataset import create_dataset as create
+    from dogsim.create_dataset import update_dataset
+    from dogsim.listing import report_skipped
 
-    made = create(images_dir, out, backbone, weights, layer, resize, batch_size)
-    text = f"{out}: {len(made)} pictures of {len(made.breeds)} breeds"
-    _print({"dataset": str(out), **_description(made)}, as_json, text)
+    update = update_dataset(
+        *(images_dir, out, backbone, weights, layer, resize),
+        *(batch_size, engine, precision, strict, restart, verify),
+    )
+    report_skipped(update.skipped, out)
+    made = update.dataset
+    counts = {name: getattr(update, name) for name in ("new", "changed", "kept", "removed")}
+    done = ", ".join(f"{count} {name}" for name, count in counts.items())
+    text = f"{_summary(out, made)} ({done}, {len(update.skipped)} skipped)"
+    skipped = [asdict(each) for each in update.skipped]
+    result = {"dataset": str(out), **_description(made), **counts, "skipped": skipped}
+    _print(result, as_json, text)
 
 
 @app.command()
@@ -306,6 +369,77 @@ def project(
     made.save(out)
     text = f"{out}: {len(made)} pictures, {made.features.shape[1]} numbers each"
     _print({"dataset": str(out), **_description(made)}, as_json, text)
+
+
+def stanford_dogs(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything is put.")],
+    archives: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder with images.tar and lists.tar.  [default: download]"),
+    ] = None,
+    annotations: Annotated[
+        bool, typer.Option("--annotations", help="Fetch the bounding boxes too.")
+    ] = False,
+    backbone: Backbone = "resnet50",
+    weights: NetworkWeights = "imagenet",
+    layer: Layer = None,
+    resize: Resize = "squash",
+    batch_size: BatchSize = 32,
+    as_json: Json = False,
+) -> None:
+    """Fetch Stanford Dogs and make datasets of its official train and test lists.
+
+    Example: `dogsim stanford-dogs dogs`, then
+    `dogsim accuracy --dataset dogs/train.h5 --test dogs/test.h5`
+    """
+    from dogsim.stanford_dogs import stanford_dogs as fetch
+
+    made = fetch(folder, archives, annotations, backbone, weights, layer, resize, batch_size)
+    result = {
+        split: {"dataset": str(folder / f"{split}.h5"), **_description(dataset)}
+        for split, dataset in made.items()
+    }
+    lines = [_summary(folder / f"{split}.h5", dataset) for split, dataset in made.items()]
+    _print(result, as_json, "\n".join(lines))
+
+
+@app.command()
+def import_mat(
+    file: Annotated[Path, typer.Argument(metavar="FILE.mat", help="What MATLAB saved.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The dataset file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Make a dataset file of `features` and `paths` that MATLAB or Octave saved.
+
+    Example: `dogsim import-mat data.mat dogs.h5`
+    """
+    from dogsim.matlab import import_mat as read
+
+    made = read(file)
+    made.save(out)
+    _print({"dataset": str(out), **_description(made)}, as_json, _summary(out, made))
+
+
+@app.command()
+def export_mat(
+    file: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A dataset file.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.mat", help="The file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Write `features`, `paths`, `labels` and `breeds` for MATLAB and Octave.
+
+    Example: `dogsim export-mat dogs.h5 dogs.mat`
+    """
+    from dogsim.dataset import Dataset
+    from dogsim.matlab import export_mat as write
+
+    dataset = Dataset.open(file)
+    write(dataset, out)
+    _print({"file": str(out), **_description(dataset)}, as_json, _summary(out, dataset))
+
+
+def _summary(file: Path, dataset: "Dataset") -> str:
+    return f"{file}: {len(dataset)} pictures of {len(dataset.breeds)} breeds"
 
 
 def _description(dataset: "Dataset") -> dict[str, Any]:

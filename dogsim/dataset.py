@@ -2,13 +2,15 @@
 
 import os
 import re
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.files import replacing
@@ -16,6 +18,8 @@ from dogsim.recipe import HEAD, Recipe
 
 FORMAT = "dogsim-dataset"
 FORMAT_VERSION = 1
+BLOCK = 1024  # rows that are written at a time
+STAMP = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("sha256", "S64")])
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,9 @@ class Dataset:
         How the features were made. Without it pictures cannot be asked of the dataset.
     root : str
         The folder that `paths` start from.
+    stamps : (n,) array of `STAMP`, optional
+        Size, time of change and hash of each picture file, by which `dogsim.create_dataset` knows
+        what has changed since.
 
     Raises
     ------
@@ -55,6 +62,7 @@ class Dataset:
     breeds: tuple[str, ...]
     recipe: Recipe | None = None
     root: str = ""
+    stamps: NDArray[np.void] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.paths)
@@ -104,9 +112,37 @@ class Dataset:
         if self.recipe and testset.recipe:
             self.recipe.require(testset.recipe, "a test set")
 
+    def take(self, rows: ArrayLike) -> "Dataset":
+        """Pick pictures, in the order of `rows`; breeds, recipe and root stay.
+
+        MATLAB: ``features(rows, :)`` and ``paths(rows)``. `rows` is (m,) int, each 0 to n - 1;
+        raises `DogsimError` for others.
+
+        >>> Dataset(np.eye(2), np.array([0, 0]), ("a.jpg", "b.jpg"), ("pug",)).take([1]).paths
+        ('b.jpg',)
+        """
+        chosen = np.asarray(rows)
+        chosen = chosen.astype(np.intp) if chosen.shape == (0,) else chosen  # of floats, from []
+        if chosen.dtype.kind not in "iu" or chosen.ndim != 1:
+            raise DogsimError(
+                f"Received rows {chosen.shape} of {chosen.dtype}. Expected (m,) whole numbers."
+            )
+        if len(chosen) and not (chosen.min() >= 0 and chosen.max() < len(self)):
+            raise DogsimError(
+                f"Received rows from {chosen.min()} to {chosen.max()}. "
+                f"Expected 0 to {len(self) - 1}, the rows of the dataset."
+            )
+        return replace(
+            self,
+            features=np.asarray(self.features)[chosen],
+            labels=np.asarray(self.labels)[chosen],
+            paths=tuple(self.paths[row] for row in chosen),
+            stamps=None if self.stamps is None else self.stamps[chosen],
+        )
+
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Dataset":
-        """Read a dataset file.
+        """Open a dataset file; its features are read from disk as they are needed.
 
         Raises `DogsimError` if there is no such file, or if it is not a dataset, is cut short or
         was written by a newer version.
@@ -120,12 +156,13 @@ class Dataset:
             with h5py.File(path) as file:
                 _check_format(file, path)
                 return cls(
-                    features=np.asarray(file["features"], np.float32),
+                    features=_map_features(file["features"], path),
                     labels=np.asarray(file["labels"], np.int32),
                     paths=tuple(file["paths"].asstr()),
                     breeds=tuple(file["breeds"].asstr()),
                     recipe=_read_recipe(file.attrs),
                     root=str(file.attrs.get("root", "")),
+                    stamps=np.asarray(file["stamps"], STAMP) if "stamps" in file else None,
                 )
         except DogsimError as error:
             raise DogsimError(f"{path}: {error}") from error
@@ -140,17 +177,83 @@ class Dataset:
 
         Raises `DogsimError` if it cannot be written.
         """
-        text = h5py.string_dtype("utf-8")
-        with replacing(Path(path)) as temporary, h5py.File(temporary, "w") as file:
-            file["features"] = np.asarray(self.features, np.float32)
-            file["labels"] = np.asarray(self.labels, np.int32)
-            file.create_dataset("paths", data=list(self.paths), dtype=text)
-            file.create_dataset("breeds", data=list(self.breeds), dtype=text)
-            file.attrs["format"] = FORMAT
-            file.attrs["format_version"] = FORMAT_VERSION
-            file.attrs["root"] = self.root
-            for name, value in (asdict(self.recipe) if self.recipe else {}).items():
-                file.attrs[name] = value
+        blocks = (self.features[i : i + BLOCK] for i in range(0, len(self), BLOCK))
+        fields = {name: value for name, value in vars(self).items() if name != "features"}
+        write_dataset(path, blocks, self.features.shape[1], **fields)
+
+
+def write_dataset(
+    path: str | os.PathLike[str],
+    blocks: Iterable[NDArray[np.floating]],
+    dimension: int,
+    *,
+    labels: NDArray[np.integer],
+    paths: Sequence[str],
+    breeds: Sequence[str],
+    recipe: Recipe | None,
+    root: str,
+    stamps: NDArray[np.void] | None,
+) -> None:
+    """Write a dataset file whose features, (n, dimension), come in blocks of rows.
+
+    The rest are a `Dataset`'s fields. Raises `DogsimError` if the file cannot be written.
+    """
+    text = h5py.string_dtype("utf-8")
+    with replacing(Path(path)) as temporary, _new_hdf5(temporary) as file:
+        features = file.create_dataset("features", (len(paths), dimension), np.float32)
+        row = 0
+        for block in blocks:
+            features[row : row + len(block)] = block
+            row += len(block)
+        file["labels"] = np.asarray(labels, np.int32)
+        file.create_dataset("paths", data=list(paths), dtype=text)
+        file.create_dataset("breeds", data=list(breeds), dtype=text)
+        if stamps is not None:
+            file["stamps"] = stamps
+        file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "root": root})
+        file.attrs.update(asdict(recipe) if recipe else {})
+
+
+@contextmanager
+def _new_hdf5(path: Path) -> Iterator[Any]:
+    """Open a new HDF5 file that raises `OSError` where there is no room for it.
+
+    HDF5 itself crashes the process when it cannot write what it holds back until a file is closed.
+    So it is told that all went well, and the error is raised once it has closed the file.
+    """
+    with path.open("wb+", buffering=0) as raw:
+        sink = _Sink(raw)
+        try:
+            with h5py.File(sink, "w") as file:
+                yield file
+        finally:
+            if sink.error:
+                raise sink.error
+
+
+class _Sink:
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self.error: OSError | None = None
+
+    def write(self, data: bytes | memoryview) -> int:
+        remaining = memoryview(data).cast("B")
+        try:
+            while self.error is None and remaining:
+                remaining = remaining[self.raw.write(remaining) :]
+        except OSError as error:
+            self.error = error
+        return len(data)
+
+    def truncate(self, size: int) -> int:
+        try:
+            self.raw.truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+        return size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.raw, name)
 
 
 def breed_name(folder: str) -> str:
@@ -179,6 +282,14 @@ def _check_format(file: Any, path: Path) -> None:
             f"format version {version} is newer than {FORMAT_VERSION}, the newest that this dogsim "
             "reads. Upgrade it: pip install --upgrade dogsim"
         )
+
+
+def _map_features(stored: Any, path: Path) -> NDArray[np.float32]:
+    """Map features into memory where they lie in the file as they are needed, else read them."""
+    offset = stored.id.get_offset()  # None if chunked or empty
+    if offset is None or stored.dtype != np.dtype("<f4") or stored.ndim != 2:
+        return np.asarray(stored, np.float32)
+    return np.memmap(path, np.float32, "r", offset, stored.shape)
 
 
 def _read_recipe(attributes: Any) -> Recipe | None:

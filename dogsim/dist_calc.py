@@ -1,17 +1,18 @@
 """Distances, and the k smallest."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
+from dogsim import exact
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, unknown
-from dogsim.exact import candidates
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev", "correlation")
-BLOCK_BYTES = 1 << 28  # of distances held at a time
+BLOCK_BYTES = 1 << 28  # of scores, and of queries, held at a time
+FULL_ROWS = 8192  # of the gallery, which scipy turns to float64 at a time
+
+Floats = NDArray[np.floating]
 
 
 def dist_calc(
@@ -122,11 +123,20 @@ def nearest(
     check_k(k, len(gallery) - (exclude is not None))
     distances = np.empty((len(queries), k))
     indices = np.empty((len(queries), k), np.intp)
-    sieved = _sieve(gallery, queries, k, metric, exclude)
-    for i, (query, rows) in enumerate(zip(queries, sieved, strict=True)):
-        found = _distances(gallery[rows], query[None], metric)[0]
-        distances[i], nearest_rows = mink(found, k)
-        indices[i] = rows[nearest_rows]
+    size = max(1, BLOCK_BYTES // (4 * max(exact.CHUNK, gallery.shape[1])))
+    for start in range(0, len(queries), size):
+        block = slice(start, start + size)
+        own = None if exclude is None else exclude[block]
+        in_full = []
+        for i, rows in enumerate(_sieve(gallery, queries[block], k, metric, own), start):
+            if rows is None:
+                in_full.append(i)
+                continue
+            found = _distances(gallery[rows], queries[i, None], metric)[0]
+            distances[i], chosen = mink(found, k)
+            indices[i] = rows[chosen]
+        own = None if exclude is None else exclude[in_full]
+        distances[in_full], indices[in_full] = _in_full(gallery, queries[in_full], k, metric, own)
     return distances, indices
 
 
@@ -138,53 +148,48 @@ def check_k(k: int, most: int) -> None:
         )
 
 
-def _distances(
-    gallery: NDArray[np.floating], queries: NDArray[np.floating], metric: str
-) -> NDArray[np.float64]:
+def _distances(gallery: Floats, queries: Floats, metric: str) -> NDArray[np.float64]:
     return np.asarray(cdist(queries, gallery, metric))
 
 
 def _sieve(
-    gallery: NDArray[np.floating],
-    queries: NDArray[np.floating],
-    k: int,
-    metric: str,
-    exclude: NDArray[np.integer] | None,
-) -> Iterator[NDArray[np.intp]]:
-    """Yield for each query, in ascending order, rows that hold its k nearest for certain."""
+    gallery: Floats, queries: Floats, k: int, metric: str, exclude: NDArray[np.integer] | None
+) -> list[NDArray[np.intp] | None]:
+    """Find for each query rows that hold its k nearest for certain; None stands for all rows."""
     if metric in ("euclidean", "sqeuclidean"):
-        return candidates(gallery, queries, k, exclude, BLOCK_BYTES)
+        return exact.candidates(gallery, queries, k, exclude)
     if metric == "cosine":  # 2 (1 - cos) is the squared distance of the unit vectors
         # 1 - cos is absolutely off by up to about 2 d 2^-53, the unit vectors by about half of that
         noise = 16 * (gallery.shape[1] + 8) * 2.0**-53
-        return candidates(_unit(gallery), _unit(queries), k, exclude, BLOCK_BYTES, noise)
-    return _sieve_all(gallery, queries, k, metric, exclude)
+        return exact.candidates(gallery, queries, k, exclude, _unit, noise)
+    return [None] * len(queries)
 
 
-def _sieve_all(
-    gallery: NDArray[np.floating],
-    queries: NDArray[np.floating],
-    k: int,
-    metric: str,
-    exclude: NDArray[np.integer] | None,
-) -> Iterator[NDArray[np.intp]]:
+def _in_full(
+    gallery: Floats, queries: Floats, k: int, metric: str, exclude: NDArray[np.integer] | None
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Find the k nearest by computing all distances, some queries at a time."""
+    found = [(np.empty((0, k)), np.empty((0, k), np.intp))]
     size = max(1, BLOCK_BYTES // (8 * len(gallery)))
     for start in range(0, len(queries), size):
-        found = _distances(gallery, queries[start : start + size], metric)
+        asked = queries[start : start + size]
+        chunks = (gallery[i : i + FULL_ROWS] for i in range(0, len(gallery), FULL_ROWS))
+        distances = np.concatenate([_distances(chunk, asked, metric) for chunk in chunks], axis=1)
         if exclude is not None:
-            found[np.arange(len(found)), exclude[start : start + size]] = np.inf
-        bounds = np.partition(found, k - 1, axis=1)[:, k - 1]
-        yield from (np.flatnonzero(row <= bound) for row, bound in zip(found, bounds, strict=True))
+            distances[np.arange(len(asked)), exclude[start : start + size]] = np.inf
+        found.append(mink(distances, k))
+    values, indices = zip(*found, strict=True)
+    return np.concatenate(values), np.concatenate(indices)
 
 
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+def _unit(vectors: Floats) -> NDArray[np.float64]:
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return np.asarray(vectors / lengths)
 
 
 def _pair(
     dataset: Dataset | ArrayLike, testset: Dataset | ArrayLike, metric: str
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+) -> tuple[Floats, Floats]:
     if metric not in METRICS:
         raise unknown("metric", metric, METRICS)
     if isinstance(dataset, Dataset) and isinstance(testset, Dataset):
@@ -195,19 +200,24 @@ def _pair(
             f"Received a dataset {gallery.shape} and a test set {queries.shape}. "
             "Expected (n_dataset, d) and (n_test, d)."
         )
-    for what, features in (("dataset", gallery), ("test set", queries)):
-        if not np.isfinite(features).all():
+    _check_numbers("dataset", gallery, metric)
+    _check_numbers("test set", queries, metric)
+    return gallery, queries
+
+
+def _check_numbers(what: str, features: Floats, metric: str) -> None:
+    for start in range(0, len(features), FULL_ROWS):
+        chunk = features[start : start + FULL_ROWS]
+        if not np.isfinite(chunk).all():
             raise DogsimError(f"The {what} has features of NaN or infinity. Expected numbers.")
-        # a vector without direction
-        if metric == "cosine" and not features.any(axis=1).all():
-            row = int(np.flatnonzero(~features.any(axis=1))[0])
+        if metric == "cosine" and not chunk.any(axis=1).all():
+            row = start + int(np.flatnonzero(~chunk.any(axis=1))[0])
             raise DogsimError(
                 f"Row {row} of the {what} is all zeros and has no direction for metric 'cosine'. "
                 "Leave it out, or take 'euclidean'."
             )
-    return gallery, queries
 
 
-def _features(x: Dataset | ArrayLike) -> NDArray[np.floating]:
+def _features(x: Dataset | ArrayLike) -> Floats:
     features = np.asarray(x.features if isinstance(x, Dataset) else x)
     return features if features.dtype == np.float32 else features.astype(np.float64)

@@ -95,14 +95,13 @@ def EfficientNetLite0(  # noqa: N802 - named as the networks of keras.applicatio
     return model
 
 
-def preprocess_input(pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """Scale RGB of 0 to 255 to what the network was trained on, (rgb - 127) / 128.
+def preprocess_input(pixels: Any) -> Any:
+    """Scale RGB of 0 to 255, array or tensor, to what the network learned from: (rgb - 127) / 128.
 
-    >>> preprocess_input(np.array([0, 255]))
+    >>> preprocess_input(np.float32([0, 255]))
     array([-0.9921875,  1.       ], dtype=float32)
     """
-    scaled: NDArray[np.float32] = (np.asarray(pixels, np.float32) - 127) / np.float32(128)
-    return scaled
+    return (pixels - 127) / 128
 
 
 def weights_file() -> Path:

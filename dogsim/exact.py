@@ -15,95 +15,159 @@ A the largest norm of a g, B the norm of q, d their length, u = 2^-24 float32's 
 3. Numbers below float32's range may be flushed to 0, at most 2^-126 for each of d products.
 
 Hence the score is within E = (d + 8) u / (1 - (d + 8) u) (A + B)^2 + (d + 8) 2^-125 of the squared
-distance less |q|^2. Let t be the k-th smallest score of q's row. The k pictures at or below t have
-distances of at most t + E, so every true neighbour has one too, and a score of at most t + 2 E.
-Exactly these are the candidates; none is missed, and their float64 distances decide. (What float64
-itself rounds, (d + 4) 2^-53 (A + B)^2, is covered by the 8.) Where the bound cannot tell pictures apart, all of
-them become candidates: slow, and right.
+distance less |q|^2. The gallery comes in chunks, each with an A and so an E of its own. Let t be
+the k-th smallest of score + E in q's row so far. These k pictures have distances of at most t, so
+every true neighbour has one too, and score - E <= t. Exactly these are the candidates; t only
+sinks from chunk to chunk, so none is missed, and their float64 distances decide. (What float64
+itself rounds, (d + 4) 2^-53 (A + B)^2, is covered by the 8.) Where the bound cannot tell pictures
+apart, a row gets so many candidates that it is given up, to be computed in full: slow, and right.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 UNIT_ROUNDOFF = 2.0**-24
+CHUNK = 1024  # pictures of the gallery at a time
+
+Floats = NDArray[np.floating]
+Transform = Callable[[Floats], Floats]
 
 
 def candidates(
-    gallery: NDArray[np.floating],
-    queries: NDArray[np.floating],
+    gallery: Floats,
+    queries: Floats,
     k: int,
-    exclude: NDArray[np.integer] | None,
-    block_bytes: int,
+    exclude: NDArray[np.integer] | None = None,
+    transform: Transform = np.asarray,
     noise: float = 0.0,
-) -> Iterator[NDArray[np.intp]]:
-    """Yield for each query the rows of the gallery among which its k nearest are for certain.
+) -> list[NDArray[np.intp] | None]:
+    """Find for each query the rows of the gallery among which its k nearest are for certain.
 
     Parameters
     ----------
     gallery : (n, d) float
+        Read once, chunk after chunk; may lie on disk.
     queries : (m, d) float
     k : int
         From 1 to n, or to n - 1 with `exclude`.
     exclude : (m,) int, optional
         For each query a row that is no candidate.
-    block_bytes : int
-        How many bytes of scores are held at a time.
+    transform : callable
+        Maps vectors (c, d) to those between which Euclidean distances rank the same.
     noise : float
-        By how much the squared distances that will decide may differ from those of the given
+        By how much the squared distances that will decide may differ from those of the transformed
         vectors, beyond float64's rounding of the latter.
 
-    Yields
-    ------
-    (c,) int
-        Rows in ascending order, c >= k.
+    Returns
+    -------
+    list of m
+        Rows in ascending order, (c,) int with c >= k; None where they would be too many.
     """
-    centre = gallery.mean(axis=0, dtype=np.float64)
-    scale = _scale(gallery, queries, centre)
-    known = _shifted(gallery, centre, scale)
-    squares = np.einsum("ij,ij->i", known, known, dtype=np.float64)
-    longest, d = np.sqrt(squares.max()), gallery.shape[1]
-    size = max(1, block_bytes // (4 * len(gallery)))
-    for start in range(0, len(queries), size):
-        asked = _shifted(queries[start : start + size], centre, scale)
-        scores = asked @ known.T
-        scores *= -2
-        scores += squares.astype(np.float32)
+    size = max(CHUNK, 4 * k)
+    first, asked = transform(gallery[:size]), transform(queries)
+    centre = first.mean(axis=0, dtype=np.float64)
+    scale = _scale(first, asked, centre)
+    asked = _shifted(asked, centre, scale)
+    lengths = np.sqrt(np.einsum("ij,ij->i", asked, asked, dtype=np.float64))
+    best = np.full((len(queries), k), np.inf, np.float32)  # the k smallest of score + E
+    sieve = _Sieve(len(queries), most=512 + 32 * k)
+    for start in range(0, len(gallery), size):
+        known = _shifted(transform(gallery[start : start + size]), centre, scale)
+        scores, error = _scores(known, asked, lengths)
+        error += noise * scale**2
         if exclude is not None:
-            scores[np.arange(len(asked)), exclude[start : start + size]] = np.inf
-        lengths = np.sqrt(np.einsum("ij,ij->i", asked, asked, dtype=np.float64))
-        kth = np.partition(scores, k - 1, axis=1)[:, k - 1]
-        limits = kth + 2 * (_error_bound(lengths + longest, d) + noise * scale**2)
-        for row, limit in zip(scores, limits, strict=True):
-            # limit is float64: comparing in float32 would round it, maybe downwards
-            yield np.flatnonzero(row <= np.nextafter(np.float32(limit), np.float32(np.inf)))
+            own = np.flatnonzero((exclude >= start) & (exclude < start + len(known)))
+            scores[own, exclude[own] - start] = np.inf
+        if start == 0 and len(known) >= k:
+            best = _up(np.partition(scores, k - 1, axis=1)[:, :k] + error[:, None])
+        limits = np.where(sieve.given_up, -np.inf, best.max(axis=1))
+        passing = np.flatnonzero(scores <= _up(limits + error)[:, None])
+        rows, columns = np.divmod(passing, scores.shape[1])
+        kept = scores[rows, columns]
+        if start > 0 or len(known) < k:
+            _merge(best, rows, _up(kept + error[rows]))
+        sieve.add(rows, columns + start, kept - error[rows])
+    return sieve.results(best.max(axis=1))
 
 
-def _scale(
-    gallery: NDArray[np.floating], queries: NDArray[np.floating], centre: NDArray[np.float64]
-) -> float:
-    """Find a power of two, whose product is exact, that brings all numbers to at most 1."""
+class _Sieve:
+    """What has passed so far: pairs of query and gallery row, each with score - E."""
+
+    def __init__(self, queries: int, most: int) -> None:
+        self.most = most
+        self.counts = np.zeros(queries, np.intp)
+        self.pairs: list[tuple[NDArray[np.intp], NDArray[np.intp], Floats]] = []
+
+    @property
+    def given_up(self) -> NDArray[np.bool_]:
+        return self.counts > self.most
+
+    def add(self, rows: NDArray[np.intp], columns: NDArray[np.intp], lower: Floats) -> None:
+        self.counts += np.bincount(rows, minlength=len(self.counts))
+        few = ~self.given_up[rows]
+        self.pairs.append((rows[few], columns[few], lower[few]))
+
+    def results(self, limits: NDArray[np.float32]) -> list[NDArray[np.intp] | None]:
+        rows, columns, lower = (np.concatenate(parts) for parts in zip(*self.pairs, strict=True))
+        passing = lower <= limits[rows]
+        rows, columns = rows[passing], columns[passing]
+        order = np.argsort(rows, kind="stable")  # keeps the columns of a row ascending
+        ends = np.cumsum(np.bincount(rows, minlength=len(limits)))[:-1]
+        found = np.split(columns[order], ends)
+        return [None if lost else chosen for lost, chosen in zip(self.given_up, found, strict=True)]
+
+
+def _scores(
+    known: NDArray[np.float32], asked: NDArray[np.float32], lengths: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Score a chunk, (m, c), and bound the error of each query's scores, (m,)."""
+    squares = np.einsum("ij,ij->i", known, known, dtype=np.float64)
+    longest, d = np.sqrt(squares.max()), known.shape[1]
+    relative = (d + 8) * UNIT_ROUNDOFF
+    if not longest < 2.0**60 or relative >= 0.5:  # float32 or the theorem ends here
+        return np.zeros((len(asked), len(known)), np.float32), np.full(len(asked), np.inf)
+    scores = asked @ known.T
+    scores *= -2
+    scores += squares.astype(np.float32)
+    error = relative / (1 - relative) * (lengths + longest) ** 2 + (d + 8) * 2.0**-125
+    return scores, error
+
+
+def _merge(best: NDArray[np.float32], rows: NDArray[np.intp], upper: NDArray[np.float32]) -> None:
+    """Put new numbers, sorted by row, among the k smallest of their rows."""
+    counts = np.bincount(rows, minlength=len(best))
+    active = np.flatnonzero(counts)
+    if len(active) == 0:
+        return
+    starts = np.cumsum(counts) - counts
+    table = np.full((len(best), counts.max()), np.inf, np.float32)
+    table[rows, np.arange(len(rows)) - starts[rows]] = upper
+    k = best.shape[1]
+    both = np.concatenate([best[active], table[active]], axis=1)
+    best[active] = np.partition(both, k - 1, axis=1)[:, :k]
+
+
+def _up(x: Floats) -> NDArray[np.float32]:
+    """Round to float32, never downwards."""
+    rounded = x.astype(np.float32)
+    return np.asarray(np.nextafter(rounded, np.float32(np.inf)))
+
+
+def _scale(first: Floats, asked: Floats, centre: NDArray[np.float64]) -> float:
+    """Find a power of two, whose product is exact, that brings numbers to about 1."""
     largest = max(
         float(np.abs(bound - centre).max())
-        for x in (gallery, queries)
+        for x in (first, asked)
         for bound in (x.min(axis=0), x.max(axis=0))
     )
     return float(2.0 ** -np.ceil(np.log2(largest))) if largest > 0 else 1.0
 
 
-def _shifted(
-    x: NDArray[np.floating], centre: NDArray[np.float64], scale: float
-) -> NDArray[np.float32]:
+def _shifted(x: Floats, centre: NDArray[np.float64], scale: float) -> NDArray[np.float32]:
     result = np.empty(x.shape, np.float32)
-    for start in range(0, len(x), 1024):  # so that float64 is never held for all rows at once
-        rows = slice(start, start + 1024)
+    for start in range(0, len(x), CHUNK):  # so that float64 is never held for all rows at once
+        rows = slice(start, start + CHUNK)
         result[rows] = (x[rows] - centre) * scale
     return result
-
-
-def _error_bound(reach: NDArray[np.float64], d: int) -> NDArray[np.float64]:
-    relative = (d + 8) * UNIT_ROUNDOFF
-    if relative >= 0.5:  # the theorem ends here, for vectors of millions of numbers
-        return np.full_like(reach, np.inf)
-    return relative / (1 - relative) * reach**2 + (d + 8) * 2.0**-125

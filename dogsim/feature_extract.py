@@ -1,8 +1,8 @@
 """Pictures to features."""
 
-from collections.abc import Iterable, Iterator
-from functools import cache
-from itertools import islice
+import os
+from collections.abc import Iterable
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dogsim.backbones import Extractor, load_extractor
 from dogsim.errors import DogsimError
 from dogsim.images import Source, load_image
+from dogsim.prefetch import batched, prefetch
 
 
 def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArray[np.float32]:
@@ -68,22 +69,15 @@ def extract_features(
     DogsimError
         If there is no picture, if one cannot be read, or if `batch_size` is less than 1.
     """
-    batches = list(feature_batches(images, extractor, batch_size))
-    if not batches:
-        raise DogsimError("Received no picture. Expected at least one.")
-    return np.concatenate(batches)
-
-
-def feature_batches(
-    images: Iterable[Source], extractor: Extractor, batch_size: int = 32
-) -> Iterator[NDArray[np.float32]]:
-    """Yield the features of `batch_size` pictures after the other, (B, D) float32."""
     if batch_size < 1:
         raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
     recipe = extractor.recipe
-    remaining = iter(images)
-    while batch := list(islice(remaining, batch_size)):
-        yield extractor(np.stack([load_image(x, recipe.image_size, recipe.resize) for x in batch]))
+    load = partial(load_image, size=recipe.image_size, resize=recipe.resize)
+    loaded = prefetch(load, images, ahead=batch_size, threads=os.cpu_count() or 1)
+    batches = [extractor(np.stack(batch)) for batch in batched(loaded, batch_size)]
+    if not batches:
+        raise DogsimError("Received no picture. Expected at least one.")
+    return np.concatenate(batches)
 
 
 @cache

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from hashlib import sha256
 from pathlib import Path
 
@@ -45,10 +46,19 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = _temporary(path)
     try:
         yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # else a power cut could leave the new name and no content
         temporary.replace(path)
     except OSError as error:
-        raise DogsimError(f"Cannot write {path}: {error.strerror or error}.") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise DogsimError(f"Cannot write {path}: {reason}.") from error
     finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_left_overs(path: Path) -> None:
+    """Remove what `replacing` left when it was killed; for the only process that writes `path`."""
+    for temporary in path.parent.glob(f".{escape(path.name[:200])}.*.tmp"):
         temporary.unlink(missing_ok=True)
 
 

@@ -163,7 +163,7 @@ def _training(
 
     taken = 0
     for images in load_batches(batches, recipe.image_size, recipe.resize):
-        step(tf.constant(prepare(images)))
+        step(tf.constant(prepare(images.astype(np.float32))))
         taken += 1
         if taken == ROUND:
             yield range(taken)
@@ -178,5 +178,7 @@ def _score(model: Any, held: Dataset, recipe: Recipe, k: int) -> float:
     rows = np.array_split(np.arange(len(held)), -(-len(held) // 32))
     batches = [[held.picture(row) for row in some] for some in rows]
     loaded = load_batches(batches, recipe.image_size, recipe.resize)
-    features = np.concatenate([embed(model, prepare(images)) for images in loaded])
+    features = np.concatenate(
+        [embed(model, prepare(images.astype(np.float32))) for images in loaded]
+    )
     return accuracy(replace(held, features=features), k, metric="cosine").precision_at_k

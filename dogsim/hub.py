@@ -3,12 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dogsim._keras import import_keras
 from dogsim.backbones import FEATURE_LAYER, Extractor, feature_model
-from dogsim.engines import compile_model
+from dogsim.engines import choose_engine, compile_model
 from dogsim.errors import DogsimError
 from dogsim.files import file_sha256
 from dogsim.recipe import Recipe
@@ -65,14 +62,18 @@ def load_hub_extractor(
         load_weight_file(model, file, backbone)
     else:
         raise DogsimError(f"There is no weight file {file}. Expected 'imagenet' or a file.")
+    engine, precision = choose_engine()
     recipe = Recipe(
         backbone=backbone,
         weights=weights,
         weights_sha256="" if weights == "imagenet" else file_sha256(file),
         layer=layer or FEATURE_LAYER,
         image_size=SIZE,
+        engine=engine,
+        precision=precision,
     )
-    return Extractor(recipe, compile_model(feature_model(model, recipe.layer, ours=True), _prepare))
+    features = feature_model(model, recipe.layer, ours=True)
+    return Extractor(recipe, compile_model(features, _prepare, engine, precision))
 
 
 def build_hub_model(backbone: str) -> Any:
@@ -108,9 +109,8 @@ def _downloaded(backbone: str) -> Any:
         ) from error
 
 
-def _prepare(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _prepare(images: Any) -> Any:
     from keras.applications.imagenet_utils import preprocess_input
 
     # both networks were trained on ImageNet's mean 0 and standard deviation 1 for each colour
-    prepared: NDArray[np.float32] = preprocess_input(images.astype(np.float32), mode="torch")
-    return prepared
+    return preprocess_input(images, mode="torch")

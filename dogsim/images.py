@@ -47,13 +47,18 @@ def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArr
     >>> load_image(np.zeros((40, 30), np.uint8), size=8).shape
     (8, 8, 3)
     """
-    if resize not in RESIZES:
-        raise unknown("resize", resize, RESIZES)
+    check_resize(resize)
     image = open_image(source)
     if image.size != (size, size):
         box = _central_square(*image.size) if resize == "crop" else None
         image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
     return np.asarray(image)
+
+
+def check_resize(resize: str) -> None:
+    """Raise `DogsimError` unless `resize` is one of `RESIZES`."""
+    if resize not in RESIZES:
+        raise unknown("resize", resize, RESIZES)
 
 
 def open_image(source: Source) -> Image.Image:

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,6 +20,7 @@ from dogsim.images import Source, open_image
 
 COLUMNS = 3
 TILE_PIXELS = 400
+SPACED = ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.08)  # inches around every tile
 # Right and wrong differ by mark, line and colour (Okabe and Ito's, safe for the colour-blind).
 RIGHT, WRONG, NEUTRAL = ("✓", "-", "#009e73"), ("✗", "--", "#d55e00"), ("", "-", "#444444")
 
@@ -59,9 +61,8 @@ def result_grid(
     k = len(indices)
     rows = -(-(k + 1) // COLUMNS)
     figure, axes = plt.subplots(
-        rows, COLUMNS, figsize=(COLUMNS * 2.6, rows * 2.95), layout="constrained", squeeze=False
+        rows, COLUMNS, figsize=(COLUMNS * 2.6, rows * 2.95), layout=SPACED, squeeze=False
     )
-    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.08)
     tiles = list(axes.flat)
     votes = Counter(dataset.breed(row) for row in indices)
     winner = dataset.breed_of_label(majority_vote([dataset.labels[indices]])[0])

@@ -7,12 +7,14 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.text import Text
 
@@ -21,7 +23,7 @@ T = TypeVar("T", bound=Sized)
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.finished_speed or task.speed or 0:.1f}/s")
+        return Text(f"{task.completed / (task.elapsed or 1):.1f}/s")
 
 
 def note(text: str) -> None:
@@ -29,8 +31,12 @@ def note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def track(batches: Iterable[T], total: int, what: str) -> Iterator[T]:
+def track(
+    batches: Iterable[T], total: int, what: str, done: int = 0, in_bytes: bool = False
+) -> Iterator[T]:
     """Pass batches on and show how many of `total` things have gone by.
+
+    `done` of them went by before; `in_bytes` shows bytes as megabytes.
 
     >>> [len(batch) for batch in track([[1, 2], [3]], total=3, what="pictures")]
     [2, 1]
@@ -39,12 +45,12 @@ def track(batches: Iterable[T], total: int, what: str) -> Iterator[T]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
+        DownloadColumn() if in_bytes else MofNCompleteColumn(),
+        TransferSpeedColumn() if in_bytes else _Rate(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(what, total=total)
+        task = progress.add_task(what, total=total, completed=done)
         for batch in batches:
             yield batch
             progress.advance(task, len(batch))

@@ -67,7 +67,7 @@ def _cached(backbone: str, weights: str) -> Dataset:
         dataset = Dataset.open(file)
     except DogsimError:  # not made yet, or damaged
         file.parent.mkdir(parents=True, exist_ok=True)
-        dataset = create_dataset(pictures, file, backbone, weights)
+        dataset = create_dataset(pictures, file, backbone, weights, restart=True)
     return replace(dataset, root=str(pictures))  # a later installation may lie elsewhere
 
 

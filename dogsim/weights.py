@@ -4,7 +4,6 @@ import contextlib
 import os
 import socket
 import sys
-import threading
 import urllib.error
 import urllib.request
 import warnings
@@ -15,10 +14,10 @@ from typing import Any
 import h5py
 
 from dogsim._keras import import_keras
+from dogsim.download import PATIENCE, in_time
 from dogsim.errors import DogsimError
 
 HOST = "https://storage.googleapis.com/tensorflow/keras-applications/"
-PATIENCE = 8.0  # seconds without an answer after which a download is given up
 
 
 class WeightsUnavailableError(DogsimError):
@@ -145,22 +144,6 @@ def _impatient_sockets() -> Iterator[None]:
 
 
 def _knock(url: str) -> None:
-    # A timeout of a socket counts for each address of a host and not for looking up its name,
-    # so a dead network could take minutes. A thread that may be left behind bounds it all.
-    failure: list[Exception] = [TimeoutError(f"no answer from {url} in {PATIENCE:.0f} seconds")]
-
-    def ask() -> None:
-        try:
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD")).close()
-        except urllib.error.HTTPError:
-            pass  # any answer shows that the way is open
-        except Exception as error:
-            failure[0] = error
-            return
-        failure.clear()
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    if failure:
-        raise failure[0]
+    # any answer shows that the way is open
+    with contextlib.suppress(urllib.error.HTTPError):
+        in_time(lambda: urllib.request.urlopen(urllib.request.Request(url, method="HEAD")).close())

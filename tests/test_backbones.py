@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dogsim.backbones import BACKBONES, Extractor, extractor_for, load_extractor
+from dogsim.engines import choose_engine
 from dogsim.errors import DogsimError
 from dogsim.files import file_sha256
 from dogsim.recipe import Recipe
@@ -26,8 +27,8 @@ def test_every_backbone_is_kerass(name: str, tmp_path: Path) -> None:
     model = spec.build(top=False)
     model.save_weights(tmp_path / "w.weights.h5")
     image = np.resize(IMAGES, (1, spec.image_size, spec.image_size, 3))
-    features = load_extractor(name, str(tmp_path / "w.weights.h5"))(image)
-    pixels = spec.prepare(image)
+    features = load_extractor(name, str(tmp_path / "w.weights.h5"), precision="float32")(image)
+    pixels = spec.prepare(image.astype(np.float32))
     plain = keras.layers.GlobalAveragePooling2D()(model(pixels, training=False)).numpy()
     assert features.shape == (1, SIZES[name])
     assert features.dtype == np.float32
@@ -46,7 +47,7 @@ def plain_features(model: Any) -> Any:
 )
 def test_every_kind_of_weight_file(random_resnet: tuple[Any, Path], file: str) -> None:
     model, folder = random_resnet
-    extractor = load_extractor("resnet50", str(folder / file))
+    extractor = load_extractor("resnet50", str(folder / file), precision="float32")
     np.testing.assert_allclose(extractor(IMAGES), plain_features(model), rtol=1e-4, atol=1e-4)
     assert extractor.recipe == Recipe(
         backbone="resnet50",
@@ -54,6 +55,7 @@ def test_every_kind_of_weight_file(random_resnet: tuple[Any, Path], file: str) -
         weights_sha256=file_sha256(folder / file),
         layer="avg_pool",
         image_size=224,
+        engine=choose_engine()[0],
     )
 
 
@@ -66,7 +68,7 @@ def test_images_are_left_as_they_were(lite: Extractor) -> None:
 def test_other_layers(random_resnet: tuple[Any, Path]) -> None:
     _, folder = random_resnet
     logits = load_extractor("resnet50", str(folder / "top.weights.h5"), layer="predictions")
-    np.testing.assert_allclose(logits(IMAGES).sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(logits(IMAGES).sum(axis=1), 1, rtol=1e-2)
     early = load_extractor("resnet50", str(folder / "notop.h5"), layer="conv4_block6_out")
     assert early(IMAGES).shape == (3, 1024)  # a map of 14 x 14, averaged
     with pytest.raises(DogsimError, match="Unknown layer 'avgpool'; did you mean 'avg_pool'"):
@@ -83,9 +85,9 @@ def test_a_file_that_does_not_fit(random_resnet: tuple[Any, Path], tmp_path: Pat
         ("vgg16", "notop.h5", None, "do not fit vgg16: "),
         ("resnet50", "notop.weights.h5", "predictions", "resnet50 with its classifier: "),
         ("resnet50", "notop.h5", "predictions", "resnet50 with its classifier: "),
-        ("resnet50", tmp_path / "text.h5", None, "is not a weight file"),
-        ("resnet50", tmp_path / "text.keras", None, "as a Keras model"),
-        ("resnet50", tmp_path / "none.keras", None, "There is no weight file"),
+        ("resnet50", f"{tmp_path}/text.h5", None, "is not a weight file"),
+        ("resnet50", f"{tmp_path}/text.keras", None, "as a Keras model"),
+        ("resnet50", f"{tmp_path}/none.keras", None, "There is no weight file"),
         ("resnet5", "notop.h5", None, "did you mean 'resnet50'"),
     ]:
         with pytest.raises(DogsimError, match=message) as caught:
@@ -113,7 +115,7 @@ def test_a_model_brings_its_own_input_size(tmp_path: Path) -> None:
         [keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D(name="avg_pool")]
     )
     small.save(tmp_path / "small.keras")
-    extractor = load_extractor("vgg16", str(tmp_path / "small.keras"))
+    extractor = load_extractor("vgg16", str(tmp_path / "small.keras"), precision="float32")
     assert extractor.recipe.image_size == 32
     white = np.full((1, 32, 32, 3), 255, np.uint8)
     # vgg16's pixels: BGR less ImageNet's mean
@@ -121,7 +123,8 @@ def test_a_model_brings_its_own_input_size(tmp_path: Path) -> None:
 
 
 def test_images_of_another_kind_are_refused(lite: Extractor) -> None:
-    for images in (IMAGES[:, :100], IMAGES.astype(np.float32), IMAGES[0]):
+    wrong: list[Any] = [IMAGES[:, :100], IMAGES.astype(np.float32), IMAGES[0]]
+    for images in wrong:
         with pytest.raises(DogsimError, match=r"Expected \(B, 224, 224, 3\) of uint8"):
             lite(images)
 

@@ -117,6 +117,7 @@ def test_nearest_is_exactly_what_float64_gives(seed: int, metric: str, dtype: ty
 def test_nearest_in_many_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {metric: nearest(GALLERY, QUERIES, 5, metric) for metric in METRICS}
     monkeypatch.setattr(sys.modules["dogsim.dist_calc"], "BLOCK_BYTES", 1)
+    monkeypatch.setattr(sys.modules["dogsim.exact"], "CHUNK", 7)
     for metric in METRICS:
         for found, wanted in zip(
             nearest(GALLERY, QUERIES, 5, metric), expected[metric], strict=True

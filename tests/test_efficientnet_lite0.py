@@ -35,7 +35,7 @@ def test_golden_probabilities() -> None:
     """Made by PyTorch from the same file, for a picture that anyone can make."""
     rows, columns = np.mgrid[0:224, 0:224]
     image = np.stack([rows, columns, (rows + columns) // 2], axis=-1).astype(np.uint8)
-    probabilities = EfficientNetLite0()(preprocess_input(image[None])).numpy()[0]
+    probabilities = EfficientNetLite0()(preprocess_input(image[None].astype(np.float32))).numpy()[0]
     for label, probability in GOLDEN.items():
         assert probabilities[label] == pytest.approx(probability, rel=1e-3)
 
@@ -43,7 +43,7 @@ def test_golden_probabilities() -> None:
 @pytest.mark.real_data
 def test_photos_are_what_they_are(real_data: Path) -> None:
     images = np.stack([load_image(real_data / "data" / "query_images" / name) for name in PLAIN])
-    probabilities = EfficientNetLite0()(preprocess_input(images)).numpy()
+    probabilities = EfficientNetLite0()(preprocess_input(images.astype(np.float32))).numpy()
     assert probabilities.argmax(axis=1).tolist() == list(PLAIN.values())
     assert probabilities.max(axis=1).min() >= 0.8
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_lessons import run
 
 from dogsim import Dataset, ImageDistance, accuracy, hold_out, project, save_model, train_ranking
-from tests.test_lessons import run
 
 pytestmark = pytest.mark.real_data
 

@@ -82,7 +82,7 @@ def test_download_once(
 ) -> None:
     model, content = genuine
     server.serve(content)
-    extractor = load_extractor("resnet50")
+    extractor = load_extractor("resnet50", precision="float32")
     assert extractor.recipe.weights == "imagenet"
     assert extractor.recipe.weights_sha256 == hashlib.sha256(content).hexdigest()
     images = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
@@ -92,7 +92,7 @@ def test_download_once(
     assert capfd.readouterr().out == ""  # stdout belongs to results
 
     server.http.shutdown()  # what has been downloaded needs no network
-    assert load_extractor("resnet50").recipe == extractor.recipe
+    assert load_extractor("resnet50", precision="float32").recipe == extractor.recipe
 
 
 def check_failure(reason: str, within: float = 10) -> None:

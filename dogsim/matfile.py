@@ -1,0 +1,139 @@
+"""The variables of a MATLAB file, of whichever version, as arrays."""
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat, whosmat
+
+from dogsim.errors import DogsimError
+
+WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+PLAIN = {"cell", "char", "double", "single", "logical"} | WHOLE
+VERSIONS = "a .mat file of version 5, 7 or 7.3 (in Octave: save -v7)"
+
+
+def load_variables(
+    path: Path, needed: Iterable[str], optional: Iterable[str] = ()
+) -> dict[str, NDArray[Any]]:
+    """Read variables of a .mat file; what else is in it is not read.
+
+    MATLAB: ``load(path, names{:})``. Files before version 7.3 are read by `scipy.io.loadmat`;
+    7.3 is HDF5: an attribute tells the class, a cell holds references, and dimensions are reversed.
+
+    Parameters
+    ----------
+    path : Path
+    needed, optional : str
+        Names of variables.
+
+    Returns
+    -------
+    dict of str to array
+        Numbers of their own type, (rows, columns); char matrices as (rows,) str; cell arrays as
+        (rows, columns) object, each an array again.
+
+    Raises
+    ------
+    DogsimError
+        If there is no such file, it cannot be read or lacks a needed variable.
+    """
+    needed = list(needed)
+    names = [*needed, *optional]
+    if not path.is_file():
+        raise DogsimError(f"There is no file {path}. Expected {VERSIONS}.")
+    try:
+        read = _read_hdf5 if h5py.is_hdf5(path) else _read_mat
+        there, values = read(path, names)
+    except DogsimError as error:
+        raise DogsimError(f"{path}: {error}") from error
+    except Exception as error:  # readers of broken files raise nearly anything
+        reason = " ".join(str(error).split()) or repr(error)
+        raise DogsimError(
+            f"Cannot read {path}: {reason}. It is cut short, not {VERSIONS}, or has emoji in "
+            "its text, which are read from version 7.3 only."
+        ) from error
+    if missing := [name for name in needed if name not in values]:
+        raise DogsimError(
+            f"{path} has the variables {', '.join(there) or '(none)'}. Expected {missing[0]} too; "
+            f"if it is a string array, save {missing[0]} = cellstr({missing[0]})."
+        )
+    return values
+
+
+def texts(value: NDArray[Any], name: str) -> list[str]:
+    """List the strings of a cell array of char, or the rows of a char matrix without padding.
+
+    MATLAB: ``cellstr(value)``. Raises `DogsimError`, which calls the variable `name`, if it is
+    something else.
+
+    >>> texts(np.array(["ab  ", "abcd"]), "paths")
+    ['ab', 'abcd']
+    """
+    cells = list(value.ravel(order="F")) if value.dtype == object else [value]
+    if value.dtype == object and all(_is_text(cell) and cell.size < 2 for cell in cells):
+        return [str(cell.item()) if cell.size else "" for cell in cells]
+    if _is_text(value):
+        return [str(row).rstrip(" ") for row in value.ravel()]
+    raise DogsimError(
+        f"{name} is {describe(value)}. Expected a cell array of char vectors: {name} = "
+        f"cellstr({name}) makes one of a string array or a char matrix."
+    )
+
+
+def describe(value: Any) -> str:
+    """Tell the size and kind of what `load_variables` gives, for messages.
+
+    >>> describe(np.zeros((2, 3)))
+    '2 x 3 float64'
+    """
+    if not value.shape:
+        return str(value)
+    kinds = {"O": "cell", "U": "char", "V": "struct or object"}
+    kind = kinds.get(value.dtype.kind, value.dtype.name)
+    sparse = "" if isinstance(value, np.ndarray) else "sparse "
+    return f"{' x '.join(map(str, value.shape))} {sparse}{kind}"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and (value.dtype.kind == "U" or value.size == 0)
+
+
+def _read_mat(path: Path, names: list[str]) -> tuple[list[str], dict[str, NDArray[Any]]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the sparse and the strange, which are refused later
+        values = loadmat(path, appendmat=False, variable_names=names)
+        there = [name for name, _, _ in whosmat(path, appendmat=False) if name]
+    return there, {name: value for name, value in values.items() if name in names}
+
+
+def _read_hdf5(path: Path, names: list[str]) -> tuple[list[str], dict[str, NDArray[Any]]]:
+    with h5py.File(path) as file:
+        there = [name for name in file if not name.startswith("#")]  # "#refs#": what cells hold
+        if not any("MATLAB_class" in file[name].attrs for name in there):
+            raise DogsimError(f"this HDF5 file was not saved by MATLAB. Expected {VERSIONS}.")
+        return there, {name: _value(file, file[name]) for name in names if name in file}
+
+
+def _value(file: Any, item: Any) -> NDArray[Any]:
+    """Turn an item of a 7.3 file into what `loadmat` would give; MATLAB stores columns first."""
+    kind = np.bytes_(item.attrs.get("MATLAB_class", b"something")).decode()
+    if kind not in PLAIN or not isinstance(item, h5py.Dataset):
+        return np.array(f"a {kind} that is not plain", object)  # described where it is refused
+    if item.attrs.get("MATLAB_empty", 0):  # then the data are the size
+        shape = tuple(int(length) for length in item[()].ravel())
+        empty: NDArray[Any] = np.empty(shape, {"cell": "O", "char": "U1"}.get(kind, "f8"))
+        return empty
+    stored = item[()].T
+    if kind == "cell":
+        cells = np.empty(stored.shape, object)
+        for place, reference in np.ndenumerate(stored):
+            cells[place] = _value(file, file[reference])
+        return cells
+    if kind == "char":
+        return np.array([row.astype("<u2").tobytes().decode("utf-16-le") for row in stored])
+    return np.asarray(stored)

@@ -1,0 +1,283 @@
+"""How fast is it? Everything side by side in one run, interleaved, medians.
+
+python scripts/benchmark.py extract PHOTOS --weights FILE     # pictures a second
+python scripts/benchmark.py memory PHOTOS --weights FILE      # peak memory, few and many
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache, partial
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import h5py
+import numpy as np
+import typer
+from PIL import Image
+
+import dogsim
+from dogsim._keras import import_keras
+from dogsim.backbones import find_backbone
+from dogsim.dataset import write_dataset
+from dogsim.tables import table
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Photos = Annotated[Path, typer.Argument(help="A folder of breed folders.")]
+Weights = Annotated[str, typer.Option(help="imagenet, or a weight file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@app.command()
+def extract(
+    photos: Photos,
+    weights: Weights = "imagenet",
+    backbone: str = "resnet50",
+    count: int = 1000,
+    repeats: int = 3,
+    as_json: Json = False,
+) -> None:
+    """Files to finished HDF5 file: the usual way, our engines, and inference alone."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, out = repeated(photos, Path(temporary) / "photos", count), Path(temporary) / "d.h5"
+        module: Any = import_module("dogsim.create_dataset")
+        module.load_extractor = load = cache(dogsim.load_extractor)  # loading is not timed
+        ways: dict[str, Callable[[], object]] = {
+            "usual way": usual_way(folder, out, weights, backbone)
+        }
+        for engine, precision in engines():
+            extractor = load(backbone, weights, None, "squash", engine, precision)
+            ways[f"{engine} {precision}"] = partial(
+                dogsim.create_dataset,
+                *(folder, out, backbone, weights),
+                engine=engine,
+                precision=precision,
+                restart=True,
+            )
+        fastest = f"inference alone, {engine} {precision}"
+        size = extractor.recipe.image_size
+        files = dogsim.find_pictures(folder)[:256]
+        pixels = np.stack([dogsim.load_image(file, size) for file in files])
+        ways[fastest] = lambda: [extractor(pixels) for _ in range(count // len(pixels))]
+        rates = side_by_side(ways, repeats, {fastest: count // len(pixels) * len(pixels)}, count)
+    rows = [
+        {
+            "way": name,
+            "pictures_per_second": round(rate, 1),
+            "times_the_usual": round(rate / rates["usual way"], 2),
+            "of_the_ceiling": round(rate / rates[fastest], 2),
+        }
+        for name, rate in rates.items()
+    ]
+    show({"pictures": count, "repeats": repeats, "results": rows}, as_json)
+
+
+@app.command()
+def memory(
+    photos: Photos,
+    weights: Weights = "imagenet",
+    backbone: str = "resnet50",
+    counts: tuple[int, int] = (2000, 20000),
+    as_json: Json = False,
+) -> None:
+    """Peak memory of a whole run over few and over many pictures."""
+    rows = []
+    for count in counts:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = repeated(photos, Path(temporary) / "photos", count)
+            command = ["create-dataset", folder, "-o", folder.with_name("d.h5")]
+            command += ["--weights", weights, "--backbone", backbone]
+            code = "from dogsim.cli import app; app()"
+            start = time.perf_counter()
+            run = subprocess.Popen([sys.executable, "-c", code, *map(str, command)])
+            _, status, usage = os.wait4(run.pid, 0)
+            run.returncode = os.waitstatus_to_exitcode(status)
+        rows.append(
+            {
+                "pictures": count,
+                "peak_mb": round(usage.ru_maxrss / 1024),
+                "seconds": round(time.perf_counter() - start),
+                "exit": run.returncode,
+            }
+        )
+    show({"results": rows}, as_json)
+
+
+@app.command()
+def search(
+    dataset: Annotated[
+        Path | None, typer.Argument(help="Dataset file; else synthetic features.")
+    ] = None,
+    k: int = 20,
+    repeats: int = 3,
+    sizes: list[int] = [1000, 10_000, 20_000],  # noqa: B006 - typer needs a list
+    dimension: int = 2048,
+    disk: int = 0,
+    as_json: Json = False,
+) -> None:
+    """Leave-one-out neighbours of a dataset, and of synthetic ones: ours and what others have.
+
+    With --disk N one query is asked of N x 256 features that lie in a file.
+    """
+    rows = []
+    if dataset:
+        rows += search_rows(dataset.name, dogsim.Dataset.open(dataset).features, k, repeats)
+    for n in sizes:
+        rows += search_rows("synthetic", synthetic(n, dimension), k, repeats)
+    for d, few in ((256, k), (dimension, 1), (dimension, 100)):  # how cost grows with d and k
+        rows += search_rows("synthetic", synthetic(sizes[0], d), few, repeats)
+    if disk:
+        rows.append(from_disk(disk, k, repeats))
+    show({"repeats": repeats, "results": rows}, as_json)
+
+
+def search_rows(name: str, features: Any, k: int, repeats: int) -> list[dict[str, Any]]:
+    """Time all ways to find every picture's k nearest others."""
+    x = np.ascontiguousarray(features, np.float32)
+    n, own, part = len(x), np.arange(len(x)), min(20, len(x))
+    ways: dict[str, Callable[[], object]] = {
+        "dogsim": lambda: dogsim.nearest(x, x, k, exclude=own),
+        "NumPy product alone": lambda: [x[i : i + 1024] @ x.T for i in range(0, n, 1024)],
+        "NumPy double loop, extrapolated": lambda: [
+            [np.linalg.norm(x[i] - x[j]) for j in range(n)] for i in range(part)
+        ],
+    }
+    if find_spec("faiss"):
+        faiss = import_module("faiss")
+
+        def flat() -> None:
+            index = faiss.IndexFlatL2(x.shape[1])
+            index.add(x)
+            index.search(x, k + 1)
+
+        ways["FAISS IndexFlatL2"] = flat
+    if find_spec("sklearn"):
+        peer = import_module("sklearn.neighbors").NearestNeighbors(algorithm="brute")
+        ways["scikit-learn brute force"] = lambda: peer.fit(x).kneighbors(n_neighbors=k)
+    loop = "NumPy double loop, extrapolated"
+    once = side_by_side({loop: ways.pop(loop)}, 1, {}, 1)
+    rates = side_by_side(ways, repeats, {}, 1) | {loop: once[loop] * part / n}
+    return [
+        {
+            "features": f"{name} {n} x {x.shape[1]}",
+            "k": k,
+            "way": way,
+            "seconds": round(1 / rate, 3),
+            "times_ours": round(rates["dogsim"] / rate, 2),
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        }
+        for way, rate in rates.items()
+    ]
+
+
+def from_disk(n: int, k: int, repeats: int) -> dict[str, Any]:
+    """Ask one query of a file with n x 256 features, in a process of its own."""
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "big.h5"
+        blocks = (synthetic(min(10_000, n - i), 256, seed=i) for i in range(0, n, 10_000))
+        names = [str(i) for i in range(n)]
+        empty: dict[str, Any] = {"breeds": (), "recipe": None, "root": "", "stamps": None}
+        write_dataset(file, blocks, 256, labels=np.full(n, -1), paths=names, **empty)
+        code = (
+            "import sys, time, resource, numpy as np, h5py; from dogsim import nearest\n"
+            f"f = h5py.File({str(file)!r})['features']; o, s = f.id.get_offset(), f.shape\n"
+            f"x = np.memmap({str(file)!r}, np.float32, 'r', o, s); q = np.array(x[7:8])\n"
+            f"for _ in range({repeats}):\n"
+            f"    t = time.perf_counter(); nearest(x, q, {k}); print(time.perf_counter() - t)\n"
+        )
+        command = [sys.executable, "-c", code]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert run.stdout
+        times = [float(line) for line in run.stdout]
+        _, _, usage = os.wait4(run.pid, 0)
+        run.returncode = 0
+    return {
+        "features": f"on disk {n} x 256, one query",
+        "k": k,
+        "way": "dogsim",
+        "seconds": round(statistics.median(times), 3),
+        "times_ours": 1.0,
+        "peak_mb": usage.ru_maxrss // 1024,
+    }
+
+
+def synthetic(n: int, d: int, seed: int = 0) -> Any:
+    """Make features like a network's: positive, some of them 0, in clusters."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(1).normal(size=(100, d))
+    return np.maximum(centres[rng.integers(0, 100, n)] + rng.normal(size=(n, d)), 0).astype("f4")
+
+
+def usual_way(folder: Path, out: Path, weights: str, backbone: str) -> Callable[[], None]:
+    """Pillow and Keras' `predict`, file by file and batch by batch, as tutorials have it."""
+    keras, spec = import_keras(), find_backbone(backbone)
+    if weights.endswith(".keras"):
+        model = keras.models.load_model(weights, compile=False)
+        model = keras.Model(model.inputs, model.get_layer("avg_pool").output)
+    else:
+        builder = getattr(import_module(spec.module), spec.builder)
+        model = builder(include_top=False, pooling="avg", weights=weights)
+    files = dogsim.find_pictures(folder)
+
+    def run() -> None:
+        features = []
+        for i in range(0, len(files), 32):
+            batch = []
+            for file in files[i : i + 32]:
+                image = Image.open(file).convert("RGB").resize((spec.image_size,) * 2)
+                batch.append(np.asarray(image, np.float32))
+            features.append(model.predict(spec.prepare(np.stack(batch)), batch_size=32, verbose=0))
+        with h5py.File(out, "w") as file:
+            file["features"] = np.concatenate(features)
+
+    return run
+
+
+def engines() -> list[tuple[str, str]]:
+    """List the engines installed here, each at its best precision, the fastest last."""
+    best = dogsim.choose_engine()[0]
+    names = ["tensorflow", best] if best != "tensorflow" else [best]
+    return [("tensorflow", "float32"), *(dogsim.choose_engine(name) for name in names)]
+
+
+def side_by_side(
+    ways: dict[str, Callable[[], object]], repeats: int, counts: dict[str, int], count: int
+) -> dict[str, float]:
+    """Run all ways in turn, again and again; things a second by the median of each."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, run in ways.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return {name: counts.get(name, count) / statistics.median(times[name]) for name in ways}
+
+
+def repeated(photos: Path, folder: Path, count: int) -> Path:
+    """Make a folder of breed folders with `count` links to photos, each as often as it takes."""
+    pictures = cycle(dogsim.find_pictures(photos))
+    for i, picture in enumerate(islice(pictures, count)):
+        (folder / picture.parent.name).mkdir(parents=True, exist_ok=True)
+        (folder / picture.parent.name / f"{i}{picture.suffix}").symlink_to(picture.resolve())
+    return folder
+
+
+def show(result: dict[str, Any], as_json: bool) -> None:
+    """Print a result as JSON, or its rows as a table."""
+    if as_json:
+        print(json.dumps(result))
+        return
+    print(table(result["results"]))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,64 @@
+"""Run `dogsim create-dataset` with a network of no weight, and be killed where one is told to.
+
+The real pipeline, files and locks; only the network is replaced, by the mean of each colour, so
+that a run takes a second. Usage: killable_run.py WHERE NUMBER DIR OUT [OPTION ...]; WHERE is the
+name of a point below, NUMBER how many times it is passed before the process kills itself.
+"""
+
+import importlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from dogsim.backbones import Extractor
+from dogsim.cli import app
+from dogsim.recipe import Recipe
+
+where, number = sys.argv[1], int(sys.argv[2])
+
+
+def killing(name: str, function: Any, after: bool = False) -> Any:
+    def counted(*arguments: Any, **options: Any) -> Any:
+        global number
+        result = function(*arguments, **options) if after else None
+        if where == name:
+            number -= 1
+            if number < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return result if after else function(*arguments, **options)
+
+    return counted
+
+
+def colours(images: Any) -> Any:
+    time.sleep(0.01)
+    return images.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+
+
+def load(
+    backbone: str, weights: str, layer: str, resize: str, engine: str, precision: str
+) -> Extractor:
+    return Extractor(Recipe(backbone, weights, "0" * 64, "avg_pool", 16, resize), colours)
+
+
+def known(like: Recipe, backbone: str, weights: str, layer: str, resize: str) -> Recipe:
+    return load(backbone, weights, layer, resize, "", "").recipe
+
+
+module: Any = importlib.import_module("dogsim.create_dataset")
+module.load_extractor, module.known_recipe = load, known
+importlib.import_module("dogsim.pipeline").SHARD = 16  # type: ignore[attr-defined]
+h5py.Dataset.__setitem__ = killing("write", h5py.Dataset.__setitem__)
+h5py.File.close = killing("closed", h5py.File.close, after=True)
+os.fsync = killing("fsync", os.fsync)
+Path.replace = killing("before replace", Path.replace)  # type: ignore[method-assign]
+Path.replace = killing("after replace", Path.replace, after=True)  # type: ignore[method-assign]
+module.forget_shards = killing("before clean-up", module.forget_shards)
+
+app(["create-dataset", sys.argv[3], "-o", *sys.argv[4:]])

@@ -1,0 +1,165 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score
+from sklearn.neighbors import NearestNeighbors
+
+from dogsim.accuracy import accuracy
+from dogsim.dataset import Dataset
+from dogsim.errors import DogsimError
+
+
+def line(positions: list[float], labels: list[int]) -> Dataset:
+    return Dataset(
+        np.array(positions, np.float32)[:, None],
+        np.array(labels, np.int32),
+        tuple(f"{i}.jpg" for i in range(len(labels))),
+        ("pug", "whippet", "borzoi"),
+    )
+
+
+def test_worked_example() -> None:
+    """Five pictures on a line: pugs at 0, 1, 5, whippets at 6, 8."""
+    five = line([0, 1, 5, 6, 8], [0, 0, 0, 1, 1])
+    result = accuracy(five, k=2)
+    # neighbours of each, nearest first: 1 5, 0 5, 6 8, 5 8, 6 5
+    assert (result.queries, result.gallery, result.k) == (5, 4, 2)
+    assert result.precision_at_k == (2 + 2 + 0 + 1 + 1) / 10
+    assert result.recall_at_k == pytest.approx((2 / 2 + 2 / 2 + 0 + 1 / 1 + 1 / 1) / 5)
+    assert result.f1_at_k == pytest.approx(2 * 0.6 * 0.8 / 1.4)
+    # votes: pug, pug, whippet; 6 has 5 (pug) nearer than 8: wrong; 8 has 6 nearer: right
+    assert result.vote_accuracy == 3 / 5
+    assert result.chance == pytest.approx((2 / 4 * 3 + 1 / 4 * 2) / 5)
+    # Wilson's interval of 3 in 5, from his formula by hand
+    assert result.vote_accuracy_ci95 == pytest.approx((0.2307, 0.8824), abs=1e-4)
+
+
+def test_the_matlab_protocol_counts_the_query_itself() -> None:
+    five = line([0, 1, 5, 6, 8], [0, 0, 0, 1, 1])
+    result = accuracy(five, k=3, protocol="matlab")
+    # itself and its nearest: k - 1 = 2 of 3 count; 5 and 6 have each other
+    assert result.precision_at_k == (2 + 2 + 1 + 1 + 2) / 10
+    assert result.gallery == 5
+
+
+def test_a_duplicate_stays_and_only_the_query_is_left_out() -> None:
+    twins = line([3, 3, 3, 9], [0, 1, 0, 1])
+    # each of the three equal ones finds the one of lowest index that is not itself
+    assert accuracy(twins, k=1).precision_at_k == (0 + 0 + 1 + 0) / 4
+
+
+def test_against_scikit_learn() -> None:
+    rng = np.random.default_rng(7)
+    labels = rng.integers(0, 3, 300)
+    dataset = Dataset(
+        (rng.normal(size=(300, 8)) + labels[:, None]).astype(np.float32),
+        labels.astype(np.int32),
+        tuple(map(str, range(300))),
+        ("a", "b", "c"),
+    )
+    peer = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(dataset.features)
+    nearest = peer.kneighbors(return_distance=False)[:, 0]  # without arguments: leave-one-out
+    result = accuracy(dataset, k=1)
+    assert result.precision_at_k == pytest.approx(accuracy_score(labels, labels[nearest]))
+    assert result.vote_accuracy == pytest.approx(result.precision_at_k)
+
+
+def test_another_test_set() -> None:
+    gallery = line([0, 1, 5, 6], [0, 0, 1, 1])
+    test = replace(line([0.1, 5.1, 5.2], [1, 0, 2]), breeds=("whippet", "pug", "borzoi"))
+    result = accuracy(gallery, k=1, testset=test)
+    # breeds are compared by name: pug finds pug; whippet at 5.1 finds whippet; no borzoi is known
+    assert (result.queries, result.gallery) == (3, 4)
+    assert result.precision_at_k == pytest.approx(2 / 3)
+    assert result.recall_at_k == pytest.approx((1 / 2 + 1 / 2) / 2)
+
+
+def test_pictures_of_unknown_breed_are_no_queries() -> None:
+    dataset = line([0, 1, 2, 3], [0, -1, 0, -1])
+    result = accuracy(dataset, k=1)
+    assert (result.queries, result.gallery, result.precision_at_k) == (2, 3, 0.0)
+    with pytest.raises(DogsimError, match="No query has a known breed"):
+        accuracy(line([0, 1], [-1, -1]), k=1)
+
+
+def test_drawn_queries() -> None:
+    dataset = line(list(range(40)), [0, 1] * 20)
+    draws = [accuracy(dataset, 1, n_test=7, seed=seed) for seed in (1, 1, 2)]
+    assert draws[0] == draws[1]
+    assert draws[0].queries == 7
+    with pytest.raises(DogsimError, match="n_test=41. Expected 1 to 40"):
+        accuracy(dataset, 1, n_test=41)
+
+
+def test_wrong_use(four: Dataset) -> None:
+    for k in (0, -3, 4):
+        with pytest.raises(DogsimError, match=f"k={k}. Expected 1 to 3"):
+            accuracy(four, k)
+    with pytest.raises(DogsimError, match="Unknown protocol 'matlob'; did you mean 'matlab'"):
+        accuracy(four, 1, protocol="matlob")
+    with pytest.raises(DogsimError, match="its queries from the dataset itself"):
+        accuracy(four, 2, testset=four, protocol="matlab")
+    with pytest.raises(DogsimError, match="give 2 or more"):
+        accuracy(four, 1, protocol="matlab")
+    with pytest.raises(DogsimError, match="Unknown metric"):
+        accuracy(four, 1, metric="manhattan")
+
+
+def stored(real_data: Path, only: Path | None = None) -> Dataset:
+    with np.load(real_data / "features" / "stanford_dogs_resnet50_12000.npz") as stored:
+        paths = stored["paths"].tolist()
+        chosen = [i for i, path in enumerate(paths) if only is None or (only / path).is_file()]
+        return Dataset(
+            stored["features"][chosen].astype(np.float32),
+            stored["labels"][chosen].astype(np.int32),
+            tuple(paths[i] for i in chosen),
+            tuple(stored["breeds"].tolist()),
+        )
+
+
+@pytest.mark.real_data
+def test_reference_numbers_of_12000_photos(real_data: Path) -> None:
+    dataset = stored(real_data)
+    results = {k: accuracy(dataset, k) for k in (1, 5, 20)}
+    assert results[1].precision_at_k == pytest.approx(0.7254, abs=5e-4)
+    assert results[5].precision_at_k == pytest.approx(0.6709, abs=5e-4)
+    assert results[20].precision_at_k == pytest.approx(0.5849, abs=5e-4)
+    assert results[20].recall_at_k == pytest.approx(0.1182, abs=5e-4)
+    assert results[5].vote_accuracy == pytest.approx(0.7700, abs=5e-4)
+    assert results[20].vote_accuracy == pytest.approx(0.7789, abs=5e-4)
+    matlab = accuracy(dataset, 20, protocol="matlab")
+    assert matlab.precision_at_k == pytest.approx(0.6151, abs=5e-4)
+
+
+@pytest.mark.real_data
+def test_photos_to_reference_numbers(real_data: Path, tmp_path: Path) -> None:
+    """The main job on real input: photos through a real ResNet-50 to the numbers known."""
+    import subprocess
+    import sys
+
+    from dogsim.create_dataset import create_dataset
+
+    weights = tmp_path / "resnet50.keras"
+    script = real_data / "weights" / "make_keras_model.py"
+    subprocess.run([sys.executable, script, weights], check=True, capture_output=True)
+    photos = real_data / "data" / "stanford_dogs_224"
+    made = create_dataset(photos, tmp_path / "d.h5", weights=str(weights))
+
+    known = stored(real_data, photos)
+    row_of = {path: row for row, path in enumerate(known.paths)}
+    expected = known.features[[row_of[path] for path in made.paths]]
+    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(made.features, axis=1)
+    assert len(made) == 1200
+    assert ((expected * made.features).sum(axis=1) / lengths).min() >= 0.999
+
+    results = {k: accuracy(made, k) for k in (1, 5, 20)}
+    assert results[1].precision_at_k == pytest.approx(0.8542, abs=3e-3)
+    assert results[5].precision_at_k == pytest.approx(0.8172, abs=3e-3)
+    assert results[20].precision_at_k == pytest.approx(0.7250, abs=3e-3)
+    assert results[20].recall_at_k == pytest.approx(0.2959, abs=3e-3)
+    assert results[5].vote_accuracy == pytest.approx(0.8842, abs=3e-3)
+    assert results[20].vote_accuracy == pytest.approx(0.8733, abs=3e-3)
+    matlab = accuracy(made, 20, protocol="matlab")
+    assert matlab.precision_at_k == pytest.approx(0.7517, abs=3e-3)

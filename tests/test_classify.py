@@ -1,0 +1,136 @@
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn.neighbors import KNeighborsClassifier
+
+from dogsim.backbones import Extractor
+from dogsim.classify import classify, majority_vote
+from dogsim.create_dataset import create_dataset
+from dogsim.dataset import Dataset
+from dogsim.errors import DogsimError
+from dogsim.feature_extract import extract_features, feature_extract
+
+
+@pytest.mark.parametrize(
+    ("labels", "winner"),
+    [
+        ([3], 3),
+        ([1, 2, 2], 2),
+        ([5, 1, 1, 5], 5),  # a tie: 5 has the nearest neighbour
+        ([4, 1, 2, 2, 1], 1),  # a tie of two, a nearer third has one vote only
+        ([-1, -1, -1, 0], 0),  # unknown has no vote
+        ([-1, -1], -1),
+    ],
+)
+def test_vote_worked_examples(labels: list[int], winner: int) -> None:
+    assert majority_vote([labels]).tolist() == [winner]
+
+
+@given(st.lists(st.lists(st.integers(-1, 4), min_size=6, max_size=6), min_size=1, max_size=8))
+def test_vote_is_the_definition(rows: list[list[int]]) -> None:
+    for row, winner in zip(rows, majority_vote(rows), strict=True):
+        votes = Counter(label for label in row if label >= 0)
+        if not votes:
+            assert winner == -1
+        else:
+            tied = [label for label in votes if votes[label] == max(votes.values())]
+            assert winner == min(tied, key=row.index)
+
+
+def test_vote_is_scikit_learns_where_nothing_is_tied() -> None:
+    rng = np.random.default_rng(1)
+    known, asked = rng.normal(size=(200, 5)), rng.normal(size=(100, 5))
+    labels = rng.integers(0, 2, 200)  # two classes and an odd k cannot tie
+    peer = KNeighborsClassifier(n_neighbors=7, algorithm="brute").fit(known, labels)
+    ours = majority_vote(labels[peer.kneighbors(asked, return_distance=False)])
+    assert np.array_equal(ours, peer.predict(asked))
+
+
+def test_vote_of_nobody() -> None:
+    nobody: list[Any] = [[], [[]], [1, 2]]
+    for labels in nobody:
+        with pytest.raises(DogsimError, match=r"Expected \(n, k\)"):
+            majority_vote(labels)
+
+
+@pytest.fixture(scope="module")
+def dataset(breeds_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    out = tmp_path_factory.mktemp("out") / "d.h5"
+    return create_dataset(breeds_dir, out, "efficientnet-lite0")
+
+
+def test_create_dataset(dataset: Dataset, breeds_dir: Path, lite: Extractor) -> None:
+    assert dataset.breeds == ("red setter", "striped")
+    assert dataset.paths[0] == "n00000001-red_setter/0.png"
+    assert dataset.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert dataset.recipe == lite.recipe
+    assert dataset.root == str(breeds_dir)
+    for row in range(6):
+        alone = feature_extract(dataset.picture(row), lite)
+        np.testing.assert_allclose(dataset.features[row], alone, rtol=1e-3, atol=1e-4)
+
+
+def test_batches_do_not_matter(breeds_dir: Path, lite: Extractor) -> None:
+    pictures = sorted(breeds_dir.rglob("*.png"))
+    once = extract_features(pictures, lite, batch_size=6)
+    for batch_size in (1, 4):
+        again = extract_features(pictures, lite, batch_size)
+        np.testing.assert_allclose(again, once, rtol=1e-3, atol=1e-4)
+    with pytest.raises(DogsimError, match="batch_size=0"):
+        extract_features(pictures, lite, 0)
+    with pytest.raises(DogsimError, match="no picture"):
+        extract_features([], lite)
+
+
+def test_classify(dataset: Dataset, lite: Extractor) -> None:
+    stripes = np.zeros((60, 60, 3), np.uint8)
+    stripes[::10] = stripes[1::10] = 255
+    red = Image.new("RGB", (33, 44), (200, 0, 0))
+    answers = classify([dataset.picture(4), stripes, red], dataset, k=3)
+    assert [answer.breed for answer in answers] == ["striped", "striped", "red setter"]
+    assert answers[0].indices[0] == 4
+    assert answers[0].distances[0] == pytest.approx(0, abs=1e-2)
+    assert [answer.votes for answer in answers] == [3, 3, 3]
+    again = classify([red], dataset, k=3, extractor=lite)[0]
+    assert again.indices.tolist() == answers[2].indices.tolist()
+
+
+def test_a_query_of_another_recipe_is_refused(dataset: Dataset, lite: Extractor) -> None:
+    from dataclasses import replace
+
+    cropped = replace(lite, recipe=replace(lite.recipe, resize="crop"))
+    with pytest.raises(DogsimError, match="resize=crop. The dataset needs resize=squash"):
+        classify([Image.new("RGB", (9, 9))], dataset, 1, extractor=cropped)
+    with pytest.raises(DogsimError, match="does not say how its features were made"):
+        classify([Image.new("RGB", (9, 9))], replace(dataset, recipe=None), 1)
+
+
+def test_folders_that_give_no_dataset(tmp_path: Path, breeds_dir: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "flat" / "a.png")
+    (tmp_path / "bad" / "pug").mkdir(parents=True)
+    (tmp_path / "bad" / "pug" / "a.jpg").write_text("no picture")
+    out = tmp_path / "o.h5"
+    for source, target, message in [
+        (tmp_path / "none", out, "There is no folder"),
+        (tmp_path / "flat" / "a.png", out, "Expected a folder of breed folders"),
+        (tmp_path / "empty", out, "no picture in the breed folders"),
+        (tmp_path / "flat", out, "a.png: it lies in no breed folder.*one folder for each breed"),
+        (breeds_dir, tmp_path, "Received the folder .* as output"),
+        (breeds_dir, tmp_path / "x" / "o.h5", "There is no folder"),
+        (breeds_dir, Path("/proc/o.h5"), "Cannot write"),
+    ]:
+        with pytest.raises(DogsimError, match=message):
+            create_dataset(source, target, "efficientnet-lite0")
+    with pytest.raises(DogsimError, match="Unknown layer 'pool'"):
+        create_dataset(breeds_dir, out, "efficientnet-lite0", layer="pool")
+    with pytest.raises(DogsimError, match=r"a\.jpg as a picture"):
+        create_dataset(tmp_path / "bad", out, "efficientnet-lite0")
+    assert not list(tmp_path.glob("*.h5"))

@@ -1,0 +1,255 @@
+"""A folder becomes a dataset: killed and resumed, changed and brought up to date."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dogsim.dataset import Dataset
+from dogsim.partial import partial_folder
+
+RUN = Path(__file__).with_name("killable_run.py")
+PICTURES = 150
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("many")
+    rng = np.random.default_rng(0)
+    for i in range(PICTURES):
+        folder = root / f"breed_{i % 7}"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 20, 3), np.uint8)).save(folder / f"{i}.png")
+    (root / "breed_0" / "broken.jpg").write_text("no picture")
+    return root
+
+
+def start(where: str, number: int, root: Path, out: Path, *options: str) -> Any:
+    command = [sys.executable, str(RUN), where, str(number), str(root), str(out), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(root: Path, out: Path, *options: str, code: int = 0) -> dict[str, Any]:
+    process = start("nowhere", 0, root, out, "--batch-size", "4", "--json", *options)
+    stdout, stderr = process.communicate()
+    assert process.returncode == code, stderr
+    return json.loads(stdout) if code == 0 else {"error": stderr.splitlines()[-1]}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    out = tmp_path_factory.mktemp("whole") / "d.h5"
+    result = run(many, out)
+    assert (result["new"], result["pictures"]) == (PICTURES, PICTURES)
+    assert result["skipped"] == [
+        {
+            "path": "breed_0/broken.jpg",
+            "reason": "its content is of no known picture format",
+        }
+    ]
+    return Dataset.open(out)
+
+
+def check_same(out: Path, expected: Dataset) -> None:
+    made = Dataset.open(out)
+    assert made.paths == expected.paths
+    assert len(set(made.paths)) == len(made.paths)
+    assert np.array_equal(made.labels, expected.labels)
+    assert (made.breeds, made.recipe, made.root) == (
+        expected.breeds,
+        expected.recipe,
+        expected.root,
+    )
+    np.testing.assert_allclose(made.features, expected.features, rtol=1e-6)
+    assert made.stamps is not None
+    assert expected.stamps is not None
+    assert np.array_equal(made.stamps, expected.stamps)
+    left = {path.name for path in out.parent.iterdir()} - {f".{out.name}.lock"}
+    assert left == {out.name, f"{out.name.removesuffix('.h5')}.skipped.csv"}
+
+
+def test_killed_at_random_moments(many: Path, uninterrupted: Dataset, tmp_path: Path) -> None:
+    dice, kills, out = random.Random(7), 0, tmp_path / "d.h5"
+    kept = []
+    for _ in range(60):
+        process = start("nowhere", 0, many, out, "--batch-size", "4", "--json")
+        try:
+            process.communicate(timeout=dice.uniform(0.4, 1.3))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+            if out.exists():
+                assert Dataset.open(out).paths == uninterrupted.paths  # never a half one
+            kept.append(len(list(partial_folder(out).glob("*.h5"))))
+        else:
+            assert process.returncode == 0
+            check_same(out, uninterrupted)
+            out.unlink()  # and from the start again
+        if kills >= 20:
+            break
+    assert kills >= 20
+    assert max(kept) > 2  # the kills did fall into the work
+    run(many, out)
+    check_same(out, uninterrupted)
+
+
+@pytest.mark.parametrize(
+    "where", ["write", "closed", "fsync", "before replace", "after replace", "before clean-up"]
+)
+def test_killed_at_the_worst_moments(
+    where: str, many: Path, uninterrupted: Dataset, tmp_path: Path
+) -> None:
+    out, killed = tmp_path / "d.h5", 0
+    for number in (0, 3, 8, 11, 40):
+        process = start(where, number, many, out, "--batch-size", "4")
+        process.communicate()
+        killed += process.returncode == -signal.SIGKILL
+    assert killed >= 1
+    run(many, out)
+    check_same(out, uninterrupted)
+
+
+def test_a_resumed_run_computes_only_what_is_missing(many: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.h5"
+    start("before replace", 4, many, out, "--batch-size", "4").communicate()
+    result = run(many, out)
+    done = 4 * 16 - 1  # four shards, the broken picture among the first
+    assert (result["kept"], result["new"]) == (done, PICTURES - done)
+
+
+def test_ctrl_c_tells_how_to_go_on(many: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.h5"
+    process = start("nowhere", 0, many, out, "--batch-size", "1")
+    deadline = time.monotonic() + 20
+    while not list(partial_folder(out).glob("*.h5")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate()
+    assert process.returncode == 130
+    assert stdout == ""
+    assert "Traceback" not in stderr
+    last = stderr.splitlines()[-1]
+    assert last.startswith("dogsim: Stopped. What is done is kept in")
+    assert last.endswith("run the same command again to go on.")
+
+
+def test_a_second_run_is_refused(many: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.h5"
+    first = start("nowhere", 0, many, out, "--batch-size", "1")
+    deadline = time.monotonic() + 20
+    while not partial_folder(out).is_dir() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert "Another run is writing" in run(many, out, code=1)["error"]
+    first.kill()
+    first.communicate()
+    run(many, out)  # the lock died with its process
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    root = tmp_path / "photos"
+    for name in ("pug/1.png", "pug/2.png", "whippet/1.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (len(name), 40, 90)).save(root / name)
+    return root
+
+
+def counts(result: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(result[name] for name in ("new", "changed", "kept", "removed"))
+
+
+def test_brought_up_to_date(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.h5"
+    assert counts(run(photos, out)) == (3, 0, 0, 0)
+    unchanged = out.stat().st_mtime_ns
+    assert counts(run(photos, out)) == (0, 0, 3, 0)
+    assert out.stat().st_mtime_ns == unchanged
+
+    Image.new("RGB", (9, 9), "white").save(photos / "pug" / "1.png")
+    (photos / "whippet" / "1.png").unlink()
+    (photos / "borzoi").mkdir()
+    Image.new("RGB", (9, 9), "blue").save(photos / "borzoi" / "1.png")
+    assert counts(run(photos, out)) == (1, 1, 1, 1)
+    made = Dataset.open(out)
+    assert made.paths == ("borzoi/1.png", "pug/1.png", "pug/2.png")
+    assert made.breeds == ("borzoi", "pug")
+    assert made.labels.tolist() == [0, 1, 1]
+    assert made.features[:2].tolist() == [[0, 0, 255], [255, 255, 255]]
+
+
+def test_verify_looks_at_the_content(photos: Path, tmp_path: Path) -> None:
+    out, picture = tmp_path / "d.h5", photos / "pug" / "1.png"
+    run(photos, out)
+    before = picture.stat()
+    content = bytearray(picture.read_bytes())
+    Image.new("RGB", (9, 9), (200, 200, 200)).save(picture)
+    changed = picture.read_bytes().ljust(len(content), b"\0")
+    picture.write_bytes(changed[: max(len(content), len(changed))])
+    os.utime(picture, ns=(before.st_atime_ns, before.st_mtime_ns))
+    if picture.stat().st_size == before.st_size:
+        assert counts(run(photos, out)) == (0, 0, 3, 0)  # size and time say nothing
+    assert counts(run(photos, out, "--verify")) == (0, 1, 2, 0)
+    os.utime(picture)  # touched, and the same
+    assert counts(run(photos, out, "--verify")) == (0, 0, 3, 0)
+    assert counts(run(photos, out)) == (0, 0, 3, 0)  # the new time is known now
+
+
+def test_another_recipe_starts_over_only_when_told(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.h5"
+    run(photos, out)
+    error = run(photos, out, "--resize", "crop", code=1)["error"]
+    assert "resize=crop" in error
+    assert "--restart" in error
+    assert counts(run(photos, out, "--resize", "crop", "--restart")) == (3, 0, 0, 0)
+    Dataset(np.eye(1, dtype=np.float32), np.zeros(1, np.int32), ("a",), ("b",)).save(out)
+    assert "was not made by create-dataset" in run(photos, out, code=1)["error"]
+    assert len(Dataset.open(out)) == 1
+    assert run(photos, out, "--restart")["pictures"] == 3
+
+
+def test_moved_pictures_are_found_again(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.h5"
+    run(photos, out)
+    moved = photos.rename(tmp_path / "moved")
+    assert counts(run(moved, out)) == (0, 0, 3, 0)
+    assert Dataset.open(out).root == str(moved)
+
+
+def test_strict_stops_at_the_first(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.h5"
+    (photos / "pug" / "0.jpg").write_text("no picture")
+    assert "0.jpg" in run(photos, out, "--strict", code=1)["error"]
+    assert not out.exists()
+    for picture in photos.rglob("*.png"):
+        picture.write_text("no picture")
+    assert "None of the 4 pictures" in run(photos, out, code=1)["error"]
+
+
+def test_no_room_for_the_dataset(many: Path, uninterrupted: Dataset, tmp_path: Path) -> None:
+    import resource
+
+    out = tmp_path / "d.h5"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # A shard of 16 pictures fits, the whole does not.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        error = run(many, out, "--batch-size", "4", code=1)["error"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "Cannot write" in error
+    assert "File too large" in error
+    assert "run the same command again to go on" in error
+    assert not out.exists()
+    result = run(many, out)
+    assert result["kept"] == PICTURES
+    check_same(out, uninterrupted)

@@ -1,0 +1,154 @@
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from dogsim.dataset import Dataset
+from dogsim.errors import DogsimError
+from dogsim.files import replacing
+from dogsim.recipe import Recipe
+
+RECIPE = Recipe("resnet50", "imagenet", "ab" * 32, "avg_pool", 224)
+
+
+def same(a: Dataset, b: Dataset) -> bool:
+    return (
+        np.array_equal(a.features, b.features)
+        and np.array_equal(a.labels, b.labels)
+        and (a.paths, a.breeds, a.recipe, a.root) == (b.paths, b.breeds, b.recipe, b.root)
+    )
+
+
+@pytest.mark.parametrize("recipe", [None, RECIPE])
+def test_round_trip(tmp_path: Path, recipe: Recipe | None) -> None:
+    dataset = Dataset(
+        np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32),
+        np.array([1, -1, 0], np.int32),
+        ("chien/été.jpg", "犬/1 2.jpg", "a"),
+        ("Löwchen", "秋田犬"),
+        recipe,
+        "/photos of dogs",
+    )
+    dataset.save(tmp_path / "d.h5")
+    opened = Dataset.open(tmp_path / "d.h5")
+    assert same(opened, dataset)
+    assert opened.features.dtype == np.float32
+    assert opened.labels.dtype == np.int32
+    assert [path.name for path in tmp_path.iterdir()] == ["d.h5"]
+
+
+def test_ours_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
+    Dataset(four.features, four.labels, four.paths, four.breeds, RECIPE, "/r").save(tmp_path / "d")
+    with h5py.File(tmp_path / "d") as file:
+        assert file["features"].dtype == np.float32
+        assert file["features"].shape == (4, 1)
+        assert file["labels"].dtype == np.int32
+        assert file["labels"][()].tolist() == [0, 0, 1, 1]
+        assert file["paths"].asstr()[0] == "pug/0.jpg"
+        assert list(file["breeds"].asstr()) == ["pug", "whippet"]
+        assert dict(file.attrs) == {
+            "format": "dogsim-dataset",
+            "format_version": 1,
+            "root": "/r",
+            "backbone": "resnet50",
+            "weights": "imagenet",
+            "weights_sha256": "ab" * 32,
+            "layer": "avg_pool",
+            "image_size": 224,
+            "resize": "squash",
+            "engine": "tensorflow",
+            "precision": "float32",
+        }
+
+
+def write_by_h5py(path: Path, **attributes: object) -> None:
+    """Write as another program would that follows the file format alone."""
+    with h5py.File(path, "w") as file:
+        file["features"] = np.eye(3, dtype="f4")
+        file["labels"] = np.array([0, -1, 0], "i4")
+        file["paths"] = ["a/1.jpg", "2.jpg", "a/3.jpg"]
+        file["breeds"] = ["a"]
+        file.attrs.update({"format": "dogsim-dataset", "format_version": 1, **attributes})
+
+
+def test_a_file_of_another_program_opens(tmp_path: Path) -> None:
+    write_by_h5py(tmp_path / "d.h5", root="/pictures")
+    dataset = Dataset.open(tmp_path / "d.h5")
+    assert dataset.recipe is None
+    assert [dataset.breed(row) for row in range(3)] == ["a", "unknown", "a"]
+    assert dataset.picture(0) == Path("/pictures/a/1.jpg")
+
+
+def test_files_that_are_no_datasets(tmp_path: Path, four: Dataset) -> None:
+    four.save(tmp_path / "whole.h5")
+    whole = (tmp_path / "whole.h5").read_bytes()
+    (tmp_path / "short.h5").write_bytes(whole[:-200])
+    (tmp_path / "text.h5").write_text("features")
+    write_by_h5py(tmp_path / "newer.h5", format_version=2)
+    write_by_h5py(tmp_path / "other.h5", format="other")
+    write_by_h5py(tmp_path / "ragged.h5")
+    with h5py.File(tmp_path / "ragged.h5", "a") as file:
+        del file["labels"]
+        file["labels"] = np.array([0, 0], "i4")
+    write_by_h5py(tmp_path / "beyond.h5")
+    with h5py.File(tmp_path / "beyond.h5", "a") as file:
+        file["labels"][0] = 5
+    write_by_h5py(tmp_path / "lacking.h5")
+    with h5py.File(tmp_path / "lacking.h5", "a") as file:
+        del file["paths"]
+    (tmp_path / "folder.h5").mkdir()
+    for name, message in {
+        "none.h5": "There is no dataset file",
+        "folder.h5": "There is no dataset file",
+        "short.h5": "truncated.*cut short",
+        "text.h5": "signature",
+        "newer.h5": "format version 2 is newer than 1.*Upgrade",
+        "other.h5": "format='other'. Expected 'dogsim-dataset'",
+        "ragged.h5": r"labels \(2,\) and 3 paths",
+        "beyond.h5": "labels from -1 to 5. Expected -1",
+        "lacking.h5": "paths",
+    }.items():
+        with pytest.raises(DogsimError, match=message) as caught:
+            Dataset.open(tmp_path / name)
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_any_cut_of_a_file_is_an_error_and_never_a_crash(tmp_path: Path, four: Dataset) -> None:
+    four.save(tmp_path / "whole.h5")
+    whole = (tmp_path / "whole.h5").read_bytes()
+    for length in range(0, len(whole), 97):
+        (tmp_path / "cut.h5").write_bytes(whole[:length])
+        with pytest.raises(DogsimError):
+            Dataset.open(tmp_path / "cut.h5")
+
+
+def test_saving_where_one_cannot(tmp_path: Path, four: Dataset) -> None:
+    with pytest.raises(DogsimError, match=r"Received the folder .* as output"):
+        four.save(tmp_path)
+    with pytest.raises(DogsimError, match=r"There is no folder .*/none"):
+        four.save(tmp_path / "none" / "d.h5")
+    with pytest.raises(DogsimError, match="Cannot write /proc/d.h5"):
+        four.save("/proc/d.h5")
+
+
+def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "d.h5").write_text("old")
+    with pytest.raises(RuntimeError), replacing(tmp_path / "d.h5") as temporary:
+        temporary.write_text("half of the new")
+        raise RuntimeError
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("d.h5", "old")]
+
+
+def test_breed_told_by() -> None:
+    dataset = Dataset(
+        np.eye(2, dtype=np.float32), np.array([0, 1]), ("a", "b"), ("Siberian husky", "pug")
+    )
+    for path, breed in {
+        "Siberian-Husky.jpg": "Siberian husky",
+        "n02110185-Siberian_husky/7.jpg": "Siberian husky",
+        "pug/Siberian_husky.jpg": "pug",
+        "pugs.jpg": None,
+    }.items():
+        assert dataset.breed_told_by(path) == breed
