@@ -7,6 +7,7 @@ weights, so here one network embeds all pictures of a batch, and each of them is
 and negative in turn.
 """
 
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
@@ -101,8 +102,9 @@ def train_ranking(
         elif len(history) - 1 - best >= patience:
             break
     head = start(known, plan)
-    for _ in track(training(head, known, plan, best), best * ROUND, "steps on all pictures"):
-        pass
+    if best:
+        again = training(head, known, plan, best)
+        deque(track(again, best * ROUND, "steps on all pictures"), maxlen=0)
     return Ranking(head, tuple(history), best, best * ROUND, k)
 
 

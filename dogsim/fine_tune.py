@@ -13,9 +13,9 @@ from dogsim.accuracy import accuracy
 from dogsim.backbones import find_backbone, load_network, require_recipe
 from dogsim.dataset import Dataset
 from dogsim.deep_ranking import HELD_OUT, check_numbers, trainable
-from dogsim.engines import compile_model
 from dogsim.errors import DogsimError, unknown
 from dogsim.files import file_sha256
+from dogsim.heads import embed
 from dogsim.hold_out import hold_out
 from dogsim.images import Source, load_image
 from dogsim.prefetch import prefetch
@@ -176,5 +176,7 @@ def _score(model: Any, held: Dataset, recipe: Recipe, k: int) -> float:
     rows = np.array_split(np.arange(len(held)), -(-len(held) // 32))
     batches = [[held.picture(row) for row in some] for some in rows]
     loaded = load_batches(batches, recipe.image_size, recipe.resize)
-    features = np.concatenate([network(images) for images in loaded])
+    features = np.concatenate(
+        [embed(model, prepare(images.astype(np.float32))) for images in loaded]
+    )
     return accuracy(replace(held, features=features), k, metric="cosine").precision_at_k

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
@@ -27,6 +27,9 @@ from dogsim import (
 from dogsim.fine_tune import load_batches
 from dogsim.triplets import near_loss
 
+# a machine that is busy with something else must not fail a test
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 
 def breeds_in_noise(breeds: int = 6, pictures: int = 24, seed: int = 0) -> Dataset:
     """Eight numbers tell the breed; 24 louder ones are noise that hides it."""
@@ -39,6 +42,7 @@ def breeds_in_noise(breeds: int = 6, pictures: int = 24, seed: int = 0) -> Datas
     return Dataset(features, labels, paths, tuple("abcdefghij"[:breeds]))
 
 
+@PATIENT
 @given(st.lists(st.integers(-1, 3), min_size=2, max_size=20), st.integers(0, 9))
 def test_triplets_are_what_they_promise(labels: list[int], seed: int) -> None:
     known = [label for label in labels if label >= 0]
@@ -255,7 +259,7 @@ def test_fine_tuning_refuses(pictures: tuple[Dataset, Path], tmp_path: Path) -> 
             fine_tune(dataset, layer)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(PATIENT, max_examples=10)
 @given(st.lists(st.integers(1, 3), max_size=6))
 def test_batches_come_in_order(sizes: list[int]) -> None:
     colours = iter(range(100))
