@@ -232,8 +232,6 @@ def known_recipe(
         layer=layer,
         image_size=like.image_size if file.suffix == ".keras" else spec.image_size,
         resize=resize,
-        head="",
-        head_sha256="",
     )
 
 

@@ -172,7 +172,6 @@ def _training(
 def _score(model: Any, held: Dataset, recipe: Recipe, k: int) -> float:
     """Precision@k of the held-out pictures, each asked of the others."""
     prepare = find_backbone(recipe.backbone).prepare
-    network = compile_model(model, prepare, "tensorflow", "float32")
     rows = np.array_split(np.arange(len(held)), -(-len(held) // 32))
     batches = [[held.picture(row) for row in some] for some in rows]
     loaded = load_batches(batches, recipe.image_size, recipe.resize)
