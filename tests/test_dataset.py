@@ -59,6 +59,8 @@ def test_ours_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
             "resize": "squash",
             "engine": "tensorflow",
             "precision": "float32",
+            "head": "",
+            "head_sha256": "",
         }
 
 
