@@ -154,8 +154,9 @@ def test_info(stored: Path, breeds_dir: Path) -> None:
     assert "layer           avg_pool" in dogsim("info", stored).stdout
 
 
-def test_the_sample_without_network(tmp_path: Path) -> None:
+def test_the_sample_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a new user runs first, on a machine that reaches no weights."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     first = dogsim("accuracy", "--k", 20)
     assert "ImageNet weights of resnet50 could not be downloaded" in first.stderr
     assert "features of efficientnet-lite0" in first.stderr
@@ -166,7 +167,7 @@ def test_the_sample_without_network(tmp_path: Path) -> None:
     assert second.stdout == first.stdout
     assert "downloaded" not in second.stderr  # it does not knock at the closed door again
 
-    grids = dogsim_json("show", *QUERIES, "--save", tmp_path)["grids"]
+    grids = dogsim_json("show", *QUERIES, "--save", tmp_path / "grids")["grids"]
     assert len(grids) == 2
     answers = dogsim_json("classify")["results"]
     right = sum(Path(x["image"]).stem.replace("_", " ") == x["breed"] for x in answers)
