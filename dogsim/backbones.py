@@ -215,7 +215,7 @@ def known_recipe(
     check_resize(resize)
     layer = layer or FEATURE_LAYER
     if weights != "imagenet":
-        file: Path | None = _weight_file(weights)
+        file: Path | None = weight_file(weights)
     elif spec.installed:
         file = importlib.import_module(spec.module).weights_file()
     else:
@@ -284,7 +284,7 @@ def _load_model(spec: Backbone, backbone: str, weights: str, layer: str) -> tupl
         return download_weights(
             lambda: spec.build(top, weights), backbone, spec.weight_file_name(top)
         )
-    file = _weight_file(weights)
+    file = weight_file(weights)
     if file.suffix == ".keras":
         return load_keras_file(file), file
     model = spec.build(top or file_has_top(file))
@@ -292,7 +292,8 @@ def _load_model(spec: Backbone, backbone: str, weights: str, layer: str) -> tupl
     return model, file
 
 
-def _weight_file(weights: str) -> Path:
+def weight_file(weights: str) -> Path:
+    """Path of a weight file given by hand; raises `DogsimError` if there is none."""
     if not Path(weights).is_file():
         raise DogsimError(f"There is no weight file {weights}. Expected 'imagenet' or a file.")
     return Path(weights)

@@ -1,12 +1,14 @@
 """The drawings that come with dogsim, and their features in the user's cache folder."""
 
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 
-from dogsim.backbones import imagenet_cached
+from dogsim.backbones import imagenet_cached, weight_file
 from dogsim.create_dataset import create_dataset
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
@@ -72,14 +74,18 @@ def _cached(backbone: str, weights: str) -> Dataset:
 
 
 def _cache_file(backbone: str, weights: str) -> Path:
+    digest = _pictures_digest().copy()
+    if weights != "imagenet":
+        digest.update(file_sha256(weight_file(weights)).encode())
+    return user_cache_path("dogsim") / f"sample-{backbone}-{digest.hexdigest()[:12]}.h5"
+
+
+@cache
+def _pictures_digest() -> Any:
     digest = sha256()
     for picture in find_pictures(_folder("sample_dogs")):
         digest.update(picture.read_bytes())
-    if weights != "imagenet":
-        if not Path(weights).is_file():
-            raise DogsimError(f"There is no weight file {weights}.")
-        digest.update(file_sha256(Path(weights)).encode())
-    return user_cache_path("dogsim") / f"sample-{backbone}-{digest.hexdigest()[:12]}.h5"
+    return digest
 
 
 def _folder(name: str) -> Path:
