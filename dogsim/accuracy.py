@@ -6,7 +6,7 @@ import numpy as np
 
 from dogsim.classify import majority_vote, vote_weights
 from dogsim.dataset import Dataset
-from dogsim.evaluation import Evaluation, evaluate
+from dogsim.neighbours import Evaluation, evaluate
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogsim.backbones import Extractor, extractor_for
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_k, nearest
 from dogsim.errors import DogsimError, unknown
 from dogsim.feature_extract import extract_features
 from dogsim.images import Source
+from dogsim.networks.backbones import Extractor, extractor_for
 
 VOTES = ("uniform", "distance")
 

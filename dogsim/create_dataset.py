@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dogsim.backbones import known_recipe, load_extractor
 from dogsim.dataset import Dataset, write_dataset
 from dogsim.errors import DogsimError
-from dogsim.files import check_output, file_sha256
-from dogsim.listing import Picture, Skipped, list_pictures
-from dogsim.partial import (
+from dogsim.folders.listing import Picture, Skipped, list_pictures
+from dogsim.folders.reading import compute_shards, refuse, stamp_rows
+from dogsim.folders.shards import (
     Part,
     add_shard,
     forget_shards,
@@ -21,7 +20,8 @@ from dogsim.partial import (
     only_run,
     partial_folder,
 )
-from dogsim.pipeline import compute_shards, refuse, stamp_rows
+from dogsim.networks.backbones import known_recipe, load_extractor
+from dogsim.plumbing.files import check_output, file_sha256
 from dogsim.recipe import Recipe
 
 

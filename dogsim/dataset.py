@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dogsim.errors import DogsimError
-from dogsim.files import replacing
+from dogsim.plumbing.files import replacing
 from dogsim.recipe import HEAD, Recipe
 
 FORMAT = "dogsim-dataset"

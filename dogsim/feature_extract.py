@@ -7,10 +7,10 @@ from functools import cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.backbones import Extractor, load_extractor
 from dogsim.errors import DogsimError
 from dogsim.images import Source, load_image
-from dogsim.prefetch import batched, prefetch
+from dogsim.networks.backbones import Extractor, load_extractor
+from dogsim.plumbing.threads import batched, prefetch
 
 
 def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArray[np.float32]:

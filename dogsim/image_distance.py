@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.backbones import Extractor, load_extractor
 from dogsim.dist_calc import METRICS, dist_calc
 from dogsim.errors import DogsimError, unknown
 from dogsim.feature_extract import extract_features
 from dogsim.images import Source
+from dogsim.networks.backbones import Extractor, load_extractor
 
 ROUNDING = 1e-12  # what the metric of a picture and itself may come to, instead of 0
 DEPTHS = {18: "resnet18", 34: "resnet34", 50: "resnet50", 101: "resnet101", 152: "resnet152"}
@@ -133,7 +133,7 @@ class ResNetDistance(ImageDistance):
 
     def _load(self, backbone: str, weights: str, layer: str | None) -> Extractor:
         if backbone in ("resnet18", "resnet34"):
-            from dogsim.hub import load_hub_extractor
+            from dogsim.networks.small_resnets import load_hub_extractor
 
             return load_hub_extractor(backbone, weights, layer)
         return super()._load(backbone, weights, layer)

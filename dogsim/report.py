@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dogsim.classify import majority_vote
-from dogsim.evaluation import Evaluation
+from dogsim.neighbours import Evaluation
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,10 @@ import typer
 from PIL import Image
 
 import dogsim
-from dogsim._keras import import_keras
-from dogsim.backbones import find_backbone
 from dogsim.dataset import write_dataset
-from dogsim.tables import table
+from dogsim.networks._keras import import_keras
+from dogsim.networks.backbones import find_backbone
+from dogsim.plumbing.tables import table
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Photos = Annotated[Path, typer.Argument(help="A folder of breed folders.")]

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import dogsim
-from dogsim._keras import import_keras  # silent, and not before it is needed
+from dogsim.networks._keras import import_keras  # silent, and not before it is needed
 
 KS = (1, 5, 20)
 

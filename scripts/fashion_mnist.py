@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 import dogsim
-from dogsim._keras import import_keras  # silent, and not before it is needed
+from dogsim.networks._keras import import_keras  # silent, and not before it is needed
 
 CLASSES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),

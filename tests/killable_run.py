@@ -16,8 +16,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from dogsim.backbones import Extractor
 from dogsim.cli import app
+from dogsim.networks.backbones import Extractor
 from dogsim.recipe import Recipe
 
 where, number = sys.argv[1], int(sys.argv[2])
@@ -53,7 +53,7 @@ def known(like: Recipe, backbone: str, weights: str, layer: str, resize: str) ->
 
 module: Any = importlib.import_module("dogsim.create_dataset")
 module.load_extractor, module.known_recipe = load, known
-importlib.import_module("dogsim.pipeline").SHARD = 16  # type: ignore[attr-defined]
+importlib.import_module("dogsim.folders.reading").SHARD = 16  # type: ignore[attr-defined]
 h5py.Dataset.__setitem__ = killing("write", h5py.Dataset.__setitem__)
 h5py.File.close = killing("closed", h5py.File.close, after=True)
 os.fsync = killing("fsync", os.fsync)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
-from dogsim.backbones import Extractor
 from dogsim.classify import classify, majority_vote
 from dogsim.create_dataset import create_dataset
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features, feature_extract
+from dogsim.networks.backbones import Extractor
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from dogsim.dataset import Dataset
-from dogsim.partial import partial_folder
+from dogsim.folders.shards import partial_folder
 
 RUN = Path(__file__).with_name("killable_run.py")
 PICTURES = 150

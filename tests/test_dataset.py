@@ -6,7 +6,7 @@ import pytest
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.files import replacing
+from dogsim.plumbing.files import replacing
 from dogsim.recipe import Recipe
 
 RECIPE = Recipe("resnet50", "imagenet", "ab" * 32, "avg_pool", 224)

@@ -87,7 +87,7 @@ def test_paths_arrays_and_pil_images_are_one(cosine: ImageDistance, tmp_path: Pa
 
 @pytest.mark.parametrize("backbone", ["vgg16", "inceptionv3", "densenet121"])
 def test_other_networks(backbone: str, tmp_path: Path) -> None:
-    from dogsim.backbones import find_backbone
+    from dogsim.networks.backbones import find_backbone
 
     find_backbone(backbone).build(top=False).save_weights(tmp_path / "w.weights.h5")
     distance = ImageDistance(backbone, weights=str(tmp_path / "w.weights.h5"))
@@ -112,7 +112,7 @@ def test_resnet_by_depth(random_resnet: tuple[Any, Path], monkeypatch: pytest.Mo
 @pytest.mark.parametrize("depth", [18, 34])
 def test_small_resnets_of_keras_hub(depth: int, tmp_path: Path) -> None:
     pytest.importorskip("keras_hub", reason="Keras Hub is not installed")
-    from dogsim.hub import build_hub_model
+    from dogsim.networks.small_resnets import build_hub_model
 
     model = build_hub_model(f"resnet{depth}")
     # layers with weights: one for each of the depth but the classifier, the stem of "vd" has 3

@@ -9,7 +9,7 @@ from dogsim.accuracy import accuracy, map_at_r, measure
 from dogsim.classify import majority_vote, vote_weights
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.evaluation import evaluate
+from dogsim.neighbours import evaluate
 from dogsim.report import confusions, per_breed
 
 RNG = np.random.default_rng(11)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from dogsim import sample_dataset
 from dogsim.cli import app
 from dogsim.create_dataset import create_dataset
-from dogsim.matlab import export_mat
+from dogsim.sources.matlab import export_mat
 
 README = (REPOSITORY / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)

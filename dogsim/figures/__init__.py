@@ -1,0 +1,1 @@
+"""What one looks at. Doors: `grid` draws a query and its neighbours, `display` shows or saves."""

@@ -1,0 +1,113 @@
+"""Pictures to features at full speed: threads read what comes next while the network works."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.dataset import STAMP, Dataset
+from dogsim.errors import DogsimError
+from dogsim.folders.listing import Picture, Skipped, printable
+from dogsim.images import load_image
+from dogsim.networks.backbones import Extractor
+from dogsim.plumbing.files import file_sha256
+from dogsim.plumbing.progress import track
+from dogsim.plumbing.threads import batched, prefetch
+from dogsim.recipe import Recipe
+
+SHARD = 256
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A picture that could be read: its pixels, and the hash of its file."""
+
+    picture: Picture
+    pixels: NDArray[np.uint8]
+    sha256: str
+
+
+def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:
+    file = root / picture.path
+    try:
+        pixels = load_image(file, recipe.image_size, recipe.resize)
+        return _Read(picture, pixels, file_sha256(file))
+    except (DogsimError, OSError) as error:  # the file may have gone since it was listed
+        reason = str(error).removeprefix(f"Cannot read {file} as a picture: ").rstrip(".")
+        return Skipped(printable(picture.path), reason)
+
+
+def compute_shards(
+    root: Path,
+    pending: list[Picture],
+    recipe: Recipe,
+    load: Callable[[], Extractor],
+    batch_size: int,
+    strict: bool,
+) -> Iterator[tuple[Dataset | None, list[Skipped]]]:
+    """Yield the features of a stretch of pictures after the other, and what was left out.
+
+    Parameters
+    ----------
+    root : Path
+        What the pictures' paths start from.
+    pending : list of Picture
+    recipe : Recipe
+        How pictures are prepared.
+    load : callable
+        Loads the extractor; called when the first picture has been read, and for every batch.
+    batch_size : int
+        How many pictures go through the network at once.
+    strict : bool
+        Raise `DogsimError` for the first picture that cannot be read.
+
+    Yields
+    ------
+    Dataset or None, list of Skipped
+        At least `SHARD` pictures, less at the end; None if none could be read.
+    """
+    if not pending:
+        return
+    read = partial(_read, root, recipe)
+    results = prefetch(read, pending, ahead=3 * batch_size, threads=os.cpu_count() or 1)
+    stretch: list[tuple[NDArray[np.float32], list[_Read]]] = []
+    skipped: list[Skipped] = []
+    for batch in track(batched(results, batch_size), len(pending), "pictures"):
+        good = [result for result in batch if isinstance(result, _Read)]
+        skipped += [result for result in batch if isinstance(result, Skipped)]
+        refuse(skipped, strict)
+        if good:
+            stretch.append((load()(np.stack([each.pixels for each in good])), good))
+        if len(stretch) * batch_size >= SHARD:
+            yield _shard(stretch, recipe), skipped
+            stretch, skipped = [], []
+    yield _shard(stretch, recipe) if stretch else None, skipped
+
+
+def _shard(stretch: list[tuple[NDArray[np.float32], list[_Read]]], recipe: Recipe) -> Dataset:
+    read = [each for _, batch in stretch for each in batch]
+    return Dataset(
+        features=np.concatenate([features for features, _ in stretch]),
+        labels=np.full(len(read), -1, np.int32),
+        paths=tuple(each.picture.path for each in read),
+        breeds=(),
+        recipe=recipe,
+        stamps=stamp_rows([each.picture for each in read], [each.sha256 for each in read]),
+    )
+
+
+def stamp_rows(pictures: list[Picture], hashes: list[Any]) -> NDArray[np.void]:
+    """Make the stamps of pictures from their listing and the hashes of their content."""
+    rows = [(p.size, p.mtime_ns, sha256) for p, sha256 in zip(pictures, hashes, strict=True)]
+    return np.array(rows, STAMP)
+
+
+def refuse(skipped: list[Skipped], strict: bool) -> None:
+    """Raise `DogsimError` for the first skipped file if none may be."""
+    if skipped and strict:
+        raise DogsimError(f"{skipped[0].path}: {skipped[0].reason}. Mend or remove the file.")

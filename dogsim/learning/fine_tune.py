@@ -1,0 +1,181 @@
+"""Deep ranking on pictures: the network itself learns, from a named layer up."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.accuracy import accuracy
+from dogsim.dataset import Dataset
+from dogsim.errors import DogsimError, unknown
+from dogsim.images import Source, load_image
+from dogsim.learning.deep_ranking import HELD_OUT, check_numbers, trainable
+from dogsim.learning.hold_out import hold_out
+from dogsim.learning.training import GAIN, ROUND, Ranking
+from dogsim.learning.triplets import ranking_loss, sample_triplets
+from dogsim.networks._keras import import_keras
+from dogsim.networks.backbones import find_backbone, load_network, require_recipe
+from dogsim.networks.heads import embed
+from dogsim.plumbing.files import file_sha256
+from dogsim.plumbing.progress import track
+from dogsim.plumbing.threads import prefetch
+from dogsim.recipe import Recipe
+
+AHEAD = 2  # batches whose pictures are being read while the network computes
+
+
+def fine_tune(
+    dataset: Dataset,
+    from_layer: str,
+    weights: str | None = None,
+    gap: float = 0.2,
+    learning_rate: float = 1e-5,
+    batch_size: int = 16,
+    max_steps: int = 500,
+    patience: int = 4,
+    seed: int = 0,
+) -> Ranking:
+    """Train the network that made a dataset, on its pictures, with the triplet ranking loss.
+
+    Triplets are drawn beforehand; three networks that share their weights embed query, positive
+    and negative as unit vectors. Held-out pictures, asked of each other, say when to stop.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its picture files are read, by several threads; breeds with fewer than 4 are left out.
+    from_layer : str
+        This layer and all after it learn, but for batch normalisations, whose statistics a small
+        batch would spoil.
+    weights : str, optional
+        Where the dataset's weight file lies now, if that has moved.
+    gap : float
+        Of the loss; unit vectors are 0 to 2 apart.
+    learning_rate : float
+        Of Adam.
+    batch_size : int
+        Triplets a step.
+    max_steps, patience : int
+        Stop after so many steps, or when so many rounds of 25 have brought nothing better.
+    seed : int
+
+    Returns
+    -------
+    Ranking
+        Its model takes prepared pixels and ends in the features: as a ``.keras`` file it is a
+        weight file of that backbone.
+
+    Raises
+    ------
+    DogsimError
+        If the dataset has no recipe or went through a head, its network or a picture cannot be
+        loaded, the layer is unknown, a number is out of range or the dataset is too small.
+    """
+    check_numbers(gap=gap, learning_rate=learning_rate, batch_size=batch_size, max_steps=max_steps)
+    check_numbers(patience=patience)
+    known = trainable(dataset)
+    part, held = hold_out(known, HELD_OUT, seed, least=2)
+    recipe = require_recipe(dataset.recipe)
+    model = _network(recipe, from_layer, weights)
+    k = int(np.unique(held.labels, return_counts=True)[1].min()) - 1
+    triplets = sample_triplets(part.labels, max_steps * batch_size, seed)
+    batches = (
+        [part.picture(row) for row in batch.T.ravel()] for batch in np.split(triplets, max_steps)
+    )
+
+    history, best, kept = [_score(model, held, recipe, k)], 0, model.get_weights()
+    for _ in track(
+        _training(model, recipe, batches, gap, learning_rate), max_steps, "steps, stops early"
+    ):
+        history.append(_score(model, held, recipe, k))
+        if history[-1] > history[best] + GAIN:
+            best, kept = len(history) - 1, model.get_weights()
+        elif len(history) - 1 - best >= patience:
+            break
+    model.set_weights(kept)
+    return Ranking(model, tuple(history), best, min(best * ROUND, max_steps), k)
+
+
+def load_batches(
+    batches: Iterable[Sequence[Source]], size: int, resize: str
+) -> Iterator[NDArray[np.uint8]]:
+    """Load batches of pictures in threads, some ahead of the one that is asked for.
+
+    Yields (B, size, size, 3) uint8; raises what `load_image` raises.
+    """
+
+    def load(batch: Sequence[Source]) -> NDArray[np.uint8]:
+        return np.stack([load_image(picture, size, resize) for picture in batch])
+
+    return prefetch(load, batches, AHEAD, threads=os.cpu_count() or 1)
+
+
+def _network(recipe: Recipe, from_layer: str, weights: str | None) -> Any:
+    """Load the dataset's network, with the layers that are to learn marked."""
+    if recipe.head_sha256:
+        raise DogsimError(
+            f"Received a dataset that went through the head {recipe.head}. "
+            "Expected the one that it was made from: the network learns before the head."
+        )
+    model, file = load_network(recipe.backbone, weights or recipe.weights, recipe.layer)
+    found = replace(recipe, weights_sha256=file_sha256(file))
+    recipe.require(found, f"the weights {weights or recipe.weights}")
+    names = [layer.name for layer in model.layers]
+    if from_layer not in names:
+        raise unknown("layer", from_layer, names)
+    learns = False
+    for layer in model.layers:
+        learns = learns or layer.name == from_layer
+        layer.trainable = learns and not isinstance(layer, import_keras().layers.BatchNormalization)
+    if not model.trainable_variables:
+        raise DogsimError(f"No layer from {from_layer} up has weights that could learn.")
+    return model
+
+
+def _training(
+    model: Any,
+    recipe: Recipe,
+    batches: Iterable[Sequence[Source]],
+    gap: float,
+    learning_rate: float,
+) -> Iterator[range]:
+    """Train on batches of queries, positives and negatives, and yield after each round."""
+    import tensorflow as tf
+
+    prepare = find_backbone(recipe.backbone).prepare
+    optimizer = import_keras().optimizers.Adam(learning_rate)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def step(pixels: Any) -> None:
+        with tf.GradientTape() as tape:
+            embeddings = tf.math.l2_normalize(model(pixels, training=False), axis=1)
+            query, positive, negative = tf.split(embeddings, 3)
+            loss = tf.reduce_mean(ranking_loss(query, positive, negative, gap))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+
+    taken = 0
+    for images in load_batches(batches, recipe.image_size, recipe.resize):
+        step(tf.constant(prepare(images.astype(np.float32))))
+        taken += 1
+        if taken == ROUND:
+            yield range(taken)
+            taken = 0
+    if taken:
+        yield range(taken)
+
+
+def _score(model: Any, held: Dataset, recipe: Recipe, k: int) -> float:
+    """Precision@k of the held-out pictures, each asked of the others."""
+    prepare = find_backbone(recipe.backbone).prepare
+    rows = np.array_split(np.arange(len(held)), -(-len(held) // 32))
+    batches = [[held.picture(row) for row in some] for some in rows]
+    loaded = load_batches(batches, recipe.image_size, recipe.resize)
+    features = np.concatenate(
+        [embed(model, prepare(images.astype(np.float32))) for images in loaded]
+    )
+    return accuracy(replace(held, features=features), k, metric="cosine").precision_at_k

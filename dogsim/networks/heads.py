@@ -1,0 +1,103 @@
+"""A learned embedding on top of a network's features: the head."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.errors import DogsimError
+from dogsim.networks.weights import load_keras_file
+from dogsim.plumbing.files import file_sha256, replacing
+from dogsim.recipe import Recipe
+
+BLOCK = 4096  # rows through a head at once
+NAMED = "head_for_"
+
+
+@dataclass(frozen=True)
+class Head:
+    """Maps features to their embedding: ``head(features)``.
+
+    Attributes
+    ----------
+    model : keras.Model
+        Maps (B, D) float32 to (B, E) float32.
+    sha256 : str
+        Of the file it was loaded from.
+    """
+
+    model: Any
+    sha256: str
+
+    def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embed features, (N, D) float32, as (N, E) float32.
+
+        Raises `DogsimError` if the head takes features of another length.
+        """
+        expected = self.model.input_shape[1]
+        if features.ndim != 2 or features.shape[1] != expected:
+            raise DogsimError(
+                f"Received features {features.shape}. The head takes (N, {expected}): "
+                "project the dataset that it was trained on, or one made in the same way."
+            )
+        return embed(self.model, features)
+
+
+def embed(model: Any, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Send features (N, D) through a Keras model, block after block, (N, E) float32."""
+    blocks = (features[i : i + BLOCK] for i in range(0, len(features), BLOCK))
+    return np.concatenate([model(block, training=False).numpy() for block in blocks])
+
+
+def load_head(path: str | os.PathLike[str]) -> Head:
+    """Load a head file of `dogsim deep-ranking`; code that a file may carry is not run.
+
+    Raises `DogsimError` if there is no such file or it maps no features to features.
+
+    >>> load_head("gone.keras")
+    Traceback (most recent call last):
+    dogsim.errors.DogsimError: There is no head file gone.keras. Put it back there, or make the \
+dataset again: dogsim project.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DogsimError(
+            f"There is no head file {path}. Put it back there, or make the dataset again: "
+            "dogsim project."
+        )
+    model = load_keras_file(path)
+    shapes = model.input_shape, model.output_shape
+    if not all(isinstance(shape, tuple) and len(shape) == 2 and shape[1] for shape in shapes):
+        raise DogsimError(
+            f"The model in {path} maps {shapes[0]} to {shapes[1]}. Expected a head, (None, D) to "
+            "(None, E): dogsim deep-ranking makes one."
+        )
+    return Head(model, file_sha256(path))
+
+
+def head_name(recipe: Recipe | None) -> str:
+    """Name a head for the features it is trained on; a Keras file keeps its model's name."""
+    return f"{NAMED}{recipe.fingerprint}" if recipe else "head"
+
+
+def save_model(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write a Keras model to a ``.keras`` file, whole or not at all.
+
+    Raises `DogsimError` if the file cannot be written or is not called ``.keras``.
+    """
+    path = check_model_name(path)
+    with replacing(path) as temporary, tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model.keras")  # Keras takes no other ending
+        shutil.copyfile(Path(folder) / "model.keras", temporary)
+
+
+def check_model_name(path: str | os.PathLike[str]) -> Path:
+    """Raise `DogsimError` unless a file's name ends as Keras wants it, in ``.keras``."""
+    if Path(path).suffix != ".keras":
+        raise DogsimError(f"Received the file name {path}. Expected one that ends in .keras.")
+    return Path(path)

@@ -1,0 +1,96 @@
+"""The drawings that come with dogsim, and their features in the user's cache folder."""
+
+from dataclasses import replace
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from dogsim.create_dataset import create_dataset
+from dogsim.dataset import Dataset
+from dogsim.errors import DogsimError
+from dogsim.images import find_pictures
+from dogsim.networks.backbones import imagenet_cached, weight_file
+from dogsim.networks.weights import WeightsUnavailableError
+from dogsim.plumbing.files import file_sha256
+from dogsim.plumbing.progress import note
+
+DEFAULT, INSTALLED = "resnet50", "efficientnet-lite0"
+
+
+def sample_queries() -> list[Path]:
+    """List the sample's query pictures, one of each breed and none of them in the dataset."""
+    return find_pictures(_folder("sample_queries"))
+
+
+def sample_dataset(weights: str = "imagenet") -> Dataset:
+    """Open the dataset of the drawings; their features are computed at first use.
+
+    ResNet-50 makes them where its weights can be had, EfficientNet-Lite0 where they cannot. Which
+    it was is told on stderr and stands in the recipe.
+
+    Parameters
+    ----------
+    weights : str
+        ``"imagenet"`` or a weight file of ResNet-50, see `dogsim.load_extractor`.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DogsimError
+        If the weight file does not fit, or the cache folder cannot be written.
+    """
+    if weights != "imagenet":
+        dataset = _cached(DEFAULT, weights)
+    elif _cache_file(INSTALLED, weights).is_file() and not imagenet_cached(DEFAULT):
+        dataset = _cached(INSTALLED, weights)  # no use knocking at a closed door every time
+    else:
+        try:
+            dataset = _cached(DEFAULT, weights)
+        except WeightsUnavailableError as error:
+            note(f"{error} The sample takes {INSTALLED}.")
+            dataset = _cached(INSTALLED, weights)
+    recipe = dataset.recipe
+    note(
+        f"Dataset: the sample, {len(dataset)} drawings of {len(dataset.breeds)} breeds, "
+        f"features of {recipe.backbone if recipe else 'an unknown network'}."
+    )
+    return dataset
+
+
+def _cached(backbone: str, weights: str) -> Dataset:
+    file, pictures = _cache_file(backbone, weights), _folder("sample_dogs")
+    try:
+        dataset = Dataset.open(file)
+    except DogsimError:  # not made yet, or damaged
+        file.parent.mkdir(parents=True, exist_ok=True)
+        dataset = create_dataset(pictures, file, backbone, weights, restart=True)
+    return replace(dataset, root=str(pictures))  # a later installation may lie elsewhere
+
+
+def _cache_file(backbone: str, weights: str) -> Path:
+    digest = _pictures_digest().copy()
+    if weights != "imagenet":
+        digest.update(file_sha256(weight_file(weights)).encode())
+    return user_cache_path("dogsim") / f"sample-{backbone}-{digest.hexdigest()[:12]}.h5"
+
+
+@cache
+def _pictures_digest() -> Any:
+    digest = sha256()
+    for picture in find_pictures(_folder("sample_dogs")):
+        digest.update(picture.read_bytes())
+    return digest
+
+
+def _folder(name: str) -> Path:
+    here = Path(__file__).resolve().parent.parent
+    for data in (here / "data", here.parent / "data"):  # installed; in a source tree
+        if (data / name).is_dir():
+            return data / name
+    raise DogsimError(f"The folder {name} of the sample is missing. Install dogsim again.")

@@ -1,0 +1,105 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from PIL import Image
+
+from dogsim.dataset import Dataset
+from dogsim.errors import DogsimError
+from dogsim.figures.display import show_or_save
+from dogsim.figures.grid import RIGHT, WRONG, result_grid
+
+SHAPES = [(224, 224), (30, 400), (1, 1), (3000, 2000), (400, 30)]
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_is_left() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Dataset:
+    """Pictures of all shapes: three pugs, a whippet, one of unknown breed whose file is gone."""
+    paths = tuple(f"{i}.png" for i in range(5))
+    for path, shape in zip(paths[:4], SHAPES, strict=False):
+        Image.new("RGB", shape, "olive").save(tmp_path / path)
+    labels = np.array([0, 0, 0, 1, -1], np.int32)
+    return Dataset(
+        np.eye(5, dtype=np.float32), labels, paths, ("pug", "whippet"), root=str(tmp_path)
+    )
+
+
+def grid(gallery: Dataset, truth: str | None) -> list[Axes]:
+    query = np.zeros((20, 90, 3), np.uint8)
+    figure = result_grid(query, gallery, np.arange(5), np.arange(5) * 1.5, truth)
+    return list(figure.axes)
+
+
+def test_the_query_comes_first_then_its_neighbours(gallery: Dataset) -> None:
+    tiles = grid(gallery, "pug")
+    assert len(tiles) == 6
+    titles = [tile.get_title() for tile in tiles]
+    assert titles == ["query: pug ✓", "pug ✓", "pug ✓", "pug ✓", "whippet ✗", "unknown ✗"]
+    below = [tile.get_xlabel() for tile in tiles]
+    assert below[0] == "vote: pug, 3 of 5"
+    assert below[1] == "distance 0.00, 3 of 5 votes"
+    assert below[4] == "distance 4.50, 1 of 5 votes"
+
+
+def test_right_and_wrong_differ_by_more_than_colour(gallery: Dataset) -> None:
+    tiles = grid(gallery, "pug")
+    styles = [tile.spines["left"].get_linestyle() for tile in tiles]
+    assert styles == ["-"] * 4 + ["--"] * 2
+    assert RIGHT[0] != WRONG[0]
+    neutral = grid(gallery, None)
+    assert {tile.spines["left"].get_linestyle() for tile in neutral} == {"-"}
+    assert not any(mark in tile.get_title() for tile in neutral for mark in "✓✗")
+    assert neutral[0].get_title().strip() == "query: a picture"
+
+
+def test_every_shape_is_shown_whole_in_a_square(gallery: Dataset) -> None:
+    for tile in grid(gallery, "pug")[:5]:
+        (picture,) = tile.get_images()
+        left, right, bottom, top = picture.get_extent()
+        (x0, x1), (y1, y0) = tile.get_xlim(), tile.get_ylim()
+        assert x0 <= left < right <= x1
+        assert y0 <= top < bottom <= y1
+        assert x1 - x0 == y1 - y0
+        assert max(np.asarray(picture.get_array()).shape) <= 400  # not 3000 pixels for a tile
+
+
+def test_a_picture_that_is_gone_leaves_a_tile_that_says_so(gallery: Dataset) -> None:
+    gone = grid(gallery, "pug")[5]
+    assert gone.texts[0].get_text() == "not found:\n4.png"
+    with pytest.raises(DogsimError, match="There is no picture"):
+        result_grid("none.png", gallery, np.arange(1), np.zeros(1))
+
+
+def test_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = [("a", plt.figure()), ("b", plt.figure()), ("a", plt.figure())]
+    written = show_or_save(figures, tmp_path / "new" / "folder")
+    assert [path.name for path in written] == ["a.png", "b.png", "a-2.png"]
+    assert all(Image.open(path).format == "PNG" for path in written)
+    assert plt.get_fignums() == []
+
+    monkeypatch.chdir(tmp_path)  # the backend of the tests has no display
+    assert show_or_save([("c", plt.figure())]) == [Path("results/c.png")]
+    (tmp_path / "file").touch()
+    with pytest.raises(DogsimError, match="Cannot make the folder"):
+        show_or_save([("d", plt.figure())], tmp_path / "file" / "x")
+    plt.close("all")
+
+
+def test_showing(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.get_fignums()))
+    figures = (("x", plt.figure()) for _ in range(2))
+    monkeypatch.setattr(
+        "matplotlib.backend_bases.FigureCanvasBase.required_interactive_framework", "tk"
+    )
+    assert show_or_save(figures) == []
+    assert [len(open_figures) for open_figures in shown] == [1, 1]  # one after the other

@@ -1,0 +1,157 @@
+"""A user's real folder: damaged, odd and hostile files cost themselves and nothing else."""
+
+import io
+import os
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dogsim.errors import DogsimError
+from dogsim.folders.listing import list_pictures, printable
+from dogsim.images import load_image, open_image
+
+COLOURS = np.dstack(np.broadcast_arrays(np.arange(0, 240, 4)[:, None], np.arange(80)[None], 99))
+PICTURE = Image.fromarray(COLOURS.astype(np.uint8))
+
+
+def encoded(kind: str, image: Image.Image = PICTURE, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+JPEG = encoded("jpeg")
+READABLE = {
+    "cmyk.jpg": encoded("jpeg", PICTURE.convert("CMYK")),
+    "sixteen_bits.png": encoded("png", Image.fromarray(COLOURS[..., 0].astype(np.uint16) * 257)),
+    "palette.png": encoded("png", PICTURE.convert("P"), transparency=3),
+    "la.png": encoded("png", PICTURE.convert("LA")),
+    "one_bit.png": encoded("png", PICTURE.convert("1")),
+    "animated.gif": encoded("gif", save_all=True, append_images=[PICTURE.rotate(90)]),
+    "animated.webp": encoded("webp", save_all=True, append_images=[PICTURE.rotate(90)]),
+    "dot.png": encoded("png", Image.new("RGB", (1, 1))),
+    "line.png": encoded("png", Image.new("RGB", (1, 20_000))),
+    "broken_exif.jpg": encoded("jpeg", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff"),
+    "name with spaces.jpg": JPEG,
+    "two\nlines.jpg": JPEG,
+    "été 犬.jpg": JPEG,
+    "x" * 240 + ".jpg": JPEG,
+    "UPPER.JPG": JPEG,
+    "deep/er/still.jpg": JPEG,
+}
+UNREADABLE = {
+    "zero.jpg": b"",
+    "half.jpg": JPEG[: len(JPEG) // 2],
+    "garbage.jpg": bytes(range(256)) * 20,
+    "text.png": b"This is no picture.",
+    "page.jpg": b"<!DOCTYPE html><html><body>404 Not Found</body></html>",
+    "photo.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    breed = tmp_path / "pictures" / "pug"
+    for name, content in {**READABLE, **UNREADABLE}.items():
+        (breed / name).parent.mkdir(parents=True, exist_ok=True)
+        (breed / name).write_bytes(content)
+    for hidden in (".hidden.jpg", "._photo.jpg", "Thumbs.db", "notes.txt", ".cache/a.jpg"):
+        (breed / hidden).parent.mkdir(exist_ok=True)
+        (breed / hidden).write_bytes(JPEG)
+    (breed / "folder.jpg").mkdir()
+    os.mkfifo(breed / "fifo.jpg")
+    (breed / "dangling.jpg").symlink_to(breed / "gone.jpg")
+    (breed / "loop.jpg").symlink_to(breed / "loop.jpg")
+    (breed / "up").symlink_to(breed.parent)
+    (tmp_path / "pictures" / "empty_breed").mkdir()
+    (tmp_path / "pictures" / "Pug").mkdir()
+    (tmp_path / "pictures" / "Pug" / "other_case.jpg").write_bytes(JPEG)
+    (tmp_path / "pictures" / "stray.jpg").write_bytes(JPEG)
+    (breed / os.fsdecode(b"not\xffutf8.jpg")).write_bytes(JPEG)
+    return tmp_path / "pictures"
+
+
+def test_what_is_listed(folder: Path) -> None:
+    pictures, skipped = list_pictures(folder)
+    listed = {picture.path.removeprefix("pug/") for picture in pictures}
+    assert listed == {*READABLE, *UNREADABLE, "fifo.jpg", "Pug/other_case.jpg"}
+    assert {picture.breed for picture in pictures} == {"Pug"}  # one breed, whatever its case
+    assert {each.path: each.reason for each in skipped} == {
+        "stray.jpg": "it lies in no breed folder",
+        "pug/dangling.jpg": "No such file or directory",
+        "pug/loop.jpg": "Too many levels of symbolic links",
+        "pug/not\\xffutf8.jpg": "its name is not UTF-8",
+    }
+
+
+def test_what_can_be_read(folder: Path) -> None:
+    for name in READABLE:
+        assert load_image(folder / "pug" / name, 32).shape == (32, 32, 3)
+    for name in [*UNREADABLE, "fifo.jpg", "folder.jpg"]:
+        with pytest.raises(DogsimError):
+            load_image(folder / "pug" / name, 32)
+
+
+def test_a_whole_run(folder: Path, tmp_path: Path) -> None:
+    from test_create_dataset import run
+
+    from dogsim.dataset import Dataset
+
+    result = run(folder, tmp_path / "d.h5")
+    made = Dataset.open(tmp_path / "d.h5")
+    assert {path.removeprefix("pug/") for path in made.paths} == {*READABLE, "Pug/other_case.jpg"}
+    assert {Path(each["path"]).name for each in result["skipped"]} == {
+        *UNREADABLE,
+        *("fifo.jpg", "stray.jpg", "dangling.jpg", "loop.jpg", "not\\xffutf8.jpg"),
+    }
+    for row, path in enumerate(made.paths):  # each row's features are of its own picture
+        mean = load_image(folder / path, 16).mean(axis=(0, 1))
+        np.testing.assert_allclose(made.features[row], mean, rtol=1e-5)
+    table = (tmp_path / "d.skipped.csv").read_text().splitlines()
+    assert table[0] == "path,reason"
+    assert len(table) == 1 + len(result["skipped"])
+
+
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DogsimError, match="decompression bomb"):
+        load_image(tmp_path / "bomb.png")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB
+
+
+def test_without_its_last_bytes_a_jpeg_is_read_or_refused(tmp_path: Path) -> None:
+    for cut in range(1, 40):
+        (tmp_path / "cut.jpg").write_bytes(JPEG[:-cut])
+        try:
+            assert open_image(tmp_path / "cut.jpg").size == PICTURE.size
+        except DogsimError as error:
+            assert "cut.jpg" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "gif", "webp", "bmp", "tiff"])
+def test_flipped_bytes(kind: str, tmp_path: Path) -> None:
+    """Some thousand damaged files: an image or a DogsimError, and never anything else."""
+    rng = np.random.default_rng(len(kind))
+    whole = np.frombuffer(encoded(kind), np.uint8)
+    refused = 0
+    for _ in range(700):
+        damaged = whole.copy()
+        places = rng.integers(0, len(whole), rng.integers(1, 12))
+        damaged[places] = rng.integers(0, 256, len(places))
+        (tmp_path / "x").write_bytes(
+            damaged[: rng.integers(len(whole) // 2, 2 * len(whole))].tobytes()
+        )
+        try:
+            assert load_image(tmp_path / "x", 8).shape == (8, 8, 3)
+        except DogsimError as error:
+            refused += 1
+            assert "\n" not in str(error)  # noqa: PT017
+    assert refused > 0
+
+
+def test_any_name_is_printed_in_one_line() -> None:
+    assert printable("a\nb\t\x1b[31m\udcff") == r"a\nb\t\x1b[31m\xff"

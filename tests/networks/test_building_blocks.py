@@ -1,0 +1,69 @@
+"""The blocks against the papers, and the network against Keras' own."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dogsim.networks.building_blocks import (
+    convolution_block,
+    identity_block,
+    inception_module,
+    resnet50,
+)
+
+
+def test_resnet50_is_kerass(random_resnet: tuple[Any, Path]) -> None:
+    theirs, _ = random_resnet
+    ours = resnet50()
+    assert {x.name for x in ours.layers[1:]} == {x.name for x in theirs.layers[1:]}
+    for layer in theirs.layers[1:]:
+        ours.get_layer(layer.name).set_weights(layer.get_weights())
+    pixels = np.random.default_rng(0).normal(0, 50, (2, 224, 224, 3)).astype(np.float32)
+    want, got = theirs(pixels, training=False), ours(pixels, training=False)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    assert np.ptp(np.asarray(want)[0] - np.asarray(want)[1]) > 0  # the output says something
+    assert ours.count_params() == 25_636_712
+
+
+def test_an_identity_block_without_weights_is_the_identity() -> None:
+    import keras
+
+    x = keras.Input((6, 6, 8))
+    model = keras.Model(x, identity_block(x, (2, 2, 8), "block"))
+    for layer in model.layers:
+        if layer.name.endswith("_3_conv"):
+            layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
+    pixels = np.random.default_rng(0).random((1, 6, 6, 8)).astype(np.float32)
+    np.testing.assert_allclose(model(pixels), pixels, rtol=1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_convolution_block_changes_size_and_depth(stride: int) -> None:
+    import keras
+
+    x = keras.Input((8, 8, 4))
+    model = keras.Model(x, convolution_block(x, (2, 3, 12), "block", stride))
+    assert model.output_shape == (None, 8 // stride, 8 // stride, 12)
+    # 1x1, 3x3, 1x1 and the shortcut's 1x1, with biases, and four numbers a normalised channel
+    convolutions = (4 * 2 + 2) + (9 * 2 * 3 + 3) + (3 * 12 + 12) + (4 * 12 + 12)
+    assert model.count_params() == convolutions + 4 * (2 + 3 + 12 + 12)
+
+
+def test_inception_3a_has_the_papers_parameters() -> None:
+    import keras
+
+    x = keras.Input((28, 28, 192))
+    module = inception_module(x, 64, (96, 128), (16, 32), 32, "inception_3a")
+    model = keras.Model(x, module)
+    assert model.output_shape == (None, 28, 28, 256)
+    weights = sum(w.size for w in model.get_weights() if w.ndim == 4)
+    assert weights // 1024 == 159  # "159K" of table 1
+    pixels = np.random.default_rng(0).normal(size=(1, 28, 28, 192)).astype(np.float32)
+    np.testing.assert_allclose(
+        np.asarray(model(pixels))[..., :64],
+        keras.Model(x, model.get_layer("inception_3a_1x1").output)(pixels),
+        rtol=1e-5,
+        atol=1e-6,
+    )

@@ -1,0 +1,63 @@
+import importlib.util
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dogsim import engines
+from dogsim.errors import DogsimError
+from dogsim.networks.backbones import load_extractor
+from dogsim.networks.engines import ENGINES, PRECISIONS, choose_engine
+
+INSTALLED = [name for name in ENGINES[1:] if name == "tensorflow" or importlib.util.find_spec(name)]
+IMAGES = np.random.default_rng(4).integers(0, 256, (19, 224, 224, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Any:
+    """What Keras itself computes."""
+    import keras
+
+    from dogsim.networks.backbones import BACKBONES
+    from dogsim.networks.efficientnet_lite0 import EfficientNetLite0
+
+    model = EfficientNetLite0()
+    features = keras.Model(model.input, model.get_layer("avg_pool").output)
+    pixels = BACKBONES["efficientnet-lite0"].prepare(IMAGES.astype(np.float32))
+    return features.predict(pixels, verbose=0)
+
+
+@pytest.mark.parametrize("engine", INSTALLED)
+@pytest.mark.parametrize("precision", PRECISIONS[1:])
+def test_every_engine_computes_the_same(engine: str, precision: str, plain: Any) -> None:
+    extractor = load_extractor("efficientnet-lite0", engine=engine, precision=precision)
+    assert (extractor.recipe.engine, extractor.recipe.precision) == (engine, precision)
+    features = extractor(IMAGES)  # 19 pictures: whole chunks, and a rest
+    if precision == "float32":
+        np.testing.assert_allclose(features, plain, rtol=1e-3, atol=1e-3)
+    cosine = (features * plain).sum(axis=1)
+    cosine /= np.linalg.norm(features, axis=1) * np.linalg.norm(plain, axis=1)
+    assert cosine.min() > 0.99
+    np.testing.assert_allclose(extractor(IMAGES[:1]), features[:1], rtol=1e-3, atol=1e-3)
+
+
+def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "_has_gpu", lambda: False)
+    for installed, engine in ((True, "openvino"), (False, "tensorflow")):
+        monkeypatch.setattr(engines, "find_spec", lambda _, found=installed: found or None)
+        for native, precision in ((True, "bfloat16"), (False, "float32")):
+            monkeypatch.setattr(engines, "_cpu_has_bfloat16", lambda found=native: found)
+            assert choose_engine() == (engine, precision)
+    monkeypatch.setattr(engines, "_has_gpu", lambda: True)
+    assert choose_engine() == ("tensorflow", "float32")
+    assert choose_engine("tensorflow", "bfloat16") == ("tensorflow", "bfloat16")
+
+
+def test_wrong_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DogsimError, match="Unknown engine 'tensorflo'; did you mean 'tensorflow'"):
+        choose_engine("tensorflo")
+    with pytest.raises(DogsimError, match="Unknown precision 'bf16'"):
+        choose_engine(precision="bf16")
+    monkeypatch.setattr(engines, "find_spec", lambda _: None)
+    with pytest.raises(DogsimError, match=r"pip install \"dogsim\[fast\]\""):
+        choose_engine("openvino")

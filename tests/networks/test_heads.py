@@ -1,0 +1,179 @@
+"""A head on top of the features: its file, the recipe that names it, the commands."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from dogsim import (
+    Dataset,
+    DogsimError,
+    classify,
+    create_dataset,
+    extractor_for,
+    feature_extract,
+    load_head,
+    project,
+    save_model,
+    train_ranking,
+)
+from dogsim.cli import app
+from dogsim.plumbing.files import file_sha256
+
+
+def linear_head(d: int, seed: int = 0) -> Any:
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    layers = keras.layers
+    return keras.Sequential([keras.Input((d,)), layers.Dense(3), layers.UnitNormalization()])
+
+
+@pytest.fixture(scope="module")
+def drawn(breeds_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
+    """A dataset of a real network, and the folder with it and a head for it."""
+    folder = tmp_path_factory.mktemp("heads")
+    data = create_dataset(breeds_dir, folder / "plain.h5", "efficientnet-lite0")
+    save_model(linear_head(1280), folder / "head.keras")
+    return data, folder
+
+
+def test_queries_go_through_the_head(drawn: tuple[Dataset, Path]) -> None:
+    data, folder = drawn
+    made = project(data, folder / "head.keras")
+    made.save(folder / "made.h5")
+    again = Dataset.open(folder / "made.h5")
+    assert again.recipe == made.recipe
+    assert again.features.shape == (6, 3)
+    np.testing.assert_allclose(np.linalg.norm(again.features, axis=1), 1, rtol=1e-5)
+    query = feature_extract(again.picture(2), extractor_for(again.recipe))
+    np.testing.assert_allclose(query, again.features[2], atol=1e-5)
+    assert [a.indices[0] for a in classify([again.picture(4)], again, k=1)] == [4]
+
+
+def test_a_head_that_is_gone_or_another(drawn: tuple[Dataset, Path], tmp_path: Path) -> None:
+    data, _ = drawn
+    head = tmp_path / "head.keras"
+    save_model(linear_head(1280), head)
+    made = project(data, head)
+    save_model(linear_head(1280, seed=1), head)
+    with pytest.raises(DogsimError, match=r"head_sha256=.* The dataset needs head_sha256="):
+        extractor_for(made.recipe)
+    head.unlink()
+    with pytest.raises(DogsimError, match=r"no head file .*Put it back there"):
+        extractor_for(made.recipe)
+    assert data.recipe
+    assert made.recipe
+    with pytest.raises(DogsimError, match="head_sha256=none"):
+        made.recipe.require(data.recipe, "the query")
+
+
+def test_a_file_that_is_no_head(drawn: tuple[Dataset, Path], tmp_path: Path) -> None:
+    import keras
+
+    data, folder = drawn
+    (tmp_path / "text.keras").write_text("no model")
+    pictures = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    pictures.save(tmp_path / "pictures.keras")
+    evil = keras.Sequential([keras.Input((1280,)), keras.layers.Lambda(lambda x: x[:, :3])])
+    evil.save(tmp_path / "evil.keras")
+    save_model(linear_head(7), tmp_path / "narrow.keras")
+    for name, message in [
+        ("text", "Cannot load"),
+        ("evil", "Cannot load"),
+        ("pictures", r"maps \(None, 8, 8, 3\) to \(None, 192\). Expected a head"),
+        ("narrow", r"Received features \(6, 1280\). The head takes \(N, 7\)"),
+        ("none", "There is no head file"),
+    ]:
+        with pytest.raises(DogsimError, match=message):
+            project(data, tmp_path / f"{name}.keras")
+    with pytest.raises(DogsimError, match=r"went through the head .* already"):
+        project(project(data, folder / "head.keras"), folder / "head.keras")
+    with pytest.raises(DogsimError, match=r"ends in \.keras"):
+        save_model(linear_head(7), tmp_path / "head.h5")
+    assert project(replace(data, recipe=None), folder / "head.keras").recipe is None
+
+
+def test_a_head_for_other_features_of_the_same_length(
+    drawn: tuple[Dataset, Path], tmp_path: Path
+) -> None:
+    data, _ = drawn
+    assert data.recipe
+    twice = replace(
+        data,
+        features=np.concatenate([data.features, data.features + 0.1]),
+        labels=np.concatenate([data.labels, data.labels]),
+        paths=data.paths * 2,
+        stamps=None,
+    )
+    save_model(train_ranking(twice, max_steps=1).model, tmp_path / "head.keras")
+    assert project(data, tmp_path / "head.keras").features.shape == (6, 1)
+    other = replace(data, recipe=replace(data.recipe, layer="block1"))
+    with pytest.raises(DogsimError, match=r"was trained on features of another network.*block1"):
+        project(other, tmp_path / "head.keras")
+    moved = replace(data, recipe=replace(data.recipe, weights="elsewhere.h5", engine="other"))
+    assert project(moved, tmp_path / "head.keras").features.shape == (6, 1)
+
+
+def test_files_of_before_there_were_heads_keep_their_recipe(
+    drawn: tuple[Dataset, Path], tmp_path: Path
+) -> None:
+    data, _ = drawn
+    data.save(tmp_path / "old.h5")
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        del file.attrs["head"], file.attrs["head_sha256"]
+    assert Dataset.open(tmp_path / "old.h5").recipe == data.recipe
+
+
+def run(*args: object) -> Any:
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_the_commands(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 12).astype(np.int32)
+    features = np.eye(4)[labels].repeat(5, axis=1) + rng.normal(0, 1, (48, 20))
+    paths = tuple(f"{i}.jpg" for i in range(48))
+    Dataset(features.astype(np.float32), labels, paths, ("a", "b", "c", "d")).save(
+        tmp_path / "plain.h5"
+    )
+    head = tmp_path / "head.keras"
+    learned = run(*("deep-ranking", tmp_path / "plain.h5", "-o", head, "--max-steps", 50, "--json"))
+    assert learned["precision_after"] >= learned["precision_before"]
+    assert learned["k"] == 20
+    made = run(
+        *("project", tmp_path / "plain.h5", "--head", head, "-o", tmp_path / "g.h5", "--json")
+    )
+    assert made["features"] == 3
+    assert load_head(head).sha256 == file_sha256(head)
+    before, after = (
+        run("accuracy", "--dataset", tmp_path / name, "-k", 5, "--json")
+        for name in ("plain.h5", "g.h5")
+    )
+    assert after["precision_at_k"] > before["precision_at_k"] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("deep-ranking", "gone.h5", "-o", "head.h5"), "ends in .keras"),
+        (("deep-ranking", "gone.h5", "-o", "no/head.keras"), "There is no folder no"),
+        (("deep-ranking", "gone.h5", "-o", "head.keras"), "There is no dataset file gone.h5"),
+        (("project", "gone.h5", "--head", "h.keras", "-o", "g.h5"), "There is no dataset file"),
+    ],
+)
+def test_the_commands_refuse_in_one_line(
+    args: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, args)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1

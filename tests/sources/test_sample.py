@@ -1,0 +1,78 @@
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+from PIL import Image
+
+from dogsim import Extractor, accuracy, sample_dataset, sample_queries
+from dogsim.errors import DogsimError
+
+DATA = REPOSITORY / "data"
+
+
+@pytest.fixture(scope="module")
+def drawing() -> Any:
+    path = REPOSITORY / "scripts" / "draw_sample_dogs.py"
+    spec = importlib.util.spec_from_file_location("draw_sample_dogs", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_twelve_breeds_of_25_and_a_query_each() -> None:
+    folders = sorted(path for path in (DATA / "sample_dogs").iterdir())
+    assert len(folders) == 12
+    for folder in folders:
+        assert [path.name for path in sorted(folder.iterdir())] == [
+            f"{number:02d}.jpg" for number in range(1, 26)
+        ]
+    queries = [path.stem for path in sample_queries()]
+    assert queries == [folder.name for folder in folders]
+    assert sum(path.stat().st_size for path in DATA.rglob("*.jpg")) < 4_000_000
+
+
+def test_drawing_again_gives_the_same_picture(drawing: Any) -> None:
+    for breed, number in (("beagle", 3), ("pug", 0)):
+        first, second = (drawing.draw_dog(breed, number) for _ in range(2))
+        assert first.tobytes() == second.tobytes()
+        folder = f"sample_dogs/{breed}/{number:02d}" if number else f"sample_queries/{breed}"
+        stored = np.asarray(Image.open(DATA / f"{folder}.jpg"), int)
+        assert abs(stored - np.asarray(first, int)).mean() < 4  # what JPEG costs
+
+
+def test_no_two_drawings_are_alike() -> None:
+    seen = {Image.open(path).tobytes() for path in DATA.rglob("*.jpg")}
+    assert len(seen) == 312
+
+
+def test_the_sample_needs_eyes(lite: Extractor) -> None:
+    """A trained network finds the breeds, plain pixels do not."""
+    from dataclasses import replace
+
+    dataset = sample_dataset()
+    assert accuracy(dataset, k=1).precision_at_k > 0.97
+    pixels = [Image.open(dataset.picture(row)).resize((32, 32)) for row in range(len(dataset))]
+    flat = np.stack([np.asarray(picture, np.float32).ravel() for picture in pixels])
+    assert accuracy(replace(dataset, features=flat), k=1).precision_at_k < 0.6
+
+
+def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = sample_dataset()
+    import sys
+
+    sample = sys.modules["dogsim.sources.sample"]
+    file = sample._cache_file("efficientnet-lite0", "imagenet")
+    half = file.read_bytes()[:5000]
+    file.unlink()  # the features in use are mapped from this file: it must not shrink under them
+    file.write_bytes(half)
+    assert np.allclose(sample_dataset().features, dataset.features, atol=1e-3)
+    with pytest.raises(DogsimError, match="There is no weight file"):
+        sample_dataset("none.keras")
