@@ -1,4 +1,4 @@
-"""The one error that a user can mend."""
+"""The one error that a user can mend, and one way to tell anybody else's."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -25,3 +25,18 @@ def unknown(kind: str, received: str, known: Iterable[str]) -> DogsimError:
     near = get_close_matches(received, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return DogsimError(f"Unknown {kind} {received!r}{hint} Known: {', '.join(known)}.")
+
+
+def reason(error: BaseException) -> str:
+    r"""Tell an exception of another library or the system in one line, without its full stop.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "a.jpg"))
+    'No such file or directory'
+    >>> reason(ValueError("Shapes differ.\n  Received (3,)."))
+    'Shapes differ. Received (3,)'
+    """
+    cause = getattr(error, "reason", None)  # what urllib wraps
+    if isinstance(cause, BaseException):
+        return reason(cause)
+    text = getattr(error, "strerror", None) or str(error) or repr(error)
+    return " ".join(str(text).split()).removesuffix(".")

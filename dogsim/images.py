@@ -2,13 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dogsim.errors import DogsimError, unknown
+from dogsim.errors import DogsimError, reason, unknown
 
 Source: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8] | Image.Image"
 RESIZES = ("squash", "crop")
@@ -80,35 +80,14 @@ def open_image(source: Source) -> Image.Image:
             return _to_rgb(image)
     except DogsimError:
         raise
+    except UnidentifiedImageError as error:
+        raise _unreadable(source, "its content is of no known picture format") from error
     except Exception as error:  # decoders of broken files raise nearly anything
-        raise DogsimError(f"Cannot read {source} as a picture: {_reason(error)}.") from error
+        raise _unreadable(source, reason(error)) from error
 
 
-def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
-    """List the pictures that a path stands for: a file itself, or those in a folder and below.
-
-    A folder's pictures are known by their suffix and sorted by path; hidden ones are left out.
-    Raises `DogsimError` if there is no such path, or no picture in the folder.
-
-    >>> find_pictures("no/such/folder")
-    Traceback (most recent call last):
-    dogsim.errors.DogsimError: There is no picture or folder no/such/folder.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        if not path.exists():
-            raise DogsimError(f"There is no picture or folder {path}.")
-        return [path]
-    found = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in PICTURE_SUFFIXES
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        and not file.is_dir()
-    )
-    if not found:
-        raise DogsimError(f"There is no picture in the folder {path}.")
-    return found
+def _unreadable(source: Source, why: str) -> DogsimError:
+    return DogsimError(f"Cannot read {source} as a picture: {why}.")
 
 
 def _regular_file(path: Path) -> Path:
@@ -161,7 +140,11 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "its content is of no known picture format"
-    return " ".join((getattr(error, "strerror", None) or str(error) or repr(error)).split())
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name != "find_pictures":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import dogsim  # importable from here as ever, but it looks at folders now
+
+        return dogsim.find_pictures

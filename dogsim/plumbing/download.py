@@ -2,21 +2,19 @@
 
 import os
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import TypeVar
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.files import check_output, file_sha256
 from dogsim.plumbing.progress import track
+from dogsim.plumbing.threads import in_time
 
 PATIENCE = 8.0  # seconds without an answer after which a download is given up
 BLOCK_BYTES = 1 << 20
-T = TypeVar("T")
 
 
 class DownloadError(DogsimError):
@@ -73,32 +71,6 @@ def verify(path: Path, size: int, sha256: str) -> None:
         raise DogsimError(f"{path} has SHA-256 {received[:16]}... Expected {sha256[:16]}...")
 
 
-def in_time(ask: Callable[[], T]) -> T:
-    """Return what `ask` returns or raise what it raises; `TimeoutError` after `PATIENCE` seconds.
-
-    A socket's own timeout counts for each address of a host and not for looking up its name, so a
-    dead network could take minutes. A thread that may be left behind bounds it all.
-
-    >>> in_time(lambda: 2 + 2)
-    4
-    """
-    answers: list[T] = []
-    failures: list[Exception] = [TimeoutError(f"no answer in {PATIENCE:.0f} seconds")]
-
-    def run() -> None:
-        try:
-            answers.append(ask())
-        except Exception as error:
-            failures[0] = error
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    if not answers:
-        raise failures[0]
-    return answers[0]
-
-
 def _fetch(url: str, part: Path, have: int, size: int) -> None:
     """Append to `part` what one connection brings, or write it anew if all of it is sent."""
     response, start = _ask(url, have)
@@ -114,7 +86,7 @@ def _fetch(url: str, part: Path, have: int, size: int) -> None:
                 for block in blocks:
                     file.write(block)
         except OSError as error:
-            raise DogsimError(f"Cannot write {part}: {error.strerror or error}.") from error
+            raise DogsimError(f"Cannot write {part}: {reason(error)}.") from error
 
 
 def _ask(url: str, start: int) -> tuple[HTTPResponse, int]:
@@ -123,7 +95,7 @@ def _ask(url: str, start: int) -> tuple[HTTPResponse, int]:
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
-        response: HTTPResponse = in_time(lambda: urlopen(request, timeout=PATIENCE))
+        response: HTTPResponse = in_time(lambda: urlopen(request, timeout=PATIENCE), PATIENCE)
     except (OSError, HTTPException) as error:
         if start and isinstance(error, HTTPError) and error.code == 416:
             return _ask(url, 0)  # the server has no such part: all of it then
@@ -154,10 +126,10 @@ def _blocks(url: str, response: HTTPResponse, remaining: int) -> Iterator[bytes]
 
 
 def _unavailable(url: str, error: Exception) -> DownloadError:
-    reason = str(getattr(error, "reason", "") or error or repr(error))
+    why = reason(error)
     if isinstance(error, HTTPError):
-        reason = f"the server answered {error.code} {reason}"
-    return DownloadError(f"Cannot download {url}: {' '.join(reason.split())}.")
+        why = f"the server answered {error.code} {error.reason}"
+    return DownloadError(f"Cannot download {url}: {why}.")
 
 
 def _size(path: Path) -> int:

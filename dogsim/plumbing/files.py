@@ -7,7 +7,7 @@ from glob import escape
 from hashlib import sha256
 from pathlib import Path
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, reason
 
 
 def file_sha256(path: Path) -> str:
@@ -17,6 +17,14 @@ def file_sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it where they are missing; `DogsimError` if that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DogsimError(f"Cannot make the folder {folder}: {reason(error)}.") from error
 
 
 def check_output(path: Path) -> None:
@@ -33,7 +41,7 @@ def check_output(path: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise DogsimError(f"Cannot write {path}: {error.strerror}.") from error
+        raise DogsimError(f"Cannot write {path}: {reason(error)}.") from error
 
 
 @contextmanager
@@ -50,8 +58,7 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())  # else a power cut could leave the new name and no content
         temporary.replace(path)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise DogsimError(f"Cannot write {path}: {reason}.") from error
+        raise DogsimError(f"Cannot write {path}: {reason(error)}.") from error
     finally:
         temporary.unlink(missing_ok=True)
 

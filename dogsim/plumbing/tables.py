@@ -1,6 +1,7 @@
 """Results as text for the terminal, and as CSV."""
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 from dogsim.plumbing.files import replacing
 
 Rows = Sequence[Mapping[str, Any]]
-CONFUSIONS_SHOWN = 20
 
 
 def table(rows: Rows) -> str:
@@ -28,22 +28,6 @@ def table(rows: Rows) -> str:
     return "\n".join(padded)
 
 
-def accuracy_text(shown: Mapping[str, Any]) -> str:
-    """Tell the results of `dogsim accuracy` as a person reads them."""
-    first = shown["results"][0]
-    parts = [
-        f"{first['queries']} queries, {first['gallery']} pictures to choose from, "
-        f"{first['metric']} distance; a neighbour by chance is right with {first['chance']:.4f}",
-        table([_columns(result) for result in shown["results"]]),
-    ]
-    if "map_at_r" in shown:
-        parts.append(f"MAP@R {shown['map_at_r']:.4f}")
-    for name in ("per_breed", "confusions"):
-        if shown.get(name):
-            parts.append(table(shown[name][: CONFUSIONS_SHOWN if name == "confusions" else None]))
-    return "\n\n".join(parts)
-
-
 def write_csv(path: Path, rows: Rows) -> None:
     """Write rows to a CSV file, whole or not at all; raises `DogsimError` if it cannot be."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
@@ -52,16 +36,14 @@ def write_csv(path: Path, rows: Rows) -> None:
         writer.writerows(rows)
 
 
-def _columns(result: Mapping[str, Any]) -> dict[str, Any]:
-    low, high = result["vote_accuracy_ci95"]
-    return {
-        "k": result["k"],
-        "precision@k": result["precision_at_k"],
-        "recall@k": result["recall_at_k"],
-        "F1@k": result["f1_at_k"],
-        "vote accuracy": result["vote_accuracy"],
-        "its 95 % interval": f"{low:.4f} to {high:.4f}",
-    }
+def printable(path: str) -> str:
+    r"""Write any file name in one line of valid text.
+
+    >>> print(printable("two\\nlines"))
+    two\nlines
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _cell(value: Any) -> str:

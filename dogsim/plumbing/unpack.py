@@ -4,7 +4,7 @@ import shutil
 import tarfile
 from pathlib import Path, PureWindowsPath
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.progress import track
 
 
@@ -38,11 +38,11 @@ def unpack(archive: Path, target: Path) -> None:
         inner = temporary / target.name
         (inner if inner.is_dir() else temporary).replace(target)
     except (tarfile.TarError, EOFError) as error:
-        raise DogsimError(f"Cannot unpack {archive}: {error}. Expected a tar file.") from error
-    except OSError as error:
         raise DogsimError(
-            f"Cannot unpack {archive} into {target}: {error.strerror or error}."
+            f"Cannot unpack {archive}: {reason(error)}. Expected a tar file."
         ) from error
+    except OSError as error:
+        raise DogsimError(f"Cannot unpack {archive} into {target}: {reason(error)}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
