@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.images import Source, load_image
-from dogsim.networks.backbones import Extractor, load_extractor
+from dogsim.networks.extractor import Extractor, load_extractor
 from dogsim.plumbing.threads import batched, prefetch
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.dist_calc import METRICS, dist_calc
+from dogsim.dist_calc import METRICS, dist_calc, unit_vectors
 from dogsim.errors import DogsimError, unknown
 from dogsim.feature_extract import extract_features
 from dogsim.images import Source
-from dogsim.networks.backbones import Extractor, load_extractor
+from dogsim.networks.extractor import load_extractor
 
 ROUNDING = 1e-12  # what the metric of a picture and itself may come to, instead of 0
 DEPTHS = {18: "resnet18", 34: "resnet34", 50: "resnet50", 101: "resnet101", 152: "resnet152"}
@@ -55,10 +55,7 @@ class ImageDistance:
             raise unknown("metric", metric, METRICS)
         self.metric = metric
         self.normalize = normalize
-        self.extractor = self._load(backbone, weights, layer)
-
-    def _load(self, backbone: str, weights: str, layer: str | None) -> Extractor:
-        return load_extractor(backbone, weights, layer)
+        self.extractor = load_extractor(backbone, weights, layer)
 
     def compute(self, image1: Source, image2: Source) -> float:
         """Compute the distance between two pictures: paths, arrays or PIL images.
@@ -89,9 +86,9 @@ class ImageDistance:
         DogsimError
             If there is no picture or one cannot be read.
         """
-        features = extract_features(images_list, self.extractor, batch_size)
+        features: NDArray[np.floating] = extract_features(images_list, self.extractor, batch_size)
         if self.normalize:
-            features = _unit(features)
+            features = unit_vectors(features)
         distances: NDArray[np.float64] = dist_calc(features, features, self.metric)
         distances = (distances + distances.T) / 2
         distances[distances < ROUNDING] = 0
@@ -130,16 +127,3 @@ class ResNetDistance(ImageDistance):
             depths = ", ".join(map(str, DEPTHS))
             raise DogsimError(f"Received model_depth={model_depth}. Expected one of {depths}.")
         super().__init__(DEPTHS[model_depth], metric, layer, normalize, weights)
-
-    def _load(self, backbone: str, weights: str, layer: str | None) -> Extractor:
-        if backbone in ("resnet18", "resnet34"):
-            from dogsim.networks.small_resnets import load_hub_extractor
-
-            return load_hub_extractor(backbone, weights, layer)
-        return super()._load(backbone, weights, layer)
-
-
-def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    units: NDArray[np.float32] = features / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return units

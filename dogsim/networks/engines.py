@@ -6,7 +6,7 @@ on a CPU. Either computes in bfloat16 where the processor does so natively: twic
 fast, and the features keep a cosine of 0.999 and more with those of float32.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -109,16 +109,7 @@ def _tensorflow(traced: Any, precision: str) -> Network:
 
 
 def _openvino(traced: Any, model: Any, precision: str) -> Network:
-    import openvino
-
-    height, width = model.input_shape[1:3]
-    converted = openvino.convert_model(traced)
-    converted.reshape([CHUNK, height or -1, width or -1, 3])
-    hints = {
-        "PERFORMANCE_HINT": "THROUGHPUT",
-        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
-    }
-    queue = openvino.AsyncInferQueue(openvino.Core().compile_model(converted, "CPU", hints))
+    queue = _openvino_queue(traced, model.input_shape, precision)
 
     def keep(request: Any, rows: NDArray[np.float32]) -> None:
         rows[:] = request.get_output_tensor(0).data[: len(rows)]
@@ -136,6 +127,18 @@ def _openvino(traced: Any, model: Any, precision: str) -> Network:
         return features
 
     return network
+
+
+def _openvino_queue(traced: Any, input_shape: Sequence[int | None], precision: str) -> Any:
+    import openvino
+
+    converted = openvino.convert_model(traced)
+    converted.reshape([CHUNK, *(length or -1 for length in input_shape[1:])])
+    hints = {
+        "PERFORMANCE_HINT": "THROUGHPUT",
+        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+    }
+    return openvino.AsyncInferQueue(openvino.Core().compile_model(converted, "CPU", hints))
 
 
 def _has_gpu() -> bool:

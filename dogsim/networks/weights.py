@@ -9,33 +9,49 @@ import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, reason
 from dogsim.networks._keras import import_keras
-from dogsim.plumbing.download import PATIENCE, in_time
+from dogsim.plumbing.download import PATIENCE
+from dogsim.plumbing.threads import in_time
 
+IMAGENET = "imagenet"  # the weights that a network was published with
 HOST = "https://storage.googleapis.com/tensorflow/keras-applications/"
+T = TypeVar("T")
 
 
 class WeightsUnavailableError(DogsimError):
     """The ImageNet weights of a network can neither be found nor downloaded."""
 
 
+def given_file(weights: str) -> Path | None:
+    """Path of the weight file given by hand, None where ImageNet's weights are asked for.
+
+    >>> given_file("gone.h5")
+    Traceback (most recent call last):
+    dogsim.errors.DogsimError: There is no weight file gone.h5. Expected 'imagenet' or a file.
+    """
+    if weights == IMAGENET:
+        return None
+    if not Path(weights).is_file():
+        raise DogsimError(f"There is no weight file {weights}. Expected {IMAGENET!r} or a file.")
+    return Path(weights)
+
+
 def cached_weights(file_name: str) -> Path | None:
     """Path of a weight file that Keras has downloaded before, None if there is none."""
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    for folder in (home, Path("/tmp/.keras")):  # the second is Keras' choice for a read-only home
+    for folder in (_keras_home(), Path("/tmp/.keras")):  # the second: Keras' for a read-only home
         path = folder / "models" / file_name
         if path.is_file():
             return path
     return None
 
 
-def download_weights(build: Callable[[], Any], network: str, file_name: str) -> tuple[Any, Path]:
-    """Let Keras download its ImageNet weights once, check their hash and cache them.
+def keras_download(build: Callable[[], Any], network: str, file_name: str) -> Any:
+    """Build a network whose ImageNet weights Keras downloads once, checks and caches.
 
     Parameters
     ----------
@@ -48,8 +64,7 @@ def download_weights(build: Callable[[], Any], network: str, file_name: str) -> 
 
     Returns
     -------
-    keras.Model, Path
-        The network and its weight file in Keras' cache.
+    keras.Model
 
     Raises
     ------
@@ -57,24 +72,42 @@ def download_weights(build: Callable[[], Any], network: str, file_name: str) -> 
         If the weights cannot be had; says why, and the three other ways to weights.
     """
     import_keras()
+    host = None if cached_weights(file_name) else HOST
+    way_out = f"put {file_name} into {_keras_home() / 'models'}"
+    return downloaded(build, network, host, way_out)
+
+
+def downloaded(fetch: Callable[[], T], network: str, host: str | None, way_out: str) -> T:
+    """Return what `fetch` returns, which downloads weights; gives up soon where nothing answers.
+
+    Parameters
+    ----------
+    fetch : callable
+    network : str
+        Its name, for messages.
+    host : str, optional
+        An address to knock at first: what downloads may be very patient. None if nothing has to
+        be downloaded.
+    way_out : str
+        What else the user can do, beside giving a file and taking the network that is installed.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        If `fetch` raises anything.
+    """
     try:
-        # Keras reports its progress on stdout, which belongs to results.
+        # Downloaders report their progress on stdout, which belongs to results.
         with _impatient_sockets(), contextlib.redirect_stdout(sys.stderr):
-            if cached_weights(file_name) is None:
-                _knock(HOST)
-            model = build()
+            if host:
+                _knock(host)
+            return fetch()
     except Exception as error:  # Keras raises a bare Exception when a download fails
-        cache = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
         raise WeightsUnavailableError(
-            f"The ImageNet weights of {network} could not be downloaded "
-            f"({' '.join(str(error).split())}). Either give a file (--weights FILE), "
-            f"or put {file_name} into {cache}, "
+            f"The ImageNet weights of {network} could not be downloaded ({reason(error)}). "
+            f"Either give a file (--weights FILE), or {way_out}, "
             "or use the network whose weights are installed: --backbone efficientnet-lite0."
         ) from error
-    path = cached_weights(file_name)
-    if path is None:
-        raise DogsimError(f"Keras did not leave {file_name} in its cache folder. Set KERAS_HOME.")
-    return model, path
 
 
 def load_weight_file(model: Any, path: Path, network: str) -> None:
@@ -89,7 +122,7 @@ def load_weight_file(model: Any, path: Path, network: str) -> None:
     except Exception as error:  # Keras raises ValueError, KeyError or OSError
         raise DogsimError(
             f"The weights in {path} do not fit {network}"
-            f"{' with its classifier' if _has_top(model) else ''}: {_first_line(error)} "
+            f"{' with its classifier' if _has_top(model) else ''}: {_headline(error)}. "
             "Name the network they belong to with --backbone, or give another file."
         ) from error
 
@@ -103,7 +136,7 @@ def load_keras_file(path: Path) -> Any:
         return import_keras().models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zip, json, hdf5 and Keras errors alike
         raise DogsimError(
-            f"Cannot load {path} as a Keras model: {_first_line(error)} "
+            f"Cannot load {path} as a Keras model: {_headline(error)}. "
             "Expected a file written by model.save('NAME.keras')."
         ) from error
 
@@ -120,7 +153,8 @@ def file_has_top(path: Path) -> bool:
             return any(name in (b"predictions", "predictions") for name in layers)
     except OSError as error:
         raise DogsimError(
-            f"{path} is not a weight file ({error}). Expected .h5, .weights.h5 or .keras of Keras."
+            f"{path} is not a weight file ({reason(error)}). "
+            "Expected .h5, .weights.h5 or .keras of Keras."
         ) from error
 
 
@@ -128,9 +162,13 @@ def _has_top(model: Any) -> bool:
     return bool(model.layers[-1].name == "predictions")
 
 
-def _first_line(error: Exception) -> str:
-    line = (str(error) or repr(error)).strip().splitlines()[0].strip()
-    return line if line.endswith(".") else f"{line}."
+def _headline(error: Exception) -> str:
+    # Keras goes on for a page; its first line says what is wrong
+    return reason(Exception((str(error).strip() or repr(error)).splitlines()[0]))
+
+
+def _keras_home() -> Path:
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
 
 
 @contextlib.contextmanager
@@ -146,4 +184,7 @@ def _impatient_sockets() -> Iterator[None]:
 def _knock(url: str) -> None:
     # any answer shows that the way is open
     with contextlib.suppress(urllib.error.HTTPError):
-        in_time(lambda: urllib.request.urlopen(urllib.request.Request(url, method="HEAD")).close())
+        in_time(
+            lambda: urllib.request.urlopen(urllib.request.Request(url, method="HEAD")).close(),
+            PATIENCE,
+        )

@@ -1,0 +1,246 @@
+"""A network loaded to turn pictures into features, and the recipe it works by."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.errors import DogsimError, unknown
+from dogsim.images import check_resize
+from dogsim.networks._keras import import_keras
+from dogsim.networks.backbones import find_backbone
+from dogsim.networks.engines import choose_engine, compile_model
+from dogsim.networks.heads import load_head
+from dogsim.networks.weights import (
+    IMAGENET,
+    file_has_top,
+    given_file,
+    load_keras_file,
+    load_weight_file,
+)
+from dogsim.plumbing.files import file_sha256
+from dogsim.recipe import Recipe
+
+FEATURE_LAYER = "avg_pool"
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Maps pictures to features: ``extractor(images)``, and carries the recipe it works by."""
+
+    recipe: Recipe
+    network: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Compute features.
+
+        Parameters
+        ----------
+        images : (B, H, W, 3) uint8
+            RGB, 0 to 255, H and W as ``recipe.image_size``.
+
+        Returns
+        -------
+        (B, D) float32
+
+        Raises
+        ------
+        DogsimError
+            If the images have another shape or dtype.
+        """
+        size = self.recipe.image_size
+        if images.shape[1:] != (size, size, 3) or images.dtype != np.uint8:
+            raise DogsimError(
+                f"Received images {images.shape} of {images.dtype}. "
+                f"Expected (B, {size}, {size}, 3) of uint8: dogsim.load_image makes them."
+            )
+        return self.network(images)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The extractor that somebody asks for; the fields are parameters of `load_extractor`.
+
+    It stands for them wherever an extractor is loaded later, or perhaps not at all.
+    """
+
+    backbone: str = "resnet50"
+    weights: str = IMAGENET
+    layer: str | None = None
+    resize: str = "squash"
+    engine: str = "auto"
+    precision: str = "auto"
+
+    def load(self) -> Extractor:
+        """Load it; raises what `load_extractor` does."""
+        spec = find_backbone(self.backbone)
+        check_resize(self.resize)
+        engine, precision = choose_engine(self.engine, self.precision)
+        model, file = load_network(self.backbone, self.weights, self.layer)
+        size = _input_size(model, file) or spec.image_size
+        recipe = Recipe(**self._known(file), image_size=size, engine=engine, precision=precision)
+        return Extractor(recipe, compile_model(model, spec.prepare, engine, precision))
+
+    def recipe(self, like: Recipe) -> Recipe | None:
+        """Tell the recipe that it will have, without loading a network.
+
+        What takes loading, the input size of a whole model and the engine, is as in `like`. None
+        where the weights have to be downloaded first.
+        """
+        spec = find_backbone(self.backbone)
+        check_resize(self.resize)
+        file = given_file(self.weights) or spec.imagenet_file(self.layer in spec.top_layers)
+        if file is None:
+            return None
+        size = like.image_size if file.suffix == ".keras" else spec.image_size
+        return replace(like, **self._known(file), image_size=size, head="", head_sha256="")
+
+    def _known(self, file: Path) -> dict[str, Any]:
+        """What of the recipe can be told from the weight file alone."""
+        return {
+            "backbone": self.backbone,
+            "weights": str(file.resolve()) if given_file(self.weights) else IMAGENET,
+            "weights_sha256": file_sha256(file),
+            "layer": self.layer or FEATURE_LAYER,
+            "resize": self.resize,
+        }
+
+
+def load_extractor(
+    backbone: str = "resnet50",
+    weights: str = "imagenet",
+    layer: str | None = None,
+    resize: str = "squash",
+    engine: str = "auto",
+    precision: str = "auto",
+) -> Extractor:
+    """Load a network that turns pictures into features.
+
+    MATLAB: ``net = resnet50;`` and the layer name in ``activations(net, img, 'avg_pool')``.
+
+    Parameters
+    ----------
+    backbone : str
+        A name of `BACKBONES`.
+    weights : str
+        ``"imagenet"`` (downloaded once by Keras; installed with dogsim for
+        ``efficientnet-lite0``), the path of an ``.h5`` or ``.weights.h5`` weight file of that
+        network, with or without its classifier, or of a ``.keras`` model whose pixels are
+        prepared as the backbone's.
+    layer : str, optional
+        The layer whose output the features are, by default ``avg_pool``, the global average
+        pooling. A layer that gives a map (h, w, D) is averaged over h and w.
+    resize : {"squash", "crop"}
+        How pictures become square, see `dogsim.load_image`.
+    engine : {"auto", "tensorflow", "openvino"}
+        What computes, see `dogsim.choose_engine`; automatically the fastest that is installed.
+    precision : {"auto", "float32", "bfloat16"}
+        Automatically bfloat16 where the CPU has it.
+
+    Returns
+    -------
+    Extractor
+        Maps (B, H, W, 3) uint8 to (B, D) float32.
+
+    Raises
+    ------
+    DogsimError
+        If the backbone, layer or file is unknown, does not fit, or cannot be downloaded.
+    """
+    return Wanted(backbone, weights, layer, resize, engine, precision).load()
+
+
+def extractor_for(recipe: Recipe | None, weights: str | None = None) -> Extractor:
+    """Load the extractor that a dataset was made with.
+
+    Parameters
+    ----------
+    recipe : Recipe or None
+        The dataset's.
+    weights : str, optional
+        Where its weight file lies now, if that has moved.
+
+    Raises
+    ------
+    DogsimError
+        If the dataset has no recipe, or the weight file or the head is gone or not the one it was
+        made with.
+    """
+    recipe = require_recipe(recipe)
+    weights = weights or recipe.weights
+    try:
+        given_file(weights)
+    except DogsimError as error:
+        raise DogsimError(
+            f"There is no weight file {weights}, with which the dataset was made. Say where the "
+            f"file with SHA-256 {recipe.weights_sha256[:16]}... lies: --weights FILE."
+        ) from error
+    extractor = load_extractor(recipe.backbone, weights, recipe.layer, recipe.resize)
+    if recipe.head_sha256:
+        extractor = _through_head(extractor, Path(recipe.head))
+    recipe.require(extractor.recipe, f"the weights {weights}")
+    return extractor
+
+
+def require_recipe(recipe: Recipe | None) -> Recipe:
+    """Raise `DogsimError` if a dataset has no recipe."""
+    if recipe is None:
+        raise DogsimError(
+            "This dataset does not say how its features were made, so no picture can be asked of "
+            "it. It can be judged (dogsim accuracy); dogsim create-dataset makes one that can."
+        )
+    return recipe
+
+
+def load_network(backbone: str, weights: str, layer: str | None = None) -> tuple[Any, Path]:
+    """Load the Keras model behind an extractor, ending in its features, and find its weight file.
+
+    Takes and raises what `load_extractor` does; the model wants pixels that `Backbone.prepare` has
+    made.
+    """
+    spec, layer = find_backbone(backbone), layer or FEATURE_LAYER
+    top, file = layer in spec.top_layers, given_file(weights)
+    if file is None:
+        model, file = spec.build_imagenet(top, backbone), spec.imagenet_file(top)
+        if file is None:
+            raise DogsimError(f"The download of {backbone} left no weight file in its cache.")
+    elif file.suffix == ".keras":
+        model = load_keras_file(file)
+    else:
+        model = spec.build(top or file_has_top(file))
+        load_weight_file(model, file, backbone)
+    return _cut(model, layer, ours=file.suffix != ".keras"), file
+
+
+def _through_head(extractor: Extractor, file: Path) -> Extractor:
+    head = load_head(file)
+    recipe = replace(extractor.recipe, head=str(file), head_sha256=head.sha256)
+    return Extractor(recipe, lambda images: head(extractor.network(images)))
+
+
+def _cut(model: Any, layer: str, ours: bool) -> Any:
+    """Cut a Keras model off at a layer, whose map is averaged to (B, D)."""
+    keras = import_keras()
+    names = [each.name for each in model.layers]
+    if layer in names:
+        output = model.get_layer(layer).output
+    elif layer == FEATURE_LAYER and ours:  # a network of the table without such a layer
+        output = next(x.output for x in reversed(model.layers) if len(x.output.shape) == 4)
+    else:
+        raise unknown("layer", layer, names)
+    if len(output.shape) == 4:
+        output = keras.layers.GlobalAveragePooling2D(name=FEATURE_LAYER)(output)
+    if len(output.shape) != 2:
+        raise DogsimError(f"Layer {layer} gives {output.shape}. Expected (B, D) or (B, h, w, D).")
+    return keras.Model(model.inputs, output)
+
+
+def _input_size(model: Any, file: Path) -> int | None:
+    shape = model.input_shape
+    if isinstance(shape, list) or len(shape) != 4 or shape[3] != 3 or shape[1] != shape[2]:
+        raise DogsimError(f"The model in {file} takes {shape}. Expected (None, size, size, 3).")
+    size: int | None = shape[1]
+    return size
