@@ -2,8 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.files import replacing
+from dogsim.plumbing.hdf5 import mapped_rows, new_hdf5
 from dogsim.recipe import HEAD, Recipe
 
 FORMAT = "dogsim-dataset"
@@ -158,7 +158,7 @@ class Dataset:
             with h5py.File(path) as file:
                 _check_format(file, path)
                 return cls(
-                    features=_map_features(file["features"], path),
+                    features=mapped_rows(file["features"], path),
                     labels=np.asarray(file["labels"], np.int32),
                     paths=tuple(file["paths"].asstr()),
                     breeds=tuple(file["breeds"].asstr()),
@@ -170,7 +170,7 @@ class Dataset:
             raise DogsimError(f"{path}: {error}") from error
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise DogsimError(
-                f"Cannot read {path} as a dataset: {' '.join(str(error).split())}. "
+                f"Cannot read {path} as a dataset: {reason(error)}. "
                 "It may be cut short or of another kind; dogsim create-dataset makes a new one."
             ) from error
 
@@ -201,7 +201,7 @@ def write_dataset(
     The rest are a `Dataset`'s fields. Raises `DogsimError` if the file cannot be written.
     """
     text = h5py.string_dtype("utf-8")
-    with replacing(Path(path)) as temporary, _new_hdf5(temporary) as file:
+    with replacing(Path(path)) as temporary, new_hdf5(temporary) as file:
         features = file.create_dataset("features", (len(paths), dimension), np.float32)
         row = 0
         for block in blocks:
@@ -214,48 +214,6 @@ def write_dataset(
             file["stamps"] = stamps
         file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "root": root})
         file.attrs.update(asdict(recipe) if recipe else {})
-
-
-@contextmanager
-def _new_hdf5(path: Path) -> Iterator[Any]:
-    """Open a new HDF5 file that raises `OSError` where there is no room for it.
-
-    HDF5 itself crashes the process when it cannot write what it holds back until a file is closed.
-    So it is told that all went well, and the error is raised once it has closed the file.
-    """
-    with path.open("wb+", buffering=0) as raw:
-        sink = _Sink(raw)
-        try:
-            with h5py.File(sink, "w") as file:
-                yield file
-        finally:
-            if sink.error:
-                raise sink.error
-
-
-class _Sink:
-    def __init__(self, raw: Any) -> None:
-        self.raw = raw
-        self.error: OSError | None = None
-
-    def write(self, data: bytes | memoryview) -> int:
-        remaining = memoryview(data).cast("B")
-        try:
-            while self.error is None and remaining:
-                remaining = remaining[self.raw.write(remaining) :]
-        except OSError as error:
-            self.error = error
-        return len(data)
-
-    def truncate(self, size: int) -> int:
-        try:
-            self.raw.truncate(size)
-        except OSError as error:
-            self.error = self.error or error
-        return size
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.raw, name)
 
 
 def breed_name(folder: str) -> str:
@@ -284,14 +242,6 @@ def _check_format(file: Any, path: Path) -> None:
             f"format version {version} is newer than {FORMAT_VERSION}, the newest that this dogsim "
             "reads. Upgrade it: pip install --upgrade dogsim"
         )
-
-
-def _map_features(stored: Any, path: Path) -> NDArray[np.float32]:
-    """Map features into memory where they lie in the file as they are needed, else read them."""
-    offset = stored.id.get_offset()  # None if chunked or empty
-    if offset is None or stored.dtype != np.dtype("<f4") or stored.ndim != 2:
-        return np.asarray(stored, np.float32)
-    return np.memmap(path, np.float32, "r", offset, stored.shape)
 
 
 def _read_recipe(attributes: Any) -> Recipe | None:

@@ -1,15 +1,19 @@
-"""What a folder of breed folders holds: pictures, and what cannot be one."""
+"""What a folder holds: pictures, and what cannot be one."""
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from dogsim.dataset import breed_name
-from dogsim.errors import DogsimError
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.dataset import STAMP, breed_name
+from dogsim.errors import DogsimError, reason
 from dogsim.images import PICTURE_SUFFIXES
 from dogsim.plumbing.progress import note
-from dogsim.plumbing.tables import write_csv
+from dogsim.plumbing.tables import printable, write_csv
 
 SHOWN = 20  # skipped files that are named on the terminal
 
@@ -61,6 +65,39 @@ def list_pictures(root: Path) -> tuple[list[Picture], list[Skipped]]:
     return pictures, skipped
 
 
+def stamp_rows(pictures: list[Picture], hashes: list[Any]) -> NDArray[np.void]:
+    """Make the stamps of pictures from their listing and the hashes of their content."""
+    rows = [(p.size, p.mtime_ns, sha256) for p, sha256 in zip(pictures, hashes, strict=True)]
+    return np.array(rows, STAMP)
+
+
+def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
+    """List the pictures that a path stands for: a file itself, or those in a folder and below.
+
+    A folder's pictures are known by their suffix and sorted by path; hidden ones are left out.
+    Raises `DogsimError` if there is no such path, or no picture in the folder.
+
+    >>> find_pictures("no/such/folder")
+    Traceback (most recent call last):
+    dogsim.errors.DogsimError: There is no picture or folder no/such/folder.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        if not path.exists():
+            raise DogsimError(f"There is no picture or folder {path}.")
+        return [path]
+    found = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in PICTURE_SUFFIXES
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        and not file.is_dir()
+    )
+    if not found:
+        raise DogsimError(f"There is no picture in the folder {path}.")
+    return found
+
+
 def report_skipped(skipped: Sequence[Skipped], out: Path) -> None:
     """Tell on stderr what was skipped, and write all of it to ``OUT.skipped.csv`` beside `out`.
 
@@ -83,22 +120,12 @@ def skipped_table(out: Path) -> Path:
     return out.with_name(f"{out.name.removesuffix('.h5')}.skipped.csv")
 
 
-def printable(path: str) -> str:
-    r"""Write any file name in one line of valid text.
-
-    >>> print(printable("two\\nlines"))
-    two\nlines
-    """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
 def _files(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
     """Yield all files that have a picture's suffix; a link back up is not followed for ever."""
 
     def unreadable(error: OSError) -> None:
         folder = Path(error.filename).relative_to(root).as_posix()
-        skipped.append(Skipped(printable(folder), f"folder: {error.strerror}"))
+        skipped.append(Skipped(printable(folder), f"folder: {reason(error)}"))
 
     entered = set()
     for folder, subfolders, names in os.walk(root, onerror=unreadable, followlinks=True):
@@ -123,7 +150,7 @@ def _look_at(file: Path, path: str, spelling: dict[str, str]) -> Picture | Skipp
     try:
         status = file.stat()
     except OSError as error:
-        return Skipped(printable(path), str(error.strerror))
+        return Skipped(printable(path), reason(error))
     breed = breed_name(path.split("/")[0])
     breed = spelling.setdefault(breed.casefold(), breed)
     return Picture(path, breed, status.st_size, status.st_mtime_ns)

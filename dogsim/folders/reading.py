@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.dataset import STAMP, Dataset
+from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.folders.listing import Picture, Skipped, printable
+from dogsim.folders.listing import Picture, Skipped, stamp_rows
 from dogsim.images import load_image
-from dogsim.networks.backbones import Extractor
+from dogsim.networks.extractor import Extractor
 from dogsim.plumbing.files import file_sha256
 from dogsim.plumbing.progress import track
+from dogsim.plumbing.tables import printable
 from dogsim.plumbing.threads import batched, prefetch
 from dogsim.recipe import Recipe
 
@@ -99,12 +99,6 @@ def _shard(stretch: list[tuple[NDArray[np.float32], list[_Read]]], recipe: Recip
         recipe=recipe,
         stamps=stamp_rows([each.picture for each in read], [each.sha256 for each in read]),
     )
-
-
-def stamp_rows(pictures: list[Picture], hashes: list[Any]) -> NDArray[np.void]:
-    """Make the stamps of pictures from their listing and the hashes of their content."""
-    rows = [(p.size, p.mtime_ns, sha256) for p, sha256 in zip(pictures, hashes, strict=True)]
-    return np.array(rows, STAMP)
 
 
 def refuse(skipped: list[Skipped], strict: bool) -> None:
