@@ -8,25 +8,49 @@ and negative in turn.
 """
 
 from collections import deque
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset
+from dogsim.dist_calc import unit_vectors
 from dogsim.errors import DogsimError, unknown
+from dogsim.learning.discriminant import discriminant
 from dogsim.learning.hold_out import hold_out
-from dogsim.learning.training import GAIN, NEGATIVES, ROUND, Plan, Ranking, start, training
-from dogsim.learning.triplets import ranking_loss, sample_triplets
-from dogsim.networks.heads import embed
+from dogsim.learning.training import (
+    HELD_OUT,
+    ROUND,
+    Ranking,
+    check_numbers,
+    gradient_step,
+    train_until_best,
+    trainable,
+)
+from dogsim.learning.triplets import near_loss, ranking_loss, sample_triplets
+from dogsim.networks._keras import import_keras
+from dogsim.networks.heads import embed, head_name
 from dogsim.plumbing.progress import track
 
-__all__ = ["Ranking", "ranking_loss", "sample_triplets", "train_ranking"]
-
-HELD_OUT = 0.1  # of each breed's pictures, and at least one
-LEAST = 4  # pictures of a breed: one to hold out, and more than one positive among the rest
+NEGATIVES = ("near", "drawn")
+BREEDS, PICTURES = 128, 8  # of a batch, at most: 8 pictures of each of 128 breeds
+TRIPLETS = 1024  # of a batch, where they are drawn beforehand
 K = 20
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How to train; the fields are parameters of `dogsim.train_ranking`."""
+
+    negatives: str
+    gap: float
+    width: int | None
+    dropout: float
+    learning_rate: float
+    seed: int
 
 
 def train_ranking(
@@ -86,42 +110,83 @@ def train_ranking(
         raise DogsimError(f"Received dropout={dropout}. Expected 0 or more, less than 1.")
     known = trainable(dataset)
     part, asked = hold_out(known, HELD_OUT, seed, least=1)
-    k = min(K, len(part))
+    plan = _Plan(negatives, gap, width, dropout, learning_rate, seed)
+    trial, k, most = _start(part, plan), min(K, len(part)), -(-max_steps // ROUND)
 
-    def score(head: Any) -> float:
-        gallery, queries = (replace(x, features=embed(head, x.features)) for x in (part, asked))
+    def score() -> float:
+        gallery, queries = (replace(x, features=embed(trial, x.features)) for x in (part, asked))
         return accuracy(gallery, k, queries).precision_at_k
 
-    plan = Plan(negatives, gap, width, dropout, learning_rate, seed)
-    head = start(part, plan)
-    history, best, rounds = [score(head)], 0, -(-max_steps // ROUND)
-    for _ in track(training(head, part, plan, rounds), rounds * ROUND, "steps, stops early"):
-        history.append(score(head))
-        if history[-1] > history[best] + GAIN:
-            best = len(history) - 1
-        elif len(history) - 1 - best >= patience:
-            break
-    head = start(known, plan)
+    rounds = track(_training(trial, part, plan, most), most * ROUND, "steps, stops early")
+    history, best = train_until_best(trial, rounds, score, patience)
+    head = _start(known, plan)
     if best:
-        again = training(head, known, plan, best)
+        again = _training(head, known, plan, best)
         deque(track(again, best * ROUND, "steps on all pictures"), maxlen=0)
-    return Ranking(head, tuple(history), best, best * ROUND, k)
+    return Ranking(head, history, best, best * ROUND, k)
 
 
-def check_numbers(**numbers: float) -> None:
-    """Raise `DogsimError` unless all numbers are positive."""
-    for name, number in numbers.items():
-        if not number > 0:
-            raise DogsimError(f"Received {name}={number}. Expected more than 0.")
+def _start(dataset: Dataset, plan: _Plan) -> Any:
+    """Build the head, with the directions of linear discriminant analysis for its weights."""
+    layers = import_keras().layers
+    units = unit_vectors(dataset.features)
+    mean, directions = discriminant(units, dataset.labels, plan.width)
+    spread = float(((units - mean) ** 2).sum(axis=1).mean())
+    head = import_keras().Sequential(
+        [
+            import_keras().Input((units.shape[1],)),
+            layers.UnitNormalization(),
+            layers.Normalization(mean=mean, variance=np.full_like(mean, spread)),
+            layers.Dropout(plan.dropout, seed=plan.seed),
+            layers.Dense(directions.shape[1], use_bias=False, name="embedding"),
+            layers.UnitNormalization(),
+        ],
+        name=head_name(dataset.recipe),
+    )
+    length = np.linalg.norm((units - mean) @ directions, axis=1).mean() / np.sqrt(spread)
+    head.get_layer("embedding").set_weights([directions / length])
+    return head
 
 
-def trainable(dataset: Dataset) -> Dataset:
-    """Take the pictures of breeds that have enough of them to learn from and to hold out."""
-    counts = np.bincount(dataset.labels + 1, minlength=len(dataset.breeds) + 1)
-    counts[0] = 0  # unknown breed
-    if (counts >= LEAST).sum() < 2:
-        raise DogsimError(
-            f"Received a dataset in which {(counts >= LEAST).sum()} breeds have {LEAST} pictures "
-            "or more. Expected 2 such breeds or more."
-        )
-    return dataset.take(np.flatnonzero(counts[dataset.labels + 1] >= LEAST))
+def _training(head: Any, dataset: Dataset, plan: _Plan, rounds: int) -> Iterator[range]:
+    """Train a head, and yield after each round."""
+    if plan.negatives == "near":
+        pictures = _pictures_of_a_batch(dataset.labels)
+        batches = _balanced(dataset.labels, pictures, plan.seed)
+
+        def loss_of(features: Any) -> Any:
+            return near_loss(head(features, training=True), pictures, plan.gap)
+    else:
+        ops = import_keras().ops
+        batches = _drawn(dataset.labels, rounds * ROUND, plan.seed)
+
+        def loss_of(features: Any) -> Any:
+            query, positive, negative = ops.split(head(features, training=True), 3)
+            return ops.mean(ranking_loss(query, positive, negative, plan.gap))
+
+    step = gradient_step(head, loss_of, plan.learning_rate)
+    for _ in range(rounds):
+        for _ in range(ROUND):
+            step(dataset.features[next(batches)])
+        yield range(ROUND)
+
+
+def _pictures_of_a_batch(labels: NDArray[np.int32]) -> int:
+    counts = np.unique(labels, return_counts=True)[1]
+    return int(min(PICTURES, counts.min()))
+
+
+def _balanced(labels: NDArray[np.int32], pictures: int, seed: int) -> Iterator[NDArray[np.intp]]:
+    """Yield rows for ever: of many breeds, and as many pictures of each, breed after breed."""
+    rng = np.random.default_rng(seed)
+    rows_of = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    while True:
+        breeds = rng.choice(len(rows_of), min(BREEDS, len(rows_of)), replace=False)
+        yield np.concatenate([rng.choice(rows_of[b], pictures, replace=False) for b in breeds])
+
+
+def _drawn(labels: NDArray[np.int32], steps: int, seed: int) -> Iterator[NDArray[np.intp]]:
+    """Yield rows: the queries of a batch of triplets, then the positives, then the negatives."""
+    triplets = sample_triplets(labels, steps * TRIPLETS, seed)
+    for batch in np.split(triplets, steps):
+        yield batch.T.ravel()

@@ -12,12 +12,20 @@ from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, unknown
 from dogsim.images import Source, load_image
-from dogsim.learning.deep_ranking import HELD_OUT, check_numbers, trainable
 from dogsim.learning.hold_out import hold_out
-from dogsim.learning.training import GAIN, ROUND, Ranking
+from dogsim.learning.training import (
+    HELD_OUT,
+    ROUND,
+    Ranking,
+    check_numbers,
+    gradient_step,
+    train_until_best,
+    trainable,
+)
 from dogsim.learning.triplets import ranking_loss, sample_triplets
 from dogsim.networks._keras import import_keras
-from dogsim.networks.backbones import find_backbone, load_network, require_recipe
+from dogsim.networks.backbones import find_backbone
+from dogsim.networks.extractor import load_network, require_recipe
 from dogsim.networks.heads import embed
 from dogsim.plumbing.files import file_sha256
 from dogsim.plumbing.progress import track
@@ -86,17 +94,13 @@ def fine_tune(
         [part.picture(row) for row in batch.T.ravel()] for batch in np.split(triplets, max_steps)
     )
 
-    history, best, kept = [_score(model, held, recipe, k)], 0, model.get_weights()
-    for _ in track(
+    rounds = track(
         _training(model, recipe, batches, gap, learning_rate), max_steps, "steps, stops early"
-    ):
-        history.append(_score(model, held, recipe, k))
-        if history[-1] > history[best] + GAIN:
-            best, kept = len(history) - 1, model.get_weights()
-        elif len(history) - 1 - best >= patience:
-            break
-    model.set_weights(kept)
-    return Ranking(model, tuple(history), best, min(best * ROUND, max_steps), k)
+    )
+    history, best = train_until_best(
+        model, rounds, lambda: _score(model, held, recipe, k), patience
+    )
+    return Ranking(model, history, best, min(best * ROUND, max_steps), k)
 
 
 def load_batches(
@@ -146,21 +150,16 @@ def _training(
     import tensorflow as tf
 
     prepare = find_backbone(recipe.backbone).prepare
-    optimizer = import_keras().optimizers.Adam(learning_rate)
-    optimizer.build(model.trainable_variables)
 
-    @tf.function  # type: ignore[untyped-decorator]
-    def step(pixels: Any) -> None:
-        with tf.GradientTape() as tape:
-            embeddings = tf.math.l2_normalize(model(pixels, training=False), axis=1)
-            query, positive, negative = tf.split(embeddings, 3)
-            loss = tf.reduce_mean(ranking_loss(query, positive, negative, gap))
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+    def loss_of(pixels: Any) -> Any:
+        embeddings = tf.math.l2_normalize(model(pixels, training=False), axis=1)
+        query, positive, negative = tf.split(embeddings, 3)
+        return tf.reduce_mean(ranking_loss(query, positive, negative, gap))
 
+    step = gradient_step(model, loss_of, learning_rate)
     taken = 0
     for images in load_batches(batches, recipe.image_size, recipe.resize):
-        step(tf.constant(prepare(images.astype(np.float32))))
+        step(prepare(images.astype(np.float32)))
         taken += 1
         if taken == ROUND:
             yield range(taken)

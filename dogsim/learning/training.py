@@ -1,21 +1,17 @@
-"""The steps of deep ranking: a head at its start, batches of pictures, gradients."""
+"""Training with the ranking loss: who can be learned from, one step, and when to stop."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.learning.discriminant import discriminant
-from dogsim.learning.triplets import near_loss, ranking_loss, sample_triplets
+from dogsim.errors import DogsimError
 from dogsim.networks._keras import import_keras
-from dogsim.networks.heads import head_name
 
-NEGATIVES = ("near", "drawn")
-BREEDS, PICTURES = 128, 8  # of a batch, at most: 8 pictures of each of 128 breeds
-TRIPLETS = 1024  # of a batch, where they are drawn beforehand
+HELD_OUT = 0.1  # of each breed's pictures, and at least one
+LEAST = 4  # pictures of a breed: one to hold out, and more than one positive among the rest
 ROUND = 25  # steps between two looks at the held-out pictures
 GAIN = 0.001  # of precision that makes a round better: less is chance, and overfits
 
@@ -46,89 +42,75 @@ class Ranking:
     k: int
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How to train; the fields are parameters of `dogsim.train_ranking`."""
-
-    negatives: str
-    gap: float
-    width: int | None
-    dropout: float
-    learning_rate: float
-    seed: int
+def check_numbers(**numbers: float) -> None:
+    """Raise `DogsimError` unless all numbers are positive."""
+    for name, number in numbers.items():
+        if not number > 0:
+            raise DogsimError(f"Received {name}={number}. Expected more than 0.")
 
 
-def start(dataset: Dataset, plan: Plan) -> Any:
-    """Build the head, with the directions of linear discriminant analysis for its weights."""
-    layers = import_keras().layers
-    lengths = np.linalg.norm(dataset.features, axis=1, keepdims=True)
-    units = dataset.features / np.maximum(lengths, 1e-12)
-    mean, directions = discriminant(units, dataset.labels, plan.width)
-    spread = float(((units - mean) ** 2).sum(axis=1).mean())
-    head = import_keras().Sequential(
-        [
-            import_keras().Input((units.shape[1],)),
-            layers.UnitNormalization(),
-            layers.Normalization(mean=mean, variance=np.full_like(mean, spread)),
-            layers.Dropout(plan.dropout, seed=plan.seed),
-            layers.Dense(directions.shape[1], use_bias=False, name="embedding"),
-            layers.UnitNormalization(),
-        ],
-        name=head_name(dataset.recipe),
-    )
-    length = np.linalg.norm((units - mean) @ directions, axis=1).mean() / np.sqrt(spread)
-    head.get_layer("embedding").set_weights([directions / length])
-    return head
+def trainable(dataset: Dataset) -> Dataset:
+    """Take the pictures of breeds that have enough of them to learn from and to hold out."""
+    counts = np.bincount(dataset.labels + 1, minlength=len(dataset.breeds) + 1)
+    counts[0] = 0  # unknown breed
+    if (counts >= LEAST).sum() < 2:
+        raise DogsimError(
+            f"Received a dataset in which {(counts >= LEAST).sum()} breeds have {LEAST} pictures "
+            "or more. Expected 2 such breeds or more."
+        )
+    return dataset.take(np.flatnonzero(counts[dataset.labels + 1] >= LEAST))
 
 
-def training(head: Any, dataset: Dataset, plan: Plan, rounds: int) -> Iterator[range]:
-    """Train a head, and yield after each round."""
+def gradient_step(
+    model: Any, loss_of: Callable[[Any], Any], learning_rate: float
+) -> Callable[[Any], None]:
+    """Make the function that takes a batch and lets a model learn from it by one step of Adam.
+
+    `loss_of` maps a batch, a tensor, to the loss of the model, a scalar tensor.
+    """
     import tensorflow as tf
 
-    optimizer = import_keras().optimizers.Adam(plan.learning_rate)
-    optimizer.build(head.trainable_variables)
-    if plan.negatives == "near":
-        pictures = _pictures_of_a_batch(dataset.labels)
-        batches = _balanced(dataset.labels, pictures, plan.seed)
-
-        def loss_of(embeddings: Any) -> Any:
-            return near_loss(embeddings, pictures, plan.gap)
-    else:
-        batches = _drawn(dataset.labels, rounds * ROUND, plan.seed)
-
-        def loss_of(embeddings: Any) -> Any:
-            query, positive, negative = tf.split(embeddings, 3)
-            return tf.reduce_mean(ranking_loss(query, positive, negative, plan.gap))
+    optimizer = import_keras().optimizers.Adam(learning_rate)
+    optimizer.build(model.trainable_variables)
 
     @tf.function  # type: ignore[untyped-decorator]
-    def step(features: Any) -> None:
+    def step(batch: Any) -> None:
         with tf.GradientTape() as tape:
-            loss = loss_of(head(features, training=True))
-        gradients = tape.gradient(loss, head.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, head.trainable_variables, strict=True))
+            loss = loss_of(batch)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
 
-    for _ in range(rounds):
-        for _ in range(ROUND):
-            step(tf.constant(dataset.features[next(batches)]))
-        yield range(ROUND)
+    return lambda batch: step(tf.constant(batch))
 
 
-def _pictures_of_a_batch(labels: NDArray[np.int32]) -> int:
-    counts = np.unique(labels, return_counts=True)[1]
-    return int(min(PICTURES, counts.min()))
+def train_until_best(
+    model: Any, rounds: Iterable[Any], score: Callable[[], float], patience: int
+) -> tuple[tuple[float, ...], int]:
+    """Train until so many rounds have brought nothing better, and go back to the best.
 
+    Parameters
+    ----------
+    model : keras.Model
+        Ends with the weights of its best round.
+    rounds : iterable
+        Each item is a round of training, done when it is asked for.
+    score : callable
+        How good the model is now; by `GAIN` better is better.
+    patience : int
 
-def _balanced(labels: NDArray[np.int32], pictures: int, seed: int) -> Iterator[NDArray[np.intp]]:
-    """Yield rows for ever: of many breeds, and as many pictures of each, breed after breed."""
-    rng = np.random.default_rng(seed)
-    rows_of = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    while True:
-        breeds = rng.choice(len(rows_of), min(BREEDS, len(rows_of)), replace=False)
-        yield np.concatenate([rng.choice(rows_of[b], pictures, replace=False) for b in breeds])
-
-
-def _drawn(labels: NDArray[np.int32], steps: int, seed: int) -> Iterator[NDArray[np.intp]]:
-    """Yield rows: the queries of a batch of triplets, then the positives, then the negatives."""
-    triplets = sample_triplets(labels, steps * TRIPLETS, seed)
-    for batch in np.split(triplets, steps):
-        yield batch.T.ravel()
+    Returns
+    -------
+    history : tuple of float
+        The score before training and after each round.
+    best : int
+        The round that was gone back to, an index into `history`.
+    """
+    history, best, kept = [score()], 0, model.get_weights()
+    for _ in rounds:
+        history.append(score())
+        if history[-1] > history[best] + GAIN:
+            best, kept = len(history) - 1, model.get_weights()
+        elif len(history) - 1 - best >= patience:
+            break
+    model.set_weights(kept)
+    return tuple(history), best
