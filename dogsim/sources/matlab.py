@@ -13,8 +13,7 @@ from dogsim.dataset import Dataset, breed_name
 from dogsim.errors import DogsimError
 from dogsim.plumbing.files import replacing
 from dogsim.plumbing.progress import note
-from dogsim.sources.matfile import describe, load_variables, texts
-from dogsim.sources.matsave import save_variables
+from dogsim.sources.matfile import describe, load_variables, save_variables, texts
 
 MAT_LIMIT = 2**31  # bytes of a variable that version 5 of the format can hold
 

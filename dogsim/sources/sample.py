@@ -11,10 +11,10 @@ from platformdirs import user_cache_path
 from dogsim.create_dataset import create_dataset
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.images import find_pictures
-from dogsim.networks.backbones import imagenet_cached, weight_file
-from dogsim.networks.weights import WeightsUnavailableError
-from dogsim.plumbing.files import file_sha256
+from dogsim.folders.listing import find_pictures
+from dogsim.networks.backbones import find_backbone
+from dogsim.networks.weights import IMAGENET, WeightsUnavailableError, given_file
+from dogsim.plumbing.files import file_sha256, make_folder
 from dogsim.plumbing.progress import note
 
 DEFAULT, INSTALLED = "resnet50", "efficientnet-lite0"
@@ -25,7 +25,7 @@ def sample_queries() -> list[Path]:
     return find_pictures(_folder("sample_queries"))
 
 
-def sample_dataset(weights: str = "imagenet") -> Dataset:
+def sample_dataset(weights: str = IMAGENET) -> Dataset:
     """Open the dataset of the drawings; their features are computed at first use.
 
     ResNet-50 makes them where its weights can be had, EfficientNet-Lite0 where they cannot. Which
@@ -45,16 +45,16 @@ def sample_dataset(weights: str = "imagenet") -> Dataset:
     DogsimError
         If the weight file does not fit, or the cache folder cannot be written.
     """
-    if weights != "imagenet":
-        dataset = _cached(DEFAULT, weights)
-    elif _cache_file(INSTALLED, weights).is_file() and not imagenet_cached(DEFAULT):
-        dataset = _cached(INSTALLED, weights)  # no use knocking at a closed door every time
+    if file := given_file(weights):
+        dataset = _cached(DEFAULT, file)
+    elif _cache_file(INSTALLED).is_file() and not find_backbone(DEFAULT).imagenet_file():
+        dataset = _cached(INSTALLED)  # no use knocking at a closed door every time
     else:
         try:
-            dataset = _cached(DEFAULT, weights)
+            dataset = _cached(DEFAULT)
         except WeightsUnavailableError as error:
             note(f"{error} The sample takes {INSTALLED}.")
-            dataset = _cached(INSTALLED, weights)
+            dataset = _cached(INSTALLED)
     recipe = dataset.recipe
     note(
         f"Dataset: the sample, {len(dataset)} drawings of {len(dataset.breeds)} breeds, "
@@ -63,20 +63,20 @@ def sample_dataset(weights: str = "imagenet") -> Dataset:
     return dataset
 
 
-def _cached(backbone: str, weights: str) -> Dataset:
+def _cached(backbone: str, weights: Path | None = None) -> Dataset:
     file, pictures = _cache_file(backbone, weights), _folder("sample_dogs")
     try:
         dataset = Dataset.open(file)
     except DogsimError:  # not made yet, or damaged
-        file.parent.mkdir(parents=True, exist_ok=True)
-        dataset = create_dataset(pictures, file, backbone, weights, restart=True)
+        make_folder(file.parent)
+        dataset = create_dataset(pictures, file, backbone, str(weights or IMAGENET), restart=True)
     return replace(dataset, root=str(pictures))  # a later installation may lie elsewhere
 
 
-def _cache_file(backbone: str, weights: str) -> Path:
+def _cache_file(backbone: str, weights: Path | None = None) -> Path:
     digest = _pictures_digest().copy()
-    if weights != "imagenet":
-        digest.update(file_sha256(weight_file(weights)).encode())
+    if weights:
+        digest.update(file_sha256(weights).encode())
     return user_cache_path("dogsim") / f"sample-{backbone}-{digest.hexdigest()[:12]}.h5"
 
 
@@ -89,8 +89,8 @@ def _pictures_digest() -> Any:
 
 
 def _folder(name: str) -> Path:
-    here = Path(__file__).resolve().parent.parent
-    for data in (here / "data", here.parent / "data"):  # installed; in a source tree
+    package = Path(__file__).resolve().parent.parent
+    for data in (package / "data", package.parent / "data"):  # installed; in a source tree
         if (data / name).is_dir():
             return data / name
     raise DogsimError(f"The folder {name} of the sample is missing. Install dogsim again.")

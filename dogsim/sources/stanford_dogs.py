@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dogsim.create_dataset import create_dataset
+from dogsim.create_dataset import update_dataset
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
-from dogsim.networks.backbones import load_extractor
+from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.download import DownloadError, download, verify
-from dogsim.plumbing.files import check_output
+from dogsim.plumbing.files import check_output, make_folder
 from dogsim.plumbing.progress import note
 from dogsim.plumbing.unpack import unpack
 from dogsim.sources.matfile import load_variables, texts
@@ -49,6 +49,10 @@ def stanford_dogs(
     layer: str | None = None,
     resize: str = "squash",
     batch_size: int = 32,
+    engine: str = "auto",
+    precision: str = "auto",
+    strict: bool = False,
+    restart: bool = False,
 ) -> dict[str, Dataset]:
     """Fetch Stanford Dogs, compute its features and write them by the official lists.
 
@@ -64,7 +68,7 @@ def stanford_dogs(
         The folder with the archives; by default they are downloaded into `folder`.
     annotations : bool
         Whether to fetch the bounding boxes too.
-    backbone, weights, layer, resize, batch_size
+    backbone, weights, layer, resize, batch_size, engine, precision, strict, restart
         As for `dogsim.create_dataset`.
 
     Returns
@@ -78,17 +82,17 @@ def stanford_dogs(
         If an archive cannot be had, is another or cannot be unpacked, a listed picture is missing,
         or as `dogsim.create_dataset` does.
     """
-    folder = Path(folder)
-    _make(folder)
+    folder, out = Path(folder), Path(folder) / "stanford_dogs.h5"
+    wanted = Wanted(backbone, weights, layer, resize, engine, precision)
+    make_folder(folder)
+    check_output(out)
     if not (folder / "Images").is_dir():  # a wrong option shall not wait for 800 MB
-        extractor = load_extractor(backbone, weights, layer, resize)
-        extract_features([np.zeros((1, 1, 3), np.uint8)], extractor, batch_size)
+        extract_features([np.zeros((1, 1, 3), np.uint8)], wanted.load(), batch_size)
     for name in ("lists", "Images", "Annotation")[: 3 if annotations else 2]:
         _provide(folder, name, Path(archives) if archives else None)
     splits = {split: _official(folder, split, count) for split, count in SPLITS.items()}
-    everything = create_dataset(
-        folder / "Images", folder / "stanford_dogs.h5", backbone, weights, layer, resize, batch_size
-    )
+    images = folder / "Images"
+    everything = update_dataset(images, out, wanted, batch_size, strict, restart).dataset
     row_of = {path: row for row, path in enumerate(everything.paths)}
     datasets = {
         split: everything.take([row_of[path] for path in paths]) for split, paths in splits.items()
@@ -96,14 +100,6 @@ def stanford_dogs(
     for split, dataset in datasets.items():
         dataset.save(folder / f"{split}.h5")
     return datasets
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DogsimError(f"Cannot make the folder {folder}: {error.strerror}.") from error
-    check_output(folder / "stanford_dogs.h5")
 
 
 def _provide(folder: Path, name: str, source: Path | None) -> None:
