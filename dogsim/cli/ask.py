@@ -1,0 +1,119 @@
+"""Questions about pictures: what they look like, and how far apart they are."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dogsim.cli.common import (
+    Backbone,
+    DatasetFile,
+    Images,
+    Json,
+    K,
+    Layer,
+    Metric,
+    NetworkWeights,
+    Weights,
+    open_dataset,
+    pictures_or_sample,
+    print_result,
+)
+
+if TYPE_CHECKING:
+    from dogsim.classify import Answer
+    from dogsim.dataset import Dataset
+
+
+def show(
+    images: Images = None,
+    k: K = 8,
+    dataset: DatasetFile = None,
+    weights: Weights = None,
+    metric: Metric = "euclidean",
+    root: Annotated[
+        Path | None, typer.Option(help="Where the dataset's pictures lie, if they have moved.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Save the grids as PNG files in this folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show each picture with its k nearest; without a display, save the grids to results/.
+
+    Example: `dogsim show my_dog.jpg --dataset dogs.h5 --save grids`
+    """
+    from dogsim.figures.display import show_or_save
+    from dogsim.figures.grid import result_grid
+
+    known = open_dataset(dataset, weights)
+    known = replace(known, root=str(root)) if root else known
+    pictures = pictures_or_sample(images)
+    answers = _answers(pictures, known, k, metric, weights)
+    grids = (
+        (path.stem, result_grid(path, known, a.indices, a.distances, known.breed_told_by(path)))
+        for path, a in zip(pictures, answers, strict=True)
+    )
+    written = [str(path) for path in show_or_save(grids, save)]
+    print_result({"grids": written}, as_json, "\n".join(written))
+
+
+def classify(
+    images: Images = None,
+    k: K = 20,
+    dataset: DatasetFile = None,
+    weights: Weights = None,
+    metric: Metric = "euclidean",
+    as_json: Json = False,
+) -> None:
+    """Name the breed of each picture by the vote of its k nearest.
+
+    Example: `dogsim classify my_dog.jpg holiday/ -k 20 --dataset dogs.h5`
+    """
+    known = open_dataset(dataset, weights)
+    pictures = pictures_or_sample(images)
+    answers = _answers(pictures, known, k, metric, weights)
+    results = [
+        {
+            "image": str(path),
+            "breed": answer.breed,
+            "votes": answer.votes,
+            "neighbours": [
+                {"path": known.paths[row], "breed": known.breed(row), "distance": float(distance)}
+                for row, distance in zip(answer.indices, answer.distances, strict=True)
+            ],
+        }
+        for path, answer in zip(pictures, answers, strict=True)
+    ]
+    lines = (f"{r['image']}: {r['breed']} ({r['votes']} of {k} votes)" for r in results)
+    print_result({"k": k, "metric": metric, "results": results}, as_json, "\n".join(lines))
+
+
+def distance(
+    image1: Annotated[Path, typer.Argument(metavar="A", help="A picture.")],
+    image2: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    backbone: Backbone = "resnet50",
+    weights: NetworkWeights = "imagenet",
+    layer: Layer = None,
+    metric: Metric = "cosine",
+    as_json: Json = False,
+) -> None:
+    """Tell how far two pictures are apart, as a network sees them.
+
+    Example: `dogsim distance my_dog.jpg your_dog.jpg`
+    """
+    from dogsim.image_distance import ImageDistance
+
+    apart = ImageDistance(backbone, metric, layer, weights=weights).compute(image1, image2)
+    result = {"distance": apart, "metric": metric, "backbone": backbone}
+    print_result(result, as_json, f"{apart:.4f}")
+
+
+def _answers(
+    pictures: list[Path], dataset: "Dataset", k: int, metric: str, weights: str | None
+) -> "list[Answer]":
+    from dogsim.classify import classify
+    from dogsim.networks.extractor import extractor_for
+
+    return classify(pictures, dataset, k, metric, extractor_for(dataset.recipe, weights))

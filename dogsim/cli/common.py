@@ -1,0 +1,110 @@
+"""What the commands share: their options, how they fail, and how they print."""
+
+import json
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from dogsim.errors import DogsimError
+
+if TYPE_CHECKING:
+    from dogsim.dataset import Dataset
+
+Images = Annotated[
+    list[Path] | None, typer.Argument(metavar="[IMAGE|DIR]...", help="Pictures or folders of them.")
+]
+K = Annotated[int, typer.Option("--k", "-k", help="How many neighbours.")]
+DatasetFile = Annotated[
+    Path | None,
+    typer.Option("--dataset", envvar="DOGSIM_DATASET", help="Dataset file.  [default: the sample]"),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="Weight file of the dataset's network, where it is not found by itself."),
+]
+Backbone = Annotated[str, typer.Option(help="The network.")]
+NetworkWeights = Annotated[
+    str, typer.Option(help="imagenet, or a file: .h5, .weights.h5 or .keras.")
+]
+Layer = Annotated[
+    str | None, typer.Option(help="The layer that gives the features.  [default: avg_pool]")
+]
+Resize = Annotated[str, typer.Option(help="squash gives up the aspect ratio, crop the margins.")]
+BatchSize = Annotated[int, typer.Option(help="Pictures through the network at once.")]
+Metric = Annotated[str, typer.Option(help="Distance, as scipy names them.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Engine = Annotated[str, typer.Option(help="tensorflow, openvino, or auto: the faster one here.")]
+Precision = Annotated[
+    str, typer.Option(help="float32, bfloat16, or auto: bfloat16 where the CPU has it.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")]
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Compute everything anew, whatever is there.")
+]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A dataset file.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="The dataset file to write.")]
+
+
+class OneLineErrors(TyperGroup):
+    """Turns what a user can mend into one line on stderr and exit status 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        # What Pillow finds odd in a picture that it reads all the same is no news to the user.
+        warnings.filterwarnings("ignore", module="PIL")
+        try:
+            return super().invoke(ctx)
+        except DogsimError as error:
+            typer.echo(f"dogsim: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as stop:
+            typer.echo(f"dogsim: {stop or 'Stopped.'}", err=True)
+            raise typer.Exit(130) from stop
+
+
+def open_dataset(file: Path | None, weights: str | None) -> "Dataset":
+    """Open a dataset file, or the sample."""
+    from dogsim.dataset import Dataset
+    from dogsim.networks.weights import IMAGENET
+    from dogsim.sources.sample import sample_dataset
+
+    return Dataset.open(file) if file else sample_dataset(weights or IMAGENET)
+
+
+def pictures_or_sample(images: list[Path] | None) -> list[Path]:
+    """List the pictures that were named, or the sample's queries."""
+    from dogsim.folders.listing import find_pictures
+    from dogsim.sources.sample import sample_queries
+
+    return [file for path in images or () for file in find_pictures(path)] or sample_queries()
+
+
+def summary(file: Path, dataset: "Dataset") -> str:
+    """Tell in a line how much is in a dataset."""
+    return f"{file}: {len(dataset)} pictures of {len(dataset.breeds)} breeds"
+
+
+def description(dataset: "Dataset") -> dict[str, Any]:
+    """Tell what is in a dataset and how it was made, for JSON."""
+    return {
+        "pictures": len(dataset),
+        "breeds": len(dataset.breeds),
+        "features": dataset.features.shape[1],
+        "root": dataset.root,
+        **(asdict(dataset.recipe) if dataset.recipe else {"recipe": None}),
+    }
+
+
+def print_result(result: Mapping[str, Any], as_json: bool, text: str) -> None:
+    """Print a result on stdout: one JSON object, or text."""
+    if as_json:
+        json.dump(result, sys.stdout)
+        print()
+    elif text:
+        print(text)

@@ -1,0 +1,163 @@
+"""Where datasets come from and go to, and what is in them."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dogsim.cli.common import (
+    Backbone,
+    BatchSize,
+    Engine,
+    File,
+    Json,
+    Layer,
+    NetworkWeights,
+    Out,
+    Precision,
+    Resize,
+    Restart,
+    Strict,
+    description,
+    print_result,
+    summary,
+)
+
+
+def create_dataset(
+    images_dir: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder with one folder of pictures a breed.")
+    ],
+    out: Out,
+    backbone: Backbone = "resnet50",
+    weights: NetworkWeights = "imagenet",
+    layer: Layer = None,
+    resize: Resize = "squash",
+    batch_size: BatchSize = 32,
+    engine: Engine = "auto",
+    precision: Precision = "auto",
+    strict: Strict = False,
+    restart: Restart = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Tell changed pictures by their content.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compute the features of a folder of breed folders and store them.
+
+    Run it again to go on after a stop, or to take in pictures that are new or have changed.
+
+    Example: `dogsim create-dataset Images -o dogs.h5`
+    """
+    from dogsim.create_dataset import update_dataset
+    from dogsim.folders.listing import report_skipped
+    from dogsim.networks.extractor import Wanted
+
+    wanted = Wanted(backbone, weights, layer, resize, engine, precision)
+    update = update_dataset(images_dir, out, wanted, batch_size, strict, restart, verify)
+    report_skipped(update.skipped, out)
+    made = update.dataset
+    counts = {name: getattr(update, name) for name in ("new", "changed", "kept", "removed")}
+    done = ", ".join(f"{count} {name}" for name, count in counts.items())
+    text = f"{summary(out, made)} ({done}, {len(update.skipped)} skipped)"
+    skipped = [asdict(each) for each in update.skipped]
+    result = {"dataset": str(out), **description(made), **counts, "skipped": skipped}
+    print_result(result, as_json, text)
+
+
+def info(
+    file: File,
+    as_json: Json = False,
+) -> None:
+    """Tell what is in a dataset file.
+
+    Example: `dogsim info dogs.h5`
+    """
+    from dogsim.dataset import Dataset
+
+    facts = description(Dataset.open(file))
+    text = "\n".join(f"{name:<15} {value}" for name, value in facts.items())
+    print_result({"dataset": str(file), **facts}, as_json, text)
+
+
+def stanford_dogs(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything is put.")],
+    archives: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder with images.tar and lists.tar.  [default: download]"),
+    ] = None,
+    annotations: Annotated[
+        bool, typer.Option("--annotations", help="Fetch the bounding boxes too.")
+    ] = False,
+    backbone: Backbone = "resnet50",
+    weights: NetworkWeights = "imagenet",
+    layer: Layer = None,
+    resize: Resize = "squash",
+    batch_size: BatchSize = 32,
+    engine: Engine = "auto",
+    precision: Precision = "auto",
+    strict: Strict = False,
+    restart: Restart = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch Stanford Dogs and make datasets of its official train and test lists.
+
+    Example: `dogsim stanford-dogs dogs`, then
+    `dogsim accuracy --dataset dogs/train.h5 --test dogs/test.h5`
+    """
+    from dogsim.sources.stanford_dogs import stanford_dogs as fetch
+
+    made = fetch(
+        folder,
+        archives,
+        annotations,
+        backbone,
+        weights,
+        layer,
+        resize,
+        batch_size,
+        engine,
+        precision,
+        strict,
+        restart,
+    )
+    result = {
+        split: {"dataset": str(folder / f"{split}.h5"), **description(dataset)}
+        for split, dataset in made.items()
+    }
+    lines = [summary(folder / f"{split}.h5", dataset) for split, dataset in made.items()]
+    print_result(result, as_json, "\n".join(lines))
+
+
+def import_mat(
+    file: Annotated[Path, typer.Argument(metavar="FILE.mat", help="What MATLAB saved.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The dataset file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Make a dataset file of `features` and `paths` that MATLAB or Octave saved.
+
+    Example: `dogsim import-mat data.mat dogs.h5`
+    """
+    from dogsim.sources.matlab import import_mat as read
+
+    made = read(file)
+    made.save(out)
+    print_result({"dataset": str(out), **description(made)}, as_json, summary(out, made))
+
+
+def export_mat(
+    file: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A dataset file.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.mat", help="The file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Write `features`, `paths`, `labels` and `breeds` for MATLAB and Octave.
+
+    Example: `dogsim export-mat dogs.h5 dogs.mat`
+    """
+    from dogsim.dataset import Dataset
+    from dogsim.sources.matlab import export_mat as write
+
+    dataset = Dataset.open(file)
+    write(dataset, out)
+    print_result({"file": str(out), **description(dataset)}, as_json, summary(out, dataset))

@@ -1,0 +1,113 @@
+"""How good the answers are."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dogsim.cli.common import DatasetFile, Json, Metric, Weights, open_dataset, print_result
+
+TABLES = ("results", "per_breed", "confusions")
+CONFUSIONS_SHOWN = 20
+
+
+def accuracy(
+    k: Annotated[
+        list[int] | None, typer.Option("--k", "-k", help="How many neighbours.  [default: 20]")
+    ] = None,
+    dataset: DatasetFile = None,
+    weights: Weights = None,
+    n_test: Annotated[
+        int | None, typer.Option(help="Draw that many queries.  [default: every picture]")
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="Dataset file with the queries.  [default: leave-one-out]")
+    ] = None,
+    metric: Metric = "euclidean",
+    protocol: Annotated[
+        str, typer.Option(help="honest, or matlab: the query is its own first neighbour.")
+    ] = "honest",
+    vote: Annotated[str, typer.Option(help="uniform, or distance: weighs 1 / distance.")] = (
+        "uniform"
+    ),
+    seed: Annotated[int, typer.Option(help="For drawing the queries.")] = 0,
+    with_map: Annotated[
+        bool, typer.Option("--map-at-r", help="Mean average precision at R, too.")
+    ] = False,
+    with_breeds: Annotated[bool, typer.Option("--per-breed", help="Every breed by itself.")] = (
+        False
+    ),
+    with_confusions: Annotated[
+        bool, typer.Option("--confusions", help="The pairs of breeds most often confused.")
+    ] = False,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write the last table shown to this file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge how good the k nearest are; give --k several times for several k.
+
+    Example: `dogsim accuracy --k 1 --k 20 --dataset dogs.h5 --confusions`
+    """
+    from dogsim.accuracy import judge
+    from dogsim.dataset import Dataset
+    from dogsim.plumbing.progress import note
+    from dogsim.plumbing.tables import write_csv
+
+    judged = judge(
+        open_dataset(dataset, weights),
+        k or [20],
+        Dataset.open(test) if test else None,
+        n_test,
+        metric,
+        protocol,
+        seed,
+        vote,
+        with_map=with_map,
+        with_breeds=with_breeds,
+        with_confusions=with_confusions,
+    )
+    if judged.in_both:
+        note(f"{judged.in_both} of the test pictures are in the dataset as well.")
+    shown = {name: value for name, value in asdict(judged).items() if value is not None}
+    if csv:
+        write_csv(csv, [shown[name] for name in TABLES if shown.get(name)][-1])
+    print_result(_flat(shown) if len(judged.results) == 1 else shown, as_json, _text(shown))
+
+
+def _flat(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the one result on the level of what else is shown."""
+    (result,) = shown["results"]
+    return {**result, **{name: value for name, value in shown.items() if name != "results"}}
+
+
+def _text(shown: Mapping[str, Any]) -> str:
+    """Tell the results as a person reads them."""
+    from dogsim.plumbing.tables import table
+
+    first = shown["results"][0]
+    parts = [
+        f"{first['queries']} queries, {first['gallery']} pictures to choose from, "
+        f"{first['metric']} distance; a neighbour by chance is right with {first['chance']:.4f}",
+        table([_columns(result) for result in shown["results"]]),
+    ]
+    if "map_at_r" in shown:
+        parts.append(f"MAP@R {shown['map_at_r']:.4f}")
+    for name in ("per_breed", "confusions"):
+        if shown.get(name):
+            parts.append(table(shown[name][: CONFUSIONS_SHOWN if name == "confusions" else None]))
+    return "\n\n".join(parts)
+
+
+def _columns(result: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = result["vote_accuracy_ci95"]
+    return {
+        "k": result["k"],
+        "precision@k": result["precision_at_k"],
+        "recall@k": result["recall_at_k"],
+        "F1@k": result["f1_at_k"],
+        "vote accuracy": result["vote_accuracy"],
+        "its 95 % interval": f"{low:.4f} to {high:.4f}",
+    }
