@@ -1,8 +1,8 @@
+# The public names, one a line: dogsim/__init__.py reads this list.
 from dogsim.accuracy import Accuracy as Accuracy
 from dogsim.accuracy import accuracy as accuracy
 from dogsim.classify import Answer as Answer
 from dogsim.classify import classify as classify
-from dogsim.classify import majority_vote as majority_vote
 from dogsim.create_dataset import create_dataset as create_dataset
 from dogsim.dataset import Dataset as Dataset
 from dogsim.dist_calc import METRICS as METRICS
@@ -14,27 +14,27 @@ from dogsim.feature_extract import extract_features as extract_features
 from dogsim.feature_extract import feature_extract as feature_extract
 from dogsim.figures.display import show_or_save as show_or_save
 from dogsim.figures.grid import result_grid as result_grid
+from dogsim.folders.listing import find_pictures as find_pictures
 from dogsim.image_distance import ImageDistance as ImageDistance
 from dogsim.image_distance import ResNetDistance as ResNetDistance
-from dogsim.images import find_pictures as find_pictures
 from dogsim.images import load_image as load_image
-from dogsim.learning.deep_ranking import Ranking as Ranking
-from dogsim.learning.deep_ranking import ranking_loss as ranking_loss
-from dogsim.learning.deep_ranking import sample_triplets as sample_triplets
 from dogsim.learning.deep_ranking import train_ranking as train_ranking
 from dogsim.learning.discriminant import discriminant as discriminant
 from dogsim.learning.fine_tune import fine_tune as fine_tune
 from dogsim.learning.hold_out import hold_out as hold_out
 from dogsim.learning.project import project as project
+from dogsim.learning.training import Ranking as Ranking
+from dogsim.learning.triplets import ranking_loss as ranking_loss
+from dogsim.learning.triplets import sample_triplets as sample_triplets
 from dogsim.networks.backbones import BACKBONES as BACKBONES
-from dogsim.networks.backbones import Extractor as Extractor
-from dogsim.networks.backbones import extractor_for as extractor_for
-from dogsim.networks.backbones import load_extractor as load_extractor
 from dogsim.networks.building_blocks import convolution_block as convolution_block
 from dogsim.networks.building_blocks import identity_block as identity_block
 from dogsim.networks.building_blocks import inception_module as inception_module
 from dogsim.networks.building_blocks import resnet50 as resnet50
 from dogsim.networks.engines import choose_engine as choose_engine
+from dogsim.networks.extractor import Extractor as Extractor
+from dogsim.networks.extractor import extractor_for as extractor_for
+from dogsim.networks.extractor import load_extractor as load_extractor
 from dogsim.networks.heads import Head as Head
 from dogsim.networks.heads import load_head as load_head
 from dogsim.networks.heads import save_model as save_model
@@ -44,5 +44,6 @@ from dogsim.sources.matlab import import_mat as import_mat
 from dogsim.sources.sample import sample_dataset as sample_dataset
 from dogsim.sources.sample import sample_queries as sample_queries
 from dogsim.sources.stanford_dogs import stanford_dogs as stanford_dogs
+from dogsim.vote import majority_vote as majority_vote
 
 __version__: str
