@@ -1,12 +1,14 @@
-"""How good the answers are."""
+"""How good the answers are: on average, breed by breed, and where they go wrong."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dogsim.classify import majority_vote, vote_weights
 from dogsim.dataset import Dataset
-from dogsim.neighbours import Evaluation, evaluate
+from dogsim.neighbours import Neighbours, find_neighbours
+from dogsim.vote import majority_vote, vote_weights
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,57 @@ class Accuracy:
     vote_accuracy: float
     vote_accuracy_ci95: tuple[float, float]
     chance: float
+
+
+@dataclass(frozen=True)
+class BreedScore:
+    """How good the answers are for the queries of one breed."""
+
+    breed: str
+    queries: int
+    precision_at_k: float
+    vote_accuracy: float
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often the vote takes one breed for another.
+
+    Attributes
+    ----------
+    breed, taken_for : str
+    count : int
+        In how many queries.
+    part : float
+        Of all queries of that breed.
+    """
+
+    breed: str
+    taken_for: str
+    count: int
+    part: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What `judge` found; what was not asked for is None.
+
+    Attributes
+    ----------
+    results : tuple of Accuracy
+        One for each k.
+    map_at_r : float, optional
+    per_breed : tuple of BreedScore, optional
+    confusions : tuple of Confusion, optional
+    in_both : int, optional
+        How many of a test set's pictures are in the dataset as well.
+    """
+
+    results: tuple[Accuracy, ...]
+    map_at_r: float | None = None
+    per_breed: tuple[BreedScore, ...] | None = None
+    confusions: tuple[Confusion, ...] | None = None
+    in_both: int | None = None
 
 
 def accuracy(
@@ -95,13 +148,58 @@ def accuracy(
     >>> accuracy(four, k=1).precision_at_k, accuracy(four, k=3).recall_at_k
     (1.0, 1.0)
     """
-    return measure(evaluate(dataset, k, testset, n_test, metric, protocol, seed), k, vote)
+    return measure(find_neighbours(dataset, k, testset, n_test, metric, protocol, seed), k, vote)
 
 
-def measure(found: Evaluation, k: int, vote: str = "uniform") -> Accuracy:
+def judge(
+    dataset: Dataset,
+    ks: Sequence[int],
+    testset: Dataset | None = None,
+    n_test: int | None = None,
+    metric: str = "euclidean",
+    protocol: str = "honest",
+    seed: int = 0,
+    vote: str = "uniform",
+    with_map: bool = False,
+    with_breeds: bool = False,
+    with_confusions: bool = False,
+) -> Judgement:
+    """Judge a dataset for several k by one search, and look closer where that is asked for.
+
+    Parameters
+    ----------
+    dataset, testset, n_test, metric, protocol, seed, vote
+        As for `accuracy`.
+    ks : sequence of int
+        Numbers of neighbours; breeds and confusions are judged at the largest.
+    with_map, with_breeds, with_confusions : bool
+        Whether to fill the fields `map_at_r`, `per_breed` and `confusions` as well.
+
+    Returns
+    -------
+    Judgement
+
+    Raises
+    ------
+    DogsimError
+        As `accuracy` does.
+    """
+    options = (testset, n_test, metric, protocol, seed)
+    largest, smallest = max(ks), min(ks)
+    found = find_neighbours(dataset, largest if smallest > 0 else smallest, *options)
+    return Judgement(
+        results=tuple(measure(found, k, vote) for k in ks),
+        map_at_r=map_at_r(find_neighbours(dataset, None, *options)) if with_map else None,
+        per_breed=tuple(per_breed(found, largest)) if with_breeds else None,
+        confusions=tuple(confusions(found, largest)) if with_confusions else None,
+        in_both=found.in_both if testset else None,
+    )
+
+
+def measure(found: Neighbours, k: int, vote: str = "uniform") -> Accuracy:
     """Judge the first k of the neighbours that were found, see `accuracy`."""
     counted = k - (found.protocol == "matlab")
-    neighbours, distances = found.neighbours[:, :counted], found.distances[:, :counted]
+    neighbours, distances = found.labels[:, :counted], found.distances[:, :counted]
     hits = (neighbours == found.truth[:, None]).sum(axis=1)
     precision = float(hits.mean() / counted)
     findable = found.of_breed > 0
@@ -123,7 +221,7 @@ def measure(found: Evaluation, k: int, vote: str = "uniform") -> Accuracy:
     )
 
 
-def map_at_r(found: Evaluation) -> float:
+def map_at_r(found: Neighbours) -> float:
     """Mean average precision at R, R being how many pictures of its breed a query could find.
 
     For each query the mean over i = 1..R of precision@i where neighbour i is right, and 0 where it
@@ -132,22 +230,58 @@ def map_at_r(found: Evaluation) -> float:
 
     Parameters
     ----------
-    found : Evaluation
-        From `evaluate` with k None: as many neighbours as it takes.
+    found : Neighbours
+        From `find_neighbours` with k None: as many neighbours as it takes.
 
     Returns
     -------
     float
         From 0 to 1; 1 if all R come before any other.
     """
-    ranks = np.arange(1, found.neighbours.shape[1] + 1)
-    hits = (found.neighbours == found.truth[:, None]) & (ranks <= found.of_breed[:, None])
+    ranks = np.arange(1, found.labels.shape[1] + 1)
+    hits = (found.labels == found.truth[:, None]) & (ranks <= found.of_breed[:, None])
     precisions = np.cumsum(hits, axis=1) / ranks
     findable = found.of_breed > 0
     if not findable.any():
         return 0.0
     sums = (precisions * hits).sum(axis=1)
     return float((sums[findable] / found.of_breed[findable]).mean())
+
+
+def per_breed(found: Neighbours, k: int) -> list[BreedScore]:
+    """Judge every breed by itself at k, the worst vote first."""
+    neighbours = found.labels[:, :k]
+    precision = (neighbours == found.truth[:, None]).mean(axis=1)
+    right = majority_vote(neighbours) == found.truth
+    scores = []
+    for label in np.unique(found.truth):
+        of = found.truth == label
+        scores.append(
+            BreedScore(
+                breed=found.breeds[label],
+                queries=int(of.sum()),
+                precision_at_k=float(precision[of].mean()),
+                vote_accuracy=float(right[of].mean()),
+            )
+        )
+    return sorted(scores, key=lambda score: (score.vote_accuracy, score.precision_at_k))
+
+
+def confusions(found: Neighbours, k: int) -> list[Confusion]:
+    """List the pairs of breeds that the vote of k confuses, the most frequent first."""
+    answers = majority_vote(found.labels[:, :k])
+    queries = Counter(found.truth.tolist())
+    pairs = Counter(zip(found.truth.tolist(), answers.tolist(), strict=True))
+    return [
+        Confusion(
+            breed=found.breeds[truth],
+            taken_for=found.breeds[answer] if answer >= 0 else "unknown",
+            count=count,
+            part=count / queries[truth],
+        )
+        for (truth, answer), count in pairs.most_common()
+        if truth != answer
+    ]
 
 
 def _wilson(right: int, n: int) -> tuple[float, float]:

@@ -140,6 +140,17 @@ def nearest(
     return distances, indices
 
 
+def unit_vectors(vectors: Floats) -> NDArray[np.float64]:
+    """Bring every row of (n, d) to length 1; a row of zeros stays one.
+
+    >>> unit_vectors(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    array([[0.6, 0.8],
+           [0. , 0. ]])
+    """
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1))
+
+
 def check_k(k: int, most: int) -> None:
     """Raise `DogsimError` unless 1 <= k <= most, the number of pictures to choose from."""
     if not 1 <= k <= most:
@@ -161,7 +172,7 @@ def _sieve(
     if metric == "cosine":  # 2 (1 - cos) is the squared distance of the unit vectors
         # 1 - cos is absolutely off by up to about 2 d 2^-53, the unit vectors by about half of that
         noise = 16 * (gallery.shape[1] + 8) * 2.0**-53
-        return exact.candidates(gallery, queries, k, exclude, _unit, noise)
+        return exact.candidates(gallery, queries, k, exclude, unit_vectors, noise)
     return [None] * len(queries)
 
 
@@ -180,11 +191,6 @@ def _in_full(
         found.append(mink(distances, k))
     values, indices = zip(*found, strict=True)
     return np.concatenate(values), np.concatenate(indices)
-
-
-def _unit(vectors: Floats) -> NDArray[np.float64]:
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return np.asarray(vectors / lengths)
 
 
 def _pair(

@@ -1,4 +1,4 @@
-"""Who is asked, and who answers: the neighbours that accuracy judges."""
+"""Who is asked, and who answers: the search that judging shares with all that builds on it."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ PROTOCOLS = ("honest", "matlab")
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Neighbours:
     """The neighbours of all queries, ready to be judged.
 
     Attributes
     ----------
     truth : (n,) int32
         Each query's label among the gallery's breeds; their number if the gallery has not got it.
-    neighbours : (n, k) int32
-        Labels of its neighbours, nearest first.
+    labels : (n, k) int32
+        Those of its neighbours, nearest first.
     distances : (n, k) float64
         Their distances.
     of_breed : (n,) int
@@ -37,7 +37,7 @@ class Evaluation:
     """
 
     truth: NDArray[np.int32]
-    neighbours: NDArray[np.int32]
+    labels: NDArray[np.int32]
     distances: NDArray[np.float64]
     of_breed: NDArray[np.intp]
     gallery: int
@@ -47,7 +47,7 @@ class Evaluation:
     metric: str
 
 
-def evaluate(
+def find_neighbours(
     dataset: Dataset,
     k: int | None,
     testset: Dataset | None = None,
@@ -55,7 +55,7 @@ def evaluate(
     metric: str = "euclidean",
     protocol: str = "honest",
     seed: int = 0,
-) -> Evaluation:
+) -> Neighbours:
     """Find the neighbours of the queries, see `dogsim.accuracy` for the arguments.
 
     With k None each query gets as many neighbours as the commonest breed has pictures to be found.
@@ -65,10 +65,10 @@ def evaluate(
     in_gallery = np.bincount(dataset.labels + 1, minlength=len(dataset.breeds) + 2)
     of_breed = in_gallery[queries.truth + 1] - left_out
     k = max(int(of_breed.max()), 1) if k is None else k
-    distances, indices = _neighbours(dataset, queries, k, metric, protocol)
-    return Evaluation(
+    distances, indices = _search(dataset, queries, k, metric, protocol)
+    return Neighbours(
         truth=queries.truth,
-        neighbours=dataset.labels[indices],
+        labels=dataset.labels[indices],
         distances=distances,
         of_breed=of_breed,
         gallery=len(dataset) - left_out,
@@ -103,7 +103,7 @@ def _queries(dataset: Dataset, testset: Dataset | None, n_test: int | None, seed
     return _Queries(here[testset.labels[rows]].astype(np.int32), testset.features[rows], None)
 
 
-def _neighbours(
+def _search(
     dataset: Dataset, queries: _Queries, k: int, metric: str, protocol: str
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     if protocol not in PROTOCOLS:

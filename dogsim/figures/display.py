@@ -7,8 +7,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from dogsim.errors import DogsimError
-from dogsim.plumbing.files import replacing
+from dogsim.plumbing.files import make_folder, replacing
 
 
 def show_or_save(
@@ -45,10 +44,7 @@ def show_or_save(
 
 
 def _save(figure: Figure, folder: Path, name: str, taken: list[Path]) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DogsimError(f"Cannot make the folder {folder}: {error.strerror}.") from error
+    make_folder(folder)
     path, number = folder / f"{name}.png", 2
     while path in taken:
         path, number = folder / f"{name}-{number}.png", number + 1

@@ -2,7 +2,6 @@
 
 import os
 import textwrap
-from collections import Counter
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,10 +12,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
-from dogsim.classify import majority_vote
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.images import Source, open_image
+from dogsim.vote import count_votes, majority_vote
 
 COLUMNS = 3
 TILE_PIXELS = 400
@@ -64,13 +63,14 @@ def result_grid(
         rows, COLUMNS, figsize=(COLUMNS * 2.6, rows * 2.95), layout=SPACED, squeeze=False
     )
     tiles = list(axes.flat)
-    votes = Counter(dataset.breed(row) for row in indices)
-    winner = dataset.breed_of_label(majority_vote([dataset.labels[indices]])[0])
-    below = f"vote: {winner}, {votes[winner]} of {k}"
+    labels = dataset.labels[indices][None]
+    votes = count_votes(labels)[0]
+    winner = dataset.breed_of_label(majority_vote(labels)[0])
+    below = f"vote: {winner}, {votes.max()} of {k}"
     _tile(tiles[0], open_image(query), f"query: {truth or _name(query)}", below, winner, truth)
-    for tile, row, distance in zip(tiles[1:], indices, distances, strict=False):
+    for tile, row, distance, count in zip(tiles[1:], indices, distances, votes, strict=False):
         breed = dataset.breed(row)
-        below = f"distance {distance:#.3g}, {votes[breed]} of {k} votes"
+        below = f"distance {distance:#.3g}, {count} of {k} votes"
         try:
             picture = open_image(dataset.picture(row))
         except DogsimError:

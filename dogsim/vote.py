@@ -1,0 +1,104 @@
+"""Neighbours vote: counted here and nowhere else.
+
+MATLAB: ``mode(labels(indices), 2)``, which takes the smallest label where several are as frequent;
+here the one wins whose nearest neighbour is nearest.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dogsim.errors import DogsimError, unknown
+
+VOTES = ("uniform", "distance")
+
+
+def majority_vote(
+    labels: ArrayLike, weights: NDArray[np.float64] | None = None
+) -> NDArray[np.int32]:
+    """Let neighbours vote: the label with most votes in each row.
+
+    Among labels with equally many the one wins whose nearest neighbour is nearest. Label -1
+    (unknown) has no vote, and wins only where it is alone.
+
+    Parameters
+    ----------
+    labels : (n, k) int
+        Row i holds the labels of picture i's neighbours, nearest first.
+    weights : (n, k) float64, optional
+        What each vote weighs, see `vote_weights`; by default all weigh the same.
+
+    Returns
+    -------
+    (n,) int32
+
+    Raises
+    ------
+    DogsimError
+        If `labels` is not of two dimensions or has no column.
+
+    >>> majority_vote([[2, 7, 7, 2, 5], [3, -1, -1, -1, -1]])
+    array([2, 3], dtype=int32)
+    """
+    rows = np.asarray(labels, np.int32)
+    if rows.ndim != 2 or rows.shape[1] == 0:
+        raise DogsimError(f"Received labels {rows.shape}. Expected (n, k) with k of at least 1.")
+    first_of_most = count_votes(rows, weights).argmax(axis=1)
+    winners: NDArray[np.int32] = rows[np.arange(len(rows)), first_of_most]
+    return winners
+
+
+def count_votes(
+    labels: NDArray[np.int32], weights: NDArray[np.float64] | None = None
+) -> NDArray[np.floating | np.integer]:
+    """Count for each neighbour how many of its row have its label.
+
+    Parameters
+    ----------
+    labels : (n, k) int32
+    weights : (n, k) float64, optional
+        As for `majority_vote`; their sum is taken then.
+
+    Returns
+    -------
+    (n, k) int or float64
+        0 where the label is -1 (unknown), which has no vote.
+
+    >>> count_votes(np.int32([[2, 7, 7, -1]]))
+    array([[1, 2, 2, 0]])
+    """
+    n, width = len(labels), int(labels.max(initial=-1)) + 2
+    places = np.arange(n)[:, None] * width + labels + 1
+    flat = None if weights is None else weights.ravel()
+    sums = np.bincount(places.ravel(), flat, minlength=n * width)[places]
+    return np.where(labels >= 0, sums, 0)
+
+
+def vote_weights(distances: NDArray[np.float64], vote: str) -> NDArray[np.float64] | None:
+    """Tell what each neighbour's vote weighs.
+
+    Parameters
+    ----------
+    distances : (n, k) float64
+    vote : {"uniform", "distance"}
+        One each, or 1 / distance. Where neighbours have distance 0, only they vote.
+
+    Returns
+    -------
+    (n, k) float64, or None where all weigh the same
+
+    Raises
+    ------
+    DogsimError
+        If `vote` is neither.
+
+    >>> vote_weights(np.array([[0.5, 2.0], [0.0, 1.0]]), "distance")
+    array([[2. , 0.5],
+           [1. , 0. ]])
+    """
+    if vote not in VOTES:
+        raise unknown("vote", vote, VOTES)
+    if vote == "uniform":
+        return None
+    zero = distances == 0
+    inverse = 1 / np.where(zero, 1, distances)
+    return np.where(zero.any(axis=1, keepdims=True), zero, inverse)
