@@ -1,7 +1,9 @@
-"""Shared by the tests: a machine without network, a small folder of pictures, real networks."""
+"""Shared by the tests: a machine without network, a small folder of pictures, networks."""
 
 import os
 import tempfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ _HOME = tempfile.mkdtemp(prefix="dogsim-tests-")
 os.environ |= {
     "https_proxy": "http://127.0.0.1:9",
     "KERAS_HOME": _HOME,
+    "KAGGLEHUB_CACHE": _HOME,
     "XDG_CACHE_HOME": _HOME,
     "MPLBACKEND": "agg",
     "NO_COLOR": "1",
@@ -20,11 +23,38 @@ os.environ.pop("DOGSIM_DATASET", None)
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
-from dogsim import Dataset, Extractor, load_extractor
+from dogsim import Dataset, Extractor, create_dataset
+from dogsim.networks.extractor import Wanted
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+LITE = "efficientnet-lite0"
+
+# The network that most tests ask for is built once in a process, not at every call.
+_build = Wanted.load
+_load_lite = cache(_build)
+
+
+def _load(wanted: Wanted) -> Extractor:
+    plain = (wanted.backbone, wanted.weights) == (LITE, "imagenet")
+    return _load_lite(wanted) if plain else _build(wanted)
+
+
+Wanted.load = _load  # type: ignore[assignment,method-assign]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the slow tests as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow tests out, and say so."""
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: pytest --slow runs it"))
 
 
 @pytest.fixture(scope="session")
@@ -37,9 +67,37 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Any]], Path]:
+    """Make a folder by a function, once for all workers of a session that want it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, make: Callable[[Path], Any]) -> Path:
+        folder = shared / name
+        with FileLock(shared / f"{name}.lock"):
+            if not folder.is_dir():
+                folder.mkdir()
+                make(folder)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
 def lite() -> Extractor:
     """The network whose weights come with the installation."""
-    return load_extractor("efficientnet-lite0")
+    return Wanted(LITE).load()
+
+
+@pytest.fixture(scope="session")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """File of a network that loads at once and tells colours only, for tests of the wiring."""
+    import keras
+
+    file = tmp_path_factory.mktemp("colours") / "colours.keras"
+    layers = [keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D(name="avg_pool")]
+    keras.Sequential(layers).save(file)
+    return str(file)
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +116,14 @@ def breeds_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def stored(breeds_dir: Path, colours: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File of a dataset of these pictures."""
+    out = tmp_path_factory.mktemp("stored") / "d.h5"
+    create_dataset(breeds_dir, out, weights=colours)
+    return out
+
+
 @pytest.fixture
 def four() -> Dataset:
     """Four pictures on a line: pugs at 0 and 1, whippets at 5 and 6."""
@@ -70,17 +136,19 @@ def four() -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def random_resnet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+def random_resnet(once: Callable[[str, Callable[[Path], Any]], Path]) -> tuple[Any, Path]:
     """Keras' own ResNet-50 with random weights, and a folder with it in every kind of file."""
     import keras
 
-    keras.utils.set_random_seed(1)
-    model = keras.applications.ResNet50(weights=None)
-    folder = tmp_path_factory.mktemp("resnet")
-    model.save_weights(folder / "top.weights.h5")
-    model.save(folder / "top.keras")
-    model.save(folder / "top.h5")
-    without = keras.Model(model.input, model.get_layer("conv5_block3_out").output)
-    without.save_weights(folder / "notop.weights.h5")
-    without.save(folder / "notop.h5")
-    return model, folder
+    def make(folder: Path) -> None:
+        keras.utils.set_random_seed(1)
+        model = keras.applications.ResNet50(weights=None)
+        model.save_weights(folder / "top.weights.h5")
+        model.save(folder / "top.keras")
+        model.save(folder / "top.h5")
+        without = keras.Model(model.input, model.get_layer("conv5_block3_out").output)
+        without.save_weights(folder / "notop.weights.h5")
+        without.save(folder / "notop.h5")
+
+    folder = once("resnet", make)
+    return keras.models.load_model(folder / "top.keras", compile=False), folder

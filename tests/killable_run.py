@@ -5,7 +5,6 @@ that a run takes a second. Usage: killable_run.py WHERE NUMBER DIR OUT [OPTION .
 name of a point below, NUMBER how many times it is passed before the process kills itself.
 """
 
-import importlib
 import os
 import signal
 import sys
@@ -17,7 +16,9 @@ import h5py
 import numpy as np
 
 from dogsim.cli import app
-from dogsim.networks.backbones import Extractor
+from dogsim.folders import reading
+from dogsim.folders.shards import Shards
+from dogsim.networks.extractor import Extractor, Wanted
 from dogsim.recipe import Recipe
 
 where, number = sys.argv[1], int(sys.argv[2])
@@ -41,24 +42,19 @@ def colours(images: Any) -> Any:
     return images.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
 
 
-def load(
-    backbone: str, weights: str, layer: str, resize: str, engine: str, precision: str
-) -> Extractor:
-    return Extractor(Recipe(backbone, weights, "0" * 64, "avg_pool", 16, resize), colours)
+def load(wanted: Wanted) -> Extractor:
+    recipe = Recipe(wanted.backbone, wanted.weights, "0" * 64, "avg_pool", 16, wanted.resize)
+    return Extractor(recipe, colours)
 
 
-def known(like: Recipe, backbone: str, weights: str, layer: str, resize: str) -> Recipe:
-    return load(backbone, weights, layer, resize, "", "").recipe
-
-
-module: Any = importlib.import_module("dogsim.create_dataset")
-module.load_extractor, module.known_recipe = load, known
-importlib.import_module("dogsim.folders.reading").SHARD = 16  # type: ignore[attr-defined]
+seam: Any = Wanted
+seam.load, seam.recipe = load, lambda wanted, like: load(wanted).recipe
+reading.SHARD = 16
 h5py.Dataset.__setitem__ = killing("write", h5py.Dataset.__setitem__)
 h5py.File.close = killing("closed", h5py.File.close, after=True)
 os.fsync = killing("fsync", os.fsync)
 Path.replace = killing("before replace", Path.replace)  # type: ignore[method-assign]
 Path.replace = killing("after replace", Path.replace, after=True)  # type: ignore[method-assign]
-module.forget_shards = killing("before clean-up", module.forget_shards)
+Shards._forget = killing("before clean-up", Shards._forget)  # type: ignore[method-assign]
 
 app(["create-dataset", sys.argv[3], "-o", *sys.argv[4:]])

@@ -1,62 +1,15 @@
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
-from sklearn.neighbors import KNeighborsClassifier
 
-from dogsim.classify import classify, majority_vote
+from dogsim.classify import classify
 from dogsim.create_dataset import create_dataset
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.feature_extract import extract_features, feature_extract
-from dogsim.networks.backbones import Extractor
-
-
-@pytest.mark.parametrize(
-    ("labels", "winner"),
-    [
-        ([3], 3),
-        ([1, 2, 2], 2),
-        ([5, 1, 1, 5], 5),  # a tie: 5 has the nearest neighbour
-        ([4, 1, 2, 2, 1], 1),  # a tie of two, a nearer third has one vote only
-        ([-1, -1, -1, 0], 0),  # unknown has no vote
-        ([-1, -1], -1),
-    ],
-)
-def test_vote_worked_examples(labels: list[int], winner: int) -> None:
-    assert majority_vote([labels]).tolist() == [winner]
-
-
-@given(st.lists(st.lists(st.integers(-1, 4), min_size=6, max_size=6), min_size=1, max_size=8))
-def test_vote_is_the_definition(rows: list[list[int]]) -> None:
-    for row, winner in zip(rows, majority_vote(rows), strict=True):
-        votes = Counter(label for label in row if label >= 0)
-        if not votes:
-            assert winner == -1
-        else:
-            tied = [label for label in votes if votes[label] == max(votes.values())]
-            assert winner == min(tied, key=row.index)
-
-
-def test_vote_is_scikit_learns_where_nothing_is_tied() -> None:
-    rng = np.random.default_rng(1)
-    known, asked = rng.normal(size=(200, 5)), rng.normal(size=(100, 5))
-    labels = rng.integers(0, 2, 200)  # two classes and an odd k cannot tie
-    peer = KNeighborsClassifier(n_neighbors=7, algorithm="brute").fit(known, labels)
-    ours = majority_vote(labels[peer.kneighbors(asked, return_distance=False)])
-    assert np.array_equal(ours, peer.predict(asked))
-
-
-def test_vote_of_nobody() -> None:
-    nobody: list[Any] = [[], [[]], [1, 2]]
-    for labels in nobody:
-        with pytest.raises(DogsimError, match=r"Expected \(n, k\)"):
-            majority_vote(labels)
+from dogsim.feature_extract import feature_extract
+from dogsim.networks.extractor import Extractor
 
 
 @pytest.fixture(scope="module")
@@ -74,18 +27,6 @@ def test_create_dataset(dataset: Dataset, breeds_dir: Path, lite: Extractor) -> 
     for row in range(6):
         alone = feature_extract(dataset.picture(row), lite)
         np.testing.assert_allclose(dataset.features[row], alone, rtol=1e-3, atol=1e-4)
-
-
-def test_batches_do_not_matter(breeds_dir: Path, lite: Extractor) -> None:
-    pictures = sorted(breeds_dir.rglob("*.png"))
-    once = extract_features(pictures, lite, batch_size=6)
-    for batch_size in (1, 4):
-        again = extract_features(pictures, lite, batch_size)
-        np.testing.assert_allclose(again, once, rtol=1e-3, atol=1e-4)
-    with pytest.raises(DogsimError, match="batch_size=0"):
-        extract_features(pictures, lite, 0)
-    with pytest.raises(DogsimError, match="no picture"):
-        extract_features([], lite)
 
 
 def test_classify(dataset: Dataset, lite: Extractor) -> None:

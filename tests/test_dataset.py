@@ -154,3 +154,15 @@ def test_breed_told_by() -> None:
         "pugs.jpg": None,
     }.items():
         assert dataset.breed_told_by(path) == breed
+
+
+def test_take(four: Dataset) -> None:
+    two = four.take([3, 0, 3])
+    assert two.paths == ("whippet/6.jpg", "pug/0.jpg", "whippet/6.jpg")
+    assert two.features.tolist() == [[6.0], [0.0], [6.0]]
+    assert [two.breed(row) for row in range(3)] == ["whippet", "pug", "whippet"]
+    assert (two.breeds, two.recipe, two.root) == (four.breeds, four.recipe, four.root)
+    assert len(four.take([])) == 0
+    for rows in ([4], [-1], [0.5], [[0]], [True, False, True, False], 1):
+        with pytest.raises(DogsimError, match="rows"):
+            four.take(rows)

@@ -1,30 +1,47 @@
-"""What the documentation says is true: examples run, names and layers are as promised."""
+"""What the documentation says is true: examples run, names and the order of imports are as told."""
 
 import ast
 import doctest
 import importlib
 import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
 
 import dogsim
 
-MODULES = [module.name for module in pkgutil.iter_modules(dogsim.__path__)]
-# A module imports only from those before it.
+# A module imports only from those before it. Rooms are named with their modules.
 ORDER = [
-    *("errors", "files", "tables", "progress", "prefetch", "recipe", "images", "_keras"),
-    *("download", "unpack"),
-    *("weights", "efficientnet_lite0", "building_blocks", "heads", "engines"),
-    *("backbones", "hub", "feature_extract"),
-    *("dataset", "matfile", "matsave", "matlab"),
-    *("listing", "pipeline", "partial", "create_dataset", "stanford_dogs"),
-    *("exact", "dist_calc", "image_distance"),
-    *("classify", "evaluation", "accuracy", "report"),
-    *("hold_out", "triplets", "discriminant", "ranking_steps", "deep_ranking"),
-    *("fine_tune", "project"),
-    *("sample", "plots", "display", "cli"),
+    *("errors", "recipe"),
+    *(f"plumbing.{name}" for name in ("files", "hdf5", "progress", "tables", "threads")),
+    *("plumbing.download", "plumbing.unpack"),
+    *("vote", "images"),
+    *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
+    *(f"networks.{name}" for name in ("building_blocks", "engines", "heads", "backbones")),
+    "networks.extractor",
+    *("feature_extract", "dataset"),
+    *(f"folders.{name}" for name in ("listing", "reading", "shards")),
+    *("create_dataset", "exact", "dist_calc", "neighbours"),
+    *("classify", "accuracy", "image_distance"),
+    *(f"figures.{name}" for name in ("grid", "display")),
+    *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),
+    *(f"learning.{name}" for name in ("hold_out", "discriminant", "triplets", "training")),
+    *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project")),
+    *(f"cli.{name}" for name in ("common", "ask", "judge", "datasets", "learn")),
+    "cli",
 ]
+FOUND = list(pkgutil.walk_packages(dogsim.__path__, "dogsim."))
+MODULES = [module.name.removeprefix("dogsim.") for module in FOUND]
+ROOMS = [module.name.removeprefix("dogsim.") for module in FOUND if module.ispkg]
+PUBLIC = {
+    name: module.removeprefix("dogsim.")
+    for module, name in re.findall(
+        r"^from (\S+) import (\w+)", (REPOSITORY / "dogsim" / "__init__.pyi").read_text(), re.M
+    )
+}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -37,29 +54,83 @@ def test_examples_in_docstrings(name: str) -> None:
 
 
 def test_public_names() -> None:
-    stub = ast.parse((REPOSITORY / "dogsim" / "__init__.pyi").read_text())
-    typed = {
-        alias.name: node.module
-        for node in stub.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    assert set(typed) == set(dir(dogsim)) - {"__version__"}
-    for name, module in typed.items():
-        promised = getattr(importlib.import_module(str(module)), name)
+    assert set(PUBLIC) == set(dir(dogsim)) - {"__version__"}
+    for name, module in PUBLIC.items():
+        promised = getattr(importlib.import_module(f"dogsim.{module}"), name)
         assert getattr(dogsim, name) is promised
         assert promised.__doc__
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         dogsim.nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
+def test_a_file_is_its_function() -> None:
+    """Also once the module of that name has been imported."""
+    for name, module in PUBLIC.items():
+        if name == module.rpartition(".")[2]:
+            importlib.import_module(f"dogsim.{module}")
+            assert callable(getattr(dogsim, name)), name
+
+
+def test_names_stay_where_they_were() -> None:
+    """What version 0.1.0 had in modules that are still on top."""
+    for module, names in {
+        "accuracy": "Accuracy accuracy map_at_r measure",
+        "classify": "VOTES Answer classify majority_vote vote_weights",
+        "create_dataset": "Update create_dataset update_dataset",
+        "dataset": "BLOCK FORMAT FORMAT_VERSION STAMP Dataset breed_name write_dataset",
+        "dist_calc": "METRICS check_k dist_calc mink nearest",
+        "errors": "DogsimError unknown",
+        "exact": "candidates",
+        "feature_extract": "extract_features feature_extract",
+        "image_distance": "ImageDistance ResNetDistance",
+        "images": "PICTURE_SUFFIXES RESIZES Source check_resize find_pictures load_image "
+        "open_image",
+        "recipe": "DECISIVE HEAD Recipe",
+    }.items():
+        for name in names.split():
+            assert hasattr(importlib.import_module(f"dogsim.{module}"), name), (module, name)
+
+
 def test_data_flows_one_way() -> None:
-    assert sorted(ORDER) == sorted(MODULES)
+    assert sorted({*ORDER, *ROOMS}) == sorted(MODULES)
+    assert len(set(ORDER)) == len(ORDER)
     for name in ORDER:
-        source = ast.parse((REPOSITORY / "dogsim" / f"{name}.py").read_text())
-        imported = {
-            str(node.module).removeprefix("dogsim.")
-            for node in ast.walk(source)
-            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("dogsim.")
-        }
-        assert imported <= set(ORDER[: ORDER.index(name)]), name
+        known = {*ORDER[: ORDER.index(name)]}
+        assert set(imported_by(source_of(name))) <= known, name
+
+
+def test_both_forms_of_import_are_seen() -> None:
+    for form in ("from dogsim.vote import VOTES", "from dogsim import vote", "import dogsim.vote"):
+        assert list(imported_by(form)) == ["vote"], form
+    assert list(imported_by("from dogsim.networks import weights")) == ["networks.weights"]
+    assert list(imported_by("from dogsim import mink, __version__")) == ["dist_calc"]
+
+
+def test_a_room_says_what_it_is_for() -> None:
+    for room in ROOMS:
+        statements = ast.parse(source_of(room)).body
+        assert ast.get_docstring(ast.parse(source_of(room)))
+        assert len(statements) == 1 or room == "cli", room
+
+
+def source_of(name: str) -> str:
+    """The source of a module, or of a room's docstring."""
+    path = Path(REPOSITORY, "dogsim", *name.split("."))
+    return (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
+
+
+def imported_by(source: str) -> Iterator[str]:
+    """Name the modules of dogsim that a source imports, in functions too, by whatever form."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.startswith("dogsim.")]
+        elif isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "dogsim":
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            inner = name.removeprefix("dogsim.")
+            if inner in MODULES or inner in PUBLIC:
+                yield PUBLIC.get(inner, inner)
+            elif inner.rpartition(".")[0]:  # a name of a module
+                yield inner.rpartition(".")[0]

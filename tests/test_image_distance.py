@@ -1,6 +1,5 @@
 """Distances between pictures: what any distance promises, and every network."""
 
-import json
 import sys
 from collections.abc import Callable
 from copy import copy
@@ -13,13 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
-from typer.testing import CliRunner
 
 from dogsim import METRICS, DogsimError, ImageDistance, ResNetDistance, load_image
-from dogsim.cli import app
 
 LITE = "efficientnet-lite0"
+
+
 SEEDS = st.integers(0, 1000)
+
+
 FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -109,27 +110,6 @@ def test_resnet_by_depth(random_resnet: tuple[Any, Path], monkeypatch: pytest.Mo
             ResNetDistance(depth)
 
 
-@pytest.mark.parametrize("depth", [18, 34])
-def test_small_resnets_of_keras_hub(depth: int, tmp_path: Path) -> None:
-    pytest.importorskip("keras_hub", reason="Keras Hub is not installed")
-    from dogsim.networks.small_resnets import build_hub_model
-
-    model = build_hub_model(f"resnet{depth}")
-    # layers with weights: one for each of the depth but the classifier, the stem of "vd" has 3
-    stem, shortcuts = (1, 3) if depth == 18 else (3, 4)
-    convolutions = sum(type(layer).__name__ == "Conv2D" for layer in model.layers)
-    assert convolutions == depth - 2 + stem + shortcuts
-    model.save_weights(tmp_path / "w.weights.h5")
-    distance = ResNetDistance(depth, weights=str(tmp_path / "w.weights.h5"))
-    assert distance.extractor(small(picture(1))).shape == (1, 512)
-    assert distance.compute(picture(1), picture(1)) == 0
-    assert distance.compute(picture(1), picture(2)) > 0
-    with pytest.raises(DogsimError, match="There is no weight file gone"):
-        ResNetDistance(depth, weights="gone.weights.h5")
-    with pytest.raises(DogsimError, match=f"weights of resnet{depth} could not be downloaded"):
-        ResNetDistance(depth)
-
-
 def test_bad_input(cosine: ImageDistance) -> None:
     calls: list[tuple[Callable[[], Any], str]] = [
         (lambda: ImageDistance(LITE, "cosin"), "Unknown metric 'cosin'; did you mean 'cosine'"),
@@ -141,21 +121,3 @@ def test_bad_input(cosine: ImageDistance) -> None:
     for call, message in calls:
         with pytest.raises(DogsimError, match=message):
             call()
-
-
-def test_the_command(tmp_path: Path) -> None:
-    for seed in (1, 2):
-        Image.fromarray(picture(seed)).save(tmp_path / f"{seed}.png")
-    files = [str(tmp_path / "1.png"), str(tmp_path / "2.png")]
-    result = CliRunner().invoke(app, ["distance", *files, "--backbone", LITE, "--json"])
-    assert result.exit_code == 0, result.output
-    expected = ImageDistance(LITE).compute(*files)
-    answer = json.loads(result.stdout)
-    assert answer == {
-        "distance": pytest.approx(expected, rel=1e-5),
-        "metric": "cosine",
-        "backbone": LITE,
-    }
-    result = CliRunner().invoke(app, ["distance", *files, "--metric", "far"])
-    assert result.exit_code == 1
-    assert "Unknown metric 'far'" in result.stderr

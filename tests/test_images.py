@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from dogsim.errors import DogsimError
-from dogsim.images import find_pictures, load_image, open_image
+from dogsim.folders.listing import find_pictures
+from dogsim.images import load_image, open_image
 
 GRADIENT = np.add.outer(np.arange(60), 2 * np.arange(80)).astype(np.uint8)
 COLOUR = np.dstack([GRADIENT, GRADIENT[::-1], np.full_like(GRADIENT, 90)])

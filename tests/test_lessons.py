@@ -1,44 +1,18 @@
 """The lessons in scripts/ run, and their numbers are right."""
 
 import gzip
-import importlib.util
-import subprocess
-import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import lesson, lesson_refusal, python
 from PIL import Image
 
-from dogsim import Dataset, DogsimError, accuracy
+from dogsim import Dataset, DogsimError, accuracy, sample_queries
 
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
-
-
-def lesson(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(f"lesson_{name}", SCRIPTS / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def run(name: str, *args: object) -> str:
-    command = [sys.executable, SCRIPTS / f"{name}.py", *args]
-    done = subprocess.run([str(x) for x in command], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def refusal(name: str, *args: object) -> str:
-    command = [sys.executable, SCRIPTS / f"{name}.py", *args]
-    done = subprocess.run([str(x) for x in command], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"{name}.py: ")
-    assert done.stderr.count("\n") == 1
-    return done.stderr
+QUERIES = [str(path) for path in sample_queries()[:2]]
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +37,13 @@ def clothes(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, np.nd
 @pytest.mark.parametrize("name", ["clothes.npz", "t10k-images-idx3-ubyte.gz", "sprite.png"])
 def test_every_kind_of_fashion_file(clothes: Any, name: str) -> None:
     images, labels, folder = clothes
-    read, read_labels = lesson("fashion_mnist").load_data(folder / name)
+    read, read_labels = import_module("fashion_mnist").load_data(folder / name)
     assert np.array_equal(read, images)
     assert np.array_equal(read_labels, labels)
 
 
 def test_fashion_files_that_are_none(clothes: Any, tmp_path: Path) -> None:
-    fashion = lesson("fashion_mnist")
+    fashion = import_module("fashion_mnist")
     (tmp_path / "x-images-idx3").write_bytes(b"GIF89a")
     (tmp_path / "x.npz").write_text("no arrays")
     Image.new("L", (100, 100)).save(tmp_path / "x.png")
@@ -89,7 +63,7 @@ def test_fashion_files_that_are_none(clothes: Any, tmp_path: Path) -> None:
 
 def test_fashion_pictures_are_bilinear_rgb() -> None:
     ramp = np.tile(np.arange(28, dtype=np.uint8) * 9, (3, 28, 1))
-    large = lesson("fashion_mnist").preprocess_fmnist(ramp, sample_size=2)
+    large = import_module("fashion_mnist").preprocess_fmnist(ramp, sample_size=2)
     assert large.shape == (2, 224, 224, 3)
     assert np.array_equal(large[..., 0], large[..., 2])
     # between the centres of the first and the last pixel a straight line stays one
@@ -105,7 +79,7 @@ def test_fashion_metrics_are_those_of_accuracy() -> None:
     from dogsim import nearest
 
     _, rows = nearest(data, data, 20, exclude=np.arange(60))
-    metrics = lesson("fashion_mnist").calculate_metrics(labels, labels[rows])
+    metrics = import_module("fashion_mnist").calculate_metrics(labels, labels[rows])
     for k, ours in metrics.items():
         theirs = accuracy(data, k)
         assert ours["precision"] == pytest.approx(theirs.precision_at_k)
@@ -115,7 +89,7 @@ def test_fashion_metrics_are_those_of_accuracy() -> None:
 
 def test_the_fashion_lesson(clothes: Any, tmp_path: Path) -> None:
     _, _, folder = clothes
-    out = run(
+    out = lesson(
         "fashion_mnist",
         *("--images", folder / "sprite.png", "--backbone", "efficientnet-lite0"),
         *("--save", tmp_path / "grids"),
@@ -123,7 +97,7 @@ def test_the_fashion_lesson(clothes: Any, tmp_path: Path) -> None:
     precision_at_1 = float(out.splitlines()[2].split()[1])
     assert precision_at_1 > 0.9  # the shapes differ, the noise on them is slight
     assert len(list((tmp_path / "grids").glob("*.png"))) == 3
-    assert "There is no file" in refusal("fashion_mnist", "--images", "gone.png")
+    assert "There is no file" in lesson_refusal("fashion_mnist", "--images", "gone.png")
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +113,7 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_lesson_of_two_classifiers(classes: Path, tmp_path: Path) -> None:
-    out = run("caltech101", "--dataset", classes, "--save", tmp_path)
+    out = lesson("caltech101", "--dataset", classes, "--save", tmp_path)
     lines = out.splitlines()
     at_5 = next(line.split() for line in lines if line.split()[:1] == ["5"])
     data = Dataset.open(classes)
@@ -154,7 +128,7 @@ def test_the_lesson_of_two_classifiers(classes: Path, tmp_path: Path) -> None:
 
 
 def test_the_story_of_deep_ranking(classes: Path, tmp_path: Path) -> None:
-    out = run("deep_ranking", "--dataset", classes, "--save", tmp_path / "figures")
+    out = lesson("deep_ranking", "--dataset", classes, "--save", tmp_path / "figures")
     before, after = (
         [float(x) for x in line.split()[1:]]
         for line in out.splitlines()
@@ -162,4 +136,15 @@ def test_the_story_of_deep_ranking(classes: Path, tmp_path: Path) -> None:
     )
     assert after[2] > before[2] + 0.05  # precision@20 of pictures that training never saw
     assert (tmp_path / "figures" / "precision.png").is_file()
-    assert "There is no dataset file" in refusal("deep_ranking", "--dataset", "gone.h5")
+    assert "There is no dataset file" in lesson_refusal("deep_ranking", "--dataset", "gone.h5")
+
+
+def test_the_method_on_one_screen(tmp_path: Path) -> None:
+    done = python("scripts/main.py", *QUERIES, "-k", "8", "--save", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("*.png"))) == 2
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Dalmatian.jpg: Dalmatian"
+    assert lines[-1] == str(tmp_path / f"{Path(QUERIES[1]).stem}.png")
+    assert "WARNING" not in done.stderr
+    assert "oneDNN" not in done.stderr

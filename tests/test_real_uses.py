@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_lessons import run
+from commands import lesson
 
 from dogsim import Dataset, ImageDistance, accuracy, hold_out, project, save_model, train_ranking
 
@@ -56,7 +56,7 @@ def resnet_file(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_the_clothes_of_the_sprite(real_data: Path, resnet_file: Path, tmp_path: Path) -> None:
-    out = run(
+    out = lesson(
         "fashion_mnist",
         *("--images", real_data / "data" / "fashion_mnist_sprite.png", "--backbone", "resnet50"),
         *("--weights", resnet_file, "--save", tmp_path),

@@ -9,7 +9,6 @@ from PIL import Image
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.figures.display import show_or_save
 from dogsim.figures.grid import RIGHT, WRONG, result_grid
 
 SHAPES = [(224, 224), (30, 400), (1, 1), (3000, 2000), (400, 30)]
@@ -77,29 +76,3 @@ def test_a_picture_that_is_gone_leaves_a_tile_that_says_so(gallery: Dataset) -> 
     assert gone.texts[0].get_text() == "not found:\n4.png"
     with pytest.raises(DogsimError, match="There is no picture"):
         result_grid("none.png", gallery, np.arange(1), np.zeros(1))
-
-
-def test_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = [("a", plt.figure()), ("b", plt.figure()), ("a", plt.figure())]
-    written = show_or_save(figures, tmp_path / "new" / "folder")
-    assert [path.name for path in written] == ["a.png", "b.png", "a-2.png"]
-    assert all(Image.open(path).format == "PNG" for path in written)
-    assert plt.get_fignums() == []
-
-    monkeypatch.chdir(tmp_path)  # the backend of the tests has no display
-    assert show_or_save([("c", plt.figure())]) == [Path("results/c.png")]
-    (tmp_path / "file").touch()
-    with pytest.raises(DogsimError, match="Cannot make the folder"):
-        show_or_save([("d", plt.figure())], tmp_path / "file" / "x")
-    plt.close("all")
-
-
-def test_showing(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = []
-    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.get_fignums()))
-    figures = (("x", plt.figure()) for _ in range(2))
-    monkeypatch.setattr(
-        "matplotlib.backend_bases.FigureCanvasBase.required_interactive_framework", "tk"
-    )
-    assert show_or_save(figures) == []
-    assert [len(open_figures) for open_figures in shown] == [1, 1]  # one after the other

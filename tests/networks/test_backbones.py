@@ -1,16 +1,14 @@
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from dogsim.errors import DogsimError
-from dogsim.networks.backbones import BACKBONES, Extractor, extractor_for, load_extractor
-from dogsim.networks.engines import choose_engine
-from dogsim.plumbing.files import file_sha256
-from dogsim.recipe import Recipe
+from dogsim.networks.backbones import BACKBONES
+from dogsim.networks.extractor import load_extractor
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (3, 224, 224, 3), np.uint8)
+
+
 SIZES = {
     **{name: 2048 for name in BACKBONES if name.startswith(("resnet", "inception"))},
     **{"vgg16": 512, "vgg19": 512, "efficientnet-lite0": 1280},
@@ -33,115 +31,3 @@ def test_every_backbone_is_kerass(name: str, tmp_path: Path) -> None:
     assert features.shape == (1, SIZES[name])
     assert features.dtype == np.float32
     np.testing.assert_allclose(features, plain, rtol=1e-4, atol=1e-4 * abs(plain).max())
-
-
-def plain_features(model: Any) -> Any:
-    import keras
-
-    pixels = keras.applications.resnet50.preprocess_input(IMAGES.astype(np.float32))
-    return keras.Model(model.input, model.get_layer("avg_pool").output).predict(pixels, verbose=0)
-
-
-@pytest.mark.parametrize(
-    "file", ["top.weights.h5", "notop.weights.h5", "top.h5", "notop.h5", "top.keras"]
-)
-def test_every_kind_of_weight_file(random_resnet: tuple[Any, Path], file: str) -> None:
-    model, folder = random_resnet
-    extractor = load_extractor("resnet50", str(folder / file), precision="float32")
-    np.testing.assert_allclose(extractor(IMAGES), plain_features(model), rtol=1e-4, atol=1e-4)
-    assert extractor.recipe == Recipe(
-        backbone="resnet50",
-        weights=str(folder / file),
-        weights_sha256=file_sha256(folder / file),
-        layer="avg_pool",
-        image_size=224,
-        engine=choose_engine()[0],
-    )
-
-
-def test_images_are_left_as_they_were(lite: Extractor) -> None:
-    before = IMAGES.copy()
-    lite(IMAGES)
-    assert np.array_equal(IMAGES, before)
-
-
-def test_other_layers(random_resnet: tuple[Any, Path]) -> None:
-    _, folder = random_resnet
-    logits = load_extractor("resnet50", str(folder / "top.weights.h5"), layer="predictions")
-    np.testing.assert_allclose(logits(IMAGES).sum(axis=1), 1, rtol=1e-2)
-    early = load_extractor("resnet50", str(folder / "notop.h5"), layer="conv4_block6_out")
-    assert early(IMAGES).shape == (3, 1024)  # a map of 14 x 14, averaged
-    with pytest.raises(DogsimError, match="Unknown layer 'avgpool'; did you mean 'avg_pool'"):
-        load_extractor("resnet50", str(folder / "top.keras"), layer="avgpool")
-
-
-def test_a_file_that_does_not_fit(random_resnet: tuple[Any, Path], tmp_path: Path) -> None:
-    _, folder = random_resnet
-    (tmp_path / "text.h5").write_text("no weights")
-    (tmp_path / "text.keras").write_text("no model")
-    for backbone, file, layer, message in [
-        ("resnet101", "notop.weights.h5", None, "do not fit resnet101: "),
-        ("resnet101", "top.h5", None, "do not fit resnet101 with its classifier: "),
-        ("vgg16", "notop.h5", None, "do not fit vgg16: "),
-        ("resnet50", "notop.weights.h5", "predictions", "resnet50 with its classifier: "),
-        ("resnet50", "notop.h5", "predictions", "resnet50 with its classifier: "),
-        ("resnet50", f"{tmp_path}/text.h5", None, "is not a weight file"),
-        ("resnet50", f"{tmp_path}/text.keras", None, "as a Keras model"),
-        ("resnet50", f"{tmp_path}/none.keras", None, "There is no weight file"),
-        ("resnet5", "notop.h5", None, "did you mean 'resnet50'"),
-    ]:
-        with pytest.raises(DogsimError, match=message) as caught:
-            load_extractor(backbone, str(folder / file), layer)
-        assert "\n" not in str(caught.value)
-
-
-def test_a_model_of_another_kind(tmp_path: Path) -> None:
-    import keras
-
-    grey = keras.Sequential([keras.Input((32, 32, 1)), keras.layers.Flatten(name="avg_pool")])
-    grey.save(tmp_path / "grey.keras")
-    with pytest.raises(DogsimError, match=r"takes \(None, 32, 32, 1\)"):
-        load_extractor("resnet50", str(tmp_path / "grey.keras"))
-    evil = keras.Sequential([keras.Input((8,)), keras.layers.Lambda(lambda x: x + 1)])
-    evil.save(tmp_path / "evil.keras")
-    with pytest.raises(DogsimError, match="Cannot load"):
-        load_extractor("resnet50", str(tmp_path / "evil.keras"))
-
-
-def test_a_model_brings_its_own_input_size(tmp_path: Path) -> None:
-    import keras
-
-    small = keras.Sequential(
-        [keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D(name="avg_pool")]
-    )
-    small.save(tmp_path / "small.keras")
-    extractor = load_extractor("vgg16", str(tmp_path / "small.keras"), precision="float32")
-    assert extractor.recipe.image_size == 32
-    white = np.full((1, 32, 32, 3), 255, np.uint8)
-    # vgg16's pixels: BGR less ImageNet's mean
-    np.testing.assert_allclose(extractor(white)[0], [151.061, 138.221, 131.32], rtol=1e-4)
-
-
-def test_images_of_another_kind_are_refused(lite: Extractor) -> None:
-    wrong: list[Any] = [IMAGES[:, :100], IMAGES.astype(np.float32), IMAGES[0]]
-    for images in wrong:
-        with pytest.raises(DogsimError, match=r"Expected \(B, 224, 224, 3\) of uint8"):
-            lite(images)
-
-
-def test_extractor_for_a_recipe(random_resnet: tuple[Any, Path], tmp_path: Path) -> None:
-    _, folder = random_resnet
-    recipe = load_extractor("resnet50", str(folder / "notop.h5")).recipe
-    assert extractor_for(recipe).recipe == recipe
-    moved = tmp_path / "moved.h5"
-    (folder / "notop.h5").rename(moved)
-    try:
-        with pytest.raises(DogsimError, match=r"no weight file .*--weights FILE"):
-            extractor_for(recipe)
-        assert extractor_for(recipe, str(moved)).recipe.weights_sha256 == recipe.weights_sha256
-    finally:
-        moved.rename(folder / "notop.h5")
-    with pytest.raises(DogsimError, match=r"weights_sha256=.* The dataset needs"):
-        extractor_for(recipe, str(folder / "top.h5"))
-    with pytest.raises(DogsimError, match="does not say how its features were made"):
-        extractor_for(None)

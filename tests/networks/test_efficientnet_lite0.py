@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dogsim import efficientnet_lite0
 from dogsim.errors import DogsimError
 from dogsim.images import load_image
+from dogsim.networks import efficientnet_lite0
 from dogsim.networks.efficientnet_lite0 import EfficientNetLite0, preprocess_input
 
 # ImageNet's class of each photo, and the photo's name.

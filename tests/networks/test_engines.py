@@ -4,10 +4,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dogsim import engines
 from dogsim.errors import DogsimError
-from dogsim.networks.backbones import load_extractor
+from dogsim.networks import engines
 from dogsim.networks.engines import ENGINES, PRECISIONS, choose_engine
+from dogsim.networks.extractor import load_extractor
 
 INSTALLED = [name for name in ENGINES[1:] if name == "tensorflow" or importlib.util.find_spec(name)]
 IMAGES = np.random.default_rng(4).integers(0, 256, (19, 224, 224, 3), np.uint8)

@@ -1,6 +1,5 @@
 """A head on top of the features: its file, the recipe that names it, the commands."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from dogsim import (
     Dataset,
@@ -17,13 +15,10 @@ from dogsim import (
     create_dataset,
     extractor_for,
     feature_extract,
-    load_head,
     project,
     save_model,
     train_ranking,
 )
-from dogsim.cli import app
-from dogsim.plumbing.files import file_sha256
 
 
 def linear_head(d: int, seed: int = 0) -> Any:
@@ -128,52 +123,3 @@ def test_files_of_before_there_were_heads_keep_their_recipe(
     with h5py.File(tmp_path / "old.h5", "r+") as file:
         del file.attrs["head"], file.attrs["head_sha256"]
     assert Dataset.open(tmp_path / "old.h5").recipe == data.recipe
-
-
-def run(*args: object) -> Any:
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-def test_the_commands(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(4), 12).astype(np.int32)
-    features = np.eye(4)[labels].repeat(5, axis=1) + rng.normal(0, 1, (48, 20))
-    paths = tuple(f"{i}.jpg" for i in range(48))
-    Dataset(features.astype(np.float32), labels, paths, ("a", "b", "c", "d")).save(
-        tmp_path / "plain.h5"
-    )
-    head = tmp_path / "head.keras"
-    learned = run(*("deep-ranking", tmp_path / "plain.h5", "-o", head, "--max-steps", 50, "--json"))
-    assert learned["precision_after"] >= learned["precision_before"]
-    assert learned["k"] == 20
-    made = run(
-        *("project", tmp_path / "plain.h5", "--head", head, "-o", tmp_path / "g.h5", "--json")
-    )
-    assert made["features"] == 3
-    assert load_head(head).sha256 == file_sha256(head)
-    before, after = (
-        run("accuracy", "--dataset", tmp_path / name, "-k", 5, "--json")
-        for name in ("plain.h5", "g.h5")
-    )
-    assert after["precision_at_k"] > before["precision_at_k"] + 0.1
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (("deep-ranking", "gone.h5", "-o", "head.h5"), "ends in .keras"),
-        (("deep-ranking", "gone.h5", "-o", "no/head.keras"), "There is no folder no"),
-        (("deep-ranking", "gone.h5", "-o", "head.keras"), "There is no dataset file gone.h5"),
-        (("project", "gone.h5", "--head", "h.keras", "-o", "g.h5"), "There is no dataset file"),
-    ],
-)
-def test_the_commands_refuse_in_one_line(
-    args: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, args)
-    assert result.exit_code == 1
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1

@@ -2,69 +2,39 @@
 
 import hashlib
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from server import Server, fall_silent, refuse, serving
 
-from dogsim import weights
 from dogsim.errors import DogsimError
-from dogsim.networks.backbones import load_extractor
+from dogsim.networks import weights
+from dogsim.networks.extractor import load_extractor
+from dogsim.plumbing.download import PATIENCE
 
 NAME = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-class Server:
-    """Answers every GET as it is told."""
-
-    def __init__(self) -> None:
-        self.answer: Answer = lambda request: request.send_error(404)
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                self.send_response(200)
-                self.end_headers()
-
-            def do_GET(self) -> None:
-                server.answer(self)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.address = f"http://127.0.0.1:{self.http.server_port}/"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    def serve(self, content: bytes, claimed_length: int | None = None) -> None:
-        def answer(request: BaseHTTPRequestHandler) -> None:
-            request.send_response(200)
-            request.send_header("Content-Length", str(claimed_length or len(content)))
-            request.end_headers()
-            request.wfile.write(content)
-
-        self.answer = answer
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     """A server in the place of Keras', and an empty cache."""
-    server = Server()
-    monkeypatch.setattr(weights, "HOST", server.address)
-    monkeypatch.setattr("keras.src.applications.resnet.BASE_WEIGHTS_PATH", server.address)
-    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
+    with serving() as server:
+        monkeypatch.setattr(weights, "HOST", server.address)
+        monkeypatch.setattr("keras.src.applications.resnet.BASE_WEIGHTS_PATH", server.address)
+        monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
+        monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+        server.always = refuse(404)
+        yield server
+
+
+def serve(server: Server, content: bytes, limit: int | None = None) -> None:
+    server.files[f"/{NAME}"] = content
+    server.always = server.serve(limit)
 
 
 @pytest.fixture
@@ -81,7 +51,7 @@ def test_download_once(
     server: Server, genuine: tuple[Any, bytes], capfd: pytest.CaptureFixture[str]
 ) -> None:
     model, content = genuine
-    server.serve(content)
+    serve(server, content)
     extractor = load_extractor("resnet50", precision="float32")
     assert extractor.recipe.weights == "imagenet"
     assert extractor.recipe.weights_sha256 == hashlib.sha256(content).hexdigest()
@@ -112,28 +82,30 @@ def test_not_there(server: Server) -> None:
 
 
 def test_other_bytes(server: Server, genuine: tuple[Any, bytes]) -> None:
-    server.serve(b"<html>please log in</html>")
+    serve(server, b"<html>please log in</html>")
     with pytest.raises(DogsimError, match="hash"):
         load_extractor("resnet50")
-    server.serve(genuine[1])
+    serve(server, genuine[1])
     load_extractor("resnet50")  # what was wrong in the cache is replaced
 
 
 def test_dropped_connection(server: Server, genuine: tuple[Any, bytes]) -> None:
-    server.serve(genuine[1][:100_000], claimed_length=len(genuine[1]))
+    serve(server, genuine[1], limit=100_000)
     check_failure("retrieval incomplete")
 
 
 def test_a_server_that_falls_silent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "PATIENCE", 1.0)
-    server.answer = lambda request: time.sleep(5)
+    server.always = fall_silent(seconds=5)
     check_failure("timed out", within=5)
 
 
 def test_nobody_answers(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert PATIENCE < 10
+    monkeypatch.setattr(weights, "PATIENCE", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
         monkeypatch.setattr(weights, "HOST", f"http://127.0.0.1:{silent.getsockname()[1]}/")
-        check_failure("no answer|timed out")
+        check_failure("no answer|timed out", within=2)
 
 
 def test_no_network(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

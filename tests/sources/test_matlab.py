@@ -21,8 +21,7 @@ from typer.testing import CliRunner
 
 from dogsim import Dataset, DogsimError, export_mat, import_mat, nearest
 from dogsim.cli import app
-from dogsim.sources.matfile import load_variables, texts
-from dogsim.sources.matsave import save_variables
+from dogsim.sources.matfile import load_variables, save_variables, texts
 
 PATHS = ["pug/1.jpg", "pug/2.jpg", "Maltese_dog/ä.jpg"]
 FEATURES = np.arange(12, dtype=np.float32).reshape(3, 4)

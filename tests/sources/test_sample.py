@@ -1,6 +1,5 @@
-import importlib.util
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,20 +10,6 @@ from dogsim import Extractor, accuracy, sample_dataset, sample_queries
 from dogsim.errors import DogsimError
 
 DATA = REPOSITORY / "data"
-
-
-@pytest.fixture(scope="module")
-def drawing() -> Any:
-    path = REPOSITORY / "scripts" / "draw_sample_dogs.py"
-    spec = importlib.util.spec_from_file_location("draw_sample_dogs", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_twelve_breeds_of_25_and_a_query_each() -> None:
@@ -39,7 +24,8 @@ def test_twelve_breeds_of_25_and_a_query_each() -> None:
     assert sum(path.stat().st_size for path in DATA.rglob("*.jpg")) < 4_000_000
 
 
-def test_drawing_again_gives_the_same_picture(drawing: Any) -> None:
+def test_drawing_again_gives_the_same_picture() -> None:
+    drawing = import_module("draw_sample_dogs")
     for breed, number in (("beagle", 3), ("pug", 0)):
         first, second = (drawing.draw_dog(breed, number) for _ in range(2))
         assert first.tobytes() == second.tobytes()
@@ -69,7 +55,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.Monkey
     import sys
 
     sample = sys.modules["dogsim.sources.sample"]
-    file = sample._cache_file("efficientnet-lite0", "imagenet")
+    file = sample._cache_file("efficientnet-lite0")
     half = file.read_bytes()[:5000]
     file.unlink()  # the features in use are mapped from this file: it must not shrink under them
     file.write_bytes(half)

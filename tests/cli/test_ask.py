@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+from commands import dogsim, dogsim_json, refusal
+from conftest import LITE
+from PIL import Image
+from test_image_distance import picture
+
+from dogsim import (
+    ImageDistance,
+    sample_queries,
+)
+
+QUERIES = [str(path) for path in sample_queries()[:2]]
+
+
+def test_classify(stored: Path, breeds_dir: Path) -> None:
+    result = dogsim_json("classify", breeds_dir / "striped", "-k", 3, "--dataset", stored)
+    assert [answer["breed"] for answer in result["results"]] == ["striped"] * 3
+    first = result["results"][0]
+    assert first["votes"] == 3
+    assert first["neighbours"][0]["path"] == "striped/0.png"
+    picture = breeds_dir / "striped" / "0.png"
+    text = dogsim("classify", picture, "-k", 3, "--dataset", stored).stdout
+    assert text == f"{picture}: striped (3 of 3 votes)\n"
+
+
+def test_show(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:
+    picture = breeds_dir / "striped" / "0.png"
+    result = dogsim_json("show", picture, "-k", 3, "--dataset", stored, "--save", tmp_path)
+    assert result["grids"] == [str(tmp_path / "0.png")]
+    assert (tmp_path / "0.png").stat().st_size > 10_000
+
+
+def test_the_sample_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a new user runs first, on a machine that reaches no weights."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    first = dogsim("accuracy", "--k", 20)
+    assert "ImageNet weights of resnet50 could not be downloaded" in first.stderr
+    assert "features of efficientnet-lite0" in first.stderr
+    result = dogsim_json("accuracy", "--k", 5)
+    assert result["queries"] == 300
+    assert result["precision_at_k"] > 0.9
+    second = dogsim("accuracy", "--k", 20)
+    assert second.stdout == first.stdout
+    assert "downloaded" not in second.stderr  # it does not knock at the closed door again
+
+    grids = dogsim_json("show", *QUERIES, "--save", tmp_path / "grids")["grids"]
+    assert len(grids) == 2
+    answers = dogsim_json("classify")["results"]
+    right = sum(Path(x["image"]).stem.replace("_", " ") == x["breed"] for x in answers)
+    assert len(answers) == 12
+    assert right >= 11
+
+
+def test_distance(tmp_path: Path) -> None:
+    files = [str(tmp_path / "1.png"), str(tmp_path / "2.png")]
+    for seed, file in enumerate(files):
+        Image.fromarray(picture(seed)).save(file)
+    expected = ImageDistance(LITE).compute(*files)
+    assert dogsim_json("distance", *files, "--backbone", LITE) == {
+        "distance": pytest.approx(expected, rel=1e-5),
+        "metric": "cosine",
+        "backbone": LITE,
+    }
+    assert "Unknown metric 'far'" in refusal("distance", *files, "--metric", "far")

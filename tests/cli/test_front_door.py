@@ -1,0 +1,71 @@
+"""What a user meets first: help, at once; mistakes told in one line."""
+
+import time
+from pathlib import Path
+
+from commands import COMMANDS, dogsim, loaded_after, python, refusal
+
+from dogsim import Dataset
+
+
+def test_help_has_an_example_of_every_command() -> None:
+    listing = dogsim("--help").stdout
+    for command in COMMANDS:
+        assert command in listing
+        assert f"Example: dogsim {command} " in dogsim(command, "--help").stdout
+
+
+def test_the_front_door_is_light() -> None:
+    assert loaded_after("import dogsim") == set()
+    help_text = "from dogsim.cli import app; app(['--help'], standalone_mode=False)"
+    assert loaded_after(help_text) == set()
+
+
+def test_help_answers_at_once() -> None:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        python("-c", "from dogsim.cli import app; app(['--help'])")
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.5  # 0.2 on an idle machine: the tests share this one
+
+
+def test_mistakes_are_told_in_one_line(
+    stored: Path, breeds_dir: Path, colours: str, tmp_path: Path, four: Dataset
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.keras").write_text("no model")
+    four.save(tmp_path / "four.h5")
+    picture, out = breeds_dir / "striped" / "0.png", tmp_path / "out.h5"
+    of = ("--dataset", stored)
+    create = ("create-dataset", breeds_dir, "-o", out)
+    for arguments, message in [
+        (("show", tmp_path / "none.jpg", *of), "There is no picture or folder"),
+        (("show", tmp_path / "empty", *of), "There is no picture in the folder"),
+        (("classify", tmp_path / "text.jpg", "-k", 1, *of), "no known picture format"),
+        (("classify", picture, "-k", 0, *of), "Received k=0. Expected 1 to 6"),
+        (("classify", picture, "-k", -2, *of), "Received k=-2"),
+        (("classify", picture, *of), "Received k=20"),
+        (("classify", picture, "-k", 1, "--metric", "l2", *of), "Unknown metric 'l2'"),
+        (("classify", picture, "-k", 1, "--dataset", tmp_path / "four.h5"), "does not say how"),
+        (("accuracy", "--dataset", tmp_path / "none.h5"), "There is no dataset file"),
+        (("accuracy", "--dataset", picture), "Cannot read"),
+        (("accuracy", "--k", 6, *of), "Received k=6. Expected 1 to 5"),
+        (("info", tmp_path), "There is no dataset file"),
+        (("create-dataset", tmp_path / "none", "-o", out), "There is no folder"),
+        (("create-dataset", breeds_dir, "-o", tmp_path), "Received the folder"),
+        ((*create, "--backbone", "resnet5"), "did you mean 'resnet50'"),
+        ((*create, "--weights", tmp_path / "text.keras"), "as a Keras model"),
+        ((*create, "--weights", colours, "--layer", "x"), "Unknown layer 'x'"),
+        ((*create, "--resize", "fit"), "Unknown resize 'fit'"),
+        ((*create, "--batch-size", 0, "--weights", colours), "batch_size=0"),
+        (create, "--backbone efficientnet-lite0"),  # the weights cannot be downloaded
+    ]:
+        assert message in refusal(*arguments, "--json")
+    assert not list(tmp_path.glob("out*"))  # hidden .out.h5.lock stays, it is a lock
+
+
+def test_usage_errors_exit_with_2() -> None:
+    for arguments in (("nonsense",), ("accuracy", "--k", "many"), ("info",)):
+        assert dogsim(*arguments, code=2).stdout == ""

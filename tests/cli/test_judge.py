@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+from commands import dogsim, dogsim_json, loaded_after
+
+
+def test_judging_a_stored_dataset_loads_no_tensorflow(stored: Path) -> None:
+    arguments = ["accuracy", "--k", "2", "--dataset", str(stored)]
+    code = f"from dogsim.cli import app; app({arguments}, standalone_mode=False)"
+    assert loaded_after(code) == {"numpy", "h5py"}
+
+
+def test_accuracy(stored: Path) -> None:
+    result = dogsim_json("accuracy", "--k", 2, "--dataset", stored)
+    assert list(result) == [
+        *("queries", "gallery", "k", "protocol", "metric"),
+        *("precision_at_k", "recall_at_k", "f1_at_k"),
+        *("vote_accuracy", "vote_accuracy_ci95", "chance"),
+    ]
+    assert result["precision_at_k"] == 1
+    assert result["chance"] == pytest.approx(2 / 5)
+    text = dogsim("accuracy", "--k", 2, "--dataset", stored).stdout.splitlines()
+    assert text[0].startswith("6 queries, 5 pictures to choose from, euclidean distance")
+    assert text[2].split()[:2] == ["k", "precision@k"]
+    assert text[3].split()[:2] == ["2", "1.0000"]
+
+
+def test_accuracy_of_a_test_set_that_is_known(stored: Path) -> None:
+    result = dogsim_json("accuracy", "-k", 1, "--dataset", stored, "--test", stored)
+    assert (result["gallery"], result["in_both"]) == (6, 6)
+    done = dogsim("accuracy", "-k", 1, "--dataset", stored, "--test", stored)
+    assert done.stderr == "6 of the test pictures are in the dataset as well.\n"
+
+
+def test_accuracy_in_tables(stored: Path, tmp_path: Path) -> None:
+    every = ("accuracy", "-k", 1, "-k", 4, "--dataset", stored, "--per-breed", "--confusions")
+    result = dogsim_json(*every, "--map-at-r", "--csv", tmp_path / "t.csv")
+    assert [each["k"] for each in result["results"]] == [1, 4]
+    assert result["map_at_r"] == 1
+    assert [score["breed"] for score in result["per_breed"]] == ["red setter", "striped"]
+    assert (
+        result["confusions"]
+        == [
+            {"breed": "red setter", "taken_for": "striped", "count": 3, "part": 1.0},
+            {"breed": "striped", "taken_for": "red setter", "count": 3, "part": 1.0},
+        ]
+        or result["confusions"] == []
+    )
+    rows = (tmp_path / "t.csv").read_text().splitlines()
+    assert rows[0].startswith("breed,")
+    assert "MAP@R 1.0000" in dogsim(*every, "--map-at-r").stdout
+
+
+def test_dataset_from_the_environment(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOGSIM_DATASET", str(stored))
+    assert dogsim_json("accuracy", "--k", 1)["queries"] == 6

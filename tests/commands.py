@@ -1,0 +1,80 @@
+"""Run the command line: in this process, where a process of its own would add nothing."""
+
+import io
+import json
+import os
+import runpy
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from typing import Any
+
+import pytest
+from conftest import REPOSITORY
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from dogsim.cli import app
+
+COMMANDS = list(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def dogsim(*arguments: object, code: int = 0) -> Any:
+    """Run a command; the result has stdout and stderr."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def dogsim_json(*arguments: object) -> dict[str, Any]:
+    """Run a command with --json; nothing but one object may be on stdout."""
+    loaded: dict[str, Any] = json.loads(dogsim(*arguments, "--json").stdout)
+    return loaded
+
+
+def refusal(*arguments: object) -> str:
+    """Run a command that a user's mistake ends, and return the line that says so."""
+    result = dogsim(*arguments, code=1)
+    assert result.stdout == ""
+    line: str = result.stderr.splitlines()[-1]
+    assert line.startswith("dogsim: ")
+    return line
+
+
+def python(*command: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run Python in a process of its own."""
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        cwd=REPOSITORY,
+    )
+
+
+def loaded_after(code: str) -> set[str]:
+    """Which heavy packages a fresh Python has loaded once `code` has run."""
+    heavy = {"tensorflow", "keras", "matplotlib", "scipy", "numpy", "h5py"}
+    done = python("-c", f"{code}\nimport sys\nprint(*({heavy} & set(sys.modules)))")
+    assert done.stderr == ""
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def lesson(name: str, *arguments: object) -> str:
+    """Run a lesson of scripts/ in this process, and return what it prints."""
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
+        patch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(REPOSITORY / "scripts" / f"{name}.py"), run_name="__main__")
+    return out.getvalue()
+
+
+def lesson_refusal(name: str, *arguments: object) -> str:
+    """Run a lesson that a user's mistake ends, and return the line that says so."""
+    with pytest.raises(SystemExit) as ended:
+        lesson(name, *arguments)
+    line = ended.value.code  # text: Python prints it on stderr and exits with 1
+    assert isinstance(line, str)
+    assert line.startswith(f"{name}.py: ")
+    assert "\n" not in line
+    return line

@@ -1,0 +1,108 @@
+"""The network itself learns, from pictures."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dogsim import (
+    Dataset,
+    DogsimError,
+    accuracy,
+    create_dataset,
+    fine_tune,
+    load_image,
+    save_model,
+)
+from dogsim.learning.fine_tune import load_batches
+
+# a machine that is busy with something else must not fail a test
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
+    """Stripes across against stripes along, and a small untrained network that took them in."""
+    import keras
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("stripes")
+    rng = np.random.default_rng(0)
+    for name in ("across", "along"):
+        (root / name).mkdir()
+        for number in range(40):
+            pixels = rng.integers(0, 120, (32, 32, 3), np.uint8)
+            pixels[rng.integers(4) :: 4] += 30
+            pixels += rng.integers(0, 100, 3, np.uint8)  # a tint that means nothing
+            pixels = pixels if name == "across" else pixels.swapaxes(0, 1)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            layers.Rescaling(1 / 64, name="scale"),
+            layers.Conv2D(4, 3, activation="relu", name="low"),
+            layers.BatchNormalization(name="norm"),
+            layers.Conv2D(8, 3, activation="relu", name="high"),
+            layers.GlobalAveragePooling2D(name="avg_pool"),
+        ]
+    )
+    network.save(root / "network.keras")
+    file = root / "stripes.h5"
+    return create_dataset(root, file, weights=str(root / "network.keras")), root
+
+
+def test_fine_tuning_teaches_the_named_layers(pictures: tuple[Dataset, Path]) -> None:
+    data, root = pictures
+    tuned = fine_tune(data, "norm", learning_rate=0.01, batch_size=8, max_steps=100)
+    import keras
+
+    before = keras.models.load_model(root / "network.keras")
+    for name, learns in (("low", False), ("norm", False), ("high", True)):
+        old, new = before.get_layer(name).get_weights(), tuned.model.get_layer(name).get_weights()
+        same = all(np.array_equal(a, b) for a, b in zip(old, new, strict=True))
+        assert same is not learns, name
+    save_model(tuned.model, root / "tuned.keras")
+    after = create_dataset(root, root / "tuned.h5", weights=str(root / "tuned.keras"))
+    k = 5
+    gained = accuracy(after, k, metric="cosine").precision_at_k
+    assert gained > accuracy(data, k, metric="cosine").precision_at_k + 0.3
+    assert tuned.history[tuned.best] > tuned.history[0]
+
+
+def test_fine_tuning_refuses(pictures: tuple[Dataset, Path], tmp_path: Path) -> None:
+    data, _ = pictures
+    assert data.recipe
+    for dataset, layer, message in [
+        (data, "nrom", "Unknown layer 'nrom'; did you mean 'norm'"),
+        (data, "avg_pool", "No layer from avg_pool up has weights"),
+        (replace(data, recipe=None), "norm", "does not say how its features were made"),
+        (
+            replace(data, recipe=replace(data.recipe, head="h.keras", head_sha256="ab")),
+            "norm",
+            "through the head h.keras",
+        ),
+        (
+            replace(data, recipe=replace(data.recipe, weights_sha256="ab")),
+            "norm",
+            "The dataset needs weights_sha256=ab",
+        ),
+        (replace(data, root=str(tmp_path)), "norm", "There is no picture"),
+    ]:
+        with pytest.raises(DogsimError, match=message):
+            fine_tune(dataset, layer)
+
+
+@settings(PATIENT, max_examples=10)
+@given(st.lists(st.integers(1, 3), max_size=6))
+def test_batches_come_in_order(sizes: list[int]) -> None:
+    colours = iter(range(100))
+    arrays = [[np.full((4, 4, 3), next(colours), np.uint8) for _ in range(n)] for n in sizes]
+    loaded = list(load_batches(arrays, 4, "squash"))
+    assert len(loaded) == len(arrays)
+    for images, batch in zip(loaded, arrays, strict=True):
+        assert np.array_equal(images, np.stack([load_image(x, 4) for x in batch]))

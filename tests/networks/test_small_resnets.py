@@ -1,0 +1,86 @@
+"""ResNet-18 and ResNet-34 of Keras Hub, and its downloads against a server on this machine."""
+
+import hashlib
+import json
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import numpy as np
+import pytest
+from server import refuse, serving
+
+from dogsim import DogsimError, Extractor, ResNetDistance, load_extractor
+from dogsim.networks import small_resnets
+from dogsim.networks.backbones import BACKBONES
+
+IMAGES = np.random.default_rng(3).integers(0, 256, (2, 224, 224, 3), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def _keras_hub() -> None:
+    pytest.importorskip("keras_hub", reason='Keras Hub is not installed: pip install "dogsim[hub]"')
+
+
+@pytest.mark.parametrize("depth", [18, 34])
+def test_their_depth(depth: int) -> None:
+    model = BACKBONES[f"resnet{depth}"].build(top=False)
+    # layers with weights: one for each of the depth but the classifier, the stem of "vd" has 3
+    stem, shortcuts = (1, 3) if depth == 18 else (3, 4)
+    convolutions = sum(type(layer).__name__ == "Conv2D" for layer in model.layers)
+    assert convolutions == depth - 2 + stem + shortcuts
+
+
+@pytest.mark.parametrize("depth", [18, 34])
+def test_what_cannot_be_had(depth: int) -> None:
+    with pytest.raises(DogsimError, match="There is no weight file gone"):
+        ResNetDistance(depth, weights="gone.weights.h5")
+    with pytest.raises(DogsimError, match=f"weights of resnet{depth} could not be downloaded"):
+        ResNetDistance(depth)
+    with pytest.raises(DogsimError, match=rf"Keras Hub has no classifier for ResNet{depth}"):
+        BACKBONES[f"resnet{depth}"].build(top=True)
+
+
+def test_download_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As Kaggle serves it: asked by POST for a file, it sends it."""
+    preset = tmp_path / "preset"
+    model = BACKBONES["resnet18"].build(top=False)
+    model.save_to_preset(str(preset))
+    asked = []
+
+    def kaggle(request: BaseHTTPRequestHandler) -> None:
+        wanted = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        asked.append((wanted["instanceSlug"], wanted["path"]))
+        content = (preset / wanted["path"]).read_bytes()
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
+
+    with serving() as server:
+        monkeypatch.setattr(small_resnets, "HOST", server.address)
+        monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
+        monkeypatch.setenv("http_proxy", server.address)  # "localhost", at whatever port
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        server.always = refuse(404)
+        with pytest.raises(DogsimError, match="could not be downloaded") as caught:
+            load_extractor("resnet18")
+        assert "\n" not in str(caught.value)
+        assert small_resnets.weights_file("ResNet18") is None
+        server.always = kaggle
+        extractor = load_extractor("resnet18", precision="float32")
+    assert asked == [
+        ("resnet_18_imagenet", "config.json"),
+        ("resnet_18_imagenet", "model.weights.h5"),
+    ]
+    digest = hashlib.sha256((preset / "model.weights.h5").read_bytes()).hexdigest()
+    assert (extractor.recipe.weights, extractor.recipe.weights_sha256) == ("imagenet", digest)
+    check_same(extractor, load_extractor("resnet18", precision="float32"))  # without a server
+    assert capfd.readouterr().out == ""  # stdout belongs to results
+
+
+def check_same(one: Extractor, other: Extractor) -> None:
+    assert one.recipe == other.recipe
+    np.testing.assert_allclose(one(IMAGES), other(IMAGES), rtol=1e-4, atol=1e-5)

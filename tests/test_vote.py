@@ -1,0 +1,55 @@
+"""Neighbours vote."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.neighbors import KNeighborsClassifier
+
+from dogsim.classify import majority_vote
+from dogsim.errors import DogsimError
+
+
+@pytest.mark.parametrize(
+    ("labels", "winner"),
+    [
+        ([3], 3),
+        ([1, 2, 2], 2),
+        ([5, 1, 1, 5], 5),  # a tie: 5 has the nearest neighbour
+        ([4, 1, 2, 2, 1], 1),  # a tie of two, a nearer third has one vote only
+        ([-1, -1, -1, 0], 0),  # unknown has no vote
+        ([-1, -1], -1),
+    ],
+)
+def test_vote_worked_examples(labels: list[int], winner: int) -> None:
+    assert majority_vote([labels]).tolist() == [winner]
+
+
+@given(st.lists(st.lists(st.integers(-1, 4), min_size=6, max_size=6), min_size=1, max_size=8))
+def test_vote_is_the_definition(rows: list[list[int]]) -> None:
+    for row, winner in zip(rows, majority_vote(rows), strict=True):
+        votes = Counter(label for label in row if label >= 0)
+        if not votes:
+            assert winner == -1
+        else:
+            tied = [label for label in votes if votes[label] == max(votes.values())]
+            assert winner == min(tied, key=row.index)
+
+
+def test_vote_is_scikit_learns_where_nothing_is_tied() -> None:
+    rng = np.random.default_rng(1)
+    known, asked = rng.normal(size=(200, 5)), rng.normal(size=(100, 5))
+    labels = rng.integers(0, 2, 200)  # two classes and an odd k cannot tie
+    peer = KNeighborsClassifier(n_neighbors=7, algorithm="brute").fit(known, labels)
+    ours = majority_vote(labels[peer.kneighbors(asked, return_distance=False)])
+    assert np.array_equal(ours, peer.predict(asked))
+
+
+def test_vote_of_nobody() -> None:
+    nobody: list[Any] = [[], [[]], [1, 2]]
+    for labels in nobody:
+        with pytest.raises(DogsimError, match=r"Expected \(n, k\)"):
+            majority_vote(labels)
