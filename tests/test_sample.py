@@ -1,6 +1,4 @@
-import importlib.util
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,22 +7,9 @@ from PIL import Image
 
 from dogsim import Extractor, accuracy, sample_dataset, sample_queries
 from dogsim.errors import DogsimError
+from draw_sample_dogs import draw_dog
 
 DATA = REPOSITORY / "data"
-
-
-@pytest.fixture(scope="module")
-def drawing() -> Any:
-    path = REPOSITORY / "scripts" / "draw_sample_dogs.py"
-    spec = importlib.util.spec_from_file_location("draw_sample_dogs", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_twelve_breeds_of_25_and_a_query_each() -> None:
@@ -39,9 +24,9 @@ def test_twelve_breeds_of_25_and_a_query_each() -> None:
     assert sum(path.stat().st_size for path in DATA.rglob("*.jpg")) < 4_000_000
 
 
-def test_drawing_again_gives_the_same_picture(drawing: Any) -> None:
+def test_drawing_again_gives_the_same_picture() -> None:
     for breed, number in (("beagle", 3), ("pug", 0)):
-        first, second = (drawing.draw_dog(breed, number) for _ in range(2))
+        first, second = (draw_dog(breed, number) for _ in range(2))
         assert first.tobytes() == second.tobytes()
         folder = f"sample_dogs/{breed}/{number:02d}" if number else f"sample_queries/{breed}"
         stored = np.asarray(Image.open(DATA / f"{folder}.jpg"), int)
