@@ -175,29 +175,27 @@ class Dog:
         self.shade = rng.uniform(0.9, 1.07)
         self.coat = pick(rng, breed.coats)
         self.image = Image.new("RGBA", size)
+        _, leg, depth, _ = breed.torso
+        self.back = leg + depth  # a height above the ground, as the croup is
+        self.croup = self.back - breed.slope
+        self.chest, self.rump = depth / 2, depth * 0.42  # radii
 
     def paint(self) -> Image.Image:
         """Return the dog on a transparent ground."""
-        length, leg, depth, waist = self.breed.torso
-        back, chest, rump, nod = leg + depth, depth / 2, depth * 0.42, self.rng.uniform(-14, 10)
-        croup = back - self.breed.slope
-        shoulder = (length / 2 - chest, back - chest * 0.9, chest * 0.8)
+        length, leg, depth, _ = self.breed.torso
+        shoulder = (length / 2 - self.chest, self.back - self.chest * 0.9, self.chest * 0.8)
+        nod = self.rng.uniform(-14, 10)
         neck_x, neck_y, neck_radius = self.breed.neck
-        skull_x = length / 2 - chest * 0.6 + neck_x + 0.003 * nod
-        skull = (skull_x, back + neck_y + 0.004 * nod, neck_radius)
-        middle = (-0.08 * length, back - self.breed.slope * 0.4 - waist * chest, waist * chest)
+        skull_x = length / 2 - self.chest * 0.6 + neck_x + 0.003 * nod
+        skull = (skull_x, self.back + neck_y + 0.004 * nod, neck_radius)
         legs = {
-            "foreleg": (length / 2 - chest * 0.95, leg + depth * 0.38),
-            "hindleg": (rump * 0.95 - length / 2, croup - rump * 1.05),
+            "foreleg": (length / 2 - self.chest * 0.95, leg + depth * 0.38),
+            "hindleg": (self.rump * 0.95 - length / 2, self.croup - self.rump * 1.05),
         }
         for name, joint in legs.items():
             self.leg(name, joint, far=True)
-        self.tail(rump * 0.45 - length / 2, croup - rump * 0.5)
-        body = self.part()
-        body.limb(self.frame, [(rump - length / 2, croup - rump, rump), middle, shoulder])
-        body.limb(self.frame, [(length / 2 - chest, back - chest, chest)] * 2)
-        body.limb(self.frame, [shoulder, skull])
-        self.finish(body, "body", self.frame.inner(0, leg, stretch=(length, depth)))
+        self.tail(self.rump * 0.45 - length / 2, self.croup - self.rump * 0.5)
+        self.body(shoulder, skull)
         if self.breed.fur < 0.08 and self.rng.random() < 0.5:
             self.collar(shoulder, skull)
         for name, joint in legs.items():
@@ -257,6 +255,18 @@ class Dog:
             veil.paste(0, (0, 0, veil.width, top))
             veil.paste(Image.linear_gradient("L").resize((veil.width, bottom - top)), (0, top))
         self.finish(leg, name, frame, shade, veil)
+
+    def body(self, shoulder: Knot, skull: Knot) -> None:
+        """Draw the trunk from rump to chest, and the neck, as one part: they have no seam."""
+        length, leg, depth, waist = self.breed.torso
+        belly = waist * self.chest
+        rump = (self.rump - length / 2, self.croup - self.rump, self.rump)
+        middle = (-0.08 * length, self.back - self.breed.slope * 0.4 - belly, belly)
+        body = self.part()
+        body.limb(self.frame, [rump, middle, shoulder])
+        body.limb(self.frame, [(length / 2 - self.chest, self.back - self.chest, self.chest)] * 2)
+        body.limb(self.frame, [shoulder, skull])
+        self.finish(body, "body", self.frame.inner(0, leg, stretch=(length, depth)))
 
     def collar(self, shoulder: Knot, skull: Knot) -> None:
         """Put a collar across the neck, in a colour that tells nothing of the breed."""
@@ -326,17 +336,7 @@ def draw_scene(size: Size, rng: Random) -> Image.Image:
         if rng.random() < 0.6:
             x, tall = (place + rng.uniform(0.3, 0.7)) * width / 4, rng.uniform(0.3, 0.6) * height
             draw_thing(draw, scene.thing, x, horizon, tall, rng)
-    picture.paste(gradient((width, height - horizon), scene.ground, light), (0, horizon))
-    if scene.thing == "window":
-        draw.line((0, horizon, width, horizon), "#f6f1ea", 18)  # the skirting board
-        for x in (width * plank / 8 for plank in range(-12, 21)):
-            end = width / 2 + 2.5 * (x - width / 2)
-            draw.line((x, horizon + 9, end, height), tint(scene.ground[1], light * 0.85), 3)
-    for _ in range(420 if scene.speck else 0):
-        near = rng.random()
-        x, y, r = rng.random() * width, horizon + near * (height - horizon), 1 + 2 * near
-        colour = tint(scene.speck, rng.uniform(0.9, 1.25))
-        draw.ellipse((x - r, y - 2 * r * scene.blade, x + r, y), colour)
+    draw_ground(picture, scene, horizon, light, rng)
     return picture
 
 
@@ -353,6 +353,25 @@ def draw_sky(
     ridge = [(x * width / 4, horizon * (1 - rng.uniform(low, high))) for x in range(-1, 6)]
     hills = [*smooth(ridge), (width * 1.3, horizon), (-width * 0.3, horizon)]
     draw.polygon(hills, tint(scene.hills, light))
+
+
+def draw_ground(
+    picture: Image.Image, scene: Scene, horizon: int, light: float, rng: Random
+) -> None:
+    """Paint what lies below the horizon: floorboards, or a field with its grains or grass."""
+    width, height = picture.size
+    draw = ImageDraw.Draw(picture)
+    picture.paste(gradient((width, height - horizon), scene.ground, light), (0, horizon))
+    if scene.thing == "window":
+        draw.line((0, horizon, width, horizon), "#f6f1ea", 18)  # the skirting board
+        for x in (width * plank / 8 for plank in range(-12, 21)):
+            end = width / 2 + 2.5 * (x - width / 2)
+            draw.line((x, horizon + 9, end, height), tint(scene.ground[1], light * 0.85), 3)
+    for _ in range(420 if scene.speck else 0):
+        near = rng.random()
+        x, y, r = rng.random() * width, horizon + near * (height - horizon), 1 + 2 * near
+        colour = tint(scene.speck, rng.uniform(0.9, 1.25))
+        draw.ellipse((x - r, y - 2 * r * scene.blade, x + r, y), colour)
 
 
 def draw_thing(
