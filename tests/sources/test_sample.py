@@ -1,4 +1,3 @@
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ from PIL import Image
 
 from dogsim import Extractor, accuracy, sample_dataset, sample_queries
 from dogsim.errors import DogsimError
+from draw_sample_dogs import draw_dog
 
 DATA = REPOSITORY / "data"
 
@@ -25,9 +25,8 @@ def test_twelve_breeds_of_25_and_a_query_each() -> None:
 
 
 def test_drawing_again_gives_the_same_picture() -> None:
-    drawing = import_module("draw_sample_dogs")
     for breed, number in (("beagle", 3), ("pug", 0)):
-        first, second = (drawing.draw_dog(breed, number) for _ in range(2))
+        first, second = (draw_dog(breed, number) for _ in range(2))
         assert first.tobytes() == second.tobytes()
         folder = f"sample_dogs/{breed}/{number:02d}" if number else f"sample_queries/{breed}"
         stored = np.asarray(Image.open(DATA / f"{folder}.jpg"), int)
