@@ -35,8 +35,8 @@ def reason(error: BaseException) -> str:
     >>> reason(ValueError("Shapes differ.\n  Received (3,)."))
     'Shapes differ. Received (3,)'
     """
-    cause = getattr(error, "reason", None)  # what urllib wraps
-    if isinstance(cause, BaseException):
-        return reason(cause)
-    text = getattr(error, "strerror", None) or str(error) or repr(error)
+    told = getattr(error, "reason", None)  # by urllib: a text, or the exception that it wraps
+    if isinstance(told, BaseException):
+        return reason(told)
+    text = getattr(error, "strerror", None) or told or str(error) or repr(error)
     return " ".join(str(text).split()).removesuffix(".")

@@ -47,6 +47,7 @@ def load(wanted: Wanted) -> Extractor:
     return Extractor(recipe, colours)
 
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's "&" has it ignored
 seam: Any = Wanted
 seam.load, seam.recipe = load, lambda wanted, like: load(wanted).recipe
 reading.SHARD = 16

@@ -86,7 +86,10 @@ def test_paths_arrays_and_pil_images_are_one(cosine: ImageDistance, tmp_path: Pa
     assert cosine.compute_batch(kinds).max() < 1e-6
 
 
-@pytest.mark.parametrize("backbone", ["vgg16", "inceptionv3", "densenet121"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("inceptionv3", "densenet121")]
+
+
+@pytest.mark.parametrize("backbone", ["vgg16", *SLOW])
 def test_other_networks(backbone: str, tmp_path: Path) -> None:
     from dogsim.networks.backbones import find_backbone
 
@@ -96,18 +99,32 @@ def test_other_networks(backbone: str, tmp_path: Path) -> None:
     assert distance.compute(picture(1), picture(2)) > 0
 
 
-def test_resnet_by_depth(random_resnet: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    _, folder = random_resnet
-    weights = str(folder / "notop.h5")
-    deep, same = ResNetDistance(50, weights=weights), ImageDistance("resnet50", weights=weights)
-    assert deep.extractor.recipe == same.extractor.recipe
-    for depth, name in ((101, "resnet101"), (152, "resnet152")):
-        with pytest.raises(DogsimError, match=f"do not fit {name}"):
-            ResNetDistance(depth, weights=weights)
+def test_resnet_by_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    for depth, name in ((50, "resnet50"), (101, "resnet101"), (152, "resnet152")):
+        with monkeypatch.context() as patch:
+            asked: list[Any] = []
+            patch.setattr("dogsim.image_distance.load_extractor", lambda *args: asked.extend(args))
+            distance = ResNetDistance(depth, weights="w.h5", layer="avg_pool", metric="cityblock")
+        assert asked == [name, "w.h5", "avg_pool"]
+        assert (distance.metric, distance.normalize) == ("cityblock", True)
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     for depth in (18, 34):
         with pytest.raises(DogsimError, match=r"pip install 'dogsim\[hub\]'"):
             ResNetDistance(depth)
+
+
+@pytest.mark.slow
+def test_depth_50_is_resnet50(random_resnet: tuple[Any, Path]) -> None:
+    weights = str(random_resnet[1] / "notop.h5")
+    deep, same = ResNetDistance(50, weights=weights), ImageDistance("resnet50", weights=weights)
+    assert deep.extractor.recipe == same.extractor.recipe
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [101, 152])
+def test_deeper_resnets_by_depth(random_resnet: tuple[Any, Path], depth: int) -> None:
+    with pytest.raises(DogsimError, match=f"do not fit resnet{depth}"):
+        ResNetDistance(depth, weights=str(random_resnet[1] / "notop.h5"))
 
 
 def test_bad_input(cosine: ImageDistance) -> None:

@@ -75,7 +75,9 @@ BACKBONES = {
     "densenet121": Backbone(_K + "densenet", "DenseNet121", "densenet121"),
     "densenet169": Backbone(_K + "densenet", "DenseNet169", "densenet169"),
     "densenet201": Backbone(_K + "densenet", "DenseNet201", "densenet201"),
-    "efficientnet-lite0": Backbone("dogsim.networks.efficientnet_lite0", "EfficientNetLite0"),
+    "resnet18": Backbone(_OURS + "small_resnets", "ResNet18", top_layers=()),
+    "resnet34": Backbone(_OURS + "small_resnets", "ResNet34", top_layers=()),
+    "efficientnet-lite0": Backbone(_OURS + "efficientnet_lite0", "EfficientNetLite0"),
 }
 
 

@@ -182,9 +182,8 @@ def _impatient_sockets() -> Iterator[None]:
 
 
 def _knock(url: str) -> None:
-    # any answer shows that the way is open
-    with contextlib.suppress(urllib.error.HTTPError):
-        in_time(
-            lambda: urllib.request.urlopen(urllib.request.Request(url, method="HEAD")).close(),
-            PATIENCE,
-        )
+    request = urllib.request.Request(url, method="HEAD")
+    try:
+        in_time(lambda: urllib.request.urlopen(request).close(), PATIENCE)
+    except urllib.error.HTTPError as answer:
+        answer.close()  # any answer shows that the way is open

@@ -97,8 +97,10 @@ def _ask(url: str, start: int) -> tuple[HTTPResponse, int]:
     try:
         response: HTTPResponse = in_time(lambda: urlopen(request, timeout=PATIENCE), PATIENCE)
     except (OSError, HTTPException) as error:
-        if start and isinstance(error, HTTPError) and error.code == 416:
-            return _ask(url, 0)  # the server has no such part: all of it then
+        if isinstance(error, HTTPError):
+            error.close()  # it is an answer as well
+            if start and error.code == 416:
+                return _ask(url, 0)  # the server has no such part: all of it then
         raise _unavailable(url, error) from error
     told = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     first = 0 if response.status != 206 else int(told[1]) if told else -1
@@ -128,7 +130,7 @@ def _blocks(url: str, response: HTTPResponse, remaining: int) -> Iterator[bytes]
 def _unavailable(url: str, error: Exception) -> DownloadError:
     why = reason(error)
     if isinstance(error, HTTPError):
-        why = f"the server answered {error.code} {error.reason}"
+        why = f"the server answered {error.code} {why}"
     return DownloadError(f"Cannot download {url}: {why}.")
 
 

@@ -7,7 +7,7 @@ from commands import dogsim, dogsim_json, loaded_after
 def test_judging_a_stored_dataset_loads_no_tensorflow(stored: Path) -> None:
     arguments = ["accuracy", "--k", "2", "--dataset", str(stored)]
     code = f"from dogsim.cli import app; app({arguments}, standalone_mode=False)"
-    assert loaded_after(code) == {"numpy", "h5py"}
+    assert loaded_after(code) == {"numpy", "h5py", "scipy"}
 
 
 def test_accuracy(stored: Path) -> None:

@@ -19,7 +19,9 @@ def test_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = [("a", plt.figure()), ("b", plt.figure()), ("a", plt.figure())]
     written = show_or_save(figures, tmp_path / "new" / "folder")
     assert [path.name for path in written] == ["a.png", "b.png", "a-2.png"]
-    assert all(Image.open(path).format == "PNG" for path in written)
+    for path in written:
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
     assert plt.get_fignums() == []
 
     monkeypatch.chdir(tmp_path)  # the backend of the tests has no display

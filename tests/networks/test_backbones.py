@@ -11,16 +11,25 @@ IMAGES = np.random.default_rng(2).integers(0, 256, (3, 224, 224, 3), np.uint8)
 
 SIZES = {
     **{name: 2048 for name in BACKBONES if name.startswith(("resnet", "inception"))},
+    **{"resnet18": 512, "resnet34": 512},
     **{"vgg16": 512, "vgg19": 512, "efficientnet-lite0": 1280},
     **{"densenet121": 1024, "densenet169": 1664, "densenet201": 1920},
 }
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+QUICK = {"resnet50", "resnet18", "resnet34", "vgg16", "efficientnet-lite0"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES],
+)
 def test_every_backbone_is_kerass(name: str, tmp_path: Path) -> None:
     """Features equal those of plain Keras code, from a weight file without the top."""
     import keras
 
+    if name in ("resnet18", "resnet34"):
+        pytest.importorskip("keras_hub", reason="Keras Hub: pip install 'dogsim[hub]'")
     spec = BACKBONES[name]
     model = spec.build(top=False)
     model.save_weights(tmp_path / "w.weights.h5")

@@ -1,34 +1,46 @@
 """A network loaded to extract features, from every kind of weights."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import LITE
 
 from dogsim.errors import DogsimError
 from dogsim.networks.engines import choose_engine
-from dogsim.networks.extractor import Extractor, extractor_for, load_extractor
+from dogsim.networks.extractor import Extractor, Wanted, extractor_for, load_extractor
 from dogsim.plumbing.files import file_sha256
 from dogsim.recipe import Recipe
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (3, 224, 224, 3), np.uint8)
 
 
-def plain_features(model: Any) -> Any:
+@pytest.fixture(scope="module")
+def plain_features(random_resnet: tuple[Any, Path]) -> Any:
+    """What plain Keras code makes of the pictures."""
     import keras
 
+    model, _ = random_resnet
     pixels = keras.applications.resnet50.preprocess_input(IMAGES.astype(np.float32))
-    return keras.Model(model.input, model.get_layer("avg_pool").output).predict(pixels, verbose=0)
+    return keras.Model(model.input, model.get_layer("avg_pool").output)(pixels, training=False)
+
+
+OTHER_KINDS = ("top.weights.h5", "notop.weights.h5", "top.h5")
 
 
 @pytest.mark.parametrize(
-    "file", ["top.weights.h5", "notop.weights.h5", "top.h5", "notop.h5", "top.keras"]
+    "file",
+    ["notop.h5", "top.keras", *(pytest.param(x, marks=pytest.mark.slow) for x in OTHER_KINDS)],
 )
-def test_every_kind_of_weight_file(random_resnet: tuple[Any, Path], file: str) -> None:
-    model, folder = random_resnet
+def test_every_kind_of_weight_file(
+    random_resnet: tuple[Any, Path], plain_features: Any, file: str
+) -> None:
+    _, folder = random_resnet
     extractor = load_extractor("resnet50", str(folder / file), precision="float32")
-    np.testing.assert_allclose(extractor(IMAGES), plain_features(model), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(extractor(IMAGES), plain_features, rtol=1e-4, atol=1e-4)
     assert extractor.recipe == Recipe(
         backbone="resnet50",
         weights=str(folder / file),
@@ -45,12 +57,22 @@ def test_images_are_left_as_they_were(lite: Extractor) -> None:
     assert np.array_equal(IMAGES, before)
 
 
-def test_other_layers(random_resnet: tuple[Any, Path]) -> None:
+def test_other_layers(colours: str) -> None:
+    classes = load_extractor(LITE, layer="predictions")
+    np.testing.assert_allclose(classes(IMAGES).sum(axis=1), 1, rtol=1e-2)
+    early = load_extractor(LITE, layer="block10_add")
+    assert early(IMAGES).shape == (3, 112)  # a map of 14 x 14, averaged
+    with pytest.raises(DogsimError, match="Unknown layer 'avgpool'; did you mean 'avg_pool'"):
+        load_extractor(weights=colours, layer="avgpool")
+
+
+@pytest.mark.slow
+def test_other_layers_of_a_weight_file(random_resnet: tuple[Any, Path]) -> None:
     _, folder = random_resnet
     logits = load_extractor("resnet50", str(folder / "top.weights.h5"), layer="predictions")
     np.testing.assert_allclose(logits(IMAGES).sum(axis=1), 1, rtol=1e-2)
     early = load_extractor("resnet50", str(folder / "notop.h5"), layer="conv4_block6_out")
-    assert early(IMAGES).shape == (3, 1024)  # a map of 14 x 14, averaged
+    assert early(IMAGES).shape == (3, 1024)
     with pytest.raises(DogsimError, match="Unknown layer 'avgpool'; did you mean 'avg_pool'"):
         load_extractor("resnet50", str(folder / "top.keras"), layer="avgpool")
 
@@ -109,19 +131,39 @@ def test_images_of_another_kind_are_refused(lite: Extractor) -> None:
             lite(images)
 
 
-def test_extractor_for_a_recipe(random_resnet: tuple[Any, Path], tmp_path: Path) -> None:
-    _, folder = random_resnet
-    recipe = load_extractor("resnet50", str(folder / "notop.h5")).recipe
+def test_extractor_for_a_recipe(colours: str, tmp_path: Path) -> None:
+    import keras
+
+    file, moved, other = (tmp_path / f"{name}.keras" for name in ("here", "moved", "other"))
+    shutil.copy(colours, file)
+    recipe = load_extractor("resnet50", str(file)).recipe
+    assert recipe.engine == choose_engine()[0]
     assert extractor_for(recipe).recipe == recipe
-    moved = tmp_path / "moved.h5"
-    (folder / "notop.h5").rename(moved)
-    try:
-        with pytest.raises(DogsimError, match=r"no weight file .*--weights FILE"):
-            extractor_for(recipe)
-        assert extractor_for(recipe, str(moved)).recipe.weights_sha256 == recipe.weights_sha256
-    finally:
-        moved.rename(folder / "notop.h5")
+    file.rename(moved)
+    with pytest.raises(DogsimError, match=r"no weight file .*--weights FILE"):
+        extractor_for(recipe)
+    assert extractor_for(recipe, str(moved)).recipe.weights_sha256 == recipe.weights_sha256
+    pooled = keras.layers.GlobalMaxPooling2D(name="avg_pool")
+    keras.Sequential([keras.Input((32, 32, 3)), pooled]).save(other)
     with pytest.raises(DogsimError, match=r"weights_sha256=.* The dataset needs"):
-        extractor_for(recipe, str(folder / "top.h5"))
+        extractor_for(recipe, str(other))
     with pytest.raises(DogsimError, match="does not say how its features were made"):
         extractor_for(None)
+
+
+def test_the_recipe_is_known_before_the_network_is_loaded(colours: str) -> None:
+    """What decides is; what takes loading is as in the recipe that it is held against."""
+    for wanted in (
+        Wanted(LITE, resize="crop", layer="block13_add"),
+        Wanted("vgg16", colours, engine="tensorflow", precision="float32"),
+    ):
+        like = replace(wanted.load().recipe, head="h.keras", head_sha256="ab")
+        assert wanted.recipe(like) == wanted.load().recipe
+    assert Wanted("vgg16").recipe(like) is None  # its weights have to be downloaded first
+    for wrong, message in (
+        (Wanted("vgg61"), "Unknown backbone"),
+        (Wanted(resize="fit"), "Unknown resize"),
+        (Wanted(weights="gone.h5"), "There is no weight file gone.h5"),
+    ):
+        with pytest.raises(DogsimError, match=message):
+            wrong.recipe(like)

@@ -18,7 +18,7 @@ IMAGES = np.random.default_rng(3).integers(0, 256, (2, 224, 224, 3), np.uint8)
 
 @pytest.fixture(autouse=True)
 def _keras_hub() -> None:
-    pytest.importorskip("keras_hub", reason='Keras Hub is not installed: pip install "dogsim[hub]"')
+    pytest.importorskip("keras_hub", reason="Keras Hub: pip install 'dogsim[hub]'")
 
 
 @pytest.mark.parametrize("depth", [18, 34])

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import REPOSITORY
-from PIL import Image
 
 from dogsim import Extractor, accuracy, sample_dataset, sample_queries
 from dogsim.errors import DogsimError
+from dogsim.images import open_image
 from draw_sample_dogs import draw_dog
 
 DATA = REPOSITORY / "data"
@@ -29,12 +29,12 @@ def test_drawing_again_gives_the_same_picture() -> None:
         first, second = (draw_dog(breed, number) for _ in range(2))
         assert first.tobytes() == second.tobytes()
         folder = f"sample_dogs/{breed}/{number:02d}" if number else f"sample_queries/{breed}"
-        stored = np.asarray(Image.open(DATA / f"{folder}.jpg"), int)
+        stored = np.asarray(open_image(DATA / f"{folder}.jpg"), int)
         assert abs(stored - np.asarray(first, int)).mean() < 4  # what JPEG costs
 
 
 def test_no_two_drawings_are_alike() -> None:
-    seen = {Image.open(path).tobytes() for path in DATA.rglob("*.jpg")}
+    seen = {open_image(path).tobytes() for path in DATA.rglob("*.jpg")}
     assert len(seen) == 312
 
 
@@ -44,7 +44,7 @@ def test_the_sample_needs_eyes(lite: Extractor) -> None:
 
     dataset = sample_dataset()
     assert accuracy(dataset, k=1).precision_at_k > 0.97
-    pixels = [Image.open(dataset.picture(row)).resize((32, 32)) for row in range(len(dataset))]
+    pixels = [open_image(dataset.picture(row)).resize((32, 32)) for row in range(len(dataset))]
     flat = np.stack([np.asarray(picture, np.float32).ravel() for picture in pixels])
     assert accuracy(replace(dataset, features=flat), k=1).precision_at_k < 0.6
 
