@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import cache, partial
+from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import cycle, islice
@@ -26,9 +27,11 @@ import typer
 from PIL import Image
 
 import dogsim
+from dogsim.create_dataset import update_dataset
 from dogsim.dataset import write_dataset
 from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import find_backbone
+from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.tables import table
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -49,19 +52,14 @@ def extract(
     """Files to finished HDF5 file: the usual way, our engines, and inference alone."""
     with tempfile.TemporaryDirectory() as temporary:
         folder, out = repeated(photos, Path(temporary) / "photos", count), Path(temporary) / "d.h5"
-        module: Any = import_module("dogsim.create_dataset")
-        module.load_extractor = load = cache(dogsim.load_extractor)  # loading is not timed
         ways: dict[str, Callable[[], object]] = {
             "usual way": usual_way(folder, out, weights, backbone)
         }
         for engine, precision in engines():
-            extractor = load(backbone, weights, None, "squash", engine, precision)
+            wanted = Wanted(backbone, weights, engine=engine, precision=precision)
+            extractor = wanted.load()  # which is not timed
             ways[f"{engine} {precision}"] = partial(
-                dogsim.create_dataset,
-                *(folder, out, backbone, weights),
-                engine=engine,
-                precision=precision,
-                restart=True,
+                update_dataset, folder, out, Loaded(extractor=extractor), restart=True
             )
         fastest = f"inference alone, {engine} {precision}"
         size = extractor.recipe.image_size
@@ -240,6 +238,16 @@ def usual_way(folder: Path, out: Path, weights: str, backbone: str) -> Callable[
             file["features"] = np.concatenate(features)
 
     return run
+
+
+@dataclass(frozen=True)
+class Loaded(Wanted):
+    """An extractor that is there already."""
+
+    extractor: dogsim.Extractor = field(kw_only=True)
+
+    def load(self) -> dogsim.Extractor:
+        return self.extractor
 
 
 def engines() -> list[tuple[str, str]]:

@@ -100,13 +100,13 @@ def test_other_networks(backbone: str, tmp_path: Path) -> None:
 
 
 def test_resnet_by_depth(monkeypatch: pytest.MonkeyPatch) -> None:
-    for depth, name in ((50, "resnet50"), (101, "resnet101"), (152, "resnet152")):
-        with monkeypatch.context() as patch:
-            asked: list[Any] = []
-            patch.setattr("dogsim.image_distance.load_extractor", lambda *args: asked.extend(args))
+    asked: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("dogsim.image_distance.load_extractor", lambda *args: asked.append(args))
+        for depth in (50, 101, 152):
             distance = ResNetDistance(depth, weights="w.h5", layer="avg_pool", metric="cityblock")
-        assert asked == [name, "w.h5", "avg_pool"]
-        assert (distance.metric, distance.normalize) == ("cityblock", True)
+            assert (distance.metric, distance.normalize) == ("cityblock", True)
+    assert asked == [(f"resnet{depth}", "w.h5", "avg_pool") for depth in (50, 101, 152)]
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     for depth in (18, 34):
         with pytest.raises(DogsimError, match=r"pip install 'dogsim\[hub\]'"):
