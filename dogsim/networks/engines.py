@@ -7,6 +7,7 @@ fast, and the features keep a cosine of 0.999 and more with those of float32.
 """
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -150,6 +151,6 @@ def _has_gpu() -> bool:
 
 def _cpu_has_bfloat16() -> bool:
     # NumPy looks at the processor when it is imported and keeps what it found here.
-    from numpy._core._multiarray_umath import __cpu_features__ as features
-
-    return bool(features.get("AVX512BF16"))
+    core = "core" if np.__version__.startswith("1.") else "_core"
+    found = import_module(f"numpy.{core}._multiarray_umath").__cpu_features__
+    return bool(found.get("AVX512BF16"))
