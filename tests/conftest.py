@@ -1,6 +1,7 @@
 """Shared by the tests: a machine without network, a small folder of pictures, networks."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -22,12 +23,16 @@ os.environ |= {
 os.environ.pop("DOGSIM_DATASET", None)
 
 import numpy as np
+import platformdirs
 import pytest
 from filelock import FileLock
 from PIL import Image
 
 from dogsim import Dataset, Extractor, create_dataset
 from dogsim.networks.extractor import Wanted
+
+if sys.platform != "linux":  # where platformdirs asks the system instead
+    platformdirs.user_cache_path = lambda name: Path(_HOME, name)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LITE = "efficientnet-lite0"

@@ -18,6 +18,8 @@ from PIL import Image
 from dogsim.dataset import Dataset
 from dogsim.folders.shards import partial_folder
 
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills by signals of POSIX")
+
 RUN = Path(__file__).with_name("killable_run.py")
 PICTURES = 150
 

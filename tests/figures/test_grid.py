@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -7,9 +8,12 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
+from dogsim.classify import classify
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.figures.grid import RIGHT, WRONG, result_grid
+from dogsim.networks.extractor import Extractor
+from dogsim.recipe import Recipe
 
 SHAPES = [(224, 224), (30, 400), (1, 1), (3000, 2000), (400, 30)]
 
@@ -47,6 +51,17 @@ def test_the_query_comes_first_then_its_neighbours(gallery: Dataset) -> None:
     assert below[0] == "vote: pug, 3 of 5"
     assert below[1] == "distance 0.00, 3 of 5 votes"
     assert below[4] == "distance 4.50, 1 of 5 votes"
+
+
+def test_the_grid_counts_as_the_vote_does(gallery: Dataset) -> None:
+    nobody = replace(gallery, labels=np.full(5, -1, np.int32))
+    query = np.zeros((9, 9, 3), np.uint8)
+    tiles = result_grid(query, nobody, np.arange(3), np.zeros(3)).axes
+    first = Extractor(Recipe("any", "", "", "", 8), lambda _: np.eye(1, 5, dtype=np.float32))
+    (answer,) = classify([query], nobody, 3, extractor=first)
+    assert (answer.breed, answer.votes) == ("unknown", 0)
+    assert tiles[0].get_xlabel() == "vote: unknown, 0 of 3"
+    assert tiles[1].get_xlabel().endswith("0 of 3 votes")
 
 
 def test_right_and_wrong_differ_by_more_than_colour(gallery: Dataset) -> None:

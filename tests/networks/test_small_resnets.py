@@ -22,12 +22,16 @@ def _keras_hub() -> None:
 
 
 @pytest.mark.parametrize("depth", [18, 34])
-def test_their_depth(depth: int) -> None:
+def test_by_depth(depth: int, tmp_path: Path) -> None:
     model = BACKBONES[f"resnet{depth}"].build(top=False)
     # layers with weights: one for each of the depth but the classifier, the stem of "vd" has 3
     stem, shortcuts = (1, 3) if depth == 18 else (3, 4)
     convolutions = sum(type(layer).__name__ == "Conv2D" for layer in model.layers)
     assert convolutions == depth - 2 + stem + shortcuts
+    model.save_weights(tmp_path / "w.weights.h5")
+    distance = ResNetDistance(depth, weights=str(tmp_path / "w.weights.h5"))
+    assert distance.compute(IMAGES[0], IMAGES[0]) == 0
+    assert distance.compute(*IMAGES) > 0
 
 
 @pytest.mark.parametrize("depth", [18, 34])
