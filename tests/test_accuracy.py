@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clouds import cloud
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
@@ -165,18 +166,6 @@ def test_photos_to_reference_numbers(real_data: Path, tmp_path: Path) -> None:
     assert results[20].vote_accuracy == pytest.approx(0.8733, abs=3e-3)
     matlab = accuracy(made, 20, protocol="matlab")
     assert matlab.precision_at_k == pytest.approx(0.7517, abs=3e-3)
-
-
-RNG = np.random.default_rng(11)
-
-
-def cloud(n: int, classes: int = 4, spread: float = 1.0) -> Dataset:
-    labels = RNG.integers(0, classes, n).astype(np.int32)
-    centres = np.random.default_rng(0).normal(size=(classes, 6))
-    features = centres[labels] + spread * RNG.normal(size=(n, 6))
-    names = tuple(f"breed {i}" for i in range(classes))
-    paths = tuple(f"{RNG.integers(1 << 60)}.jpg" for _ in range(n))
-    return Dataset(features.astype(np.float32), labels, paths, names)
 
 
 def on_a_line(positions: list[float], labels: list[int]) -> Dataset:

@@ -1,20 +1,9 @@
 """Who is asked, and who answers."""
 
-import numpy as np
+from clouds import cloud
 
 from dogsim.dataset import Dataset
 from dogsim.neighbours import find_neighbours
-
-RNG = np.random.default_rng(11)
-
-
-def cloud(n: int, classes: int = 4, spread: float = 1.0) -> Dataset:
-    labels = RNG.integers(0, classes, n).astype(np.int32)
-    centres = np.random.default_rng(0).normal(size=(classes, 6))
-    features = centres[labels] + spread * RNG.normal(size=(n, 6))
-    names = tuple(f"breed {i}" for i in range(classes))
-    paths = tuple(f"{RNG.integers(1 << 60)}.jpg" for _ in range(n))
-    return Dataset(features.astype(np.float32), labels, paths, names)
 
 
 def test_pictures_in_both_sets_are_counted() -> None:

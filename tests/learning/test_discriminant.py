@@ -1,23 +1,12 @@
 import numpy as np
 import pytest
+from clouds import breeds_in_noise
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from dogsim import (
-    Dataset,
     DogsimError,
     discriminant,
 )
-
-
-def breeds_in_noise(breeds: int = 6, pictures: int = 24, seed: int = 0) -> Dataset:
-    """Eight numbers tell the breed; 24 louder ones are noise that hides it."""
-    rng = np.random.default_rng(seed)
-    labels = np.repeat(np.arange(breeds), pictures).astype(np.int32)
-    means = np.random.default_rng(99).normal(0, 2, (breeds, 8))
-    signal = means[labels] + rng.normal(0, 1, (len(labels), 8))
-    features = np.hstack([signal, rng.normal(0, 4, (len(labels), 24))]).astype(np.float32)
-    paths = tuple(f"{label}/{i}.jpg" for i, label in enumerate(labels))
-    return Dataset(features, labels, paths, tuple("abcdefghij"[:breeds]))
 
 
 def test_discriminant_is_scikit_learns() -> None:
