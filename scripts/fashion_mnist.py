@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 import dogsim
+from dogsim.errors import reason
 from dogsim.networks._keras import import_keras  # silent, and not before it is needed
 
 CLASSES = (
@@ -144,7 +145,7 @@ def from_keras() -> tuple[Images, Labels]:
         _, (images, labels) = import_keras().datasets.fashion_mnist.load_data()
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise dogsim.DogsimError(
-            f"Fashion-MNIST could not be downloaded ({' '.join(str(error).split())}). "
+            f"Fashion-MNIST could not be downloaded ({reason(error)}). "
             "Give a file: --images FILE."
         ) from error
     return images, labels.astype(np.int32)
