@@ -4,16 +4,15 @@ import numpy as np
 
 from dogsim import Dataset
 
-RNG = np.random.default_rng(11)
-
 
 def cloud(n: int, classes: int = 4, spread: float = 1.0) -> Dataset:
-    """Six numbers a picture; the clouds overlap."""
-    labels = RNG.integers(0, classes, n).astype(np.int32)
+    """Six numbers a picture; the clouds overlap. Another n draws other pictures."""
+    rng = np.random.default_rng(n)  # of its own: no test's numbers depend on what ran before
+    labels = rng.integers(0, classes, n).astype(np.int32)
     centres = np.random.default_rng(0).normal(size=(classes, 6))
-    features = centres[labels] + spread * RNG.normal(size=(n, 6))
+    features = centres[labels] + spread * rng.normal(size=(n, 6))
     names = tuple(f"breed {i}" for i in range(classes))
-    paths = tuple(f"{RNG.integers(1 << 60)}.jpg" for _ in range(n))
+    paths = tuple(f"{rng.integers(1 << 60)}.jpg" for _ in range(n))
     return Dataset(features.astype(np.float32), labels, paths, names)
 
 

@@ -81,8 +81,9 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
         folder = shared / name
         with FileLock(shared / f"{name}.lock"):
             if not folder.is_dir():
-                folder.mkdir()
-                make(folder)
+                unfinished = Path(tempfile.mkdtemp(dir=shared))
+                make(unfinished)
+                unfinished.rename(folder)  # a worker that fails here leaves nothing half-made
         return folder
 
     return made

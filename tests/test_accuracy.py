@@ -8,10 +8,10 @@ from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_f
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from dogsim.accuracy import accuracy, confusions, map_at_r, measure, per_breed
-from dogsim.classify import majority_vote, vote_weights
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.neighbours import find_neighbours
+from dogsim.vote import majority_vote
 
 
 def line(positions: list[float], labels: list[int]) -> Dataset:
@@ -206,16 +206,6 @@ def test_votes_are_scikit_learns(vote: str) -> None:
     answers = peer.predict(test.features.astype(np.float64))
     ours = accuracy(gallery, 7, test, vote=vote).vote_accuracy
     assert ours == pytest.approx(accuracy_score(test.labels, answers))
-
-
-def test_votes_weighed_by_hand() -> None:
-    distances = np.array([[1.0, 3.0, 3.0], [0.0, 1.0, 1.0]])
-    labels = [[4, 5, 5], [4, 5, 5]]
-    assert majority_vote(labels).tolist() == [5, 5]
-    # 1 / 1 against 1 / 3 + 1 / 3; and a distance of 0 outweighs all
-    assert majority_vote(labels, vote_weights(distances, "distance")).tolist() == [4, 4]
-    with pytest.raises(DogsimError, match="Unknown vote 'distances'; did you mean 'distance'"):
-        vote_weights(distances, "distances")
 
 
 def test_breed_by_breed_and_confusions_are_scikit_learns() -> None:

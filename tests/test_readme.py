@@ -5,11 +5,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+from commands import dogsim
 from conftest import REPOSITORY
-from typer.testing import CliRunner
 
 from dogsim import sample_dataset
-from dogsim.cli import app
 from dogsim.create_dataset import create_dataset
 from dogsim.sources.matlab import export_mat
 
@@ -57,8 +56,7 @@ def test_commands(breeds_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         if "--dataset" in arguments:  # six pictures have no 20 neighbours
             arguments = ["2" if word == "20" else word for word in arguments]
             arguments += [] if "2" in arguments else ["-k", "2"]
-        result = CliRunner().invoke(app, arguments)
-        assert result.exit_code == 0, (command, result.output)
+        dogsim(*arguments)
 
 
 def test_set_up_is_what_ci_runs() -> None:

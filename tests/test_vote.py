@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
-from dogsim.classify import majority_vote
 from dogsim.errors import DogsimError
+from dogsim.vote import majority_vote, vote_weights
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,13 @@ def test_vote_of_nobody() -> None:
     for labels in nobody:
         with pytest.raises(DogsimError, match=r"Expected \(n, k\)"):
             majority_vote(labels)
+
+
+def test_votes_weighed_by_hand() -> None:
+    distances = np.array([[1.0, 3.0, 3.0], [0.0, 1.0, 1.0]])
+    labels = [[4, 5, 5], [4, 5, 5]]
+    assert majority_vote(labels).tolist() == [5, 5]
+    # 1 / 1 against 1 / 3 + 1 / 3; and a distance of 0 outweighs all
+    assert majority_vote(labels, vote_weights(distances, "distance")).tolist() == [4, 4]
+    with pytest.raises(DogsimError, match="Unknown vote 'distances'; did you mean 'distance'"):
+        vote_weights(distances, "distances")

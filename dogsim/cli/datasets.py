@@ -66,10 +66,7 @@ def create_dataset(
     print_result(result, as_json, text)
 
 
-def info(
-    file: File,
-    as_json: Json = False,
-) -> None:
+def info(file: File, as_json: Json = False) -> None:
     """Tell what is in a dataset file.
 
     Example: `dogsim info dogs.h5`

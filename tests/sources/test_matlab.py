@@ -1,6 +1,5 @@
 """Files of MATLAB, of every version, and a real Octave at the other end."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -13,14 +12,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from commands import dogsim, dogsim_json
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 from scipy.sparse import csc_matrix
-from typer.testing import CliRunner
 
 from dogsim import Dataset, DogsimError, export_mat, import_mat, nearest
-from dogsim.cli import app
 from dogsim.sources.matfile import load_variables, save_variables, texts
 
 PATHS = ["pug/1.jpg", "pug/2.jpg", "Maltese_dog/ä.jpg"]
@@ -286,8 +284,7 @@ def test_bad_input(mat: Path, changes: dict[str, Any], reason: str) -> None:
     variables = {name: value for name, value in {**GOOD, **changes}.items() if value is not None}
     savemat(mat, variables)
     out = mat.with_name("out.h5")
-    result = CliRunner().invoke(app, ["import-mat", str(mat), str(out)])
-    assert result.exit_code == 1
+    result = dogsim("import-mat", mat, out, code=1)
     assert re.search(reason, result.stderr), result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not out.exists()
@@ -337,11 +334,8 @@ def test_too_large_to_export(four: Dataset, mat: Path) -> None:
 def test_command_line(four: Dataset, tmp_path: Path) -> None:
     first, exported, second = (str(tmp_path / name) for name in ("a.h5", "a.mat", "b.h5"))
     four.save(first)
-    result = CliRunner().invoke(app, ["export-mat", first, exported, "--json"])
-    assert json.loads(result.stdout)["file"] == exported
-    result = CliRunner().invoke(app, ["import-mat", exported, second, "--json"])
-    told = json.loads(result.stdout)
+    assert dogsim_json("export-mat", first, exported)["file"] == exported
+    told = dogsim_json("import-mat", exported, second)
     assert (told["dataset"], told["pictures"], told["breeds"]) == (second, 4, 2)
     assert Dataset.open(second).paths == four.paths
-    result = CliRunner().invoke(app, ["import-mat", exported, second])
-    assert result.stdout == f"{second}: 4 pictures of 2 breeds\n"
+    assert dogsim("import-mat", exported, second).stdout == f"{second}: 4 pictures of 2 breeds\n"
