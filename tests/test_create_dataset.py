@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,10 @@ def wait_until(ready: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+def at_work_or_done(process: Any, out: Path) -> bool:
+    return partial_folder(out).is_dir() or process.poll() is not None
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     out = tmp_path_factory.mktemp("whole") / "d.h5"
@@ -93,11 +98,11 @@ def test_killed_at_random_moments(
 ) -> None:
     dice, kills, out = random.Random(7), 0, tmp_path / "d.h5"
     kept = []
-    for _ in range(3 * wanted):
+    for _ in range(60 + 2 * wanted):  # some end before they are killed
         process = start("nowhere", 0, many, out, "--batch-size", "4", "--json")
         try:
             if dice.random() < 0.8:  # else while it starts
-                wait_until(partial_folder(out).is_dir)
+                wait_until(partial(at_work_or_done, process, out))
             process.communicate(timeout=dice.uniform(0, 0.4))
         except subprocess.TimeoutExpired:
             process.kill()
