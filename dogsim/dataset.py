@@ -1,7 +1,6 @@
 """Features with their labels and paths, in memory and in HDF5."""
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -11,8 +10,10 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dogsim.breeds import breed_key
+from dogsim.breeds import breed_name as breed_name  # importable from here as ever
 from dogsim.errors import DogsimError, reason
-from dogsim.plumbing.files import replacing
+from dogsim.plumbing.files import replacing, writing
 from dogsim.plumbing.hdf5 import mapped_rows, new_hdf5
 from dogsim.recipe import HEAD, Recipe
 
@@ -102,8 +103,8 @@ class Dataset:
         >>> dataset.breed_told_by("photos/Cocker-Spaniel.jpg")
         'cocker spaniel'
         """
-        path, known = Path(picture), {_plain(breed): breed for breed in self.breeds}
-        names = (_plain(breed_name(name)) for name in (path.parent.name, path.stem))
+        path, known = Path(picture), {breed_key(breed): breed for breed in self.breeds}
+        names = (breed_key(breed_name(name)) for name in (path.parent.name, path.stem))
         return next((known[name] for name in names if name in known), None)
 
     def require_comparable(self, testset: "Dataset") -> None:
@@ -174,14 +175,16 @@ class Dataset:
                 "It may be cut short or of another kind; dogsim create-dataset makes a new one."
             ) from error
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], made_by: str = "") -> None:
         """Write a dataset file, whole or not at all; an older file of that name is replaced.
 
-        Raises `DogsimError` if it cannot be written.
+        `made_by` names the command that made it, see `dogsim.dataset.made_by`. Raises `DogsimError`
+        if the file cannot be written, or another process is writing it.
         """
         blocks = (self.features[i : i + BLOCK] for i in range(0, len(self), BLOCK))
         fields = {name: value for name, value in vars(self).items() if name != "features"}
-        write_dataset(path, blocks, self.features.shape[1], **fields)
+        with writing(Path(path)):
+            write_dataset(path, blocks, self.features.shape[1], **fields, made_by=made_by)
 
 
 def write_dataset(
@@ -195,10 +198,12 @@ def write_dataset(
     recipe: Recipe | None,
     root: str,
     stamps: NDArray[np.void] | None,
+    made_by: str = "",
 ) -> None:
     """Write a dataset file whose features, (n, dimension), come in blocks of rows.
 
-    The rest are a `Dataset`'s fields. Raises `DogsimError` if the file cannot be written.
+    The rest are a `Dataset`'s fields. The caller holds the file's lock, see
+    `dogsim.plumbing.files.writing`. Raises `DogsimError` if the file cannot be written.
     """
     text = h5py.string_dtype("utf-8")
     with replacing(Path(path)) as temporary, new_hdf5(temporary) as file:
@@ -213,20 +218,18 @@ def write_dataset(
         if stamps is not None:
             file["stamps"] = stamps
         file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "root": root})
+        file.attrs["made_by"] = made_by
         file.attrs.update(asdict(recipe) if recipe else {})
 
 
-def breed_name(folder: str) -> str:
-    """Turn the name of a breed's folder into the breed's name.
+def made_by(path: Path) -> str:
+    """Name the command that made a dataset file, "" where the file does not tell.
 
-    >>> breed_name("n02085936-Maltese_dog")
-    'Maltese dog'
+    Raises `DogsimError` if it is not one.
     """
-    return re.sub(r"^n\d{8}-", "", folder).replace("_", " ")
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_ ]+", " ", name).strip().casefold()
+    Dataset.open(path)
+    with h5py.File(path) as file:
+        return _text(file.attrs.get("made_by", ""))
 
 
 def _check_format(file: Any, path: Path) -> None:
@@ -248,5 +251,9 @@ def _read_recipe(attributes: Any) -> Recipe | None:
     names = [field.name for field in fields(Recipe)]
     if not all(name in attributes for name in names if name not in HEAD):
         return None
-    values = {name: attributes[name] for name in names if name in attributes}
+    values: dict[str, Any] = {name: _text(attributes[name]) for name in names if name in attributes}
     return Recipe(**{**values, "image_size": int(values["image_size"])})
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)  # of a fixed length, or not

@@ -35,7 +35,7 @@ def test_round_trip(tmp_path: Path, recipe: Recipe | None) -> None:
     assert same(opened, dataset)
     assert opened.features.dtype == np.float32
     assert opened.labels.dtype == np.int32
-    assert [path.name for path in tmp_path.iterdir()] == ["d.h5"]
+    assert {path.name for path in tmp_path.iterdir()} == {"d.h5", ".d.h5.lock"}
 
 
 def test_ours_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
@@ -51,6 +51,7 @@ def test_ours_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
             "format": "dogsim-dataset",
             "format_version": 1,
             "root": "/r",
+            "made_by": "",
             "backbone": "resnet50",
             "weights": "imagenet",
             "weights_sha256": "ab" * 32,

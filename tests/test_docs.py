@@ -15,14 +15,14 @@ import dogsim
 
 # A module imports only from those before it. Rooms are named with their modules.
 ORDER = [
-    *("errors", "recipe"),
+    *("errors", "recipe", "breeds"),
     *(f"plumbing.{name}" for name in ("files", "hdf5", "progress", "tables", "threads")),
     *("plumbing.download", "plumbing.unpack"),
     *("vote", "images"),
     *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
     *(f"networks.{name}" for name in ("building_blocks", "engines", "heads", "backbones")),
     "networks.extractor",
-    *("feature_extract", "dataset"),
+    *("feature_extract", "dataset", "sameness"),
     *(f"folders.{name}" for name in ("listing", "reading", "shards")),
     *("create_dataset", "exact", "dist_calc", "neighbours"),
     *("classify", "accuracy", "image_distance"),

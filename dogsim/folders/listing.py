@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.dataset import STAMP, breed_name
+from dogsim.breeds import breed_name
+from dogsim.dataset import STAMP
 from dogsim.errors import DogsimError, reason
 from dogsim.images import PICTURE_SUFFIXES
 from dogsim.plumbing.progress import note

@@ -1,11 +1,14 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and never in the place of what somebody else needs."""
 
 import os
-from collections.abc import Iterator
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from glob import escape
 from hashlib import sha256
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from dogsim.errors import DogsimError, reason
 
@@ -27,47 +30,122 @@ def make_folder(folder: Path) -> None:
         raise DogsimError(f"Cannot make the folder {folder}: {reason(error)}.") from error
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, inputs: Iterable[Path | None] = ()) -> None:
     """Raise `DogsimError` if `path` is no place for a new file; leaves nothing behind.
 
-    Called before hours of work go into what could not be written at the end.
+    Called before hours of work go into what could not be written at the end. `inputs` are the files
+    that the work reads, which it must not replace.
     """
-    if path.is_dir():
+    target = written_through(path)
+    if target.is_dir():
         raise DogsimError(f"Received the folder {path} as output. Expected the name of a file.")
-    if not path.parent.is_dir():
-        raise DogsimError(f"There is no folder {path.parent} for {path.name}. Make it first.")
-    probe = _temporary(path)
+    if not target.parent.is_dir():
+        raise DogsimError(f"There is no folder {target.parent} for {target.name}. Make it first.")
+    if target.is_symlink() or (target.exists() and not target.is_file()):
+        raise DogsimError(f"{path} is not a regular file. Name another output.")
+    if any(_same_file(target, each) for each in inputs if each):
+        raise DogsimError(f"{path} is read by this command as well. Name another output.")
+    probe = _temporary(target)
     try:
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(0, "it is write-protected")
         probe.touch()
         probe.unlink()
     except OSError as error:
         raise DogsimError(f"Cannot write {path}: {reason(error)}.") from error
 
 
+def check_replaceable(path: Path, ours: Callable[[Path], bool], force: bool) -> None:
+    """Raise `DogsimError` if `path` is a file that the running command did not make.
+
+    Parameters
+    ----------
+    path : Path
+        The output, which need not exist.
+    ours : callable
+        Tells whether a file is such a command's output; may raise `DogsimError` for "no".
+    force : bool
+        Let any file be replaced.
+    """
+    if force or not path.exists():
+        return
+    try:
+        known = ours(path)
+    except DogsimError:
+        known = False
+    if not known:
+        raise DogsimError(
+            f"{path} exists and was not made by this command. Name another output, or give "
+            "--force to replace it."
+        )
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` which takes its place when the block ends well.
 
-    A reader never sees half a file, and an error leaves the old file as it was.
+    A reader never sees half a file, and an error leaves the old file as it was. Through a symbolic
+    link the file behind it is replaced, which keeps its permissions.
     """
     check_output(path)
-    temporary = _temporary(path)
+    target = written_through(path)
+    temporary = _temporary(target)
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())  # else a power cut could leave the new name and no content
-        temporary.replace(path)
+        if target.exists():
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
     except OSError as error:
         raise DogsimError(f"Cannot write {path}: {reason(error)}.") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(path: Path, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of a dataset file, which dies with its process: one writer at a time.
+
+    Raises `DogsimError` if another holds it, or with `wait` waits for that one's end.
+    """
+    check_output(path)
+    target = written_through(path)
+    lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=-1 if wait else 0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise DogsimError(f"Another run is writing {path}. Wait for it, or stop it.") from None
+    except OSError as error:
+        raise DogsimError(f"Cannot write {path}: {reason(error)}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def remove_left_overs(path: Path) -> None:
     """Remove what `replacing` left when it was killed; for the only process that writes `path`."""
-    for temporary in path.parent.glob(f".{escape(path.name[:200])}.*.tmp"):
-        temporary.unlink(missing_ok=True)
+    stem, ending = _temporary_name(path)
+    for temporary in path.parent.iterdir():
+        if re.fullmatch(rf"{re.escape(stem)}\.\d+{re.escape(ending)}", temporary.name):
+            temporary.unlink(missing_ok=True)
+
+
+def written_through(path: Path) -> Path:
+    """The file that is written for `path`: what a symbolic link leads to, else `path` itself."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
+    stem, ending = _temporary_name(path)
+    return path.with_name(f"{stem}.{os.getpid()}{ending}")
+
+
+def _temporary_name(path: Path) -> tuple[str, str]:
+    name = os.fsencode(path.name)  # file systems count bytes, and 255 are the most
+    return f".{path.name if len(name) <= 200 else sha256(name).hexdigest()}", ".tmp"

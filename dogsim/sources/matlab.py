@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.dataset import Dataset, breed_name
+from dogsim.breeds import breed_name
+from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.plumbing.files import replacing
 from dogsim.plumbing.progress import note
