@@ -3,7 +3,9 @@ from dogsim.accuracy import Accuracy as Accuracy
 from dogsim.accuracy import accuracy as accuracy
 from dogsim.classify import Answer as Answer
 from dogsim.classify import classify as classify
+from dogsim.create_dataset import Update as Update
 from dogsim.create_dataset import create_dataset as create_dataset
+from dogsim.create_dataset import update_dataset as update_dataset
 from dogsim.dataset import Dataset as Dataset
 from dogsim.dist_calc import METRICS as METRICS
 from dogsim.dist_calc import dist_calc as dist_calc

@@ -2,8 +2,11 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from unicodedata import normalize
+
+import numpy as np
+from numpy.typing import NDArray
 
 SYNSET = re.compile(r"(n\d{8})-")  # ImageNet's number of a class, before its name
 
@@ -52,3 +55,22 @@ def breeds_of_folders(folders: Iterable[str]) -> dict[str, str]:
             names[folder] += f" ({number})"
     spelling: dict[str, str] = {}
     return {folder: spelling.setdefault(breed_key(name), name) for folder, name in names.items()}
+
+
+def labels_of_folders(folders: Sequence[str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Label pictures by the folders they lie in; "" stands for a breed that is not known.
+
+    Returns
+    -------
+    labels : (n,) int32
+        Index into `breeds`; -1 where the breed is not known.
+    breeds : tuple of str
+        Sorted.
+
+    >>> labels_of_folders(["whippet", "pug", "", "Pug"])
+    (array([ 1,  0, -1,  0], dtype=int32), ('Pug', 'whippet'))
+    """
+    breed_of = breeds_of_folders(folder for folder in folders if folder)
+    breeds = tuple(sorted(set(breed_of.values())))
+    label_of = {folder: breeds.index(breed) for folder, breed in breed_of.items()}
+    return np.array([label_of.get(folder, -1) for folder in folders], np.int32), breeds

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.folders.listing import Skipped, list_pictures
+from dogsim.folders.listing import Skipped, in_order, list_pictures
 from dogsim.folders.reading import compute_shards, refuse
 from dogsim.folders.shards import Shards
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.files import check_output
+from dogsim.plumbing.progress import note
+from dogsim.plumbing.signals import stopped_in_order, uninterrupted
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,41 +41,47 @@ class Update:
 def create_dataset(
     images_dir: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    backbone: str = "resnet50",
-    weights: str = "imagenet",
+    backbone: str | None = None,
+    weights: str | None = None,
     layer: str | None = None,
-    resize: str = "squash",
+    resize: str | None = None,
     batch_size: int = 32,
     engine: str = "auto",
     precision: str = "auto",
     strict: bool = False,
     restart: bool = False,
     verify: bool = False,
+    force: bool = False,
 ) -> Dataset:
     """Compute the features of all pictures in a folder of breed folders and store them.
 
     MATLAB: ``create_dataset.m``, which saves ``features`` and ``paths`` to a .mat file.
 
     A run that was stopped goes on where it was; a finished one is brought up to date, and computes
-    only pictures that are new or have changed.
+    only pictures that are new or have changed. `update_dataset` does the same and tells what it has
+    done.
 
     Parameters
     ----------
     images_dir : path
         ``images_dir/BREED/picture.jpg``; a folder name such as ``n02085620-Chihuahua`` or
-        ``cocker_spaniel`` becomes the breed "Chihuahua" or "cocker spaniel".
+        ``cocker_spaniel`` becomes the breed "Chihuahua" or "cocker spaniel". Where no folder has
+        pictures, those in `images_dir` itself are taken, of unknown breed.
     out : path
         The HDF5 file to write, see `Dataset.save`.
     backbone, weights, layer, resize, engine, precision
-        As for `dogsim.load_extractor`.
+        As for `dogsim.load_extractor`; what is not given is as in the file, where there is one.
     batch_size : int
         How many pictures go through the network at once.
     strict : bool
         Stop at the first file that cannot be read, rather than leave it out.
     restart : bool
-        Compute everything anew, whatever earlier runs left.
+        Compute everything anew, whatever earlier runs left, but for an unfinished restart, which
+        goes on.
     verify : bool
         Tell changed pictures by a hash of their content, not by size and time.
+    force : bool
+        Replace a file at `out` that this function did not make.
 
     Returns
     -------
@@ -83,14 +91,44 @@ def create_dataset(
     Raises
     ------
     DogsimError
-        If there are no breed folders with pictures, none can be read, the network cannot be loaded,
-        earlier work was made in another way, or `out` cannot be written.
+        If there are no pictures, none can be read, the network cannot be loaded, earlier work was
+        made in another way, or `out` cannot be written or is a file of another kind.
     """
     wanted = Wanted(backbone, weights, layer, resize, engine, precision)
-    return update_dataset(images_dir, out, wanted, batch_size, strict, restart, verify).dataset
+    update = bring_up_to_date(images_dir, out, wanted, batch_size, strict, restart, verify, force)
+    if update.skipped:
+        first, n = update.skipped[0], len(update.skipped)
+        note(f"Skipped {n} of the files in {images_dir}, the first {first.path}: {first.reason}.")
+    return update.dataset
 
 
 def update_dataset(
+    images_dir: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    backbone: str | None = None,
+    weights: str | None = None,
+    layer: str | None = None,
+    resize: str | None = None,
+    batch_size: int = 32,
+    engine: str = "auto",
+    precision: str = "auto",
+    strict: bool = False,
+    restart: bool = False,
+    verify: bool = False,
+    force: bool = False,
+) -> Update:
+    """Do what `create_dataset` does, take and raise what it does, and tell what was done.
+
+    Returns
+    -------
+    Update
+        The dataset, how many pictures were new, changed, kept and removed, and what was skipped.
+    """
+    wanted = Wanted(backbone, weights, layer, resize, engine, precision)
+    return bring_up_to_date(images_dir, out, wanted, batch_size, strict, restart, verify, force)
+
+
+def bring_up_to_date(
     images_dir: str | os.PathLike[str],
     out: str | os.PathLike[str],
     wanted: Wanted,
@@ -98,24 +136,32 @@ def update_dataset(
     strict: bool = False,
     restart: bool = False,
     verify: bool = False,
+    force: bool = False,
+    wait: bool = False,
 ) -> Update:
-    """Do what `create_dataset` does, and tell what was done."""
+    """Do the work of `update_dataset`; with `wait` after another process that writes `out`."""
     root, out = Path(images_dir), Path(out)
     if batch_size < 1:
         raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
-    pictures, skipped = list_pictures(root)
-    refuse(skipped, strict)
-    check_output(out)
-    load = cache(wanted.load)
-    with Shards(out, restart) as shards:
+    wanted.check()
+    check_output(out, [Path(wanted.weights)] if wanted.weights else [])
+    listing = list_pictures(root)
+    refuse(listing.skipped, strict)
+    with Shards(out, restart, force, wait) as shards, stopped_in_order():
+        wanted = wanted.filled(shards.options)
+        shards.remember(vars(wanted))
+        load = cache(wanted.load)
         recipe = (shards.recipe and wanted.recipe(shards.recipe)) or load().recipe
         shards.require(recipe)
+        pictures = sorted([*listing.pictures, *shards.unseen(listing, root)], key=in_order)
         pending = shards.find(pictures, root, verify)
+        skipped = listing.skipped + listing.linked + shards.unread
         with shards.telling_how_to_go_on():
             for shard, bad in compute_shards(root, pending, recipe, load, batch_size, strict):
                 skipped += bad
                 if shard:
-                    shards.add(shard)
+                    with uninterrupted():
+                        shards.add(shard)
             if not shards.rows:
                 raise _nothing(skipped, root)
             dataset = shards.write(pictures, recipe, root)

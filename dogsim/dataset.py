@@ -23,6 +23,10 @@ BLOCK = 1024  # rows that are written at a time
 STAMP = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("sha256", "S64")])
 
 
+class DamagedError(DogsimError):
+    """A file can be read, and what it holds is no dataset or not all of one."""
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """The pictures that are known: the gallery.
@@ -164,15 +168,17 @@ class Dataset:
                     paths=tuple(file["paths"].asstr()),
                     breeds=tuple(file["breeds"].asstr()),
                     recipe=_read_recipe(file.attrs),
-                    root=str(file.attrs.get("root", "")),
+                    root=_text(file.attrs.get("root", "")),
                     stamps=np.asarray(file["stamps"], STAMP) if "stamps" in file else None,
                 )
         except DogsimError as error:
             raise DogsimError(f"{path}: {error}") from error
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DogsimError(
-                f"Cannot read {path} as a dataset: {reason(error)}. "
-                "It may be cut short or of another kind; dogsim create-dataset makes a new one."
+            if isinstance(error, OSError) and _of_the_system(error):
+                raise DogsimError(f"Cannot read {path}: {reason(error)}.") from error
+            raise DamagedError(
+                f"Cannot read {path} as a dataset: {reason(error)}. It may be cut short or of "
+                "another kind; dogsim create-dataset --force makes a new one in its place."
             ) from error
 
     def save(self, path: str | os.PathLike[str], made_by: str = "") -> None:
@@ -181,10 +187,14 @@ class Dataset:
         `made_by` names the command that made it, see `dogsim.dataset.made_by`. Raises `DogsimError`
         if the file cannot be written, or another process is writing it.
         """
+        with writing(Path(path)):
+            self.write(path, made_by)
+
+    def write(self, path: str | os.PathLike[str], made_by: str = "") -> None:
+        """Do what `save` does, for a caller who holds the lock of the file."""
         blocks = (self.features[i : i + BLOCK] for i in range(0, len(self), BLOCK))
         fields = {name: value for name, value in vars(self).items() if name != "features"}
-        with writing(Path(path)):
-            write_dataset(path, blocks, self.features.shape[1], **fields, made_by=made_by)
+        write_dataset(path, blocks, self.features.shape[1], **fields, made_by=made_by)
 
 
 def write_dataset(
@@ -206,6 +216,7 @@ def write_dataset(
     `dogsim.plumbing.files.writing`. Raises `DogsimError` if the file cannot be written.
     """
     text = h5py.string_dtype("utf-8")
+    _require_utf8([*paths, *breeds])
     with replacing(Path(path)) as temporary, new_hdf5(temporary) as file:
         features = file.create_dataset("features", (len(paths), dimension), np.float32)
         row = 0
@@ -217,9 +228,9 @@ def write_dataset(
         file.create_dataset("breeds", data=list(breeds), dtype=text)
         if stamps is not None:
             file["stamps"] = stamps
-        file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "root": root})
-        file.attrs["made_by"] = made_by
-        file.attrs.update(asdict(recipe) if recipe else {})
+        file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "made_by": made_by})
+        for name, value in {"root": root, **(asdict(recipe) if recipe else {})}.items():
+            file.attrs[name] = _stored(value)
 
 
 def made_by(path: Path) -> str:
@@ -256,4 +267,28 @@ def _read_recipe(attributes: Any) -> Recipe | None:
 
 
 def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)  # of a fixed length, or not
+    return os.fsdecode(value) if isinstance(value, bytes) else str(value)  # of a fixed length
+
+
+def _stored(value: Any) -> Any:
+    """What an attribute can hold: a folder whose name is not UTF-8 only as bytes."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return np.bytes_(os.fsencode(value))
+    return value
+
+
+def _require_utf8(names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DogsimError(
+                f"Received the name {os.fsencode(name)!r}. Expected UTF-8: rename the file."
+            ) from None
+
+
+def _of_the_system(error: OSError) -> bool:
+    """Whether reading failed, as against what was read; HDF5 tells its errors as text."""
+    return error.errno is not None or "errno = " in str(error)

@@ -86,6 +86,14 @@ def open_image(source: Source) -> Image.Image:
         raise _unreadable(source, reason(error)) from error
 
 
+def read_picture_bytes(path: Path) -> bytes:
+    """Read."""
+    try:
+        return _regular_file(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(path, reason(error)) from error
+
+
 def _unreadable(source: Source, why: str) -> DogsimError:
     return DogsimError(f"Cannot read {source} as a picture: {why}.")
 

@@ -51,8 +51,10 @@ class Recipe:
         values = asdict(self)
         return sha256(repr([values[name] for name in DECISIVE]).encode()).hexdigest()[:16]
 
-    def require(self, other: "Recipe", what: str) -> None:
+    def require(self, other: "Recipe", what: str, names: tuple[str, ...] = DECISIVE) -> None:
         """Raise `DogsimError` unless features of `other` can be compared with ours.
+
+        `names` are the attributes that have to be the same.
 
         >>> mine = Recipe("resnet50", "imagenet", "ab12", "avg_pool", 224)
         >>> mine.require(Recipe("vgg16", "imagenet", "cd34", "avg_pool", 224), "the query")
@@ -61,7 +63,7 @@ class Recipe:
 The dataset needs backbone=resnet50, weights_sha256=ab12.
         """
         needed, received = asdict(self), asdict(other)
-        differing = [name for name in DECISIVE if needed[name] != received[name]]
+        differing = [name for name in names if needed[name] != received[name]]
         if differing:
             got, want = (
                 ", ".join(f"{name}={str(values[name])[:16] or 'none'}" for name in differing)

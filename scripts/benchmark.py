@@ -27,7 +27,7 @@ import typer
 from PIL import Image
 
 import dogsim
-from dogsim.create_dataset import update_dataset
+from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import write_dataset
 from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import find_backbone
@@ -59,7 +59,7 @@ def extract(
             wanted = Wanted(backbone, weights, engine=engine, precision=precision)
             extractor = wanted.load()  # which is not timed
             ways[f"{engine} {precision}"] = partial(
-                update_dataset, folder, out, Loaded(extractor=extractor), restart=True
+                bring_up_to_date, folder, out, Loaded(extractor=extractor), restart=True
             )
         fastest = f"inference alone, {engine} {precision}"
         size = extractor.recipe.image_size

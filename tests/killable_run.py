@@ -8,18 +8,16 @@ name of a point below, NUMBER how many times it is passed before the process kil
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
+from mean_colours import SEAM
 
 from dogsim.cli import app
 from dogsim.folders import reading
 from dogsim.folders.shards import Shards
-from dogsim.networks.extractor import Extractor, Wanted
-from dogsim.recipe import Recipe
+from dogsim.networks.extractor import Wanted
 
 where, number = sys.argv[1], int(sys.argv[2])
 
@@ -37,19 +35,9 @@ def killing(name: str, function: Any, after: bool = False) -> Any:
     return counted
 
 
-def colours(images: Any) -> Any:
-    time.sleep(0.01)
-    return images.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
-
-
-def load(wanted: Wanted) -> Extractor:
-    recipe = Recipe(wanted.backbone, wanted.weights, "0" * 64, "avg_pool", 16, wanted.resize)
-    return Extractor(recipe, colours)
-
-
 signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's "&" has it ignored
-seam: Any = Wanted
-seam.load, seam.recipe = load, lambda wanted, like: load(wanted).recipe
+for name, method in SEAM.items():
+    setattr(Wanted, name, method)
 reading.SHARD = 16
 h5py.Dataset.__setitem__ = killing("write", h5py.Dataset.__setitem__)
 h5py.File.close = killing("closed", h5py.File.close, after=True)

@@ -147,17 +147,18 @@ def test_a_resumed_run_computes_only_what_is_missing(many: Path, tmp_path: Path)
     assert (result["kept"], result["new"]) == (done, PICTURES - done)
 
 
-def test_ctrl_c_tells_how_to_go_on(many: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_tells_how_to_go_on(number: int, code: int, many: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
     process = start("nowhere", 0, many, out, "--batch-size", "1")
     wait_until(lambda: any(partial_folder(out).glob("*.h5")))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     stdout, stderr = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == code
     assert stdout == ""
     assert "Traceback" not in stderr
     last = stderr.splitlines()[-1]
-    assert last.startswith("dogsim: Stopped. What is done is kept in")
+    assert last.startswith("dogsim: Stopped. What is done, ")
     assert last.endswith("run the same command again to go on.")
 
 
@@ -228,9 +229,10 @@ def test_another_recipe_starts_over_only_when_told(photos: Path, tmp_path: Path)
     assert "--restart" in error
     assert counts(run(photos, out, "--resize", "crop", "--restart")) == (3, 0, 0, 0)
     Dataset(np.eye(1, dtype=np.float32), np.zeros(1, np.int32), ("a",), ("b",)).save(out)
-    assert "was not made by create-dataset" in run(photos, out, code=1)["error"]
+    for options in ((), ("--restart",)):
+        assert "was not made by this command" in run(photos, out, *options, code=1)["error"]
     assert len(Dataset.open(out)) == 1
-    assert run(photos, out, "--restart")["pictures"] == 3
+    assert run(photos, out, "--force")["pictures"] == 3
 
 
 def test_moved_pictures_are_found_again(photos: Path, tmp_path: Path) -> None:

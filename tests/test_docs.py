@@ -16,7 +16,7 @@ import dogsim
 # A module imports only from those before it. Rooms are named with their modules.
 ORDER = [
     *("errors", "recipe", "breeds"),
-    *(f"plumbing.{name}" for name in ("files", "hdf5", "progress", "tables", "threads")),
+    *(f"plumbing.{name}" for name in ("files", "hdf5", "progress", "signals", "tables", "threads")),
     *("plumbing.download", "plumbing.unpack"),
     *("vote", "images"),
     *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from dogsim.errors import DogsimError
+from dogsim.plumbing.signals import Terminated
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
@@ -43,6 +44,30 @@ Engine = Annotated[str, typer.Option(help="tensorflow, openvino, or auto: the fa
 Precision = Annotated[
     str, typer.Option(help="float32, bfloat16, or auto: bfloat16 where the CPU has it.")
 ]
+BackboneOfFile = Annotated[
+    str | None, typer.Option(help="The network.  [default: the file's, else resnet50]")
+]
+WeightsOfFile = Annotated[
+    str | None,
+    typer.Option(
+        help="imagenet, or a file: .h5, .weights.h5 or .keras.  "
+        "[default: the file's, else imagenet]"
+    ),
+]
+LayerOfFile = Annotated[
+    str | None,
+    typer.Option(help="The layer that gives the features.  [default: the file's, else avg_pool]"),
+]
+ResizeOfFile = Annotated[
+    str | None,
+    typer.Option(
+        help="squash gives up the aspect ratio, crop the margins.  "
+        "[default: the file's, else squash]"
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace a file that this command did not make.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")]
 Restart = Annotated[
     bool, typer.Option("--restart", help="Compute everything anew, whatever is there.")
@@ -65,7 +90,7 @@ class OneLineErrors(TyperGroup):
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
             typer.echo(f"dogsim: {stop or 'Stopped.'}", err=True)
-            raise typer.Exit(130) from stop
+            raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from stop
 
 
 def open_dataset(file: Path | None, weights: str | None) -> "Dataset":

@@ -8,17 +8,22 @@ import typer
 
 from dogsim.cli.common import (
     Backbone,
+    BackboneOfFile,
     BatchSize,
     Engine,
     File,
+    Force,
     Json,
     Layer,
+    LayerOfFile,
     NetworkWeights,
     Out,
     Precision,
     Resize,
+    ResizeOfFile,
     Restart,
     Strict,
+    WeightsOfFile,
     description,
     print_result,
     summary,
@@ -30,10 +35,10 @@ def create_dataset(
         Path, typer.Argument(metavar="DIR", help="A folder with one folder of pictures a breed.")
     ],
     out: Out,
-    backbone: Backbone = "resnet50",
-    weights: NetworkWeights = "imagenet",
-    layer: Layer = None,
-    resize: Resize = "squash",
+    backbone: BackboneOfFile = None,
+    weights: WeightsOfFile = None,
+    layer: LayerOfFile = None,
+    resize: ResizeOfFile = None,
     batch_size: BatchSize = 32,
     engine: Engine = "auto",
     precision: Precision = "auto",
@@ -42,20 +47,22 @@ def create_dataset(
     verify: Annotated[
         bool, typer.Option("--verify", help="Tell changed pictures by their content.")
     ] = False,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Compute the features of a folder of breed folders and store them.
 
-    Run it again to go on after a stop, or to take in pictures that are new or have changed.
+    Run it again to go on after a stop, or to take in pictures that are new or have changed. Options
+    that are not given are those of the file, where there is one.
 
     Example: `dogsim create-dataset Images -o dogs.h5`
     """
-    from dogsim.create_dataset import update_dataset
+    from dogsim.create_dataset import bring_up_to_date
     from dogsim.folders.listing import report_skipped
     from dogsim.networks.extractor import Wanted
 
     wanted = Wanted(backbone, weights, layer, resize, engine, precision)
-    update = update_dataset(images_dir, out, wanted, batch_size, strict, restart, verify)
+    update = bring_up_to_date(images_dir, out, wanted, batch_size, strict, restart, verify, force)
     report_skipped(update.skipped, out)
     made = update.dataset
     counts = {name: getattr(update, name) for name in ("new", "changed", "kept", "removed")}

@@ -2,29 +2,31 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from errno import ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.breeds import breed_name
 from dogsim.dataset import STAMP
 from dogsim.errors import DogsimError, reason
 from dogsim.images import PICTURE_SUFFIXES
+from dogsim.plumbing.files import check_replaceable
 from dogsim.plumbing.progress import note
 from dogsim.plumbing.tables import printable, write_csv
 
+GONE = (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG)  # nothing is there: not only out of sight
 SHOWN = 20  # skipped files that are named on the terminal
+LATEST = 2**63 - 1  # a time of change, in nanoseconds, that a stamp can hold: in the year 2262
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture file: its path below the root (POSIX), breed, bytes and time of last change."""
+    """A picture file: its path below the root (POSIX), bytes and time of last change."""
 
     path: str
-    breed: str
     size: int
     mtime_ns: int
 
@@ -37,33 +39,67 @@ class Skipped:
     reason: str
 
 
-def list_pictures(root: Path) -> tuple[list[Picture], list[Skipped]]:
-    """List the pictures in the breed folders of `root`, sorted by path.
+@dataclass
+class Listing:
+    """What a folder holds.
 
-    The folder right below `root` is the breed, however deep the picture lies in it; two folders
-    whose names differ in case are one breed. Hidden files and files without a picture's suffix are
-    no pictures. Links are followed, each folder is entered once.
+    Attributes
+    ----------
+    pictures : list of Picture
+        Sorted by path.
+    skipped : list of Skipped
+        Files that can be no row.
+    linked : list of Skipped
+        Symbolic links to what is listed elsewhere: once is enough.
+    unseen : list of str
+        Paths below the root of what could not be looked at. What is known of it stays true.
+    """
+
+    pictures: list[Picture] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    linked: list[Skipped] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+
+    def hides(self, path: str) -> bool:
+        """Tell whether a picture lies where could not be looked."""
+        return any(path == unseen or path.startswith(f"{unseen}/") for unseen in self.unseen)
+
+
+def list_pictures(root: Path) -> Listing:
+    """List the pictures in the breed folders of `root`.
+
+    The folder right below `root` is the breed, however deep the picture lies in it. Where there is
+    no picture in any folder, those in `root` itself are listed, of unknown breed. Hidden files and
+    files without a picture's suffix are no pictures. Symbolic links are followed, but what they
+    lead to is listed once, and at its real place if that lies below `root`.
 
     Raises
     ------
     DogsimError
-        If there is no such folder, or no picture in it lies in a breed folder.
+        If there is no such folder, or no picture in it.
     """
     if not root.is_dir():
         raise DogsimError(f"There is no folder {root}. Expected a folder of breed folders.")
-    pictures: list[Picture] = []
-    skipped: list[Skipped] = []
-    spelling: dict[str, str] = {}
-    for file in sorted(_files(root, skipped), key=lambda file: file.parts):
-        found = _look_at(file, file.relative_to(root).as_posix(), spelling)
-        (pictures if isinstance(found, Picture) else skipped).append(found)  # type: ignore[arg-type]
-    if not pictures:
-        why = f" {skipped[0].path}: {skipped[0].reason}." if skipped else ""
+    listing = _walk(root)
+    listing.pictures.sort(key=in_order)
+    stray = [picture for picture in listing.pictures if "/" not in picture.path]
+    if 0 < len(stray) < len(listing.pictures):
+        listing.pictures = [picture for picture in listing.pictures if "/" in picture.path]
+        why = "it lies in no breed folder"
+        listing.skipped += [Skipped(printable(picture.path), why) for picture in stray]
+    if not listing.pictures:
+        first = next(iter(listing.skipped), None)
+        why = f" {first.path}: {first.reason}." if first else ""
         raise DogsimError(
             f"There is no picture in the breed folders of {root}.{why} "
             f"Expected {root}/BREED/picture.jpg, one folder for each breed."
         )
-    return pictures, skipped
+    return listing
+
+
+def in_order(picture: Picture) -> list[str]:
+    """Key by which pictures are sorted: folder by folder."""
+    return picture.path.split("/")
 
 
 def stamp_rows(pictures: list[Picture], hashes: list[Any]) -> NDArray[np.void]:
@@ -75,7 +111,8 @@ def stamp_rows(pictures: list[Picture], hashes: list[Any]) -> NDArray[np.void]:
 def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
     """List the pictures that a path stands for: a file itself, or those in a folder and below.
 
-    A folder's pictures are known by their suffix and sorted by path; hidden ones are left out.
+    A folder's pictures are known by their suffix and sorted by path; hidden ones are left out, and
+    symbolic links are followed as `dogsim.create_dataset` does.
     Raises `DogsimError` if there is no such path, or no picture in the folder.
 
     >>> find_pictures("no/such/folder")
@@ -87,13 +124,7 @@ def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
         if not path.exists():
             raise DogsimError(f"There is no picture or folder {path}.")
         return [path]
-    found = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in PICTURE_SUFFIXES
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        and not file.is_dir()
-    )
+    found = sorted(file for file, _ in _files(path, Listing()))
     if not found:
         raise DogsimError(f"There is no picture in the folder {path}.")
     return found
@@ -105,6 +136,7 @@ def report_skipped(skipped: Sequence[Skipped], out: Path) -> None:
     The list of an earlier run goes if there is nothing to tell.
     """
     table = skipped_table(out)
+    check_replaceable(table, _is_our_table, force=False)
     if not skipped:
         table.unlink(missing_ok=True)
         return
@@ -121,37 +153,75 @@ def skipped_table(out: Path) -> Path:
     return out.with_name(f"{out.name.removesuffix('.h5')}.skipped.csv")
 
 
-def _files(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
-    """Yield all files that have a picture's suffix; a link back up is not followed for ever."""
+def _is_our_table(table: Path) -> bool:
+    with table.open("rb") as file:
+        return file.readline().strip() == b"path,reason"
+
+
+def _walk(root: Path) -> Listing:
+    listing, files, links = Listing(), set(), []
+    for file, is_link in _files(root, listing):
+        path = file.relative_to(root).as_posix()
+        try:
+            path.encode()
+            status = file.stat()
+        except UnicodeEncodeError:
+            listing.skipped.append(Skipped(printable(path), "its name is not UTF-8"))
+            continue
+        except OSError as error:
+            _note_unseen(listing, path, error)
+            continue
+        picture = Picture(path, status.st_size, min(status.st_mtime_ns, LATEST))
+        identity = status.st_dev, status.st_ino
+        if is_link:
+            links.append((picture, identity))
+        else:
+            files.add(identity)
+            listing.pictures.append(picture)
+    for picture, identity in links:
+        if identity in files:
+            listing.linked.append(Skipped(printable(picture.path), "a link to a listed picture"))
+        else:
+            listing.pictures.append(picture)
+    return listing
+
+
+def _files(root: Path, listing: Listing) -> Iterator[tuple[Path, bool]]:
+    """Yield all files that have a picture's suffix, and whether each is a link.
+
+    Real folders come first, so that a link never takes a picture from its real place. Each folder
+    is entered once; a link back up is not followed for ever.
+    """
 
     def unreadable(error: OSError) -> None:
         folder = Path(error.filename).relative_to(root).as_posix()
-        skipped.append(Skipped(printable(folder), f"folder: {reason(error)}"))
+        _note_unseen(listing, folder, error, "folder: ")
 
-    entered = set()
-    for folder, subfolders, names in os.walk(root, onerror=unreadable, followlinks=True):
-        status = os.stat(folder)  # noqa: PTH116
-        if (status.st_dev, status.st_ino) in entered:
-            subfolders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in names:
-            if Path(name).suffix.lower() in PICTURE_SUFFIXES and not name.startswith("."):
-                yield Path(folder, name)
+    entered: set[tuple[int, int]] = set()
+    starts = [root]
+    for start in starts:  # grows by the linked folders that are met
+        for folder, subfolders, names in os.walk(start, onerror=unreadable):
+            identity = _identity(folder)
+            if identity in entered:
+                path = Path(folder).relative_to(root).as_posix()
+                listing.linked.append(Skipped(printable(path), "a link to a folder that is listed"))
+                subfolders.clear()
+                continue
+            entered.add(identity)
+            shown = [Path(folder, name) for name in sorted(subfolders) if name[0] != "."]
+            starts += [path for path in shown if path.is_symlink()]
+            subfolders[:] = [path.name for path in shown if not path.is_symlink()]
+            for name in sorted(names):
+                if name[0] != "." and Path(name).suffix.lower() in PICTURE_SUFFIXES:
+                    yield Path(folder, name), Path(folder, name).is_symlink()
 
 
-def _look_at(file: Path, path: str, spelling: dict[str, str]) -> Picture | Skipped:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return Skipped(printable(path), "its name is not UTF-8")
-    if "/" not in path:
-        return Skipped(printable(path), "it lies in no breed folder")
-    try:
-        status = file.stat()
-    except OSError as error:
-        return Skipped(printable(path), reason(error))
-    breed = breed_name(path.split("/")[0])
-    breed = spelling.setdefault(breed.casefold(), breed)
-    return Picture(path, breed, status.st_size, status.st_mtime_ns)
+def _note_unseen(listing: Listing, path: str, error: OSError, what: str = "") -> None:
+    listing.skipped.append(Skipped(printable(path), f"{what}{reason(error)}"))
+    if error.errno not in GONE:
+        listing.unseen.append(path)
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    status = os.stat(folder)  # noqa: PTH116
+    return status.st_dev, status.st_ino

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,9 @@ class _Read:
     picture: Picture
     pixels: NDArray[np.uint8]
     sha256: str
+
+
+_Stretch: TypeAlias = "list[tuple[NDArray[np.float32], list[_Read]]]"
 
 
 def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:
@@ -69,27 +73,33 @@ def compute_shards(
     Yields
     ------
     Dataset or None, list of Skipped
-        At least `SHARD` pictures, less at the end; None if none could be read.
+        At least `SHARD` pictures, less at the end and before an error or Ctrl-C is passed on; None
+        if none could be read.
     """
     if not pending:
         return
     read = partial(_read, root, recipe)
     results = prefetch(read, pending, ahead=3 * batch_size, threads=os.cpu_count() or 1)
-    stretch: list[tuple[NDArray[np.float32], list[_Read]]] = []
+    stretch: _Stretch = []
     skipped: list[Skipped] = []
-    for batch in track(batched(results, batch_size), len(pending), "pictures"):
-        good = [result for result in batch if isinstance(result, _Read)]
-        skipped += [result for result in batch if isinstance(result, Skipped)]
-        refuse(skipped, strict)
-        if good:
-            stretch.append((load()(np.stack([each.pixels for each in good])), good))
-        if len(stretch) * batch_size >= SHARD:
-            yield _shard(stretch, recipe), skipped
-            stretch, skipped = [], []
-    yield _shard(stretch, recipe) if stretch else None, skipped
+    try:
+        for batch in track(batched(results, batch_size), len(pending), "pictures"):
+            good = [result for result in batch if isinstance(result, _Read)]
+            skipped += [result for result in batch if isinstance(result, Skipped)]
+            refuse(skipped, strict)
+            if good:
+                stretch.append((load()(np.stack([each.pixels for each in good])), good))
+            if len(stretch) * batch_size >= SHARD:
+                yield _shard(stretch, recipe, root), skipped
+                stretch, skipped = [], []
+    except (KeyboardInterrupt, DogsimError):
+        if stretch:
+            yield _shard(stretch, recipe, root), skipped
+        raise
+    yield _shard(stretch, recipe, root) if stretch else None, skipped
 
 
-def _shard(stretch: list[tuple[NDArray[np.float32], list[_Read]]], recipe: Recipe) -> Dataset:
+def _shard(stretch: _Stretch, recipe: Recipe, root: Path) -> Dataset:
     read = [each for _, batch in stretch for each in batch]
     return Dataset(
         features=np.concatenate([features for features, _ in stretch]),
@@ -97,6 +107,7 @@ def _shard(stretch: list[tuple[NDArray[np.float32], list[_Read]]], recipe: Recip
         paths=tuple(each.picture.path for each in read),
         breeds=(),
         recipe=recipe,
+        root=str(root.resolve()),
         stamps=stamp_rows([each.picture for each in read], [each.sha256 for each in read]),
     )
 

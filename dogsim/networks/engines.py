@@ -44,19 +44,31 @@ def choose_engine(engine: str = "auto", precision: str = "auto") -> tuple[str, s
     DogsimError
         If a name is unknown, or OpenVINO is asked for and not installed.
     """
-    if engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
-    if precision not in PRECISIONS:
-        raise unknown("precision", precision, PRECISIONS)
+    check_engine(engine, precision)
     installed = find_spec("openvino") is not None
-    if engine == "openvino" and not installed:
-        raise DogsimError('The engine openvino is not installed. Run: pip install "dogsim[fast]"')
     gpu = engine != "openvino" and _has_gpu()
     if engine == "auto":
         engine = "openvino" if installed and not gpu else "tensorflow"
     if precision == "auto":
         precision = "bfloat16" if not gpu and _cpu_has_bfloat16() else "float32"
     return engine, precision
+
+
+def check_engine(engine: str, precision: str) -> None:
+    """Raise `DogsimError` for an unknown name, or an engine that is not installed."""
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    if engine == "openvino" and find_spec("openvino") is None:
+        raise DogsimError('The engine openvino is not installed. Run: pip install "dogsim[fast]"')
+
+
+def has_engine(engine: str, precision: str) -> bool:
+    """Whether this machine can compute as another one has."""
+    if engine == "openvino" and find_spec("openvino") is None:
+        return False
+    return precision != "bfloat16" or _cpu_has_bfloat16()
 
 
 def compile_model(model: Any, prepare: Prepare, engine: str, precision: str) -> Network:

@@ -1,6 +1,6 @@
 """A network loaded to turn pictures into features, and the recipe it works by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, unknown
-from dogsim.images import check_resize
+from dogsim.images import RESIZES, check_resize
 from dogsim.networks._keras import import_keras
-from dogsim.networks.backbones import find_backbone
-from dogsim.networks.engines import choose_engine, compile_model
+from dogsim.networks.backbones import Backbone, find_backbone
+from dogsim.networks.engines import check_engine, choose_engine, compile_model, has_engine
 from dogsim.networks.heads import load_head
 from dogsim.networks.weights import (
     IMAGENET,
@@ -24,6 +24,7 @@ from dogsim.networks.weights import (
 from dogsim.plumbing.files import file_sha256
 from dogsim.recipe import Recipe
 
+DEFAULT = "resnet50"
 FEATURE_LAYER = "avg_pool"
 
 
@@ -64,48 +65,89 @@ class Extractor:
 class Wanted:
     """The extractor that somebody asks for; the fields are parameters of `load_extractor`.
 
-    It stands for them wherever an extractor is loaded later, or perhaps not at all.
+    It stands for them wherever an extractor is loaded later, or perhaps not at all. None stands for
+    what was not asked for.
     """
 
-    backbone: str = "resnet50"
-    weights: str = IMAGENET
+    backbone: str | None = None
+    weights: str | None = None
     layer: str | None = None
-    resize: str = "squash"
+    resize: str | None = None
     engine: str = "auto"
     precision: str = "auto"
 
+    def check(self) -> None:
+        """Raise `DogsimError` for a name that is unknown or a weight file that is not there."""
+        find_backbone(self.backbone or DEFAULT)
+        check_resize(self.resize or RESIZES[0])
+        check_engine(self.engine, self.precision)
+        given_file(self.weights or IMAGENET)
+
+    def filled(self, like: Mapping[str, Any]) -> "Wanted":
+        """Take what was not asked for from options of these names.
+
+        An engine or precision that this machine has not got stays a free choice.
+        """
+        values = {name: value for name, value in vars(self).items() if value not in (None, "auto")}
+        options = {name: value for name, value in like.items() if name in vars(self)}
+        if options and not has_engine(options["engine"], options["precision"]):
+            options |= {"engine": "auto", "precision": "auto"}
+        return Wanted(**{**options, **values})
+
     def load(self) -> Extractor:
         """Load it; raises what `load_extractor` does."""
-        spec = find_backbone(self.backbone)
-        check_resize(self.resize)
+        self.check()
+        backbone, weights = self.backbone or DEFAULT, self.weights or IMAGENET
         engine, precision = choose_engine(self.engine, self.precision)
-        model, file = load_network(self.backbone, self.weights, self.layer)
+        spec = find_backbone(backbone)
+        model, file = load_network(backbone, weights, self.layer)
         size = _input_size(model, file) or spec.image_size
-        recipe = Recipe(**self._known(file), image_size=size, engine=engine, precision=precision)
+        known = self._known(file_sha256(file))
+        recipe = Recipe(**known, image_size=size, engine=engine, precision=precision)
         return Extractor(recipe, compile_model(model, spec.prepare, engine, precision))
 
     def recipe(self, like: Recipe) -> Recipe | None:
         """Tell the recipe that it will have, without loading a network.
 
-        What takes loading, the input size of a whole model and the engine, is as in `like`. None
-        where the weights have to be downloaded first.
+        What takes loading, the input size of a whole model and an engine that is chosen freely, is
+        as in `like`. None where the weights have to be downloaded first.
         """
-        spec = find_backbone(self.backbone)
-        check_resize(self.resize)
-        file = given_file(self.weights) or spec.imagenet_file(self.layer in spec.top_layers)
-        if file is None:
+        spec = find_backbone(self.backbone or DEFAULT)
+        check_resize(self.resize or RESIZES[0])
+        sha256 = self._weights_sha256(spec, like)
+        if sha256 is None:
             return None
-        size = like.image_size if file.suffix == ".keras" else spec.image_size
-        return replace(like, **self._known(file), image_size=size, head="", head_sha256="")
+        whole_model = (self.weights or IMAGENET).endswith(".keras")
+        return replace(
+            like,
+            **self._known(sha256),
+            image_size=like.image_size if whole_model else spec.image_size,
+            engine=like.engine if self.engine == "auto" else self.engine,
+            precision=like.precision if self.precision == "auto" else self.precision,
+            head="",
+            head_sha256="",
+        )
 
-    def _known(self, file: Path) -> dict[str, Any]:
-        """What of the recipe can be told from the weight file alone."""
+    def _weights_sha256(self, spec: Backbone, like: Recipe) -> str | None:
+        """Hash the weight file, but take the word of `like` for its own where they have gone."""
+        weights = self.weights or IMAGENET
+        same = (self.backbone, weights) == (like.backbone, like.weights)
+        if same and weights != IMAGENET and not Path(weights).is_file():
+            return like.weights_sha256
+        file = given_file(weights) or spec.imagenet_file(self.layer in spec.top_layers)
+        if file is None:
+            return like.weights_sha256 if same else None
+        return file_sha256(file)
+
+    def _known(self, weights_sha256: str) -> dict[str, Any]:
+        """What of the recipe can be told without loading the network."""
+        weights = self.weights or IMAGENET
         return {
-            "backbone": self.backbone,
-            "weights": str(file.resolve()) if given_file(self.weights) else IMAGENET,
-            "weights_sha256": file_sha256(file),
+            "backbone": self.backbone or DEFAULT,
+            "weights": weights if weights == IMAGENET else str(Path(weights).resolve()),
+            "weights_sha256": weights_sha256,
             "layer": self.layer or FEATURE_LAYER,
-            "resize": self.resize,
+            "resize": self.resize or RESIZES[0],
         }
 
 

@@ -13,6 +13,11 @@ from filelock import FileLock, Timeout
 from dogsim.errors import DogsimError, reason
 
 
+def bytes_sha256(content: bytes) -> str:
+    """SHA-256 of bytes, as 64 hexadecimal digits."""
+    return sha256(content).hexdigest()
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     digest = sha256()

@@ -8,11 +8,12 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-from dogsim.create_dataset import create_dataset
+from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import find_pictures
 from dogsim.networks.backbones import find_backbone
+from dogsim.networks.extractor import Wanted
 from dogsim.networks.weights import IMAGENET, WeightsUnavailableError, given_file
 from dogsim.plumbing.files import file_sha256, make_folder
 from dogsim.plumbing.progress import note
@@ -67,9 +68,10 @@ def _cached(backbone: str, weights: Path | None = None) -> Dataset:
     file, pictures = _cache_file(backbone, weights), _folder("sample_dogs")
     try:
         dataset = Dataset.open(file)
-    except DogsimError:  # not made yet, or damaged
+    except DogsimError:  # not made yet, or damaged; or another process is making it
         make_folder(file.parent)
-        dataset = create_dataset(pictures, file, backbone, str(weights or IMAGENET), restart=True)
+        wanted = Wanted(backbone, str(weights or IMAGENET))
+        dataset = bring_up_to_date(pictures, file, wanted, force=True, wait=True).dataset
     return replace(dataset, root=str(pictures))  # a later installation may lie elsewhere
 
 

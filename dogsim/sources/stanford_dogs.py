@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dogsim.create_dataset import update_dataset
+from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
@@ -92,7 +92,7 @@ def stanford_dogs(
         _provide(folder, name, Path(archives) if archives else None)
     splits = {split: _official(folder, split, count) for split, count in SPLITS.items()}
     images = folder / "Images"
-    everything = update_dataset(images, out, wanted, batch_size, strict, restart).dataset
+    everything = bring_up_to_date(images, out, wanted, batch_size, strict, restart).dataset
     row_of = {path: row for row, path in enumerate(everything.paths)}
     datasets = {
         split: everything.take([row_of[path] for path in paths]) for split, paths in splits.items()

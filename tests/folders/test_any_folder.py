@@ -82,11 +82,12 @@ def folder(tmp_path: Path) -> Path:
 
 @needs_linux
 def test_what_is_listed(folder: Path) -> None:
-    pictures, skipped = list_pictures(folder)
-    listed = {picture.path.removeprefix("pug/") for picture in pictures}
+    listing = list_pictures(folder)
+    listed = {picture.path.removeprefix("pug/") for picture in listing.pictures}
     assert listed == {*READABLE, *UNREADABLE, "fifo.jpg", "Pug/other_case.jpg"}
-    assert {picture.breed for picture in pictures} == {"Pug"}  # one breed, whatever its case
-    assert {each.path: each.reason for each in skipped} == {
+    assert [each.path for each in listing.linked] == ["pug/up"]
+    assert listing.unseen == []
+    assert {each.path: each.reason for each in listing.skipped} == {
         "stray.jpg": "it lies in no breed folder",
         "pug/dangling.jpg": "No such file or directory",
         "pug/loop.jpg": "Too many levels of symbolic links",
@@ -115,6 +116,7 @@ def test_a_whole_run(folder: Path, tmp_path: Path) -> None:
     assert {Path(each["path"]).name for each in result["skipped"]} == {
         *UNREADABLE,
         *("fifo.jpg", "stray.jpg", "dangling.jpg", "loop.jpg", "not\\xffutf8.jpg"),
+        "up",
     }
     for row, path in enumerate(made.paths):  # each row's features are of its own picture
         mean = load_image(folder / path, 16).mean(axis=(0, 1))

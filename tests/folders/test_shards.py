@@ -1,0 +1,408 @@
+"""What could be lost between two runs: work, files, and the truth about which picture is which."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from commands import dogsim, dogsim_json, python, refusal
+from mean_colours import SEAM
+from mean_colours import load as load_colours
+from PIL import Image
+
+import dogsim as package
+from dogsim import Dataset, DogsimError, create_dataset, find_pictures, update_dataset
+from dogsim.folders import reading
+from dogsim.folders.shards import partial_folder
+from dogsim.networks.extractor import Wanted
+from dogsim.plumbing.files import bytes_sha256
+
+COLOURS = {"pug/1.png": 10, "pug/2.png": 20, "whippet/1.png": 30}
+
+
+@pytest.fixture(autouse=True)
+def mean_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, method in SEAM.items():
+        monkeypatch.setattr(Wanted, name, method)
+    monkeypatch.setattr(reading, "SHARD", 2)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return make(tmp_path / "photos")
+
+
+def make(root: Path, colours: dict[str, int] = COLOURS) -> Path:
+    for name, red in colours.items():
+        paint(root / name, red)
+    return root
+
+
+def paint(file: Path, red: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (16, 16), (red, 0, 0)).save(file)
+    os.utime(file, ns=(10**18, 10**18))
+
+
+def reds(dataset: Dataset) -> dict[str, float]:
+    return {path: float(row[0]) for path, row in zip(dataset.paths, dataset.features, strict=True)}
+
+
+def counts(update: Any) -> tuple[int, ...]:
+    return update.new, update.changed, update.kept, update.removed
+
+
+def stop_after(number: int, monkeypatch: pytest.MonkeyPatch, stop: type[BaseException]) -> None:
+    """Let a run be stopped when so many batches have gone through the network."""
+    left = [number]
+
+    def load(wanted: Wanted) -> Any:
+        extractor = load_colours(wanted)
+
+        def network(images: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise stop
+            return extractor.network(images)
+
+        return package.Extractor(extractor.recipe, network)
+
+    monkeypatch.setattr(Wanted, "load", load)
+
+
+def go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Wanted, "load", load_colours)
+
+
+def test_a_restart_goes_on_where_it_was(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "d.h5"
+    create_dataset(photos, out)
+    old = out.read_bytes()
+    for name, red in COLOURS.items():
+        paint(photos / name, red + 100)  # of the same size and time: only a restart sees it
+    choices: list[dict[str, Any]] = [{"restart": True}, {"restart": True, "resize": "crop"}]
+    for options in choices:
+        stop_after(2, monkeypatch, KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt, match="2 pictures, is kept"):
+            create_dataset(photos, out, batch_size=1, **options)
+        assert out.read_bytes() == old
+        again = {**options, "restart": "resize" in options}  # with the option or without it
+        stop_after(1, monkeypatch, AssertionError)
+        update = update_dataset(photos, out, batch_size=1, **again)
+        assert reds(update.dataset) == {name: red + 100 for name, red in COLOURS.items()}
+        assert update.dataset.recipe
+        assert update.dataset.recipe.resize == options.get("resize", "squash")
+        assert not partial_folder(out).exists()
+        old = out.read_bytes()
+
+
+def test_a_restart_with_other_options_starts_over(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "d.h5"
+    stop_after(2, monkeypatch, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        create_dataset(photos, out, batch_size=1, restart=True)
+    go_on(monkeypatch)
+    update = update_dataset(photos, out, resize="crop", restart=True)
+    assert counts(update) == (3, 0, 0, 0)
+    assert update.dataset.recipe
+    assert update.dataset.recipe.resize == "crop"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, DogsimError])
+def test_what_is_computed_is_kept_when_a_run_ends_early(
+    stop: type[BaseException], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "d.h5"
+    monkeypatch.setattr(reading, "SHARD", 256)
+    stop_after(2, monkeypatch, stop)
+    with pytest.raises(stop, match="What is done, 2 pictures, is kept in .* to go on"):
+        create_dataset(photos, out, batch_size=1)
+    stop_after(1, monkeypatch, AssertionError)
+    assert counts(update_dataset(photos, out, batch_size=1)) == (1, 0, 2, 0)
+
+
+def test_a_replaced_output_gives_no_picture_anothers_features(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, other = tmp_path / "d.h5", tmp_path / "other.h5"
+    create_dataset(photos, out)
+    Dataset.open(out).take([2, 0, 1]).save(other)
+    paint(photos / "whippet" / "0.png", 40)
+
+    def load(wanted: Wanted) -> Any:
+        other.replace(out)  # by a program that knows of no lock, when the run has begun
+        return load_colours(wanted)
+
+    monkeypatch.setattr(Wanted, "load", load)
+    assert reds(create_dataset(photos, out)) == {**COLOURS, "whippet/0.png": 40}
+
+
+def test_one_writer_at_a_time(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, four: Dataset
+) -> None:
+    out = tmp_path / "d.h5"
+
+    def load(wanted: Wanted) -> Any:
+        with pytest.raises(DogsimError, match="Another run is writing"):
+            four.save(out)
+        with pytest.raises(DogsimError, match="Another run is writing"):
+            create_dataset(photos, out)
+        return load_colours(wanted)
+
+    monkeypatch.setattr(Wanted, "load", load)
+    assert len(create_dataset(photos, out)) == 3
+
+
+def test_only_a_damaged_shard_is_removed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, four: Dataset
+) -> None:
+    out = tmp_path / "d.h5"
+    stop_after(2, monkeypatch, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        create_dataset(photos, out, batch_size=1)
+    go_on(monkeypatch)
+    shard = partial_folder(out) / "000000.h5"
+    whole = shard.read_bytes()
+
+    with h5py.File(shard, "a") as file:
+        file.attrs["format_version"] = 99
+    with pytest.raises(DogsimError, match="format version 99 is newer"):
+        create_dataset(photos, out)
+    for content, message in {b"notes of mine": "move it away", whole: None}.items():
+        shard.write_bytes(content)
+        if message:
+            with pytest.raises(DogsimError, match=message):
+                create_dataset(photos, out)
+            assert shard.read_bytes() == content
+    monkeypatch.setattr("dogsim.folders.shards.Dataset.open", unreadable)
+    with pytest.raises(DogsimError, match="Too many open files"):
+        create_dataset(photos, out)
+    monkeypatch.undo()
+    assert shard.read_bytes() == whole
+
+
+def unreadable(path: Path) -> Dataset:
+    raise DogsimError(f"Cannot read {path}: Too many open files.")
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x89HDF\r\n\x1a\n", b"\0" * 50])
+def test_a_shard_that_a_power_cut_spoilt_is_computed_again(
+    damage: bytes, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "d.h5"
+    partial_folder(out).mkdir()
+    (partial_folder(out) / "000000.h5").write_bytes(damage)
+    assert reds(create_dataset(photos, out)) == COLOURS
+
+
+def test_what_is_somebody_elses_stays(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.h5"
+    partial_folder(out).write_text("a file of mine")
+    with pytest.raises(DogsimError, match="no folder.*move it away"):
+        create_dataset(photos, out)
+    partial_folder(out).unlink()
+    partial_folder(out).mkdir()
+    (partial_folder(out) / "mine.h5").write_text("not a shard")
+    create_dataset(photos, out)
+    assert [file.name for file in partial_folder(out).iterdir()] == ["mine.h5"]
+
+
+def test_errors_of_the_system_are_no_damage(tmp_path: Path, four: Dataset) -> None:
+    four.save(tmp_path / "d.h5")
+    code = (
+        "import resource, os; from dogsim import Dataset; import h5py, numpy\n"
+        f"open_before = len(os.listdir('/proc/self/fd'))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (open_before - 1,) * 2)\n"
+        f"Dataset.open({str(tmp_path / 'd.h5')!r})"
+    )
+    if sys.platform == "linux":
+        assert "Too many open files" in python("-c", code).stderr.splitlines()[-1]
+
+
+def test_what_cannot_be_looked_at_is_kept(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "d.h5"
+    create_dataset(photos, out)
+    scandir = os.scandir
+
+    def refused(folder: Any) -> Any:
+        if os.fspath(folder).endswith("pug"):
+            raise PermissionError(13, "Permission denied", os.fspath(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    paint(photos / "whippet" / "2.png", 50)
+    update = update_dataset(photos, out)
+    assert counts(update) == (1, 0, 3, 0)
+    assert reds(update.dataset) == {**COLOURS, "whippet/2.png": 50}
+    assert update.dataset.breeds == ("pug", "whippet")
+    assert [(each.path, each.reason) for each in update.skipped] == [
+        ("pug", "folder: Permission denied")
+    ]
+
+
+def test_verify_keeps_what_cannot_be_read(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "d.h5"
+    create_dataset(photos, out)
+
+    def refused(path: Path) -> bytes:
+        if path.name == "2.png":
+            raise DogsimError("") from PermissionError(13, "Permission denied")
+        return path.read_bytes()
+
+    monkeypatch.setattr("dogsim.folders.shards.read_picture_bytes", refused)
+    update = update_dataset(photos, out, verify=True)
+    assert counts(update) == (0, 0, 3, 0)
+    assert "its earlier features are kept" in update.skipped[0].reason
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
+def test_a_picture_that_became_a_pipe_hangs_nothing(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.h5"
+    create_dataset(photos, out)
+    (photos / "pug" / "1.png").unlink()
+    os.mkfifo(photos / "pug" / "1.png")
+    for verify in (False, True):
+        update = update_dataset(photos, out, verify=verify)
+        assert list(update.dataset.paths) == ["pug/2.png", "whippet/1.png"]
+        assert "not a regular file" in update.skipped[0].reason
+
+
+def test_another_folders_features_are_not_taken_over(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.h5"
+    create_dataset(photos, out)
+    others = {name: red + 100 for name, red in COLOURS.items()}
+    update = update_dataset(make(tmp_path / "others", others), out)
+    assert reds(update.dataset) == others
+    assert counts(update) == (0, 3, 0, 0)
+    same = update_dataset(make(tmp_path / "copied", others), out)  # the same content is the same
+    assert counts(same) == (0, 0, 3, 0)
+    assert same.dataset.root == str(tmp_path / "copied")
+
+
+def test_a_link_inside_the_tree_relabels_nothing(photos: Path, tmp_path: Path) -> None:
+    (photos / "favourites").symlink_to(photos / "pug")
+    (photos / "albums").mkdir()
+    (photos / "albums" / "best.png").symlink_to(photos / "whippet" / "1.png")
+    paint(tmp_path / "elsewhere" / "9.png", 90)
+    (photos / "linked").symlink_to(tmp_path / "elsewhere")
+    update = update_dataset(photos, tmp_path / "d.h5", strict=True)
+    assert reds(update.dataset) == {**COLOURS, "linked/9.png": 90}
+    assert update.dataset.breeds == ("linked", "pug", "whippet")
+    assert {each.path: each.reason for each in update.skipped} == {
+        "favourites": "a link to a folder that is listed",
+        "albums/best.png": "a link to a listed picture",
+    }
+    found = {path.relative_to(photos).as_posix() for path in find_pictures(photos)}
+    assert found == {*update.dataset.paths, "albums/best.png"}  # a query may be asked twice
+
+
+def test_two_spellings_and_two_classes_of_one_name(tmp_path: Path) -> None:
+    folders = ("n02012849-crane", "n03126707-crane", "Cafe\u0301", "caf\u00e9")
+    photos = make(tmp_path / "p", {f"{folder}/1.png": 9 for folder in folders})
+    made = create_dataset(photos, tmp_path / "d.h5")
+    assert made.breeds == ("Cafe\u0301", "crane (n02012849)", "crane (n03126707)")
+    assert dogsim_json("create-dataset", photos, "-o", tmp_path / "d.h5")["breeds"] == 3
+
+
+def test_a_folder_without_breeds(tmp_path: Path) -> None:
+    photos = make(tmp_path / "p", {"1.png": 10, "2.png": 20})
+    made = create_dataset(photos, tmp_path / "d.h5")
+    assert (made.breeds, made.labels.tolist()) == ((), [-1, -1])
+    assert "2 pictures of 0 breeds" in dogsim("create-dataset", photos, "-o", tmp_path / "d").stdout
+    paint(photos / "pug" / "3.png", 30)  # now there are breeds, and the others lie in none
+    update = update_dataset(photos, tmp_path / "d.h5")
+    assert reds(update.dataset) == {"pug/3.png": 30}
+    assert {each.reason for each in update.skipped} == {"it lies in no breed folder"}
+
+
+def test_options_that_are_not_given_are_those_of_the_file(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.h5"
+    create_dataset(photos, out, resize="crop", precision="bfloat16")
+    paint(photos / "pug" / "3.png", 60)
+    made = dogsim_json("create-dataset", photos, "-o", out)
+    assert (made["new"], made["kept"], made["resize"]) == (1, 3, "crop")
+    for options in (("--resize", "squash"), ("--precision", "float32")):
+        line = refusal("create-dataset", photos, "-o", out, *options)
+        assert f"this command with {options[0][2:]}={options[1]}" in line
+        assert "--restart" in line
+
+
+def test_the_future_is_a_time_like_any_other(photos: Path, tmp_path: Path) -> None:
+    try:
+        os.utime(photos / "pug" / "1.png", (1e11, 1e11))
+    except OSError:
+        pytest.skip("this file system ends earlier")
+    out = tmp_path / "d.h5"
+    create_dataset(photos, out)
+    assert counts(update_dataset(photos, out)) == (0, 0, 3, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_root_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    photos = make(tmp_path / os.fsdecode(b"caf\xe9"))
+    made = create_dataset(photos, tmp_path / "d.h5")
+    assert made.picture(0).is_file()
+    assert counts(update_dataset(photos, tmp_path / "d.h5")) == (0, 0, 3, 0)
+
+
+def test_written_through_a_link(photos: Path, tmp_path: Path, four: Dataset) -> None:
+    (tmp_path / "disk").mkdir()
+    target, link = tmp_path / "disk" / "d.h5", tmp_path / "d.h5"
+    link.symlink_to(target)
+    for write in (lambda: create_dataset(photos, link), lambda: four.save(link)):
+        write()
+        assert link.is_symlink()
+        assert not target.is_symlink()
+    assert len(Dataset.open(target)) == 4
+
+
+def test_a_table_of_ones_own_is_not_replaced(photos: Path, tmp_path: Path) -> None:
+    (photos / "pug" / "3.png").write_text("no picture")
+    table = tmp_path / "d.skipped.csv"
+    table.write_text("my notes")
+    assert "exists and was not made" in refusal("create-dataset", photos, "-o", tmp_path / "d.h5")
+    assert table.read_text() == "my notes"
+
+
+def test_python_tells_what_it_skipped(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "pug" / "3.png").write_text("no picture")
+    create_dataset(photos, tmp_path / "d.h5")
+    assert "Skipped 1 of the files" in capsys.readouterr().err
+    assert update_dataset(photos, tmp_path / "d.h5").skipped[0].path == "pug/3.png"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are set in another way elsewhere")
+def test_a_million_rows_in_four_thousand_shards() -> None:
+    done = python("tests/million_rows.py", 4000, 250)
+    assert done.returncode == 0, done.stderr
+    open_files, megabytes = map(int, done.stdout.split())
+    assert open_files < 256
+    assert megabytes < 1500
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are set in another way elsewhere")
+def test_more_shards_than_files_may_be_open() -> None:
+    done = python("tests/million_rows.py", 300, 2)
+    assert done.returncode == 0, done.stderr
+
+
+def test_hashes_of_bytes_and_files_agree(photos: Path) -> None:
+    from dogsim.plumbing.files import file_sha256
+
+    file = photos / "pug" / "1.png"
+    assert bytes_sha256(file.read_bytes()) == file_sha256(file)
+    assert np.unique([len(file_sha256(path)) for path in find_pictures(photos)]).tolist() == [64]

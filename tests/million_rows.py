@@ -1,0 +1,40 @@
+"""Gather many shards under a limit of open files: million_rows.py SHARDS ROWS_OF_EACH.
+
+Prints the limit and the peak of memory in MB.
+"""
+
+import resource
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from dogsim.dataset import Dataset
+from dogsim.folders.listing import Picture, stamp_rows
+from dogsim.folders.shards import MADE_BY, Shards, partial_folder
+from dogsim.recipe import Recipe
+
+LIMIT, DIMENSION = 255, 8
+shards, rows = int(sys.argv[1]), int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, LIMIT))
+recipe = Recipe("resnet50", "imagenet", "0" * 64, "avg_pool", 224)
+pictures = [Picture(f"b/{i:07d}.jpg", 1, 1) for i in range(shards * rows)]
+
+with TemporaryDirectory() as folder:
+    out = Path(folder) / "d.h5"
+    partial_folder(out).mkdir()
+    for number in range(shards):
+        some = pictures[number * rows : (number + 1) * rows]
+        features = np.full((rows, DIMENSION), number, np.float32)
+        features[:, 0] = np.arange(rows)
+        labels, paths = np.full(rows, -1, np.int32), tuple(each.path for each in some)
+        stamps = stamp_rows(some, [b""] * rows)
+        shard = Dataset(features, labels, paths, (), recipe, folder, stamps)
+        shard.write(partial_folder(out) / f"{number:06d}.h5", MADE_BY)
+    with Shards(out) as found:
+        assert found.find(pictures, Path(folder), verify=False) == []
+        made = found.write(pictures, recipe, Path(folder))
+    assert made.features[:, 0].tolist() == list(range(rows)) * shards
+    assert (made.features[:, 1].reshape(shards, rows) == np.arange(shards)[:, None]).all()
+print(LIMIT, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
