@@ -176,9 +176,13 @@ class Dataset:
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, OSError) and _of_the_system(error):
                 raise DogsimError(f"Cannot read {path}: {reason(error)}.") from error
+            remedy = (
+                "It may be cut short; dogsim create-dataset --force makes a new one in its place."
+                if h5py.is_hdf5(path)
+                else "Expected a file of dogsim create-dataset."
+            )
             raise DamagedError(
-                f"Cannot read {path} as a dataset: {reason(error)}. It may be cut short or of "
-                "another kind; dogsim create-dataset --force makes a new one in its place."
+                f"Cannot read {path} as a dataset: {reason(error)}. {remedy}"
             ) from error
 
     def save(self, path: str | os.PathLike[str], made_by: str = "") -> None:
@@ -244,7 +248,7 @@ def made_by(path: Path) -> str:
 
 
 def _check_format(file: Any, path: Path) -> None:
-    received = file.attrs.get("format")
+    received = _text(file.attrs.get("format", "nothing"))
     if received != FORMAT:
         raise DogsimError(
             f"this HDF5 file has format={received!r}. Expected {FORMAT!r}, "

@@ -256,6 +256,7 @@ class Shards:
     def _open_output(self) -> None:
         if not self.out.exists():
             return
+        check_replaceable(self.out, h5py.is_hdf5, self.force)
         try:
             dataset, maker = Dataset.open(self.out), made_by(self.out)
         except DogsimError:

@@ -1,8 +1,11 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
-from commands import dogsim, dogsim_json
+from commands import dogsim, dogsim_json, refusal
 from conftest import LITE
 
 from dogsim import Dataset
@@ -14,6 +17,54 @@ def test_create_dataset(breeds_dir: Path, tmp_path: Path) -> None:
     assert (made["pictures"], made["breeds"], made["features"]) == (6, 2, 1280)
     again = dogsim("create-dataset", breeds_dir, "-o", out, "--backbone", LITE)
     assert again.stdout.endswith("(0 new, 0 changed, 6 kept, 0 removed, 0 skipped)\n")
+
+
+def test_a_moved_weight_file_is_found_again(breeds_dir: Path, colours: str, tmp_path: Path) -> None:
+    out, weights = tmp_path / "d.h5", tmp_path / "w.keras"
+    shutil.copy(colours, weights)
+    dogsim("create-dataset", breeds_dir, "-o", out, "--weights", weights)
+    moved = weights.rename(tmp_path / "moved.keras")
+    again = dogsim_json("create-dataset", breeds_dir, "-o", out)  # nothing to compute: not missed
+    assert (again["kept"], again["weights"]) == (6, str(weights))
+    told = dogsim_json("create-dataset", breeds_dir, "-o", out, "--weights", moved)
+    assert (told["kept"], told["weights"]) == (6, str(moved))
+    picture = breeds_dir / "striped" / "0.png"
+    assert dogsim_json("classify", picture, "-k", 1, "--dataset", out)["results"]
+
+
+def test_a_damaged_output_is_made_anew_as_its_error_says(
+    stored: Path, breeds_dir: Path, colours: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "d.h5"
+    out.write_bytes(stored.read_bytes()[:-100])
+    create = ("create-dataset", breeds_dir, "-o", out, "--weights", colours)
+    assert "create-dataset --force makes a new one" in refusal(*create)
+    assert dogsim_json(*create, "--force")["pictures"] == 6
+
+
+def test_options_are_checked_where_nothing_is_to_be_done(stored: Path, breeds_dir: Path) -> None:
+    create = ("create-dataset", breeds_dir, "-o", stored)
+    assert "Unknown engine" in refusal(*create, "--engine", "no-such-engine")
+    assert "Unknown precision" in refusal(*create, "--precision", "float64")
+    assert "There is no weight file" in refusal(*create, "--weights", "gone.h5")
+
+
+def test_an_output_that_is_read_is_refused(breeds_dir: Path, colours: str) -> None:
+    weights = Path(colours).read_bytes()
+    create = ("create-dataset", breeds_dir, "--weights", colours, "-o")
+    assert "is read by this command as well" in refusal(*create, colours)
+    line = refusal(*create, breeds_dir / "striped" / "0.png")
+    assert "was not made by this command" in line
+    assert Path(colours).read_bytes() == weights
+
+
+def test_info_of_a_recipe_in_fixed_length_strings(stored: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copy(stored, tmp_path / "d.h5"))
+    with h5py.File(copied, "a") as file:
+        for name, value in dict(file.attrs).items():
+            if isinstance(value, str):
+                file.attrs[name] = np.bytes_(value.encode())
+    assert dogsim_json("info", copied) == {**dogsim_json("info", stored), "dataset": str(copied)}
 
 
 def test_info(stored: Path, breeds_dir: Path, colours: str) -> None:

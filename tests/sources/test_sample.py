@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +54,6 @@ def test_the_sample_needs_eyes(lite: Extractor) -> None:
 
 def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = sample_dataset()
-    import sys
-
     sample = sys.modules["dogsim.sources.sample"]
     file = sample._cache_file("efficientnet-lite0")
     half = file.read_bytes()[:5000]
@@ -61,3 +62,15 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.Monkey
     assert np.allclose(sample_dataset().features, dataset.features, atol=1e-3)
     with pytest.raises(DogsimError, match="There is no weight file"):
         sample_dataset("none.keras")
+
+
+def test_two_first_uses_at_once(tmp_path: Path) -> None:
+    """The second waits for the first, and takes what that one has made."""
+    command = [sys.executable, "-c", "import dogsim; print(len(dogsim.sample_dataset()))"]
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+        for _ in range(2)
+    ]
+    told = [process.communicate() for process in both]
+    assert [stdout for stdout, _ in told] == [b"300\n"] * 2, told

@@ -1,0 +1,63 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from dogsim.errors import DogsimError
+from dogsim.plumbing.files import (
+    check_output,
+    check_replaceable,
+    remove_left_overs,
+    replacing,
+)
+
+
+def test_only_the_left_overs_of_this_very_file_are_removed(tmp_path: Path) -> None:
+    others = (".dogs.h5.bak.123.tmp", ".dogs.h5.tmp", ".dogs.h5.12a.tmp", "dogs.h5.123.tmp")
+    for name in (*others, ".dogs.h5.123.tmp"):
+        (tmp_path / name).touch()
+    remove_left_overs(tmp_path / "dogs.h5")
+    assert {path.name for path in tmp_path.iterdir()} == set(others)
+
+
+@pytest.mark.parametrize("name", ["a" * 250, "\N{DOG FACE}" * 60])
+def test_long_names(name: str, tmp_path: Path) -> None:
+    with replacing(tmp_path / name) as temporary:
+        temporary.write_text("whole")
+        (temporary.with_name(temporary.name.replace(f"{os.getpid()}", "1"))).touch()
+    remove_left_overs(tmp_path / name)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "whole"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
+def test_permissions_stay(tmp_path: Path) -> None:
+    path = tmp_path / "private.csv"
+    path.touch(mode=0o600)
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.name != "posix", reason="devices of POSIX")
+def test_what_is_no_place_for_a_file(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "loop", tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(DogsimError, match="not a regular file"):
+            check_output(path)
+    (tmp_path / "read").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "read")
+    for path in (tmp_path / "read", tmp_path / "link", tmp_path / "x" / ".." / "read"):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        with pytest.raises(DogsimError, match="is read by this command as well"):
+            check_output(path, [None, tmp_path / "read"])
+
+
+def test_a_file_of_another_command_needs_force(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    check_replaceable(path, lambda _: False, force=False)  # there is none yet
+    path.touch()
+    for force, ours in ((True, False), (False, True)):
+        check_replaceable(path, lambda _, ours=ours: ours, force)  # type: ignore[misc]
+    with pytest.raises(DogsimError, match="give --force"):
+        check_replaceable(path, lambda _: False, force=False)
