@@ -1,14 +1,18 @@
-"""How good the answers are: on average, breed by breed, and where they go wrong."""
+"""How good the answers are, on average and in all."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dogsim.dataset import Dataset
-from dogsim.neighbours import Neighbours, find_neighbours
-from dogsim.vote import majority_vote, vote_weights
+from dogsim.by_breed import BreedScore, Confusion
+from dogsim.by_breed import confusions as confusions  # importable from here as ever
+from dogsim.by_breed import per_breed as per_breed
+from dogsim.dataset import DatasetOrFile, as_dataset
+from dogsim.errors import DogsimError
+from dogsim.neighbours import Neighbours, Search
+from dogsim.vote import check_vote
 
 
 @dataclass(frozen=True)
@@ -50,35 +54,6 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class BreedScore:
-    """How good the answers are for the queries of one breed."""
-
-    breed: str
-    queries: int
-    precision_at_k: float
-    vote_accuracy: float
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """How often the vote takes one breed for another.
-
-    Attributes
-    ----------
-    breed, taken_for : str
-    count : int
-        In how many queries.
-    part : float
-        Of all queries of that breed.
-    """
-
-    breed: str
-    taken_for: str
-    count: int
-    part: float
-
-
-@dataclass(frozen=True)
 class Judgement:
     """What `judge` found; what was not asked for is None.
 
@@ -101,9 +76,9 @@ class Judgement:
 
 
 def accuracy(
-    dataset: Dataset,
+    dataset: DatasetOrFile,
     k: int = 20,
-    testset: Dataset | None = None,
+    testset: DatasetOrFile | None = None,
     n_test: int | None = None,
     metric: str = "euclidean",
     protocol: str = "honest",
@@ -116,11 +91,11 @@ def accuracy(
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset or path
         The gallery.
     k : int
         How many neighbours.
-    testset : Dataset, optional
+    testset : Dataset or path, optional
         The queries. By default the dataset's own pictures, each one left out of its gallery.
     n_test : int, optional
         Draw that many queries at random. MATLAB: 50.
@@ -143,18 +118,19 @@ def accuracy(
     DogsimError
         If k, `n_test`, the metric or the protocol is wrong, or no query has a known breed.
 
+    >>> from dogsim import Dataset
     >>> four = Dataset(np.array([[0.0], [1.0], [5.0], [6.0]]), np.array([0, 0, 1, 1]),
     ...                ("a", "b", "c", "d"), ("pug", "whippet"))
     >>> accuracy(four, k=1).precision_at_k, accuracy(four, k=3).recall_at_k
     (1.0, 1.0)
     """
-    return measure(find_neighbours(dataset, k, testset, n_test, metric, protocol, seed), k, vote)
+    return judge(dataset, [k], testset, n_test, metric, protocol, seed, vote).results[0]
 
 
 def judge(
-    dataset: Dataset,
+    dataset: DatasetOrFile,
     ks: Sequence[int],
-    testset: Dataset | None = None,
+    testset: DatasetOrFile | None = None,
     n_test: int | None = None,
     metric: str = "euclidean",
     protocol: str = "honest",
@@ -184,28 +160,32 @@ def judge(
     DogsimError
         As `accuracy` does.
     """
-    options = (testset, n_test, metric, protocol, seed)
-    largest, smallest = max(ks), min(ks)
-    found = find_neighbours(dataset, largest if smallest > 0 else smallest, *options)
+    gallery, queries = as_dataset(dataset), None if testset is None else as_dataset(testset)
+    search = Search(gallery, queries, n_test, metric, protocol, seed)
+    check_vote(vote)
+    if not ks:
+        raise DogsimError("Received no k. Expected one k or more.")
+    for k in ks:
+        search.check_k(k)
+    largest = max(ks)
+    found = search.neighbours(largest)
     return Judgement(
         results=tuple(measure(found, k, vote) for k in ks),
-        map_at_r=map_at_r(find_neighbours(dataset, None, *options)) if with_map else None,
-        per_breed=tuple(per_breed(found, largest)) if with_breeds else None,
-        confusions=tuple(confusions(found, largest)) if with_confusions else None,
-        in_both=found.in_both if testset else None,
+        map_at_r=_mean_of_blocks(search) if with_map else None,
+        per_breed=tuple(per_breed(found, largest, vote)) if with_breeds else None,
+        confusions=tuple(confusions(found, largest, vote)) if with_confusions else None,
+        in_both=None if queries is None else search.in_both(),
     )
 
 
 def measure(found: Neighbours, k: int, vote: str = "uniform") -> Accuracy:
     """Judge the first k of the neighbours that were found, see `accuracy`."""
     counted = k - (found.protocol == "matlab")
-    neighbours, distances = found.labels[:, :counted], found.distances[:, :counted]
-    hits = (neighbours == found.truth[:, None]).sum(axis=1)
+    hits = (found.labels[:, :counted] == found.truth[:, None]).sum(axis=1)
     precision = float(hits.mean() / counted)
     findable = found.of_breed > 0
     recall = float((hits[findable] / found.of_breed[findable]).mean()) if findable.any() else 0.0
-    answers = majority_vote(neighbours, vote_weights(distances, vote))
-    right = int((answers == found.truth).sum())
+    right = int((found.answers(counted, vote) == found.truth).sum())
     return Accuracy(
         queries=len(hits),
         gallery=found.gallery,
@@ -231,57 +211,31 @@ def map_at_r(found: Neighbours) -> float:
     Parameters
     ----------
     found : Neighbours
-        From `find_neighbours` with k None: as many neighbours as it takes.
+        As many for each query as it could find at most, R. Under protocol matlab the query itself
+        is the first of them, so k is R + 1.
 
     Returns
     -------
     float
         From 0 to 1; 1 if all R come before any other.
     """
+    precisions = _average_precisions(found)
+    return float(precisions.mean()) if len(precisions) else 0.0
+
+
+def _mean_of_blocks(search: Search) -> float:
+    """`map_at_r` of all queries, holding the rankings of some of them at a time."""
+    precisions = np.concatenate([_average_precisions(found) for found in search.blocks()])
+    return float(precisions.mean()) if len(precisions) else 0.0
+
+
+def _average_precisions(found: Neighbours) -> NDArray[np.float64]:
+    """Average precision at R of each query that could find something."""
     ranks = np.arange(1, found.labels.shape[1] + 1)
     hits = (found.labels == found.truth[:, None]) & (ranks <= found.of_breed[:, None])
-    precisions = np.cumsum(hits, axis=1) / ranks
+    sums = (np.cumsum(hits, axis=1) / ranks * hits).sum(axis=1)
     findable = found.of_breed > 0
-    if not findable.any():
-        return 0.0
-    sums = (precisions * hits).sum(axis=1)
-    return float((sums[findable] / found.of_breed[findable]).mean())
-
-
-def per_breed(found: Neighbours, k: int) -> list[BreedScore]:
-    """Judge every breed by itself at k, the worst vote first."""
-    neighbours = found.labels[:, :k]
-    precision = (neighbours == found.truth[:, None]).mean(axis=1)
-    right = majority_vote(neighbours) == found.truth
-    scores = []
-    for label in np.unique(found.truth):
-        of = found.truth == label
-        scores.append(
-            BreedScore(
-                breed=found.breeds[label],
-                queries=int(of.sum()),
-                precision_at_k=float(precision[of].mean()),
-                vote_accuracy=float(right[of].mean()),
-            )
-        )
-    return sorted(scores, key=lambda score: (score.vote_accuracy, score.precision_at_k))
-
-
-def confusions(found: Neighbours, k: int) -> list[Confusion]:
-    """List the pairs of breeds that the vote of k confuses, the most frequent first."""
-    answers = majority_vote(found.labels[:, :k])
-    queries = Counter(found.truth.tolist())
-    pairs = Counter(zip(found.truth.tolist(), answers.tolist(), strict=True))
-    return [
-        Confusion(
-            breed=found.breeds[truth],
-            taken_for=found.breeds[answer] if answer >= 0 else "unknown",
-            count=count,
-            part=count / queries[truth],
-        )
-        for (truth, answer), count in pairs.most_common()
-        if truth != answer
-    ]
+    return np.asarray(sums[findable] / found.of_breed[findable])
 
 
 def _wilson(right: int, n: int) -> tuple[float, float]:

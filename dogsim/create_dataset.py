@@ -13,8 +13,8 @@ from dogsim.folders.reading import compute_shards, refuse
 from dogsim.folders.shards import Shards
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.files import check_output
-from dogsim.plumbing.progress import note
 from dogsim.plumbing.signals import stopped_in_order, uninterrupted
+from dogsim.plumbing.terminal import note
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,30 +1,23 @@
 """Features with their labels and paths, in memory and in HDF5."""
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dogsim.breeds import breed_key
-from dogsim.breeds import breed_name as breed_name  # importable from here as ever
-from dogsim.errors import DogsimError, reason
-from dogsim.plumbing.files import replacing, writing
-from dogsim.plumbing.hdf5 import mapped_rows, new_hdf5
-from dogsim.recipe import HEAD, Recipe
-
-FORMAT = "dogsim-dataset"
-FORMAT_VERSION = 1
-BLOCK = 1024  # rows that are written at a time
-STAMP = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("sha256", "S64")])
-
-
-class DamagedError(DogsimError):
-    """A file can be read, and what it holds is no dataset or not all of one."""
+from dogsim.breeds import breed_name as breed_name  # with the next ones: importable from here
+from dogsim.dataset_file import BLOCK, DamagedError, read_fields
+from dogsim.dataset_file import FORMAT as FORMAT
+from dogsim.dataset_file import FORMAT_VERSION as FORMAT_VERSION
+from dogsim.dataset_file import STAMP as STAMP
+from dogsim.dataset_file import write_dataset as write_dataset
+from dogsim.errors import DogsimError
+from dogsim.plumbing.files import writing
+from dogsim.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,20 +63,34 @@ class Dataset:
     stamps: NDArray[np.void] | None = None
 
     def __post_init__(self) -> None:
+        fitting = {
+            "features": _numbers("features", self.features, "iuf", np.float32),
+            "labels": _numbers("labels", self.labels, "iu", np.int32),
+            "paths": tuple(self.paths),
+            "breeds": tuple(self.breeds),
+        }
+        for name, value in fitting.items():
+            object.__setattr__(self, name, value)
         n = len(self.paths)
-        if np.ndim(self.features) != 2 or len(self.features) != n or np.shape(self.labels) != (n,):
+        if self.features.ndim != 2 or len(self.features) != n or self.labels.shape != (n,):
             raise DogsimError(
-                f"Received features {np.shape(self.features)}, labels {np.shape(self.labels)} "
+                f"Received features {self.features.shape}, labels {self.labels.shape} "
                 f"and {n} paths. Expected (n, d), (n,) and n."
             )
         if self.stamps is not None and self.stamps.shape != (n,):
             raise DogsimError(f"Received stamps {self.stamps.shape}. Expected ({n},).")
-        labels = np.asarray(self.labels)
-        if n and not (labels.min() >= -1 and labels.max() < len(self.breeds)):
+        if n and not (self.labels.min() >= -1 and self.labels.max() < len(self.breeds)):
             raise DogsimError(
-                f"Received labels from {labels.min()} to {labels.max()}. "
+                f"Received labels from {self.labels.min()} to {self.labels.max()}. "
                 f"Expected -1 (unknown) to {len(self.breeds) - 1}, the indices of the breeds."
             )
+
+    def __repr__(self) -> str:
+        made = self.recipe.backbone if self.recipe else "an unknown network"
+        return (
+            f"<Dataset: {len(self)} pictures of {len(self.breeds)} breeds, "
+            f"features {self.features.shape} of {made}>"
+        )
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -155,41 +162,17 @@ class Dataset:
         was written by a newer version.
         """
         path = Path(path)
-        if not path.is_file():
-            raise DogsimError(
-                f"There is no dataset file {path}. dogsim create-dataset DIR -o {path} makes one."
-            )
+        fields = read_fields(path)
         try:
-            with h5py.File(path) as file:
-                _check_format(file, path)
-                return cls(
-                    features=mapped_rows(file["features"], path),
-                    labels=np.asarray(file["labels"], np.int32),
-                    paths=tuple(file["paths"].asstr()),
-                    breeds=tuple(file["breeds"].asstr()),
-                    recipe=_read_recipe(file.attrs),
-                    root=_text(file.attrs.get("root", "")),
-                    stamps=np.asarray(file["stamps"], STAMP) if "stamps" in file else None,
-                )
-        except DogsimError as error:
-            raise DogsimError(f"{path}: {error}") from error
-        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, OSError) and _of_the_system(error):
-                raise DogsimError(f"Cannot read {path}: {reason(error)}.") from error
-            remedy = (
-                "It may be cut short; dogsim create-dataset --force makes a new one in its place."
-                if h5py.is_hdf5(path)
-                else "Expected a file of dogsim create-dataset."
-            )
-            raise DamagedError(
-                f"Cannot read {path} as a dataset: {reason(error)}. {remedy}"
-            ) from error
+            return cls(**fields)
+        except DogsimError as error:  # its parts do not fit each other
+            raise DamagedError(f"{path}: {error}") from error
 
     def save(self, path: str | os.PathLike[str], made_by: str = "") -> None:
         """Write a dataset file, whole or not at all; an older file of that name is replaced.
 
-        `made_by` names the command that made it, see `dogsim.dataset.made_by`. Raises `DogsimError`
-        if the file cannot be written, or another process is writing it.
+        `made_by` names the command that made it, see `dogsim.dataset_file.made_by`. Raises
+        `DogsimError` if the file cannot be written, or another process is writing it.
         """
         with writing(Path(path)):
             self.write(path, made_by)
@@ -201,98 +184,28 @@ class Dataset:
         write_dataset(path, blocks, self.features.shape[1], **fields, made_by=made_by)
 
 
-def write_dataset(
-    path: str | os.PathLike[str],
-    blocks: Iterable[NDArray[np.floating]],
-    dimension: int,
-    *,
-    labels: NDArray[np.integer],
-    paths: Sequence[str],
-    breeds: Sequence[str],
-    recipe: Recipe | None,
-    root: str,
-    stamps: NDArray[np.void] | None,
-    made_by: str = "",
-) -> None:
-    """Write a dataset file whose features, (n, dimension), come in blocks of rows.
+DatasetOrFile: TypeAlias = Dataset | str | os.PathLike[str]
 
-    The rest are a `Dataset`'s fields. The caller holds the file's lock, see
-    `dogsim.plumbing.files.writing`. Raises `DogsimError` if the file cannot be written.
+
+def as_dataset(dataset: DatasetOrFile) -> Dataset:
+    """Take a dataset as it is, and open one that is named by its file.
+
+    Raises `DogsimError` if it is neither.
     """
-    text = h5py.string_dtype("utf-8")
-    _require_utf8([*paths, *breeds])
-    with replacing(Path(path)) as temporary, new_hdf5(temporary) as file:
-        features = file.create_dataset("features", (len(paths), dimension), np.float32)
-        row = 0
-        for block in blocks:
-            features[row : row + len(block)] = block
-            row += len(block)
-        file["labels"] = np.asarray(labels, np.int32)
-        file.create_dataset("paths", data=list(paths), dtype=text)
-        file.create_dataset("breeds", data=list(breeds), dtype=text)
-        if stamps is not None:
-            file["stamps"] = stamps
-        file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "made_by": made_by})
-        for name, value in {"root": root, **(asdict(recipe) if recipe else {})}.items():
-            file.attrs[name] = _stored(value)
-
-
-def made_by(path: Path) -> str:
-    """Name the command that made a dataset file, "" where the file does not tell.
-
-    Raises `DogsimError` if it is not one.
-    """
-    Dataset.open(path)
-    with h5py.File(path) as file:
-        return _text(file.attrs.get("made_by", ""))
-
-
-def _check_format(file: Any, path: Path) -> None:
-    received = _text(file.attrs.get("format", "nothing"))
-    if received != FORMAT:
+    if isinstance(dataset, str | os.PathLike):
+        return Dataset.open(dataset)
+    if not isinstance(dataset, Dataset):
         raise DogsimError(
-            f"this HDF5 file has format={received!r}. Expected {FORMAT!r}, "
-            "a file of dogsim create-dataset."
+            f"Received {type(dataset).__name__}. Expected a Dataset or the path of a dataset file."
         )
-    version = int(file.attrs.get("format_version", 0))
-    if version > FORMAT_VERSION:
-        raise DogsimError(
-            f"format version {version} is newer than {FORMAT_VERSION}, the newest that this dogsim "
-            "reads. Upgrade it: pip install --upgrade dogsim"
-        )
+    return dataset
 
 
-def _read_recipe(attributes: Any) -> Recipe | None:
-    names = [field.name for field in fields(Recipe)]
-    if not all(name in attributes for name in names if name not in HEAD):
-        return None
-    values: dict[str, Any] = {name: _text(attributes[name]) for name in names if name in attributes}
-    return Recipe(**{**values, "image_size": int(values["image_size"])})
-
-
-def _text(value: Any) -> str:
-    return os.fsdecode(value) if isinstance(value, bytes) else str(value)  # of a fixed length
-
-
-def _stored(value: Any) -> Any:
-    """What an attribute can hold: a folder whose name is not UTF-8 only as bytes."""
-    try:
-        str(value).encode()
-    except UnicodeEncodeError:
-        return np.bytes_(os.fsencode(value))
-    return value
-
-
-def _require_utf8(names: Iterable[str]) -> None:
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise DogsimError(
-                f"Received the name {os.fsencode(name)!r}. Expected UTF-8: rename the file."
-            ) from None
-
-
-def _of_the_system(error: OSError) -> bool:
-    """Whether reading failed, as against what was read; HDF5 tells its errors as text."""
-    return error.errno is not None or "errno = " in str(error)
+def _numbers(name: str, value: Any, kinds: str, kind: Any) -> NDArray[Any]:
+    """Turn a list into an array, and let an array be, wherever it lies."""
+    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    if array.size == 0 and not isinstance(value, np.ndarray):
+        array = array.astype(kind)  # of [] NumPy makes floats
+    if array.dtype.kind not in kinds:
+        raise DogsimError(f"Received {name} of {array.dtype}. Expected {np.dtype(kind)}.")
+    return array

@@ -1,33 +1,35 @@
 """Distances, and the k smallest."""
 
+import os
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from dogsim import exact
-from dogsim.dataset import Dataset
+from dogsim.dataset import Dataset, as_dataset
 from dogsim.errors import DogsimError, unknown
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev", "correlation")
-BLOCK_BYTES = 1 << 28  # of scores, and of queries, held at a time
+BLOCK_BYTES = 1 << 28  # held at a time for the queries of a block
 FULL_ROWS = 8192  # of the gallery, which scipy turns to float64 at a time
 
 Floats = NDArray[np.floating]
+Vectors: TypeAlias = "Dataset | str | os.PathLike[str] | ArrayLike"
 
 
-def dist_calc(
-    dataset: Dataset | ArrayLike, testset: Dataset | ArrayLike, metric: str = "euclidean"
-) -> NDArray[np.float64]:
+def dist_calc(dataset: Vectors, testset: Vectors, metric: str = "euclidean") -> NDArray[np.float64]:
     """Compute the distance of every test picture to every picture of the dataset.
 
     MATLAB: ``dist_calc.m``, with the same order of arguments.
 
     Parameters
     ----------
-    dataset : Dataset or (n_dataset, d) array
+    dataset : Dataset, its path, or (n_dataset, d) array
         The known pictures.
-    testset : Dataset or (n_test, d) array
-        The pictures that are asked about.
+    testset : Dataset, its path, or (n_test, d) array
+        The pictures that are asked about; one vector (d,) is one picture.
     metric : str
         One of `METRICS`, as `scipy.spatial.distance.cdist` defines them.
 
@@ -87,11 +89,11 @@ def mink(distances: ArrayLike, k: int) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 def nearest(
-    dataset: Dataset | ArrayLike,
-    testset: Dataset | ArrayLike,
+    dataset: Vectors,
+    testset: Vectors,
     k: int,
     metric: str = "euclidean",
-    exclude: NDArray[np.integer] | None = None,
+    exclude: ArrayLike | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Find the k nearest pictures of the dataset for every test picture.
 
@@ -120,10 +122,11 @@ def nearest(
     (array([[0., 1.]]), array([[1, 0]]))
     """
     gallery, queries = _pair(dataset, testset, metric)
+    exclude = _excluded(exclude, len(queries), len(gallery))
     check_k(k, len(gallery) - (exclude is not None))
     distances = np.empty((len(queries), k))
     indices = np.empty((len(queries), k), np.intp)
-    size = max(1, BLOCK_BYTES // (4 * max(exact.CHUNK, gallery.shape[1])))
+    size = max(1, BLOCK_BYTES // exact.bytes_of_a_query(k, gallery.shape[1]))
     for start in range(0, len(queries), size):
         block = slice(start, start + size)
         own = None if exclude is None else exclude[block]
@@ -151,8 +154,16 @@ def unit_vectors(vectors: Floats) -> NDArray[np.float64]:
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1))
 
 
+def check_metric(metric: str) -> None:
+    """Raise `DogsimError` unless `metric` is one of `METRICS`."""
+    if metric not in METRICS:
+        raise unknown("metric", metric, METRICS)
+
+
 def check_k(k: int, most: int) -> None:
     """Raise `DogsimError` unless 1 <= k <= most, the number of pictures to choose from."""
+    if not isinstance(k, int | np.integer) or isinstance(k, bool):
+        raise DogsimError(f"Received k={k!r}. Expected a whole number from 1 up.")
     if not 1 <= k <= most:
         raise DogsimError(
             f"Received k={k}. Expected 1 to {most}, the number of pictures to choose from."
@@ -167,6 +178,8 @@ def _sieve(
     gallery: Floats, queries: Floats, k: int, metric: str, exclude: NDArray[np.integer] | None
 ) -> list[NDArray[np.intp] | None]:
     """Find for each query rows that hold its k nearest for certain; None stands for all rows."""
+    if 8 * k > len(gallery):  # most rows would pass
+        return [None] * len(queries)
     if metric in ("euclidean", "sqeuclidean"):
         return exact.candidates(gallery, queries, k, exclude)
     if metric == "cosine":  # 2 (1 - cos) is the squared distance of the unit vectors
@@ -181,7 +194,7 @@ def _in_full(
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Find the k nearest by computing all distances, some queries at a time."""
     found = [(np.empty((0, k)), np.empty((0, k), np.intp))]
-    size = max(1, BLOCK_BYTES // (8 * len(gallery)))
+    size = max(1, BLOCK_BYTES // (32 * len(gallery)))  # float64, and copies for sorting
     for start in range(0, len(queries), size):
         asked = queries[start : start + size]
         chunks = (gallery[i : i + FULL_ROWS] for i in range(0, len(gallery), FULL_ROWS))
@@ -193,14 +206,12 @@ def _in_full(
     return np.concatenate(values), np.concatenate(indices)
 
 
-def _pair(
-    dataset: Dataset | ArrayLike, testset: Dataset | ArrayLike, metric: str
-) -> tuple[Floats, Floats]:
-    if metric not in METRICS:
-        raise unknown("metric", metric, METRICS)
+def _pair(dataset: Vectors, testset: Vectors, metric: str) -> tuple[Floats, Floats]:
+    check_metric(metric)
+    dataset, testset = (as_dataset(x) if _is_path(x) else x for x in (dataset, testset))  # type: ignore[arg-type]
     if isinstance(dataset, Dataset) and isinstance(testset, Dataset):
         dataset.require_comparable(testset)
-    gallery, queries = _features(dataset), _features(testset)
+    gallery, queries = _features("dataset", dataset), np.atleast_2d(_features("test set", testset))
     if gallery.ndim != 2 or queries.ndim != 2 or gallery.shape[1] != queries.shape[1]:
         raise DogsimError(
             f"Received a dataset {gallery.shape} and a test set {queries.shape}. "
@@ -224,6 +235,33 @@ def _check_numbers(what: str, features: Floats, metric: str) -> None:
             )
 
 
-def _features(x: Dataset | ArrayLike) -> Floats:
-    features = np.asarray(x.features if isinstance(x, Dataset) else x)
-    return features if features.dtype == np.float32 else features.astype(np.float64)
+def _features(what: str, x: Vectors) -> Floats:
+    try:
+        features = np.asarray(x.features if isinstance(x, Dataset) else x)
+        return features if features.dtype == np.float32 else features.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DogsimError(
+            f"Received a {what} of {type(x).__name__}. Expected a Dataset, its path, or an array."
+        ) from error
+
+
+def _is_path(x: Vectors) -> bool:
+    return isinstance(x, str | os.PathLike)
+
+
+def _excluded(exclude: ArrayLike | None, queries: int, gallery: int) -> NDArray[np.intp] | None:
+    """Check the rows that are no neighbours: one for each query."""
+    if exclude is None:
+        return None
+    rows = np.asarray(exclude)
+    if rows.shape != (queries,) or rows.dtype.kind not in "iu":
+        raise DogsimError(
+            f"Received exclude {rows.shape} of {rows.dtype}. Expected ({queries},) whole numbers, "
+            "a row of the dataset for each test picture."
+        )
+    if queries and not (rows.min() >= 0 and rows.max() < gallery):
+        raise DogsimError(
+            f"Received exclude from {rows.min()} to {rows.max()}. Expected 0 to {gallery - 1}, "
+            "the rows of the dataset."
+        )
+    return rows.astype(np.intp)

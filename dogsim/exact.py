@@ -72,7 +72,7 @@ def candidates(
     asked = _shifted(asked, centre, scale)
     lengths = np.sqrt(np.einsum("ij,ij->i", asked, asked, dtype=np.float64))
     best = np.full((len(queries), k), np.inf, np.float32)  # the k smallest of score + E
-    sieve = _Sieve(len(queries), most=512 + 32 * k)
+    sieve = _Sieve(len(queries), most=_most(k))
     for start in range(0, len(gallery), size):
         known = _shifted(transform(gallery[start : start + size]), centre, scale)
         scores, error = _scores(known, asked, lengths)
@@ -90,6 +90,16 @@ def candidates(
             _merge(best, rows, _up(kept + error[rows]))
         sieve.add(rows, columns + start, kept - error[rows])
     return sieve.results(best.max(axis=1))
+
+
+def bytes_of_a_query(k: int, d: int) -> int:
+    """How much memory `candidates` takes for each query, at most."""
+    return 4 * max(CHUNK, 4 * k) + 20 * _most(k) + 4 * d
+
+
+def _most(k: int) -> int:
+    """How many candidates a query may have before it is given up."""
+    return 512 + 32 * k
 
 
 class _Sieve:

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.dist_calc import METRICS, dist_calc, unit_vectors
-from dogsim.errors import DogsimError, unknown
+from dogsim.dist_calc import check_metric, dist_calc, unit_vectors
+from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
 from dogsim.images import Source
 from dogsim.networks.extractor import load_extractor
@@ -51,8 +51,7 @@ class ImageDistance:
         normalize: bool = True,
         weights: str = "imagenet",
     ) -> None:
-        if metric not in METRICS:
-            raise unknown("metric", metric, METRICS)
+        check_metric(metric)
         self.metric = metric
         self.normalize = normalize
         self.extractor = load_extractor(backbone, weights, layer)

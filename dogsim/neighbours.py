@@ -1,13 +1,17 @@
 """Who is asked, and who answers: the search that judging shares with all that builds on it."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.breeds import breed_key
 from dogsim.dataset import Dataset
-from dogsim.dist_calc import nearest
+from dogsim.dist_calc import BLOCK_BYTES, check_k, check_metric, nearest
 from dogsim.errors import DogsimError, unknown
+from dogsim.sameness import in_gallery
+from dogsim.vote import majority_vote, vote_weights
 
 PROTOCOLS = ("honest", "matlab")
 
@@ -30,8 +34,6 @@ class Neighbours:
         Among how many pictures each query's neighbours were sought.
     breeds : tuple of str
         Names of the labels; the last one stands for breeds that the gallery has not got.
-    in_both : int
-        How many queries are pictures of the gallery as well, though they come from another file.
     protocol, metric : str
         As asked for.
     """
@@ -42,9 +44,13 @@ class Neighbours:
     of_breed: NDArray[np.intp]
     gallery: int
     breeds: tuple[str, ...]
-    in_both: int
     protocol: str
     metric: str
+
+    def answers(self, k: int, vote: str = "uniform") -> NDArray[np.int32]:
+        """What the first k neighbours of each query say it is, (n,): the label that wins."""
+        weights = vote_weights(self.distances[:, :k], vote)
+        return majority_vote(self.labels[:, :k], weights)
 
 
 def find_neighbours(
@@ -60,71 +66,142 @@ def find_neighbours(
 
     With k None each query gets as many neighbours as the commonest breed has pictures to be found.
     """
-    queries = _queries(dataset, testset, n_test, seed)
-    left_out = int(testset is None and protocol == "honest")
-    in_gallery = np.bincount(dataset.labels + 1, minlength=len(dataset.breeds) + 2)
-    of_breed = in_gallery[queries.truth + 1] - left_out
-    k = max(int(of_breed.max()), 1) if k is None else k
-    distances, indices = _search(dataset, queries, k, metric, protocol)
-    return Neighbours(
-        truth=queries.truth,
-        labels=dataset.labels[indices],
-        distances=distances,
-        of_breed=of_breed,
-        gallery=len(dataset) - left_out,
-        breeds=(*dataset.breeds, "(not in the dataset)"),
-        in_both=0 if testset is None else _in_both(dataset, testset),
-        protocol=protocol,
-        metric=metric,
-    )
+    return Search(dataset, testset, n_test, metric, protocol, seed).neighbours(k)
 
 
-@dataclass(frozen=True, eq=False)
-class _Queries:
-    truth: NDArray[np.int32]  # (n,) label among the gallery's breeds; their number if not there
-    features: NDArray[np.float32]  # (n, d)
-    rows: NDArray[np.intp] | None  # (n,) own rows in the gallery, None for another test set
+class Search:
+    """Queries and a gallery, ready to be searched; see `dogsim.accuracy` for the arguments.
+
+    Raises
+    ------
+    DogsimError
+        If the metric, the protocol or `n_test` is wrong, no query has a known breed, or the test
+        set cannot be compared with the gallery or has no breed in common with it.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        testset: Dataset | None = None,
+        n_test: int | None = None,
+        metric: str = "euclidean",
+        protocol: str = "honest",
+        seed: int = 0,
+    ) -> None:
+        check_metric(metric)
+        _check_protocol(protocol, testset)
+        self.dataset, self.metric, self.protocol = dataset, metric, protocol
+        source = dataset if testset is None else testset
+        self.rows = _drawn(source, n_test, seed)  # of the queries in their own dataset
+        self.testset = testset
+        self._gallery = _renamed(dataset.labels, _labels_by_name(dataset.breeds, dataset.breeds))
+        if testset is None:
+            self.truth = self._gallery[self.rows]
+        else:
+            dataset.require_comparable(testset)
+            known = _labels_by_name(testset.breeds, dataset.breeds)
+            self.truth = _renamed(testset.labels[self.rows], known)
+            _require_common(self.truth, dataset, testset)
+        self.left_out = int(testset is None and protocol == "honest")
+        counts = np.bincount(self._gallery + 1, minlength=len(dataset.breeds) + 2)
+        self.of_breed = counts[self.truth + 1] - self.left_out
+
+    @property
+    def most(self) -> int:
+        """The largest k."""
+        return len(self.dataset) - self.left_out
+
+    @property
+    def enough(self) -> int:
+        """The k that finds all pictures of every query's breed, should they come first."""
+        return max(int(self.of_breed.max()), 1) + (self.protocol == "matlab")
+
+    def check_k(self, k: int) -> None:
+        """Raise `DogsimError` unless so many neighbours can be had, and counted."""
+        check_k(k, self.most)
+        if self.protocol == "matlab" and k < 2:
+            raise DogsimError(f"Received k={k}. Protocol matlab counts k - 1 of k: give 2 or more.")
+
+    def in_both(self) -> int:
+        """Count the queries whose picture the gallery has as well, though it is another file."""
+        if self.testset is None:
+            return 0
+        return int(in_gallery(self.dataset, self.testset)[self.rows].sum())
+
+    def neighbours(self, k: int | None) -> Neighbours:
+        """Find the k nearest of all queries, or with None `enough`."""
+        if k is None:
+            return self._neighbours(slice(None), self.enough)
+        self.check_k(k)
+        return self._neighbours(slice(None), k)
+
+    def blocks(self) -> Iterator[Neighbours]:
+        """Find as many neighbours as it takes to judge a whole ranking, some queries at a time."""
+        size = max(1, BLOCK_BYTES // (32 * self.enough))
+        for start in range(0, len(self.rows), size):
+            yield self._neighbours(slice(start, start + size), self.enough)
+
+    def _neighbours(self, some: slice, k: int) -> Neighbours:
+        distances, indices = self._search(self.rows[some], k)
+        return Neighbours(
+            truth=self.truth[some],
+            labels=self._gallery[indices],
+            distances=distances,
+            of_breed=self.of_breed[some],
+            gallery=self.most,
+            breeds=(*self.dataset.breeds, "(not in the dataset)"),
+            protocol=self.protocol,
+            metric=self.metric,
+        )
+
+    def _search(
+        self, rows: NDArray[np.intp], k: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        source = self.dataset if self.testset is None else self.testset
+        asked, own = source.features[rows], None if self.testset is not None else rows
+        if self.protocol == "honest":
+            return nearest(self.dataset, asked, k, self.metric, own)
+        distances, indices = np.zeros((len(rows), 1)), rows[:, None]  # itself comes first
+        if k == 2:
+            return distances, indices
+        others = nearest(self.dataset, asked, k - 2, self.metric, own)
+        return np.hstack([distances, others[0]]), np.hstack([indices, others[1]])
 
 
-def _queries(dataset: Dataset, testset: Dataset | None, n_test: int | None, seed: int) -> _Queries:
-    source = dataset if testset is None else testset
+def _check_protocol(protocol: str, testset: Dataset | None) -> None:
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
+    if protocol == "matlab" and testset is not None:
+        raise DogsimError("Protocol matlab takes its queries from the dataset itself.")
+
+
+def _drawn(source: Dataset, n_test: int | None, seed: int) -> NDArray[np.intp]:
     rows = np.flatnonzero(source.labels >= 0)
     if len(rows) == 0:
         raise DogsimError("No query has a known breed. Expected labels of 0 and more.")
-    if n_test is not None:
-        if not 1 <= n_test <= len(rows):
-            raise DogsimError(f"Received n_test={n_test}. Expected 1 to {len(rows)} queries.")
-        rows = np.sort(np.random.default_rng(seed).choice(rows, n_test, replace=False))
-    if testset is None:
-        return _Queries(dataset.labels[rows], dataset.features[rows], rows)
-    dataset.require_comparable(testset)
-    label_of = {breed: label for label, breed in enumerate(dataset.breeds)}
-    here = np.array([label_of.get(breed, len(dataset.breeds)) for breed in testset.breeds])
-    return _Queries(here[testset.labels[rows]].astype(np.int32), testset.features[rows], None)
+    if n_test is None:
+        return rows
+    if not 1 <= n_test <= len(rows):
+        raise DogsimError(f"Received n_test={n_test}. Expected 1 to {len(rows)} queries.")
+    return np.sort(np.random.default_rng(seed).choice(rows, n_test, replace=False))
 
 
-def _search(
-    dataset: Dataset, queries: _Queries, k: int, metric: str, protocol: str
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    if protocol not in PROTOCOLS:
-        raise unknown("protocol", protocol, PROTOCOLS)
-    if protocol == "honest":
-        return nearest(dataset, queries.features, k, metric, queries.rows)
-    if queries.rows is None:
-        raise DogsimError("Protocol matlab takes its queries from the dataset itself.")
-    if k < 2:
-        raise DogsimError(f"Received k={k}. Protocol matlab counts k - 1 of k: give 2 or more.")
-    distances, others = nearest(dataset, queries.features, k - 1, metric, queries.rows)
-    itself = np.column_stack([np.zeros(len(others)), distances])
-    return itself[:, : k - 1], np.column_stack([queries.rows, others])[:, : k - 1]
+def _labels_by_name(breeds: Sequence[str], known: Sequence[str]) -> NDArray[np.int32]:
+    """For each breed the first label of the same breed among the known, their number if none."""
+    label_of: dict[str, int] = {}
+    for label, breed in enumerate(known):
+        label_of.setdefault(breed_key(breed), label)
+    return np.array([label_of.get(breed_key(breed), len(known)) for breed in breeds], np.int32)
 
 
-def _in_both(dataset: Dataset, testset: Dataset) -> int:
-    """Count the pictures of a test set whose path or features the dataset has too."""
-    paths = set(dataset.paths)
-    rows = {row.tobytes() for row in np.asarray(dataset.features, np.float32)}
-    features = np.asarray(testset.features, np.float32)
-    return sum(
-        path in paths or row.tobytes() in rows
-        for path, row in zip(testset.paths, features, strict=True)
-    )
+def _renamed(labels: NDArray[np.int32], names: NDArray[np.int32]) -> NDArray[np.int32]:
+    return np.append(names, np.int32(-1))[labels]  # label -1 (unknown) takes the last place
+
+
+def _require_common(truth: NDArray[np.int32], dataset: Dataset, testset: Dataset) -> None:
+    if (truth == len(dataset.breeds)).all():
+        here, there = (", ".join(x.breeds[:3]) or "none" for x in (dataset, testset))
+        raise DogsimError(
+            f"Received a test set of the breeds {there}, ... None of its pictures is of a breed of "
+            f"the dataset: {here}, ... Expected breeds that both call by the same names."
+        )

@@ -4,12 +4,15 @@ MATLAB: ``mode(labels(indices), 2)``, which takes the smallest label where sever
 here the one wins whose nearest neighbour is nearest.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dogsim.errors import DogsimError, unknown
 
 VOTES = ("uniform", "distance")
+PLACES = 1 << 22  # of votes that are counted at a time
 
 
 def majority_vote(
@@ -66,11 +69,16 @@ def count_votes(
     >>> count_votes(np.int32([[2, 7, 7, -1]]))
     array([[1, 2, 2, 0]])
     """
-    n, width = len(labels), int(labels.max(initial=-1)) + 2
-    places = np.arange(n)[:, None] * width + labels + 1
-    flat = None if weights is None else weights.ravel()
-    sums = np.bincount(places.ravel(), flat, minlength=n * width)[places]
-    return np.where(labels >= 0, sums, 0)
+    width = int(labels.max(initial=-1)) + 2
+    rows = max(1, PLACES // width)
+    sums: NDArray[Any] = np.zeros(labels.shape, np.intp if weights is None else np.float64)
+    for start in range(0, len(labels), rows):  # a table of rows x breeds, but not of all rows
+        block = labels[start : start + rows]
+        places = np.arange(len(block))[:, None] * width + block + 1
+        weigh = None if weights is None else weights[start : start + rows].ravel()
+        counts = np.bincount(places.ravel(), weigh, minlength=len(block) * width)
+        sums[start : start + rows] = np.where(block >= 0, counts[places], 0)
+    return sums
 
 
 def vote_weights(distances: NDArray[np.float64], vote: str) -> NDArray[np.float64] | None:
@@ -95,10 +103,15 @@ def vote_weights(distances: NDArray[np.float64], vote: str) -> NDArray[np.float6
     array([[2. , 0.5],
            [1. , 0. ]])
     """
-    if vote not in VOTES:
-        raise unknown("vote", vote, VOTES)
+    check_vote(vote)
     if vote == "uniform":
         return None
     zero = distances == 0
     inverse = 1 / np.where(zero, 1, distances)
     return np.where(zero.any(axis=1, keepdims=True), zero, inverse)
+
+
+def check_vote(vote: str) -> None:
+    """Raise `DogsimError` unless `vote` is one of `VOTES`."""
+    if vote not in VOTES:
+        raise unknown("vote", vote, VOTES)

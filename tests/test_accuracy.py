@@ -1,13 +1,15 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from clouds import cloud
+from commands import python
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from dogsim.accuracy import accuracy, confusions, map_at_r, measure, per_breed
+from dogsim.accuracy import accuracy, confusions, judge, map_at_r, measure, per_breed
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.neighbours import find_neighbours
@@ -228,3 +230,77 @@ def test_breed_by_breed_and_confusions_are_scikit_learns() -> None:
         assert pair.part == pytest.approx(matrix[truth, answer] / matrix[truth].sum())
     assert sum(pair.count for pair in pairs) == matrix.sum() - np.trace(matrix)
     assert [pair.count for pair in pairs] == sorted((pair.count for pair in pairs), reverse=True)
+
+
+def test_map_at_r_as_matlab_counted() -> None:
+    """The query is its own first neighbour and one of the R that it can find."""
+    for far in ([0, 1, 2, 100, 101], [0, 1, 2, 3, 4]):
+        labels = [0, 0, 0, 1, 1] if far[3] == 100 else [0] * 5
+        dataset = on_a_line([float(x) for x in far], labels)
+        assert judge(dataset, [2], protocol="matlab", with_map=True).map_at_r == 1
+    mixed = on_a_line([0, 1, 1.9], [0, 1, 0])
+    # a finds itself and b: (1 + 0) / 2; b itself: 1; the other a itself and b: 1 / 2
+    found = judge(mixed, [2], protocol="matlab", with_map=True).map_at_r
+    assert found == pytest.approx((1 / 2 + 1 + 1 / 2) / 3)
+
+
+def test_map_at_r_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = cloud(90)
+    whole = map_at_r(find_neighbours(dataset, None))
+    monkeypatch.setattr("dogsim.neighbours.BLOCK_BYTES", 32 * 40 * 7)
+    assert judge(dataset, [1], with_map=True).map_at_r == pytest.approx(whole, rel=1e-12)
+
+
+def test_weighted_votes_reach_breeds_and_confusions() -> None:
+    gallery = on_a_line([0, 3, 3.1, 50], [0, 1, 1, 1])
+    query = on_a_line([0.1], [0])
+    uniform = judge(gallery, [3], query, with_breeds=True, with_confusions=True)
+    assert [each.taken_for for each in uniform.confusions or ()] == ["b"]
+    near = judge(gallery, [3], query, vote="distance", with_breeds=True, with_confusions=True)
+    assert near.confusions == ()
+    assert [each.vote_accuracy for each in near.per_breed or ()] == [1]
+
+
+def test_every_k_is_checked_before_anything_is_searched(
+    four: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dogsim.neighbours.nearest", None)
+    cases: list[tuple[Any, str]] = [
+        ({"ks": [1, 5], "protocol": "matlab"}, "k=1. Protocol matlab counts k - 1"),
+        ({"ks": [3, 0]}, "k=0. Expected 1 to 3"),
+        ({"ks": [3, 4]}, "k=4. Expected 1 to 3"),
+        ({"ks": [2.0]}, "k=2.0. Expected a whole number"),
+        ({"ks": [True]}, "k=True. Expected a whole number"),
+        ({"ks": [1], "vote": "loud"}, "Unknown vote 'loud'"),
+        ({"ks": [1], "metric": "far"}, "Unknown metric 'far'"),
+        ({"ks": []}, "Expected one k or more"),
+    ]
+    for options, message in cases:
+        with pytest.raises(DogsimError, match=message):
+            judge(four, **options)
+
+
+def test_a_dataset_or_its_path(four: Dataset, tmp_path: Path) -> None:
+    four.save(tmp_path / "d.h5")
+    assert accuracy(tmp_path / "d.h5", np.int64(1)) == accuracy(four, 1)
+    assert accuracy(four, 1, str(tmp_path / "d.h5")).queries == 4
+    with pytest.raises(DogsimError, match=r"Received list\. Expected a Dataset or the path"):
+        accuracy([four], 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pictures", [2000, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_map_at_r_in_bounded_memory(pictures: int) -> None:
+    """Two breeds, so that each ranking is half as long as the gallery."""
+    code = (
+        "import resource, numpy as np\n"
+        "from clouds import cloud\n"
+        "from dogsim.accuracy import judge\n"
+        f"data = cloud(2 * {pictures}, classes=2)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"judged = judge(data, [1], n_test=min(2000, {pictures}), with_map=True)\n"
+        "print(judged.map_at_r > 0.5, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    done = python("-c", code, PYTHONPATH="tests")
+    right, megabytes = done.stdout.split()
+    assert right == "True"
+    assert int(megabytes) < (600 if pictures == 2000 else 1000)

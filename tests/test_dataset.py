@@ -167,3 +167,23 @@ def test_take(four: Dataset) -> None:
     for rows in ([4], [-1], [0.5], [[0]], [True, False, True, False], 1):
         with pytest.raises(DogsimError, match="rows"):
             four.take(rows)
+
+
+def test_lists_become_arrays_where_nothing_is_lost() -> None:
+    made = Dataset([[0.0, 1.0]], [0], ["a.jpg"], ["pug"])  # type: ignore[arg-type]
+    assert (made.features.shape, made.labels.tolist()) == ((1, 2), [0])
+    assert (made.paths, made.breeds) == (("a.jpg",), ("pug",))
+    for features, labels in (([[0.0]], [0.0]), ([["x"]], [0]), ([[0.0]], [True])):
+        with pytest.raises(DogsimError, match="Received (labels|features) of"):
+            Dataset(features, labels, ("a",), ("b",))  # type: ignore[arg-type]
+
+
+def test_a_dataset_is_told_in_a_line(four: Dataset) -> None:
+    assert repr(four) == (
+        "<Dataset: 4 pictures of 2 breeds, features (4, 1) of an unknown network>"
+    )
+
+
+def test_mapped_features_stay_on_disk(tmp_path: Path, four: Dataset) -> None:
+    four.save(tmp_path / "d.h5")
+    assert isinstance(Dataset.open(tmp_path / "d.h5").features, np.memmap)

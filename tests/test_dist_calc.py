@@ -1,4 +1,6 @@
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,3 +144,33 @@ def test_datasets_of_other_recipes_are_not_compared(four: Dataset) -> None:
     assert dist_calc(four, made_by("vgg16")).shape == (4, 4)  # a file of another program has none
     with pytest.raises(DogsimError, match=r"backbone=vgg16.*needs backbone=resnet50"):
         dist_calc(made_by("resnet50"), made_by("vgg16"))
+
+
+def test_one_vector_is_one_picture(four: Dataset, tmp_path: Path) -> None:
+    four.save(tmp_path / "d.h5")
+    assert dist_calc(four, four.features[1]).tolist() == [[1, 0, 4, 5]]
+    assert nearest(tmp_path / "d.h5", [5.2], 1)[1].tolist() == [[2]]
+    wrong: list[Any] = [(four.features[0], four), (four, None), ("gone.h5", four), (four, "x")]
+    for dataset, testset in wrong:
+        with pytest.raises(DogsimError, match="Expected|There is no dataset file"):
+            dist_calc(dataset, testset)
+
+
+def test_what_may_be_excluded(four: Dataset) -> None:
+    assert nearest(four, four, 1, exclude=[1, 0, 3, 2])[1].ravel().tolist() == [0, 1, 2, 3]
+    for exclude, message in (
+        ([0, 1, 2], r"exclude \(3,\)"),
+        ([0, 1, 2, 4], "exclude from 0 to 4. Expected 0 to 3"),
+        ([-1, 0, 1, 2], "exclude from -1 to 2"),
+        ([0.0, 1.0, 2.0, 3.0], "float64. Expected"),
+    ):
+        with pytest.raises(DogsimError, match=message):
+            nearest(four, four, 1, exclude=exclude)
+
+
+@pytest.mark.parametrize("k", [1.0, "1", None, True, np.float32(1)])
+def test_k_is_a_whole_number(k: Any, four: Dataset) -> None:
+    with pytest.raises(DogsimError, match="Expected a whole number"):
+        nearest(four, four, k)
+    with pytest.raises(DogsimError, match="Expected a whole number"):
+        mink([1, 2, 3], k)

@@ -1,5 +1,6 @@
 """Neighbours vote."""
 
+import tracemalloc
 from collections import Counter
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
 from dogsim.errors import DogsimError
-from dogsim.vote import majority_vote, vote_weights
+from dogsim.vote import count_votes, majority_vote, vote_weights
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,18 @@ def test_votes_weighed_by_hand() -> None:
     assert majority_vote(labels, vote_weights(distances, "distance")).tolist() == [4, 4]
     with pytest.raises(DogsimError, match="Unknown vote 'distances'; did you mean 'distance'"):
         vote_weights(distances, "distances")
+
+
+def test_votes_of_many_breeds_take_little_memory() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(-1, 50_000, (300, 20)).astype(np.int32)
+    labels[:, 1] = labels[:, 0]
+    weights = rng.random((300, 20))
+    tracemalloc.start()
+    counts, sums = count_votes(labels), count_votes(labels, weights)
+    assert tracemalloc.get_traced_memory()[1] < 150e6  # a whole table: 300 x 50,000 x 8 bytes
+    tracemalloc.stop()
+    same = labels[:, :, None] == labels[:, None, :]
+    known = labels >= 0
+    assert np.array_equal(counts, same.sum(axis=2) * known)
+    np.testing.assert_allclose(sums, (same * weights[:, None, :]).sum(axis=2) * known)

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from typer.core import TyperGroup
 
 from dogsim.errors import DogsimError
 from dogsim.plumbing.signals import Terminated
+from dogsim.plumbing.terminal import note, printable, valid
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
@@ -83,13 +85,16 @@ class OneLineErrors(TyperGroup):
         """Run a command."""
         # What Pillow finds odd in a picture that it reads all the same is no news to the user.
         warnings.filterwarnings("ignore", module="PIL")
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # what a terminal has no letter for is escaped
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except DogsimError as error:
-            typer.echo(f"dogsim: {' '.join(str(error).split())}", err=True)
+            note(f"dogsim: {' '.join(str(error).split())}")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
-            typer.echo(f"dogsim: {stop or 'Stopped.'}", err=True)
+            note(f"dogsim: {stop or 'Stopped.'}")
             raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from stop
 
 
@@ -129,7 +134,15 @@ def description(dataset: "Dataset") -> dict[str, Any]:
 def print_result(result: Mapping[str, Any], as_json: bool, text: str) -> None:
     """Print a result on stdout: one JSON object, or text."""
     if as_json:
-        json.dump(result, sys.stdout)
-        print()
+        print(json.dumps(_valid(result)))
     elif text:
-        print(text)
+        print("\n".join(printable(line) for line in text.split("\n")))
+
+
+def _valid(value: Any) -> Any:
+    """The same of JSON's types, with text that any reader of JSON takes."""
+    if isinstance(value, str):
+        return valid(value)
+    if isinstance(value, Mapping):
+        return {name: _valid(each) for name, each in value.items()}
+    return [_valid(each) for each in value] if isinstance(value, list | tuple) else value

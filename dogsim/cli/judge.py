@@ -1,13 +1,22 @@
 """How good the answers are."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from dogsim.cli.common import DatasetFile, Json, Metric, Weights, open_dataset, print_result
+from dogsim.cli.common import (
+    DatasetFile,
+    Force,
+    Json,
+    Metric,
+    Weights,
+    open_dataset,
+    print_result,
+)
+from dogsim.errors import DogsimError
 
 TABLES = ("results", "per_breed", "confusions")
 CONFUSIONS_SHOWN = 20
@@ -45,6 +54,7 @@ def accuracy(
     csv: Annotated[
         Path | None, typer.Option(help="Write the last table shown to this file.")
     ] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Judge how good the k nearest are; give --k several times for several k.
@@ -53,9 +63,18 @@ def accuracy(
     """
     from dogsim.accuracy import judge
     from dogsim.dataset import Dataset
-    from dogsim.plumbing.progress import note
+    from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import write_csv
+    from dogsim.plumbing.terminal import note
 
+    if dataset and weights:
+        raise DogsimError(
+            f"Received --weights {weights} with the dataset {dataset}, whose features are there "
+            "already. Expected --weights for the sample only."
+        )
+    if csv:
+        check_output(csv, [dataset, test])
+        check_replaceable(csv, _is_our_table, force)
     judged = judge(
         open_dataset(dataset, weights),
         k or [20],
@@ -73,14 +92,26 @@ def accuracy(
         note(f"{judged.in_both} of the test pictures are in the dataset as well.")
     shown = {name: value for name, value in asdict(judged).items() if value is not None}
     if csv:
-        write_csv(csv, [shown[name] for name in TABLES if shown.get(name)][-1])
-    print_result(_flat(shown) if len(judged.results) == 1 else shown, as_json, _text(shown))
+        last = [name for name in TABLES if name in shown][-1]
+        write_csv(csv, shown[last], _columns_of(last))
+    # With one k its numbers stand on the first level as well.
+    flat = shown["results"][0] if len(shown["results"]) == 1 else {}
+    print_result({**flat, **shown}, as_json, _text(shown))
 
 
-def _flat(shown: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the one result on the level of what else is shown."""
-    (result,) = shown["results"]
-    return {**result, **{name: value for name, value in shown.items() if name != "results"}}
+def _columns_of(name: str) -> list[str]:
+    """Name the columns of a table, which may have no row."""
+    from dogsim.accuracy import Accuracy
+    from dogsim.by_breed import BreedScore, Confusion
+
+    kinds = {"results": Accuracy, "per_breed": BreedScore, "confusions": Confusion}
+    return [field.name for field in fields(kinds[name])]
+
+
+def _is_our_table(file: Path) -> bool:
+    with file.open("rb") as opened:
+        header = opened.readline().strip()
+    return any(header == ",".join(_columns_of(name)).encode() for name in TABLES)
 
 
 def _text(shown: Mapping[str, Any]) -> str:
@@ -98,6 +129,8 @@ def _text(shown: Mapping[str, Any]) -> str:
     for name in ("per_breed", "confusions"):
         if shown.get(name):
             parts.append(table(shown[name][: CONFUSIONS_SHOWN if name == "confusions" else None]))
+    if shown.get("confusions") == ():
+        parts.append("No breed is taken for another.")
     return "\n\n".join(parts)
 
 

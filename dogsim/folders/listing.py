@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from errno import ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.dataset import STAMP
+from dogsim.dataset_file import STAMP
 from dogsim.errors import DogsimError, reason
 from dogsim.images import PICTURE_SUFFIXES
 from dogsim.plumbing.files import check_replaceable
-from dogsim.plumbing.progress import note
-from dogsim.plumbing.tables import printable, write_csv
+from dogsim.plumbing.tables import write_csv
+from dogsim.plumbing.terminal import note, printable
 
 GONE = (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG)  # nothing is there: not only out of sight
 SHOWN = 20  # skipped files that are named on the terminal
@@ -140,7 +140,7 @@ def report_skipped(skipped: Sequence[Skipped], out: Path) -> None:
     if not skipped:
         table.unlink(missing_ok=True)
         return
-    write_csv(table, [asdict(each) for each in skipped])
+    write_csv(table, [asdict(each) for each in skipped], [each.name for each in fields(Skipped)])
     for each in skipped[:SHOWN]:
         note(f"skipped {each.path}: {each.reason}")
     if len(skipped) > SHOWN:

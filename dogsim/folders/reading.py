@@ -16,8 +16,7 @@ from dogsim.folders.listing import Picture, Skipped, stamp_rows
 from dogsim.images import load_image
 from dogsim.networks.extractor import Extractor
 from dogsim.plumbing.files import file_sha256
-from dogsim.plumbing.progress import track
-from dogsim.plumbing.tables import printable
+from dogsim.plumbing.terminal import printable, track
 from dogsim.plumbing.threads import batched, prefetch
 from dogsim.recipe import Recipe
 

@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.breeds import labels_of_folders
-from dogsim.dataset import BLOCK, DamagedError, Dataset, made_by, write_dataset
+from dogsim.dataset import Dataset
+from dogsim.dataset_file import BLOCK, DamagedError, made_by, write_dataset
 from dogsim.errors import DogsimError, reason
 from dogsim.folders.listing import GONE, Listing, Picture, Skipped, skipped_table, stamp_rows
 from dogsim.images import read_picture_bytes
@@ -40,7 +41,7 @@ from dogsim.plumbing.files import (
     written_through,
 )
 from dogsim.plumbing.hdf5 import mapped_rows
-from dogsim.plumbing.tables import printable
+from dogsim.plumbing.terminal import printable
 from dogsim.recipe import DECISIVE, Recipe
 
 MADE_BY = "create-dataset"

@@ -33,7 +33,7 @@ from dogsim.learning.training import (
 from dogsim.learning.triplets import near_loss, ranking_loss, sample_triplets
 from dogsim.networks._keras import import_keras
 from dogsim.networks.heads import embed, head_name
-from dogsim.plumbing.progress import track
+from dogsim.plumbing.terminal import track
 
 NEGATIVES = ("near", "drawn")
 BREEDS, PICTURES = 128, 8  # of a batch, at most: 8 pictures of each of 128 breeds

@@ -28,7 +28,7 @@ from dogsim.networks.backbones import find_backbone
 from dogsim.networks.extractor import load_network, require_recipe
 from dogsim.networks.heads import embed
 from dogsim.plumbing.files import file_sha256
-from dogsim.plumbing.progress import track
+from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import prefetch
 from dogsim.recipe import Recipe
 

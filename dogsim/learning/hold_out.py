@@ -9,7 +9,7 @@ from dogsim.errors import DogsimError
 def hold_out(
     dataset: Dataset, part: float, seed: int = 0, least: int = 0
 ) -> tuple[Dataset, Dataset]:
-    """Draw a part of each breed's pictures.
+    """Draw a part of each breed's pictures; those of unknown breed stay in the rest.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def hold_out(
         raise DogsimError(f"Received part={part}. Expected more than 0 and less than 1.")
     rng = np.random.default_rng(seed)
     held = np.zeros(len(dataset), bool)
-    for label in np.unique(dataset.labels):
+    for label in np.unique(dataset.labels[dataset.labels >= 0]):
         rows = np.flatnonzero(dataset.labels == label)
         number = min(len(rows), max(least, int(part * len(rows))))
         held[rng.choice(rows, number, replace=False)] = True

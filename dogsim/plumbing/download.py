@@ -10,7 +10,7 @@ from urllib.request import Request, urlopen
 
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.files import check_output, file_sha256
-from dogsim.plumbing.progress import track
+from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import in_time
 
 PATIENCE = 8.0  # seconds without an answer after which a download is given up

@@ -1,13 +1,14 @@
 """Results as text for the terminal, and as CSV."""
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dogsim.plumbing.files import replacing
+from dogsim.plumbing.terminal import printable
 
+FORMULA = ("=", "+", "-", "@")  # what one begins with
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -28,23 +29,21 @@ def table(rows: Rows) -> str:
     return "\n".join(padded)
 
 
-def write_csv(path: Path, rows: Rows) -> None:
+def write_csv(path: Path, rows: Rows, columns: Sequence[str]) -> None:
     """Write rows to a CSV file, whole or not at all; raises `DogsimError` if it cannot be."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+        writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows(rows)
-
-
-def printable(path: str) -> str:
-    r"""Write any file name in one line of valid text.
-
-    >>> print(printable("two\\nlines"))
-    two\nlines
-    """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else printable(str(value))
+
+
+def _harmless(value: Any) -> Any:
+    """Text that no spreadsheet takes for a formula, see OWASP, "CSV Injection"."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(FORMULA) else text

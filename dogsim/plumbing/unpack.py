@@ -5,7 +5,7 @@ import tarfile
 from pathlib import Path, PureWindowsPath
 
 from dogsim.errors import DogsimError, reason
-from dogsim.plumbing.progress import track
+from dogsim.plumbing.terminal import track
 
 
 def unpack(archive: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from dogsim.breeds import breed_name
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.plumbing.files import replacing
-from dogsim.plumbing.progress import note
+from dogsim.plumbing.terminal import note
 from dogsim.sources.matfile import describe, load_variables, save_variables, texts
 
 MAT_LIMIT = 2**31  # bytes of a variable that version 5 of the format can hold

@@ -16,7 +16,7 @@ from dogsim.networks.backbones import find_backbone
 from dogsim.networks.extractor import Wanted
 from dogsim.networks.weights import IMAGENET, WeightsUnavailableError, given_file
 from dogsim.plumbing.files import file_sha256, make_folder
-from dogsim.plumbing.progress import note
+from dogsim.plumbing.terminal import note
 
 DEFAULT, INSTALLED = "resnet50", "efficientnet-lite0"
 

@@ -15,7 +15,7 @@ from dogsim.feature_extract import extract_features
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.download import DownloadError, download, verify
 from dogsim.plumbing.files import check_output, make_folder
-from dogsim.plumbing.progress import note
+from dogsim.plumbing.terminal import note
 from dogsim.plumbing.unpack import unpack
 from dogsim.sources.matfile import load_variables, texts
 

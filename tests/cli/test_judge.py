@@ -1,7 +1,12 @@
+import csv
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from commands import dogsim, dogsim_json, loaded_after
+from commands import dogsim, dogsim_json, loaded_after, refusal
+
+from dogsim import Dataset
 
 
 def test_judging_a_stored_dataset_loads_no_tensorflow(stored: Path) -> None:
@@ -15,8 +20,9 @@ def test_accuracy(stored: Path) -> None:
     assert list(result) == [
         *("queries", "gallery", "k", "protocol", "metric"),
         *("precision_at_k", "recall_at_k", "f1_at_k"),
-        *("vote_accuracy", "vote_accuracy_ci95", "chance"),
+        *("vote_accuracy", "vote_accuracy_ci95", "chance", "results"),
     ]
+    assert result["results"] == [{name: result[name] for name in result if name != "results"}]
     assert result["precision_at_k"] == 1
     assert result["chance"] == pytest.approx(2 / 5)
     text = dogsim("accuracy", "--k", 2, "--dataset", stored).stdout.splitlines()
@@ -54,3 +60,48 @@ def test_accuracy_in_tables(stored: Path, tmp_path: Path) -> None:
 def test_dataset_from_the_environment(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOGSIM_DATASET", str(stored))
     assert dogsim_json("accuracy", "--k", 1)["queries"] == 6
+
+
+def test_every_table_as_csv(stored: Path, tmp_path: Path) -> None:
+    of = ("accuracy", "-k", 2, "--dataset", stored, "--csv", tmp_path / "t.csv")
+    for options, header, rows in (
+        (("--map-at-r",), "queries,gallery,k", 1),
+        (("--confusions",), "breed,taken_for,count,part", 0),  # it has no confusion
+        (("--per-breed",), "breed,queries", 2),
+    ):
+        dogsim(*of, *options)  # also over the table of the run before
+        table = (tmp_path / "t.csv").read_text().splitlines()
+        assert table[0].startswith(header)
+        assert len(table) == 1 + rows
+    assert "No breed is taken for another." in dogsim(*of, "--confusions").stdout
+
+
+def test_a_table_replaces_nothing_of_the_users(stored: Path, tmp_path: Path) -> None:
+    before = stored.read_bytes()
+    of = ("accuracy", "-k", 2, "--dataset", stored, "--csv")
+    assert "is read by this command" in refusal(*of, stored)
+    other = tmp_path / "other.h5"
+    shutil.copy(stored, other)
+    assert "is read by this command" in refusal(*of, other, "--test", other)
+    (tmp_path / "mine.csv").write_text("my,own\n")
+    assert "--force" in refusal(*of, tmp_path / "mine.csv")
+    assert (tmp_path / "mine.csv").read_text() == "my,own\n"
+    dogsim(*of, tmp_path / "mine.csv", "--force")
+    assert stored.read_bytes() == before
+
+
+def test_an_option_that_would_do_nothing_is_refused(stored: Path) -> None:
+    line = refusal("accuracy", "-k", 1, "--dataset", stored, "--weights", "/nonexistent")
+    assert "Expected --weights for the sample only" in line
+
+
+def test_formulas_of_strangers_are_text(tmp_path: Path, four: Dataset) -> None:
+    hostile = replace(four, breeds=("=HYPERLINK(1)", "+\x1b[31mred\n"))
+    hostile.save(tmp_path / "d.h5")
+    of = ("accuracy", "-k", 1, "--dataset", tmp_path / "d.h5", "--per-breed")
+    shown = dogsim(*of, "--csv", tmp_path / "t.csv").stdout
+    assert "\x1b" not in shown
+    assert r"+\x1b[31mred\n" in shown
+    cells = [row[0] for row in csv.reader((tmp_path / "t.csv").open())]
+    assert sorted(cells[1:]) == ["'+" + r"\x1b[31mred\n", "'=HYPERLINK(1)"]
+    assert dogsim_json(*of)["per_breed"][1]["breed"] in hostile.breeds

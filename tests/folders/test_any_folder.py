@@ -12,7 +12,7 @@ from PIL import Image
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import list_pictures
 from dogsim.images import load_image, open_image
-from dogsim.plumbing.tables import printable
+from dogsim.plumbing.terminal import printable
 
 COLOURS = np.dstack(np.broadcast_arrays(np.arange(0, 240, 4)[:, None], np.arange(80)[None], 99))
 PICTURE = Image.fromarray(COLOURS.astype(np.uint8))

@@ -1,4 +1,4 @@
-"""What a user sees while waiting, on stderr: notes, and a bar with rate and time left."""
+"""What reaches a terminal: any text made harmless; notes and a bar with rate and time left."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sized
@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 T = TypeVar("T", bound=Sized)
+JOINERS = "\u200c\u200d"  # of Persian words, and of emoji
 
 
 class _Rate(ProgressColumn):
@@ -26,9 +27,35 @@ class _Rate(ProgressColumn):
         return Text(f"{task.completed / (task.elapsed or 1):.1f}/s")
 
 
+def printable(text: str) -> str:
+    r"""Write any text, such as the name of a file, in one line that a terminal only shows.
+
+    Control characters, escape sequences and those that turn the direction of writing become
+    escapes, and so do bytes of a name that is not UTF-8.
+
+    >>> print(printable("two\nlines, \x1b[31mred"), printable("caf\udce9"))
+    two\nlines, \x1b[31mred caf\xe9
+    """
+    return "".join(c if c.isprintable() or c in JOINERS else repr(c)[1:-1] for c in valid(text))
+
+
+def valid(text: str) -> str:
+    r"""Write bytes of a name that are not UTF-8, and half characters, as escapes.
+
+    >>> print(valid("caf\udce9"))
+    caf\xe9
+    """
+    return "".join(_escaped(c) if "\ud800" <= c <= "\udfff" else c for c in text)
+
+
+def _escaped(half: str) -> str:
+    byte = ord(half) - 0xDC00  # as Python decodes names: PEP 383
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else repr(half)[1:-1]
+
+
 def note(text: str) -> None:
     """Tell the user something in one line."""
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def track(

@@ -1,0 +1,166 @@
+"""The dataset file, HDF5: what lies where in it, written whole, and read where it lies."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.errors import DogsimError, reason
+from dogsim.plumbing.files import replacing
+from dogsim.plumbing.hdf5 import mapped_rows, new_hdf5
+from dogsim.recipe import HEAD, Recipe
+
+FORMAT = "dogsim-dataset"
+FORMAT_VERSION = 1
+BLOCK = 1024  # rows that are written at a time
+STAMP = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("sha256", "S64")])
+
+
+class DamagedError(DogsimError):
+    """A file can be read, and what it holds is no dataset or not all of one."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """Open a dataset file, and tell in a line what is wrong with it, also within the block.
+
+    Raises
+    ------
+    DogsimError
+        If there is no such file, it cannot be read, or was written by another program or a newer
+        version.
+    DamagedError
+        If it can be read and does not hold what it should.
+    """
+    if not path.is_file():
+        raise DogsimError(
+            f"There is no dataset file {path}. dogsim create-dataset DIR -o {path} makes one."
+        )
+    try:
+        with h5py.File(path) as file:
+            _check_format(file)
+            yield file
+    except DogsimError as error:
+        raise DogsimError(f"{path}: {error}") from error
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, OSError) and _of_the_system(error):
+            raise DogsimError(f"Cannot read {path}: {reason(error)}.") from error
+        remedy = (
+            "It may be cut short; dogsim create-dataset --force makes a new one in its place."
+            if h5py.is_hdf5(path)
+            else "Expected a file of dogsim create-dataset."
+        )
+        raise DamagedError(f"Cannot read {path} as a dataset: {reason(error)}. {remedy}") from error
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """Read a `Dataset`'s fields; the features are mapped where they lie. Raises as `reading`."""
+    with reading(path) as file:
+        return {
+            "features": mapped_rows(file["features"], path),
+            "labels": np.asarray(file["labels"], np.int32),
+            "paths": tuple(file["paths"].asstr()),
+            "breeds": tuple(file["breeds"].asstr()),
+            "recipe": _read_recipe(file.attrs),
+            "root": _text(file.attrs.get("root", "")),
+            "stamps": np.asarray(file["stamps"], STAMP) if "stamps" in file else None,
+        }
+
+
+def made_by(path: Path) -> str:
+    """Name the command that made a dataset file, "" where the file does not tell."""
+    with reading(path) as file:
+        return _text(file.attrs.get("made_by", ""))
+
+
+def write_dataset(
+    path: str | os.PathLike[str],
+    blocks: Iterable[NDArray[np.floating]],
+    dimension: int,
+    *,
+    labels: NDArray[np.integer],
+    paths: Sequence[str],
+    breeds: Sequence[str],
+    recipe: Recipe | None,
+    root: str,
+    stamps: NDArray[np.void] | None,
+    made_by: str = "",
+) -> None:
+    """Write a dataset file whose features, (n, dimension), come in blocks of rows.
+
+    The rest are a `Dataset`'s fields. The caller holds the file's lock, see
+    `dogsim.plumbing.files.writing`. Raises `DogsimError` if the file cannot be written.
+    """
+    text = h5py.string_dtype("utf-8")
+    _require_utf8([*paths, *breeds])
+    with replacing(Path(path)) as temporary, new_hdf5(temporary) as file:
+        features = file.create_dataset("features", (len(paths), dimension), np.float32)
+        row = 0
+        for block in blocks:
+            features[row : row + len(block)] = block
+            row += len(block)
+        file["labels"] = np.asarray(labels, np.int32)
+        file.create_dataset("paths", data=list(paths), dtype=text)
+        file.create_dataset("breeds", data=list(breeds), dtype=text)
+        if stamps is not None:
+            file["stamps"] = stamps
+        file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "made_by": made_by})
+        for name, value in {"root": root, **(asdict(recipe) if recipe else {})}.items():
+            file.attrs[name] = _stored(value)
+
+
+def _check_format(file: Any) -> None:
+    received = _text(file.attrs.get("format", "nothing"))
+    if received != FORMAT:
+        raise DogsimError(
+            f"this HDF5 file has format={received!r}. Expected {FORMAT!r}, "
+            "a file of dogsim create-dataset."
+        )
+    version = int(file.attrs.get("format_version", 0))
+    if version > FORMAT_VERSION:
+        raise DogsimError(
+            f"format version {version} is newer than {FORMAT_VERSION}, the newest that this dogsim "
+            "reads. Upgrade it: pip install --upgrade dogsim"
+        )
+
+
+def _read_recipe(attributes: Any) -> Recipe | None:
+    names = [field.name for field in fields(Recipe)]
+    if not all(name in attributes for name in names if name not in HEAD):
+        return None
+    values: dict[str, Any] = {name: _text(attributes[name]) for name in names if name in attributes}
+    return Recipe(**{**values, "image_size": int(values["image_size"])})
+
+
+def _text(value: Any) -> str:
+    return os.fsdecode(value) if isinstance(value, bytes) else str(value)  # of a fixed length
+
+
+def _stored(value: Any) -> Any:
+    """What an attribute can hold: a folder whose name is not UTF-8 only as bytes."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return np.bytes_(os.fsencode(value))
+    return value
+
+
+def _require_utf8(names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DogsimError(
+                f"Received the name {os.fsencode(name)!r}. Expected UTF-8: rename the file."
+            ) from None
+
+
+def _of_the_system(error: OSError) -> bool:
+    """Whether reading failed, as against what was read; HDF5 tells its errors as text."""
+    return error.errno is not None or "errno = " in str(error)

@@ -1,0 +1,15 @@
+from dataclasses import replace
+
+import numpy as np
+from clouds import cloud
+
+from dogsim import hold_out
+
+
+def test_pictures_of_unknown_breed_stay_in_the_rest() -> None:
+    dataset = cloud(40)
+    labels = np.where(np.arange(40) % 2, dataset.labels, -1)
+    rest, held = hold_out(replace(dataset, labels=labels), 0.5)
+    assert (rest.labels == -1).sum() == 20
+    assert (held.labels >= 0).all()
+    assert len(rest) + len(held) == 40
