@@ -76,7 +76,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """For what fails before features are computed."""
     monkeypatch.setattr(Wanted, "load", lambda _: None)
     monkeypatch.setattr(module, "extract_features", lambda *_: None)
-    monkeypatch.setattr(module, "update_dataset", lambda *_: pytest.fail("came to the features"))
+    monkeypatch.setattr(module, "bring_up_to_date", lambda *_: pytest.fail("came to the features"))
 
 
 def run(*arguments: str | Path) -> Any:
