@@ -94,7 +94,7 @@ class OneLineErrors(TyperGroup):
             note(f"dogsim: {' '.join(str(error).split())}")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
-            note(f"dogsim: {stop or 'Stopped.'}")
+            note(f"dogsim: {str(stop) or 'Stopped.'}")
             raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from stop
 
 

@@ -41,6 +41,7 @@ from dogsim.plumbing.files import (
     written_through,
 )
 from dogsim.plumbing.hdf5 import mapped_rows
+from dogsim.plumbing.signals import uninterrupted
 from dogsim.plumbing.terminal import printable
 from dogsim.recipe import DECISIVE, Recipe
 
@@ -213,7 +214,8 @@ class Shards:
                 stamps=stamps,
                 made_by=MADE_BY,
             )
-        self._forget()
+        with uninterrupted():
+            self._forget()
         return Dataset.open(self.out)
 
     @contextmanager
@@ -227,7 +229,8 @@ class Shards:
             raise DogsimError(f"{error} {self._how_to_go_on()}".rstrip()) from error
 
     def _how_to_go_on(self) -> str:
-        kept = sum(len(part.paths) for part in self.parts if part.file != self.out)
+        shards = [part for part in self.parts if part.file != self.out and part.file.exists()]
+        kept = sum(len(part.paths) for part in shards)
         if not kept:
             return ""
         return (

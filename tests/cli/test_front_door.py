@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import pytest
 from commands import COMMANDS, dogsim, loaded_after, python, refusal
 
 from dogsim import Dataset
@@ -69,3 +70,11 @@ def test_mistakes_are_told_in_one_line(
 def test_usage_errors_exit_with_2() -> None:
     for arguments in (("nonsense",), ("accuracy", "--k", "many"), ("info",)):
         assert dogsim(*arguments, code=2).stdout == ""
+
+
+def test_ctrl_c_is_told_in_one_line(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(path: Path) -> Dataset:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Dataset, "open", stopped)
+    assert dogsim("info", stored, code=130).stderr == "dogsim: Stopped.\n"
