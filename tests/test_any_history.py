@@ -214,7 +214,7 @@ class History(RuleBasedStateMachine):
         make = {
             "link": lambda: new.symlink_to(target),
             "relative": lambda: new.symlink_to(os.path.relpath(target, new.parent)),
-            "hard": lambda: os.link(target, new),  # noqa: PTH
+            "hard": lambda: os.link(target, new),
             "dangling": lambda: new.symlink_to("gone.png"),
             "loop": lambda: new.symlink_to(new),
             "root": lambda: new.symlink_to(self.home / "photos"),
@@ -415,7 +415,7 @@ class History(RuleBasedStateMachine):
         left = {path.name for path in self.home.iterdir()} | {
             path.name for path in Path(os.path.realpath(self.out)).parent.iterdir()
         }
-        assert not [name for name in left if name.endswith(".tmp")], self.told
+        assert not [name for name in left if name.endswith(".tmp")], (self.told, left)
 
     def check_file(self, expected: Expected) -> None:
         """Compare the finished file with what the model says."""

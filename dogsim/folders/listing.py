@@ -149,6 +149,7 @@ def report_skipped(skipped: Sequence[Skipped], out: Path) -> None:
 
 def check_table(out: Path, force: bool) -> None:
     """Raise `DogsimError` if the list of `report_skipped` would replace a file of another kind."""
+    check_output(out)
     table = skipped_table(out)
     if table.is_symlink() or table.exists():
         check_output(table)

@@ -89,7 +89,7 @@ class Shards:
     def __init__(
         self, out: Path, restart: bool = False, force: bool = False, wait: bool = False
     ) -> None:
-        self.out = written_through(out)
+        self.out, self._table = written_through(out), skipped_table(out)
         self.folder = partial_folder(self.out)
         self.restart, self.force, self.wait = restart, force, wait
         self.parts: list[Part] = []  # the finished file first, if it counts, then the shards
@@ -101,7 +101,7 @@ class Shards:
     def __enter__(self) -> "Shards":
         with ExitStack() as held:
             held.enter_context(writing(self.out, self.wait))
-            for written in (self.out, skipped_table(self.out)):
+            for written in (self.out, self._table):
                 remove_left_overs(written)
             self._open()
             self._held = held.pop_all()
