@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dogsim import DogsimError
 from dogsim.networks.building_blocks import (
+    INCEPTIONS,
     convolution_block,
+    googlenet,
     identity_block,
     inception_module,
     resnet50,
@@ -67,3 +70,56 @@ def test_inception_3a_has_the_papers_parameters() -> None:
         rtol=1e-5,
         atol=1e-6,
     )
+
+
+def test_flat_numbers_and_pairs_are_the_same_module() -> None:
+    import keras
+
+    x = keras.Input((14, 14, 480))
+    flat = keras.Model(x, inception_module(x, *INCEPTIONS["4a"]))
+    pairs = keras.Model(x, inception_module(x, 192, (96, 208), (16, 48), 64, "inception_4a"))
+    assert [w.shape for w in flat.get_weights()] == [w.shape for w in pairs.get_weights()]
+    assert pairs.get_layer("inception_4a_5x5").filters == 48
+
+
+def test_blocks_name_themselves() -> None:
+    import keras
+
+    x = keras.Input((8, 8, 16))
+    y = identity_block(identity_block(x, [4, 4, 16]), [4, 4, 16])
+    model = keras.Model(x, inception_module(convolution_block(y, [4, 4, 32]), 8, 8, 8, 8, 8, 8))
+    assert len({layer.name for layer in model.layers}) == len(model.layers)
+
+
+def test_filters_that_do_not_fit() -> None:
+    import keras
+
+    x = keras.Input((8, 8, 16))
+    with pytest.raises(DogsimError, match="16 channels .* convolution_block changes the depth"):
+        identity_block(x, [64, 64, 256])
+    with pytest.raises(DogsimError, match="Expected three numbers"):
+        convolution_block(x, [4, 4])
+    with pytest.raises(DogsimError, match=r"Received filters \(64, 96, 128\). Expected six"):
+        inception_module(x, 64, 96, 128)
+
+
+def test_googlenet_is_the_papers() -> None:
+    model = googlenet()
+    assert model.count_params() == 6_998_552  # of Caffe's, auxiliary classifiers left out
+    kernels: dict[str, int] = {
+        layer.name: sum(w.size for w in layer.get_weights() if w.ndim > 1) for layer in model.layers
+    }
+
+    def thousands(part: str) -> int:
+        return round(sum(n for name, n in kernels.items() if name.startswith(part)) / 1024)
+
+    # table 1, where its rounding can be followed
+    for part, paper in {"conv2": 112, "inception_3b": 380, "inception_4b": 437}.items():
+        assert thousands(part) == pytest.approx(paper, abs=1.5)
+    assert thousands("predictions") == 1000
+    sizes = [model.get_layer(f"inception_{name}_output").output.shape[1:] for name in INCEPTIONS]
+    assert sizes[0] == (28, 28, 256)
+    assert sizes[2] == (14, 14, 512)
+    assert sizes[-1] == (7, 7, 1024)
+    # the longest way from picture to classes: two convolutions a module, and the first three
+    assert 3 + 2 * len(INCEPTIONS) + 1 == 22
