@@ -30,12 +30,15 @@ class Answer:
     indices : (k,) int
         Rows of the neighbours in the dataset, nearest first.
     distances : (k,) float64
+    features : (d,) float32
+        Of the picture itself.
     """
 
     breed: str
     votes: int
     indices: NDArray[np.intp]
     distances: NDArray[np.float64]
+    features: NDArray[np.float32]
 
 
 def classify(
@@ -78,8 +81,10 @@ def classify(
         extractor = extractor_for(dataset.recipe)
     elif dataset.recipe:
         dataset.recipe.require(extractor.recipe, "an extractor")
-    distances, indices = nearest(dataset, extract_features(images, extractor), k, metric)
+    features = extract_features(images, extractor)
+    distances, indices = nearest(dataset, features, k, metric)
     labels = dataset.labels[indices]
     breeds = [dataset.breed_of_label(label) for label in majority_vote(labels)]
     votes = count_votes(labels).max(axis=1).tolist()
-    return [Answer(*each) for each in zip(breeds, votes, indices, distances, strict=True)]
+    each = zip(breeds, votes, indices, distances, features, strict=True)
+    return [Answer(*parts) for parts in each]

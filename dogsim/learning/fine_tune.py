@@ -12,6 +12,7 @@ from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, unknown
 from dogsim.images import Source, load_image
+from dogsim.learning.augmentation import augment
 from dogsim.learning.hold_out import hold_out
 from dogsim.learning.training import (
     HELD_OUT,
@@ -27,24 +28,29 @@ from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import find_backbone
 from dogsim.networks.extractor import load_network, require_recipe
 from dogsim.networks.heads import embed
+from dogsim.networks.multiscale import multiscale
 from dogsim.plumbing.files import file_sha256
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import prefetch
 from dogsim.recipe import Recipe
 
+NETWORKS = ("same", "multiscale")
 AHEAD = 2  # batches whose pictures are being read while the network computes
 
 
 def fine_tune(
     dataset: Dataset,
-    from_layer: str,
+    from_layer: str | None,
     weights: str | None = None,
     gap: float = 0.2,
-    learning_rate: float = 1e-5,
+    learning_rate: float | None = None,
     batch_size: int = 16,
     max_steps: int = 500,
     patience: int = 4,
     seed: int = 0,
+    workers: int | None = None,
+    augmented: bool = False,
+    network: str = "same",
 ) -> Ranking:
     """Train the network that made a dataset, on its pictures, with the triplet ranking loss.
 
@@ -55,26 +61,32 @@ def fine_tune(
     ----------
     dataset : Dataset
         Its picture files are read, by several threads; breeds with fewer than 4 are left out.
-    from_layer : str
+    from_layer : str or None
         This layer and all after it learn, but for batch normalisations, whose statistics a small
-        batch would spoil.
+        batch would spoil. None, for a new network only: nothing of the one that is there.
     weights : str, optional
         Where the dataset's weight file lies now, if that has moved.
     gap : float
         Of the loss; unit vectors are 0 to 2 apart.
-    learning_rate : float
-        Of Adam.
+    learning_rate : float, optional
+        Of Adam, by default 1e-5, or 1e-3 where only new layers learn.
     batch_size : int
         Triplets a step.
     max_steps, patience : int
         Stop after so many steps, or when so many rounds of 25 have brought nothing better.
     seed : int
+    workers : int, optional
+        Threads that read pictures, by default one a processor.
+    augmented : bool
+        Mirror pictures and crop them a little, see `dogsim.augment`.
+    network : {"same", "multiscale"}
+        ``"multiscale"`` sets two shallow paths beside the network, see `dogsim.multiscale`.
 
     Returns
     -------
     Ranking
         Its model takes prepared pixels and ends in the features: as a ``.keras`` file it is a
-        weight file of that backbone.
+        weight file of that backbone, of ``"multiscale"`` with the layer ``embedding``.
 
     Raises
     ------
@@ -82,42 +94,64 @@ def fine_tune(
         If the dataset has no recipe or went through a head, its network or a picture cannot be
         loaded, the layer is unknown, a number is out of range or the dataset is too small.
     """
-    check_numbers(gap=gap, learning_rate=learning_rate, batch_size=batch_size, max_steps=max_steps)
-    check_numbers(patience=patience)
+    if network not in NETWORKS:
+        raise unknown("network", network, NETWORKS)
+    rate = learning_rate or (1e-5 if from_layer else 1e-3)
+    check_numbers(gap=gap, learning_rate=rate, batch_size=batch_size, max_steps=max_steps)
+    check_numbers(patience=patience, workers=1 if workers is None else workers)
     known = trainable(dataset)
     part, held = hold_out(known, HELD_OUT, seed, least=2)
     recipe = require_recipe(dataset.recipe)
     model = _network(recipe, from_layer, weights)
+    if network == "multiscale":
+        import_keras().utils.set_random_seed(seed)
+        model = multiscale(model)
+    if not model.trainable_variables:
+        raise DogsimError(f"No layer from {from_layer} up has weights that could learn.")
     k = int(np.unique(held.labels, return_counts=True)[1].min()) - 1
     triplets = sample_triplets(part.labels, max_steps * batch_size, seed)
     batches = (
         [part.picture(row) for row in batch.T.ravel()] for batch in np.split(triplets, max_steps)
     )
-
+    losses: list[float] = []
+    loaded = load_batches(
+        batches, recipe.image_size, recipe.resize, workers, seed if augmented else None
+    )
     rounds = track(
-        _training(model, recipe, batches, gap, learning_rate), max_steps, "steps, stops early"
+        _training(model, recipe, loaded, gap, rate, losses), max_steps, "steps, stops early"
     )
     history, best = train_until_best(
         model, rounds, lambda: _score(model, held, recipe, k), patience
     )
-    return Ranking(model, history, best, min(best * ROUND, max_steps), k)
+    return Ranking(model, history, best, min(best * ROUND, max_steps), k, tuple(losses))
 
 
 def load_batches(
-    batches: Iterable[Sequence[Source]], size: int, resize: str
+    batches: Iterable[Sequence[Source]],
+    size: int,
+    resize: str,
+    workers: int | None = None,
+    augment_seed: int | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
     """Load batches of pictures in threads, some ahead of the one that is asked for.
 
-    Yields (B, size, size, 3) uint8; raises what `load_image` raises.
+    With `augment_seed` pictures are mirrored and cropped a little; the same seed does the same to
+    them, however many threads there are. Yields (B, size, size, 3) uint8; raises what `load_image`
+    raises.
     """
 
-    def load(batch: Sequence[Source]) -> NDArray[np.uint8]:
-        return np.stack([load_image(picture, size, resize) for picture in batch])
+    def load(numbered: tuple[int, Sequence[Source]]) -> NDArray[np.uint8]:
+        number, batch = numbered
+        images = (load_image(picture, size, resize) for picture in batch)
+        if augment_seed is None:
+            return np.stack(list(images))
+        rng = np.random.default_rng([augment_seed, number])
+        return np.stack([augment(image, rng) for image in images])
 
-    return prefetch(load, batches, AHEAD, threads=os.cpu_count() or 1)
+    return prefetch(load, enumerate(batches), AHEAD, threads=workers or os.cpu_count() or 1)
 
 
-def _network(recipe: Recipe, from_layer: str, weights: str | None) -> Any:
+def _network(recipe: Recipe, from_layer: str | None, weights: str | None) -> Any:
     """Load the dataset's network, with the layers that are to learn marked."""
     if recipe.head_sha256:
         raise DogsimError(
@@ -128,25 +162,27 @@ def _network(recipe: Recipe, from_layer: str, weights: str | None) -> Any:
     found = replace(recipe, weights_sha256=file_sha256(file))
     recipe.require(found, f"the weights {weights or recipe.weights}")
     names = [layer.name for layer in model.layers]
-    if from_layer not in names:
+    if from_layer is not None and from_layer not in names:
         raise unknown("layer", from_layer, names)
     learns = False
     for layer in model.layers:
         learns = learns or layer.name == from_layer
         layer.trainable = learns and not isinstance(layer, import_keras().layers.BatchNormalization)
-    if not model.trainable_variables:
-        raise DogsimError(f"No layer from {from_layer} up has weights that could learn.")
     return model
 
 
 def _training(
     model: Any,
     recipe: Recipe,
-    batches: Iterable[Sequence[Source]],
+    loaded: Iterable[NDArray[np.uint8]],
     gap: float,
     learning_rate: float,
+    losses: list[float],
 ) -> Iterator[range]:
-    """Train on batches of queries, positives and negatives, and yield after each round."""
+    """Train on batches of queries, positives and negatives, and yield after each round.
+
+    The mean loss of a round is added to `losses`.
+    """
     import tensorflow as tf
 
     prepare = find_backbone(recipe.backbone).prepare
@@ -157,15 +193,16 @@ def _training(
         return tf.reduce_mean(ranking_loss(query, positive, negative, gap))
 
     step = gradient_step(model, loss_of, learning_rate)
-    taken = 0
-    for images in load_batches(batches, recipe.image_size, recipe.resize):
-        step(prepare(images.astype(np.float32)))
-        taken += 1
-        if taken == ROUND:
-            yield range(taken)
-            taken = 0
+    taken: list[float] = []
+    for images in loaded:
+        taken.append(step(prepare(images.astype(np.float32))))
+        if len(taken) == ROUND:
+            losses.append(float(np.mean(taken)))
+            yield range(ROUND)
+            taken = []
     if taken:
-        yield range(taken)
+        losses.append(float(np.mean(taken)))
+        yield range(len(taken))
 
 
 def _score(model: Any, held: Dataset, recipe: Recipe, k: int) -> float:

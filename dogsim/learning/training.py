@@ -33,6 +33,8 @@ class Ranking:
     steps : int
         Of training, up to that round.
     k : int
+    losses : tuple of float
+        Mean loss of each round, over its batches.
     """
 
     model: Any
@@ -40,6 +42,7 @@ class Ranking:
     best: int
     steps: int
     k: int
+    losses: tuple[float, ...] = ()
 
 
 def check_numbers(**numbers: float) -> None:
@@ -63,8 +66,8 @@ def trainable(dataset: Dataset) -> Dataset:
 
 def gradient_step(
     model: Any, loss_of: Callable[[Any], Any], learning_rate: float
-) -> Callable[[Any], None]:
-    """Make the function that takes a batch and lets a model learn from it by one step of Adam.
+) -> Callable[[Any], float]:
+    """Make the function by which a model learns from a batch, one step of Adam, and tells the loss.
 
     `loss_of` maps a batch, a tensor, to the loss of the model, a scalar tensor.
     """
@@ -74,13 +77,14 @@ def gradient_step(
     optimizer.build(model.trainable_variables)
 
     @tf.function  # type: ignore[untyped-decorator]
-    def step(batch: Any) -> None:
+    def step(batch: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = loss_of(batch)
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss
 
-    return lambda batch: step(tf.constant(batch))
+    return lambda batch: float(step(tf.constant(batch)))
 
 
 def train_until_best(

@@ -57,6 +57,14 @@ def test_triplets_drawn_beforehand_train_as_well() -> None:
     assert ranking.model.output_shape == (None, 5)
 
 
+def test_from_random_numbers_the_loss_alone_teaches() -> None:
+    ranking = train_ranking(breeds_in_noise(), max_steps=100, start="random", learning_rate=0.03)
+    assert ranking.history[0] < 0.4
+    assert ranking.history[ranking.best] > ranking.history[0] + 0.4
+    assert len(ranking.losses) == len(ranking.history) - 1
+    assert ranking.losses[-1] < 0.7 * ranking.losses[0]
+
+
 def test_small_breeds_and_unknown_ones_are_left_out() -> None:
     data = breeds_in_noise()
     labels = data.labels.copy()
@@ -75,6 +83,7 @@ def test_small_breeds_and_unknown_ones_are_left_out() -> None:
         ({"max_steps": 0}, "Received max_steps=0"),
         ({"dropout": 1.0}, "Received dropout=1.0"),
         ({"width": 0}, "Received width=0"),
+        ({"start": "cold"}, "Unknown start 'cold'"),
     ],
 )
 def test_wrong_numbers(wrong: dict[str, Any], message: str) -> None:

@@ -74,6 +74,44 @@ def test_fine_tuning_teaches_the_named_layers(pictures: tuple[Dataset, Path]) ->
     assert tuned.history[tuned.best] > tuned.history[0]
 
 
+def test_losses_are_told_and_augmented_pictures_repeat(pictures: tuple[Dataset, Path]) -> None:
+    data, _ = pictures
+    options = {"learning_rate": 0.01, "batch_size": 4, "max_steps": 30, "augmented": True}
+    one, four = (fine_tune(data, "high", workers=n, **options) for n in (1, 4))  # type: ignore[arg-type]
+    assert one.losses == four.losses  # what happens to a picture does not hang on the threads
+    assert len(one.losses) == 2  # of 25 steps and of 5
+    plain = fine_tune(data, "high", **(options | {"augmented": False}))  # type: ignore[arg-type]
+    assert plain.losses != one.losses
+
+
+def test_the_multiscale_network_learns(tmp_path: Path) -> None:
+    """From pictures whose light lies above or below, which average colours do not tell."""
+    import keras
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in ("above", "below"):
+        (tmp_path / "light" / name).mkdir(parents=True)
+        for number in range(30):
+            pixels = rng.integers(0, 60, (64, 64, 3), np.uint8)
+            pixels[rng.integers(8) : 32] += np.uint8(rng.integers(30, 120))
+            pixels = pixels if name == "above" else pixels[::-1]
+            Image.fromarray(pixels).save(tmp_path / "light" / name / f"{number}.png")
+    image = keras.Input((64, 64, 3))
+    average = keras.layers.GlobalAveragePooling2D(name="avg_pool")(image)
+    keras.Model(image, average).save(tmp_path / "colours.keras")
+    light, file = tmp_path / "light", str(tmp_path / "colours.keras")
+    data = create_dataset(light, tmp_path / "d.h5", weights=file)
+    tuned = fine_tune(data, None, network="multiscale", batch_size=8, max_steps=50)
+    assert tuned.losses[-1] < tuned.losses[0]
+    save_model(tuned.model, tmp_path / "multiscale.keras")
+    file = str(tmp_path / "multiscale.keras")
+    after = create_dataset(light, tmp_path / "after.h5", weights=file, layer="embedding")
+    before = accuracy(data, 5, metric="cosine").precision_at_k
+    assert accuracy(after, 5).precision_at_k > before + 0.2
+    np.testing.assert_allclose(np.linalg.norm(after.features, axis=1), 1, rtol=1e-3)
+
+
 def test_fine_tuning_refuses(pictures: tuple[Dataset, Path], tmp_path: Path) -> None:
     data, _ = pictures
     assert data.recipe
@@ -95,6 +133,12 @@ def test_fine_tuning_refuses(pictures: tuple[Dataset, Path], tmp_path: Path) -> 
     ]:
         with pytest.raises(DogsimError, match=message):
             fine_tune(dataset, layer)
+    with pytest.raises(DogsimError, match="Unknown network 'multi'"):
+        fine_tune(data, "norm", network="multi")
+    with pytest.raises(DogsimError, match="S at least 64"):
+        fine_tune(data, None, network="multiscale")
+    with pytest.raises(DogsimError, match="workers=0"):
+        fine_tune(data, "norm", workers=0)
 
 
 @settings(PATIENT, max_examples=10)

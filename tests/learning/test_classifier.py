@@ -1,0 +1,117 @@
+"""A softmax on stored features: what it learns, how sure it is, and its file."""
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clouds import breeds_in_noise
+
+from dogsim import (
+    Classifier,
+    Dataset,
+    DogsimError,
+    accuracy,
+    calibration_error,
+    hold_out,
+    load_classifier,
+    train_classifier,
+)
+
+
+@pytest.fixture(scope="module")
+def halves() -> tuple[Dataset, Dataset]:
+    return hold_out(breeds_in_noise(6, 80), 0.5)
+
+
+@pytest.fixture(scope="module")
+def trained(halves: tuple[Dataset, Dataset]) -> Classifier:
+    return train_classifier(halves[0])
+
+
+def test_it_learns_what_the_vote_only_counts(
+    halves: tuple[Dataset, Dataset], trained: Classifier
+) -> None:
+    right, error = trained.judge(halves[1])
+    assert right > accuracy(halves[0], 10, halves[1]).vote_accuracy + 0.05
+    assert error < 0.15
+    probabilities = trained(halves[1].features)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    named = np.array(trained.names(probabilities)) == [
+        halves[1].breed(row) for row in range(len(halves[1]))
+    ]
+    assert named.mean() == right
+
+
+def test_the_same_seed_gives_the_same(halves: tuple[Dataset, Dataset], trained: Classifier) -> None:
+    again = train_classifier(halves[0])
+    assert np.array_equal(again(halves[1].features), trained(halves[1].features))
+
+
+def test_a_file_of_it_says_the_same(
+    halves: tuple[Dataset, Dataset], trained: Classifier, tmp_path: Path
+) -> None:
+    trained.save(tmp_path / "c.keras")
+    loaded = load_classifier(tmp_path / "c.keras")
+    assert loaded.breeds == trained.breeds
+    assert loaded.judge(halves[1]) == pytest.approx(trained.judge(halves[1]), abs=1e-6)
+    assert [file.name for file in tmp_path.iterdir()] == ["c.keras"]
+
+
+def test_breeds_are_matched_by_name(halves: tuple[Dataset, Dataset], trained: Classifier) -> None:
+    test = halves[1]
+    turned = replace(test, labels=5 - test.labels, breeds=test.breeds[::-1])
+    assert trained.judge(turned) == trained.judge(test)
+    with pytest.raises(DogsimError, match="None of these breeds"):
+        trained.judge(replace(test, breeds=tuple(f"cat {i}" for i in range(6))))
+
+
+def test_pictures_without_breed_and_breeds_without_pictures() -> None:
+    data = breeds_in_noise(4, 60)
+    labels = np.where(data.labels == 1, -1, data.labels)
+    trained = train_classifier(replace(data, labels=labels))
+    assert trained.breeds == (data.breeds[0], *data.breeds[2:])
+    assert trained.judge(data)[0] > 0.8  # of the three breeds that it knows
+
+
+def test_files_that_are_none(tmp_path: Path, colours: str) -> None:
+    (tmp_path / "x.keras").write_text("no model")
+    with zipfile.ZipFile(tmp_path / "y.keras", "w") as file:
+        file.writestr("dogsim.json", "[]")
+    for path in (tmp_path / "x.keras", tmp_path / "y.keras", colours):
+        with pytest.raises(DogsimError, match="is no classifier"):
+            load_classifier(path)
+
+
+def test_what_cannot_be_trained(four: Dataset, trained: Classifier) -> None:
+    with pytest.raises(DogsimError, match="0 breeds have 4 pictures"):
+        train_classifier(four)
+    with pytest.raises(DogsimError, match="dropout=1"):
+        train_classifier(four, dropout=1)
+    with pytest.raises(DogsimError, match="max_epochs=0"):
+        train_classifier(four, max_epochs=0)
+    with pytest.raises(DogsimError, match=r"takes \(N, 32\)"):
+        trained(four.features)
+
+
+def test_calibration_by_hand() -> None:
+    # two answers at 0.9, one right: a gap of 0.4; two at 0.6, both right: 0.4; equal weights
+    probabilities = [[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.6, 0.4]]
+    assert calibration_error(probabilities, [0, 1, 1, 0]) == pytest.approx(0.4)
+    assert calibration_error([[1.0, 0.0]] * 3, [0, 0, 0]) == 0
+
+
+@pytest.mark.real_data
+def test_on_photos_it_is_better_than_the_vote(real_data: Path) -> None:
+    stored = np.load(real_data / "features" / "stanford_dogs_resnet50_12000.npz")
+    labels = stored["labels"].astype(np.int32)
+    rows = np.flatnonzero(labels < 30)
+    names = tuple(map(str, stored["paths"][rows]))
+    data = Dataset(
+        stored["features"][rows].astype(np.float32), labels[rows], names, tuple(stored["breeds"])
+    )
+    train, test = hold_out(data, 0.2)
+    right, error = train_classifier(train).judge(test)
+    assert right > accuracy(train, 20, test).vote_accuracy
+    assert error < 0.05
