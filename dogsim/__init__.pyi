@@ -23,6 +23,11 @@ from dogsim.folders.listing import find_pictures as find_pictures
 from dogsim.image_distance import ImageDistance as ImageDistance
 from dogsim.image_distance import ResNetDistance as ResNetDistance
 from dogsim.images import load_image as load_image
+from dogsim.learning.augmentation import augment as augment
+from dogsim.learning.classifier import Classifier as Classifier
+from dogsim.learning.classifier import calibration_error as calibration_error
+from dogsim.learning.classifier import load_classifier as load_classifier
+from dogsim.learning.classifier import train_classifier as train_classifier
 from dogsim.learning.deep_ranking import train_ranking as train_ranking
 from dogsim.learning.discriminant import discriminant as discriminant
 from dogsim.learning.fine_tune import fine_tune as fine_tune
@@ -33,6 +38,7 @@ from dogsim.learning.triplets import ranking_loss as ranking_loss
 from dogsim.learning.triplets import sample_triplets as sample_triplets
 from dogsim.networks.backbones import BACKBONES as BACKBONES
 from dogsim.networks.building_blocks import convolution_block as convolution_block
+from dogsim.networks.building_blocks import googlenet as googlenet
 from dogsim.networks.building_blocks import identity_block as identity_block
 from dogsim.networks.building_blocks import inception_module as inception_module
 from dogsim.networks.building_blocks import resnet50 as resnet50
@@ -43,6 +49,8 @@ from dogsim.networks.extractor import load_extractor as load_extractor
 from dogsim.networks.heads import Head as Head
 from dogsim.networks.heads import load_head as load_head
 from dogsim.networks.heads import save_model as save_model
+from dogsim.networks.multiscale import alexnet as alexnet
+from dogsim.networks.multiscale import multiscale as multiscale
 from dogsim.recipe import Recipe as Recipe
 from dogsim.sources.matlab import export_mat as export_mat
 from dogsim.sources.matlab import import_mat as import_mat

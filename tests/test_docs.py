@@ -20,17 +20,23 @@ ORDER = [
     *("plumbing.download", "plumbing.unpack"),
     *("vote", "images"),
     *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
-    *(f"networks.{name}" for name in ("building_blocks", "engines", "heads", "backbones")),
+    *(
+        f"networks.{name}"
+        for name in ("building_blocks", "multiscale", "engines", "heads", "backbones")
+    ),
     "networks.extractor",
     "networks.places",
     *("feature_extract", "dataset_file", "dataset", "sameness"),
     *(f"folders.{name}" for name in ("listing", "reading", "shards")),
     *("create_dataset", "exact", "dist_calc", "neighbours"),
     *("classify", "by_breed", "accuracy", "explain", "image_distance"),
-    *(f"figures.{name}" for name in ("grid", "heat_maps", "display")),
+    *(f"figures.{name}" for name in ("grid", "heat_maps", "distances", "display")),
     *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),
-    *(f"learning.{name}" for name in ("hold_out", "discriminant", "triplets", "training")),
-    *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project")),
+    *(
+        f"learning.{name}"
+        for name in ("augmentation", "hold_out", "discriminant", "triplets", "training")
+    ),
+    *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
     *(f"cli.{name}" for name in ("common", "ask", "judge", "datasets", "learn")),
     "cli",
 ]

@@ -17,6 +17,7 @@ COMMANDS = (
     *(datasets.create_dataset, datasets.info),
     *(datasets.stanford_dogs, datasets.import_mat, datasets.export_mat),
     *(ask.distance, ask.explain, learn.deep_ranking, learn.project),
+    learn.train_classifier,
 )
 
 app = typer.Typer(

@@ -12,7 +12,9 @@ from dogsim.cli.common import (
     DATASET,
     Backbone,
     BackboneOfFile,
+    Classifier,
     DatasetFile,
+    Force,
     Images,
     Json,
     K,
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from dogsim.networks.extractor import Wanted
 
     Pair = tuple[str, Path, Path, Explanation]  # a figure's name, query, other, and why
+
+FIRST = "picture"  # the first column of a matrix of distances
 
 
 def show(
@@ -76,6 +80,7 @@ def classify(
     dataset: DatasetFile = None,
     weights: Weights = None,
     metric: Metric = "euclidean",
+    classifier: Classifier = None,
     as_json: Json = False,
 ) -> None:
     """Name the breed of each picture by the vote of its k nearest.
@@ -97,28 +102,98 @@ def classify(
         }
         for path, answer in zip(pictures, answers, strict=True)
     ]
-    lines = (f"{r['image']}: {r['breed']} ({r['votes']} of {k} votes)" for r in results)
+    lines = [f"{r['image']}: {r['breed']} ({r['votes']} of {k} votes)" for r in results]
+    if classifier:
+        learned = _learned_answers(classifier, known, answers)
+        results = [{**r, "classifier": each} for r, each in zip(results, learned, strict=True)]
+        lines = [
+            f"{line}; classifier: {each['breed']} ({each['probability']:.2f})"
+            for line, each in zip(lines, learned, strict=True)
+        ]
     print_result({"k": k, "metric": metric, "results": results}, as_json, "\n".join(lines))
 
 
 def distance(
-    image1: Annotated[Path, typer.Argument(metavar="A", help="A picture.")],
-    image2: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="A B...", help="Pictures or folders of them.")
+    ],
     backbone: Backbone = "resnet50",
     weights: NetworkWeights = "imagenet",
     layer: Layer = None,
     metric: Metric = "cosine",
+    no_normalize: Annotated[
+        bool, typer.Option("--no-normalize", help="Leave features as long as they are.")
+    ] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write the matrix to this file.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Draw the matrix as a PNG file in this folder.")
+    ] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Tell how far two pictures are apart, as a network sees them.
+    """Tell how far pictures are apart, as a network sees them: two, or each from each.
 
-    Example: `dogsim distance my_dog.jpg your_dog.jpg`
+    Example: `dogsim distance my_dog.jpg your_dog.jpg` or `dogsim distance photos --csv far.csv`
     """
+    from dogsim.folders.listing import find_pictures
     from dogsim.image_distance import ImageDistance
+    from dogsim.plumbing.files import check_output, check_replaceable
+    from dogsim.plumbing.tables import table, write_csv
 
-    apart = ImageDistance(backbone, metric, layer, weights=weights).compute(image1, image2)
-    result = {"distance": apart, "metric": metric, "backbone": backbone}
-    print_result(result, as_json, f"{apart:.4f}")
+    pictures = [file for path in images for file in find_pictures(path)]
+    if len(pictures) < 2:
+        raise DogsimError(f"Received {len(pictures)} picture. Expected two or more, or a folder.")
+    if csv:
+        check_output(csv, pictures)
+        check_replaceable(csv, _is_our_matrix, force)
+    measure = ImageDistance(backbone, metric, layer, not no_normalize, weights)
+    distances = measure.compute_batch(pictures).tolist()
+    names = [str(path) for path in pictures]
+    result = {"images": names, "distances": distances, "metric": metric, "backbone": backbone}
+    two = len(pictures) == 2
+    if csv:
+        columns = [FIRST, *names]
+        rows = [
+            dict(zip(columns, [name, *row], strict=True))
+            for name, row in zip(names, distances, strict=True)
+        ]
+        write_csv(csv, rows, columns)
+    if save:
+        from dogsim.figures.display import show_or_save
+        from dogsim.figures.distances import distance_map
+
+        figure = distance_map(pictures, distances, metric)
+        result["figure"] = str(show_or_save([("distances", figure)], save)[0])
+    numbered = [
+        {"": number, FIRST: name, **{str(i): far for i, far in enumerate(row, 1)}}
+        for number, (name, row) in enumerate(zip(names, distances, strict=True), 1)
+    ]
+    text = f"{distances[0][1]:.4f}" if two else table(numbered)
+    print_result({**result, **({"distance": distances[0][1]} if two else {})}, as_json, text)
+
+
+def _is_our_matrix(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.readline().startswith(f"{FIRST},".encode())
+
+
+def _learned_answers(
+    file: Path, dataset: "Dataset", answers: "list[Answer]"
+) -> list[dict[str, object]]:
+    """Ask a classifier for the same pictures; breeds of a thousandth or more, likeliest first."""
+    import numpy as np
+
+    from dogsim.learning.classifier import load_classifier
+
+    classifier = load_classifier(file)
+    classifier.require_same_features(dataset.recipe)
+    told = []
+    for row in classifier(np.stack([answer.features for answer in answers])):
+        order = [int(i) for i in np.argsort(-row, kind="stable") if row[i] >= 0.001]
+        likely = {classifier.breeds[i]: round(float(row[i]), 4) for i in order}
+        breed, probability = next(iter(likely.items()))
+        told.append({"breed": breed, "probability": probability, "probabilities": likely})
+    return told
 
 
 def explain(

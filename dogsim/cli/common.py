@@ -72,6 +72,10 @@ ResizeOfFile = Annotated[
         "[default: the file's, else squash]"
     ),
 ]
+Classifier = Annotated[
+    Path | None,
+    typer.Option(help="A file of dogsim train-classifier: its answer beside the vote."),
+]
 Force = Annotated[
     bool, typer.Option("--force", help="Replace a file that this command did not make.")
 ]

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dogsim.cli.common import (
+    Classifier,
     DatasetFile,
     Force,
     Json,
@@ -17,6 +18,9 @@ from dogsim.cli.common import (
     print_result,
 )
 from dogsim.errors import DogsimError
+
+if TYPE_CHECKING:
+    from dogsim.learning.classifier import Classifier as TrainedClassifier
 
 TABLES = ("results", "per_breed", "confusions")
 CONFUSIONS_SHOWN = 20
@@ -51,6 +55,7 @@ def accuracy(
     with_confusions: Annotated[
         bool, typer.Option("--confusions", help="The pairs of breeds most often confused.")
     ] = False,
+    classifier: Classifier = None,
     csv: Annotated[
         Path | None, typer.Option(help="Write the last table shown to this file.")
     ] = None,
@@ -75,10 +80,12 @@ def accuracy(
     if csv:
         check_output(csv, [dataset, test])
         check_replaceable(csv, _is_our_table, force)
+    queries = Dataset.open(test) if test else None
+    trained = _trained(classifier, test)
     judged = judge(
         open_dataset(dataset, weights),
         k or [20],
-        Dataset.open(test) if test else None,
+        queries,
         n_test,
         metric,
         protocol,
@@ -91,12 +98,27 @@ def accuracy(
     if judged.in_both:
         note(f"{judged.in_both} of the test pictures are in the dataset as well.")
     shown = {name: value for name, value in asdict(judged).items() if value is not None}
+    if trained and queries:
+        right, error = trained.judge(queries)
+        shown |= {"classifier_accuracy": right, "classifier_calibration_error": error}
     if csv:
         last = [name for name in TABLES if name in shown][-1]
         write_csv(csv, shown[last], _columns_of(last))
     # With one k its numbers stand on the first level as well.
     flat = shown["results"][0] if len(shown["results"]) == 1 else {}
     print_result({**flat, **shown}, as_json, _text(shown))
+
+
+def _trained(classifier: Path | None, test: Path | None) -> "TrainedClassifier | None":
+    """Load the classifier that is to be judged, on pictures that it has not learned from."""
+    from dogsim.learning.classifier import load_classifier
+
+    if classifier and not test:
+        raise DogsimError(
+            "Received --classifier without --test. Expected pictures to judge it by that it has "
+            "not learned from: --test FILE.h5."
+        )
+    return load_classifier(classifier) if classifier else None
 
 
 def _columns_of(name: str) -> list[str]:
@@ -126,6 +148,11 @@ def _text(shown: Mapping[str, Any]) -> str:
     ]
     if "map_at_r" in shown:
         parts.append(f"MAP@R {shown['map_at_r']:.4f}")
+    if "classifier_accuracy" in shown:
+        parts.append(
+            f"classifier {shown['classifier_accuracy']:.4f}, expected calibration error "
+            f"{shown['classifier_calibration_error']:.4f}"
+        )
     for name in ("per_breed", "confusions"):
         if shown.get(name):
             parts.append(table(shown[name][: CONFUSIONS_SHOWN if name == "confusions" else None]))

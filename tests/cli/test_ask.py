@@ -1,5 +1,7 @@
+import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import dogsim, dogsim_json, refusal
 from conftest import LITE
@@ -58,12 +60,40 @@ def test_distance(tmp_path: Path) -> None:
     for seed, file in enumerate(files):
         Image.fromarray(picture(seed)).save(file)
     expected = ImageDistance(LITE).compute(*files)
-    assert dogsim_json("distance", *files, "--backbone", LITE) == {
+    result = dogsim_json("distance", *files, "--backbone", LITE)
+    assert result.pop("distances") == [[0, result["distance"]], [result["distance"], 0]]
+    assert result == {
         "distance": pytest.approx(expected, rel=1e-5),
+        "images": files,
         "metric": "cosine",
         "backbone": LITE,
     }
+    assert dogsim("distance", *files, "--backbone", LITE).stdout == f"{expected:.4f}\n"
     assert "Unknown metric 'far'" in refusal("distance", *files, "--metric", "far")
+    assert "Expected two or more" in refusal("distance", files[0], "--backbone", LITE)
+
+
+def test_distances_of_many_pictures(breeds_dir: Path, colours: str, tmp_path: Path) -> None:
+    options = ("--weights", colours, "--metric", "euclidean", "--csv", tmp_path / "far.csv")
+    asking = ("distance", breeds_dir / "striped", breeds_dir / "n00000001-red_setter", *options)
+    result = dogsim_json(*asking, "--save", tmp_path, "--no-normalize")
+    distances = np.array(result["distances"])
+    assert distances.shape == (6, 6)
+    assert distances[:3, :3].max() < distances[:3, 3:].min()  # the striped ones are alike
+    assert Path(result["figure"]).is_file()
+    assert "distance" not in result
+    with (tmp_path / "far.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["picture", *result["images"]]
+    assert [row[0] for row in rows] == result["images"]
+    np.testing.assert_allclose(np.array([row[1:] for row in rows], float), distances)
+    # over our own file, and of features of length 1
+    assert np.max(dogsim_json(*asking)["distances"]) < 2 < distances.max()
+    shown = dogsim(*asking).stdout.splitlines()
+    assert shown[0].split() == ["picture", *"123456"]
+    (tmp_path / "far.csv").write_text("mine")
+    assert "was not made by this command" in refusal(*asking)
+    assert (tmp_path / "far.csv").read_text() == "mine"
 
 
 def test_explain_two_pictures(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import dogsim, dogsim_json
+from clouds import breeds_in_noise
+from commands import dogsim, dogsim_json, refusal
 
 from dogsim import (
     Dataset,
+    create_dataset,
+    hold_out,
     load_head,
 )
 from dogsim.plumbing.files import file_sha256
@@ -49,3 +52,61 @@ def test_the_commands_refuse_in_one_line(
     result = dogsim(*args, code=1)
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_classifier_beside_the_vote(tmp_path: Path) -> None:
+    train, test = hold_out(breeds_in_noise(4, 60), 0.3)
+    for name, part in {"train": train, "test": test}.items():
+        part.save(tmp_path / f"{name}.h5")
+    made = dogsim_json("train-classifier", tmp_path / "train.h5", "-o", tmp_path / "c.keras")
+    assert made["breeds"] == list("abcd")
+    assert made["epochs"] > 1
+    judging = ("accuracy", "--dataset", tmp_path / "train.h5", "--classifier", tmp_path / "c.keras")
+    judged = dogsim_json(*judging, "--test", tmp_path / "test.h5")
+    assert judged["classifier_accuracy"] > judged["vote_accuracy"] + 0.05
+    assert 0 <= judged["classifier_calibration_error"] < 0.2
+    told = dogsim(*judging, "--test", tmp_path / "test.h5").stdout
+    assert f"classifier {judged['classifier_accuracy']:.4f}, expected calibration error" in told
+    assert "--classifier without --test" in refusal(*judging)
+    assert "ends in .keras" in refusal("train-classifier", tmp_path / "train.h5", "-o", "c.h5")
+
+
+def test_a_classifier_names_pictures(
+    breeds_dir: Path, colours: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for breed, level in {"dark": 40, "light": 200}.items():
+        Path("photos", breed).mkdir(parents=True)
+        for i in range(12):
+            pixels = rng.integers(level - 30, level + 30, (32, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(f"photos/{breed}/{i}.png")
+    create_dataset("photos", "d.h5", weights=colours)
+    dogsim("train-classifier", "d.h5", "-o", "c.keras", "--learning-rate", 0.1)
+    asking = ("classify", "photos/light/3.png", "--dataset", "d.h5", "-k", 3)
+    with_it = dogsim_json(*asking, "--classifier", "c.keras")
+    answer = with_it["results"][0].pop("classifier")
+    assert answer["breed"] == "light"
+    assert answer["probability"] == max(answer["probabilities"].values()) > 0.5
+    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=0.01)
+    assert with_it == dogsim_json(*asking)
+    assert (
+        "light (3 of 3 votes); classifier: light ("
+        in dogsim(*asking, "--classifier", "c.keras").stdout
+    )
+    create_dataset(breeds_dir, "other.h5", "efficientnet-lite0")
+    refused = refusal(
+        "classify", "photos", "--dataset", "other.h5", "-k", 3, "--classifier", "c.keras"
+    )
+    assert "trained on features of another network" in refused
+
+
+def test_options_of_training_on_pictures_are_refused_for_a_head(tmp_path: Path) -> None:
+    breeds_in_noise().save(tmp_path / "d.h5")
+    asking = ("deep-ranking", tmp_path / "d.h5", "-o", tmp_path / "head.keras")
+    for option in (("--batch-size", 4), ("--workers", 2), ("--augment",)):
+        assert "a head learns from stored features" in refusal(*asking, *option)
+    made = dogsim_json(*asking, "--start", "random", "--max-steps", 50, "--learning-rate", 0.01)
+    assert made["precision_after"] > made["precision_before"]
