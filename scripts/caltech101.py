@@ -1,14 +1,17 @@
-"""Any folder of class folders, such as Caltech-101: two rankings, two classifiers, one look inside.
+"""Any folder of class folders, such as Caltech-101: features learned and made by hand, classifiers.
 
 python scripts/caltech101.py 101_ObjectCategories
 python scripts/caltech101.py                       # the drawings of dogs that come along
 python scripts/caltech101.py --dataset dogs.h5 --weights FILE --save grids
+
+It needs scikit-learn and scikit-image: pip install ".[lessons]"
 """
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +19,29 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import dogsim
-from dogsim.networks._keras import import_keras  # silent, and not before it is needed
+
+try:
+    from skimage.feature import hog
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import Normalizer, StandardScaler
+    from sklearn.svm import LinearSVC
+except ImportError as error:
+    sys.exit(f'caltech101.py: there is no {error.name}. Run: pip install ".[lessons]"')
 
 KS = (1, 5, 20)
+BACKGROUND = "BACKGROUND Google"  # Caltech-101's folder of what belongs to no class
+Pixels = NDArray[np.uint8]
 
 
 def main(args: argparse.Namespace) -> None:
     dataset = load_dataset(args)
+    if BACKGROUND in dataset.breeds and not args.background:
+        dataset = without(dataset, BACKGROUND)
+        print(f"{BACKGROUND} is left out, being no class (--background keeps it).")
     print(f"{len(dataset)} pictures of {len(dataset.breeds)} classes\n")
     compare_rankings(dataset)
     compare_classifiers(*dogsim.hold_out(dataset, 0.2, args.seed), seed=args.seed)
-    look_inside()
     rng = np.random.default_rng(args.seed)
     queries = rng.choice(len(dataset), min(2, len(dataset)), replace=False)
     for path in dogsim.show_or_save(grids(dataset, queries), args.save):
@@ -44,66 +59,72 @@ def load_dataset(args: argparse.Namespace) -> dogsim.Dataset:
         return dogsim.create_dataset(args.images, out, args.backbone, args.weights)
 
 
+def without(dataset: dogsim.Dataset, name: str) -> dogsim.Dataset:
+    """Leave a class out."""
+    gone = dataset.breeds.index(name)
+    rest = dataset.take(np.flatnonzero(dataset.labels != gone))
+    labels = rest.labels - (rest.labels > gone)
+    return replace(rest, labels=labels, breeds=tuple(b for b in dataset.breeds if b != name))
+
+
 def compare_rankings(dataset: dogsim.Dataset) -> None:
-    """Rank by Euclidean and by cosine distance, every picture asking all others."""
-    print("precision@k   euclidean  cosine")
-    for k in (k for k in KS if k < len(dataset)):
-        both = (dogsim.accuracy(dataset, k, metric=m) for m in ("euclidean", "cosine"))
-        euclidean, cosine = (result.precision_at_k for result in both)
-        print(f"{k:11}   {euclidean:9.4f}  {cosine:.4f}")
+    """Rank by features that were learned and by some made by hand, every picture asking all."""
+    ks = [k for k in KS if k < len(dataset)]
+    print(f"{'precision@k':<32}" + "".join(f"{k:>8}" for k in ks))
+
+    def row(name: str, ranked: dogsim.Dataset, metric: str) -> None:
+        found = [dogsim.accuracy(ranked, k, metric=metric).precision_at_k for k in ks]
+        print(f"{name + ', ' + metric:<32}" + "".join(f"{x:8.4f}" for x in found))
+
+    for metric in ("euclidean", "cosine"):
+        row("learned features", dataset, metric)
+    if not dataset.picture(0).is_file():
+        print("(made by hand: none, for the pictures are not there)")
+        return
+    pictures = [dogsim.load_image(dataset.picture(i), 64) for i in range(len(dataset))]
+    by_hand: dict[str, Callable[[Pixels], NDArray[np.floating]]] = {
+        "raw pixels": raw_pixels,
+        "colour histogram": colour_histogram,
+        "HOG": gradients,
+    }
+    for name, feature in by_hand.items():
+        features = np.stack([feature(picture) for picture in pictures]).astype(np.float32)
+        row(name, replace(dataset, features=features), "cosine")
+
+
+def raw_pixels(picture: Pixels) -> NDArray[np.floating]:
+    """Take the colours of 16 x 16 places, from -1 to 1: (768,)."""
+    places: NDArray[np.floating] = picture.reshape(16, 4, 16, 4, 3).mean(axis=(1, 3))
+    return places.ravel() / 127.5 - 1
+
+
+def colour_histogram(picture: Pixels) -> NDArray[np.floating]:
+    """Count how many pixels have each of 8 x 8 x 8 colours, wherever they lie: (512,)."""
+    red, green, blue = (picture.reshape(-1, 3) // 32).T.astype(int)
+    return np.bincount(64 * red + 8 * green + blue, minlength=512).astype(np.float64)
+
+
+def gradients(picture: Pixels) -> NDArray[np.floating]:
+    """Count the directions of edges, place by place: Dalal and Triggs 2005, (1764,)."""
+    counts: NDArray[np.floating] = hog(picture, 9, (8, 8), (2, 2), channel_axis=-1)
+    return counts
 
 
 def compare_classifiers(train: dogsim.Dataset, test: dogsim.Dataset, seed: int) -> None:
-    """Set the lazy classifier, which learns nothing, beside a softmax on the frozen features."""
-    k = min(20, len(train))
-    lazy = dogsim.accuracy(train, k, test).vote_accuracy
-    learned = softmax_accuracy(train, test, seed)
+    """Set the lazy classifier, which learns nothing, beside three that learn from the features."""
     print(f"\n{len(test)} pictures held out, asked of {len(train)}")
-    print(f"vote of {k} neighbours      {lazy:.4f}")
-    print(f"softmax on the features  {learned:.4f}\n")
-
-
-def softmax_accuracy(train: dogsim.Dataset, test: dogsim.Dataset, seed: int) -> float:
-    """Train a softmax on features, and find how often it names the right class."""
-    keras = import_keras()
-    keras.utils.set_random_seed(seed)
-    length = np.linalg.norm(train.features, axis=1).mean()  # one scale for all
-    scale = np.sqrt(train.features.shape[1]) / length
-    model = keras.Sequential(
-        [
-            keras.Input((train.features.shape[1],)),
-            keras.layers.Rescaling(scale),
-            keras.layers.Dropout(0.5),
-            keras.layers.Dense(len(train.breeds), activation="softmax"),
-        ]
-    )
-    model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
-    model.fit(train.features, train.labels, batch_size=32, epochs=30, verbose=0)
-    found = model.predict(test.features, verbose=0).argmax(axis=1)
-    return float((found == test.labels).mean())
-
-
-def look_inside() -> None:
-    """Count the parameters of the networks' blocks, and set them beside the papers' numbers."""
-    keras = import_keras()
-    network = dogsim.resnet50()
-    convolutions = [x for x in network.layers if isinstance(x, keras.layers.Conv2D)]
-    main_path = [x for x in convolutions if not x.name.endswith("_0_conv")]
-    image = keras.Input((28, 28, 192))
-    module = dogsim.inception_module(image, 64, (96, 128), (16, 32), 32, "inception_3a")
-    weights = sum(w.size for w in keras.Model(image, module).get_weights() if w.ndim == 4)
-    work = sum(multiply_adds(layer) for layer in convolutions) + 2048 * 1000
-    print("what is inside                            here          paper")
-    print(f"ResNet-50: layers with weights            {len(main_path) + 1}            50")
-    print(f"ResNet-50: multiply-adds                  {work / 1e9:.2f} G        3.8 G")
-    print(f"ResNet-50: parameters                     {network.count_params():,}    -")
-    print(f"Inception 3a: weights                     {weights:,}       159 K\n")
-
-
-def multiply_adds(layer: object) -> int:
-    """Count how often a convolution multiplies and adds for one picture."""
-    kernel, (_, height, width, _) = layer.kernel.shape, layer.output.shape  # type: ignore[attr-defined]
-    return int(np.prod(kernel) * height * width)
+    k = min(20, len(train))
+    print(f"vote of {k:<2} neighbours     {dogsim.accuracy(train, k, test).vote_accuracy:.4f}")
+    learned, error = dogsim.train_classifier(train, seed=seed).judge(test)
+    print(f"softmax                  {learned:.4f}, calibration error {error:.4f}")
+    for name, classifier in {
+        "linear SVM": LinearSVC(C=0.01, random_state=seed),
+        "logistic regression": LogisticRegression(C=0.1, max_iter=200),
+    }.items():
+        model = make_pipeline(Normalizer(), StandardScaler(), classifier)
+        model.fit(train.features, train.labels)
+        print(f"{name:<24} {model.score(test.features, test.labels):.4f}")
+    print()
 
 
 def grids(dataset: dogsim.Dataset, queries: NDArray[np.intp]) -> Iterator[tuple[str, Figure]]:
@@ -123,6 +144,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("images", nargs="?", help="folder of class folders (default: the sample)")
     parser.add_argument("--dataset", help="dataset file, instead of a folder")
+    parser.add_argument("--background", action="store_true", help=f"keep the class {BACKGROUND}")
     parser.add_argument("--keep", metavar="FILE", help="keep the folder's features in this file")
     parser.add_argument("--backbone", default="resnet50", help="network (default: resnet50)")
     parser.add_argument("--weights", default="imagenet", help="weight file of the network")

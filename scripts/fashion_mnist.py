@@ -3,6 +3,8 @@
 python scripts/fashion_mnist.py                       # Keras downloads the test set
 python scripts/fashion_mnist.py --images t10k-images-idx3-ubyte.gz   # labels lie beside it
 python scripts/fashion_mnist.py --images sprite.png --backbone resnet50 --weights FILE --save grids
+python scripts/fashion_mnist.py --queries "Ankle boot" Sneaker Pullover
+python scripts/fashion_mnist.py --compare-networks    # ResNet-50 and ResNet-101
 """
 
 import argparse
@@ -26,6 +28,7 @@ CLASSES = (
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
 KS = (1, 5, 20)
+PUBLISHED = "0.789 / 0.754 / 0.702 at 1 / 5 / 20"  # of the lesson that this one is made after
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int32]
 
@@ -35,22 +38,57 @@ def main(args: argparse.Namespace) -> None:
     rng = np.random.default_rng(args.seed)
     rows = np.sort(rng.permutation(len(images))[: args.sample_size])
     images, labels = images[rows], labels[rows]
-    print(f"{len(images)} images, {args.backbone}")
+    queries = choose_queries(labels, args.queries, rng)
+    pictures = preprocess_fmnist(images, args.sample_size)
+    print(f"{len(images)} images, {args.metric} distance, every image asks all others")
 
-    # the same steps as for dogs: pictures, features, neighbours
-    model = dogsim.load_extractor(args.backbone, args.weights)
-    features = extract_features(preprocess_fmnist(images, args.sample_size), model)
-    # every image asks all others: leave-one-out
-    _, neighbours = dogsim.nearest(features, features, max(KS), exclude=np.arange(len(features)))
-    print_metrics_summary(calculate_metrics(labels, labels[neighbours]))
+    found = None
+    for name, weights in args.compare_networks or [(args.backbone, args.weights)]:
+        # the same steps as for dogs: pictures, features, neighbours
+        try:
+            model = dogsim.load_extractor(name, weights)
+        except dogsim.DogsimError as error:
+            if not args.compare_networks:
+                raise
+            print(f"\n{name} is left out: {error}")
+            continue
+        print(f"\n{name}, weights {weights}, SHA-256 {model.recipe.weights_sha256[:12]}...")
+        features = extract_features(pictures, model)
+        found = dogsim.nearest(features, features, max(KS), args.metric, np.arange(len(images)))
+        print_metrics_summary(calculate_metrics(labels, labels[found[1]]))
+    if found is None:
+        raise dogsim.DogsimError("None of the networks could be loaded.")
+    print(f"published, 10,000 images, ResNet-101: precision {PUBLISHED}\n")
 
+    distances, neighbours = found  # of the network that came last
+    print_confusions(labels, labels[neighbours[:, : args.k]])
     figures = []
-    for row in rng.choice(len(images), 3, replace=False):
-        shown = neighbours[row, :8]
+    for row in queries:
+        shown = neighbours[row, : args.k]
         names = [CLASSES[label] for label in labels[[row, *shown]]]
-        figures.append((f"query-{row}", plot_similar_images(images[row], images[shown], names)))
+        print(f"{names[0]}: {', '.join(names[1:])}")
+        figure = plot_similar_images(images[row], images[shown], names, distances[row, : args.k])
+        figures.append((f"query-{row}", figure))
     for path in dogsim.show_or_save(figures, args.save):
         print(path)
+
+
+def choose_queries(
+    labels: Labels, classes: list[str] | None, rng: np.random.Generator
+) -> list[int]:
+    """Draw an image of each class that is named, or three of any."""
+    if not classes:
+        return [int(row) for row in rng.choice(len(labels), min(3, len(labels)), replace=False)]
+    known = {name.lower(): label for label, name in enumerate(CLASSES)}
+    rows = []
+    for name in classes:
+        of_class = np.flatnonzero(labels == known.get(name.lower(), -1))
+        if not len(of_class):
+            raise dogsim.DogsimError(
+                f"There is no image of the class {name!r}. Expected one of: {', '.join(CLASSES)}."
+            )
+        rows.append(int(rng.choice(of_class)))
+    return rows
 
 
 def preprocess_fmnist(images: Images, sample_size: int = 10000) -> Images:
@@ -74,13 +112,14 @@ def extract_features(images: Images, model: dogsim.Extractor) -> NDArray[np.floa
 def calculate_metrics(
     true_labels: ArrayLike, predicted_labels: ArrayLike
 ) -> dict[int, dict[str, float]]:
-    """Compute precision, recall and F1 at K = 1, 5, 20.
+    """Compute precision, recall, F1 and the accuracy of the vote at K = 1, 5, 20.
 
     `predicted_labels` (n, 20) are those of the neighbours, nearest first; a query can find all
     others of its class. The definitions are `dogsim.accuracy`'s.
     """
     truth = np.asarray(true_labels)
-    hits = np.asarray(predicted_labels) == truth[:, None]
+    predicted = np.asarray(predicted_labels)
+    hits = predicted == truth[:, None]
     others = np.bincount(truth)[truth] - 1
     metrics = {}
     for k in KS:
@@ -88,27 +127,54 @@ def calculate_metrics(
         precision = float(found.mean() / k)
         recall = float((found[others > 0] / others[others > 0]).mean())
         f1 = 2 * precision * recall / (precision + recall) if found.any() else 0.0
-        metrics[k] = {"precision": precision, "recall": recall, "f1": f1}
+        accuracy = float((dogsim.majority_vote(predicted[:, :k]) == truth).mean())
+        metrics[k] = {"precision": precision, "recall": recall, "f1": f1, "accuracy": accuracy}
     return metrics
 
 
 def print_metrics_summary(metrics: dict[int, dict[str, float]]) -> None:
     """Print a line for every K."""
-    print(" K  precision  recall      F1")
+    print(" K  precision  recall      F1  vote's accuracy")
     for k, of_k in metrics.items():
-        print(f"{k:2}  {of_k['precision']:9.4f}  {of_k['recall']:.4f}  {of_k['f1']:.4f}")
+        print(
+            f"{k:2}  {of_k['precision']:9.4f}  {of_k['recall']:.4f}  {of_k['f1']:.4f}"
+            f"  {of_k['accuracy']:.4f}"
+        )
 
 
-def plot_similar_images(query_image: Images, similar_images: Images, class_names: Any) -> Figure:
+def print_confusions(labels: Labels, neighbours: Labels) -> None:
+    """Print which classes are most often found for another, of (n, k) neighbours' labels."""
+    counts = np.zeros((len(CLASSES), len(CLASSES)))
+    np.add.at(counts, (labels[:, None], neighbours), 1)
+    parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    np.fill_diagonal(parts, 0)
+    print("most often confused")
+    for asked, got in np.argwhere(parts > 0)[np.argsort(-parts[parts > 0], kind="stable")][:5]:
+        part = parts[asked, got]
+        print(f"{part:6.1%} of the neighbours of {CLASSES[asked]} are {CLASSES[got]}")
+    print()
+
+
+def plot_similar_images(
+    query_image: Images, similar_images: Images, class_names: Any, distances: ArrayLike = ()
+) -> Figure:
     """Draw a query and what was found; `class_names` of the query first, then of the others."""
-    figure, axes = plt.subplots(3, 3, figsize=(6, 6.6), layout="constrained")
     query, *others = class_names
     names = [f"query: {query}", *(f"{name} {'✓' if name == query else '✗'}" for name in others)]
+    far = ["", *(f"{distance:.3f}" for distance in np.asarray(distances))]
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    size = (2 * columns, 2.7 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for tile in axes.flat:
-        tile.set_axis_off()
-    for tile, image, name in zip(axes.flat, [query_image, *similar_images], names, strict=False):
-        tile.imshow(image, cmap="gray_r")
+        tile.set(xticks=[], yticks=[])
+        tile.set_frame_on(False)
+    far += [""] * (len(names) - len(far))
+    tiles = zip(axes.flat, [query_image, *similar_images], names, far, strict=False)
+    for tile, image, name, distance in tiles:
+        tile.imshow(image, cmap="gray_r", vmin=0, vmax=255)
         tile.set_title(name)
+        tile.set_xlabel(distance)
     return figure
 
 
@@ -186,9 +252,30 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--sample-size", type=int, default=10000, help="how many (default: 10000)")
     parser.add_argument("--backbone", default="resnet101", help="network (default: resnet101)")
     parser.add_argument("--weights", default="imagenet", help="weight file of the network")
+    parser.add_argument("--metric", default="cosine", help="of dogsim.METRICS (default: cosine)")
+    parser.add_argument("-k", type=int, default=5, help="neighbours shown (default: 5)")
+    parser.add_argument("--queries", nargs="+", metavar="CLASS", help="an image of each class")
+    parser.add_argument(
+        "--compare-networks",
+        nargs="*",
+        type=network,
+        metavar="NAME[=WEIGHTS]",
+        help="several networks (default: resnet50 resnet101)",
+    )
     parser.add_argument("--save", metavar="DIR", help="save the grids as PNG files in this folder")
     parser.add_argument("--seed", type=int, default=0, help="for sample and queries (default: 0)")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.compare_networks == []:
+        args.compare_networks = [("resnet50", "imagenet"), ("resnet101", "imagenet")]
+    if not 1 <= args.k <= max(KS):
+        parser.error(f"-k {args.k}: expected 1 to {max(KS)}")
+    return args
+
+
+def network(text: str) -> tuple[str, str]:
+    """Read ``NAME`` or ``NAME=WEIGHTS``."""
+    name, _, weights = text.partition("=")
+    return name, weights or "imagenet"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The lessons in scripts/ run, and their numbers are right."""
 
 import gzip
+import io
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -85,19 +87,38 @@ def test_fashion_metrics_are_those_of_accuracy() -> None:
         assert ours["precision"] == pytest.approx(theirs.precision_at_k)
         assert ours["recall"] == pytest.approx(theirs.recall_at_k)
         assert ours["f1"] == pytest.approx(theirs.f1_at_k)
+        assert ours["accuracy"] == pytest.approx(theirs.vote_accuracy)
 
 
 def test_the_fashion_lesson(clothes: Any, tmp_path: Path) -> None:
     _, _, folder = clothes
+    sprite = ("--images", folder / "sprite.png")
     out = lesson(
-        "fashion_mnist",
-        *("--images", folder / "sprite.png", "--backbone", "efficientnet-lite0"),
-        *("--save", tmp_path / "grids"),
+        *("fashion_mnist", *sprite, "--save", tmp_path / "grids", "-k", 3),
+        *("--compare-networks", "resnet101", "efficientnet-lite0", "--queries", "sneaker", "Bag"),
     )
-    precision_at_1 = float(out.splitlines()[2].split()[1])
-    assert precision_at_1 > 0.9  # the shapes differ, the noise on them is slight
-    assert len(list((tmp_path / "grids").glob("*.png"))) == 3
+    assert "resnet101 is left out: The ImageNet weights of resnet101 could not be" in out
+    assert "efficientnet-lite0, weights imagenet, SHA-256 " in out
+    at_1 = next(line.split() for line in out.splitlines() if line.startswith(" 1 "))
+    assert float(at_1[1]) == float(at_1[4]) > 0.9  # the shapes differ, the noise on them is slight
+    assert "\nSneaker: Sneaker, Sneaker, Sneaker\nBag: Bag, Bag, Bag\n" in out
+    assert "% of the neighbours of " not in out
+    assert len(list((tmp_path / "grids").glob("*.png"))) == 2
     assert "There is no file" in lesson_refusal("fashion_mnist", "--images", "gone.png")
+    assert "no image of the class 'hat'" in lesson_refusal(
+        "fashion_mnist", *sprite, "--queries", "hat"
+    )
+
+
+def test_fashion_confusions_and_distances(capsys: pytest.CaptureFixture[str]) -> None:
+    fashion = import_module("fashion_mnist")
+    labels = np.array([0, 0, 6], np.int32)
+    fashion.print_confusions(labels, np.array([[0, 6], [6, 6], [6, 6]], np.int32))
+    assert "75.0% of the neighbours of T-shirt/top are Shirt" in capsys.readouterr().out
+    tile = np.zeros((28, 28), np.uint8)
+    figure = fashion.plot_similar_images(tile, [tile] * 2, ["Bag", "Bag", "Coat"], [0.0625, 0.5])
+    assert [axes.get_xlabel() for axes in figure.axes] == ["", "0.062", "0.500"]
+    assert [axes.get_title() for axes in figure.axes] == ["query: Bag", "Bag ✓", "Coat ✗"]
 
 
 @pytest.fixture(scope="module")
@@ -112,19 +133,70 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_lesson_of_two_classifiers(classes: Path, tmp_path: Path) -> None:
+def test_the_lesson_of_classifiers(classes: Path, tmp_path: Path) -> None:
     out = lesson("caltech101", "--dataset", classes, "--save", tmp_path)
     lines = out.splitlines()
-    at_5 = next(line.split() for line in lines if line.split()[:1] == ["5"])
     data = Dataset.open(classes)
-    assert float(at_5[1]) == pytest.approx(accuracy(data, 5).precision_at_k, abs=1e-4)
-    assert float(at_5[2]) == pytest.approx(
-        accuracy(data, 5, metric="cosine").precision_at_k, abs=1e-4
+    for metric in ("euclidean", "cosine"):
+        shown = next(line for line in lines if line.startswith(f"learned features, {metric}"))
+        assert [float(x) for x in shown.split()[3:]] == pytest.approx(
+            [accuracy(data, k, metric=metric).precision_at_k for k in (1, 5, 20)], abs=1e-4
+        )
+    assert "made by hand: none" in out  # there are no pictures
+    for name in ("softmax", "linear SVM", "logistic regression"):
+        shown = next(line for line in lines if line.startswith(name))
+        assert float(shown.removeprefix(name).split(",")[0]) > 0.8
+
+
+def test_features_made_by_hand(tmp_path: Path) -> None:
+    """Striped and plain pictures in two colours, and a class that is none."""
+    rng = np.random.default_rng(0)
+    for name in ("BACKGROUND_Google", "plain", "striped"):
+        (tmp_path / "classes" / name).mkdir(parents=True)
+        for i in range(10):
+            pixels = rng.integers(90, 110, (64, 64, 3), np.uint8)
+            pixels[:: 8 if name == "striped" else 64] = 255
+            Image.fromarray(pixels).save(tmp_path / "classes" / name / f"{i}.png")
+    options = ("--backbone", "efficientnet-lite0", "--save", tmp_path / "grids")
+    out = lesson("caltech101", tmp_path / "classes", *options)
+    assert "BACKGROUND Google is left out" in out
+    assert "20 pictures of 2 classes" in out
+    hog = next(line for line in out.splitlines() if line.startswith("HOG"))
+    assert float(hog.split()[2]) == 1  # edges tell stripes
+    assert "raw pixels, cosine" in out
+    assert "30 pictures of 3 classes" in lesson(
+        "caltech101", tmp_path / "classes", *options, "--background"
     )
-    softmax = float(next(line for line in lines if line.startswith("softmax")).split()[-1])
-    assert softmax > 0.8
-    assert "25,636,712" in out
-    assert "163,328" in out
+
+
+def test_a_colour_histogram_counts_colours_wherever_they_lie() -> None:
+    lesson_module = import_module("caltech101")
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[:16] = (255, 0, 0)
+    turned = picture[::-1]
+    counts = lesson_module.colour_histogram(picture)
+    assert counts[7 * 64] == 16 * 64
+    assert counts[0] == 48 * 64
+    assert np.array_equal(counts, lesson_module.colour_histogram(turned))
+    assert not np.array_equal(lesson_module.raw_pixels(picture), lesson_module.raw_pixels(turned))
+
+
+def test_the_look_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = import_module("look_inside")
+    monkeypatch.setattr(inside, "KERAS", ("MobileNet",))
+    monkeypatch.setattr("sys.argv", ["look_inside", "--save", str(tmp_path)])
+    with redirect_stdout(io.StringIO()) as told:
+        inside.main(inside.parse_args())
+    out = told.getvalue()
+    for number in ("60,965,224", "6,998,552", "4,253,864", "857,082", "163,328"):
+        assert number in out
+    without, with_shortcuts = (
+        float(line.split()[-2].replace(",", ""))
+        for line in out.splitlines()
+        if line.endswith("times")
+    )
+    assert without > 20 * with_shortcuts  # ratio of the gradients at both ends of 56 layers
+    assert (tmp_path / "gradient-norms.png").is_file()
 
 
 def test_the_story_of_deep_ranking(classes: Path, tmp_path: Path) -> None:
@@ -136,6 +208,14 @@ def test_the_story_of_deep_ranking(classes: Path, tmp_path: Path) -> None:
     )
     assert after[2] > before[2] + 0.05  # precision@20 of pictures that training never saw
     assert (tmp_path / "figures" / "precision.png").is_file()
+    assert (tmp_path / "figures" / "learning.png").is_file()
+    start, best = (
+        float(line.split(" held-out pictures ")[1].split()[place])
+        for line in out.splitlines()
+        if " held-out pictures " in line
+        for place in (0, 4)
+    )
+    assert best > start + 0.1
     assert "There is no dataset file" in lesson_refusal("deep_ranking", "--dataset", "gone.h5")
 
 
