@@ -30,7 +30,7 @@ from dogsim.dataset import Dataset
 from dogsim.dataset_file import BLOCK, DamagedError, made_by, write_dataset
 from dogsim.errors import DogsimError, reason
 from dogsim.folders.listing import GONE, Listing, Picture, Skipped, skipped_table, stamp_rows
-from dogsim.images import read_picture_bytes
+from dogsim.images import read_picture
 from dogsim.plumbing.files import (
     bytes_sha256,
     check_replaceable,
@@ -332,7 +332,7 @@ class Shards:
         if same_folder and not verify:
             return (picture.size, picture.mtime_ns) == (stamp["size"], stamp["mtime_ns"])
         try:
-            content = read_picture_bytes(root / picture.path)
+            content = read_picture(root / picture.path)
         except DogsimError as error:
             cause = error.__cause__
             if same_folder and isinstance(cause, OSError) and cause.errno not in GONE:
