@@ -20,7 +20,7 @@ from dogsim.dataset_file import BLOCK, made_by, write_dataset
 from dogsim.errors import DogsimError, reason
 from dogsim.folders.listing import GONE, Listing, Picture, Skipped, skipped_table, stamp_rows
 from dogsim.folders.partial import MADE_BY, Part, PartialFolder, options_of
-from dogsim.images import read_picture_bytes
+from dogsim.images import read_picture
 from dogsim.plumbing.files import (
     bytes_sha256,
     check_replaceable,
@@ -28,6 +28,7 @@ from dogsim.plumbing.files import (
     writing,
     written_through,
 )
+from dogsim.plumbing.signals import uninterrupted
 from dogsim.plumbing.terminal import printable
 from dogsim.recipe import DECISIVE, Recipe
 
@@ -58,7 +59,7 @@ class Shards:
     def __init__(
         self, out: Path, restart: bool = False, force: bool = False, wait: bool = False
     ) -> None:
-        self.out = written_through(out)
+        self.out, self._table = written_through(out), skipped_table(out)
         self.restart, self.force, self.wait = restart, force, wait
         self.parts: list[Part] = []  # the finished file first, if it counts, then the shards
         self.rows: dict[str, tuple[int, int]] = {}  # of each picture: its part, its row there
@@ -68,7 +69,7 @@ class Shards:
     def __enter__(self) -> "Shards":
         with ExitStack() as held:
             held.enter_context(writing(self.out, self.wait))
-            for written in (self.out, skipped_table(self.out)):
+            for written in (self.out, self._table):
                 remove_left_overs(written)
             self._open()
             self._held = held.pop_all()
@@ -170,7 +171,8 @@ class Shards:
                 stamps=stamps,
                 made_by=MADE_BY,
             )
-        self.folder.clear()
+        with uninterrupted():
+            self.folder.clear()
         return Dataset.open(self.out)
 
     @contextmanager
@@ -184,7 +186,8 @@ class Shards:
             raise DogsimError(f"{error} {self._how_to_go_on()}".rstrip()) from error
 
     def _how_to_go_on(self) -> str:
-        kept = sum(len(part.paths) for part in self.parts if part.file != self.out)
+        shards = [part for part in self.parts if part.file != self.out and part.file.exists()]
+        kept = sum(len(part.paths) for part in shards)
         if not kept:
             return ""
         return (
@@ -243,7 +246,7 @@ class Shards:
         if same_folder and not verify:
             return (picture.size, picture.mtime_ns) == (stamp["size"], stamp["mtime_ns"])
         try:
-            content = read_picture_bytes(root / picture.path)
+            content = read_picture(root / picture.path)
         except DogsimError as error:
             cause = error.__cause__
             if same_folder and isinstance(cause, OSError) and cause.errno not in GONE:
