@@ -73,7 +73,8 @@ def check_replaceable(
     path : Path
         The output, which need not exist.
     ours : callable
-        Tells whether a file is such a command's output; may raise `DogsimError` for "no".
+        Tells whether a file is such a command's output; may raise `DogsimError` or `OSError` for
+        "no".
     force : bool
         Let any file be replaced.
     remedy : str
@@ -83,7 +84,7 @@ def check_replaceable(
         return
     try:
         known = ours(path)
-    except DogsimError:
+    except (DogsimError, OSError):
         known = False
     if not known:
         raise DogsimError(f"{path} exists and was not made by this command. {remedy}")
