@@ -34,7 +34,7 @@ def picture_keys(features: NDArray[np.floating], stamps: NDArray[np.void] | None
     columns = [[int.from_bytes(sha256(row.tobytes()).digest()[:8], "big") for row in rows]]
     if stamps is not None:
         columns.append([int(digest[:16], 16) for digest in stamps["sha256"].tolist()])
-    return np.array(columns, np.uint64).T
+    return np.asarray(np.array(columns, np.uint64).T)
 
 
 def remember(model: Any, keys: Keys) -> None:

@@ -53,10 +53,10 @@ def test_the_commands_refuse_in_one_line(
 
 def test_options_that_would_do_nothing_are_refused(stored: Path, tmp_path: Path) -> None:
     learn = ("deep-ranking", stored, "-o", tmp_path / "x.keras")
-    for option, kind in ((("--negatives", "near"), "heads"), (("--width", 3), "heads")):
-        assert f"It is for {kind} only" in refusal(*learn, "--from-layer", "conv", *option)
-    for option in (("--weights", "w.h5"), ("--root", tmp_path)):
-        assert "It is for networks only" in refusal(*learn, *option)
+    for option in (("--negatives", "near"), ("--width", "3")):
+        assert "It is for heads only" in refusal(*learn, "--from-layer", "conv", *option)
+    for name, value in (("--weights", "w.h5"), ("--root", tmp_path)):
+        assert "It is for networks only" in refusal(*learn, name, value)
 
 
 def test_the_pictures_of_a_network_that_learns_may_have_moved(stored: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from dogsim.sameness import learned
 
 
 def test_pictures_are_told_by_features_or_by_their_files() -> None:
-    features = np.float32([[1, -0.0], [2, 3]])
+    features = np.array([[1, -0.0], [2, 3]], np.float32)
     stamps = np.zeros(2, STAMP)
     stamps["sha256"] = [b"0123456789abcdef" * 4, b"f" * 64]
     keys = picture_keys(features, stamps)
