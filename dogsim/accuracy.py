@@ -66,6 +66,9 @@ class Judgement:
     confusions : tuple of Confusion, optional
     in_both : int, optional
         How many of a test set's pictures are in the dataset as well.
+    trained_on : int
+        How many of the queries the network or the head has learned from, see
+        `dogsim.sameness.learned`.
     """
 
     results: tuple[Accuracy, ...]
@@ -73,6 +76,7 @@ class Judgement:
     per_breed: tuple[BreedScore, ...] | None = None
     confusions: tuple[Confusion, ...] | None = None
     in_both: int | None = None
+    trained_on: int = 0
 
 
 def accuracy(
@@ -175,6 +179,7 @@ def judge(
         per_breed=tuple(per_breed(found, largest, vote)) if with_breeds else None,
         confusions=tuple(confusions(found, largest, vote)) if with_confusions else None,
         in_both=None if queries is None else search.in_both(),
+        trained_on=search.trained_on(),
     )
 
 

@@ -73,6 +73,7 @@ def read_fields(path: Path) -> dict[str, Any]:
                 "recipe": _read_recipe(file.attrs),
                 "root": _text(file.attrs.get("root", "")),
                 "stamps": np.asarray(file["stamps"], STAMP) if "stamps" in file else None,
+                "learned": np.asarray(file["learned"], bool) if "learned" in file else None,
             }
         if _identity(path) == before:
             return fields  # else it was replaced in between, and the map may be of the new file
@@ -95,6 +96,7 @@ def write_dataset(
     recipe: Recipe | None,
     root: str,
     stamps: NDArray[np.void] | None,
+    learned: NDArray[np.bool_] | None = None,
     made_by: str = "",
 ) -> None:
     """Write a dataset file whose features, (n, dimension), come in blocks of rows.
@@ -117,6 +119,8 @@ def write_dataset(
         file.create_dataset("breeds", data=list(breeds), dtype=text)
         if stamps is not None:
             file["stamps"] = stamps
+        if learned is not None:
+            file["learned"] = learned
         file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "made_by": made_by})
         for name, value in {"root": root, **(asdict(recipe) if recipe else {})}.items():
             file.attrs[name] = _stored(value)

@@ -1,9 +1,12 @@
 """When two pictures are the same: by content, never by their names."""
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
+from dogsim.networks.trained_on import picture_keys, read_memory
 
 
 def in_gallery(dataset: Dataset, testset: Dataset) -> NDArray[np.bool_]:
@@ -33,6 +36,38 @@ def rows_by_content(dataset: Dataset) -> dict[str, int]:
         return {}
     hashes = dataset.stamps["sha256"].tolist()
     return {sha256.decode(): row for row, sha256 in reversed(list(enumerate(hashes)))}
+
+
+def learned(dataset: Dataset) -> NDArray[np.bool_]:
+    """Tell from which of its pictures the network or the head behind a dataset has learned.
+
+    Judged by these, and calibrated on them, its features look better than they are.
+    `dogsim.project` stores the answer with the dataset; of a network that was fine-tuned its weight
+    file tells, as long as it lies where the recipe says.
+
+    Returns
+    -------
+    (n,) bool
+        All False where nothing was learned, or nobody remembers.
+
+    >>> learned(Dataset(np.eye(2), np.zeros(2, int), ("a", "b"), ("pug",))).any()
+    np.False_
+    """
+    if dataset.learned is not None:
+        return dataset.learned
+    recipe = dataset.recipe
+    if recipe is None or recipe.head or not recipe.weights.endswith(".keras"):
+        return np.zeros(len(dataset), bool)
+    return learned_by(dataset, Path(recipe.weights))
+
+
+def learned_by(dataset: Dataset, model: Path) -> NDArray[np.bool_]:
+    """Tell from which of a dataset's pictures the model in a ``.keras`` file has learned."""
+    memory = read_memory(model)
+    if not len(memory):
+        return np.zeros(len(dataset), bool)
+    keys = picture_keys(dataset.features, dataset.stamps)
+    return np.asarray(np.isin(keys, memory).any(axis=1))
 
 
 def _row_hashes(dataset: Dataset) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from dogsim.cli.common import (
     Backbone,
     BackboneOfFile,
     DatasetFile,
+    Head,
     Images,
     Json,
     K,
@@ -44,6 +45,7 @@ def show(
     k: K = 8,
     dataset: DatasetFile = None,
     weights: Weights = None,
+    head: Head = None,
     metric: Metric = "euclidean",
     root: Root = None,
     save: Annotated[
@@ -61,7 +63,7 @@ def show(
     known = open_dataset(dataset, weights)
     known = replace(known, root=str(root)) if root else known
     pictures = pictures_or_sample(images)
-    answers = _answers(pictures, known, k, metric, weights)
+    answers = _answers(pictures, known, k, metric, weights, head)
     grids = (
         (path.stem, result_grid(path, known, a.indices, a.distances, known.breed_told_by(path)))
         for path, a in zip(pictures, answers, strict=True)
@@ -75,6 +77,7 @@ def classify(
     k: K = 20,
     dataset: DatasetFile = None,
     weights: Weights = None,
+    head: Head = None,
     metric: Metric = "euclidean",
     as_json: Json = False,
 ) -> None:
@@ -84,7 +87,7 @@ def classify(
     """
     known = open_dataset(dataset, weights)
     pictures = pictures_or_sample(images)
-    answers = _answers(pictures, known, k, metric, weights)
+    answers = _answers(pictures, known, k, metric, weights, head)
     results = [
         {
             "image": str(path),
@@ -216,9 +219,14 @@ def _to_their_nearest(
 
 
 def _answers(
-    pictures: list[Path], dataset: "Dataset", k: int, metric: str, weights: str | None
+    pictures: list[Path],
+    dataset: "Dataset",
+    k: int,
+    metric: str,
+    weights: str | None,
+    head: str | None,
 ) -> "list[Answer]":
     from dogsim.classify import classify
     from dogsim.networks.extractor import extractor_for
 
-    return classify(pictures, dataset, k, metric, extractor_for(dataset.recipe, weights))
+    return classify(pictures, dataset, k, metric, extractor_for(dataset.recipe, weights, head))

@@ -36,6 +36,9 @@ Weights = Annotated[
     str | None,
     typer.Option(help="Weight file of the dataset's network, where it is not found by itself."),
 ]
+Head = Annotated[
+    str | None, typer.Option(help="The dataset's head, where it is not found by itself.")
+]
 Backbone = Annotated[str, typer.Option(help="The network.")]
 NetworkWeights = Annotated[
     str, typer.Option(help="imagenet, or a file: .h5, .weights.h5 or .keras.")
@@ -116,6 +119,15 @@ def open_dataset(file: Path | None, weights: str | None) -> "Dataset":
     from dogsim.sources.sample import sample_dataset
 
     return Dataset.open(file) if file else sample_dataset(weights or IMAGENET)
+
+
+def check_dataset_output(out: Path, inputs: list[Path], command: str, force: bool) -> None:
+    """Raise `DogsimError` if `command` may not write a dataset file there."""
+    from dogsim.dataset_file import made_by
+    from dogsim.plumbing.files import check_output, check_replaceable
+
+    check_output(out, inputs)
+    check_replaceable(out, lambda there: made_by(there) == command, force)
 
 
 def pictures_or_sample(images: list[Path] | None) -> list[Path]:

@@ -90,6 +90,11 @@ def accuracy(
     )
     if judged.in_both:
         note(f"{judged.in_both} of the test pictures are in the dataset as well.")
+    if judged.trained_on:
+        note(
+            f"{judged.trained_on} of {judged.results[0].queries} queries are pictures that the "
+            "features were learned from: they flatter. Judge by others: --test."
+        )
     shown = {name: value for name, value in asdict(judged).items() if value is not None}
     if csv:
         last = [name for name in TABLES if name in shown][-1]
