@@ -1,1 +1,5 @@
-"""What one looks at. Doors: `grid` draws a query and its neighbours, `display` shows or saves."""
+"""What one looks at.
+
+Doors: `grid` draws a query and its neighbours, `canvas` is what is drawn on, `display` shows or
+saves.
+"""
