@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Picture, Skipped, stamp_rows
-from dogsim.images import load_image
+from dogsim.images import load_hashed
 from dogsim.networks.extractor import Extractor
-from dogsim.plumbing.files import file_sha256
 from dogsim.plumbing.terminal import printable, track
 from dogsim.plumbing.threads import batched, prefetch
 from dogsim.recipe import Recipe
@@ -38,9 +37,9 @@ _Stretch: TypeAlias = "list[tuple[NDArray[np.float32], list[_Read]]]"
 def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:
     file = root / picture.path
     try:
-        pixels = load_image(file, recipe.image_size, recipe.resize)
-        return _Read(picture, pixels, file_sha256(file))
-    except (DogsimError, OSError) as error:  # the file may have gone since it was listed
+        pixels, sha256 = load_hashed(file, recipe.image_size, recipe.resize)
+        return _Read(picture, np.asarray(pixels), sha256)
+    except DogsimError as error:
         reason = str(error).removeprefix(f"Cannot read {file} as a picture: ").rstrip(".")
         return Skipped(printable(picture.path), reason)
 
