@@ -1,49 +1,52 @@
 """A file, an array or a PIL image becomes uint8 RGB of the wanted size."""
 
-import io
 import os
+import re
+import stat
 import threading
-import warnings
-from collections.abc import Callable, Container
-from functools import cache, partial
+from contextlib import nullcontext
+from functools import cache
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from dogsim.errors import DogsimError, reason, unknown
-from dogsim.plumbing.files import bytes_sha256
-from dogsim.plumbing.threads import Allowance
 
-Source: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8] | Image.Image"
-T = TypeVar("T")
+Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image"
 RESIZES = ("squash", "crop")
 
 PICTURE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"),
-    *(".tif", ".tiff", ".avif", ".heic", ".ppm", ".pgm"),
+    *(".tif", ".tiff", ".avif", ".heic", ".heif", ".ppm", ".pgm"),
 )
-
+# Only these are opened, whatever a file is called: Pillow knows formats that run other programs.
 FORMATS = (
-    *("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "AVIF", "HEIF", "PPM"),
-    "JPEG2000",
+    *("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "AVIF", "PPM"),
+    "HEIF",  # by pillow-heif
 )
-HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-AVIF_BRANDS = (b"avif", b"avis")
+JPEG = b"\xff\xd8\xff"
+HEIC = (
+    b"heic",
+    b"heix",
+    b"heim",
+    b"heis",
+    b"hevc",
+    b"hevx",
+    b"mif1",
+    b"msf1",
+)  # brands of ISO BMFF
 
-LIMIT = "DOGSIM_MAX_MEGAPIXELS"
-MEGAPIXELS = 200  # the largest sensor of a phone; no camera of one shot has more
-BYTES_PER_PIXEL = 8  # four channels of 16 bits
-# A photo takes a byte for 20 pixels at the most, a blank page 1000: from this size on it is a trap.
-TIGHT, BOMB = 100, 50_000_000
-LARGEST = 10_000  # side of a square
-DEPTHS = (8, 10, 12, 14, 16)  # bits of a grey value
-OVERSHOOT = 0.5  # of floats, by resampling: beyond black and white, as a part of the range
-DECODING = Allowance(100_000_000)  # pixels that all threads together decode at a time
-BLOCK_BYTES = 1 << 28
-_OPENING = threading.Lock()
+LIMIT = "DOGSIM_MAX_PIXELS"
+MAX_PIXELS = 120_000_000  # the largest sensors beside a few telephones', which write JPEG
+MAX_JPEG = 2.5  # times as many: libjpeg scales while it decodes
+MOST_BYTES = 16  # of a pixel: four channels of 32 bits, not compressed
+LARGE = 20_000_000  # pixels from which on pictures are decoded one at a time
+WHITES = {"iu": (255, 4095, 65535, 2**31 - 1), "f": (1, 255, 65535)}  # of pixels that are numbers
 
 
 def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArray[np.uint8]:
@@ -51,10 +54,11 @@ def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArr
 
     Parameters
     ----------
-    source : path, array or PIL image
-        A picture file; a uint8 array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4); or a PIL image.
+    source : path, bytes, array or PIL image
+        A picture file or its content; a uint8 array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4); or a
+        PIL image.
     size : int
-        Height and width of the result, pixels.
+        Height and width of the result, pixels, from 1 up.
     resize : {"squash", "crop"}
         ``"squash"`` gives up the aspect ratio: MATLAB's ``imresize(img, [size size])``, bicubic
         with antialiasing. ``"crop"`` keeps it: the central square of 224/256 of the short side,
@@ -64,47 +68,28 @@ def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArr
     Returns
     -------
     (size, size, 3) uint8
-        RGB, 0 to 255: upright by its EXIF orientation, transparency on white.
+        RGB, 0 to 255: upright by its EXIF orientation, transparency on white. Grey of more than 8
+        bits is scaled so that the smallest usual white (255, 4095, 65535; 1 for fractions) that
+        holds its numbers becomes 255.
 
     Raises
     ------
     DogsimError
-        If there is no such file, if it is not a picture or has more pixels than the environment
-        variable ``DOGSIM_MAX_MEGAPIXELS`` allows (200 million by default), or if the array is of
-        another kind.
+        If there is no such file, if it is not a picture of a known format or has more pixels than
+        the environment variable ``DOGSIM_MAX_PIXELS`` allows (120 million; 2.5 times as many for
+        JPEG), if the array is of another kind, or if `resize` or `size` is wrong.
 
     >>> load_image(np.zeros((40, 30), np.uint8), size=8).shape
     (8, 8, 3)
     """
     check_resize(resize)
-    _check_size(size)
-    return _opened(source, partial(_square, size=size, resize=resize))
-
-
-def load_hashed(
-    path: Path, size: int, resize: str, known: Container[str] = ()
-) -> tuple[NDArray[np.uint8] | None, str]:
-    """Load a picture file as `load_image` does, and hash the very bytes that were decoded.
-
-    Returns the pixels, None where the SHA-256 is one of the `known`, and the SHA-256.
-    """
-    content = read_picture_bytes(path)
-    sha256 = bytes_sha256(content)
-    if sha256 in known:
-        return None, sha256
-    return _decoded(content, path, partial(_square, size=size, resize=resize)), sha256
-
-
-def _square(image: Image.Image, size: int, resize: str) -> NDArray[np.uint8]:
+    if not isinstance(size, int | np.integer) or size < 1:
+        raise DogsimError(f"Received size={size!r}. Expected a number of pixels from 1 up.")
+    image = open_image(source)
     if image.size != (size, size):
         box = _central_square(*image.size) if resize == "crop" else None
         image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
     return np.array(image)
-
-
-def _check_size(size: int) -> None:
-    if not 1 <= size <= LARGEST:
-        raise DogsimError(f"Received size={size}. Expected 1 to {LARGEST} pixels.")
 
 
 def check_resize(resize: str) -> None:
@@ -121,136 +106,111 @@ def open_image(source: Source) -> Image.Image:
     >>> open_image(np.zeros((40, 30), np.uint8)).size
     (30, 40)
     """
-    return _opened(source, lambda image: image)
-
-
-def read_picture_bytes(path: Path) -> bytes:
-    """Read a picture file, once, to be hashed and decoded.
-
-    Raises `DogsimError` if it is not there, no regular file, or larger than any picture within the
-    limit of pixels can be.
-    """
+    if isinstance(source, np.ndarray):
+        return _to_rgb(_from_array(source))
+    if isinstance(source, str | os.PathLike):
+        path, source = Path(source), read_picture(source)
+    elif isinstance(source, bytes | Image.Image):
+        path = None
+    else:
+        raise DogsimError(f"Received {source!r}. Expected a path, a uint8 array or a PIL image.")
     try:
-        size, most = _regular_file(path).stat().st_size, BYTES_PER_PIXEL * most_pixels()
-        if size > most:
-            raise _unreadable(path, f"the file has {size:,} bytes, more than {most:,}")
-        return path.read_bytes()
-    except OSError as error:
+        if isinstance(source, Image.Image):
+            return _to_rgb(source)
+        with _opened(source) as image, _alone if _is_large(image) else nullcontext():
+            return _to_rgb(image)
+    except Exception as error:  # decoders of broken files raise nearly anything
         raise _unreadable(path, reason(error)) from error
 
 
-def most_pixels() -> int:
-    """How many pixels a picture may have: `MEGAPIXELS`, or what the variable `LIMIT` says.
+def read_picture(path: str | os.PathLike[str]) -> bytes:
+    """Read a picture file, so that what is hashed is what is decoded.
 
-    Raises `DogsimError` if that is no number above 0.
+    Raises `DogsimError` if there is no such file or it cannot be read; its cause is the `OSError`.
     """
-    text = os.environ.get(LIMIT) or str(MEGAPIXELS)
+    path = Path(path)
     try:
-        pixels = int(float(text) * 1e6)
-    except (ValueError, OverflowError):
-        pixels = 0
-    if pixels < 1:
-        raise DogsimError(f"Received {LIMIT}={text}. Expected a number of megapixels above 0.")
-    return pixels
+        # Without O_NONBLOCK opening a pipe, which a file may have become, would wait for ever.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise DogsimError(f"{path} is not a regular file. Expected a picture file.")
+            if status.st_size > MOST_BYTES * max_pixels():
+                raise _unreadable(path, _too_many())
+            return file.read()
+    except IsADirectoryError as error:
+        raise DogsimError(f"Received the folder {path}. Expected a picture file.") from error
+    except FileNotFoundError as error:
+        raise DogsimError(f"There is no picture {path}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        raise _unreadable(path, reason(error)) from error
 
 
-def _opened(source: Source, use: Callable[[Image.Image], T]) -> T:
-    if isinstance(source, np.ndarray):
-        return use(_to_rgb(_from_array(source)))
-    if isinstance(source, Image.Image):
-        return _told("the PIL image", lambda: use(_to_rgb(source)))
-    if not isinstance(source, str | os.PathLike):
-        raise DogsimError(f"Received {source!r}. Expected a path, a uint8 array or a PIL image.")
-    return _decoded(read_picture_bytes(Path(source)), source, use)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has no such flag, and no such pipes
+_alone = threading.Lock()
 
 
-def _decoded(content: bytes, name: Source, use: Callable[[Image.Image], T]) -> T:
-    """Decode the content of a file, and use it while there is room; `name` is for messages."""
-
-    def decode() -> T:
-        with _header(content) as image:
-            pixels = image.width * image.height
-            _check_pixels(pixels, len(content), name)
-            with DECODING.take(pixels):
-                return use(_to_rgb(image))
-
-    return _told(name, decode)
+class _RefusedError(Exception):
+    """Why a picture is not decoded, though perhaps it could be."""
 
 
-def _told(name: Source, decode: Callable[[], T]) -> T:
+def _opened(content: bytes) -> Image.Image:
+    """Open a picture without decoding it; raises `_RefusedError` if it has too many pixels."""
+    most = max_pixels()
+    if Image.MAX_IMAGE_PIXELS and most > 2 * Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = most  # the user allows more than Pillow does
     try:
-        return decode()
-    except DogsimError:
-        raise
-    except Exception as error:  # decoders of broken files raise nearly anything
-        raise _unreadable(name, reason(error)) from error
+        image: Image.Image = Image.open(BytesIO(content), formats=_formats())
+    except UnidentifiedImageError as error:
+        raise _RefusedError(_unknown_format(content)) from error
+    except Image.DecompressionBombError as error:
+        if not content.startswith(JPEG):
+            raise _RefusedError(_too_many()) from error
+        image = JpegImageFile(BytesIO(content))
+    pixels, is_jpeg = image.width * image.height, isinstance(image, JpegImageFile)
+    if pixels > (most * MAX_JPEG if is_jpeg else most):
+        raise _RefusedError(_too_many())
+    if pixels > most:
+        image.draft(None, (image.width // 2, image.height // 2))
+    return image
 
 
-def _header(content: bytes) -> Image.Image:
-    """Open a picture, of which only the header is read."""
-    with _OPENING, warnings.catch_warnings():
-        # Pillow's own limit would refuse large photos, and has one value for the whole process.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(io.BytesIO(content), formats=_formats())
-        except UnidentifiedImageError as error:
-            raise ValueError(_unknown_format(content)) from error
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
+def max_pixels() -> int:
+    """How many pixels a picture may have, from the environment variable `LIMIT`."""
+    text = os.environ.get(LIMIT, str(MAX_PIXELS))
+    if not re.fullmatch(r"[1-9][0-9]{0,17}", text):
+        raise DogsimError(f"Received {LIMIT}={text}. Expected a number of pixels from 1 up.")
+    return int(text)
+
+
+def _too_many() -> str:
+    return f"it has more than {max_pixels():,} pixels; {LIMIT}=N in the environment allows N"
+
+
+def _is_large(image: Image.Image) -> bool:
+    return image.width * image.height > LARGE
 
 
 @cache
 def _formats() -> list[str]:
-    """Name the formats that are read; no other decoder sees a file, whatever its name is."""
     try:
-        from pillow_heif import register_heif_opener
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     except ImportError:
-        pass
-    else:
-        register_heif_opener()
+        pass  # the message says what to install, should there be such a picture
     Image.init()
-    if "PILLOW_BLOCK_SIZE" not in os.environ:
-        # In Pillow's pieces of 16 MB a large picture is never given back by the thread it was in.
-        Image.core.set_block_size(BLOCK_BYTES)  # type: ignore[attr-defined]
     return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _unknown_format(content: bytes) -> str:
-    brand = content[8:12] if content[4:8] == b"ftyp" else b""
-    if brand in HEIC_BRANDS and "HEIF" not in _formats():
-        return 'HEIC pictures are read once pillow-heif is there: pip install "dogsim[heic]"'
-    if brand in AVIF_BRANDS and "AVIF" not in _formats():
-        return 'AVIF pictures are read by Pillow from 11.3: pip install "pillow>=11.3"'
+    if content[4:8] == b"ftyp" and content[8:12] in HEIC and "HEIF" not in _formats():
+        return 'it is HEIC, which takes pillow-heif: pip install "dogsim[heic]"'
     return "its content is of no known picture format"
 
 
-def _check_pixels(pixels: int, size: int, name: Source) -> None:
-    most = most_pixels()
-    if pixels > most:
-        raise _unreadable(
-            name, f"it has {pixels / 1e6:,.0f} megapixels, more than {most / 1e6:g} ({LIMIT})"
-        )
-    if pixels > TIGHT * size and pixels > BOMB and LIMIT not in os.environ:
-        raise _unreadable(
-            name,
-            f"{size:,} bytes that unpack to {pixels / 1e6:,.0f} megapixels are no photo "
-            f"({LIMIT}={pixels / 1e6:.0f} reads it all the same)",
-        )
-
-
-def _unreadable(source: Source, why: str) -> DogsimError:
-    return DogsimError(f"Cannot read {source} as a picture: {why}.")
-
-
-def _regular_file(path: Path) -> Path:
-    if path.is_dir():
-        raise DogsimError(f"Received the folder {path}. Expected a picture file.")
-    if not path.exists():
-        raise DogsimError(f"There is no picture {path}.")
-    if not path.is_file():  # opening a pipe or a device could wait for ever
-        raise DogsimError(f"{path} is not a regular file. Expected a picture file.")
-    return path
+def _unreadable(path: Path | None, why: str) -> DogsimError:
+    return DogsimError(f"Cannot read {path or 'the content'} as a picture: {why}.")
 
 
 def _central_square(width: int, height: int) -> tuple[float, float, float, float]:
@@ -272,39 +232,34 @@ def _from_array(array: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale grey values of more than 8 bits by their true range.
-
-    A file does not tell how many of its 16 or 32 bits are used: 12 come from a microscope or an
-    X-ray. The least usual depth that holds the largest value is taken; floats go to 1 or to 255.
-    """
-    low, high = float(values.min()), float(values.max())
-    floats = values.dtype.kind == "f"
-    tops = (1.0, 255.0) if floats else tuple(2.0**bits - 1 for bits in DEPTHS)
-    slack = OVERSHOOT if floats else 0.0
-    top = next((top for top in tops if high <= top * (1 + slack) and low >= -top * slack), None)
-    if top is None:  # also of NaN
-        expected = "floats to 1 or to 255" if floats else "whole numbers from 0 to 65535"
-        raise ValueError(f"its values go from {low:g} to {high:g}. Expected {expected}")
-    if top == 65535:
-        return (values // 257).astype(np.uint8)
-    return np.rint(values.clip(0, top) * (255 / top)).astype(np.uint8)
-
-
 def _to_rgb(image: Image.Image) -> Image.Image:
-    image.load()
-    if image.mode == "F" or image.mode.startswith("I"):
-        grey = Image.fromarray(_eight_bits(np.asarray(image)))
-        grey.info["exif"] = image.getexif().tobytes()
-        image = grey
-    try:
-        image = ImageOps.exif_transpose(image)
-    except Exception:  # a broken EXIF block says nothing about the pixels
-        image = image.copy()
+    image = _upright(image)
+    if image.mode[0] in "IF":  # Pillow would clip these numbers to 255
+        image = Image.fromarray(_scaled(np.asarray(image)))
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image if image.mode == "RGB" else image.convert("RGB")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def _scaled(numbers: NDArray[np.integer | np.floating]) -> NDArray[np.uint8]:
+    """Bring numbers of more than 8 bits to 0 to 255."""
+    least, most = numbers.min(), numbers.max()
+    kind = "f" if numbers.dtype.kind == "f" else "iu"
+    white = next((white for white in WHITES[kind] if most <= white), None)
+    if white is None or not least >= 0:  # NaN is no less
+        usual = " or ".join(f"{each:,}" for each in WHITES[kind])
+        raise _RefusedError(f"its pixels are numbers from {least} to {most}, not from 0 to {usual}")
+    return np.asarray(np.round(numbers * (255 / white)), np.uint8)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a broken EXIF block says nothing about the pixels
+        return image
 
 
 if not TYPE_CHECKING:

@@ -1,24 +1,16 @@
 import io
-import struct
 import sys
-import time
-import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from commands import python
-from conftest import REPOSITORY
+from numpy.typing import NDArray
 from PIL import Image
 
-from dogsim import images
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import find_pictures
-from dogsim.images import load_hashed, load_image, open_image
-from dogsim.plumbing.files import bytes_sha256
-from dogsim.plumbing.threads import Allowance
+from dogsim.images import load_image, open_image
 
 GRADIENT = np.add.outer(np.arange(60), 2 * np.arange(80)).astype(np.uint8)
 COLOUR = np.dstack([GRADIENT, GRADIENT[::-1], np.full_like(GRADIENT, 90)])
@@ -146,211 +138,6 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
         load_image(COLOUR, resize="crap")
 
 
-def saved(path: Path, pixels: "np.ndarray[tuple[int, ...], np.dtype[Any]]") -> Path:
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-@pytest.mark.parametrize(
-    "pixels",
-    [
-        GRADIENT.astype(np.int32),  # 8 bits in 32
-        GRADIENT.astype(np.uint16) * 257 // 16,  # 12 bits in 16
-        GRADIENT.astype(np.int32) * 257,
-        GRADIENT.astype(np.float32),
-        GRADIENT.astype(np.float32) / 255,
-        GRADIENT.astype(np.float32) / np.float32(254.9),  # a little beyond white
-    ],
-)
-def test_deep_grey_is_scaled_by_its_range(
-    tmp_path: Path, pixels: "np.ndarray[tuple[int, ...], np.dtype[Any]]"
-) -> None:
-    read = np.asarray(open_image(saved(tmp_path / "x.tif", pixels)))[..., 0].astype(int)
-    assert abs(read - GRADIENT).max() <= 1
-
-
-@pytest.mark.parametrize(
-    ("pixels", "expected"),
-    [
-        (np.full((4, 4), 70_000, np.int32), "70000 to 70000. Expected whole numbers from 0 to"),
-        (np.full((4, 4), -1, np.int32), "Expected whole numbers"),
-        (np.full((4, 4), 1000, np.float32), "Expected floats to 1 or to 255"),
-        (np.full((4, 4), np.nan, np.float32), "Expected floats"),
-    ],
-)
-def test_grey_of_no_known_range_is_refused(
-    tmp_path: Path, pixels: "np.ndarray[tuple[int, ...], np.dtype[Any]]", expected: str
-) -> None:
-    with pytest.raises(DogsimError, match=expected):
-        load_image(saved(tmp_path / "x.tif", pixels))
-
-
-def test_deep_grey_is_upright_as_well(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(GRADIENT.astype(np.uint16) * 257).save(tmp_path / "x.png", exif=exif)
-    assert np.array_equal(np.asarray(open_image(tmp_path / "x.png"))[..., 0], np.rot90(GRADIENT, 3))
-
-
-def test_only_formats_of_pictures_are_decoded(tmp_path: Path) -> None:
-    """PostScript would be run by Ghostscript, whatever the file is called."""
-    for suffix in ("eps", "pcx", "tga", "ico", "im"):
-        file = tmp_path / f"x.{suffix}"
-        Image.new("RGB", (16, 16)).save(file)
-        with pytest.raises(DogsimError, match="no known picture format"):
-            open_image(file.rename(file.with_suffix(".jpg")))
-
-
-def test_a_picture_is_writable_and_of_a_size() -> None:
-    for size in (60, 80, 8):
-        load_image(COLOUR[:60, :60], size)[0, 0, 0] = 1
-    for size in (0, -1, 10**7):
-        with pytest.raises(DogsimError, match=f"Received size={size}. Expected 1 to"):
-            load_image(COLOUR, size)
-
-
-def test_a_caller_s_image_stays_as_it_is() -> None:
-    image = Image.fromarray(COLOUR)
-    open_image(image).putpixel((0, 0), (1, 2, 3))
-    assert np.array_equal(np.asarray(image), COLOUR)
-
-
-def test_a_limit_on_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (900, 1200, 3), np.uint8)
-    file = saved(tmp_path / "x.png", noise)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # of the program around; it stays
-    assert open_image(file).size == (1200, 900)
-    assert Image.MAX_IMAGE_PIXELS == 1000
-    monkeypatch.setenv("DOGSIM_MAX_MEGAPIXELS", "1")
-    with pytest.raises(DogsimError, match=r"1 megapixels, more than 1 \(DOGSIM_MAX_MEGAPIXELS"):
-        open_image(file)
-    monkeypatch.setenv("DOGSIM_MAX_MEGAPIXELS", "0.1")
-    with pytest.raises(DogsimError, match=r"the file has 3,\d+,\d+ bytes, more than 800,000"):
-        open_image(file)
-    for wrong in ("many", "-1", "nan", "inf"):
-        monkeypatch.setenv("DOGSIM_MAX_MEGAPIXELS", wrong)
-        with pytest.raises(DogsimError, match=f"Received DOGSIM_MAX_MEGAPIXELS={wrong}. Expected"):
-            open_image(file)
-
-
-def write_bomb(file: Path, side: int) -> None:
-    """Write a PNG of black pixels, packed a thousand times."""
-    packer = zlib.compressobj(9)
-    rows = b"".join(packer.compress(bytes(side + 1)) for _ in range(side)) + packer.flush()
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    parts = {b"IHDR": header, b"IDAT": rows, b"IEND": b""}
-    with file.open("wb") as out:
-        out.write(b"\x89PNG\r\n\x1a\n")
-        for kind, data in parts.items():
-            checksum = struct.pack(">I", zlib.crc32(kind + data))
-            out.write(struct.pack(">I", len(data)) + kind + data + checksum)
-
-
-READ_BY_EIGHT = """
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from memory import peak_megabytes
-from dogsim.errors import DogsimError
-from dogsim.images import load_image
-
-def load(file):
-    try:
-        return load_image(file).shape
-    except DogsimError as error:
-        return error
-
-with ThreadPoolExecutor(8) as pool:
-    told = {str(each) for each in pool.map(load, [sys.argv[1]] * 8)}
-print(peak_megabytes(), *told, sep="|")
-"""
-
-
-def read_by_eight(file: Path, **environment: str) -> tuple[int, str]:
-    done = python("-c", READ_BY_EIGHT, file, PYTHONPATH=str(REPOSITORY / "tests"), **environment)
-    assert done.stderr == ""
-    megabytes, told = done.stdout.strip().split("|")
-    return int(megabytes), told
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process' peak of memory")
-def test_a_bomb_is_told_in_little_memory(tmp_path: Path) -> None:
-    write_bomb(tmp_path / "bomb.png", 13_000)
-    assert (tmp_path / "bomb.png").stat().st_size < 400_000
-    megabytes, told = read_by_eight(tmp_path / "bomb.png")
-    assert "169 megapixels are no photo (DOGSIM_MAX_MEGAPIXELS=169 reads it all the same)" in told
-    assert megabytes < 300
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process' peak of memory")
-def test_memory_does_not_grow_with_the_threads(tmp_path: Path) -> None:
-    write_bomb(tmp_path / "large.png", 7_000)  # 49 megapixels: two at a time
-    megabytes, told = read_by_eight(tmp_path / "large.png")
-    assert told == "(224, 224, 3)"
-    assert megabytes < 800  # eight at a time take 2000
-
-
-def test_large_pictures_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    allowance, at_once, most = Allowance(100), [], []
-
-    def decode(pixels: int) -> None:
-        with allowance.take(pixels):
-            at_once.append(pixels)
-            most.append(sum(at_once))
-            time.sleep(0.01)
-            at_once.remove(pixels)
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(decode, [60, 60, 30, 30, 30, 200, 10, 10] * 3))
-    assert len(most) == 24
-    assert max(most) == 200  # alone
-    assert max(sum_ for sum_ in most if sum_ != 200) <= 100
-
-
-def test_heic_is_read_or_the_extra_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "x.heic"
-    file.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
-    monkeypatch.setattr(images, "_formats", lambda: ["JPEG", "PNG"])
-    with pytest.raises(DogsimError, match=r'pip install "dogsim\[heic\]"'):
-        open_image(file)
-    file.write_bytes(b"\0\0\0\x18ftypavif\0\0\0\0mif1avif")
-    with pytest.raises(DogsimError, match="AVIF pictures are read by Pillow from 11.3"):
-        open_image(file)
-    monkeypatch.undo()
-    heif = pytest.importorskip("pillow_heif", reason="HEIC is read where pillow-heif is installed")
-    heif.register_heif_opener()
-    Image.fromarray(COLOUR).save(file, "HEIF", quality=100)
-    assert abs(np.asarray(open_image(file)).astype(int) - COLOUR).mean() < 5
-
-
-def test_what_is_hashed_is_what_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though the file is replaced right after it was read."""
-    file = saved(tmp_path / "x.png", COLOUR)
-    content = file.read_bytes()
-    reading = images.read_picture_bytes
-
-    def replaced(path: Path) -> bytes:
-        read = reading(path)
-        saved(path, GRADIENT)
-        return read
-
-    monkeypatch.setattr(images, "read_picture_bytes", replaced)
-    pixels, sha256 = load_hashed(file, 8, "squash")
-    assert sha256 == bytes_sha256(content)
-    assert pixels is not None
-    assert np.array_equal(pixels, load_image(COLOUR, 8))
-    file.write_bytes(content)
-    assert load_hashed(file, 8, "squash", {sha256}) == (None, sha256)
-
-
-def test_find_pictures_follows_links(tmp_path: Path) -> None:
-    (tmp_path / "away").mkdir()
-    (tmp_path / "away" / "1.png").touch()
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "linked").symlink_to(tmp_path / "away")
-    (tmp_path / "photos" / "round").symlink_to(tmp_path / "photos")
-    assert find_pictures(tmp_path / "photos") == [tmp_path / "photos" / "linked" / "1.png"]
-
-
 def test_find_pictures(tmp_path: Path) -> None:
     for name in ("b/2.JPG", "b/1.jpeg", "a.png", ".hidden.png", ".git/x.png", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -361,3 +148,118 @@ def test_find_pictures(tmp_path: Path) -> None:
     assert find_pictures(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
     with pytest.raises(DogsimError, match="no picture in the folder"):
         find_pictures(tmp_path / "folder.jpg")
+
+
+def tiff(numbers: NDArray[np.generic], path: Path) -> Path:
+    Image.fromarray(numbers).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white"),
+    [("i4", 255), ("<u2", 4095), (">u2", 65535), ("i4", 2**31 - 1), ("f4", 1), ("f4", 255)],
+)
+def test_numbers_of_any_range_are_scaled_to_its_white(
+    dtype: str, white: int, tmp_path: Path
+) -> None:
+    grey = np.array([[0, 51, 255], [102, 153, 204]])
+    file = tiff((grey / 255 * white).astype(dtype), tmp_path / "a.tif")
+    assert abs(np.asarray(open_image(file))[..., 0].astype(int) - grey).max() <= 1
+
+
+@pytest.mark.parametrize("numbers", [[-3.0, 1.0], [float("nan"), 1.0], [0.0, 1e30]])
+def test_numbers_that_are_no_grey(numbers: list[float], tmp_path: Path) -> None:
+    file = tiff(np.array([numbers], np.float32), tmp_path / "a.tif")
+    with pytest.raises(DogsimError, match=r"a.tif as a picture: .*numbers from .* to .*, not from"):
+        open_image(file)
+
+
+def test_only_known_formats_are_opened(tmp_path: Path) -> None:
+    """Pillow hands EPS to Ghostscript, whatever the file is called."""
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+    (tmp_path / "a.jpg").write_bytes(eps)
+    for name in ("PDF", "PCX", "TGA", "JPEG2000"):
+        file = tmp_path / f"{name}.png"
+        Image.new("RGB", (9, 9)).save(file, name)
+    for file in tmp_path.iterdir():
+        with pytest.raises(DogsimError, match="no known picture format"):
+            open_image(file)
+
+
+def test_content_instead_of_a_file(tmp_path: Path) -> None:
+    Image.fromarray(COLOUR).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    assert np.array_equal(load_image(content), load_image(tmp_path / "a.png"))
+    with pytest.raises(DogsimError, match="Cannot read the content as a picture: its content is"):
+        load_image(b"no picture")
+
+
+def test_pixels_can_be_written_to() -> None:
+    pixels = load_image(COLOUR, size=8)
+    pixels[0] = 0
+    assert not pixels[0].any()
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "8"])
+def test_a_size_that_is_none(size: object) -> None:
+    with pytest.raises(DogsimError, match="Expected a number of pixels from 1 up"):
+        load_image(COLOUR, size=size)  # type: ignore[arg-type]
+
+
+def test_heic(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    file = tmp_path / "a.heic"
+    heif.from_pillow(Image.fromarray(COLOUR)).save(file)
+    assert abs(np.asarray(open_image(file)).astype(int) - COLOUR).mean() < 8
+
+
+def test_heic_where_it_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dogsim.images._formats", lambda: ["JPEG", "PNG"])
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
+    with pytest.raises(DogsimError, match=r'pip install "dogsim\[heic\]"'):
+        open_image(tmp_path / "a.heic")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is told in other units elsewhere")
+def test_every_camera_s_photo_passes_and_no_bomb(tmp_path: Path) -> None:
+    """A telephone's 200 megapixels are scaled while they are decoded; a bomb is not decoded."""
+    Image.new("L", (16_320, 12_240), 200).save(tmp_path / "telephone.jpg", quality=30)
+    Image.new("L", (13_000, 13_000)).save(tmp_path / "bomb.png")
+    Image.new("L", (20_000, 20_000)).save(tmp_path / "bomb.jpg", quality=10)
+    code = (
+        "import sys\n"
+        "from dogsim import DogsimError, load_image\n"
+        "from memory import peak_megabytes\n"
+        "before = peak_megabytes()\n"
+        "try:\n    print(load_image(sys.argv[1]).mean())\n"
+        "except DogsimError as error:\n    print(error)\n"
+        "print(peak_megabytes() - before)"
+    )
+    for name, told, most in [
+        ("telephone.jpg", "199.0", 400),
+        ("bomb.png", "more than 120,000,000 pixels; DOGSIM_MAX_PIXELS=N", 50),
+        ("bomb.jpg", "more than 120,000,000 pixels", 50),
+    ]:
+        done = python("-c", code, tmp_path / name, PYTHONPATH="tests")
+        said, megabytes = done.stdout.splitlines()
+        assert told in said, done
+        assert int(megabytes) < most, name
+
+
+def test_a_file_of_too_many_bytes(tmp_path: Path) -> None:
+    with (tmp_path / "a.jpg").open("wb") as file:
+        file.truncate(16 * 120_000_000 + 1)  # a hole: it takes no room
+    with pytest.raises(DogsimError, match="more than 120,000,000 pixels"):
+        open_image(tmp_path / "a.jpg")
+
+
+def test_the_limit_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOGSIM_MAX_PIXELS", "4799")
+    Image.fromarray(COLOUR).save(tmp_path / "a.png")  # 60 x 80
+    with pytest.raises(DogsimError, match="more than 4,799 pixels"):
+        open_image(tmp_path / "a.png")
+    monkeypatch.setenv("DOGSIM_MAX_PIXELS", "4800")
+    assert open_image(tmp_path / "a.png").size == (80, 60)
+    monkeypatch.setenv("DOGSIM_MAX_PIXELS", "many")
+    with pytest.raises(DogsimError, match="Received DOGSIM_MAX_PIXELS=many"):
+        open_image(tmp_path / "a.png")

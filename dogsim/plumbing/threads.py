@@ -4,7 +4,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
@@ -42,32 +41,6 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     remaining = iter(items)
     while batch := list(islice(remaining, size)):
         yield batch
-
-
-class Allowance:
-    """An amount of something, such as memory, that all threads together use at most.
-
-    >>> with Allowance(100).take(70):
-    ...     pass
-    """
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self._taken = 0
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def take(self, amount: int) -> Iterator[None]:
-        """Wait until so much is free, or where it is more than all, until nothing is taken."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._taken == 0 or self._taken + amount <= self.total)
-            self._taken += amount
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._taken -= amount
-                self._changed.notify_all()
 
 
 def in_time(ask: Callable[[], R], seconds: float) -> R:
