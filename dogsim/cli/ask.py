@@ -68,7 +68,7 @@ def show(
         (path.stem, result_grid(path, known, a.indices, a.distances, known.breed_told_by(path)))
         for path, a in zip(pictures, answers, strict=True)
     )
-    written = [str(path) for path in show_or_save(grids, save)]
+    written = [str(path) for path in show_or_save(grids, save, pictures)]
     print_result({"grids": written}, as_json, "\n".join(written))
 
 
