@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.files import replacing
 from dogsim.plumbing.hdf5 import mapped_rows, new_hdf5
+from dogsim.plumbing.signals import uninterrupted
 from dogsim.recipe import HEAD, Recipe
 
 FORMAT = "dogsim-dataset"
@@ -99,12 +100,14 @@ def write_dataset(
     """
     text = h5py.string_dtype("utf-8")
     _require_utf8([*paths, *breeds])
-    with replacing(Path(path)) as temporary, new_hdf5(temporary) as file:
+    # HDF5 calls back to write, and nothing may be raised there: a stop waits for the block's end.
+    with replacing(Path(path)) as new, uninterrupted() as let_through, new_hdf5(new) as file:
         features = file.create_dataset("features", (len(paths), dimension), np.float32)
         row = 0
         for block in blocks:
             features[row : row + len(block)] = block
             row += len(block)
+            let_through()
         file["labels"] = np.asarray(labels, np.int32)
         file.create_dataset("paths", data=list(paths), dtype=text)
         file.create_dataset("breeds", data=list(breeds), dtype=text)

@@ -1,22 +1,52 @@
 """A file, an array or a PIL image becomes uint8 RGB of the wanted size."""
 
 import os
+import re
+import stat
+import threading
+from contextlib import nullcontext
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from dogsim.errors import DogsimError, reason, unknown
 
-Source: TypeAlias = "str | os.PathLike[str] | NDArray[np.uint8] | Image.Image"
+Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image"
 RESIZES = ("squash", "crop")
 
 PICTURE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"),
-    *(".tif", ".tiff", ".avif", ".heic", ".ppm", ".pgm"),
+    *(".tif", ".tiff", ".avif", ".heic", ".heif", ".ppm", ".pgm"),
 )
+# Only these are opened, whatever a file is called: Pillow knows formats that run other programs.
+FORMATS = (
+    *("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "AVIF", "PPM"),
+    "HEIF",  # by pillow-heif
+)
+JPEG = b"\xff\xd8\xff"
+HEIC = (
+    b"heic",
+    b"heix",
+    b"heim",
+    b"heis",
+    b"hevc",
+    b"hevx",
+    b"mif1",
+    b"msf1",
+)  # brands of ISO BMFF
+
+LIMIT = "DOGSIM_MAX_PIXELS"
+MAX_PIXELS = 120_000_000  # the largest sensors beside a few telephones', which write JPEG
+MAX_JPEG = 2.5  # times as many: libjpeg scales while it decodes
+MOST_BYTES = 16  # of a pixel: four channels of 32 bits, not compressed
+LARGE = 20_000_000  # pixels from which on pictures are decoded one at a time
+WHITES = {"iu": (255, 4095, 65535, 2**31 - 1), "f": (1, 255, 65535)}  # of pixels that are numbers
 
 
 def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArray[np.uint8]:
@@ -24,10 +54,11 @@ def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArr
 
     Parameters
     ----------
-    source : path, array or PIL image
-        A picture file; a uint8 array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4); or a PIL image.
+    source : path, bytes, array or PIL image
+        A picture file or its content; a uint8 array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4); or a
+        PIL image.
     size : int
-        Height and width of the result, pixels.
+        Height and width of the result, pixels, from 1 up.
     resize : {"squash", "crop"}
         ``"squash"`` gives up the aspect ratio: MATLAB's ``imresize(img, [size size])``, bicubic
         with antialiasing. ``"crop"`` keeps it: the central square of 224/256 of the short side,
@@ -37,22 +68,28 @@ def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArr
     Returns
     -------
     (size, size, 3) uint8
-        RGB, 0 to 255: upright by its EXIF orientation, transparency on white.
+        RGB, 0 to 255: upright by its EXIF orientation, transparency on white. Grey of more than 8
+        bits is scaled so that the smallest usual white (255, 4095, 65535; 1 for fractions) that
+        holds its numbers becomes 255.
 
     Raises
     ------
     DogsimError
-        If there is no such file, if it is not a picture, or if the array is of another kind.
+        If there is no such file, if it is not a picture of a known format or has more pixels than
+        the environment variable ``DOGSIM_MAX_PIXELS`` allows (120 million; 2.5 times as many for
+        JPEG), if the array is of another kind, or if `resize` or `size` is wrong.
 
     >>> load_image(np.zeros((40, 30), np.uint8), size=8).shape
     (8, 8, 3)
     """
     check_resize(resize)
+    if not isinstance(size, int | np.integer) or size < 1:
+        raise DogsimError(f"Received size={size!r}. Expected a number of pixels from 1 up.")
     image = open_image(source)
     if image.size != (size, size):
         box = _central_square(*image.size) if resize == "crop" else None
         image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return np.asarray(image)
+    return np.array(image)
 
 
 def check_resize(resize: str) -> None:
@@ -71,41 +108,109 @@ def open_image(source: Source) -> Image.Image:
     """
     if isinstance(source, np.ndarray):
         return _to_rgb(_from_array(source))
-    if not isinstance(source, str | os.PathLike | Image.Image):
+    if isinstance(source, str | os.PathLike):
+        path, source = Path(source), read_picture(source)
+    elif isinstance(source, bytes | Image.Image):
+        path = None
+    else:
         raise DogsimError(f"Received {source!r}. Expected a path, a uint8 array or a PIL image.")
     try:
         if isinstance(source, Image.Image):
             return _to_rgb(source)
-        with Image.open(_regular_file(Path(source))) as image:
+        with _opened(source) as image, _alone if _is_large(image) else nullcontext():
             return _to_rgb(image)
-    except DogsimError:
-        raise
-    except UnidentifiedImageError as error:
-        raise _unreadable(source, "its content is of no known picture format") from error
     except Exception as error:  # decoders of broken files raise nearly anything
-        raise _unreadable(source, reason(error)) from error
-
-
-def read_picture_bytes(path: Path) -> bytes:
-    """Read."""
-    try:
-        return _regular_file(path).read_bytes()
-    except OSError as error:
         raise _unreadable(path, reason(error)) from error
 
 
-def _unreadable(source: Source, why: str) -> DogsimError:
-    return DogsimError(f"Cannot read {source} as a picture: {why}.")
+def read_picture(path: str | os.PathLike[str]) -> bytes:
+    """Read a picture file, so that what is hashed is what is decoded.
+
+    Raises `DogsimError` if there is no such file or it cannot be read; its cause is the `OSError`.
+    """
+    path = Path(path)
+    try:
+        # Without O_NONBLOCK opening a pipe, which a file may have become, would wait for ever.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise DogsimError(f"{path} is not a regular file. Expected a picture file.")
+            if status.st_size > MOST_BYTES * max_pixels():
+                raise _unreadable(path, _too_many())
+            return file.read()
+    except IsADirectoryError as error:
+        raise DogsimError(f"Received the folder {path}. Expected a picture file.") from error
+    except FileNotFoundError as error:
+        raise DogsimError(f"There is no picture {path}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        raise _unreadable(path, reason(error)) from error
 
 
-def _regular_file(path: Path) -> Path:
-    if path.is_dir():
-        raise DogsimError(f"Received the folder {path}. Expected a picture file.")
-    if not path.exists():
-        raise DogsimError(f"There is no picture {path}.")
-    if not path.is_file():  # opening a pipe or a device could wait for ever
-        raise DogsimError(f"{path} is not a regular file. Expected a picture file.")
-    return path
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has no such flag, and no such pipes
+_alone = threading.Lock()
+
+
+class _RefusedError(Exception):
+    """Why a picture is not decoded, though perhaps it could be."""
+
+
+def _opened(content: bytes) -> Image.Image:
+    """Open a picture without decoding it; raises `_RefusedError` if it has too many pixels."""
+    most = max_pixels()
+    if Image.MAX_IMAGE_PIXELS and most > 2 * Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = most  # the user allows more than Pillow does
+    try:
+        image: Image.Image = Image.open(BytesIO(content), formats=_formats())
+    except UnidentifiedImageError as error:
+        raise _RefusedError(_unknown_format(content)) from error
+    except Image.DecompressionBombError as error:
+        if not content.startswith(JPEG):
+            raise _RefusedError(_too_many()) from error
+        image = JpegImageFile(BytesIO(content))
+    pixels, is_jpeg = image.width * image.height, isinstance(image, JpegImageFile)
+    if pixels > (most * MAX_JPEG if is_jpeg else most):
+        raise _RefusedError(_too_many())
+    if pixels > most:
+        image.draft(None, (image.width // 2, image.height // 2))
+    return image
+
+
+def max_pixels() -> int:
+    """How many pixels a picture may have, from the environment variable `LIMIT`."""
+    text = os.environ.get(LIMIT, str(MAX_PIXELS))
+    if not re.fullmatch(r"[1-9][0-9]{0,17}", text):
+        raise DogsimError(f"Received {LIMIT}={text}. Expected a number of pixels from 1 up.")
+    return int(text)
+
+
+def _too_many() -> str:
+    return f"it has more than {max_pixels():,} pixels; {LIMIT}=N in the environment allows N"
+
+
+def _is_large(image: Image.Image) -> bool:
+    return image.width * image.height > LARGE
+
+
+@cache
+def _formats() -> list[str]:
+    try:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    except ImportError:
+        pass  # the message says what to install, should there be such a picture
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _unknown_format(content: bytes) -> str:
+    if content[4:8] == b"ftyp" and content[8:12] in HEIC and "HEIF" not in _formats():
+        return 'it is HEIC, which takes pillow-heif: pip install "dogsim[heic]"'
+    return "its content is of no known picture format"
+
+
+def _unreadable(path: Path | None, why: str) -> DogsimError:
+    return DogsimError(f"Cannot read {path or 'the content'} as a picture: {why}.")
 
 
 def _central_square(width: int, height: int) -> tuple[float, float, float, float]:
@@ -129,15 +234,24 @@ def _from_array(array: NDArray[np.uint8]) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     image = _upright(image)
-    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow would clip them to 255
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-    if image.mode == "F":
-        image = image.convert("L")
+    if image.mode[0] in "IF":  # Pillow would clip these numbers to 255
+        image = Image.fromarray(_scaled(np.asarray(image)))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert("RGB")
+
+
+def _scaled(numbers: NDArray[np.integer | np.floating]) -> NDArray[np.uint8]:
+    """Bring numbers of more than 8 bits to 0 to 255."""
+    least, most = numbers.min(), numbers.max()
+    kind = "f" if numbers.dtype.kind == "f" else "iu"
+    white = next((white for white in WHITES[kind] if most <= white), None)
+    if white is None or not least >= 0:  # NaN is no less
+        usual = " or ".join(f"{each:,}" for each in WHITES[kind])
+        raise _RefusedError(f"its pixels are numbers from {least} to {most}, not from 0 to {usual}")
+    return np.asarray(np.round(numbers * (255 / white)), np.uint8)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from memory import peak_megabytes
 
 from dogsim.dataset import Dataset
 from dogsim.folders.listing import Picture, stamp_rows
@@ -37,4 +38,4 @@ with TemporaryDirectory() as folder:
         made = found.write(pictures, recipe, Path(folder))
     assert made.features[:, 0].tolist() == list(range(rows)) * shards
     assert (made.features[:, 1].reshape(shards, rows) == np.arange(shards)[:, None]).all()
-print(LIMIT, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(LIMIT, peak_megabytes())

@@ -1,8 +1,11 @@
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import python
+from numpy.typing import NDArray
 from PIL import Image
 
 from dogsim.errors import DogsimError
@@ -145,3 +148,118 @@ def test_find_pictures(tmp_path: Path) -> None:
     assert find_pictures(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
     with pytest.raises(DogsimError, match="no picture in the folder"):
         find_pictures(tmp_path / "folder.jpg")
+
+
+def tiff(numbers: NDArray[np.generic], path: Path) -> Path:
+    Image.fromarray(numbers).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white"),
+    [("i4", 255), ("<u2", 4095), (">u2", 65535), ("i4", 2**31 - 1), ("f4", 1), ("f4", 255)],
+)
+def test_numbers_of_any_range_are_scaled_to_its_white(
+    dtype: str, white: int, tmp_path: Path
+) -> None:
+    grey = np.array([[0, 51, 255], [102, 153, 204]])
+    file = tiff((grey / 255 * white).astype(dtype), tmp_path / "a.tif")
+    assert abs(np.asarray(open_image(file))[..., 0].astype(int) - grey).max() <= 1
+
+
+@pytest.mark.parametrize("numbers", [[-3.0, 1.0], [float("nan"), 1.0], [0.0, 1e30]])
+def test_numbers_that_are_no_grey(numbers: list[float], tmp_path: Path) -> None:
+    file = tiff(np.array([numbers], np.float32), tmp_path / "a.tif")
+    with pytest.raises(DogsimError, match=r"a.tif as a picture: .*numbers from .* to .*, not from"):
+        open_image(file)
+
+
+def test_only_known_formats_are_opened(tmp_path: Path) -> None:
+    """Pillow hands EPS to Ghostscript, whatever the file is called."""
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+    (tmp_path / "a.jpg").write_bytes(eps)
+    for name in ("PDF", "PCX", "TGA", "JPEG2000"):
+        file = tmp_path / f"{name}.png"
+        Image.new("RGB", (9, 9)).save(file, name)
+    for file in tmp_path.iterdir():
+        with pytest.raises(DogsimError, match="no known picture format"):
+            open_image(file)
+
+
+def test_content_instead_of_a_file(tmp_path: Path) -> None:
+    Image.fromarray(COLOUR).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    assert np.array_equal(load_image(content), load_image(tmp_path / "a.png"))
+    with pytest.raises(DogsimError, match="Cannot read the content as a picture: its content is"):
+        load_image(b"no picture")
+
+
+def test_pixels_can_be_written_to() -> None:
+    pixels = load_image(COLOUR, size=8)
+    pixels[0] = 0
+    assert not pixels[0].any()
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "8"])
+def test_a_size_that_is_none(size: object) -> None:
+    with pytest.raises(DogsimError, match="Expected a number of pixels from 1 up"):
+        load_image(COLOUR, size=size)  # type: ignore[arg-type]
+
+
+def test_heic(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    file = tmp_path / "a.heic"
+    heif.from_pillow(Image.fromarray(COLOUR)).save(file)
+    assert abs(np.asarray(open_image(file)).astype(int) - COLOUR).mean() < 8
+
+
+def test_heic_where_it_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dogsim.images._formats", lambda: ["JPEG", "PNG"])
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
+    with pytest.raises(DogsimError, match=r'pip install "dogsim\[heic\]"'):
+        open_image(tmp_path / "a.heic")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is told in other units elsewhere")
+def test_every_camera_s_photo_passes_and_no_bomb(tmp_path: Path) -> None:
+    """A telephone's 200 megapixels are scaled while they are decoded; a bomb is not decoded."""
+    Image.new("L", (16_320, 12_240), 200).save(tmp_path / "telephone.jpg", quality=30)
+    Image.new("L", (13_000, 13_000)).save(tmp_path / "bomb.png")
+    Image.new("L", (20_000, 20_000)).save(tmp_path / "bomb.jpg", quality=10)
+    code = (
+        "import sys\n"
+        "from dogsim import DogsimError, load_image\n"
+        "from memory import peak_megabytes\n"
+        "before = peak_megabytes()\n"
+        "try:\n    print(load_image(sys.argv[1]).mean())\n"
+        "except DogsimError as error:\n    print(error)\n"
+        "print(peak_megabytes() - before)"
+    )
+    for name, told, most in [
+        ("telephone.jpg", "199.0", 400),
+        ("bomb.png", "more than 120,000,000 pixels; DOGSIM_MAX_PIXELS=N", 50),
+        ("bomb.jpg", "more than 120,000,000 pixels", 50),
+    ]:
+        done = python("-c", code, tmp_path / name, PYTHONPATH="tests")
+        said, megabytes = done.stdout.splitlines()
+        assert told in said, done
+        assert int(megabytes) < most, name
+
+
+def test_a_file_of_too_many_bytes(tmp_path: Path) -> None:
+    with (tmp_path / "a.jpg").open("wb") as file:
+        file.truncate(16 * 120_000_000 + 1)  # a hole: it takes no room
+    with pytest.raises(DogsimError, match="more than 120,000,000 pixels"):
+        open_image(tmp_path / "a.jpg")
+
+
+def test_the_limit_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOGSIM_MAX_PIXELS", "4799")
+    Image.fromarray(COLOUR).save(tmp_path / "a.png")  # 60 x 80
+    with pytest.raises(DogsimError, match="more than 4,799 pixels"):
+        open_image(tmp_path / "a.png")
+    monkeypatch.setenv("DOGSIM_MAX_PIXELS", "4800")
+    assert open_image(tmp_path / "a.png").size == (80, 60)
+    monkeypatch.setenv("DOGSIM_MAX_PIXELS", "many")
+    with pytest.raises(DogsimError, match="Received DOGSIM_MAX_PIXELS=many"):
+        open_image(tmp_path / "a.png")

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
+from errno import EPIPE
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.signals import Terminated
 from dogsim.plumbing.terminal import note, printable, valid
 
@@ -93,8 +94,14 @@ class OneLineErrors(TyperGroup):
         except DogsimError as error:
             note(f"dogsim: {' '.join(str(error).split())}")
             raise typer.Exit(1) from error
+        except OSError as error:  # a name that is too long, say: what the system says to anybody
+            if error.errno == EPIPE:  # who reads what is printed has gone: no mistake
+                raise
+            about = f"{printable(str(error.filename))}: " if error.filename else ""
+            note(f"dogsim: {about}{reason(error)}.")
+            raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
-            note(f"dogsim: {stop or 'Stopped.'}")
+            note(f"dogsim: {str(stop) or 'Stopped.'}")
             raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from stop
 
 

@@ -58,10 +58,11 @@ def create_dataset(
     Example: `dogsim create-dataset Images -o dogs.h5`
     """
     from dogsim.create_dataset import bring_up_to_date
-    from dogsim.folders.listing import report_skipped
+    from dogsim.folders.listing import check_table, report_skipped
     from dogsim.networks.extractor import Wanted
 
     wanted = Wanted(backbone, weights, layer, resize, engine, precision)
+    check_table(out, force)
     update = bring_up_to_date(images_dir, out, wanted, batch_size, strict, restart, verify, force)
     report_skipped(update.skipped, out)
     made = update.dataset

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dogsim.dataset_file import STAMP
 from dogsim.errors import DogsimError, reason
 from dogsim.images import PICTURE_SUFFIXES
-from dogsim.plumbing.files import check_replaceable
+from dogsim.plumbing.files import check_output, check_replaceable
 from dogsim.plumbing.tables import write_csv
 from dogsim.plumbing.terminal import note, printable
 
@@ -133,10 +133,9 @@ def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
 def report_skipped(skipped: Sequence[Skipped], out: Path) -> None:
     """Tell on stderr what was skipped, and write all of it to ``OUT.skipped.csv`` beside `out`.
 
-    The list of an earlier run goes if there is nothing to tell.
+    The list of an earlier run goes if there is nothing to tell. `check_table` comes first.
     """
     table = skipped_table(out)
-    check_replaceable(table, _is_our_table, force=False)
     if not skipped:
         table.unlink(missing_ok=True)
         return
@@ -146,6 +145,15 @@ def report_skipped(skipped: Sequence[Skipped], out: Path) -> None:
     if len(skipped) > SHOWN:
         note(f"skipped {len(skipped) - SHOWN} more")
     note(f"All that was skipped is listed in {table}")
+
+
+def check_table(out: Path, force: bool) -> None:
+    """Raise `DogsimError` if the list of `report_skipped` would replace a file of another kind."""
+    check_output(out)
+    table = skipped_table(out)
+    if table.is_symlink() or table.exists():
+        check_output(table)
+    check_replaceable(table, _is_our_table, force)
 
 
 def skipped_table(out: Path) -> Path:

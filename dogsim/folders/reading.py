@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Picture, Skipped, stamp_rows
-from dogsim.images import load_image
+from dogsim.images import load_image, read_picture
 from dogsim.networks.extractor import Extractor
-from dogsim.plumbing.files import file_sha256
+from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import printable, track
 from dogsim.plumbing.threads import batched, prefetch
 from dogsim.recipe import Recipe
@@ -38,11 +38,12 @@ _Stretch: TypeAlias = "list[tuple[NDArray[np.float32], list[_Read]]]"
 def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:
     file = root / picture.path
     try:
-        pixels = load_image(file, recipe.image_size, recipe.resize)
-        return _Read(picture, pixels, file_sha256(file))
-    except (DogsimError, OSError) as error:  # the file may have gone since it was listed
-        reason = str(error).removeprefix(f"Cannot read {file} as a picture: ").rstrip(".")
-        return Skipped(printable(picture.path), reason)
+        content = read_picture(file)  # once: it may be replaced while it is decoded
+        pixels = load_image(content, recipe.image_size, recipe.resize)
+        return _Read(picture, pixels, bytes_sha256(content))
+    except DogsimError as error:  # the file may also have gone since it was listed
+        why = str(error)
+        return Skipped(printable(picture.path), (why.partition(" as a picture: ")[2] or why)[:-1])
 
 
 def compute_shards(

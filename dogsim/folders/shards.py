@@ -30,7 +30,7 @@ from dogsim.dataset import Dataset
 from dogsim.dataset_file import BLOCK, DamagedError, made_by, write_dataset
 from dogsim.errors import DogsimError, reason
 from dogsim.folders.listing import GONE, Listing, Picture, Skipped, skipped_table, stamp_rows
-from dogsim.images import read_picture_bytes
+from dogsim.images import read_picture
 from dogsim.plumbing.files import (
     bytes_sha256,
     check_replaceable,
@@ -41,6 +41,7 @@ from dogsim.plumbing.files import (
     written_through,
 )
 from dogsim.plumbing.hdf5 import mapped_rows
+from dogsim.plumbing.signals import uninterrupted
 from dogsim.plumbing.terminal import printable
 from dogsim.recipe import DECISIVE, Recipe
 
@@ -88,7 +89,7 @@ class Shards:
     def __init__(
         self, out: Path, restart: bool = False, force: bool = False, wait: bool = False
     ) -> None:
-        self.out = written_through(out)
+        self.out, self._table = written_through(out), skipped_table(out)
         self.folder = partial_folder(self.out)
         self.restart, self.force, self.wait = restart, force, wait
         self.parts: list[Part] = []  # the finished file first, if it counts, then the shards
@@ -100,7 +101,7 @@ class Shards:
     def __enter__(self) -> "Shards":
         with ExitStack() as held:
             held.enter_context(writing(self.out, self.wait))
-            for written in (self.out, skipped_table(self.out)):
+            for written in (self.out, self._table):
                 remove_left_overs(written)
             self._open()
             self._held = held.pop_all()
@@ -213,7 +214,8 @@ class Shards:
                 stamps=stamps,
                 made_by=MADE_BY,
             )
-        self._forget()
+        with uninterrupted():
+            self._forget()
         return Dataset.open(self.out)
 
     @contextmanager
@@ -227,7 +229,8 @@ class Shards:
             raise DogsimError(f"{error} {self._how_to_go_on()}".rstrip()) from error
 
     def _how_to_go_on(self) -> str:
-        kept = sum(len(part.paths) for part in self.parts if part.file != self.out)
+        shards = [part for part in self.parts if part.file != self.out and part.file.exists()]
+        kept = sum(len(part.paths) for part in shards)
         if not kept:
             return ""
         return (
@@ -329,7 +332,7 @@ class Shards:
         if same_folder and not verify:
             return (picture.size, picture.mtime_ns) == (stamp["size"], stamp["mtime_ns"])
         try:
-            content = read_picture_bytes(root / picture.path)
+            content = read_picture(root / picture.path)
         except DogsimError as error:
             cause = error.__cause__
             if same_folder and isinstance(cause, OSError) and cause.errno not in GONE:

@@ -68,7 +68,8 @@ def check_replaceable(path: Path, ours: Callable[[Path], bool], force: bool) -> 
     path : Path
         The output, which need not exist.
     ours : callable
-        Tells whether a file is such a command's output; may raise `DogsimError` for "no".
+        Tells whether a file is such a command's output; may raise `DogsimError` or `OSError` for
+        "no".
     force : bool
         Let any file be replaced.
     """
@@ -76,7 +77,7 @@ def check_replaceable(path: Path, ours: Callable[[Path], bool], force: bool) -> 
         return
     try:
         known = ours(path)
-    except DogsimError:
+    except (DogsimError, OSError):
         known = False
     if not known:
         raise DogsimError(

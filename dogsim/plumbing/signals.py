@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -35,18 +35,31 @@ def stopped_in_order() -> Iterator[None]:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Put Ctrl-C and SIGTERM off until the block has ended."""
+def uninterrupted() -> Iterator[Callable[[], None]]:
+    """Put Ctrl-C and SIGTERM off until the block has ended, or calls what this gives it."""
     if not _in_main_thread():
-        yield
+        yield lambda: None
         return
     received: list[int] = []
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in STOPS}
     before = {number: each for number, each in handlers.items() if each is not None}  # not C's
+
+    def put_off(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    def let_through() -> None:
+        while received:
+            number = received.pop()
+            signal.signal(number, before[number])
+            try:
+                signal.raise_signal(number)
+            finally:
+                signal.signal(number, put_off)
+
     for number in before:
-        signal.signal(number, lambda number, _: received.append(number))
+        signal.signal(number, put_off)
     try:
-        yield
+        yield let_through
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -16,7 +16,7 @@ from PIL import Image
 import dogsim as package
 from dogsim import Dataset, DogsimError, create_dataset, find_pictures, update_dataset
 from dogsim.folders import reading
-from dogsim.folders.shards import partial_folder
+from dogsim.folders.shards import Shards, partial_folder
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.files import bytes_sha256
 
@@ -126,6 +126,21 @@ def test_what_is_computed_is_kept_when_a_run_ends_early(
         create_dataset(photos, out, batch_size=1)
     stop_after(1, monkeypatch, AssertionError)
     assert counts(update_dataset(photos, out, batch_size=1)) == (1, 0, 2, 0)
+
+
+def test_a_stop_at_the_very_end_tells_of_no_work_that_is_kept(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget = Shards._forget
+
+    def stopped(shards: Shards) -> None:
+        forget(shards)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Shards, "_forget", stopped)
+    with pytest.raises(KeyboardInterrupt, match=r"^Stopped\.$"):
+        create_dataset(photos, tmp_path / "d.h5")
+    assert reds(Dataset.open(tmp_path / "d.h5")) == COLOURS
 
 
 def test_a_replaced_output_gives_no_picture_anothers_features(
@@ -260,7 +275,7 @@ def test_verify_keeps_what_cannot_be_read(
             raise DogsimError("") from PermissionError(13, "Permission denied")
         return path.read_bytes()
 
-    monkeypatch.setattr("dogsim.folders.shards.read_picture_bytes", refused)
+    monkeypatch.setattr("dogsim.folders.shards.read_picture", refused)
     update = update_dataset(photos, out, verify=True)
     assert counts(update) == (0, 0, 3, 0)
     assert "its earlier features are kept" in update.skipped[0].reason
@@ -360,19 +375,27 @@ def test_written_through_a_link(photos: Path, tmp_path: Path, four: Dataset) -> 
     (tmp_path / "disk").mkdir()
     target, link = tmp_path / "disk" / "d.h5", tmp_path / "d.h5"
     link.symlink_to(target)
+    (tmp_path / ".d.skipped.csv.99.tmp").touch()  # of a killed run: the list lies beside the link
     for write in (lambda: create_dataset(photos, link), lambda: four.save(link)):
         write()
         assert link.is_symlink()
         assert not target.is_symlink()
+    assert not list(tmp_path.glob(".*.tmp"))
     assert len(Dataset.open(target)) == 4
 
 
 def test_a_table_of_ones_own_is_not_replaced(photos: Path, tmp_path: Path) -> None:
     (photos / "pug" / "3.png").write_text("no picture")
-    table = tmp_path / "d.skipped.csv"
+    table, create = tmp_path / "d.skipped.csv", ("create-dataset", photos, "-o", tmp_path / "d.h5")
     table.write_text("my notes")
-    assert "exists and was not made" in refusal("create-dataset", photos, "-o", tmp_path / "d.h5")
+    assert "exists and was not made" in refusal(*create)
     assert table.read_text() == "my notes"
+    assert not (tmp_path / "d.h5").exists()  # that would have been work in vain
+    assert dogsim_json(*create, "--force")["pictures"] == 3
+    assert table.read_text().startswith("path,reason")
+    table.unlink()
+    table.mkdir()
+    assert "Received the folder" in refusal(*create)
 
 
 def test_python_tells_what_it_skipped(

@@ -1,0 +1,368 @@
+"""What `create-dataset` has to make of a folder, told anew and in another way than dogsim does.
+
+Nothing of dogsim is used but `printable` and the list of suffixes: files are looked at with the
+functions of `os`, HDF5 files with h5py.
+"""
+
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from unicodedata import normalize
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from stoppable_run import SIZE, features
+
+from dogsim.images import PICTURE_SUFFIXES
+from dogsim.plumbing.terminal import printable
+
+RECIPE = (
+    *("backbone", "weights", "weights_sha256", "layer", "image_size", "resize"),
+    *("engine", "precision", "head", "head_sha256"),
+)
+SHARD = re.compile(r"\d{6,}\.h5")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Size, time of change and hash of a picture file."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass
+class Look:
+    """What a folder holds: pictures by path, and why other paths give no row."""
+
+    pictures: dict[str, Path] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    linked: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Part:
+    """A file of features: its recipe, root, and rows by path."""
+
+    recipe: dict[str, Any]
+    root: str
+    rows: dict[str, tuple[Stamp, NDArray[np.float32]]]
+    labels: list[int]
+    breeds: list[str]
+    made_by: str
+    stamped: bool
+
+
+def look(root: Path) -> Look:
+    """List the pictures in the breed folders of `root`."""
+    found, result, entered = [], Look(), set()
+    queue = [""]
+
+    def walk(below: str) -> None:
+        status = os.stat(root / below)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in entered:
+            result.linked[printable(below)] = "a link to a folder that is listed"
+            return
+        entered.add((status.st_dev, status.st_ino))
+        names = [name for name in sorted(os.listdir(root / below)) if name[0] != "."]  # noqa: PTH208
+        folders = [name for name in names if (root / below / name).is_dir()]
+        inside = [f"{below}/{name}".removeprefix("/") for name in folders]
+        queue.extend(path for path in inside if (root / path).is_symlink())
+        for name in names:
+            if name not in folders and os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES:  # noqa: PTH122
+                found.append(f"{below}/{name}".removeprefix("/"))
+        for path in inside:
+            if not (root / path).is_symlink():
+                walk(path)
+
+    for start in queue:
+        walk(start)
+    _sort(found, root, result)
+    return result
+
+
+def _sort(found: list[str], root: Path, result: Look) -> None:
+    identities = set()
+    for path in sorted(found, key=lambda path: (root / path).is_symlink()):  # real files first
+        file = root / path
+        if any("\udc80" <= c <= "\udcff" for c in path):
+            result.skipped[printable(path)] = "its name is not UTF-8"
+        elif not os.path.exists(file):  # noqa: PTH110
+            result.skipped[printable(path)] = "No such file" if _ends(file) else "Too many levels"
+        elif file.is_symlink() and os.stat(file).st_ino in identities:  # noqa: PTH116
+            result.linked[printable(path)] = "a link to a listed picture"
+        else:
+            identities.add(os.stat(file).st_ino)  # noqa: PTH116
+            result.pictures[path] = file
+    if any("/" in path for path in result.pictures):
+        for path in [path for path in result.pictures if "/" not in path]:
+            del result.pictures[path]
+            result.skipped[printable(path)] = "it lies in no breed folder"
+
+
+def _ends(link: Path) -> bool:
+    try:
+        return not link.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def stamp(file: Path) -> Stamp:
+    status = file.stat()
+    return Stamp(status.st_size, status.st_mtime_ns, sha256(file.read_bytes()).hexdigest())
+
+
+def is_pipe(file: Path) -> bool:
+    return stat.S_ISFIFO(file.stat().st_mode)
+
+
+def breeds(folders: list[str]) -> tuple[list[int], list[str]]:
+    """Labels and names of breeds, of the folders that pictures lie in; "" is none."""
+    name: dict[str, str] = {}
+    key: dict[str, str] = {}
+    numbers: dict[str, set[str]] = {}
+    for folder in sorted(set(folders) - {""}):
+        synset = re.match(r"(n\d{8})-(.*)", folder, re.S)
+        name[folder] = (synset[2] if synset else folder).replace("_", " ")
+        key[folder] = " ".join(re.split(r"[-\s]+", normalize("NFC", name[folder]).casefold()))
+        key[folder] = normalize("NFC", key[folder]).strip()
+        if synset:
+            numbers.setdefault(key[folder], set()).add(synset[1])
+    for folder in name:
+        if folder[:1] == "n" and len(numbers.get(key[folder], ())) > 1 and folder[9:10] == "-":
+            name[folder] += f" ({folder[:9]})"
+            key[folder] += f" ({folder[:9]})"
+    first: dict[str, str] = {}
+    for folder, spelling in name.items():
+        first.setdefault(key[folder], spelling)
+    called = {folder: first[key[folder]] for folder in name}
+    names = sorted(set(called.values()))
+    return [names.index(called[folder]) if folder else -1 for folder in folders], names
+
+
+def part(file: Path) -> Part:
+    """Read a file of features; raises `OSError` or `KeyError` where it is none."""
+    with h5py.File(file) as opened:
+        if opened.attrs["format"] != "dogsim-dataset":
+            raise KeyError("format")
+        paths = [path.decode() for path in opened["paths"]]
+        stamped = "stamps" in opened
+        stamps = opened["stamps"][:] if stamped else [(0, 0, b"")] * len(paths)
+        rows = {
+            path: (Stamp(int(size), int(time), digest.decode()), row)
+            for path, (size, time, digest), row in zip(
+                paths, stamps, opened["features"][:], strict=True
+            )
+        }
+        return Part(
+            recipe={name: opened.attrs[name] for name in RECIPE if name in opened.attrs},
+            root=opened.attrs["root"],
+            rows=rows,
+            labels=opened["labels"][:].tolist(),
+            breeds=[name.decode() for name in opened["breeds"]],
+            made_by=opened.attrs.get("made_by", ""),
+            stamped=stamped,
+        )
+
+
+def row_of(content: bytes, recipe: dict[str, Any]) -> NDArray[np.float32] | None:
+    """The features of a picture file with this content, None if it is no picture."""
+    try:
+        with Image.open(BytesIO(content)) as image:
+            rgb = image.convert("RGB")
+    except Exception:  # decoders of broken files raise nearly anything
+        return None
+    box = None
+    if recipe["resize"] == "crop":
+        side = min(rgb.size) * 224 / 256
+        left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
+        box = left, top, left + side, top + side
+    if rgb.size != (SIZE, SIZE):
+        rgb = rgb.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=box)
+    names = ("backbone", "weights_sha256", "layer", "resize")
+    made_with = [recipe[name] for name in names]
+    row: NDArray[np.float32] = features(np.asarray(rgb)[None], *made_with)[0]
+    return row
+
+
+@dataclass
+class Expected:
+    """What a run has to end in.
+
+    Attributes
+    ----------
+    refused : str
+        Why it must fail; "" where it must end well.
+    early : bool
+        Whether it is refused before it has touched anything.
+    """
+
+    refused: str = ""
+    early: bool = True
+    root: str = ""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, tuple[Stamp, NDArray[np.float32]]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Kept:
+    """What earlier runs have left: the parts that count, and the options they were made with."""
+
+    parts: list[Part] = field(default_factory=list)
+    before: set[str] = field(default_factory=set)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class RefusedError(Exception):
+    """A run must fail before it has touched anything."""
+
+
+def kept(out: Path, restart: bool, force: bool) -> Kept:
+    """What counts of an output and of the folder beside it, raises `RefusedError`."""
+    target = Path(os.path.realpath(out))
+    folder = target.with_name(f"{target.name}.partial")
+    finished = _finished(target, force)
+    if folder.exists() and not folder.is_dir():
+        raise RefusedError("no folder")
+    shards = [part for part in map(shard, shard_files(out)) if part]
+    options = _options(folder / "restart")
+    if options is None and restart:
+        return Kept(options=_made_with(finished or next(iter(shards), None)))
+    if options is None:
+        parts = [finished, *shards] if finished else shards
+        before = set(finished.rows) if finished else set()
+        return Kept(parts, before, _made_with(next(iter(parts), None)))
+    return Kept(shards, set(), options or _made_with(next(iter(shards), None)))
+
+
+def shard_files(out: Path) -> list[Path]:
+    target = Path(os.path.realpath(out))
+    folder = target.with_name(f"{target.name}.partial")
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sorted(file for file in files if SHARD.fullmatch(file.name))
+
+
+def shard(file: Path) -> Part | None:
+    """Read a shard; None if a power cut has spoilt it, `RefusedError` if it is no shard."""
+    try:
+        return part(file)
+    except (OSError, KeyError):
+        start = file.read_bytes()[:8]
+        if start.strip(b"\0") and not b"\x89HDF\r\n\x1a\n".startswith(start):
+            raise RefusedError("no shard") from None
+        return None
+
+
+def _finished(target: Path, force: bool) -> Part | None:
+    if not target.exists():
+        return None
+    if not target.is_file():
+        raise RefusedError("no file")
+    try:
+        found = part(target)
+    except (OSError, KeyError):
+        found = None
+    ours = found and found.stamped and found.recipe and not found.recipe["head_sha256"]
+    if found and ours and found.made_by in ("", "create-dataset"):
+        return found
+    if not force:
+        raise RefusedError("not ours")
+    return None
+
+
+def _options(marker: Path) -> dict[str, Any] | None:
+    """Those of a restart that is under way, empty if they are lost, None if there is no restart."""
+    if not marker.exists():
+        return None
+    try:
+        return dict(json.loads(marker.read_text()))
+    except ValueError:
+        return {}
+
+
+def _made_with(part: Part | None) -> dict[str, Any]:
+    names = ("backbone", "weights", "layer", "resize", "engine", "precision")
+    return {name: part.recipe[name] for name in names} if part else {}
+
+
+def expected(root: Path, out: Path, given: Mapping[str, Any], flags: Set[str]) -> Expected:
+    """What `create-dataset ROOT -o OUT` with these options and flags must end in."""
+    try:
+        found = look(root) if root.is_dir() else Look()
+        if not found.pictures or ("--strict" in flags and found.skipped):
+            raise RefusedError("pictures")
+        left = kept(out, "--restart" in flags, "--force" in flags)
+        recipe = _recipe(given, left)
+        decisive = set(RECIPE) - {"weights"}
+        if any(part.recipe[name] != recipe[name] for part in left.parts for name in decisive):
+            if "--restart" not in flags:
+                raise RefusedError("another recipe")
+            left = Kept()
+    except RefusedError as error:
+        return Expected(refused=str(error))
+    result = Expected(root=str(root.resolve()), recipe=recipe, skipped=found.skipped | found.linked)
+    computed, bad = set(), False
+    known = {path: (part, *row) for part in left.parts for path, row in part.rows.items()}
+    for path in sorted(found.pictures, key=lambda path: path.split("/")):
+        now = None if is_pipe(found.pictures[path]) else stamp(found.pictures[path])
+        same = now and path in known and _same(now, known[path], result.root, "--verify" in flags)
+        if now and same:
+            old = known[path]
+            result.rows[path] = Stamp(now.size, now.mtime_ns, old[1].sha256), old[2]
+            continue
+        row = row_of(found.pictures[path].read_bytes(), recipe) if now else None
+        if now and row is not None:
+            computed.add(path)
+            result.rows[path] = now, row
+        else:
+            bad = True
+            result.skipped[printable(path)] = ""
+    if not result.rows or (bad and "--strict" in flags):
+        result.refused, result.early = "no picture can be read", False
+    names = set(result.rows)
+    result.counts = {
+        "new": len(computed - left.before),
+        "changed": len(computed & left.before),
+        "kept": len(names - computed),
+        "removed": len(left.before - names),
+    }
+    return result
+
+
+def _same(now: Stamp, known: tuple[Part, Stamp, Any], root: str, verify: bool) -> bool:
+    part, old, _ = known
+    if part.root == root and not verify:
+        return (now.size, now.mtime_ns) == (old.size, old.mtime_ns)
+    return now.sha256 == old.sha256
+
+
+def _recipe(given: Mapping[str, Any], left: Kept) -> dict[str, Any]:
+    default = {"backbone": "resnet50", "weights": "imagenet", "layer": "avg_pool"}
+    default |= {"resize": "squash", "engine": "tensorflow", "precision": "float32"}
+    chosen = {**default}
+    for options in (left.options, given):
+        chosen |= {name: value for name, value in options.items() if value not in (None, "auto")}
+    weights = chosen["weights"]
+    imagenet = weights == "imagenet"
+    return {
+        **chosen,
+        "weights": weights if imagenet else str(Path(weights).resolve()),
+        "weights_sha256": "0" * 64 if imagenet else sha256(Path(weights).read_bytes()).hexdigest(),
+        "image_size": SIZE,
+        "head": "",
+        "head_sha256": "",
+    }

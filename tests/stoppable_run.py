@@ -1,0 +1,183 @@
+"""Run `dogsim create-dataset` in a process of its own, and let a signal reach it at any line.
+
+The real command, pipeline, files and locks; only the network is replaced, by the mean of each
+colour and a number that tells which options it was made with. As a program this is a server that
+has imported everything and forks for each run, so that one takes some 20 ms.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIZE, SHARD = 16, 3
+PATIENCE = 60  # seconds, after which a run hangs
+HANGS = -signal.SIGALRM
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A signal, and how many lines of dogsim the main thread runs before it comes."""
+
+    signal: int
+    lines: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a run has ended: its exit status, negative for the signal that killed it."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Server:
+    """Runs commands one after the other, each in a fork of a process that is ready for it."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, arguments: list[str], folder: Path, stop: Stop | None = None) -> Done:
+        """Run ``dogsim create-dataset ARGUMENTS`` in a folder that relative paths start from."""
+        assert self._process.stdin
+        assert self._process.stdout
+        request = {"arguments": arguments, "folder": str(folder), "stop": stop and asdict(stop)}
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        code = int(self._process.stdout.readline())
+        told = [(folder / name).read_text(errors="replace") for name in ("stdout", "stderr")]
+        return Done(code, *told)
+
+    def close(self) -> None:
+        self._process.communicate()  # it ends with its input
+
+
+def features(pixels: NDArray[np.uint8], *made_with: str) -> NDArray[np.float32]:
+    """What the network makes of pictures, (B, h, w, 3) to (B, 4)."""
+    colours = pixels.mean(axis=(1, 2), dtype=np.float64)
+    mark = crc32(repr(made_with).encode()) % 1000
+    return np.column_stack([colours, np.full(len(pixels), mark)]).astype(np.float32)
+
+
+def _replace_network() -> None:
+    from dogsim.folders import reading
+    from dogsim.networks.extractor import Extractor, Wanted
+    from dogsim.plumbing.files import file_sha256
+    from dogsim.recipe import Recipe
+
+    def load(wanted: Wanted) -> Extractor:
+        weights = wanted.weights or "imagenet"
+        given = weights != "imagenet"
+        recipe = Recipe(
+            backbone=wanted.backbone or "resnet50",
+            weights=str(Path(weights).resolve()) if given else weights,
+            weights_sha256=file_sha256(Path(weights)) if given else "0" * 64,
+            layer=wanted.layer or "avg_pool",
+            image_size=SIZE,
+            resize=wanted.resize or "squash",
+            engine="tensorflow" if wanted.engine == "auto" else wanted.engine,
+            precision="float32" if wanted.precision == "auto" else wanted.precision,
+        )
+        made_with = recipe.backbone, recipe.weights_sha256, recipe.layer, recipe.resize
+        return Extractor(recipe, lambda images: features(images, *made_with))
+
+    def recipe(wanted: Wanted, like: Recipe) -> Recipe:
+        free = {name: getattr(like, name) for name in ("engine", "precision")}
+        free = {name: value for name, value in free.items() if getattr(wanted, name) == "auto"}
+        return replace(load(wanted).recipe, **free)
+
+    Wanted.load = load  # type: ignore[assignment,method-assign]
+    Wanted.recipe = recipe  # type: ignore[assignment,method-assign]
+    reading.SHARD = SHARD
+
+
+class _Countdown:
+    """A trace function: sends a signal to this process after so many lines of dogsim."""
+
+    def __init__(self, stop: Stop) -> None:
+        import dogsim
+
+        self.stop, self.left = stop, stop.lines
+        self.home = str(Path(dogsim.__file__).parent)
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> Any:
+        return self._line if frame.f_code.co_filename.startswith(self.home) else None
+
+    def _line(self, frame: FrameType, event: str, argument: object) -> Any:
+        self.left -= event == "line"
+        if self.left < 0:
+            sys.settrace(None)
+            self.left = sys.maxsize
+            os.kill(os.getpid(), self.stop.signal)
+        return self._line
+
+
+def _run(arguments: list[str], folder: str, stop: dict[str, int] | None) -> None:
+    """Be the command, to the end of this process."""
+    os.chdir(folder)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's "&" has it ignored
+    signal.alarm(PATIENCE)
+    from dogsim.cli import app
+
+    if stop:
+        sys.settrace(_Countdown(Stop(**stop)))
+    try:
+        app(["create-dataset", *arguments])
+    except SystemExit as end:
+        sys.settrace(None)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 0)  # in order takes 0.1 s
+
+
+def _fork(**request: Any) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _run(**request)
+        except BaseException:  # no command lets one through
+            traceback.print_exc()
+        os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _warm_up() -> None:
+    """Import whatever a run imports, by a run."""
+    from PIL import Image
+
+    from dogsim.cli import app
+
+    with TemporaryDirectory() as folder:
+        for name, colour in (("1.png", "red"), ("2.jpg", "blue")):
+            Image.new("RGB", (8, 8), colour).save(Path(folder, name))
+        Path(folder, "3.png").write_text("no picture")
+        options = ["-o", f"{folder}/d.h5", "--json"]
+        sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+        app(["create-dataset", folder, *options], standalone_mode=False)
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    while threading.active_count() > 1:  # a fork has but one
+        time.sleep(0.001)
+
+
+if __name__ == "__main__":
+    _replace_network()
+    _warm_up()
+    for line in sys.stdin:
+        print(_fork(**json.loads(line)), flush=True)

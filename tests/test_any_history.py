@@ -1,0 +1,563 @@
+"""Any history of a folder and its dataset ends in the file that a model tells.
+
+A machine makes folders of pictures and changes them, runs create-dataset with any options, stops
+it at any line, and spoils what lies there; after every step the model of `folder_model` tells what
+has to lie there now. ``pytest --slow`` lets it run for a time, `DOGSIM_MACHINE_SECONDS`.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Set
+from contextlib import suppress
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import folder_model
+import h5py
+import numpy as np
+import pytest
+from folder_model import Expected
+from hypothesis import HealthCheck, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from PIL import Image
+from stoppable_run import HANGS, Done, Server, Stop
+
+from dogsim import Dataset
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks, and stops by signals of POSIX")
+
+FOLDERS = (
+    *(
+        "pug",
+        "Pug",
+        "caf\u00e9",
+        "cafe\u0301",
+        "red_setter",
+        "Red-Setter",
+        "deep/er",
+        "名犬 $1",
+    ),
+    *("n02012849-crane", "n03126707-crane", ".hidden", "", "=1+1", "-o", "photo.png"),
+)
+NAMES = (
+    *("1.png", "2.JPG", "3.gif", "4.jpeg", "-v.png", "two\nlines.png", "=1+1.png"),
+    *("\udcff.png", ".5.png", "notes.txt", "\x1b[31m.png"),
+)
+ROOTS = ("photos", "moved")
+BYTES = 3000  # of every content, so that size tells nothing
+
+
+def _contents() -> list[bytes]:
+    """What pictures can hold: pictures, and what is none."""
+    contents = []
+    for number, kind in enumerate(("png", "jpeg", "gif", "bmp", "png", "jpeg")):
+        file, size = BytesIO(), (16 + 8 * (number % 3), 16 + 5 * (number // 3))
+        image = Image.new("RGB", size, (40 * number, 255 - 30 * number, 7 * number))
+        image.paste((255, 200, 9 * number), (0, 0, size[0] // 3, size[1]))
+        image.save(file, kind)
+        contents.append(file.getvalue())
+    contents += [b"no picture", b"%!PS-Adobe-3.0 EPSF-3.0\n", contents[0][:60], contents[1][:300]]
+    return [*(content.ljust(BYTES, b"\0") for content in contents), b""]
+
+
+CONTENTS = _contents()
+BY_HASH = {sha256(content).hexdigest(): content for content in CONTENTS}
+Place: TypeAlias = tuple[int, str]  # a root, and a way to write it
+some = st.integers(0, 999)  # picks one of what is there
+options = st.fixed_dictionaries(
+    {},
+    optional={
+        "backbone": st.sampled_from(("resnet50", "vgg16", "resnet5")),
+        "weights": st.sampled_from(("imagenet", "a.weights.h5", "b.weights.h5", "gone.h5")),
+        "layer": st.sampled_from(("avg_pool", "conv5_block3_out")),
+        "resize": st.sampled_from(("squash", "crop", "fit")),
+        "engine": st.sampled_from(("auto", "tensorflow")),
+        "precision": st.sampled_from(("auto", "float32", "bfloat16")),
+        "batch-size": st.sampled_from((1, 2, 5, 1000, 0, -1)),
+    },
+)
+flags = st.sets(st.sampled_from(("--strict", "--restart", "--verify", "--force")), max_size=2)
+stops = st.builds(
+    Stop,
+    st.sampled_from((signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)).map(int),
+    st.integers(0, 2500),
+)
+places = st.tuples(some, st.sampled_from(("{}", "./{}/", "{home}/{}", "photos/../{}")))
+
+
+class History(RuleBasedStateMachine):
+    """A folder of pictures, its dataset, and what happens to both."""
+
+    server: Server
+    steps = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = Path(tempfile.mkdtemp(prefix="history-")).resolve()
+        self.out, self.time = self.home / "d.h5", 10**18
+        for name in ("a.weights.h5", "b.weights.h5"):
+            (self.home / name).write_text(name)
+        for number, name in enumerate(("pug/1.png", "pug/2.JPG", "whippet/3.gif", "whippet/4.png")):
+            self.put(self.home / "photos" / name, number)
+            self.put(self.home / "elsewhere" / name, number + 2)
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.home)
+
+    # What there is to pick from.
+
+    def roots(self) -> list[Path]:
+        return [self.home / name for name in ROOTS if (self.home / name).is_dir()]
+
+    def entries(self, folders: bool) -> list[Path]:
+        """All there is below the roots and elsewhere, without following links."""
+        found = []
+        for root in [*self.roots(), self.home / "elsewhere"]:
+            for folder, inside, files in os.walk(root):
+                found += [Path(folder, name) for name in (inside if folders else files)]
+        return sorted(found)
+
+    def pick(self, number: int, folders: bool = False) -> Path | None:
+        entries = self.entries(folders)
+        return entries[number % len(entries)] if entries else None
+
+    def tick(self) -> int:
+        self.time += 1_000_000_007
+        return self.time
+
+    def put(self, file: Path, content: int) -> None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if file.is_symlink() or file.exists():
+                file.unlink()
+            file.write_bytes(CONTENTS[content])
+        except OSError:  # a file where a folder should be, or a name that the system refuses
+            return
+        os.utime(file, ns=(self.tick(), self.time))
+
+    # What happens to pictures.
+
+    @rule(
+        root=st.sampled_from(ROOTS),
+        folder=st.sampled_from(FOLDERS),
+        name=st.sampled_from(NAMES),
+        content=st.integers(0, len(CONTENTS) - 1),
+    )
+    def add(self, root: str, folder: str, name: str, content: int) -> None:
+        self.put(self.home / root / folder / name, content)
+
+    @rule(number=some, content=st.integers(0, len(CONTENTS) - 1), unseen=st.booleans())
+    def change(self, number: int, content: int, unseen: bool) -> None:
+        """Give a file another content; `unseen`, with the time of change that it had."""
+        file = self.pick(number)
+        if file and file.is_file() and not file.is_symlink():
+            before = file.stat().st_mtime_ns
+            self.put(file, content)
+            if unseen:
+                os.utime(file, ns=(before, before))
+
+    @rule(number=some)
+    def touch(self, number: int) -> None:
+        file = self.pick(number)
+        if file and file.is_file():
+            os.utime(file, ns=(self.tick(), self.time))
+
+    @rule(number=some)
+    def remove(self, number: int) -> None:
+        if file := self.pick(number):
+            file.unlink()
+
+    @rule(number=some)
+    def remove_folder(self, number: int) -> None:
+        if folder := self.pick(number, folders=True):
+            folder.unlink() if folder.is_symlink() else shutil.rmtree(folder)
+
+    @rule(number=some, name=st.sampled_from(NAMES))
+    def rename(self, number: int, name: str) -> None:
+        if file := self.pick(number):
+            _try(lambda: file.rename(file.with_name(name)))
+
+    @rule(number=some, name=st.sampled_from(FOLDERS[:6] + FOLDERS[7:]))
+    def rename_folder(self, number: int, name: str) -> None:
+        folder = self.pick(number, folders=True)
+        if folder and name:
+            _try(lambda: folder.rename(folder.with_name(name)))
+
+    @rule(number=some, folder=st.sampled_from(FOLDERS))
+    def move(self, number: int, folder: str) -> None:
+        file = self.pick(number)
+        if file and (self.home / "photos" / folder).is_dir():
+            _try(lambda: file.rename(self.home / "photos" / folder / file.name))
+
+    @rule(
+        number=some,
+        folders=st.booleans(),
+        folder=st.sampled_from(FOLDERS),
+        name=st.sampled_from(NAMES + FOLDERS[:4]),
+        kind=st.sampled_from(("link", "relative", "hard", "dangling", "loop", "root", "pipe")),
+    )
+    def link(self, number: int, folders: bool, folder: str, name: str, kind: str) -> None:
+        target, new = self.pick(number, folders), self.home / "photos" / folder / name
+        if not target or os.path.lexists(new):
+            return
+        _try(lambda: new.parent.mkdir(parents=True, exist_ok=True))
+        if not new.parent.is_dir():
+            return
+        make = {
+            "link": lambda: new.symlink_to(target),
+            "relative": lambda: new.symlink_to(os.path.relpath(target, new.parent)),
+            "hard": lambda: os.link(target, new),
+            "dangling": lambda: new.symlink_to("gone.png"),
+            "loop": lambda: new.symlink_to(new),
+            "root": lambda: new.symlink_to(self.home / "photos"),
+            "pipe": lambda: os.mkfifo(new),
+        }
+        _try(make[kind])
+
+    @rule(copy=st.booleans())
+    def move_root(self, copy: bool) -> None:
+        """Move all pictures to a folder of another name, or copy them there."""
+        old, new = self.home / ROOTS[0], self.home / ROOTS[1]
+        if new.is_dir():
+            old, new = new, old
+        if not old.is_dir():
+            return
+        if new.is_dir():
+            shutil.rmtree(new)
+        if copy and not any(folder_model.is_pipe(f) for f in self.entries(False) if f.exists()):
+            _try(lambda: shutil.copytree(old, new, symlinks=True))
+        elif not new.exists():
+            old.rename(new)
+
+    # What happens to the dataset.
+
+    @rule(
+        kind=st.sampled_from(
+            ("cut", "taken", "without stamps", "headed", "hdf5", "text", "empty", "folder", "gone")
+        ),
+        part=st.floats(0, 1),
+    )
+    def replace_output(self, kind: str, part: float) -> None:
+        target = Path(os.path.realpath(self.out))
+        if not target.is_file():
+            if target.is_dir():
+                target.rmdir()
+            return
+        if kind == "cut":
+            os.truncate(target, int(part * target.stat().st_size))
+        elif kind in ("taken", "without stamps", "headed"):
+            _rewrite(target, kind)
+        else:
+            target.unlink()
+            if kind == "hdf5":
+                h5py.File(target, "w").close()
+            elif kind == "folder":
+                target.mkdir()
+            elif kind != "gone":
+                target.write_text("mine" if kind == "text" else "")
+
+    @rule()
+    def link_output(self) -> None:
+        """Put the output elsewhere, and a link in its place."""
+        if self.out.is_file() and not self.out.is_symlink():
+            (self.home / "disk").mkdir(exist_ok=True)
+            partial = self.home / "d.h5.partial"
+            if not (self.home / "disk" / "d.h5.partial").exists() and partial.exists():
+                partial.rename(self.home / "disk" / "d.h5.partial")
+            self.out.replace(self.home / "disk" / "d.h5")
+            self.out.symlink_to("disk/d.h5")
+
+    @rule(
+        kind=st.sampled_from(
+            ("cut", "zeros", "text", "gone", "mine", "file", "empty marker", "table", "mend")
+        ),
+        number=some,
+        part=st.floats(0, 1),
+    )
+    def spoil_work(self, kind: str, number: int, part: float) -> None:
+        files, folder = folder_model.shard_files(self.out), self.partial()
+        if kind == "table":
+            self.table().write_text("mine")
+        elif kind == "mend":
+            self.mend()
+        elif not folder.is_dir():
+            if kind == "file" and not folder.exists():
+                folder.write_text("mine")
+            else:
+                folder.unlink(missing_ok=True)
+        elif kind == "file":
+            shutil.rmtree(folder)
+        elif kind == "mine":
+            (folder / "mine.h5").write_text("mine")
+        elif kind == "empty marker":
+            (folder / "restart").write_text("")
+        elif files:
+            file = files[number % len(files)]
+            size = file.stat().st_size
+            if kind == "gone":
+                file.unlink()
+            elif kind == "cut":
+                os.truncate(file, int(part * size))
+            else:
+                file.write_bytes(bytes(size) if kind == "zeros" else b"mine")
+
+    def mend(self) -> None:
+        """Move away what dogsim asks a user to move away."""
+        for file in folder_model.shard_files(self.out):
+            if file.read_bytes() == b"mine":
+                file.unlink()
+        table = self.home / "d.skipped.csv"
+        if table.exists() and table.read_text() == "mine":
+            table.unlink()
+
+    # And the command, in every second step.
+
+    @rule(at=places)
+    def run(self, at: Place) -> None:
+        self.run_and_check(at)
+
+    @rule(at=places, flags=flags, stop=st.none() | stops)
+    def run_with_flags(self, at: Place, flags: set[str], stop: Stop | None) -> None:
+        self.run_and_check(at, {}, flags, stop)
+
+    @rule(at=places, given=options, flags=flags, stop=st.none() | stops)
+    def run_with_options(
+        self, at: Place, given: dict[str, Any], flags: set[str], stop: Stop | None
+    ) -> None:
+        self.run_and_check(at, given, flags, stop)
+
+    @rule(at=places, stop=stops)
+    def run_stopped(self, at: Place, stop: Stop) -> None:
+        self.run_and_check(at, {}, {"--batch-size=1"}, stop)
+
+    @rule(at=places, stop=stops, resize=st.sampled_from(("squash", "crop")))
+    def restart_stopped(self, at: Place, stop: Stop, resize: str) -> None:
+        self.run_and_check(at, {"resize": resize}, {"--restart", "--batch-size=1"}, stop)
+
+    @rule(at=places)
+    def run_by_force(self, at: Place) -> None:
+        self.run_and_check(at, {}, {"--force"})
+
+    def run_and_check(
+        self,
+        at: Place,
+        given: Mapping[str, Any] = {},
+        chosen: Set[str] = frozenset(),
+        stop: Stop | None = None,
+    ) -> None:
+        number, style = at
+        roots = self.roots()
+        root = roots[number % len(roots)] if roots else self.home / "photos"
+        if style.startswith("photos") and not (self.home / "photos").is_dir():
+            style = "{}"
+        arguments = [style.format(root.name, home=self.home), "-o", "d.h5", "--json", *chosen]
+        for name, value in given.items():
+            arguments += [f"--{name}", str(value)]
+        os.chdir(self.home)
+        expected = self.expected(root, given, chosen)
+        inputs, output, work = self.inputs(), self.state(self.out), self.work()
+        done = self.server.run(arguments, self.home, stop)
+        self.told = (arguments, stop, expected.refused, done)
+        assert self.inputs() == inputs, self.told
+        assert done.code != HANGS, self.told
+        if self.state(self.out) != output:
+            assert not expected.refused, self.told
+            self.check_file(expected)
+        if done.code in (0, 1):
+            self.check_end(done, expected, output)
+            if expected.refused and expected.early:
+                assert self.work() == work, self.told
+        else:
+            self.check_stopped(done, stop)
+        self.check_rows()
+
+    def expected(self, root: Path, given: Mapping[str, Any], chosen: Set[str]) -> Expected:
+        wrong: set[tuple[str, object]]
+        wrong = {("backbone", "resnet5"), ("weights", "gone.h5"), ("resize", "fit")}
+        wrong |= {("batch-size", 0), ("batch-size", -1)}
+        table = self.table()
+        table_of_mine = table.exists() and table.read_text() == "mine"
+        if given.items() & wrong or (table_of_mine and "--force" not in chosen):
+            return Expected(refused="an option or a table")
+        named = {name: value for name, value in given.items() if name != "batch-size"}
+        return folder_model.expected(root, self.out, named, chosen)
+
+    # What has to be true.
+
+    def check_end(self, done: Done, expected: Expected, output: object) -> None:
+        assert done.code == bool(expected.refused), self.told
+        lines = [line for line in done.stderr.splitlines() if line.startswith("dogsim: ")]
+        assert len(lines) == done.code, self.told
+        assert "Traceback" not in done.stderr, self.told
+        if done.code == 1:
+            assert done.stdout == "", self.told
+            return
+        told = json.loads(done.stdout)
+        assert {name: told[name] for name in expected.counts} == expected.counts, self.told
+        assert told["pictures"] == len(expected.rows), self.told
+        skipped = {each["path"]: each["reason"] for each in told["skipped"]}
+        assert len(skipped) == len(told["skipped"]), self.told
+        assert skipped.keys() == expected.skipped.keys(), (self.told, expected.skipped)
+        for path, reason in expected.skipped.items():
+            assert skipped[path].startswith(reason), (self.told, path, reason)
+            assert skipped[path], self.told
+        self.check_file(expected)
+        self.check_table(skipped)
+        assert not [p for p in self.work() if not p.endswith("mine.h5")], self.told
+        left = {path.name for path in self.home.iterdir()} | {
+            path.name for path in Path(os.path.realpath(self.out)).parent.iterdir()
+        }
+        assert not [name for name in left if name.endswith(".tmp")], (self.told, left)
+
+    def check_file(self, expected: Expected) -> None:
+        """Compare the finished file with what the model says."""
+        made = folder_model.part(self.out)
+        paths = sorted(expected.rows, key=lambda path: path.split("/"))
+        assert list(made.rows) == paths, self.told
+        labels, breeds = folder_model.breeds([p.split("/")[0] if "/" in p else "" for p in paths])
+        assert (made.labels, made.breeds) == (labels, breeds), self.told
+        assert made.root == expected.root, self.told
+        assert made.recipe == expected.recipe, (self.told, made.recipe, expected.recipe)
+        for path, (stamp, row) in expected.rows.items():
+            assert made.rows[path][0] == stamp, (self.told, path)
+            assert np.array_equal(made.rows[path][1], row), (self.told, path)
+
+    def check_table(self, skipped: dict[str, str]) -> None:
+        table = self.table()
+        assert table.exists() == bool(skipped), self.told
+        if skipped:
+            lines = table.read_text().splitlines()
+            assert lines[0] == "path,reason", self.told
+            assert len(lines) == 1 + len(skipped), self.told
+
+    def check_stopped(self, done: Done, stop: Stop | None) -> None:
+        """Check a run that was stopped: what it tells is true."""
+        assert stop, self.told
+        allowed = {
+            signal.SIGKILL: {-signal.SIGKILL},
+            signal.SIGINT: {130},
+            signal.SIGTERM: {143, -signal.SIGTERM},
+        }
+        assert done.code in allowed[signal.Signals(stop.signal)], self.told
+        assert done.stdout == "" or done.code == -signal.SIGKILL, self.told
+        assert "Traceback" not in done.stderr, self.told
+        if done.code > 0:
+            lines = [line for line in done.stderr.splitlines() if line.startswith("dogsim: ")]
+            assert len(lines) <= 1, self.told  # none before it begins, and where one is being told
+            assert "dogsim: " not in lines, self.told
+            if told := re.search(r"What is done, (\d+) pictures", "".join(lines)):
+                shards = [folder_model.shard(file) for file in folder_model.shard_files(self.out)]
+                assert int(told[1]) == sum(len(each.rows) for each in shards if each), self.told
+
+    def check_rows(self) -> None:
+        """Every row that lies anywhere is of the picture with the hash that stands beside it."""
+        for file in [self.out, *folder_model.shard_files(self.out)]:
+            try:
+                part = folder_model.part(file)
+            except (OSError, KeyError):
+                continue
+            if part.stamped and part.recipe and not part.recipe["head_sha256"]:
+                for path, (stamp, row) in part.rows.items():
+                    true = folder_model.row_of(BY_HASH[stamp.sha256], part.recipe)
+                    assert true is not None, (self.told, file, path)
+                    assert np.array_equal(row, true), (self.told, file, path)
+
+    @invariant()
+    def count(self) -> None:
+        History.steps += 1
+
+    # What is compared before and after.
+
+    def partial(self) -> Path:
+        target = Path(os.path.realpath(self.out))
+        return target.with_name(f"{target.name}.partial")
+
+    def table(self) -> Path:
+        return self.home / "d.skipped.csv"
+
+    def inputs(self) -> dict[str, object]:
+        """All that no run may change."""
+        files = [*self.entries(False), *self.entries(True), *self.home.glob("*.weights.h5")]
+        return {str(file): self.state(file) for file in files}
+
+    def state(self, file: Path) -> object:
+        status = file.lstat() if os.path.lexists(file) else None
+        if status is None or file.is_dir() or not file.is_file():
+            return status and (status.st_mode, file.is_symlink() and file.readlink())
+        link = file.is_symlink() and file.readlink()
+        return status.st_mode, status.st_mtime_ns, link, file.read_bytes()
+
+    def work(self) -> dict[str, bytes]:
+        """What is kept of unfinished runs, but for what a power cut has spoilt."""
+        folder, found = self.partial(), {}
+        for file in folder.iterdir() if folder.is_dir() else ():
+            try:
+                whole = not folder_model.SHARD.fullmatch(file.name) or folder_model.shard(file)
+            except folder_model.RefusedError:
+                whole = True
+            if whole and not file.name.endswith(".tmp"):
+                found[str(file)] = file.read_bytes()
+        return found
+
+
+def _try(act: Any) -> None:
+    """Do what a user might, where the system lets one."""
+    with suppress(OSError, shutil.Error):
+        act()
+
+
+def _rewrite(file: Path, kind: str) -> None:
+    """Put another dataset in the place of one: its rows the other way round, or not made here."""
+    try:
+        dataset = Dataset.open(file)
+    except ValueError:
+        return
+    if kind == "taken":
+        dataset.take(np.arange(len(dataset))[::-1]).save(file)
+    elif kind == "headed":
+        dataset.save(file, "project")
+    else:
+        Dataset(dataset.features, dataset.labels, dataset.paths, dataset.breeds).save(file)
+
+
+@pytest.fixture(autouse=True)
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(".")  # back where it was, at the end
+    History.server = Server()
+    yield
+    History.server.close()
+
+
+def run_machine(number: int, examples: int, steps: int) -> None:
+    print(f"seed {number}")
+    run_state_machine_as_test(
+        seed(number)(History),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_any_history() -> None:
+    run_machine(0, examples=6, steps=25)
+
+
+@pytest.mark.slow
+def test_many_histories() -> None:
+    end = time.monotonic() + float(os.environ.get("DOGSIM_MACHINE_SECONDS", "60"))
+    while time.monotonic() < end:
+        run_machine(int.from_bytes(os.urandom(4), "big"), examples=10, steps=50)
+    print(f"{History.steps} steps")
