@@ -25,7 +25,10 @@ ORDER = [
     *("feature_extract", "dataset_file", "dataset", "sameness"),
     *(f"folders.{name}" for name in ("listing", "reading", "shards")),
     *("create_dataset", "exact", "dist_calc", "neighbours"),
-    *(f"trust.{name}" for name in ("duplicates", "novelty", "calibration", "confidence")),
+    *(
+        f"trust.{name}"
+        for name in ("duplicates", "novelty", "calibration", "confidence", "coverage")
+    ),
     *("classify", "by_breed", "accuracy", "image_distance"),
     *(f"figures.{name}" for name in ("grid", "display")),
     *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),

@@ -72,7 +72,7 @@ def calibration_of(dataset: Dataset) -> Calibration:
     _refuse_head(dataset)
     file = user_cache_path("dogsim") / f"trust-{_content(dataset)}.npz"
     try:
-        with np.load(file) as stored:
+        with np.load(io.BytesIO(file.read_bytes())) as stored:
             kept = {field.name: stored[field.name] for field in fields(Calibration)}
         file.touch()  # the ones asked last are kept
         return Calibration(**{**kept, "temperature": float(kept["temperature"])})
@@ -171,7 +171,8 @@ def _that_count(dataset: Dataset) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         first[list(group.rows)] = min(group.rows)
     labelled = dataset.labels >= 0
     # A group may begin with a picture of no known breed; then the first that has one stands for it.
-    rows, place = [], np.full(len(dataset), -1, np.intp)
+    place = np.full(len(dataset), -1, np.intp)
+    rows: list[int] = []
     taken: dict[int, int] = {}
     for row in np.flatnonzero(labelled).tolist():
         if first[row] not in taken:
@@ -193,7 +194,7 @@ def _likeliest(
         share = (weights * right).sum(axis=1) / weights.sum(axis=1)
         return float(np.log((1 - UNIFORM) * share + UNIFORM / breeds).mean())
 
-    return max((scale * TEMPERATURES).tolist(), key=likelihood)
+    return float(max((scale * TEMPERATURES).tolist(), key=likelihood))
 
 
 def _refuse_head(dataset: Dataset) -> None:
@@ -209,8 +210,8 @@ def _content(dataset: Dataset) -> str:
     """Hash what a calibration depends on."""
     digest = sha256(repr((VERSION, dataset.features.shape, len(dataset.breeds))).encode())
     for start in range(0, len(dataset), BLOCK):
-        digest.update(np.ascontiguousarray(dataset.features[start : start + BLOCK]))
-    digest.update(np.ascontiguousarray(dataset.labels, np.int32))
+        digest.update(np.ascontiguousarray(dataset.features[start : start + BLOCK]).tobytes())
+    digest.update(np.ascontiguousarray(dataset.labels, np.int32).tobytes())
     digest.update(bytes([len(dataset) > 0 and dataset.picture(0).is_file()]))
     return digest.hexdigest()[:32]
 

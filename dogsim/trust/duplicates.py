@@ -71,24 +71,7 @@ def find_duplicates(dataset: Dataset, near: bool = True) -> list[Duplicates]:
     return _groups(pairs)
 
 
-def find_leaks(dataset: Dataset, testset: Dataset) -> list[tuple[int, int, str]]:
-    """Find the pictures of a test set that the dataset has as well.
-
-    Returns
-    -------
-    list of (row, row of the test set, kind)
-        For every such picture of the test set one of the dataset.
-    """
-    found = {asked: (known, asked, kind) for known, asked, kind in _equal(dataset, testset)}
-    candidates = (pair for pair in _candidates(dataset, testset, NEAR) if pair[1] not in found)
-    for known, asked, kind in _confirmed(dataset, testset, list(candidates)):
-        found.setdefault(asked, (known, asked, kind))
-    return [found[asked] for asked in sorted(found)]
-
-
-def _equal(
-    dataset: Dataset, testset: Dataset, own: bool = False
-) -> Iterator[tuple[int, int, str]]:
+def _equal(dataset: Dataset, testset: Dataset, own: bool = False) -> Iterator[tuple[int, int, str]]:
     """Yield the pairs of rows whose files have the same bytes, or whose features are equal."""
     for kind, known, asked in _keys(dataset, testset):
         first: dict[object, int] = {}
@@ -153,10 +136,10 @@ def _compare(dataset: Dataset, testset: Dataset, pair: tuple[int, int]) -> str:
     try:
         if not same_picture(*map(_look, files)):
             return ""
-        pixels = [np.asarray(open_image(file)) for file in files]
+        one, other = (np.asarray(open_image(file)) for file in files)
     except DogsimError:
         return ""
-    return KINDS[1] if np.array_equal(*pixels) else KINDS[2]
+    return KINDS[1] if np.array_equal(one, other) else KINDS[2]
 
 
 def same_picture(one: "Look", other: "Look") -> bool:
