@@ -64,3 +64,47 @@ def test_distance(tmp_path: Path) -> None:
         "backbone": LITE,
     }
     assert "Unknown metric 'far'" in refusal("distance", *files, "--metric", "far")
+
+
+def test_explain_two_pictures(tmp_path: Path) -> None:
+    files = [tmp_path / "1.png", tmp_path / "2.png"]
+    for seed, file in enumerate(files):
+        Image.fromarray(picture(seed)).save(file)
+    out = tmp_path / "why"
+    result = dogsim_json("explain", *files, "--backbone", LITE, "--save", out)
+    (pair,) = result["pairs"]
+    assert (pair["query"], pair["other"]) == tuple(map(str, files))
+    assert pair["metric"] == "euclidean"
+    assert pair["sum"] == pytest.approx(pair["distance"] ** 2, rel=1e-5)
+    assert pair["figure"] == str(out / "1-2.png")
+    assert Path(pair["figure"]).stat().st_size > 10_000
+    assert "'cityblock' are no sum" in refusal("explain", *files, "--metric", "cityblock")
+
+
+def test_explain_the_nearest(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:
+    asked = breeds_dir / "striped" / "0.png", "--dataset", stored, "-k", 2, "--save", tmp_path
+    pairs = dogsim_json("explain", *asked)["pairs"]
+    assert [Path(pair["figure"]).name for pair in pairs] == ["0-1.png", "0-2.png"]
+    assert all(Path(pair["other"]).parent == breeds_dir / "striped" for pair in pairs)
+    text = dogsim("explain", *asked).stdout
+    assert "euclidean distance" in text
+    assert "Received --layer, but the dataset decides" in refusal(
+        "explain", *asked, "--layer", "avg_pool"
+    )
+    assert "--root FOLDER" in refusal("explain", *asked, "--root", tmp_path)
+
+
+def test_confidence(stored: Path, breeds_dir: Path, colours: str, tmp_path: Path) -> None:
+    """Six pictures promise 0.8, not 0.9, which is told before any network is loaded."""
+    picture = next(breeds_dir.rglob("*.png"))
+    command = ("classify", picture, "--dataset", stored, "-k", 3, "--weights", colours)
+    assert "at least 9" in refusal(*command, "--confidence", 0.9)
+    (answer,) = dogsim_json(*command, "--confidence", 0.8)["results"]
+    assert answer["breeds"][0] in ("red setter", "striped")
+    assert len(answer["p_values"]) == 2
+    assert 0 < answer["credibility"] <= 1
+    assert 0 < answer["novelty_p"] <= 1
+    assert answer["unknown"] is False
+    assert "{" in dogsim(*command, "--confidence", 0.8).stdout
+    dogsim("show", *command[1:], "--confidence", 0.8, "--save", tmp_path)
+    assert len(list(tmp_path.glob("*.png"))) == 1
