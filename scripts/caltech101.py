@@ -39,9 +39,13 @@ def main(args: argparse.Namespace) -> None:
     if BACKGROUND in dataset.breeds and not args.background:
         dataset = without(dataset, BACKGROUND)
         print(f"{BACKGROUND} is left out, being no class (--background keeps it).")
+    known = np.flatnonzero(dataset.labels >= 0)
+    if len(known) < len(dataset):
+        print(f"{len(dataset) - len(known)} pictures of no known class are left out")
+        dataset = dataset.take(known)
     print(f"{len(dataset)} pictures of {len(dataset.breeds)} classes\n")
     compare_rankings(dataset)
-    compare_classifiers(*dogsim.hold_out(dataset, 0.2, args.seed), seed=args.seed)
+    compare_classifiers(*dogsim.hold_out(dataset, 0.2, args.seed, least=1), seed=args.seed)
     rng = np.random.default_rng(args.seed)
     queries = rng.choice(len(dataset), min(2, len(dataset)), replace=False)
     for path in dogsim.show_or_save(grids(dataset, queries), args.save):

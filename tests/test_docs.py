@@ -22,15 +22,18 @@ ORDER = [
     *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
     *(
         f"networks.{name}"
-        for name in ("building_blocks", "multiscale", "engines", "heads", "backbones")
+        for name in ("trained_on", "building_blocks", "multiscale", "engines", "heads")
     ),
+    "networks.backbones",
     "networks.extractor",
     "networks.places",
     *("feature_extract", "dataset_file", "dataset", "sameness"),
     *(f"folders.{name}" for name in ("listing", "reading", "shards")),
     *("create_dataset", "exact", "dist_calc", "neighbours"),
+    *(f"trust.{name}" for name in ("duplicates", "novelty", "calibration")),
+    *("trust.confidence", "trust.coverage"),
     *("classify", "by_breed", "accuracy", "explain", "image_distance"),
-    *(f"figures.{name}" for name in ("grid", "heat_maps", "distances", "display")),
+    *(f"figures.{name}" for name in ("canvas", "grid", "heat_maps", "distances", "display")),
     *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),
     *(
         f"learning.{name}"

@@ -1,20 +1,37 @@
 """What can be learned from a dataset."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogsim.cli.common import File, Json, Out, Weights, description, print_result
+from dogsim.cli.common import (
+    File,
+    Force,
+    Json,
+    Out,
+    Weights,
+    check_dataset_output,
+    description,
+    print_result,
+)
 from dogsim.errors import DogsimError
+
+if TYPE_CHECKING:
+    from dogsim.dataset import Dataset
+    from dogsim.learning.training import Ranking
 
 
 def deep_ranking(
     file: File,
     out: Annotated[Path, typer.Option("--out", "-o", help="The .keras file to write.")],
     negatives: Annotated[
-        str, typer.Option(help="near: near ones count most. drawn: any, drawn beforehand.")
-    ] = "near",
+        str | None,
+        typer.Option(
+            help="near: near ones count most. drawn: any, drawn beforehand.  [default: near]"
+        ),
+    ] = None,
     gap: Annotated[
         float, typer.Option(help="By how much a breed's pictures shall be nearer than others.")
     ] = 0.2,
@@ -36,9 +53,10 @@ def deep_ranking(
         int | None, typer.Option(help="Threads that read pictures.  [default: one a processor]")
     ] = None,
     weights: Weights = None,
-    start: Annotated[str, typer.Option(help="Of the head: discriminant or random.")] = (
-        "discriminant"
-    ),
+    start: Annotated[
+        str | None,
+        typer.Option(help="Of the head: discriminant or random.  [default: discriminant]"),
+    ] = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(help="Of Adam.  [default: 1e-3; with --from-layer 1e-5]"),
@@ -46,8 +64,13 @@ def deep_ranking(
     patience: Annotated[
         int, typer.Option(help="Stop when so many rounds of 25 steps brought nothing better.")
     ] = 4,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Where the pictures lie, if they have moved, for --from-layer."),
+    ] = None,
     max_steps: Annotated[int, typer.Option(help="Of training, at most.")] = 500,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Learn from a dataset which features to weigh, and store that as a head for it.
@@ -58,12 +81,17 @@ def deep_ranking(
     Example: `dogsim deep-ranking dogs.h5 -o head.keras`
     """
     from dogsim.dataset import Dataset
-    from dogsim.learning.deep_ranking import train_ranking
-    from dogsim.learning.fine_tune import fine_tune
     from dogsim.networks.heads import check_model_name, save_model
-    from dogsim.plumbing.files import check_output
+    from dogsim.networks.trained_on import has_memory
+    from dogsim.plumbing.files import check_output, check_replaceable
 
-    check_output(check_model_name(out))
+    on_pictures = from_layer is not None or network != "same"
+    of_a_head = {"negatives": negatives, "width": width, "start": start}
+    of_pictures = {"weights": weights, "root": root, "batch-size": batch_size, "workers": workers}
+    of_pictures["augment"] = augmented or None
+    _check_options(on_pictures, of_pictures if not on_pictures else of_a_head)
+    check_output(check_model_name(out), [file, Path(weights) if weights else None])
+    check_replaceable(out, has_memory, force)
     known = Dataset.open(file)
     common: dict[str, Any] = {
         "gap": gap,
@@ -71,7 +99,11 @@ def deep_ranking(
         "patience": patience,
         "seed": seed,
     }
-    if from_layer or network != "same":
+    if on_pictures:
+        from dogsim.learning.fine_tune import fine_tune
+
+        known = replace(known, root=str(root)) if root else known
+        _check_not_read(out, known)
         trained = fine_tune(
             known,
             from_layer,
@@ -79,34 +111,64 @@ def deep_ranking(
             learning_rate=learning_rate,
             batch_size=16 if batch_size is None else batch_size,
             workers=workers,
-            augmented=augmented,
+            augmented=bool(augmented),
             network=network,
             **common,
         )
     else:
-        if batch_size or workers or augmented:
-            raise DogsimError(
-                "Received --batch-size, --workers or --augment for a head. Expected them with "
-                "--from-layer or --network multiscale: a head learns from stored features."
-            )
+        from dogsim.learning.deep_ranking import train_ranking
+
         rate = 1e-3 if learning_rate is None else learning_rate
         trained = train_ranking(
-            known, negatives, width=width, learning_rate=rate, start=start, **common
+            known,
+            negatives or "near",
+            width=width,
+            learning_rate=rate,
+            start=start or "discriminant",
+            **common,
         )
     save_model(trained.model, out)
-    before, after = trained.history[0], trained.history[trained.best]
+    _print_ranking(trained, out, as_json)
+
+
+def _check_options(on_pictures: bool, useless: dict[str, Any]) -> None:
+    """Raise `DogsimError` for an option that would do nothing."""
+    for name, value in useless.items():
+        if value is not None:
+            raise DogsimError(
+                f"Received --{name} {value} with{'' if on_pictures else 'out'} --from-layer. "
+                f"It is for {'heads' if on_pictures else 'networks'} only."
+            )
+
+
+def _check_not_read(out: Path, known: "Dataset") -> None:
+    """Raise `DogsimError` if the output is the network that the dataset needs."""
+    from dogsim.plumbing.files import check_output
+
+    check_output(out, [Path(known.recipe.weights)] if known.recipe else [])
+
+
+def _print_ranking(trained: "Ranking", out: Path, as_json: bool) -> None:
+    start, learned = trained.history[0], trained.history[trained.best]
     text = (
         f"{out}: {trained.steps} steps\n"
-        f"precision@{trained.k} of held-out pictures {after:.4f}, before {before:.4f}"
+        f"precision@{trained.k} of held-out pictures: {trained.raw:.4f} raw, "
+        f"{start:.4f} at the start, {learned:.4f} learned"
     )
+    precisions = {
+        "precision_raw": trained.raw,
+        "precision_before": start,
+        "precision_after": learned,
+    }
     result = {"out": str(out), "steps": trained.steps, "k": trained.k}
-    print_result({**result, "precision_before": before, "precision_after": after}, as_json, text)
+    print_result({**result, **precisions}, as_json, text)
 
 
 def project(
     file: File,
     head: Annotated[Path, typer.Option(help="A head of dogsim deep-ranking.")],
     out: Out,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Send a dataset's features, and all later queries of it, through a head.
@@ -116,8 +178,9 @@ def project(
     from dogsim.dataset import Dataset
     from dogsim.learning.project import project as through
 
+    check_dataset_output(out, [file, head], "project", force)
     made = through(Dataset.open(file), head)
-    made.save(out)
+    made.save(out, "project")
     text = f"{out}: {len(made)} pictures, {made.features.shape[1]} numbers each"
     print_result({"dataset": str(out), **description(made)}, as_json, text)
 
@@ -131,6 +194,7 @@ def train_classifier(
     ] = None,
     dropout: Annotated[float, typer.Option(help="Part of the features hidden in each step.")] = 0.5,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Train a softmax on a dataset's features, a classification layer of one's own.
@@ -139,11 +203,13 @@ def train_classifier(
     `dogsim accuracy --dataset train.h5 --test test.h5 --classifier c.keras`
     """
     from dogsim.dataset import Dataset
+    from dogsim.learning.classifier import is_classifier
     from dogsim.learning.classifier import train_classifier as train
     from dogsim.networks.heads import check_model_name
-    from dogsim.plumbing.files import check_output
+    from dogsim.plumbing.files import check_output, check_replaceable
 
     check_output(check_model_name(out), [file])
+    check_replaceable(out, is_classifier, force)
     known = Dataset.open(file)
     made = train(known, dropout, learning_rate, max_epochs, seed=seed)
     made.save(out)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+
+from dogsim.figures.canvas import Drawing
 
 NUMBERS = 16  # up to so many pictures the distances are written into the squares
 
@@ -28,10 +29,11 @@ def distance_map(pictures: Sequence[Path], distances: ArrayLike, metric: str = "
     """
     matrix, n = np.asarray(distances), len(pictures)
     side = min(3 + 0.45 * n, 30)
-    figure, axes = plt.subplots(figsize=(side + 1, side), layout="constrained")
+    figure = Drawing(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
     image = axes.imshow(matrix, cmap="viridis", vmin=0)
     small = 10 if n <= 20 else max(2, 200 / n)
-    names = [_name(path, pictures).replace("$", r"\$") for path in pictures]
+    names = [_name(path, pictures) for path in pictures]
     axes.set_xticks(range(n), names, rotation=90, fontsize=small)
     axes.set_yticks(range(n), names, fontsize=small)
     axes.set_title(f"{metric} distance".strip())

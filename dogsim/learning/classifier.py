@@ -108,6 +108,14 @@ class Classifier:
                 whole.unlink(missing_ok=True)
 
 
+def is_classifier(path: Path) -> bool:
+    """Tell whether a file is one of `dogsim train-classifier`."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        return FACTS in file.namelist()
+
+
 def load_classifier(path: str | os.PathLike[str]) -> Classifier:
     """Load a classifier file; code that a file may carry is not run.
 

@@ -12,7 +12,7 @@ def test_pictures_are_named_and_numbered() -> None:
     figure.canvas.draw()
     axes = figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
-    assert names == ["a/1.jpg", "b/1.jpg", r"cost \$5 of \$6.jpg"]
+    assert names == ["a/1.jpg", "b/1.jpg", "cost $5 of $6.jpg"]
     assert [text.get_text() for text in axes.texts][:3] == ["0.00", "0.25", "1.00"]
     assert axes.get_title() == "cosine distance"
 
