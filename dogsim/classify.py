@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.dist_calc import check_k, nearest
+from dogsim.dist_calc import check_k, check_metric, nearest
 from dogsim.feature_extract import extract_features
 from dogsim.images import Source
 from dogsim.networks.extractor import Extractor, extractor_for
+from dogsim.recipe import Recipe
 from dogsim.vote import VOTES as VOTES  # with the next two: importable from here as ever
 from dogsim.vote import count_votes
 from dogsim.vote import majority_vote as majority_vote
@@ -38,6 +40,12 @@ class Answer:
     distances: NDArray[np.float64]
 
 
+@lru_cache(maxsize=1)
+def loaded_extractor(recipe: Recipe | None, weights: str | None = None) -> Extractor:
+    """Do what `extractor_for` does, but for the same dataset once."""
+    return extractor_for(recipe, weights)
+
+
 def classify(
     images: Iterable[Source],
     dataset: Dataset,
@@ -60,7 +68,7 @@ def classify(
     metric : str
         One of `dogsim.METRICS`.
     extractor : Extractor, optional
-        By default the one that the dataset was made with is loaded.
+        By default the one that the dataset was made with, which stays loaded for the next call.
 
     Returns
     -------
@@ -74,8 +82,9 @@ def classify(
         or k or the metric is wrong.
     """
     check_k(k, len(dataset))
+    check_metric(metric)
     if extractor is None:
-        extractor = extractor_for(dataset.recipe)
+        extractor = loaded_extractor(dataset.recipe)
     elif dataset.recipe:
         dataset.recipe.require(extractor.recipe, "an extractor")
     distances, indices = nearest(dataset, extract_features(images, extractor), k, metric)

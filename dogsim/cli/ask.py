@@ -218,7 +218,9 @@ def _to_their_nearest(
 def _answers(
     pictures: list[Path], dataset: "Dataset", k: int, metric: str, weights: str | None
 ) -> "list[Answer]":
-    from dogsim.classify import classify
-    from dogsim.networks.extractor import extractor_for
+    from dogsim.classify import classify, loaded_extractor
+    from dogsim.dist_calc import check_k, check_metric
 
-    return classify(pictures, dataset, k, metric, extractor_for(dataset.recipe, weights))
+    check_k(k, len(dataset))
+    check_metric(metric)
+    return classify(pictures, dataset, k, metric, loaded_extractor(dataset.recipe, weights))

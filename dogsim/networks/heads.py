@@ -65,11 +65,7 @@ def load_head(path: str | os.PathLike[str]) -> Head:
 dataset again: dogsim project.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DogsimError(
-            f"There is no head file {path}. Put it back there, or make the dataset again: "
-            "dogsim project."
-        )
+    sha256 = head_sha256(path)
     model = load_keras_file(path)
     shapes = model.input_shape, model.output_shape
     if not all(isinstance(shape, tuple) and len(shape) == 2 and shape[1] for shape in shapes):
@@ -77,7 +73,17 @@ dataset again: dogsim project.
             f"The model in {path} maps {shapes[0]} to {shapes[1]}. Expected a head, (None, D) to "
             "(None, E): dogsim deep-ranking makes one."
         )
-    return Head(model, file_sha256(path))
+    return Head(model, sha256)
+
+
+def head_sha256(path: Path) -> str:
+    """SHA-256 of a head file; raises `DogsimError` if there is none."""
+    if not path.is_file():
+        raise DogsimError(
+            f"There is no head file {path}. Put it back there, or make the dataset again: "
+            "dogsim project."
+        )
+    return file_sha256(path)
 
 
 def head_name(recipe: Recipe | None) -> str:
