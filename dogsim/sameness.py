@@ -21,7 +21,7 @@ def in_gallery(dataset: Dataset, testset: Dataset) -> NDArray[np.bool_]:
     >>> in_gallery(four, other)
     array([ True])
     """
-    same = np.isin(_row_hashes(testset), _row_hashes(dataset))
+    same = np.isin(row_hashes(testset), row_hashes(dataset))
     if dataset.stamps is not None and testset.stamps is not None:
         same |= np.isin(testset.stamps["sha256"], dataset.stamps["sha256"])
     return same
@@ -35,7 +35,8 @@ def rows_by_content(dataset: Dataset) -> dict[str, int]:
     return {sha256.decode(): row for row, sha256 in reversed(list(enumerate(hashes)))}
 
 
-def _row_hashes(dataset: Dataset) -> NDArray[np.int64]:
+def row_hashes(dataset: Dataset) -> NDArray[np.int64]:
+    """Hash the features of each picture, (n,) int64: equal features, equal hashes."""
     # Python's own hash of bytes is keyed and has 64 bits: that two rows share one by chance is less
     # likely than a fault of the memory, and a million of them take 8 MB. Adding 0 turns -0 into 0.
     rows = (np.asarray(row, np.float32) + np.float32(0) for row in dataset.features)

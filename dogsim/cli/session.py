@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from dogsim.cli.ask import classify
-from dogsim.cli.common import DatasetFile, Json, K, Metric, Weights, open_dataset
+from dogsim.cli.common import Confidence, DatasetFile, Json, K, Metric, Weights, open_dataset
 from dogsim.errors import DogsimError
 
 
@@ -14,6 +14,7 @@ def ask(
     dataset: DatasetFile = None,
     weights: Weights = None,
     metric: Metric = "euclidean",
+    confidence: Confidence = None,
     as_json: Json = False,
 ) -> None:
     """Do what `classify` does for each line of the input, with the network kept loaded.
@@ -41,6 +42,7 @@ def ask(
                 dataset=dataset,
                 weights=weights,
                 metric=metric,
+                confidence=confidence,
                 as_json=as_json,
             )
         except DogsimError as error:
