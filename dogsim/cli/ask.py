@@ -1,10 +1,12 @@
 """Questions about pictures: what they look like, and how far apart they are."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +18,7 @@ from dogsim.cli.common import (
     Images,
     Json,
     K,
+    KeepSelf,
     Layer,
     LayerOfFile,
     Metric,
@@ -29,12 +32,13 @@ from dogsim.cli.common import (
     print_result,
 )
 from dogsim.errors import DogsimError
+from dogsim.plumbing.terminal import note
 
 if TYPE_CHECKING:
     from dogsim.classify import Answer
     from dogsim.dataset import Dataset
     from dogsim.explain import Explanation
-    from dogsim.networks.extractor import Wanted
+    from dogsim.networks.extractor import Extractor, Wanted
 
     Pair = tuple[str, Path, Path, Explanation]  # a figure's name, query, other, and why
 
@@ -49,9 +53,13 @@ def show(
     save: Annotated[
         Path | None, typer.Option(help="Save the grids as PNG files in this folder.")
     ] = None,
+    keep_self: KeepSelf = False,
     as_json: Json = False,
 ) -> None:
     """Show each picture with its k nearest; without a display, save the grids to results/.
+
+    Where a picture's folder or file is called as a breed is, that counts as the truth: right and
+    wrong neighbours are marked.
 
     Example: `dogsim show my_dog.jpg --dataset dogs.h5 --save grids`
     """
@@ -60,14 +68,14 @@ def show(
 
     known = open_dataset(dataset, weights)
     known = replace(known, root=str(root)) if root else known
-    pictures = pictures_or_sample(images)
-    answers = _answers(pictures, known, k, metric, weights)
+    asked = _Asked(images, known, k, metric, weights, keep_self)
     grids = (
         (path.stem, result_grid(path, known, a.indices, a.distances, known.breed_told_by(path)))
-        for path, a in zip(pictures, answers, strict=True)
+        for path, a in asked
     )
-    written = [str(path) for path in show_or_save(grids, save, pictures)]
-    print_result({"grids": written}, as_json, "\n".join(written))
+    written = [str(path) for path in show_or_save(grids, save, asked.pictures)]
+    print_result({"grids": written}, as_json and bool(asked.answered), "\n".join(written))
+    asked.finish()
 
 
 def classify(
@@ -76,6 +84,7 @@ def classify(
     dataset: DatasetFile = None,
     weights: Weights = None,
     metric: Metric = "euclidean",
+    keep_self: KeepSelf = False,
     as_json: Json = False,
 ) -> None:
     """Name the breed of each picture by the vote of its k nearest.
@@ -83,22 +92,15 @@ def classify(
     Example: `dogsim classify my_dog.jpg holiday/ -k 20 --dataset dogs.h5`
     """
     known = open_dataset(dataset, weights)
-    pictures = pictures_or_sample(images)
-    answers = _answers(pictures, known, k, metric, weights)
-    results = [
-        {
-            "image": str(path),
-            "breed": answer.breed,
-            "votes": answer.votes,
-            "neighbours": [
-                {"path": known.paths[row], "breed": known.breed(row), "distance": float(distance)}
-                for row, distance in zip(answer.indices, answer.distances, strict=True)
-            ],
-        }
-        for path, answer in zip(pictures, answers, strict=True)
-    ]
-    lines = (f"{r['image']}: {r['breed']} ({r['votes']} of {k} votes)" for r in results)
-    print_result({"k": k, "metric": metric, "results": results}, as_json, "\n".join(lines))
+    asked = _Asked(images, known, k, metric, weights, keep_self)
+    results = []
+    for path, answer in asked:
+        results.append(_told(path, answer, known))
+        if not as_json:
+            print_result({}, False, _line(results[-1], k))
+    if as_json and results:
+        print_result({"k": k, "metric": metric, "results": results}, True, "")
+    asked.finish()
 
 
 def distance(
@@ -218,7 +220,86 @@ def _to_their_nearest(
 def _answers(
     pictures: list[Path], dataset: "Dataset", k: int, metric: str, weights: str | None
 ) -> "list[Answer]":
-    from dogsim.classify import classify
-    from dogsim.networks.extractor import extractor_for
+    pass
 
-    return classify(pictures, dataset, k, metric, extractor_for(dataset.recipe, weights))
+
+class _Asked:
+    """Pictures and their answers, as they come; those that have none are named on stderr."""
+
+    def __init__(
+        self,
+        images: list[Path] | None,
+        dataset: "Dataset",
+        k: int,
+        metric: str,
+        weights: str | None,
+        keep_self: bool,
+    ) -> None:
+        from dogsim.networks.extractor import require_recipe
+
+        self.recipe, self.weights = require_recipe(dataset.recipe), weights
+        self.dataset, self.k, self.metric, self.keep_self = dataset, k, metric, keep_self
+        self.failed: list[DogsimError] = []
+        self.answered = self.same = 0
+        self.pictures: list[Path] = []
+        for path in images or [None]:
+            try:
+                self.pictures += pictures_or_sample([path] if path else None)
+            except DogsimError as error:
+                self.failed.append(error)
+
+    def __iter__(self) -> "Iterator[tuple[Path, Answer]]":
+        from dogsim.classify import answers
+
+        if not self.pictures:
+            return
+        asked = (self.dataset, self.k, self.metric, self.recipe, cache(self._load), self.keep_self)
+        for path, answer in zip(self.pictures, answers(self.pictures, *asked), strict=True):
+            if isinstance(answer, DogsimError):
+                self.failed.append(answer)
+                continue
+            self.answered += 1
+            self.same += answer.same is not None
+            yield path, answer
+
+    def _load(self) -> "Extractor":
+        from dogsim.networks.extractor import extractor_for
+
+        note(f"Loading {self.recipe.backbone} ...")
+        return extractor_for(self.recipe, self.weights)
+
+    def finish(self) -> None:
+        """Tell what was special, and raise `DogsimError` if a picture has no answer."""
+        if self.same and not self.keep_self:
+            note(
+                f"{self.same} of the pictures are in the dataset, and were left out of their own "
+                "answers; --keep-self keeps them."
+            )
+        for error in self.failed[:-1]:
+            note(str(error))
+        if self.failed:
+            raise self.failed[-1]
+
+
+def _told(path: Path, answer: "Answer", known: "Dataset") -> dict[str, Any]:
+    return {
+        "image": str(path),
+        "breed": answer.breed,
+        "votes": answer.votes,
+        "runner_up": answer.runner_up,
+        "runner_up_votes": answer.runner_up_votes,
+        "in_dataset": None if answer.same is None else known.paths[answer.same],
+        "neighbours": [
+            {"path": known.paths[row], "breed": known.breed(row), "distance": float(distance)}
+            for row, distance in zip(answer.indices, answer.distances, strict=True)
+        ],
+    }
+
+
+def _line(told: dict[str, Any], k: int) -> str:
+    second = f", {told['runner_up']} {told['runner_up_votes']}" if told["runner_up"] else ""
+    nearest = told["neighbours"][0]
+    return (
+        f"{told['image']}: {told['breed']} ({told['votes']} of {k} votes{second}), "
+        f"nearest {nearest['path']} at {nearest['distance']:.3g}"
+    )
