@@ -34,7 +34,7 @@ ORDER = [
     *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),
     *(f"learning.{name}" for name in ("hold_out", "discriminant", "triplets", "training")),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project")),
-    *(f"cli.{name}" for name in ("common", "ask", "judge", "datasets", "learn")),
+    *(f"cli.{name}" for name in ("common", "answers", "ask", "judge", "datasets", "learn")),
     *("cli.keep", "cli.session", "cli"),
 ]
 FOUND = list(pkgutil.walk_packages(dogsim.__path__, "dogsim."))

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from shutil import copytree
 
@@ -16,14 +17,42 @@ QUERIES = [str(path) for path in sample_queries()[:2]]
 
 
 def test_classify(stored: Path, breeds_dir: Path) -> None:
-    result = dogsim_json("classify", breeds_dir / "striped", "-k", 3, "--dataset", stored)
+    asked = ("classify", breeds_dir / "striped", "-k", 3, "--dataset", stored)
+    result = dogsim_json(*asked, "--keep-self")
     assert [answer["breed"] for answer in result["results"]] == ["striped"] * 3
     first = result["results"][0]
     assert first["votes"] == 3
-    assert first["neighbours"][0]["path"] == "striped/0.png"
+    assert first["in_dataset"] == first["neighbours"][0]["path"] == "striped/0.png"
+    assert first["neighbours"][0]["distance"] == 0
     picture = breeds_dir / "striped" / "0.png"
-    text = dogsim("classify", picture, "-k", 3, "--dataset", stored).stdout
-    assert text == f"{picture}: striped (3 of 3 votes)\n"
+    said = dogsim("classify", picture, "-k", 5, "--dataset", stored)
+    assert said.stdout.startswith(f"{picture}: red setter (3 of 5 votes, striped 2), nearest str")
+    assert said.stderr.splitlines() == [
+        "1 of the pictures are in the dataset, and were left out of their own answers; "
+        "--keep-self keeps them."
+    ]
+
+
+def test_a_bad_file_costs_no_other_its_answer(
+    stored: Path, breeds_dir: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "1.png")
+    (tmp_path / "2.jpg").write_text("no picture")
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "3.png")
+    asked = (tmp_path, tmp_path / "gone.jpg", "-k", 1, "--dataset", stored)
+    said = dogsim("classify", *asked, code=1)
+    assert [line.partition(":")[0] for line in said.stdout.splitlines()] == [
+        str(tmp_path / "1.png"),
+        str(tmp_path / "3.png"),
+    ]
+    loading, *bad = said.stderr.splitlines()
+    assert loading == "Loading resnet50 ..."
+    assert bad[0] == f"There is no picture or folder {tmp_path / 'gone.jpg'}."
+    assert bad[1].startswith(f"dogsim: Cannot read {tmp_path / '2.jpg'} as a picture: its content")
+    result = json.loads(dogsim("classify", *asked, "--json", code=1).stdout)
+    assert len(result["results"]) == 2
+    grids = json.loads(dogsim("show", *asked, "--save", tmp_path, "--json", code=1).stdout)["grids"]
+    assert [Path(grid).name for grid in grids] == ["1.grid.png", "3.grid.png"]
 
 
 def test_show(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:
