@@ -24,7 +24,7 @@ def in_gallery(dataset: Dataset, testset: Dataset) -> NDArray[np.bool_]:
     >>> in_gallery(four, other)
     array([ True])
     """
-    same = np.isin(_row_hashes(testset), _row_hashes(dataset))
+    same = np.isin(row_hashes(testset), row_hashes(dataset))
     if dataset.stamps is not None and testset.stamps is not None:
         same |= np.isin(testset.stamps["sha256"], dataset.stamps["sha256"])
     return same
@@ -70,7 +70,8 @@ def learned_by(dataset: Dataset, model: Path) -> NDArray[np.bool_]:
     return np.asarray(np.isin(keys, memory).any(axis=1))
 
 
-def _row_hashes(dataset: Dataset) -> NDArray[np.int64]:
+def row_hashes(dataset: Dataset) -> NDArray[np.int64]:
+    """Hash the features of each picture, (n,) int64: equal features, equal hashes."""
     # Python's own hash of bytes is keyed and has 64 bits: that two rows share one by chance is less
     # likely than a fault of the memory, and a million of them take 8 MB. Adding 0 turns -0 into 0.
     rows = (np.asarray(row, np.float32) + np.float32(0) for row in dataset.features)

@@ -27,6 +27,8 @@ ORDER = [
     *("feature_extract", "dataset_file", "dataset", "sameness"),
     *(f"folders.{name}" for name in ("listing", "reading", "shards")),
     *("create_dataset", "exact", "dist_calc", "neighbours"),
+    *(f"trust.{name}" for name in ("duplicates", "novelty", "calibration")),
+    *("trust.confidence", "trust.coverage"),
     *("classify", "by_breed", "accuracy", "explain", "image_distance"),
     *(f"figures.{name}" for name in ("grid", "heat_maps", "display")),
     *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),

@@ -49,6 +49,10 @@ Layer = Annotated[
 Resize = Annotated[str, typer.Option(help="squash gives up the aspect ratio, crop the margins.")]
 BatchSize = Annotated[int, typer.Option(help="Pictures through the network at once.")]
 Metric = Annotated[str, typer.Option(help="Distance, as scipy names them.")]
+Confidence = Annotated[
+    float | None,
+    typer.Option(help="Name a set of breeds that holds the true one in so many cases, as 0.9."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Engine = Annotated[str, typer.Option(help="tensorflow, openvino, or auto: the faster one here.")]
 Precision = Annotated[
