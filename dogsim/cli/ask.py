@@ -75,7 +75,7 @@ def show(
         (path.stem, _grid(path, known, answer))
         for path, answer in zip(pictures, answers, strict=True)
     )
-    written = [str(path) for path in show_or_save(grids, save)]
+    written = [str(path) for path in show_or_save(grids, save, pictures)]
     print_result({"grids": written}, as_json, "\n".join(written))
 
 
@@ -252,7 +252,7 @@ def _grid(path: Path, dataset: "Dataset", answer: "Answer") -> "Figure":
     truth = dataset.breed_told_by(path)
     figure = result_grid(path, dataset, answer.indices, answer.distances, truth)
     if answer.trust:
-        figure.suptitle(textwrap.fill(_told(answer, len(answer.indices)), 80).replace("$", r"\$"))
+        figure.suptitle(textwrap.fill(_told(answer, len(answer.indices)), 80))
     return figure
 
 
