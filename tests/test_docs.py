@@ -27,7 +27,7 @@ ORDER = [
     *(f"folders.{name}" for name in ("listing", "reading", "shards")),
     *("create_dataset", "exact", "dist_calc", "neighbours"),
     *("classify", "by_breed", "accuracy", "explain", "image_distance"),
-    *(f"figures.{name}" for name in ("grid", "heat_maps", "display")),
+    *(f"figures.{name}" for name in ("grid", "heat_maps", "tree", "judging", "display")),
     *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),
     *(f"learning.{name}" for name in ("hold_out", "discriminant", "triplets", "training")),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project")),
