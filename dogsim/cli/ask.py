@@ -66,7 +66,7 @@ def show(
         (path.stem, result_grid(path, known, a.indices, a.distances, known.breed_told_by(path)))
         for path, a in zip(pictures, answers, strict=True)
     )
-    written = [str(path) for path in show_or_save(grids, save)]
+    written = [str(path) for path in show_or_save(grids, save, pictures)]
     print_result({"grids": written}, as_json, "\n".join(written))
 
 
@@ -165,7 +165,7 @@ def explain(
         known = replace(known, root=str(root)) if root else known
         pairs = _to_their_nearest(pictures, known, wanted, k, metric)
     figures = ((name, heat_maps(a, b, why, (a.name, b.name))) for name, a, b, why in pairs)
-    written = [str(path) for path in show_or_save(figures, save)]
+    written = [str(path) for path in show_or_save(figures, save, pictures)]
     results = [
         {
             "query": str(query),

@@ -12,6 +12,7 @@ from dogsim.accuracy import measure
 from dogsim.by_breed import confusions
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import dist_calc
+from dogsim.figures.canvas import Drawing
 from dogsim.figures.grid import result_grid
 from dogsim.figures.tree import tree_order
 from dogsim.neighbours import Neighbours, Search
@@ -75,7 +76,7 @@ def curves_over_k(found: Neighbours) -> Figure:
     first = 2 if found.protocol == "matlab" else 1
     results = [measure(found, k) for k in range(first, found.labels.shape[1] + 1)]
     ks = [result.k for result in results]
-    figure = Figure((7, 4.2), layout="constrained")
+    figure = Drawing((7, 4.2), layout="constrained")
     axes = figure.subplots()
     ends = []
     for name, attribute, colour, style in CURVES:
@@ -132,7 +133,7 @@ def confusion_matrix(
     columns = [label for label in order if label in rows or (answers == label).any()]
     parts = np.array([[np.mean(answers[found.truth == i] == j) for j in columns] for i in rows])
     side = float(np.clip(0.32 * len(columns), 5, 11))
-    figure = Figure((side + 4.2, side + 1.5), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+    figure = Drawing((side + 4.2, side + 1.5), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     axes, beside = figure.subplots(1, 2, width_ratios=[side, 3.2])
     axes.imshow(parts, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     step = -(-len(columns) // 60)  # labels thin out: so many fit beside each other
@@ -167,7 +168,7 @@ def _worst_pairs(axes: Axes, found: Neighbours, k: int, vote: str) -> None:
     ]
     text = "\n".join(lines) or "No breed is taken for another."
     title = "most often confused\n\n" if worst else ""
-    axes.text(0, 1, title + text, va="top", size=9, parse_math=False, transform=axes.transAxes)
+    axes.text(0, 1, title + text, va="top", size=9, transform=axes.transAxes)
 
 
 def worst_mistakes(
@@ -242,7 +243,7 @@ def distance_histogram(
         As `dogsim.dist_calc` does.
     """
     own, others, first = _distances(dataset, metric, seed)
-    figure = Figure((7, 3.8), layout="constrained")
+    figure = Drawing((7, 3.8), layout="constrained")
     axes = figure.subplots()
     every = np.concatenate([own, others, first, [] if nearest is None else nearest])
     bins = np.linspace(float(every.min(initial=0)), float(every.max(initial=1)), 80)

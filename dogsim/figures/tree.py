@@ -10,6 +10,7 @@ from PIL import Image
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_metric
 from dogsim.errors import DogsimError
+from dogsim.figures.canvas import Drawing
 from dogsim.images import open_image
 
 LINKAGE = "average"
@@ -45,7 +46,7 @@ def breed_tree(dataset: Dataset, metric: str = "euclidean") -> Figure:
     labels, means, joined = _clustered(dataset, metric)
     names = [dataset.breeds[label] for label in labels]
     height = max(2.0, LEAF * len(labels) + 1)
-    figure = Figure((9, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+    figure = Drawing((9, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     tree, leaves = figure.subplots(1, 2, width_ratios=[1, 0.62])
     drawn = dendrogram(
         joined, ax=tree, orientation="left", color_threshold=0, above_threshold_color=COLOUR
@@ -111,7 +112,7 @@ def _label(leaves: Axes, names: list[str]) -> None:
     leaves.set(xlim=(0, 8), ylim=(0, len(names)))
     leaves.set_axis_off()
     for place, name in enumerate(names):
-        leaves.text(1.2, place + 0.5, name, va="center", fontsize=10, parse_math=False)
+        leaves.text(1.2, place + 0.5, name, va="center", fontsize=10)
 
 
 def _show(leaves: Axes, place: int, dataset: Dataset, row: int) -> None:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from commands import dogsim, dogsim_json, refusal
@@ -30,6 +31,19 @@ def test_show(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:
     result = dogsim_json("show", picture, "-k", 3, "--dataset", stored, "--save", tmp_path)
     assert result["grids"] == [str(tmp_path / "0.png")]
     assert (tmp_path / "0.png").stat().st_size > 10_000
+
+
+def test_grids_never_replace_photos(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:
+    copytree(breeds_dir / "striped", tmp_path / "$5_$7")
+    before = {path: path.read_bytes() for path in (tmp_path / "$5_$7").iterdir()}
+    asked = ("show", tmp_path / "$5_$7", "-k", 3, "--dataset", stored)
+    result = dogsim_json(*asked, "--save", tmp_path / "$5_$7")
+    assert [Path(grid).name for grid in result["grids"]] == [f"{n}.grid.png" for n in range(3)]
+    assert before == {path: path.read_bytes() for path in before}
+    # Now the grids are asked as well.
+    before = {path: path.read_bytes() for path in (tmp_path / "$5_$7").iterdir()}
+    assert len(dogsim_json(*asked, "--save", tmp_path / "$5_$7")["grids"]) == 6
+    assert before == {path: path.read_bytes() for path in before}
 
 
 def test_the_sample_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
