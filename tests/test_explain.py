@@ -90,7 +90,9 @@ def test_the_parts_add_up_to_the_distance(
             (distance,) = dist_calc([g], [f], metric)[0]
             whole = distance**2 if metric == "euclidean" else distance
             assert why.sum == pytest.approx(whole, rel=1e-5)
-            record_property(f"{name} {extractor.recipe.resize} {metric}", why.sum / whole - 1)
+            record_property(
+                f"{name} {extractor.recipe.resize} {metric}", float(why.sum / whole - 1)
+            )
             assert why.query_parts.sum() == pytest.approx(why.other_parts.sum(), rel=1e-6)
             assert why.distance == pytest.approx(distance, rel=1e-5)
         assert explain(pictures[0], pictures[1], extractor, "cosine").pairs.sum() == pytest.approx(
@@ -164,7 +166,7 @@ def test_what_two_pictures_share_is_found(
         why = explain(pictures[0], pictures[1], lite)
         maps = why.query_likeness, why.other_likeness
         found += all(map(holds_the_most, maps, corners))
-    record_property("found", found)
+    record_property("found", int(found))
     assert found >= 95
 
 
