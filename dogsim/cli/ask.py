@@ -63,7 +63,10 @@ def show(
     pictures = pictures_or_sample(images)
     answers = _answers(pictures, known, k, metric, weights)
     grids = (
-        (path.stem, result_grid(path, known, a.indices, a.distances, known.breed_told_by(path)))
+        (
+            path.stem,
+            result_grid(path, known, a.indices, a.distances, known.breed_told_by(path), metric),
+        )
         for path, a in zip(pictures, answers, strict=True)
     )
     written = [str(path) for path in show_or_save(grids, save, pictures)]

@@ -26,7 +26,7 @@ CURVES = (  # name, attribute of Accuracy, Okabe and Ito's colour, style
 MOST_K = 100  # of the curves
 FEW = 40  # breeds up to which a matrix has its numbers
 WORST = 10  # pairs that are named
-ASKED = 500  # pictures whose distances a histogram takes
+ASKED = 200  # pictures whose distances a histogram takes
 
 
 def accuracy_figures(
@@ -223,7 +223,7 @@ def distance_histogram(
     Parameters
     ----------
     dataset : Dataset
-        Up to 500 of its pictures, drawn at random, are measured against all.
+        Up to 200 of its pictures, drawn at random, are measured against all.
     metric : str
         One of `dogsim.METRICS`.
     nearest : (k,) float, optional
