@@ -246,7 +246,7 @@ def distance_histogram(
     figure = Drawing((7, 3.8), layout="constrained")
     axes = figure.subplots()
     every = np.concatenate([own, others, first, [] if nearest is None else nearest])
-    bins = np.linspace(float(every.min(initial=0)), float(every.max(initial=1)), 80)
+    bins = np.linspace(float(every.min(initial=0)), float(every.max(initial=1)), 80).tolist()
     for values, name, colour, style in (
         (others, "other breeds", "#d55e00", "--"),
         (own, "its own breed", "#0072b2", "-"),

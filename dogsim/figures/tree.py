@@ -86,17 +86,19 @@ def tree_order(dataset: Dataset, metric: str = "euclidean") -> NDArray[np.intp]:
 
 def _clustered(
     dataset: Dataset, metric: str
-) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
     """Labels (c,) that have pictures, their mean features (c, d), and scipy's table of joins."""
     from scipy.cluster.hierarchy import linkage
 
     check_metric(metric)
-    labels = np.unique(dataset.labels[dataset.labels >= 0])
+    labels = np.unique(dataset.labels[dataset.labels >= 0]).astype(np.int32)
     if len(labels) < 2:
         raise DogsimError(f"Received a dataset of {len(labels)} breeds. Expected two or more.")
     features = dataset.features
     rows = [np.flatnonzero(dataset.labels == label) for label in labels]
-    means = np.stack([np.asarray(features[each], np.float64).mean(axis=0) for each in rows])
+    means: NDArray[np.float64] = np.stack(
+        [np.asarray(features[each], np.float64).mean(axis=0) for each in rows]
+    )
     joined = linkage(means, LINKAGE, metric, optimal_ordering=True)
     return labels, means, joined
 

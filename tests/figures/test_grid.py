@@ -112,7 +112,7 @@ def test_a_grid_is_about_as_wide_as_high(gallery: Dataset, k: int) -> None:
 
 def test_two_answers_below_each_other(gallery: Dataset) -> None:
     found = gallery, np.arange(3), np.zeros(3)
-    one = result_grid(np.zeros((9, 9), np.uint8), *found, "pug")
+    one = result_grid(np.zeros((9, 9), np.uint8), gallery, np.arange(3), np.zeros(3), "pug")
     two = result_grids(np.zeros((9, 9), np.uint8), {"before": found, "after": found}, "pug")
     assert len(two.axes) == 2 * len(one.axes)
     assert two.get_size_inches()[1] == 2 * one.get_size_inches()[1]
@@ -142,7 +142,7 @@ def test_a_folder_that_has_moved_leaves_tiles_of_the_usual_size(gallery: Dataset
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         query = np.zeros((20, 90, 3), np.uint8)
-        figure = result_grid(query, moved, np.arange(5), np.arange(5), "pug")
+        figure = result_grid(query, moved, np.arange(5), np.arange(5.0), "pug")
         figure.savefig(io.BytesIO())
     tiles = tiles_of(figure)
     for tile in tiles:

@@ -57,7 +57,7 @@ def test_the_matrix_is_the_votes(noise: Dataset, protocol: str) -> None:
 
 def test_labels_of_a_large_matrix_thin_out() -> None:
     rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(120), 3)
+    labels = np.repeat(np.arange(120, dtype=np.int32), 3)
     many = Dataset(
         rng.normal(size=(360, 8)).astype(np.float32),
         labels,
@@ -70,22 +70,25 @@ def test_labels_of_a_large_matrix_thin_out() -> None:
 
 
 def test_the_worst_mistakes_come_first(tmp_path: Path, four: Dataset) -> None:
-    """A whippet that lies among pugs is voted a pug by all three."""
+    """A whippet that lies among pugs is voted a pug by both of them, and spoils their own votes."""
     for path in (*four.paths, "pug/2.jpg"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         Image.new("RGB", (20, 20)).save(tmp_path / path)
     lost = Dataset(
         np.array([[0.0], [1.0], [0.6], [9.0], [9.5]], np.float32),
-        np.array([0, 0, 1, 1, 1]),
+        np.array([0, 0, 1, 1, 1], np.int32),
         ("pug/0.jpg", "pug/1.jpg", "pug/2.jpg", "whippet/5.jpg", "whippet/6.jpg"),
         four.breeds,
         root=str(tmp_path),
     )
     found = find_neighbours(lost, 2)
-    ((name, figure),) = worst_mistakes(found, lost, 2)
+    (name, figure), *others = worst_mistakes(found, lost, 2)
     assert name == "mistake-1"
     assert figure.axes[0].get_title() == "query: 2.jpg"
     assert figure.axes[0].get_xlabel() == "is: whippet\nvoted: pug 2"
+    told = [other.axes[0].get_xlabel() for _, other in others]
+    assert told
+    assert all("whippet 1, pug 1" in text for text in told)
     assert list(worst_mistakes(found, replace(lost, root="/nowhere"), 2)) == []
 
 
