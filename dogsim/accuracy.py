@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,8 @@ from dogsim.by_breed import per_breed as per_breed
 from dogsim.dataset import DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
 from dogsim.neighbours import Neighbours, Search
+from dogsim.trust.confidence import check_confidence
+from dogsim.trust.coverage import Coverage, coverage
 from dogsim.vote import check_vote
 
 
@@ -66,6 +70,11 @@ class Judgement:
     confusions : tuple of Confusion, optional
     in_both : int, optional
         How many of a test set's pictures are in the dataset as well.
+    trained_on : int
+        How many of the queries the network or the head has learned from, see
+        `dogsim.sameness.learned`.
+    coverage : Coverage, optional
+        How often sets of breeds hold the true one.
     """
 
     results: tuple[Accuracy, ...]
@@ -73,6 +82,8 @@ class Judgement:
     per_breed: tuple[BreedScore, ...] | None = None
     confusions: tuple[Confusion, ...] | None = None
     in_both: int | None = None
+    trained_on: int = 0
+    coverage: Coverage | None = None
 
 
 def accuracy(
@@ -139,6 +150,7 @@ def judge(
     with_map: bool = False,
     with_breeds: bool = False,
     with_confusions: bool = False,
+    confidence: float | None = None,
 ) -> Judgement:
     """Judge a dataset for several k by one search, and look closer where that is asked for.
 
@@ -150,6 +162,8 @@ def judge(
         Numbers of neighbours; breeds and confusions are judged at the largest.
     with_map, with_breeds, with_confusions : bool
         Whether to fill the fields `map_at_r`, `per_breed` and `confusions` as well.
+    confidence : float, optional
+        Fill the field `coverage` as well, for sets of breeds with that promise.
 
     Returns
     -------
@@ -163,6 +177,8 @@ def judge(
     gallery, queries = as_dataset(dataset), None if testset is None else as_dataset(testset)
     search = Search(gallery, queries, n_test, metric, protocol, seed)
     check_vote(vote)
+    if confidence is not None:
+        check_confidence(confidence)
     if not ks:
         raise DogsimError("Received no k. Expected one k or more.")
     for k in ks:
@@ -175,6 +191,8 @@ def judge(
         per_breed=tuple(per_breed(found, largest, vote)) if with_breeds else None,
         confusions=tuple(confusions(found, largest, vote)) if with_confusions else None,
         in_both=None if queries is None else search.in_both(),
+        trained_on=search.trained_on(),
+        coverage=None if confidence is None else _coverage(search, confidence),
     )
 
 
@@ -223,6 +241,13 @@ def map_at_r(found: Neighbours) -> float:
     return float(precisions.mean()) if len(precisions) else 0.0
 
 
+def _coverage(search: Search, confidence: float) -> Coverage:
+    own = None if search.testset is not None else search.rows
+    source = search.dataset if search.testset is None else search.testset
+    features = source.features[search.rows]
+    return coverage(search.dataset, features, search.truth, confidence, own)
+
+
 def _mean_of_blocks(search: Search) -> float:
     """`map_at_r` of all queries, holding the rankings of some of them at a time."""
     precisions = np.concatenate([_average_precisions(found) for found in search.blocks()])
@@ -239,7 +264,8 @@ def _average_precisions(found: Neighbours) -> NDArray[np.float64]:
 
 
 def _wilson(right: int, n: int) -> tuple[float, float]:
-    from scipy.stats import binomtest  # slow to import, and needed here only
-
-    interval = binomtest(right, n).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
+    # Wilson 1927; scipy.stats has it too (`binomtest`), but takes half a second to import.
+    z = NormalDist().inv_cdf(0.975)
+    middle = right + z * z / 2
+    half = z * sqrt(right * (n - right) / n + z * z / 4)
+    return max(middle - half, 0.0) / (n + z * z), min((middle + half) / (n + z * z), 1.0)

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ def main(args: argparse.Namespace) -> None:
         dataset = dogsim.sample_dataset(args.weights)
 
     # A fifth of each breed is put aside before anything is learned.
-    gallery, queries = dogsim.hold_out(dataset, 0.2, args.seed)
+    gallery, queries = dogsim.hold_out(dataset, 0.2, args.seed, least=1)
     print(f"{len(gallery)} pictures to learn from, {len(queries)} that training never sees\n")
 
     # query, positive, negative: the loss asks that the positive be nearer by a gap
@@ -62,7 +61,8 @@ def show_losses(when: str, losses: NDArray[np.float32]) -> None:
 
 def precision_curve(pairs: dict[str, tuple[dogsim.Dataset, dogsim.Dataset]]) -> Figure:
     """Judge the held-out queries at several k, print the numbers and draw them."""
-    figure, axes = plt.subplots(layout="constrained")
+    figure = Figure(layout="constrained")
+    axes = figure.subplots()
     print("\n           P@1     P@5     P@20    vote of 20")
     for (name, (gallery, queries)), style in zip(pairs.items(), ("o--", "s-"), strict=True):
         ks = [k for k in (1, 2, 3, 5, 10, 15, 20) if k <= len(gallery)]

@@ -73,7 +73,7 @@ def tree_order(dataset: Dataset, metric: str = "euclidean") -> NDArray[np.intp]:
     >>> line = Dataset(np.array([[0.0], [9.0], [1.0]]), np.array([0, 1, 2]), tuple("abc"),
     ...                ("pug", "whippet", "bulldog"))
     >>> tree_order(line).tolist()
-    [1, 2, 0]
+    [0, 2, 1]
     """
     from scipy.cluster.hierarchy import leaves_list
 

@@ -106,3 +106,19 @@ def test_explain_the_nearest(stored: Path, breeds_dir: Path, tmp_path: Path) -> 
         "explain", *asked, "--layer", "avg_pool"
     )
     assert "--root FOLDER" in refusal("explain", *asked, "--root", tmp_path)
+
+
+def test_confidence(stored: Path, breeds_dir: Path, colours: str, tmp_path: Path) -> None:
+    """Six pictures promise 0.8, not 0.9, which is told before any network is loaded."""
+    picture = next(breeds_dir.rglob("*.png"))
+    command = ("classify", picture, "--dataset", stored, "-k", 3, "--weights", colours)
+    assert "at least 9" in refusal(*command, "--confidence", 0.9)
+    (answer,) = dogsim_json(*command, "--confidence", 0.8)["results"]
+    assert answer["breeds"][0] in ("red setter", "striped")
+    assert len(answer["p_values"]) == 2
+    assert 0 < answer["credibility"] <= 1
+    assert 0 < answer["novelty_p"] <= 1
+    assert answer["unknown"] is False
+    assert "{" in dogsim(*command, "--confidence", 0.8).stdout
+    dogsim("show", *command[1:], "--confidence", 0.8, "--save", tmp_path)
+    assert len(list(tmp_path.glob("*.png"))) == 1

@@ -1,0 +1,267 @@
+"""Any options of any command, as they stand in the app: fitting, wrong and hostile ones.
+
+A command ends with 0, 1 or 2, tells what is wrong in one line, prints valid JSON where it is asked
+for, changes nothing that it was given and leaves nothing half-written. Commands, options and their
+types are taken from the app, and a word of an option's help tells what may fit it: a new one is
+drawn as well. ``pytest --slow`` draws for a time, `DOGSIM_MACHINE_SECONDS`.
+"""
+
+import inspect
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from typer.models import OptionInfo
+from typer.testing import CliRunner
+from world import MADE_BY, half_written, make_world, put_back, snapshot
+
+from dogsim.cli import app
+from dogsim.plumbing.terminal import JOINERS
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="named pipes, alarms and odd names")
+
+PATIENCE = 120  # seconds, after which a command hangs: on a machine that others use as well
+PICTURES = (
+    *("photos", "photos/pug/1.png", "photos/whippet/$5_$7.png", "photos/pug/-3.png"),
+    *("photos/whippet/犬 🐶.png", "photos/whippet/\x1b[31mred.png", "photos/pug/\udcff.png"),
+    *("photos/whippet/cut.png", "photos/pug/text.jpg", "pipe.png", "link.png", "photos/pug"),
+)
+DATASETS = (
+    *("own/dataset.h5", "own/imported.h5", "cut.h5", "empty.h5", "without recipe.h5"),
+    *("hostile.h5", "nan.h5", "one.h5", "no breeds.h5", "foreign.h5", "link.h5"),
+)
+OTHERS = (
+    *("own/exported.mat", "cut.mat", "own/head.keras", "text.keras", "notes.txt", "table.csv"),
+    *("network.keras", "empty", "own", "loop", "/dev/null", "gone.h5", "photos/gone.png"),
+)
+TEXTS = (
+    *("", " ", "-", "--", "\x1b[31m", "a\nb", "\udcff", "$x$", "%s", "{0}", "犬", "🐶", "\u202e"),
+    *("x" * 300, "-x", "../..", "~", "imagenet", "avg_pool", "euclidean", "cosine", "0"),
+)
+NEW = ("new.h5", "new.keras", "new.mat", "new.csv", "new", "new/in/new.h5", "x" * 250, "\udcff.h5")
+NUMBERS = ("1", "2", "3", "5", "0", "-1", "1000000", "99999999999999999999", "nan", "1e3", "", "x")
+REALS = ("0.2", "0", "1", "-1", "nan", "inf", "-inf", "1e400", "0,5", "x")
+HUGE = {"1000000", "99999999999999999999"}
+# What fits, by the first word of these that the help or the name of an option has.
+FITTING = (
+    (("to write", "OUT", "save"), NEW),
+    (("head",), ("own/head.keras",)),
+    (("weight",), ("network.keras", "imagenet")),
+    (("MATLAB",), ("own/exported.mat",)),
+    (("dataset",), ("own/dataset.h5", "own/dataset.h5", "one.h5", "without recipe.h5")),
+    (("picture", "IMAGE", "folder"), PICTURES[:6]),
+)
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option or argument, as its command's function declares it."""
+
+    flags: tuple[str, ...]  # empty for an argument
+    kind: Any
+    many: bool
+    required: bool
+    told: str
+
+
+def options_of(command: Callable[..., None]) -> list[Option]:
+    """Read the declarations of a command, which are typer's."""
+    hints, found = get_type_hints(command, include_extras=True), []
+    for name, parameter in inspect.signature(command).parameters.items():
+        kind, declared = get_args(hints[name])[:2]
+        kinds = [each for each in (kind, *get_args(kind)) if each is not type(None)]
+        many = get_origin(kind) is list or any(get_origin(each) is list for each in kinds)
+        inner = [arm for each in kinds for arm in (each, *get_args(each))]
+        simple = next(
+            arm for arm in inner if get_origin(arm) in (None, Literal) and arm is not type(None)
+        )
+        is_option = isinstance(declared, OptionInfo)
+        named = (declared.default, *(declared.param_decls or ()))  # within Annotated all are names
+        flags = tuple(flag for flag in named if str(flag).startswith("-"))
+        flags = flags or (f"--{name.replace('_', '-')}",)
+        found.append(
+            Option(
+                flags=flags if is_option else (),
+                kind=simple,
+                many=many,
+                required=parameter.default is parameter.empty,
+                told=f"{declared.metavar} {name} {declared.help}",
+            )
+        )
+    return found
+
+
+COMMANDS = {
+    str(command.callback.__name__).replace("_", "-"): options_of(command.callback)
+    for command in app.registered_commands
+    if command.callback
+}
+
+
+def values(option: Option) -> st.SearchStrategy[str]:
+    """Draw a text for an option, that fits it more often than not."""
+    if option.kind is int:
+        return st.sampled_from(NUMBERS[:3]) | st.sampled_from(NUMBERS)
+    if option.kind is float:
+        return st.sampled_from(REALS[:3]) | st.sampled_from(REALS)
+    told = option.told
+    fitting = next((pool for words, pool in FITTING if any(word in told for word in words)), None)
+    choices = tuple(map(str, get_args(option.kind) or getattr(option.kind, "__members__", ())))
+    words = choices or fitting or tuple(word.strip(".,:;[]()") for word in told.split())
+    every = (*PICTURES, *DATASETS, *OTHERS, *TEXTS, *NEW)
+    return st.sampled_from(words) | st.sampled_from(words) | st.sampled_from(every)
+
+
+@st.composite
+def calls(draw: Callable[[Any], Any]) -> list[str]:
+    """Draw a command with options."""
+    name = draw(st.sampled_from(sorted(COMMANDS)))
+    words, arguments = [name], []
+    for option in COMMANDS[name]:
+        if not option.flags:
+            count = draw(st.integers(0, 3)) if option.many else 1
+            arguments += [draw(values(option)) for _ in range(count)]
+        elif draw(st.integers(0, 19)) < (19 if option.required else 3):
+            flag = draw(st.sampled_from(option.flags))
+            if option.kind is bool:
+                words.append(flag)
+            elif flag.startswith("--") and draw(st.booleans()):
+                words.append(f"{flag}={draw(values(option))}")
+            else:
+                words += [flag, draw(values(option))]
+    return [*words, *(["--"] if draw(st.booleans()) else []), *arguments]
+
+
+class Hang(BaseException):
+    """A command takes longer than anything here may."""
+
+
+@contextmanager
+def in_time(seconds: int) -> Iterator[None]:
+    def hang(number: int, frame: FrameType | None) -> None:
+        raise Hang
+
+    before = signal.signal(signal.SIGALRM, hang)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class World:
+    """The folder that commands run in, and a copy of it to mend it by."""
+
+    def __init__(self, folder: Path, network: Path) -> None:
+        self.root, self.copy, self.runs = folder / "world", folder / "copy", 0
+        self.root.mkdir()
+        make_world(self.root, network)
+        ignore = shutil.ignore_patterns("pipe.png")
+        shutil.copytree(self.root, self.copy, symlinks=True, ignore=ignore)
+        self.before = snapshot(self.root)
+
+    def check(self, call: list[str], default: str) -> None:
+        self.runs += 1
+        environment = {"DOGSIM_DATASET": default or None}
+        try:
+            with in_time(PATIENCE):
+                done = CliRunner().invoke(app, call, env=environment)
+        except Hang:
+            assert HUGE & {word.split("=")[-1] for word in call}, ("it hangs", call)
+            put_back(self.root, self.copy, self.before, snapshot(self.root))
+            return
+        after = snapshot(self.root)
+        new = after.keys() - self.before.keys()
+        half = half_written(self.root, new)
+        changed = [name for name in self.before if after.get(name) != self.before[name]]
+        allowed = [name for name in changed if self.may_change(name, call)]
+        put_back(self.root, self.copy, self.before, after)
+        told = (call, default, done.exit_code, done.stdout, done.stderr)
+        assert changed == allowed, (told, changed)
+        assert half == [], (told, half)
+        check_told(call, done, told)
+
+    def may_change(self, name: str, call: list[str]) -> bool:
+        named = [Path(word.split("=", 1)[-1]) for word in call[1:]]
+        target = (self.root / name).resolve()
+        if not any(_resolved(each) == target for each in named):
+            return False
+        return "--force" in call or MADE_BY.get(name) == call[0]
+
+
+def check_told(call: list[str], done: Any, told: object) -> None:
+    """Check what a command printed, and how it ended."""
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise AssertionError(told) from done.exception
+    assert done.exit_code in (0, 1, 2), told
+    shown = done.stdout + done.stderr
+    if done.exit_code < 2:
+        assert all(c.isprintable() or c in f"\n{JOINERS}" for c in shown), told
+    assert "Traceback" not in shown, told
+    lines = [line for line in done.stderr.splitlines() if line.startswith("dogsim: ")]
+    assert len(lines) == (done.exit_code == 1), told
+    if "--json" not in call[: [*call, "--"].index("--")]:
+        return
+    if done.exit_code == 0 or done.stdout:
+        assert isinstance(json.loads(done.stdout, parse_constant=_no_json), dict), told
+
+
+def _no_json(constant: str) -> None:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def _resolved(path: Path) -> Path | None:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a loop of links, a name that is too long
+        return None
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, colours: str) -> Iterator[World]:
+    made, before = World(tmp_path_factory.mktemp("any"), Path(colours)), Path.cwd()
+    os.chdir(made.root)
+    yield made
+    os.chdir(before)
+
+
+def draw_calls(world: World, number: int, examples: int) -> None:
+    print(f"seed {number}")
+
+    @seed(number)
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(call=calls(), default=st.sampled_from(("own/dataset.h5", "own/dataset.h5", "cut.h5")))
+    def check(call: list[str], default: str) -> None:
+        world.check(call, default)
+
+    check()
+
+
+def test_any_options(world: World) -> None:
+    draw_calls(world, 0, 40)
+
+
+@pytest.mark.slow
+def test_many_options(world: World) -> None:
+    end = time.monotonic() + float(os.environ.get("DOGSIM_MACHINE_SECONDS", "60"))
+    while time.monotonic() < end:
+        draw_calls(world, int.from_bytes(os.urandom(4), "big"), 100)
+    print(f"{world.runs} runs")
