@@ -25,7 +25,7 @@ ORDER = [
     "networks.extractor",
     "networks.places",
     *("feature_extract", "dataset_file", "dataset", "sameness"),
-    *(f"folders.{name}" for name in ("listing", "partial", "reading", "shards")),
+    *(f"folders.{name}" for name in ("listing", "reading", "partial", "shards")),
     *("create_dataset", "exact", "dist_calc", "neighbours"),
     *(f"trust.{name}" for name in ("duplicates", "novelty", "calibration")),
     *("trust.confidence", "trust.coverage"),
