@@ -28,7 +28,7 @@ ORDER = [
     *(f"folders.{name}" for name in ("listing", "reading", "partial", "shards")),
     *("create_dataset", "exact", "dist_calc", "neighbours"),
     *(f"trust.{name}" for name in ("duplicates", "novelty", "calibration")),
-    *("trust.confidence", "trust.coverage"),
+    *(f"trust.{name}" for name in ("confidence", "coverage", "audit", "page")),
     *("classify", "by_breed", "accuracy", "explain", "image_distance"),
     *(f"figures.{name}" for name in ("canvas", "grid", "heat_maps", "tree", "judging", "display")),
     *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),

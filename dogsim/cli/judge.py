@@ -10,6 +10,7 @@ import typer
 from dogsim.cli.common import (
     Confidence,
     DatasetFile,
+    File,
     Force,
     Json,
     Metric,
@@ -21,7 +22,7 @@ from dogsim.cli.common import (
 from dogsim.errors import DogsimError
 
 TABLES = ("results", "per_breed", "confusions", "coverage_per_breed")
-CONFUSIONS_SHOWN, BREEDS_SHOWN = 20, 5
+CONFUSIONS_SHOWN, BREEDS_SHOWN, FINDINGS_SHOWN = 20, 5, 10
 
 
 def accuracy(
@@ -146,6 +147,51 @@ def _drawn(folder: Path, *asked: Any) -> list[str]:
     from dogsim.figures.judging import accuracy_figures
 
     return [str(path) for path in show_or_save(accuracy_figures(*asked), folder)]
+
+
+def audit(
+    dataset: File,
+    test: Annotated[
+        Path | None, typer.Option(help="Dataset file whose pictures should not be in the other.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write audit.html and audit.csv to this folder.")
+    ] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Find copies, suspicious labels, what fits nowhere and poor pictures; change nothing.
+
+    Example: `dogsim audit dogs.h5 --save findings`
+    """
+    from dogsim.dataset import Dataset
+    from dogsim.plumbing.files import check_replaceable
+    from dogsim.trust.audit import audit
+    from dogsim.trust.page import PAGE, TABLE, is_ours, save_audit
+
+    if save:
+        for name in (PAGE, TABLE):
+            check_replaceable(save / name, is_ours, force)
+    known, asked = Dataset.open(dataset), Dataset.open(test) if test else None
+    found = audit(known, asked)
+    written = [str(path) for path in save_audit(found, known, save, asked)] if save else []
+    leaks = "" if found.leaks_add is None else f" (they add {found.leaks_add:.4f} to the accuracy)"
+    lines = [
+        f"{len(found.duplicates)} groups of the same picture",
+        *(
+            [f"{len(found.leaks)} pictures of the test set are in the dataset{leaks}"]
+            if test
+            else []
+        ),
+        f"{len(found.labels)} suspicious labels",
+        *(f"  {x.path}: {x.breed}, or {x.suggested}?" for x in found.labels[:FINDINGS_SHOWN]),
+        f"{len(found.novel)} pictures that fit nowhere",
+        *(f"  {each.path}" for each in found.novel[:FINDINGS_SHOWN]),
+        f"{len(found.poor)} poor pictures",
+        *(f"  {each.path}: {each.problem}" for each in found.poor[:FINDINGS_SHOWN]),
+        *written,
+    ]
+    print_result({**asdict(found), "written": written}, as_json, "\n".join(lines))
 
 
 def _columns_of(name: str) -> list[str]:
