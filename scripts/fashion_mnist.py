@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
@@ -102,7 +101,8 @@ def print_metrics_summary(metrics: dict[int, dict[str, float]]) -> None:
 
 def plot_similar_images(query_image: Images, similar_images: Images, class_names: Any) -> Figure:
     """Draw a query and what was found; `class_names` of the query first, then of the others."""
-    figure, axes = plt.subplots(3, 3, figsize=(6, 6.6), layout="constrained")
+    figure = Figure(figsize=(6, 6.6), layout="constrained")
+    axes = figure.subplots(3, 3)
     query, *others = class_names
     names = [f"query: {query}", *(f"{name} {'✓' if name == query else '✗'}" for name in others)]
     for tile in axes.flat:

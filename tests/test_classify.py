@@ -59,7 +59,7 @@ def test_a_picture_of_the_dataset_has_no_vote_on_itself(
     def refused(recipe: object) -> Extractor:
         raise AssertionError("the network is not needed")
 
-    monkeypatch.setattr("dogsim.classify.loaded_extractor", refused)
+    monkeypatch.setattr(module, "loaded_extractor", refused)
     copy = tmp_path / "of another name.png"
     copy.write_bytes(dataset.picture(4).read_bytes())
     (answer,) = classify(copy, dataset, k=5)

@@ -30,7 +30,7 @@ ORDER = [
     *(f"trust.{name}" for name in ("duplicates", "novelty", "calibration")),
     *(f"trust.{name}" for name in ("confidence", "coverage", "audit", "page")),
     *("classify", "by_breed", "accuracy", "explain", "image_distance"),
-    *(f"figures.{name}" for name in ("canvas", "grid", "heat_maps", "display")),
+    *(f"figures.{name}" for name in ("canvas", "grid", "heat_maps", "tree", "judging", "display")),
     *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),
     *(f"learning.{name}" for name in ("hold_out", "discriminant", "triplets", "training")),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project")),

@@ -81,8 +81,8 @@ class Asked:
         """Tell what was special, and raise `DogsimError` if a picture has no answer."""
         if self.same and not self.keep_self:
             note(
-                f"{self.same} of the pictures are in the dataset and had no vote on themselves; "
-                "--keep-self gives them one."
+                f"In the dataset already: {self.same}. No such picture has a vote on itself; "
+                "--keep-self gives it one."
             )
         for error in self.failed[:-1]:
             note(str(error))
@@ -124,12 +124,12 @@ def line(path: Path, answer: "Answer", dataset: "Dataset") -> str:
     return f"{path}: {_vote(answer)}, {nearest}"
 
 
-def grid(path: Path, dataset: "Dataset", answer: "Answer") -> "Figure":
+def grid(path: Path, dataset: "Dataset", answer: "Answer", metric: str) -> "Figure":
     """Draw an answer, with its promise above it."""
     from dogsim.figures.grid import result_grid
 
     truth = dataset.breed_told_by(path)
-    figure = result_grid(path, dataset, answer.indices, answer.distances, truth)
+    figure = result_grid(path, dataset, answer.indices, answer.distances, truth, metric)
     if answer.trust:
         figure.suptitle(textwrap.fill(_vote(answer), 80))
     return figure

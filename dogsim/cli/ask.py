@@ -70,7 +70,7 @@ def show(
     known = open_dataset(dataset, weights)
     known = replace(known, root=str(root)) if root else known
     asked = Asked(images, known, k, metric, weights, head, confidence, keep_self)
-    grids = ((path.stem, grid(path, known, answer)) for path, answer in asked)
+    grids = ((path.stem, grid(path, known, answer, metric)) for path, answer in asked)
     written = [str(path) for path in show_or_save(grids, save, asked.pictures)]
     if asked.answered:
         print_result({"grids": written}, as_json, "\n".join(written))
@@ -177,7 +177,7 @@ def explain(
         known = replace(known, root=str(root)) if root else known
         pairs = _to_their_nearest(pictures, known, wanted, k, metric)
     figures = ((name, heat_maps(a, b, why, (a.name, b.name))) for name, a, b, why in pairs)
-    written = [str(path) for path in show_or_save(figures, save)]
+    written = [str(path) for path in show_or_save(figures, save, pictures)]
     results = [
         {
             "query": str(query),

@@ -1,7 +1,7 @@
 """How good the answers are."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from dogsim.cli.common import (
     Force,
     Json,
     Metric,
+    Root,
     Weights,
     open_dataset,
     print_result,
@@ -58,6 +59,9 @@ def accuracy(
         Path | None, typer.Option(help="Write the last table shown to this file.")
     ] = None,
     force: Force = False,
+    figures: Annotated[
+        Path | None, typer.Option(help="Save figures that show where it goes wrong here.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Judge how good the k nearest are; give --k several times for several k.
@@ -78,10 +82,11 @@ def accuracy(
     if csv:
         check_output(csv, [dataset, test])
         check_replaceable(csv, _is_our_table, force)
+    known, testset = open_dataset(dataset, weights), Dataset.open(test) if test else None
     judged = judge(
-        open_dataset(dataset, weights),
+        known,
         k or [20],
-        Dataset.open(test) if test else None,
+        testset,
         n_test,
         metric,
         protocol,
@@ -106,9 +111,42 @@ def accuracy(
     if csv:
         last = [name for name in TABLES if name in shown][-1]
         write_csv(csv, shown[last], _columns_of(last))
+    if figures:
+        asked = known, max(k or [20]), testset, n_test, metric, protocol, seed, vote
+        shown["figures"] = _drawn(figures, *asked)
     # With one k its numbers stand on the first level as well.
     flat = shown["results"][0] if len(shown["results"]) == 1 else {}
     print_result({**flat, **shown}, as_json, _text(shown))
+
+
+def tree(
+    save: Annotated[Path, typer.Option(help="The PNG file to write.")],
+    dataset: DatasetFile = None,
+    weights: Weights = None,
+    metric: Metric = "euclidean",
+    root: Root = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Draw the family tree of the breeds, as the network sees them.
+
+    Example: `dogsim tree --dataset dogs.h5 --save tree.png`
+    """
+    from dogsim.figures.display import save_figure
+    from dogsim.figures.tree import LINKAGE, breed_tree
+
+    known = open_dataset(dataset, weights)
+    known = replace(known, root=str(root)) if root else known
+    save_figure(breed_tree(known, metric), save, force)
+    result = {"figure": str(save), "breeds": len(known.breeds), "metric": metric}
+    print_result({**result, "linkage": LINKAGE}, as_json, str(save))
+
+
+def _drawn(folder: Path, *asked: Any) -> list[str]:
+    from dogsim.figures.display import show_or_save
+    from dogsim.figures.judging import accuracy_figures
+
+    return [str(path) for path in show_or_save(accuracy_figures(*asked), folder)]
 
 
 def audit(
@@ -202,6 +240,7 @@ def _text(shown: Mapping[str, Any]) -> str:
     ):
         if shown.get(name):
             parts.append(table(shown[name][:most]))
+    parts += shown.get("figures", [])
     if shown.get("confusions") == ():
         parts.append("No breed is taken for another.")
     return "\n\n".join(parts)
