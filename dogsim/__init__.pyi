@@ -12,10 +12,13 @@ from dogsim.dist_calc import dist_calc as dist_calc
 from dogsim.dist_calc import mink as mink
 from dogsim.dist_calc import nearest as nearest
 from dogsim.errors import DogsimError as DogsimError
+from dogsim.explain import Explanation as Explanation
+from dogsim.explain import explain as explain
 from dogsim.feature_extract import extract_features as extract_features
 from dogsim.feature_extract import feature_extract as feature_extract
 from dogsim.figures.display import show_or_save as show_or_save
 from dogsim.figures.grid import result_grid as result_grid
+from dogsim.figures.heat_maps import heat_maps as heat_maps
 from dogsim.folders.listing import find_pictures as find_pictures
 from dogsim.image_distance import ImageDistance as ImageDistance
 from dogsim.image_distance import ResNetDistance as ResNetDistance

@@ -87,9 +87,25 @@ def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArr
         raise DogsimError(f"Received size={size!r}. Expected a number of pixels from 1 up.")
     image = open_image(source)
     if image.size != (size, size):
-        box = _central_square(*image.size) if resize == "crop" else None
+        box = seen_part(*image.size, size, resize)
         image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
     return np.array(image)
+
+
+def seen_part(
+    width: int, height: int, size: int = 224, resize: str = "squash"
+) -> tuple[float, float, float, float]:
+    """Tell which part of a picture `load_image` takes: left, top, right, bottom, in its pixels.
+
+    >>> seen_part(400, 256, 224, "crop")
+    (88.0, 16.0, 312.0, 240.0)
+    """
+    if resize == "squash" or (width, height) == (size, size):
+        return 0.0, 0.0, float(width), float(height)
+    # Cutting before resizing keeps memory small even for a picture of 1 x 20,000.
+    side = min(width, height) * 224 / 256
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
 
 
 def check_resize(resize: str) -> None:
@@ -211,13 +227,6 @@ def _unknown_format(content: bytes) -> str:
 
 def _unreadable(path: Path | None, why: str) -> DogsimError:
     return DogsimError(f"Cannot read {path or 'the content'} as a picture: {why}.")
-
-
-def _central_square(width: int, height: int) -> tuple[float, float, float, float]:
-    # Cutting before resizing keeps memory small even for a picture of 1 x 20,000.
-    side = min(width, height) * 224 / 256
-    left, top = (width - side) / 2, (height - side) / 2
-    return left, top, left + side, top + side
 
 
 def _from_array(array: NDArray[np.uint8]) -> Image.Image:

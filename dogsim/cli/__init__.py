@@ -16,7 +16,7 @@ COMMANDS = (
     *(ask.show, ask.classify, judge.accuracy),
     *(datasets.create_dataset, datasets.info),
     *(datasets.stanford_dogs, datasets.import_mat, datasets.export_mat),
-    *(ask.distance, learn.deep_ranking, learn.project),
+    *(ask.distance, ask.explain, learn.deep_ranking, learn.project),
 )
 
 app = typer.Typer(

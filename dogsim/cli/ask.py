@@ -1,29 +1,42 @@
 """Questions about pictures: what they look like, and how far apart they are."""
 
+import os
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dogsim.cli.common import (
+    DATASET,
     Backbone,
+    BackboneOfFile,
     DatasetFile,
     Images,
     Json,
     K,
     Layer,
+    LayerOfFile,
     Metric,
     NetworkWeights,
+    ResizeOfFile,
+    Root,
     Weights,
+    WeightsOfFile,
     open_dataset,
     pictures_or_sample,
     print_result,
 )
+from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:
     from dogsim.classify import Answer
     from dogsim.dataset import Dataset
+    from dogsim.explain import Explanation
+    from dogsim.networks.extractor import Wanted
+
+    Pair = tuple[str, Path, Path, Explanation]  # a figure's name, query, other, and why
 
 
 def show(
@@ -32,9 +45,7 @@ def show(
     dataset: DatasetFile = None,
     weights: Weights = None,
     metric: Metric = "euclidean",
-    root: Annotated[
-        Path | None, typer.Option(help="Where the dataset's pictures lie, if they have moved.")
-    ] = None,
+    root: Root = None,
     save: Annotated[
         Path | None, typer.Option(help="Save the grids as PNG files in this folder.")
     ] = None,
@@ -108,6 +119,100 @@ def distance(
     apart = ImageDistance(backbone, metric, layer, weights=weights).compute(image1, image2)
     result = {"distance": apart, "metric": metric, "backbone": backbone}
     print_result(result, as_json, f"{apart:.4f}")
+
+
+def explain(
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="A B | [IMAGE|DIR]...", help="Two pictures, or any number."),
+    ],
+    k: K = 3,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(
+            help="Explain each picture's nearest in this dataset file.  [default: two pictures are "
+            "explained to each other; for others $DOGSIM_DATASET, then the sample]"
+        ),
+    ] = None,
+    backbone: BackboneOfFile = None,
+    weights: WeightsOfFile = None,
+    layer: LayerOfFile = None,
+    resize: ResizeOfFile = None,
+    metric: Metric = "euclidean",
+    root: Root = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Save the figures as PNG files in this folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show which parts of two pictures bring them together, and which apart.
+
+    Example: `dogsim explain my_dog.jpg --dataset dogs.h5 -k 3 --save why`
+    """
+    from dogsim.explain import check_explained
+    from dogsim.figures.display import show_or_save
+    from dogsim.figures.heat_maps import heat_maps
+    from dogsim.networks.extractor import Wanted
+
+    check_explained(metric)
+    pictures = pictures_or_sample(images)
+    wanted = Wanted(backbone, weights, layer, resize)
+    if dataset is None and len(pictures) == 2:
+        pairs = _to_each_other(pictures, wanted, metric)
+    else:
+        file = dataset or (Path(os.environ[DATASET]) if os.environ.get(DATASET) else None)
+        known = open_dataset(file, weights)
+        known = replace(known, root=str(root)) if root else known
+        pairs = _to_their_nearest(pictures, known, wanted, k, metric)
+    figures = ((name, heat_maps(a, b, why, (a.name, b.name))) for name, a, b, why in pairs)
+    written = [str(path) for path in show_or_save(figures, save)]
+    results = [
+        {
+            "query": str(query),
+            "other": str(other),
+            "metric": metric,
+            "distance": why.distance,
+            "sum": why.sum,
+            "likeness": float(why.pairs.sum()),
+            "best_pairs": why.best_pairs().tolist(),
+            "figure": figure,  # None where it was shown
+        }
+        for (_, query, other, why), figure in zip_longest(pairs, written)
+    ]
+    lines = (
+        f"{r['query']}, {r['other']}: {metric} distance {r['distance']:.4g}, its parts add up to "
+        f"{r['sum']:.4g}" + (f"\n{r['figure']}" if r["figure"] else "")
+        for r in results
+    )
+    print_result({"pairs": results}, as_json, "\n".join(lines))
+
+
+def _to_each_other(pictures: list[Path], wanted: "Wanted", metric: str) -> "list[Pair]":
+    from dogsim.explain import explain
+
+    a, b = pictures
+    return [(f"{a.stem}-{b.stem}", a, b, explain(a, b, wanted.load(), metric))]
+
+
+def _to_their_nearest(
+    pictures: list[Path], known: "Dataset", wanted: "Wanted", k: int, metric: str
+) -> "list[Pair]":
+    from dogsim.explain import explain_neighbours
+    from dogsim.networks.extractor import extractor_for
+
+    given = [f"--{name}" for name in ("backbone", "layer", "resize") if getattr(wanted, name)]
+    if given:
+        raise DogsimError(
+            f"Received {' and '.join(given)}, but the dataset decides that. Leave it out, or give "
+            "two pictures without --dataset."
+        )
+    extractor = extractor_for(known.recipe, wanted.weights) if known.recipe else None
+    explained = explain_neighbours(pictures, known, k, metric, extractor)
+    return [
+        (f"{picture.stem}-{rank}", picture, known.picture(row), why)
+        for picture, neighbours in zip(pictures, explained, strict=True)
+        for rank, (row, why) in enumerate(neighbours, 1)
+    ]
 
 
 def _answers(

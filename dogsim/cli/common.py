@@ -24,9 +24,13 @@ Images = Annotated[
     list[Path] | None, typer.Argument(metavar="[IMAGE|DIR]...", help="Pictures or folders of them.")
 ]
 K = Annotated[int, typer.Option("--k", "-k", help="How many neighbours.")]
+DATASET = "DOGSIM_DATASET"  # the environment variable
 DatasetFile = Annotated[
     Path | None,
-    typer.Option("--dataset", envvar="DOGSIM_DATASET", help="Dataset file.  [default: the sample]"),
+    typer.Option("--dataset", envvar=DATASET, help="Dataset file.  [default: the sample]"),
+]
+Root = Annotated[
+    Path | None, typer.Option(help="Where the dataset's pictures lie, if they have moved.")
 ]
 Weights = Annotated[
     str | None,

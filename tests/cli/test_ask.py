@@ -64,3 +64,31 @@ def test_distance(tmp_path: Path) -> None:
         "backbone": LITE,
     }
     assert "Unknown metric 'far'" in refusal("distance", *files, "--metric", "far")
+
+
+def test_explain_two_pictures(tmp_path: Path) -> None:
+    files = [tmp_path / "1.png", tmp_path / "2.png"]
+    for seed, file in enumerate(files):
+        Image.fromarray(picture(seed)).save(file)
+    out = tmp_path / "why"
+    result = dogsim_json("explain", *files, "--backbone", LITE, "--save", out)
+    (pair,) = result["pairs"]
+    assert (pair["query"], pair["other"]) == tuple(map(str, files))
+    assert pair["metric"] == "euclidean"
+    assert pair["sum"] == pytest.approx(pair["distance"] ** 2, rel=1e-5)
+    assert pair["figure"] == str(out / "1-2.png")
+    assert Path(pair["figure"]).stat().st_size > 10_000
+    assert "'cityblock' are no sum" in refusal("explain", *files, "--metric", "cityblock")
+
+
+def test_explain_the_nearest(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:
+    asked = breeds_dir / "striped" / "0.png", "--dataset", stored, "-k", 2, "--save", tmp_path
+    pairs = dogsim_json("explain", *asked)["pairs"]
+    assert [Path(pair["figure"]).name for pair in pairs] == ["0-1.png", "0-2.png"]
+    assert all(Path(pair["other"]).parent == breeds_dir / "striped" for pair in pairs)
+    text = dogsim("explain", *asked).stdout
+    assert "euclidean distance" in text
+    assert "Received --layer, but the dataset decides" in refusal(
+        "explain", *asked, "--layer", "avg_pool"
+    )
+    assert "--root FOLDER" in refusal("explain", *asked, "--root", tmp_path)

@@ -1,0 +1,130 @@
+"""The map behind the features: the vectors, place by place, that average pooling takes the mean of.
+
+Here TensorFlow computes, in float32, whatever engine and precision a dataset's features have.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.errors import DogsimError
+from dogsim.networks._keras import import_keras
+from dogsim.networks.backbones import find_backbone
+from dogsim.networks.extractor import load_network
+from dogsim.networks.heads import Head, load_head
+from dogsim.plumbing.files import file_sha256
+from dogsim.recipe import Recipe
+
+POOLING, LENGTH_1 = "GlobalAveragePooling2D", "UnitNormalization"
+AFFINE = ("Dense", "Normalization", "BatchNormalization", "Rescaling", "Dropout")  # at inference
+Floats: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Maps pictures to their features, and to the vectors of which these are the mean.
+
+    Attributes
+    ----------
+    network : callable
+        Maps (B, H, W, 3) uint8 to the last map (B, h, w, D) and its pooled features (B, D), both
+        float32 and of one pass.
+    head : Head, optional
+        What the features go through: a chain of affine layers and of such that bring to length 1.
+    """
+
+    network: Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
+    head: Head | None = None
+
+    def __call__(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        """Compute the places (B, h, w, E) and the features (B, E) of pictures (B, H, W, 3) uint8.
+
+        The mean of a picture's places is its features, up to rounding.
+        """
+        maps, features = self.network(images)
+        if self.head is None:
+            return maps, features
+        pairs = zip(maps, features, strict=True)
+        return np.stack([self._through_head(*pair) for pair in pairs]), self.head(features)
+
+    def _through_head(self, places: Floats, features: Floats) -> Floats:
+        """Send the places (h, w, D) of one picture through the head, (h, w, E).
+
+        An affine layer maps the mean of vectors to the mean of what it maps them to. So does a
+        division by a length, if every place is divided by that of the mean.
+        """
+        rows, mean = places.reshape(-1, places.shape[-1]), features[None]
+        for layer in self.head.model.layers if self.head else ():
+            if _kind(layer) == LENGTH_1:
+                length = np.linalg.norm(mean)
+                rows, mean = rows / length, mean / length
+            else:
+                rows, mean = (layer(x, training=False).numpy() for x in (rows, mean))
+        return rows.reshape(*places.shape[:-1], -1)
+
+
+@cache
+def load_places(recipe: Recipe) -> Places:
+    """Load the network of a recipe so that it gives its last map as well; kept for the next call.
+
+    Raises
+    ------
+    DogsimError
+        If features of this recipe are no mean over places, its head is not linear, or a file is
+        gone or another one by now.
+    """
+    model, file = load_network(recipe.backbone, recipe.weights, recipe.layer)
+    head = load_head(recipe.head) if recipe.head_sha256 else None
+    now = replace(recipe, weights_sha256=file_sha256(file), head_sha256=head.sha256 if head else "")
+    recipe.require(now, f"the weights {recipe.weights}")
+    pooling = model.layers[-1]
+    if _kind(pooling) != POOLING or pooling.data_format != "channels_last":
+        raise DogsimError(
+            f"The features of layer {recipe.layer} come out of {_kind(pooling)}, so they are no "
+            f"mean over the places of a picture. Explained can be what {POOLING} gives: the layer "
+            "avg_pool of every backbone, or one that gives a map."
+        )
+    if head:
+        _check_linear(head, Path(recipe.head))
+    both = import_keras().Model(model.inputs, [pooling.input, pooling.output])
+    return Places(_traced(both, find_backbone(recipe.backbone).prepare), head)
+
+
+def _traced(model: Any, prepare: Callable[[Any], Any]) -> Callable[[Any], tuple[Floats, Floats]]:
+    import tensorflow as tf
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)])  # type: ignore[untyped-decorator]
+    def both(pixels: Any) -> Any:
+        return model(prepare(tf.cast(pixels, tf.float32)), training=False)
+
+    def network(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        maps, features = both(images)
+        return maps.numpy(), features.numpy()
+
+    return network
+
+
+def _check_linear(head: Head, file: Path) -> None:
+    chain = isinstance(head.model, import_keras().Sequential)
+    bent = [layer for layer in head.model.layers if not _is_linear(layer)]
+    if bent or not chain:
+        what = f"{_kind(bent[0])} {bent[0].name}" if bent else "branches"
+        raise DogsimError(
+            f"The head {file} has {what}, so its features are no sum over the places of a picture. "
+            f"Explained can be a chain of {', '.join(AFFINE)} (without activation) and {LENGTH_1}, "
+            "as dogsim deep-ranking makes it, or the dataset that it was projected from."
+        )
+
+
+def _is_linear(layer: Any) -> bool:
+    known = _kind(layer) in (*AFFINE, LENGTH_1)
+    return known and layer.get_config().get("activation", "linear") == "linear"
+
+
+def _kind(layer: Any) -> str:
+    return type(layer).__name__

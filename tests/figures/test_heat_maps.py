@@ -1,0 +1,68 @@
+"""Maps lie where the network has looked, on one scale, and the numbers are the explanation's."""
+
+import numpy as np
+import pytest
+from matplotlib.patches import ConnectionPatch, Rectangle
+from PIL import Image
+
+from dogsim import heat_maps
+from dogsim.explain import Explanation
+from dogsim.figures.heat_maps import captions
+from dogsim.recipe import Recipe
+
+TALL, WIDE = Image.new("L", (120, 300), 90), Image.new("RGB", (500, 200), "olive")
+
+
+def explanation(resize: str) -> Explanation:
+    """One place of the query brings apart, one together; a seventh of all pairs is alike."""
+    parts, pairs = np.zeros((2, 3, 4)), np.zeros((3, 4, 3, 4))
+    parts[0, 0, 0], parts[0, 2, 3], parts[1] = 4.0, -1.0, 0.25
+    pairs[1, 2, 0, 0] = 6.0
+    pairs[0, 0, 2] = 1.0
+    recipe = Recipe("any", "", "", "avg_pool", 224, resize)
+    return Explanation("euclidean", float(np.sqrt(6)), parts[0], parts[1], pairs, recipe)
+
+
+@pytest.mark.parametrize(("resize", "tall", "wide"), [
+    ("squash", (0, 120, 300, 0), (0, 500, 200, 0)),
+    ("crop", (7.5, 112.5, 202.5, 97.5), (162.5, 337.5, 187.5, 12.5)),
+])  # fmt: skip
+def test_maps_lie_where_the_network_has_looked(
+    resize: str, tall: tuple[float, ...], wide: tuple[float, ...]
+) -> None:
+    figure = heat_maps(TALL, WIDE, explanation(resize), ("tall", "wide"))
+    tiles = np.array(figure.axes[:9]).reshape(3, 3)
+    for row in tiles:
+        for tile, picture in zip(row, (TALL, WIDE), strict=False):
+            assert tile.get_images()[0].get_extent() == [0, picture.width, picture.height, 0]
+            assert tile.get_aspect() == 1  # undistorted
+            assert tile.get_xlim() == (0, picture.width)
+    for row in tiles[1:]:
+        assert row[0].get_images()[1].get_extent() == pytest.approx(tall)
+        assert row[1].get_images()[1].get_extent() == pytest.approx(wide)
+
+
+def test_near_and_far_differ_by_more_than_colour() -> None:
+    figure = heat_maps(TALL, WIDE, explanation("squash"), ("tall", "wide"))
+    query = figure.axes[6]
+    (hatched,) = (patch for patch in query.patches if isinstance(patch, Rectangle))
+    assert hatched.get_hatch()
+    assert hatched.get_bbox().bounds == pytest.approx((0, 0, 30, 100))  # the part of 4
+    near, far = query.get_images()[1].get_array()[[2, 0], [3, 0]]  # type: ignore[index]
+    assert near[2] > near[0]  # blue
+    assert far[0] > far[2]  # orange
+    assert figure.axes[8].get_ylim() == (-4, 4)  # one scale for both
+
+
+def test_pairs_are_joined_and_numbers_are_printed() -> None:
+    why = explanation("squash")
+    figure = heat_maps(TALL, WIDE, why, ("$a$.jpg", "wide"))
+    assert sum(isinstance(artist, ConnectionPatch) for artist in figure.get_children()) == 5
+    first = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
+    assert first["1"] == (75, 150)  # row 1, column 2 of 3 x 4 places on 120 x 300
+    assert not next(t for t in figure.axes[0].texts if t.get_text() == "$a$.jpg").get_parse_math()
+    pairs, likeness, distance = captions(why)
+    assert "5 best of 144 pairs of places hold 70.0%" in pairs
+    assert "a likeness of 10." in likeness
+    assert "3 + 3 = 6, the square of the distance 2.449." in distance
+    figure.savefig("/dev/null", format="png")

@@ -1,0 +1,216 @@
+"""The parts of a distance add up to it, and what is no sum of parts is refused."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import LITE
+from numpy.typing import NDArray
+from PIL import Image
+
+from dogsim import (
+    BACKBONES,
+    Dataset,
+    DogsimError,
+    Extractor,
+    dist_calc,
+    explain,
+    extract_features,
+    load_extractor,
+    sample_queries,
+    save_model,
+)
+from dogsim.explain import explain_neighbours, origin_of
+
+QUICK = {LITE, "resnet18"}
+ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES]
+METRICS = ("sqeuclidean", "cosine", "euclidean", "correlation")
+
+
+def tall_and_wide() -> list[Image.Image]:
+    """Two drawings, cut so that squash and crop see them differently."""
+    tall, wide = (Image.open(path).convert("RGB") for path in sample_queries()[:2])
+    return [
+        tall.crop((0, 0, tall.width // 2, tall.height)),
+        wide.crop((0, 0, wide.width, wide.height // 2)),
+    ]
+
+
+def head_of(folder: Path, length: int, *bent: Any) -> Path:
+    """A head of random numbers, built as deep ranking builds its own, or with other layers."""
+    import keras
+
+    rng = np.random.default_rng(length)
+    layers = [
+        keras.Input((length,)),
+        keras.layers.UnitNormalization(),
+        keras.layers.Normalization(
+            mean=rng.normal(0, 0.01, length), variance=np.full(length, 1e-3)
+        ),
+        keras.layers.Dropout(0.15),
+        keras.layers.Dense(24, use_bias=False, name="embedding"),
+        *bent,
+        keras.layers.UnitNormalization(),
+    ]
+    save_model(keras.Sequential(layers), folder / f"head-{length}-{len(bent)}.keras")
+    return folder / f"head-{length}-{len(bent)}.keras"
+
+
+def through(extractor: Extractor, head: Path) -> Extractor:
+    """The same network, followed by a head."""
+    from dogsim.networks.heads import load_head
+
+    loaded = load_head(head)
+    recipe = replace(extractor.recipe, head=str(head), head_sha256=loaded.sha256)
+    return Extractor(recipe, lambda images: loaded(extractor.network(images)))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_parts_add_up_to_the_distance(
+    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """To what `dist_calc` makes of the features that every other command computes."""
+    if name in ("resnet18", "resnet34"):
+        pytest.importorskip("keras_hub", reason="Keras Hub: pip install 'dogsim[hub]'")
+    weights = "imagenet"
+    if name != LITE:
+        weights = str(tmp_path / "w.weights.h5")
+        BACKBONES[name].build(top=False).save_weights(weights)
+    squash = load_extractor(name, weights, precision="float32")
+    crop = Extractor(replace(squash.recipe, resize="crop"), squash.network)
+    head = head_of(tmp_path, extract_features(tall_and_wide(), squash).shape[1])
+    for extractor in (squash, crop, through(squash, head), through(crop, head)):
+        pictures = tall_and_wide()
+        f, g = extract_features(pictures, extractor)
+        for metric in METRICS:
+            why = explain(pictures[0], pictures[1], extractor, metric)
+            (distance,) = dist_calc([g], [f], metric)[0]
+            whole = distance**2 if metric == "euclidean" else distance
+            assert why.sum == pytest.approx(whole, rel=1e-5)
+            record_property(
+                f"{name} {extractor.recipe.resize} {metric}", float(why.sum / whole - 1)
+            )
+            assert why.query_parts.sum() == pytest.approx(why.other_parts.sum(), rel=1e-6)
+            assert why.distance == pytest.approx(distance, rel=1e-5)
+        assert explain(pictures[0], pictures[1], extractor, "cosine").pairs.sum() == pytest.approx(
+            1 - dist_calc([g], [f], "cosine")[0, 0], rel=1e-5
+        )
+
+
+def test_by_hand(colours: str) -> None:
+    """Red beside green against red alone, by a network whose places are the pixels."""
+    extractor = load_extractor(weights=colours, precision="float32")
+    pictures = np.zeros((2, 32, 32, 3), np.uint8)
+    pictures[0, :, :16, 0] = pictures[0, :, 16:, 1] = pictures[1, ..., 0] = 200
+    why = explain(pictures[0], pictures[1], extractor, "sqeuclidean")
+    # The network takes blue, green, red, less ImageNet's means: f - g = (0, 100, -100).
+    assert [why.distance, why.sum] == pytest.approx([20_000, 20_000], rel=1e-5)
+    red, green = why.query_parts[0, 0], why.query_parts[0, -1]
+    assert red * 1024 == pytest.approx(-10_000, rel=1e-4)  # (0, -50, 50).(0, 100, -100)
+    assert green * 1024 == pytest.approx(30_000, rel=1e-4)
+    assert why.other_parts * 1024 == pytest.approx(np.full((32, 32), 10_000), rel=1e-4)
+    _row, column, *_ = why.best_pairs(1)[0]
+    assert column < 16
+    assert why.query_likeness.sum() == pytest.approx(why.other_likeness.sum())
+    with pytest.raises(DogsimError, match="There is no picture gone.jpg"):
+        explain("gone.jpg", pictures[0], extractor)
+
+
+def test_the_same_picture(lite: Extractor) -> None:
+    (picture,) = tall_and_wide()[:1]
+    why = explain(picture, picture, lite)
+    assert why.distance == why.sum == 0
+    best = why.best_pairs(49)
+    assert best.shape == (49, 4)
+    assert len({(row, column) for row, column, *_ in best.tolist()}) == 49  # no place twice
+
+
+def noise(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A random picture: coloured noise of a random grain."""
+    cells = 224 // int(rng.choice([4, 8, 16, 32, 112]))
+    pixels = rng.integers(0, 256, (cells, cells, 3), np.uint8)
+    return np.array(Image.fromarray(pixels).resize((224, 224), Image.Resampling.BICUBIC))
+
+
+def planted(seed: int, side: int = 112) -> tuple[list[NDArray[np.uint8]], list[tuple[int, int]]]:
+    """Two random pictures that share one patch, a quarter of each, and its top left corners."""
+    rng = np.random.default_rng(seed)
+    drawings = sample_queries()
+    patch = Image.open(drawings[int(rng.integers(len(drawings)))]).convert("RGB")
+    pictures, corners = [], []
+    for _ in range(2):
+        picture = noise(rng)
+        top, left = (int(x) for x in rng.integers(0, 224 - side + 1, 2))
+        picture[top : top + side, left : left + side] = np.asarray(patch.resize((side, side)))
+        pictures.append(picture)
+        corners.append((top, left))
+    return pictures, corners
+
+
+def holds_the_most(parts: NDArray[np.float64], corner: tuple[int, int], side: int = 112) -> bool:
+    """Whether the middle of the place with the largest part lies in the patch."""
+    row, column = divmod(int(parts.argmax()), parts.shape[1])
+    middle = np.array([row, column]) * 32 + 16
+    return bool(((middle >= corner) & (middle < np.array(corner) + side)).all())
+
+
+def test_what_two_pictures_share_is_found(
+    lite: Extractor, record_property: Callable[[str, object], None]
+) -> None:
+    found = 0
+    for seed in range(100):
+        pictures, corners = planted(seed)
+        why = explain(pictures[0], pictures[1], lite)
+        maps = why.query_likeness, why.other_likeness
+        found += all(map(holds_the_most, maps, corners))
+    record_property("found", int(found))
+    assert found >= 95
+
+
+def test_neighbours_are_counted_from_the_mean(stored: Path, breeds_dir: Path) -> None:
+    dataset = Dataset.open(stored)
+    picture = breeds_dir / "striped" / "1.png"
+    (neighbours,) = explain_neighbours([picture], dataset, 4, "cosine")
+    units = dataset.features / np.linalg.norm(dataset.features, axis=1, keepdims=True)
+    assert origin_of(dataset, "cosine") == pytest.approx(units.mean(axis=0), abs=1e-6)
+    (asked,) = [
+        unit for unit, path in zip(units, dataset.paths, strict=True) if "striped/1" in path
+    ]
+    for row, why in neighbours:
+        expected = (asked - units.mean(axis=0)) @ (units[row] - units.mean(axis=0))
+        assert why.pairs.sum() == pytest.approx(expected, abs=1e-3)  # stored ones may be rounded
+    distances = [why.distance for _, why in neighbours]
+    assert distances == sorted(distances)
+
+
+def test_what_cannot_be_explained_is_refused_by_name(
+    colours: str, stored: Path, tmp_path: Path
+) -> None:
+    import keras
+
+    picture = np.zeros((32, 32, 3), np.uint8)
+    extractor = load_extractor(weights=colours)
+    with pytest.raises(DogsimError, match=r"'cityblock' are no sum .*: euclidean, sqeuclidean, c"):
+        explain(picture, picture, extractor, "cityblock")
+
+    pooled = keras.layers.GlobalMaxPooling2D(name="avg_pool")
+    keras.Sequential([keras.Input((32, 32, 3)), pooled]).save(tmp_path / "max.keras")
+    largest = load_extractor(weights=str(tmp_path / "max.keras"))
+    with pytest.raises(DogsimError, match=r"come out of GlobalMaxPooling2D.*avg_pool of every"):
+        explain(picture, picture, largest)
+
+    bent = through(extractor, head_of(tmp_path, 3, keras.layers.ReLU()))
+    with pytest.raises(DogsimError, match=r"has ReLU re_lu.*, so .* as dogsim deep-ranking makes"):
+        explain(picture, picture, bent)
+
+    dataset = Dataset.open(stored)
+    with pytest.raises(DogsimError, match="does not say how .* any two pictures"):
+        explain_neighbours([picture], replace(dataset, recipe=None))
+    with pytest.raises(DogsimError, match=r"There is no picture .*--root FOLDER"):
+        explain_neighbours([picture], replace(dataset, root=str(tmp_path)), 1)
+    strange = replace(dataset, features=-np.asarray(dataset.features))
+    with pytest.raises(DogsimError, match="is not the one that the dataset was made with"):
+        explain_neighbours([picture], strange, 1)
