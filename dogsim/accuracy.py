@@ -12,6 +12,8 @@ from dogsim.by_breed import per_breed as per_breed
 from dogsim.dataset import DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
 from dogsim.neighbours import Neighbours, Search
+from dogsim.trust.confidence import check_confidence
+from dogsim.trust.coverage import Coverage, coverage
 from dogsim.vote import check_vote
 
 
@@ -66,6 +68,11 @@ class Judgement:
     confusions : tuple of Confusion, optional
     in_both : int, optional
         How many of a test set's pictures are in the dataset as well.
+    trained_on : int
+        How many of the queries the network or the head has learned from, see
+        `dogsim.sameness.learned`.
+    coverage : Coverage, optional
+        How often sets of breeds hold the true one.
     """
 
     results: tuple[Accuracy, ...]
@@ -73,6 +80,8 @@ class Judgement:
     per_breed: tuple[BreedScore, ...] | None = None
     confusions: tuple[Confusion, ...] | None = None
     in_both: int | None = None
+    trained_on: int = 0
+    coverage: Coverage | None = None
 
 
 def accuracy(
@@ -139,6 +148,7 @@ def judge(
     with_map: bool = False,
     with_breeds: bool = False,
     with_confusions: bool = False,
+    confidence: float | None = None,
 ) -> Judgement:
     """Judge a dataset for several k by one search, and look closer where that is asked for.
 
@@ -150,6 +160,8 @@ def judge(
         Numbers of neighbours; breeds and confusions are judged at the largest.
     with_map, with_breeds, with_confusions : bool
         Whether to fill the fields `map_at_r`, `per_breed` and `confusions` as well.
+    confidence : float, optional
+        Fill the field `coverage` as well, for sets of breeds with that promise.
 
     Returns
     -------
@@ -163,6 +175,8 @@ def judge(
     gallery, queries = as_dataset(dataset), None if testset is None else as_dataset(testset)
     search = Search(gallery, queries, n_test, metric, protocol, seed)
     check_vote(vote)
+    if confidence is not None:
+        check_confidence(confidence)
     if not ks:
         raise DogsimError("Received no k. Expected one k or more.")
     for k in ks:
@@ -175,6 +189,8 @@ def judge(
         per_breed=tuple(per_breed(found, largest, vote)) if with_breeds else None,
         confusions=tuple(confusions(found, largest, vote)) if with_confusions else None,
         in_both=None if queries is None else search.in_both(),
+        trained_on=search.trained_on(),
+        coverage=None if confidence is None else _coverage(search, confidence),
     )
 
 
@@ -221,6 +237,13 @@ def map_at_r(found: Neighbours) -> float:
     """
     precisions = _average_precisions(found)
     return float(precisions.mean()) if len(precisions) else 0.0
+
+
+def _coverage(search: Search, confidence: float) -> Coverage:
+    own = None if search.testset is not None else search.rows
+    source = search.dataset if search.testset is None else search.testset
+    features = source.features[search.rows]
+    return coverage(search.dataset, features, search.truth, confidence, own)
 
 
 def _mean_of_blocks(search: Search) -> float:

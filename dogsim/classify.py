@@ -11,6 +11,7 @@ from dogsim.dist_calc import check_k, nearest
 from dogsim.feature_extract import extract_features
 from dogsim.images import Source
 from dogsim.networks.extractor import Extractor, extractor_for
+from dogsim.trust.confidence import Trust, calibration_for, trust
 from dogsim.vote import VOTES as VOTES  # with the next two: importable from here as ever
 from dogsim.vote import count_votes
 from dogsim.vote import majority_vote as majority_vote
@@ -30,12 +31,16 @@ class Answer:
     indices : (k,) int
         Rows of the neighbours in the dataset, nearest first.
     distances : (k,) float64
+    trust : Trust, optional
+        Where a confidence was asked for: the set of breeds that holds the picture's own as often as
+        that, their p-values, and whether it is of none of them.
     """
 
     breed: str
     votes: int
     indices: NDArray[np.intp]
     distances: NDArray[np.float64]
+    trust: Trust | None = None
 
 
 def classify(
@@ -44,6 +49,7 @@ def classify(
     k: int = 20,
     metric: str = "euclidean",
     extractor: Extractor | None = None,
+    confidence: float | None = None,
 ) -> list[Answer]:
     """Find each picture's k nearest in the dataset and let their breeds vote.
 
@@ -61,6 +67,8 @@ def classify(
         One of `dogsim.METRICS`.
     extractor : Extractor, optional
         By default the one that the dataset was made with is loaded.
+    confidence : float, optional
+        Answer with a set of breeds as well, which holds the true one in so many cases: 0.9.
 
     Returns
     -------
@@ -71,15 +79,21 @@ def classify(
     ------
     DogsimError
         If the extractor works by another recipe than the dataset's, a picture cannot be read,
-        or k or the metric is wrong.
+        k or the metric is wrong, or the dataset cannot promise that confidence.
     """
     check_k(k, len(dataset))
+    if confidence is not None:  # a promise that cannot be made is told before the network is loaded
+        calibration_for(dataset, confidence)
     if extractor is None:
         extractor = extractor_for(dataset.recipe)
     elif dataset.recipe:
         dataset.recipe.require(extractor.recipe, "an extractor")
-    distances, indices = nearest(dataset, extract_features(images, extractor), k, metric)
+    features = extract_features(images, extractor)
+    distances, indices = nearest(dataset, features, k, metric)
     labels = dataset.labels[indices]
     breeds = [dataset.breed_of_label(label) for label in majority_vote(labels)]
     votes = count_votes(labels).max(axis=1).tolist()
-    return [Answer(*each) for each in zip(breeds, votes, indices, distances, strict=True)]
+    trusts: list[Trust | None] = [None] * len(features)
+    if confidence is not None:
+        trusts = [*trust(dataset, features, confidence)]
+    return [Answer(*each) for each in zip(breeds, votes, indices, distances, trusts, strict=True)]

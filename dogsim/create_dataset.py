@@ -149,10 +149,9 @@ def bring_up_to_date(
     refuse(listing.skipped, strict)
     with Shards(out, restart, force, wait) as shards, stopped_in_order():
         wanted = wanted.filled(shards.options)
-        shards.remember(vars(wanted))
         load = cache(wanted.load)
         recipe = (shards.recipe and wanted.recipe(shards.recipe)) or load().recipe
-        shards.require(recipe)
+        shards.settle(recipe)
         pictures = sorted([*listing.pictures, *shards.unseen(listing, root)], key=in_order)
         pending = shards.find(pictures, root, verify)
         skipped = listing.skipped + listing.linked + shards.unread

@@ -43,6 +43,9 @@ class Dataset:
     stamps : (n,) array of `STAMP`, optional
         Size, time of change and hash of each picture file, by which `dogsim.create_dataset` knows
         what has changed since.
+    learned : (n,) bool, optional
+        From which pictures the features' network or head has learned, see
+        `dogsim.sameness.learned`: judging it by these flatters it. None where that is not stored.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class Dataset:
     recipe: Recipe | None = None
     root: str = ""
     stamps: NDArray[np.void] | None = None
+    learned: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         fitting = {
@@ -79,6 +83,8 @@ class Dataset:
             )
         if self.stamps is not None and self.stamps.shape != (n,):
             raise DogsimError(f"Received stamps {self.stamps.shape}. Expected ({n},).")
+        if self.learned is not None and self.learned.shape != (n,):
+            raise DogsimError(f"Received learned {self.learned.shape}. Expected ({n},).")
         if n and not (self.labels.min() >= -1 and self.labels.max() < len(self.breeds)):
             raise DogsimError(
                 f"Received labels from {self.labels.min()} to {self.labels.max()}. "
@@ -152,6 +158,7 @@ class Dataset:
             labels=np.asarray(self.labels)[chosen],
             paths=tuple(self.paths[row] for row in chosen),
             stamps=None if self.stamps is None else self.stamps[chosen],
+            learned=None if self.learned is None else self.learned[chosen],
         )
 
     @classmethod

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -62,16 +62,21 @@ def reading(path: Path) -> Iterator[Any]:
 
 def read_fields(path: Path) -> dict[str, Any]:
     """Read a `Dataset`'s fields; the features are mapped where they lie. Raises as `reading`."""
-    with reading(path) as file:
-        return {
-            "features": mapped_rows(file["features"], path),
-            "labels": np.asarray(file["labels"], np.int32),
-            "paths": tuple(file["paths"].asstr()),
-            "breeds": tuple(file["breeds"].asstr()),
-            "recipe": _read_recipe(file.attrs),
-            "root": _text(file.attrs.get("root", "")),
-            "stamps": np.asarray(file["stamps"], STAMP) if "stamps" in file else None,
-        }
+    while True:
+        before = _identity(path)
+        with reading(path) as file:
+            fields = {
+                "features": mapped_rows(file["features"], path),
+                "labels": np.asarray(file["labels"], np.int32),
+                "paths": tuple(file["paths"].asstr()),
+                "breeds": tuple(file["breeds"].asstr()),
+                "recipe": _read_recipe(file.attrs),
+                "root": _text(file.attrs.get("root", "")),
+                "stamps": np.asarray(file["stamps"], STAMP) if "stamps" in file else None,
+                "learned": np.asarray(file["learned"], bool) if "learned" in file else None,
+            }
+        if _identity(path) == before:
+            return fields  # else it was replaced in between, and the map may be of the new file
 
 
 def made_by(path: Path) -> str:
@@ -91,6 +96,7 @@ def write_dataset(
     recipe: Recipe | None,
     root: str,
     stamps: NDArray[np.void] | None,
+    learned: NDArray[np.bool_] | None = None,
     made_by: str = "",
 ) -> None:
     """Write a dataset file whose features, (n, dimension), come in blocks of rows.
@@ -113,6 +119,8 @@ def write_dataset(
         file.create_dataset("breeds", data=list(breeds), dtype=text)
         if stamps is not None:
             file["stamps"] = stamps
+        if learned is not None:
+            file["learned"] = learned
         file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "made_by": made_by})
         for name, value in {"root": root, **(asdict(recipe) if recipe else {})}.items():
             file.attrs[name] = _stored(value)
@@ -162,6 +170,14 @@ def _require_utf8(names: Iterable[str]) -> None:
             raise DogsimError(
                 f"Received the name {os.fsencode(name)!r}. Expected UTF-8: rename the file."
             ) from None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Tell which file lies at a path, so that one can see whether it was replaced."""
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_ino, status.st_mtime_ns
+    return None
 
 
 def _of_the_system(error: OSError) -> bool:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST = 30  # names in a list that is told whole
+
 
 class DogsimError(ValueError):
     """Wrong input, told in one line: what was received, what was expected, what to do.
@@ -18,13 +20,20 @@ class DogsimError(ValueError):
 def unknown(kind: str, received: str, known: Iterable[str]) -> DogsimError:
     """Make the error for a name that is not in a list, with the nearest one that is.
 
+    Of a list of more than `MOST` names the five nearest ones are told.
+
     >>> print(unknown("metric", "euclid", ["euclidean", "cosine"]))
     Unknown metric 'euclid'; did you mean 'euclidean'? Known: euclidean, cosine.
     """
     known = list(known)
     near = get_close_matches(received, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return DogsimError(f"Unknown {kind} {received!r}{hint} Known: {', '.join(known)}.")
+    if len(known) <= MOST:
+        return DogsimError(f"Unknown {kind} {received!r}{hint} Known: {', '.join(known)}.")
+    nearest = ", ".join(get_close_matches(received, known, n=5, cutoff=0))
+    return DogsimError(
+        f"Unknown {kind} {received!r}{hint} Of {len(known)}, the nearest: {nearest}."
+    )
 
 
 def reason(error: BaseException) -> str:

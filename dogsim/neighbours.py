@@ -10,7 +10,7 @@ from dogsim.breeds import breed_key
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import BLOCK_BYTES, check_k, check_metric, nearest
 from dogsim.errors import DogsimError, unknown
-from dogsim.sameness import in_gallery
+from dogsim.sameness import in_gallery, learned
 from dogsim.vote import majority_vote, vote_weights
 
 PROTOCOLS = ("honest", "matlab")
@@ -127,6 +127,11 @@ class Search:
         if self.testset is None:
             return 0
         return int(in_gallery(self.dataset, self.testset)[self.rows].sum())
+
+    def trained_on(self) -> int:
+        """Count the queries that the features' network or head has learned from."""
+        source = self.dataset if self.testset is None else self.testset
+        return int(learned(source)[self.rows].sum())
 
     def neighbours(self, k: int | None) -> Neighbours:
         """Find the k nearest of all queries, or with None `enough`."""

@@ -23,9 +23,13 @@ KS = (1, 5, 20)
 
 def main(args: argparse.Namespace) -> None:
     dataset = load_dataset(args)
+    known = np.flatnonzero(dataset.labels >= 0)
+    if len(known) < len(dataset):
+        print(f"{len(dataset) - len(known)} pictures of no known class are left out")
+        dataset = dataset.take(known)
     print(f"{len(dataset)} pictures of {len(dataset.breeds)} classes\n")
     compare_rankings(dataset)
-    compare_classifiers(*dogsim.hold_out(dataset, 0.2, args.seed), seed=args.seed)
+    compare_classifiers(*dogsim.hold_out(dataset, 0.2, args.seed, least=1), seed=args.seed)
     look_inside()
     rng = np.random.default_rng(args.seed)
     queries = rng.choice(len(dataset), min(2, len(dataset)), replace=False)

@@ -24,7 +24,7 @@ def main(args: argparse.Namespace) -> None:
         dataset = dogsim.sample_dataset(args.weights)
 
     # A fifth of each breed is put aside before anything is learned.
-    gallery, queries = dogsim.hold_out(dataset, 0.2, args.seed)
+    gallery, queries = dogsim.hold_out(dataset, 0.2, args.seed, least=1)
     print(f"{len(gallery)} pictures to learn from, {len(queries)} that training never sees\n")
 
     # query, positive, negative: the loss asks that the positive be nearer by a gap

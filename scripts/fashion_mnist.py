@@ -35,10 +35,11 @@ def main(args: argparse.Namespace) -> None:
     rng = np.random.default_rng(args.seed)
     rows = np.sort(rng.permutation(len(images))[: args.sample_size])
     images, labels = images[rows], labels[rows]
-    print(f"{len(images)} images, {args.backbone}")
+    model = dogsim.load_extractor(args.backbone, args.weights)
+    given = "" if args.weights == "imagenet" else f" with the weights of {Path(args.weights).name}"
+    print(f"{len(images)} images, {args.backbone}{given}")
 
     # the same steps as for dogs: pictures, features, neighbours
-    model = dogsim.load_extractor(args.backbone, args.weights)
     features = extract_features(preprocess_fmnist(images, args.sample_size), model)
     # every image asks all others: leave-one-out
     _, neighbours = dogsim.nearest(features, features, max(KS), exclude=np.arange(len(features)))
@@ -126,15 +127,20 @@ def load_data(file: Path | None) -> tuple[Images, Labels]:
             images, labels = read_idx(file), read_idx(labels_file).astype(np.int32)
         else:
             images, labels = from_sprite(file)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # readers of broken files raise nearly anything
         raise dogsim.DogsimError(
-            f"Cannot read {file} ({error}). Expected NAME-images-idx3-ubyte with "
+            f"Cannot read {file} ({reason(error)}). Expected NAME-images-idx3-ubyte with "
             "NAME-labels-idx1-ubyte beside it, an .npz with x_test and y_test, or a sprite PNG."
         ) from error
     if images.shape[1:] != (28, 28) or labels.shape != (len(images),):
         raise dogsim.DogsimError(
             f"{file} holds images {images.shape} and labels {labels.shape}. "
             "Expected (n, 28, 28) and (n,)."
+        )
+    if images.dtype != np.uint8 or not np.isin(labels, range(len(CLASSES))).all():
+        raise dogsim.DogsimError(
+            f"{file} holds images of {images.dtype} and labels of {labels.dtype}. "
+            f"Expected uint8, 0 to 255, and whole numbers from 0 to {len(CLASSES) - 1}."
         )
     return images, labels.astype(np.int32)
 

@@ -6,6 +6,7 @@ python scripts/main.py photos --dataset dogs.h5 -k 8 --save grids
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +47,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("pictures", nargs="*", type=Path, help="pictures or folders of them")
-    parser.add_argument("--dataset", help="dataset file (default: the sample that comes along)")
+    parser.add_argument("--dataset", default=os.environ.get("DOGSIM_DATASET"), help="dataset file")
     parser.add_argument("-k", type=int, default=8, help="how many neighbours (default: 8)")
     parser.add_argument("--weights", help="weight file of ResNet-50, or of the dataset's network")
     parser.add_argument("--save", metavar="DIR", help="save the grids as PNG files in this folder")

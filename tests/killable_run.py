@@ -16,7 +16,7 @@ from mean_colours import SEAM
 
 from dogsim.cli import app
 from dogsim.folders import reading
-from dogsim.folders.shards import Shards
+from dogsim.folders.partial import PartialFolder
 from dogsim.networks.extractor import Wanted
 
 where, number = sys.argv[1], int(sys.argv[2])
@@ -44,6 +44,6 @@ h5py.File.close = killing("closed", h5py.File.close, after=True)
 os.fsync = killing("fsync", os.fsync)
 Path.replace = killing("before replace", Path.replace)  # type: ignore[method-assign]
 Path.replace = killing("after replace", Path.replace, after=True)  # type: ignore[method-assign]
-Shards._forget = killing("before clean-up", Shards._forget)  # type: ignore[method-assign]
+PartialFolder.clear = killing("before clean-up", PartialFolder.clear)  # type: ignore[method-assign]
 
 app(["create-dataset", sys.argv[3], "-o", *sys.argv[4:]])

@@ -13,7 +13,8 @@ from memory import peak_megabytes
 
 from dogsim.dataset import Dataset
 from dogsim.folders.listing import Picture, stamp_rows
-from dogsim.folders.shards import MADE_BY, Shards, partial_folder
+from dogsim.folders.partial import MADE_BY
+from dogsim.folders.shards import Shards, partial_folder
 from dogsim.recipe import Recipe
 
 LIMIT, DIMENSION = 255, 8

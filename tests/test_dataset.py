@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.plumbing.files import replacing
+from dogsim.plumbing.hdf5 import mapped_rows
 from dogsim.recipe import Recipe
 
 RECIPE = Recipe("resnet50", "imagenet", "ab" * 32, "avg_pool", 224)
@@ -187,3 +189,22 @@ def test_a_dataset_is_told_in_a_line(four: Dataset) -> None:
 def test_mapped_features_stay_on_disk(tmp_path: Path, four: Dataset) -> None:
     four.save(tmp_path / "d.h5")
     assert isinstance(Dataset.open(tmp_path / "d.h5").features, np.memmap)
+
+
+def test_a_file_that_is_replaced_while_it_is_opened(
+    tmp_path: Path, four: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row may get another file's features."""
+    path, other = tmp_path / "d.h5", tmp_path / "other.h5"
+    four.save(path)
+    four.take([3, 2, 1, 0]).save(other)
+
+    def replaced(stored: Any, file: Path) -> Any:
+        if other.exists():
+            other.replace(path)
+        return mapped_rows(stored, file)
+
+    monkeypatch.setattr("dogsim.dataset_file.mapped_rows", replaced)
+    opened = Dataset.open(path)
+    assert opened.paths == four.paths[::-1]
+    assert opened.features.ravel().tolist() == [6, 5, 1, 0]

@@ -148,3 +148,57 @@ def test_the_method_on_one_screen(tmp_path: Path) -> None:
     assert lines[-1] == str(tmp_path / f"{Path(QUERIES[1]).stem}.png")
     assert "WARNING" not in done.stderr
     assert "oneDNN" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["clothes.npz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"]
+)
+def test_fashion_files_that_are_cut(clothes: Any, tmp_path: Path, name: str) -> None:
+    _, _, folder = clothes
+    for file in folder.iterdir():
+        whole = file.read_bytes()
+        (tmp_path / file.name).write_bytes(whole[: len(whole) // 2] if file.name == name else whole)
+    asked = tmp_path / name.replace("labels-idx1", "images-idx3")
+    with pytest.raises(DogsimError, match="Cannot read") as caught:
+        import_module("fashion_mnist").load_data(asked)
+    assert "\n" not in str(caught.value)
+
+
+def test_fashion_arrays_of_another_kind(tmp_path: Path) -> None:
+    fashion = import_module("fashion_mnist")
+    whole = np.zeros((3, 28, 28), np.uint8)
+    for images, labels in ((whole / 255, [0, 1, 2]), (whole, [0, 1, 10]), (whole, [0.5, 1, 2])):
+        np.savez(tmp_path / "x.npz", x_test=images, y_test=labels)
+        with pytest.raises(DogsimError, match="Expected uint8, 0 to 255, and whole numbers"):
+            fashion.load_data(tmp_path / "x.npz")
+
+
+def test_the_fashion_lesson_names_its_weights(clothes: Any, colours: str, tmp_path: Path) -> None:
+    _, _, folder = clothes
+    import keras
+
+    pixels = keras.Sequential(
+        [keras.Input((224, 224, 3)), keras.layers.GlobalAveragePooling2D(name="avg_pool")]
+    )
+    pixels.save(tmp_path / "mine.keras")
+    sprite = ("--images", folder / "sprite.png", "--save", tmp_path)
+    out = lesson("fashion_mnist", *sprite, "--weights", tmp_path / "mine.keras")
+    assert "40 images, resnet101 with the weights of mine.keras" in out
+
+
+@pytest.mark.parametrize("unknown", [0, 4])
+def test_the_lesson_of_two_classifiers_on_little(unknown: int, tmp_path: Path) -> None:
+    """Four pictures a class, some of no known class."""
+    rng = np.random.default_rng(0)
+    labels = np.append(np.arange(6).repeat(4), [-1] * unknown).astype(np.int32)
+    features = np.eye(7)[labels].repeat(4, axis=1) * 2 + rng.normal(0, 1, (len(labels), 28))
+    names = tuple(f"{i}.jpg" for i in range(len(labels)))
+    Dataset(features.astype(np.float32), labels, names, tuple("abcdef")).save(tmp_path / "d.h5")
+    out = lesson("caltech101", "--dataset", tmp_path / "d.h5", "--save", tmp_path)
+    assert "6 pictures held out, asked of 18" in out
+    assert ("4 pictures of no known class are left out" in out) is bool(unknown)
+
+
+def test_the_method_takes_its_dataset_from_the_environment() -> None:
+    done = python("scripts/main.py", DOGSIM_DATASET="gone.h5")
+    assert "There is no dataset file gone.h5" in done.stderr

@@ -1,10 +1,11 @@
 """Questions about pictures: what they look like, and how far apart they are."""
 
 import os
+import textwrap
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +13,9 @@ from dogsim.cli.common import (
     DATASET,
     Backbone,
     BackboneOfFile,
+    Confidence,
     DatasetFile,
+    Head,
     Images,
     Json,
     K,
@@ -31,6 +34,8 @@ from dogsim.cli.common import (
 from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from dogsim.classify import Answer
     from dogsim.dataset import Dataset
     from dogsim.explain import Explanation
@@ -39,16 +44,21 @@ if TYPE_CHECKING:
     Pair = tuple[str, Path, Path, Explanation]  # a figure's name, query, other, and why
 
 
+NAMED = 8  # breeds of a set, at most, in a line of text
+
+
 def show(
     images: Images = None,
     k: K = 8,
     dataset: DatasetFile = None,
     weights: Weights = None,
+    head: Head = None,
     metric: Metric = "euclidean",
     root: Root = None,
     save: Annotated[
         Path | None, typer.Option(help="Save the grids as PNG files in this folder.")
     ] = None,
+    confidence: Confidence = None,
     as_json: Json = False,
 ) -> None:
     """Show each picture with its k nearest; without a display, save the grids to results/.
@@ -56,17 +66,16 @@ def show(
     Example: `dogsim show my_dog.jpg --dataset dogs.h5 --save grids`
     """
     from dogsim.figures.display import show_or_save
-    from dogsim.figures.grid import result_grid
 
     known = open_dataset(dataset, weights)
     known = replace(known, root=str(root)) if root else known
     pictures = pictures_or_sample(images)
-    answers = _answers(pictures, known, k, metric, weights)
+    answers = _answers(pictures, known, k, metric, weights, head, confidence)
     grids = (
-        (path.stem, result_grid(path, known, a.indices, a.distances, known.breed_told_by(path)))
-        for path, a in zip(pictures, answers, strict=True)
+        (path.stem, _grid(path, known, answer))
+        for path, answer in zip(pictures, answers, strict=True)
     )
-    written = [str(path) for path in show_or_save(grids, save)]
+    written = [str(path) for path in show_or_save(grids, save, pictures)]
     print_result({"grids": written}, as_json, "\n".join(written))
 
 
@@ -75,7 +84,9 @@ def classify(
     k: K = 20,
     dataset: DatasetFile = None,
     weights: Weights = None,
+    head: Head = None,
     metric: Metric = "euclidean",
+    confidence: Confidence = None,
     as_json: Json = False,
 ) -> None:
     """Name the breed of each picture by the vote of its k nearest.
@@ -84,7 +95,7 @@ def classify(
     """
     known = open_dataset(dataset, weights)
     pictures = pictures_or_sample(images)
-    answers = _answers(pictures, known, k, metric, weights)
+    answers = _answers(pictures, known, k, metric, weights, head, confidence)
     results = [
         {
             "image": str(path),
@@ -94,10 +105,11 @@ def classify(
                 {"path": known.paths[row], "breed": known.breed(row), "distance": float(distance)}
                 for row, distance in zip(answer.indices, answer.distances, strict=True)
             ],
+            **_trusted(answer),
         }
         for path, answer in zip(pictures, answers, strict=True)
     ]
-    lines = (f"{r['image']}: {r['breed']} ({r['votes']} of {k} votes)" for r in results)
+    lines = (f"{path}: {_told(answer, k)}" for path, answer in zip(pictures, answers, strict=True))
     print_result({"k": k, "metric": metric, "results": results}, as_json, "\n".join(lines))
 
 
@@ -216,9 +228,49 @@ def _to_their_nearest(
 
 
 def _answers(
-    pictures: list[Path], dataset: "Dataset", k: int, metric: str, weights: str | None
+    pictures: list[Path],
+    dataset: "Dataset",
+    k: int,
+    metric: str,
+    weights: str | None,
+    head: str | None,
+    confidence: float | None,
 ) -> "list[Answer]":
     from dogsim.classify import classify
     from dogsim.networks.extractor import extractor_for
+    from dogsim.trust.confidence import calibration_for
 
-    return classify(pictures, dataset, k, metric, extractor_for(dataset.recipe, weights))
+    if confidence is not None:
+        calibration_for(dataset, confidence)
+    extractor = extractor_for(dataset.recipe, weights, head)
+    return classify(pictures, dataset, k, metric, extractor, confidence)
+
+
+def _grid(path: Path, dataset: "Dataset", answer: "Answer") -> "Figure":
+    from dogsim.figures.grid import result_grid
+
+    truth = dataset.breed_told_by(path)
+    figure = result_grid(path, dataset, answer.indices, answer.distances, truth)
+    if answer.trust:
+        figure.suptitle(textwrap.fill(_told(answer, len(answer.indices)), 80))
+    return figure
+
+
+def _told(answer: "Answer", k: int) -> str:
+    """Tell an answer in a line."""
+    vote = f"{answer.breed} ({answer.votes} of {k} votes)"
+    if answer.trust is None:
+        return vote
+    if answer.trust.unknown:
+        return f"unknown, none of the breeds (p = {answer.trust.novelty_p:.3f}); nearest {vote}"
+    named, more = answer.trust.breeds[:NAMED], len(answer.trust.breeds) - NAMED
+    others = f" and {more} more" if more > 0 else ""
+    return f"{{{', '.join(named)}{others}}}; vote {vote}"
+
+
+def _trusted(answer: "Answer") -> dict[str, Any]:
+    """Tell for JSON how far an answer can be trusted."""
+    if answer.trust is None:
+        return {}
+    told = {name: value for name, value in vars(answer.trust).items() if name != "p_values"}
+    return {**told, "p_values": answer.trust.p_values.tolist()}

@@ -36,6 +36,9 @@ Weights = Annotated[
     str | None,
     typer.Option(help="Weight file of the dataset's network, where it is not found by itself."),
 ]
+Head = Annotated[
+    str | None, typer.Option(help="The dataset's head, where it is not found by itself.")
+]
 Backbone = Annotated[str, typer.Option(help="The network.")]
 NetworkWeights = Annotated[
     str, typer.Option(help="imagenet, or a file: .h5, .weights.h5 or .keras.")
@@ -46,6 +49,10 @@ Layer = Annotated[
 Resize = Annotated[str, typer.Option(help="squash gives up the aspect ratio, crop the margins.")]
 BatchSize = Annotated[int, typer.Option(help="Pictures through the network at once.")]
 Metric = Annotated[str, typer.Option(help="Distance, as scipy names them.")]
+Confidence = Annotated[
+    float | None,
+    typer.Option(help="Name a set of breeds that holds the true one in so many cases, as 0.9."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Engine = Annotated[str, typer.Option(help="tensorflow, openvino, or auto: the faster one here.")]
 Precision = Annotated[
@@ -116,6 +123,15 @@ def open_dataset(file: Path | None, weights: str | None) -> "Dataset":
     from dogsim.sources.sample import sample_dataset
 
     return Dataset.open(file) if file else sample_dataset(weights or IMAGENET)
+
+
+def check_dataset_output(out: Path, inputs: list[Path], command: str, force: bool) -> None:
+    """Raise `DogsimError` if `command` may not write a dataset file there."""
+    from dogsim.dataset_file import made_by
+    from dogsim.plumbing.files import check_output, check_replaceable
+
+    check_output(out, inputs)
+    check_replaceable(out, lambda there: made_by(there) == command, force)
 
 
 def pictures_or_sample(images: list[Path] | None) -> list[Path]:

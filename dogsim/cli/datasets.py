@@ -24,6 +24,7 @@ from dogsim.cli.common import (
     Restart,
     Strict,
     WeightsOfFile,
+    check_dataset_output,
     description,
     print_result,
     summary,
@@ -138,6 +139,7 @@ def stanford_dogs(
 def import_mat(
     file: Annotated[Path, typer.Argument(metavar="FILE.mat", help="What MATLAB saved.")],
     out: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The dataset file to write.")],
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Make a dataset file of `features` and `paths` that MATLAB or Octave saved.
@@ -146,14 +148,16 @@ def import_mat(
     """
     from dogsim.sources.matlab import import_mat as read
 
+    check_dataset_output(out, [file], "import-mat", force)
     made = read(file)
-    made.save(out)
+    made.save(out, "import-mat")
     print_result({"dataset": str(out), **description(made)}, as_json, summary(out, made))
 
 
 def export_mat(
     file: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A dataset file.")],
     out: Annotated[Path, typer.Argument(metavar="OUT.mat", help="The file to write.")],
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Write `features`, `paths`, `labels` and `breeds` for MATLAB and Octave.
@@ -161,8 +165,12 @@ def export_mat(
     Example: `dogsim export-mat dogs.h5 dogs.mat`
     """
     from dogsim.dataset import Dataset
+    from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.sources.matlab import export_mat as write
+    from dogsim.sources.matlab import made_by_export
 
+    check_output(out, [file])
+    check_replaceable(out, made_by_export, force)
     dataset = Dataset.open(file)
     write(dataset, out)
     print_result({"file": str(out), **description(dataset)}, as_json, summary(out, dataset))

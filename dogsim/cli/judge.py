@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dogsim.cli.common import (
+    Confidence,
     DatasetFile,
     Force,
     Json,
@@ -18,8 +19,8 @@ from dogsim.cli.common import (
 )
 from dogsim.errors import DogsimError
 
-TABLES = ("results", "per_breed", "confusions")
-CONFUSIONS_SHOWN = 20
+TABLES = ("results", "per_breed", "confusions", "coverage_per_breed")
+CONFUSIONS_SHOWN, BREEDS_SHOWN = 20, 5
 
 
 def accuracy(
@@ -51,6 +52,7 @@ def accuracy(
     with_confusions: Annotated[
         bool, typer.Option("--confusions", help="The pairs of breeds most often confused.")
     ] = False,
+    confidence: Confidence = None,
     csv: Annotated[
         Path | None, typer.Option(help="Write the last table shown to this file.")
     ] = None,
@@ -87,10 +89,19 @@ def accuracy(
         with_map=with_map,
         with_breeds=with_breeds,
         with_confusions=with_confusions,
+        confidence=confidence,
     )
     if judged.in_both:
         note(f"{judged.in_both} of the test pictures are in the dataset as well.")
+    if judged.trained_on:
+        note(
+            f"{judged.trained_on} of {judged.results[0].queries} queries are pictures that the "
+            "features were learned from: they flatter. Judge by others: --test."
+        )
     shown = {name: value for name, value in asdict(judged).items() if value is not None}
+    if covered := shown.pop("coverage", None):
+        shown["coverage_per_breed"] = covered.pop("per_breed")
+        shown |= covered
     if csv:
         last = [name for name in TABLES if name in shown][-1]
         write_csv(csv, shown[last], _columns_of(last))
@@ -103,8 +114,14 @@ def _columns_of(name: str) -> list[str]:
     """Name the columns of a table, which may have no row."""
     from dogsim.accuracy import Accuracy
     from dogsim.by_breed import BreedScore, Confusion
+    from dogsim.trust.coverage import BreedCoverage
 
-    kinds = {"results": Accuracy, "per_breed": BreedScore, "confusions": Confusion}
+    kinds = {
+        "results": Accuracy,
+        "per_breed": BreedScore,
+        "confusions": Confusion,
+        "coverage_per_breed": BreedCoverage,
+    }
     return [field.name for field in fields(kinds[name])]
 
 
@@ -126,9 +143,19 @@ def _text(shown: Mapping[str, Any]) -> str:
     ]
     if "map_at_r" in shown:
         parts.append(f"MAP@R {shown['map_at_r']:.4f}")
-    for name in ("per_breed", "confusions"):
+    if "coverage" in shown:
+        parts.append(
+            f"Sets promised to hold the breed in {shown['confidence']:.4g} of all cases: held in "
+            f"{shown['coverage']:.4f}, {shown['mean_set_size']:.2f} breeds in a set, "
+            f"{shown['unknown_rate']:.4f} falsely unknown; the breeds least well held:"
+        )
+    for name, most in (
+        ("coverage_per_breed", BREEDS_SHOWN),
+        ("per_breed", None),
+        ("confusions", CONFUSIONS_SHOWN),
+    ):
         if shown.get(name):
-            parts.append(table(shown[name][: CONFUSIONS_SHOWN if name == "confusions" else None]))
+            parts.append(table(shown[name][:most]))
     if shown.get("confusions") == ():
         parts.append("No breed is taken for another.")
     return "\n\n".join(parts)

@@ -3,8 +3,8 @@
 import os
 import textwrap
 from pathlib import Path
+from unicodedata import east_asian_width
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +14,9 @@ from PIL import Image
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
+from dogsim.figures.canvas import Drawing
 from dogsim.images import Source, open_image
+from dogsim.plumbing.terminal import printable
 from dogsim.vote import count_votes, majority_vote
 
 COLUMNS = 3
@@ -59,15 +61,13 @@ def result_grid(
     """
     k = len(indices)
     rows = -(-(k + 1) // COLUMNS)
-    figure, axes = plt.subplots(
-        rows, COLUMNS, figsize=(COLUMNS * 2.6, rows * 2.95), layout=SPACED, squeeze=False
-    )
-    tiles = list(axes.flat)
+    figure = Drawing(figsize=(COLUMNS * 2.6, rows * 2.95), layout=SPACED)
+    tiles = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
     labels = dataset.labels[indices][None]
     votes = count_votes(labels)[0]
     winner = dataset.breed_of_label(majority_vote(labels)[0])
-    below = f"vote: {winner}, {votes.max()} of {k}"
-    _tile(tiles[0], open_image(query), f"query: {truth or _name(query)}", below, winner, truth)
+    below = f"vote: {winner}, {votes.max()} of {k}" + ("" if truth is None else f"\ntruth: {truth}")
+    _tile(tiles[0], open_image(query), f"query: {_name(query)}", below, winner, truth)
     for tile, row, distance, count in zip(tiles[1:], indices, distances, votes, strict=False):
         breed = dataset.breed(row)
         below = f"distance {distance:#.3g}, {count} of {k} votes"
@@ -75,11 +75,19 @@ def result_grid(
             picture = open_image(dataset.picture(row))
         except DogsimError:
             picture = None
-            tile.text(0.5, 0.5, f"not found:\n{dataset.paths[row]}", ha="center", va="center")
+            text = f"not found:\n{_fill(dataset.paths[row], 22)}"
+            tile.text(0.5, 0.5, text, ha="center", va="center", fontsize=9, in_layout=False)
         _tile(tile, picture, breed, below, breed, truth)
     for tile in tiles[k + 1 :]:
         tile.set_axis_off()
     return figure
+
+
+def _fill(text: str, width: int = 28) -> str:
+    """Break a name that is too long for a tile into lines, three at most."""
+    if any(east_asian_width(letter) in "WF" for letter in text):
+        width //= 2
+    return textwrap.fill(printable(text), width, max_lines=3, placeholder="…")
 
 
 def _name(query: Source) -> str:
@@ -90,8 +98,8 @@ def _tile(
     tile: Axes, picture: Image.Image | None, title: str, below: str, breed: str, truth: str | None
 ) -> None:
     mark, line, colour = NEUTRAL if truth is None else RIGHT if breed == truth else WRONG
-    tile.set_title(textwrap.fill(f"{title} {mark}", 30), fontsize=11, color=colour)
-    tile.set_xlabel(below, fontsize=9)
+    tile.set_title(f"{_fill(title)} {mark}".rstrip(), fontsize=11, color=colour)
+    tile.set_xlabel("\n".join(_fill(line, 36) for line in below.split("\n")), fontsize=9)
     tile.set_xticks([])
     tile.set_yticks([])
     tile.set_box_aspect(1)

@@ -19,7 +19,7 @@ from dogsim.plumbing.terminal import note, printable
 
 GONE = (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG)  # nothing is there: not only out of sight
 SHOWN = 20  # skipped files that are named on the terminal
-LATEST = 2**63 - 1  # a time of change, in nanoseconds, that a stamp can hold: in the year 2262
+LATEST = 2**63 - 1  # time of change, in nanoseconds, that a stamp can hold: in the year 2262
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,8 @@ def _walk(root: Path) -> Listing:
         except OSError as error:
             _note_unseen(listing, path, error)
             continue
-        picture = Picture(path, status.st_size, min(status.st_mtime_ns, LATEST))
+        time = min(max(status.st_mtime_ns, -LATEST), LATEST)  # Windows begins in 1601
+        picture = Picture(path, status.st_size, time)
         identity = status.st_dev, status.st_ino
         if is_link:
             links.append((picture, identity))

@@ -33,6 +33,7 @@ from dogsim.learning.training import (
 from dogsim.learning.triplets import near_loss, ranking_loss, sample_triplets
 from dogsim.networks._keras import import_keras
 from dogsim.networks.heads import embed, head_name
+from dogsim.networks.trained_on import picture_keys, remember
 from dogsim.plumbing.terminal import track
 
 NEGATIVES = ("near", "drawn")
@@ -111,19 +112,22 @@ def train_ranking(
     known = trainable(dataset)
     part, asked = hold_out(known, HELD_OUT, seed, least=1)
     plan = _Plan(negatives, gap, width, dropout, learning_rate, seed)
-    trial, k, most = _start(part, plan), min(K, len(part)), -(-max_steps // ROUND)
+    k = min(K, len(part) // 2)  # with k all, every ranking would find the same
+    raw = accuracy(part, k, asked).precision_at_k
+    trial = _start(part, plan)
 
     def score() -> float:
         gallery, queries = (replace(x, features=embed(trial, x.features)) for x in (part, asked))
         return accuracy(gallery, k, queries).precision_at_k
 
-    rounds = track(_training(trial, part, plan, most), most * ROUND, "steps, stops early")
+    rounds = track(_training(trial, part, plan, max_steps), max_steps, "steps, stops early")
     history, best = train_until_best(trial, rounds, score, patience)
-    head = _start(known, plan)
-    if best:
-        again = _training(head, known, plan, best)
-        deque(track(again, best * ROUND, "steps on all pictures"), maxlen=0)
-    return Ranking(head, history, best, best * ROUND, k)
+    head, steps = _start(known, plan), min(best * ROUND, max_steps)
+    if steps:
+        again = _training(head, known, plan, steps)
+        deque(track(again, steps, "steps on all pictures"), maxlen=0)
+    remember(head, picture_keys(known.features, known.stamps))
+    return Ranking(head, raw, history, best, steps, k)
 
 
 def _start(dataset: Dataset, plan: _Plan) -> Any:
@@ -148,8 +152,8 @@ def _start(dataset: Dataset, plan: _Plan) -> Any:
     return head
 
 
-def _training(head: Any, dataset: Dataset, plan: _Plan, rounds: int) -> Iterator[range]:
-    """Train a head, and yield after each round."""
+def _training(head: Any, dataset: Dataset, plan: _Plan, steps: int) -> Iterator[range]:
+    """Train a head for so many steps, and yield after each round of them."""
     if plan.negatives == "near":
         pictures = _pictures_of_a_batch(dataset.labels)
         batches = _balanced(dataset.labels, pictures, plan.seed)
@@ -158,17 +162,18 @@ def _training(head: Any, dataset: Dataset, plan: _Plan, rounds: int) -> Iterator
             return near_loss(head(features, training=True), pictures, plan.gap)
     else:
         ops = import_keras().ops
-        batches = _drawn(dataset.labels, rounds * ROUND, plan.seed)
+        batches = _drawn(dataset.labels, steps, plan.seed)
 
         def loss_of(features: Any) -> Any:
             query, positive, negative = ops.split(head(features, training=True), 3)
             return ops.mean(ranking_loss(query, positive, negative, plan.gap))
 
     step = gradient_step(head, loss_of, plan.learning_rate)
-    for _ in range(rounds):
-        for _ in range(ROUND):
+    for start in range(0, steps, ROUND):
+        taken = range(min(ROUND, steps - start))
+        for _ in taken:
             step(dataset.features[next(batches)])
-        yield range(ROUND)
+        yield taken
 
 
 def _pictures_of_a_batch(labels: NDArray[np.int32]) -> int:

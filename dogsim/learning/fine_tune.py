@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,9 @@ from dogsim.learning.training import (
 from dogsim.learning.triplets import ranking_loss, sample_triplets
 from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import find_backbone
-from dogsim.networks.extractor import load_network, require_recipe
+from dogsim.networks.extractor import check_own_weights, load_network, require_recipe
 from dogsim.networks.heads import embed
-from dogsim.plumbing.files import file_sha256
+from dogsim.networks.trained_on import picture_keys, read_memory, remember
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import prefetch
 from dogsim.recipe import Recipe
@@ -87,7 +88,7 @@ def fine_tune(
     known = trainable(dataset)
     part, held = hold_out(known, HELD_OUT, seed, least=2)
     recipe = require_recipe(dataset.recipe)
-    model = _network(recipe, from_layer, weights)
+    model, file = _network(recipe, from_layer, weights)
     k = int(np.unique(held.labels, return_counts=True)[1].min()) - 1
     triplets = sample_triplets(part.labels, max_steps * batch_size, seed)
     batches = (
@@ -100,7 +101,8 @@ def fine_tune(
     history, best = train_until_best(
         model, rounds, lambda: _score(model, held, recipe, k), patience
     )
-    return Ranking(model, history, best, min(best * ROUND, max_steps), k)
+    remember(model, np.union1d(picture_keys(known.features, known.stamps), read_memory(file)))
+    return Ranking(model, history[0], history, best, min(best * ROUND, max_steps), k)
 
 
 def load_batches(
@@ -117,16 +119,15 @@ def load_batches(
     return prefetch(load, batches, AHEAD, threads=os.cpu_count() or 1)
 
 
-def _network(recipe: Recipe, from_layer: str, weights: str | None) -> Any:
-    """Load the dataset's network, with the layers that are to learn marked."""
+def _network(recipe: Recipe, from_layer: str, weights: str | None) -> tuple[Any, Path]:
+    """Load the dataset's network, with the layers that are to learn marked, and name its file."""
     if recipe.head_sha256:
         raise DogsimError(
             f"Received a dataset that went through the head {recipe.head}. "
             "Expected the one that it was made from: the network learns before the head."
         )
+    check_own_weights(recipe, weights)
     model, file = load_network(recipe.backbone, weights or recipe.weights, recipe.layer)
-    found = replace(recipe, weights_sha256=file_sha256(file))
-    recipe.require(found, f"the weights {weights or recipe.weights}")
     names = [layer.name for layer in model.layers]
     if from_layer not in names:
         raise unknown("layer", from_layer, names)
@@ -136,7 +137,7 @@ def _network(recipe: Recipe, from_layer: str, weights: str | None) -> Any:
         layer.trainable = learns and not isinstance(layer, import_keras().layers.BatchNormalization)
     if not model.trainable_variables:
         raise DogsimError(f"No layer from {from_layer} up has weights that could learn.")
-    return model
+    return model, file
 
 
 def _training(

@@ -8,6 +8,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.networks.heads import NAMED, head_name, load_head
 from dogsim.recipe import Recipe
+from dogsim.sameness import learned, learned_by
 
 
 def project(dataset: Dataset, head: str | os.PathLike[str]) -> Dataset:
@@ -24,7 +25,8 @@ def project(dataset: Dataset, head: str | os.PathLike[str]) -> Dataset:
     Returns
     -------
     Dataset
-        With features (n, E), the same pictures and breeds.
+        With features (n, E), the same pictures and breeds. `Dataset.learned` tells which of them
+        the head has learned from.
 
     Raises
     ------
@@ -42,7 +44,8 @@ def project(dataset: Dataset, head: str | os.PathLike[str]) -> Dataset:
     if recipe:
         _require_same_features(loaded.model.name, recipe, head)
         recipe = replace(recipe, head=str(Path(head).resolve()), head_sha256=loaded.sha256)
-    return replace(dataset, features=loaded(dataset.features), recipe=recipe)
+    seen = learned(dataset) | learned_by(dataset, Path(head))
+    return replace(dataset, features=loaded(dataset.features), recipe=recipe, learned=seen)
 
 
 def _require_same_features(name: str, recipe: Recipe, head: str | os.PathLike[str]) -> None:

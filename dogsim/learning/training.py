@@ -25,9 +25,10 @@ class Ranking:
     model : keras.Model
         A head, features (B, D) to unit vectors (B, E), or a network, pixels to features;
         `dogsim.save_model` writes it to a file.
+    raw : float
+        Precision@k of the held-out pictures, asked of the others, by the features as given.
     history : tuple of float
-        Precision@k of the held-out pictures, asked of the others, before training and after each
-        round.
+        The same by what was learned: at the start of training and after each round.
     best : int
         The round that was taken, an index into `history`.
     steps : int
@@ -36,6 +37,7 @@ class Ranking:
     """
 
     model: Any
+    raw: float
     history: tuple[float, ...]
     best: int
     steps: int

@@ -13,7 +13,7 @@ from dogsim.images import RESIZES, check_resize
 from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import Backbone, find_backbone
 from dogsim.networks.engines import check_engine, choose_engine, compile_model, has_engine
-from dogsim.networks.heads import load_head
+from dogsim.networks.heads import Head, load_head
 from dogsim.networks.weights import (
     IMAGENET,
     file_has_top,
@@ -195,15 +195,17 @@ def load_extractor(
     return Wanted(backbone, weights, layer, resize, engine, precision).load()
 
 
-def extractor_for(recipe: Recipe | None, weights: str | None = None) -> Extractor:
+def extractor_for(
+    recipe: Recipe | None, weights: str | None = None, head: str | None = None
+) -> Extractor:
     """Load the extractor that a dataset was made with.
 
     Parameters
     ----------
     recipe : Recipe or None
         The dataset's.
-    weights : str, optional
-        Where its weight file lies now, if that has moved.
+    weights, head : str, optional
+        Where its weight file and its head lie now, if they have moved.
 
     Raises
     ------
@@ -212,19 +214,36 @@ def extractor_for(recipe: Recipe | None, weights: str | None = None) -> Extracto
         made with.
     """
     recipe = require_recipe(recipe)
-    weights = weights or recipe.weights
+    wanted = check_own_weights(recipe, weights)
+    head_file = Path(head or recipe.head)
+    through = load_head(head_file, recipe.head_sha256) if recipe.head_sha256 else None
+    if head and through is None:
+        raise DogsimError(f"Received the head {head}. This dataset went through none.")
+    extractor = wanted.load()
+    if through:
+        extractor = _through_head(extractor, through, head_file)
+    recipe.require(extractor.recipe, f"the weights {wanted.weights}")
+    return extractor
+
+
+def check_own_weights(recipe: Recipe, weights: str | None) -> Wanted:
+    """Raise `DogsimError` unless a dataset's weights are there, without opening any others.
+
+    `weights` is where its weight file lies now, if that has moved.
+    """
+    wanted = Wanted(recipe.backbone, weights or recipe.weights, recipe.layer, recipe.resize)
     try:
-        given_file(weights)
+        given_file(recipe.weights if weights is None else weights)
     except DogsimError as error:
         raise DogsimError(
-            f"There is no weight file {weights}, with which the dataset was made. Say where the "
-            f"file with SHA-256 {recipe.weights_sha256[:16]}... lies: --weights FILE."
+            f"There is no weight file {wanted.weights}, with which the dataset was made. Say where "
+            f"the file with SHA-256 {recipe.weights_sha256[:16]}... lies: --weights FILE."
         ) from error
-    extractor = load_extractor(recipe.backbone, weights, recipe.layer, recipe.resize)
-    if recipe.head_sha256:
-        extractor = _through_head(extractor, Path(recipe.head))
-    recipe.require(extractor.recipe, f"the weights {weights}")
-    return extractor
+    found = wanted.recipe(recipe)
+    if found is not None:
+        asked = replace(found, head=recipe.head, head_sha256=recipe.head_sha256)
+        recipe.require(asked, f"the weights {wanted.weights}")
+    return wanted
 
 
 def require_recipe(recipe: Recipe | None) -> Recipe:
@@ -257,8 +276,7 @@ def load_network(backbone: str, weights: str, layer: str | None = None) -> tuple
     return _cut(model, layer, ours=file.suffix != ".keras"), file
 
 
-def _through_head(extractor: Extractor, file: Path) -> Extractor:
-    head = load_head(file)
+def _through_head(extractor: Extractor, head: Head, file: Path) -> Extractor:
     recipe = replace(extractor.recipe, head=str(file), head_sha256=head.sha256)
     return Extractor(recipe, lambda images: head(extractor.network(images)))
 

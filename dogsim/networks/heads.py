@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
+from dogsim.networks.trained_on import write_memory
 from dogsim.networks.weights import load_keras_file
 from dogsim.plumbing.files import file_sha256, replacing
 from dogsim.recipe import Recipe
@@ -54,10 +55,11 @@ def embed(model: Any, features: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([model(block, training=False).numpy() for block in blocks])
 
 
-def load_head(path: str | os.PathLike[str]) -> Head:
+def load_head(path: str | os.PathLike[str], sha256: str | None = None) -> Head:
     """Load a head file of `dogsim deep-ranking`; code that a file may carry is not run.
 
-    Raises `DogsimError` if there is no such file or it maps no features to features.
+    Raises `DogsimError` if there is no such file, it has another SHA-256 than the one that is
+    given, or it maps no features to features.
 
     >>> load_head("gone.keras")
     Traceback (most recent call last):
@@ -70,6 +72,13 @@ dataset again: dogsim project.
             f"There is no head file {path}. Put it back there, or make the dataset again: "
             "dogsim project."
         )
+    found = file_sha256(path)
+    if sha256 not in (None, found):
+        raise DogsimError(
+            f"Received the head {path} with head_sha256={found[:16]}. The dataset needs "
+            f"head_sha256={str(sha256)[:16]}: find that file, or make the dataset again: "
+            "dogsim project."
+        )
     model = load_keras_file(path)
     shapes = model.input_shape, model.output_shape
     if not all(isinstance(shape, tuple) and len(shape) == 2 and shape[1] for shape in shapes):
@@ -77,7 +86,7 @@ dataset again: dogsim project.
             f"The model in {path} maps {shapes[0]} to {shapes[1]}. Expected a head, (None, D) to "
             "(None, E): dogsim deep-ranking makes one."
         )
-    return Head(model, file_sha256(path))
+    return Head(model, found)
 
 
 def head_name(recipe: Recipe | None) -> str:
@@ -88,12 +97,16 @@ def head_name(recipe: Recipe | None) -> str:
 def save_model(model: Any, path: str | os.PathLike[str]) -> None:
     """Write a Keras model to a ``.keras`` file, whole or not at all.
 
+    One that this package has trained keeps there which pictures it has learned from.
+
     Raises `DogsimError` if the file cannot be written or is not called ``.keras``.
     """
     path = check_model_name(path)
     with replacing(path) as temporary, tempfile.TemporaryDirectory() as folder:
-        model.save(Path(folder) / "model.keras")  # Keras takes no other ending
-        shutil.copyfile(Path(folder) / "model.keras", temporary)
+        file = Path(folder) / "model.keras"  # Keras takes no other ending
+        model.save(file)
+        write_memory(model, file)
+        shutil.copyfile(file, temporary)
 
 
 def check_model_name(path: str | os.PathLike[str]) -> Path:

@@ -132,6 +132,8 @@ def load_keras_file(path: Path) -> Any:
 
     Raises `DogsimError` if the file is not such a model.
     """
+    if path.suffix != ".keras":  # of Keras' older format, which safe mode does not cover
+        raise DogsimError(f"Received the model {path}. Expected a file that ends in .keras.")
     try:
         return import_keras().models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zip, json, hdf5 and Keras errors alike

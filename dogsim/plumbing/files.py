@@ -60,7 +60,12 @@ def check_output(path: Path, inputs: Iterable[Path | None] = ()) -> None:
         raise DogsimError(f"Cannot write {path}: {reason(error)}.") from error
 
 
-def check_replaceable(path: Path, ours: Callable[[Path], bool], force: bool) -> None:
+def check_replaceable(
+    path: Path,
+    ours: Callable[[Path], bool],
+    force: bool,
+    remedy: str = "Name another output, or give --force to replace it.",
+) -> None:
     """Raise `DogsimError` if `path` is a file that the running command did not make.
 
     Parameters
@@ -72,6 +77,8 @@ def check_replaceable(path: Path, ours: Callable[[Path], bool], force: bool) -> 
         "no".
     force : bool
         Let any file be replaced.
+    remedy : str
+        What the user can do.
     """
     if force or not path.exists():
         return
@@ -80,10 +87,7 @@ def check_replaceable(path: Path, ours: Callable[[Path], bool], force: bool) -> 
     except (DogsimError, OSError):
         known = False
     if not known:
-        raise DogsimError(
-            f"{path} exists and was not made by this command. Name another output, or give "
-            "--force to replace it."
-        )
+        raise DogsimError(f"{path} exists and was not made by this command. {remedy}")
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def load_variables(
 def save_variables(
     path: Path, numbers: Mapping[str, NDArray[Any]], cells: Mapping[str, Sequence[str]]
 ) -> None:
-    """Write a .mat file of version 5, which MATLAB, Octave and scipy all read.
+    """Write a .mat file of version 5, which MATLAB and Octave read, and scipy but for emoji.
 
     MATLAB: ``save(path, names{:}, '-v6')``.
 

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.io import whosmat
 
-from dogsim.breeds import breed_name
+from dogsim.breeds import labels_of_folders
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.plumbing.files import replacing
 from dogsim.plumbing.terminal import note
 from dogsim.sources.matfile import describe, load_variables, save_variables, texts
 
+VARIABLES = ("features", "paths", "labels", "breeds")
 MAT_LIMIT = 2**31  # bytes of a variable that version 5 of the format can hold
 
 
@@ -67,7 +69,8 @@ def export_mat(dataset: Dataset, path: str | os.PathLike[str]) -> None:
     ----------
     dataset : Dataset
     path : path
-        The file to write: version 5 of the format, which all of MATLAB, Octave and scipy read.
+        The file to write: version 5 of the format, which MATLAB and Octave read; scipy, and so
+        `import_mat`, too, but for emoji in a path or a breed, of which a note tells.
 
     Raises
     ------
@@ -86,8 +89,20 @@ def export_mat(dataset: Dataset, path: str | os.PathLike[str]) -> None:
         "labels": np.asarray(dataset.labels, np.float64)[:, None] + 1,
     }
     paths = [dataset.picture(row).as_posix() for row in range(len(dataset))]
+    if any(max(text, default="") > "\uffff" for text in (*paths, *dataset.breeds)):
+        note(
+            f"{path} has emoji in its text: MATLAB and Octave read it, scipy and import-mat do not."
+        )
     with replacing(Path(path)) as temporary:
         save_variables(temporary, numbers, {"paths": paths, "breeds": dataset.breeds})
+
+
+def made_by_export(path: Path) -> bool:
+    """Whether a file has just the variables that `export_mat` writes."""
+    try:
+        return {name for name, _, _ in whosmat(path, appendmat=False)} == set(VARIABLES)
+    except Exception:  # readers of other files raise nearly anything
+        return False
 
 
 def _features(value: Any, n: int) -> NDArray[np.float32]:
@@ -119,7 +134,7 @@ def _labels(
             return _given_labels(variables["labels"], variables["breeds"], len(paths))
         except DogsimError as error:  # another program's variables of these names
             note(f"{error} The pictures' folders tell the breeds.")
-    return _labels_of_folders(paths)
+    return labels_of_folders([_folder(path) for path in paths])
 
 
 def _given_labels(
@@ -134,13 +149,10 @@ def _given_labels(
     return numbers.astype(np.int32) - 1, tuple(names)
 
 
-def _labels_of_folders(paths: list[str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    folders = [(path.split("/")[-2:-1] or [""])[0] for path in paths]
-    known = [not re.fullmatch(r"|\.|\.\.|[A-Za-z]:", folder) for folder in folders]
-    names = [breed_name(folder) if ok else "" for folder, ok in zip(folders, known, strict=True)]
-    breeds = tuple(sorted(set(names) - {""}))
-    labels = {breed: label for label, breed in enumerate(breeds)}
-    return np.array([labels.get(name, -1) for name in names], np.int32), breeds
+def _folder(path: str) -> str:
+    """Name the folder that tells a picture's breed, "" where none does."""
+    folder = (path.split("/")[-2:-1] or [""])[0]
+    return "" if re.fullmatch(r"\.|\.\.|[A-Za-z]:", folder) else folder
 
 
 def _posix(path: str) -> str:

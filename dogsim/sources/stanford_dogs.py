@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dogsim.create_dataset import bring_up_to_date
+from dogsim.create_dataset import Update, bring_up_to_date
 from dogsim.dataset import Dataset
+from dogsim.dataset_file import made_by
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.download import DownloadError, download, verify
-from dogsim.plumbing.files import check_output, make_folder
+from dogsim.plumbing.files import check_output, check_replaceable, make_folder
 from dogsim.plumbing.terminal import note
 from dogsim.plumbing.unpack import unpack
 from dogsim.sources.matfile import load_variables, texts
@@ -37,6 +38,7 @@ ARCHIVES = {  # what becomes of it: the archive, its bytes, its SHA-256
         "662ed36f707be6b195c2fda392d8e153e83af28cedc8e2134a649f198def30fd",
     ),
 }
+MADE_BY = "stanford-dogs"
 SPLITS = {"train": 12_000, "test": 8_580}  # pictures
 
 
@@ -92,14 +94,41 @@ def stanford_dogs(
         _provide(folder, name, Path(archives) if archives else None)
     splits = {split: _official(folder, split, count) for split, count in SPLITS.items()}
     images = folder / "Images"
-    everything = bring_up_to_date(images, out, wanted, batch_size, strict, restart).dataset
-    row_of = {path: row for row, path in enumerate(everything.paths)}
+    for split, paths in splits.items():
+        _check_ours(folder / f"{split}.h5", paths)
+    update = bring_up_to_date(images, out, wanted, batch_size, strict, restart)
+    _require_all(update, [path for paths in splits.values() for path in paths], images)
+    row_of = {path: row for row, path in enumerate(update.dataset.paths)}
     datasets = {
-        split: everything.take([row_of[path] for path in paths]) for split, paths in splits.items()
+        split: update.dataset.take([row_of[path] for path in paths])
+        for split, paths in splits.items()
     }
     for split, dataset in datasets.items():
-        dataset.save(folder / f"{split}.h5")
+        dataset.save(folder / f"{split}.h5", MADE_BY)
     return datasets
+
+
+def _check_ours(file: Path, paths: list[str]) -> None:
+    """Raise `DogsimError` where a file of another kind lies in the place of a split."""
+    check_output(file)
+    check_replaceable(
+        file,
+        lambda there: made_by(there) == MADE_BY or list(Dataset.open(there).paths) == paths,
+        force=False,
+        remedy="Move it away.",
+    )
+
+
+def _require_all(update: Update, listed: list[str], images: Path) -> None:
+    """Raise `DogsimError` where a listed picture gave no features."""
+    lacking = sorted(set(listed) - set(update.dataset.paths))
+    if lacking:
+        reasons = {each.path: each.reason for each in update.skipped}
+        raise DogsimError(
+            f"{len(lacking):,} of the listed pictures cannot be read, the first {lacking[0]}: "
+            f"{reasons.get(lacking[0], 'it is gone')}. Put it right, or remove {images} and run "
+            "again to have it unpacked anew; what is computed is kept."
+        )
 
 
 def _provide(folder: Path, name: str, source: Path | None) -> None:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from commands import dogsim, dogsim_json, refusal
@@ -30,6 +31,19 @@ def test_show(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:
     result = dogsim_json("show", picture, "-k", 3, "--dataset", stored, "--save", tmp_path)
     assert result["grids"] == [str(tmp_path / "0.png")]
     assert (tmp_path / "0.png").stat().st_size > 10_000
+
+
+def test_grids_never_replace_photos(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:
+    copytree(breeds_dir / "striped", tmp_path / "$5_$7")
+    before = {path: path.read_bytes() for path in (tmp_path / "$5_$7").iterdir()}
+    asked = ("show", tmp_path / "$5_$7", "-k", 3, "--dataset", stored)
+    result = dogsim_json(*asked, "--save", tmp_path / "$5_$7")
+    assert [Path(grid).name for grid in result["grids"]] == [f"{n}.grid.png" for n in range(3)]
+    assert before == {path: path.read_bytes() for path in before}
+    # Now the grids are asked as well.
+    before = {path: path.read_bytes() for path in (tmp_path / "$5_$7").iterdir()}
+    assert len(dogsim_json(*asked, "--save", tmp_path / "$5_$7")["grids"]) == 6
+    assert before == {path: path.read_bytes() for path in before}
 
 
 def test_the_sample_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,3 +106,19 @@ def test_explain_the_nearest(stored: Path, breeds_dir: Path, tmp_path: Path) -> 
         "explain", *asked, "--layer", "avg_pool"
     )
     assert "--root FOLDER" in refusal("explain", *asked, "--root", tmp_path)
+
+
+def test_confidence(stored: Path, breeds_dir: Path, colours: str, tmp_path: Path) -> None:
+    """Six pictures promise 0.8, not 0.9, which is told before any network is loaded."""
+    picture = next(breeds_dir.rglob("*.png"))
+    command = ("classify", picture, "--dataset", stored, "-k", 3, "--weights", colours)
+    assert "at least 9" in refusal(*command, "--confidence", 0.9)
+    (answer,) = dogsim_json(*command, "--confidence", 0.8)["results"]
+    assert answer["breeds"][0] in ("red setter", "striped")
+    assert len(answer["p_values"]) == 2
+    assert 0 < answer["credibility"] <= 1
+    assert 0 < answer["novelty_p"] <= 1
+    assert answer["unknown"] is False
+    assert "{" in dogsim(*command, "--confidence", 0.8).stdout
+    dogsim("show", *command[1:], "--confidence", 0.8, "--save", tmp_path)
+    assert len(list(tmp_path.glob("*.png"))) == 1

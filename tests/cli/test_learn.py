@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import dogsim, dogsim_json
+from commands import dogsim, dogsim_json, refusal
 
 from dogsim import (
     Dataset,
@@ -21,7 +21,7 @@ def test_deep_ranking_and_project(tmp_path: Path) -> None:
     )
     head = tmp_path / "head.keras"
     learned = dogsim_json("deep-ranking", tmp_path / "plain.h5", "-o", head, "--max-steps", 50)
-    assert learned["precision_after"] >= learned["precision_before"]
+    assert learned["precision_after"] >= learned["precision_before"] > learned["precision_raw"]
     assert learned["k"] == 20
     made = dogsim_json("project", tmp_path / "plain.h5", "--head", head, "-o", tmp_path / "g.h5")
     assert made["features"] == 3
@@ -49,3 +49,31 @@ def test_the_commands_refuse_in_one_line(
     result = dogsim(*args, code=1)
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_options_that_would_do_nothing_are_refused(stored: Path, tmp_path: Path) -> None:
+    learn = ("deep-ranking", stored, "-o", tmp_path / "x.keras")
+    for option in (("--negatives", "near"), ("--width", "3")):
+        assert "It is for heads only" in refusal(*learn, "--from-layer", "conv", *option)
+    for name, value in (("--weights", "w.h5"), ("--root", tmp_path)):
+        assert "It is for networks only" in refusal(*learn, name, value)
+
+
+def test_the_pictures_of_a_network_that_learns_may_have_moved(stored: Path, tmp_path: Path) -> None:
+    learn = ("deep-ranking", stored, "-o", tmp_path / "x.keras", "--from-layer", "avg_pool")
+    assert refusal(*learn, "--root", tmp_path)  # of too few pictures, or of no such layer
+    assert not (tmp_path / "x.keras").exists()
+
+
+def test_nothing_of_the_users_is_replaced(stored: Path, four: Dataset, tmp_path: Path) -> None:
+    data, mine = tmp_path / "d.h5", tmp_path / "mine.keras"
+    four.save(data)
+    mine.write_bytes(b"mine")
+    assert "--force" in refusal("deep-ranking", data, "-o", mine)
+    assert mine.read_bytes() == b"mine"
+    before = data.read_bytes()
+    assert "is read by this command" in refusal("project", data, "--head", mine, "-o", data)
+    (tmp_path / "other.h5").write_bytes(before)
+    other = ("project", data, "--head", mine, "-o", tmp_path / "other.h5")
+    assert "--force" in refusal(*other)
+    assert data.read_bytes() == before

@@ -1,22 +1,19 @@
-from collections.abc import Iterator
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from dogsim.errors import DogsimError
 from dogsim.figures.display import show_or_save
 
 
-@pytest.fixture(autouse=True)
-def _no_figure_is_left() -> Iterator[None]:
-    yield
-    plt.close("all")
-
-
 def test_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = [("a", plt.figure()), ("b", plt.figure()), ("a", plt.figure())]
+    figures = [("a", Figure()), ("b", Figure()), ("a", Figure())]
     written = show_or_save(figures, tmp_path / "new" / "folder")
     assert [path.name for path in written] == ["a.png", "b.png", "a-2.png"]
     for path in written:
@@ -25,19 +22,55 @@ def test_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert plt.get_fignums() == []
 
     monkeypatch.chdir(tmp_path)  # the backend of the tests has no display
-    assert show_or_save([("c", plt.figure())]) == [Path("results/c.png")]
+    assert show_or_save([("c", Figure())]) == [Path("results/c.png")]
     (tmp_path / "file").touch()
     with pytest.raises(DogsimError, match="Cannot make the folder"):
-        show_or_save([("d", plt.figure())], tmp_path / "file" / "x")
-    plt.close("all")
+        show_or_save([("d", Figure())], tmp_path / "file" / "x")
+
+
+def test_what_is_no_figure_of_ours_is_never_replaced(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "dog.png")
+    (tmp_path / "note.png").write_text("no picture")
+    (tmp_path / "folder.png").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.png") if path.is_file()}
+    for _ in range(2):  # the second run replaces the figures of the first
+        figures = [(name, Figure()) for name in ("dog", "note", "folder", "dog")]
+        written = show_or_save(figures, tmp_path)
+        names = [path.name for path in written]
+        assert names == ["dog.grid.png", "note.grid.png", "folder.grid.png", "dog.grid-2.png"]
+    assert before == {path: path.read_bytes() for path in before}
+    assert len(list(tmp_path.iterdir())) == 7
+
+    (asked,) = show_or_save([("new", Figure())], tmp_path)
+    drawn = asked.read_bytes()
+    (other,) = show_or_save([("new", Figure(facecolor="red"))], tmp_path, inputs=[asked])
+    assert other.name == "new-2.png"
+    assert asked.read_bytes() == drawn
 
 
 def test_showing(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = []
-    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.get_fignums()))
-    figures = (("x", plt.figure()) for _ in range(2))
+
+    def show(block: bool) -> None:
+        assert block  # else the window would close at once where pyplot is interactive
+        shown.append([plt.figure(number).canvas.figure for number in plt.get_fignums()])
+
+    monkeypatch.setattr(plt, "show", show)
     monkeypatch.setattr(
         "matplotlib.backend_bases.FigureCanvasBase.required_interactive_framework", "tk"
     )
+    figures = [("x", Figure()) for _ in range(2)]
     assert show_or_save(figures) == []
-    assert [len(open_figures) for open_figures in shown] == [1, 1]  # one after the other
+    assert shown == [[figure] for _, figure in figures]  # one after the other
+    assert plt.get_fignums() == []
+
+
+def test_a_notebook_shows_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    ipython: Any = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object()))
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=shown.append))
+    figure = Figure()
+    assert show_or_save([("x", figure)]) == []
+    assert shown == [figure]
+    assert plt.get_fignums() == []  # else the notebook would draw it again at the end of the cell

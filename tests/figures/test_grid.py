@@ -1,8 +1,8 @@
-from collections.abc import Iterator
+import io
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -16,12 +16,6 @@ from dogsim.networks.extractor import Extractor
 from dogsim.recipe import Recipe
 
 SHAPES = [(224, 224), (30, 400), (1, 1), (3000, 2000), (400, 30)]
-
-
-@pytest.fixture(autouse=True)
-def _no_figure_is_left() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
@@ -46,9 +40,9 @@ def test_the_query_comes_first_then_its_neighbours(gallery: Dataset) -> None:
     tiles = grid(gallery, "pug")
     assert len(tiles) == 6
     titles = [tile.get_title() for tile in tiles]
-    assert titles == ["query: pug ✓", "pug ✓", "pug ✓", "pug ✓", "whippet ✗", "unknown ✗"]
+    assert titles == ["query: a picture ✓", "pug ✓", "pug ✓", "pug ✓", "whippet ✗", "unknown ✗"]
     below = [tile.get_xlabel() for tile in tiles]
-    assert below[0] == "vote: pug, 3 of 5"
+    assert below[0] == "vote: pug, 3 of 5\ntruth: pug"
     assert below[1] == "distance 0.00, 3 of 5 votes"
     assert below[4] == "distance 4.50, 1 of 5 votes"
 
@@ -91,3 +85,29 @@ def test_a_picture_that_is_gone_leaves_a_tile_that_says_so(gallery: Dataset) -> 
     assert gone.texts[0].get_text() == "not found:\n4.png"
     with pytest.raises(DogsimError, match="There is no picture"):
         result_grid("none.png", gallery, np.arange(1), np.zeros(1))
+
+
+def test_a_folder_that_has_moved_leaves_tiles_of_the_usual_size(gallery: Dataset) -> None:
+    paths = tuple(f"a_rather_long_name_of_a_folder/and_then_{i}{'x' * 90}.png" for i in range(5))
+    moved = replace(gallery, root="/no/such/folder", paths=paths, breeds=("p" * 200, "w" * 70))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        query = np.zeros((20, 90, 3), np.uint8)
+        figure = result_grid(query, moved, np.arange(5), np.zeros(5), "pug")
+        figure.savefig(io.BytesIO())
+    tiles = figure.axes
+    for tile in tiles:
+        assert tile.get_window_extent().width > 150  # of 260 pixels
+    for gone in tiles[1:]:
+        text = gone.texts[0].get_window_extent()
+        assert text.width < gone.get_window_extent().width
+
+
+def test_names_are_shown_as_they_are(gallery: Dataset, tmp_path: Path) -> None:
+    hostile = replace(gallery, breeds=("$5_$7", "\x1b[31mred"))
+    query = tmp_path / "$1_$2 caf\udce9.png"
+    Image.new("RGB", (9, 9)).save(query)
+    figure = result_grid(query, hostile, np.arange(5), np.zeros(5), "$5_$7")
+    figure.savefig(io.BytesIO())
+    assert figure.axes[0].get_title() == "query: $1_$2 caf\\xe9.png ✓"
+    assert figure.axes[4].get_title() == "\\x1b[31mred ✗"

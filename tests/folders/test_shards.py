@@ -2,7 +2,9 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -16,6 +18,7 @@ from PIL import Image
 import dogsim as package
 from dogsim import Dataset, DogsimError, create_dataset, find_pictures, update_dataset
 from dogsim.folders import reading
+from dogsim.folders.partial import PartialFolder
 from dogsim.folders.shards import Shards, partial_folder
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.files import bytes_sha256
@@ -115,6 +118,46 @@ def test_a_restart_with_other_options_starts_over(
     assert update.dataset.recipe.resize == "crop"
 
 
+def test_a_restart_that_cannot_begin_leaves_all_as_it_was(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "d.h5"
+
+    def load(wanted: Wanted) -> Any:
+        raise DogsimError(f"Unknown layer {wanted.layer!r}.")
+
+    for shards, batches in ((1, 2), (0, 3)):  # with work in progress, and with a finished file
+        stop_after(batches, monkeypatch, KeyboardInterrupt)
+        with suppress(KeyboardInterrupt):
+            create_dataset(photos, out, batch_size=1)
+        monkeypatch.setattr(Wanted, "load", load)
+        with pytest.raises(DogsimError, match="Unknown layer 'typo'"):
+            create_dataset(photos, out, layer="typo", restart=True)
+        assert len(list(tmp_path.glob("*.partial/*"))) == shards
+        go_on(monkeypatch)
+        update = update_dataset(photos, out)
+        assert counts(update) == (1 if shards else 0, 0, 2 if shards else 3, 0)
+        if shards:
+            out.unlink()
+
+
+def test_a_restart_whose_note_is_spoilt_still_counts(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "d.h5"
+    create_dataset(photos, out)
+    for note in ("", "[1]", '{"layer": "x"}'):
+        for name, red in COLOURS.items():
+            paint(photos / name, red + 100)
+        stop_after(1, monkeypatch, KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            create_dataset(photos, out, batch_size=1, restart=True)
+        (partial_folder(out) / "restart").write_text(note)
+        go_on(monkeypatch)
+        update = update_dataset(photos, out)
+        assert reds(update.dataset) == {name: red + 100 for name, red in COLOURS.items()}
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, DogsimError])
 def test_what_is_computed_is_kept_when_a_run_ends_early(
     stop: type[BaseException], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -131,13 +174,13 @@ def test_what_is_computed_is_kept_when_a_run_ends_early(
 def test_a_stop_at_the_very_end_tells_of_no_work_that_is_kept(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forget = Shards._forget
+    clear = PartialFolder.clear
 
-    def stopped(shards: Shards) -> None:
-        forget(shards)
+    def stopped(folder: PartialFolder) -> None:
+        clear(folder)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Shards, "_forget", stopped)
+    monkeypatch.setattr(PartialFolder, "clear", stopped)
     with pytest.raises(KeyboardInterrupt, match=r"^Stopped\.$"):
         create_dataset(photos, tmp_path / "d.h5")
     assert reds(Dataset.open(tmp_path / "d.h5")) == COLOURS
@@ -196,11 +239,38 @@ def test_only_a_damaged_shard_is_removed(
             with pytest.raises(DogsimError, match=message):
                 create_dataset(photos, out)
             assert shard.read_bytes() == content
-    monkeypatch.setattr("dogsim.folders.shards.Dataset.open", unreadable)
+    monkeypatch.setattr("dogsim.folders.partial.Dataset.open", unreadable)
     with pytest.raises(DogsimError, match="Too many open files"):
         create_dataset(photos, out)
     monkeypatch.undo()
     assert shard.read_bytes() == whole
+
+
+def test_a_shard_that_cannot_be_read_is_not_told_as_written(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "d.h5"
+    file, full = h5py.File, False
+
+    def opened(*arguments: Any, **options: Any) -> Any:
+        if full and len(arguments) == 1:
+            raise OSError(24, "Too many open files")
+        return file(*arguments, **options)
+
+    gather = Shards.write
+
+    def write(*arguments: Any) -> Any:
+        nonlocal full
+        full = True
+        return gather(*arguments)
+
+    monkeypatch.setattr(h5py, "File", opened)
+    monkeypatch.setattr(Shards, "write", write)
+    line = refusal("create-dataset", photos, "-o", out)
+    assert "Cannot read" in line
+    assert "Too many open files" in line
+    assert "Cannot write" not in line
+    assert "3 pictures, is kept" in line
 
 
 def unreadable(path: Path) -> Dataset:
@@ -353,11 +423,20 @@ def test_options_that_are_not_given_are_those_of_the_file(photos: Path, tmp_path
         assert "--restart" in line
 
 
-def test_the_future_is_a_time_like_any_other(photos: Path, tmp_path: Path) -> None:
-    try:
-        os.utime(photos / "pug" / "1.png", (1e11, 1e11))
-    except OSError:
-        pytest.skip("this file system ends earlier")
+@pytest.mark.parametrize("seconds", [1e11, -11644473600])  # the latter is 0 on Windows
+def test_the_future_and_1601_are_times_like_any_other(
+    seconds: float, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = Path.stat
+
+    def told(path: Path, **options: Any) -> Any:
+        status = stat(path, **options)
+        if path.name != "1.png":
+            return status
+        values = {name: getattr(status, name) for name in dir(status) if name[:3] == "st_"}
+        return SimpleNamespace(**{**values, "st_mtime_ns": int(seconds) * 10**9})
+
+    monkeypatch.setattr(Path, "stat", told)  # not every file system can hold such a time
     out = tmp_path / "d.h5"
     create_dataset(photos, out)
     assert counts(update_dataset(photos, out)) == (0, 0, 3, 0)

@@ -80,3 +80,27 @@ def test_small_breeds_and_unknown_ones_are_left_out() -> None:
 def test_wrong_numbers(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(DogsimError, match=message):
         train_ranking(breeds_in_noise(), **wrong)
+
+
+def test_one_step_is_one_step() -> None:
+    for negatives in ("near", "drawn"):
+        data = breeds_in_noise()
+        one = train_ranking(data, negatives, max_steps=1, learning_rate=0.01)
+        assert one.steps in (0, 1)
+        assert len(one.history) == 2
+        more = train_ranking(data, negatives, max_steps=26, patience=9)
+        assert len(more.history) == 3
+        assert more.steps in (0, 25, 26)
+
+
+def test_a_score_that_can_move() -> None:
+    """Of few pictures not all are neighbours: then every ranking would be as good."""
+    small = breeds_in_noise(breeds=2, pictures=6)
+    ranking = train_ranking(small, max_steps=25)
+    assert ranking.k == 5
+    assert ranking.raw < 1
+
+
+def test_raw_is_what_the_features_give() -> None:
+    ranking = train_ranking(breeds_in_noise(), max_steps=1, seed=3)
+    assert ranking.raw < ranking.history[0]  # the start, from linear discriminant analysis

@@ -13,3 +13,10 @@ def test_pictures_of_unknown_breed_stay_in_the_rest() -> None:
     assert (rest.labels == -1).sum() == 20
     assert (held.labels >= 0).all()
     assert len(rest) + len(held) == 40
+
+
+def test_no_breed_is_held_out_by_chance() -> None:
+    labels = np.array([-1, -1, -1, 0, 0])
+    data = cloud(5)
+    _, held = hold_out(replace(data, labels=labels), 0.5, least=1)
+    assert held.labels.tolist() == [0]

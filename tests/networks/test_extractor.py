@@ -167,3 +167,9 @@ def test_the_recipe_is_known_before_the_network_is_loaded(colours: str) -> None:
     ):
         with pytest.raises(DogsimError, match=message):
             wrong.recipe(like)
+
+
+def test_a_wrong_layer_is_told_its_nearest(lite: Extractor) -> None:
+    with pytest.raises(DogsimError) as caught:
+        load_extractor(LITE, layer="block1_ad")
+    assert str(caught.value).partition("nearest: ")[2].count(",") == 4  # five names

@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from commands import dogsim_json, refusal
 
 from dogsim import (
     Dataset,
@@ -123,3 +124,44 @@ def test_files_of_before_there_were_heads_keep_their_recipe(
     with h5py.File(tmp_path / "old.h5", "r+") as file:
         del file.attrs["head"], file.attrs["head_sha256"]
     assert Dataset.open(tmp_path / "old.h5").recipe == data.recipe
+
+
+def test_another_head_is_not_even_opened(
+    drawn: tuple[Dataset, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, folder = drawn
+    made = project(data, folder / "head.keras")
+    assert made.recipe
+    monkeypatch.setattr("dogsim.networks.heads.load_keras_file", lambda _: pytest.fail("opened"))
+    monkeypatch.setattr(
+        "dogsim.networks.extractor.load_keras_file", lambda _: pytest.fail("opened")
+    )
+    (tmp_path / "strange.keras").write_bytes(b"code")
+    strange = str(tmp_path / "strange.keras")
+    with pytest.raises(DogsimError, match="head_sha256"):
+        extractor_for(replace(made.recipe, head=strange))
+    with pytest.raises(DogsimError, match="weights_sha256"):
+        extractor_for(replace(made.recipe, weights=strange, weights_sha256="ab"))
+
+
+def test_a_head_of_keras_older_format_is_refused(
+    drawn: tuple[Dataset, Path], tmp_path: Path
+) -> None:
+    data, _ = drawn
+    linear_head(1280).save(tmp_path / "head.h5")  # safe mode does not cover these
+    with pytest.raises(DogsimError, match=r"ends in \.keras"):
+        project(data, tmp_path / "head.h5")
+
+
+def test_a_moved_head_is_named(drawn: tuple[Dataset, Path], tmp_path: Path) -> None:
+    data, _ = drawn
+    head = tmp_path / "head.keras"
+    save_model(linear_head(1280), head)
+    project(data, head).save(tmp_path / "made.h5")
+    moved = head.rename(tmp_path / "moved.keras")
+    ask = ("classify", data.picture(0), "-k", 1, "--dataset", tmp_path / "made.h5")
+    assert "There is no head file" in refusal(*ask)
+    assert dogsim_json(*ask, "--head", moved)["results"]
+    data.save(tmp_path / "plain.h5")
+    plain = ("classify", data.picture(0), "-k", 1, "--dataset", tmp_path / "plain.h5")
+    assert "This dataset went through none" in refusal(*plain, "--head", moved)

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from commands import dogsim, dogsim_json
+from commands import dogsim, dogsim_json, refusal
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
@@ -339,3 +339,35 @@ def test_command_line(four: Dataset, tmp_path: Path) -> None:
     assert (told["dataset"], told["pictures"], told["breeds"]) == (second, 4, 2)
     assert Dataset.open(second).paths == four.paths
     assert dogsim("import-mat", exported, second).stdout == f"{second}: 4 pictures of 2 breeds\n"
+
+
+def test_one_rule_for_breeds(mat: Path) -> None:
+    """As for folders: spelling makes no difference, and two classes of one name stay two."""
+    paths = ["n02012849-crane/1", "n03126707-crane/1", "Pug/1", "pug/2"]
+    savemat(mat, {"features": np.eye(4), "paths": cell(*paths)})
+    dataset = import_mat(mat)
+    assert dataset.breeds == ("Pug", "crane (n02012849)", "crane (n03126707)")
+    assert dataset.labels.tolist() == [1, 2, 0, 0]
+
+
+def test_nothing_is_replaced_that_another_command_made(four: Dataset, tmp_path: Path) -> None:
+    data, mat = tmp_path / "d.h5", tmp_path / "d.mat"
+    four.save(data)
+    before = data.read_bytes()
+    assert "is read by this command" in refusal("export-mat", data, data)
+    savemat(mat, {"features": np.eye(4), "paths": cell("a", "b", "c", "d")})
+    assert "--force" in refusal("export-mat", data, mat)
+    assert "--force" in refusal("import-mat", mat, data)
+    assert data.read_bytes() == before
+    dogsim("export-mat", data, mat, "--force")
+    dogsim("export-mat", data, mat)  # its own
+    dogsim("import-mat", mat, data, "--force")
+    dogsim("import-mat", mat, data)
+    assert Dataset.open(data).paths == four.paths
+
+
+def test_emoji_are_told(four: Dataset, mat: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    export_mat(replace(four, breeds=("pug", "\U0001f436")), mat)
+    assert "scipy and import-mat do not" in capsys.readouterr().err
+    with pytest.raises(DogsimError, match="has emoji in its text"):
+        import_mat(mat)

@@ -74,3 +74,12 @@ def test_two_first_uses_at_once(tmp_path: Path) -> None:
     ]
     told = [process.communicate() for process in both]
     assert [stdout for stdout, _ in told] == [b"300\n"] * 2, told
+
+
+def test_a_cache_folder_that_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(DogsimError, match="Cannot make the folder"):
+        sample_dataset()

@@ -183,3 +183,18 @@ def test_wrong_options_do_not_wait_for_the_download(site: Server, tmp_path: Path
     (tmp_path / "file").touch()
     check_refused("Cannot make the folder", tmp_path / "file")
     assert site.ranges == []
+
+
+def test_a_listed_picture_that_cannot_be_read(site: Server, tmp_path: Path) -> None:
+    run(tmp_path)
+    (tmp_path / "Images" / TEST[1]).write_bytes(b"no picture")
+    line = check_refused("1 of the listed pictures cannot be read", tmp_path)
+    assert TEST[1] in line
+    assert len(Dataset.open(tmp_path / "test.h5")) == 2  # as it was
+
+
+def test_a_split_of_the_users_own_is_kept(site: Server, tmp_path: Path, four: Dataset) -> None:
+    four.save(tmp_path / "train.h5")
+    before = (tmp_path / "train.h5").read_bytes()
+    check_refused("was not made by this command. Move it away", tmp_path)
+    assert (tmp_path / "train.h5").read_bytes() == before

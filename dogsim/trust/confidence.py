@@ -1,0 +1,180 @@
+"""Sets of breeds with a promise: the true one is among them as often as was asked for.
+
+Conformal prediction (Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", 2005).
+The p-value of a breed is the part of the known pictures whose own breed has no larger share of
+their neighbours' vote; the breeds with p > 1 - confidence are the set. Where a new picture comes
+from the same source as the known ones, its true breed is left out in no more than 1 - confidence
+of all cases, on average over the breeds. (Strictly this holds when the new picture stands among
+the neighbours of the known ones as well, see Cherubin, Chatzikokolakis and Jaggi, "Exact
+optimization of conformal predictors", 2021; on thousands of pictures that changes nothing.)
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.dataset import Dataset
+from dogsim.errors import DogsimError
+from dogsim.trust.calibration import BLOCK, Calibration, calibration_of, neighbourhood, soft_votes
+from dogsim.trust.novelty import UNKNOWN_AT, novelty_scores
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """How far the breeds of one picture can be trusted.
+
+    Attributes
+    ----------
+    breeds : tuple of str
+        The set, the likeliest breed first; never empty.
+    p_values : (c,) float64
+        Of all breeds of the dataset, in its order.
+    credibility : float
+        The largest of them: small where the picture is odd for whatever breed.
+    novelty_p : float
+        The part of the known pictures that fit as badly as this one.
+    unknown : bool
+        Whether it is of none of the known breeds: novelty_p is at most 0.05.
+    """
+
+    breeds: tuple[str, ...]
+    p_values: Floats
+    credibility: float
+    novelty_p: float
+    unknown: bool
+
+
+def trust(
+    dataset: Dataset,
+    features: NDArray[np.float32],
+    confidence: float,
+    rows: NDArray[np.intp] | None = None,
+) -> list[Trust]:
+    """Find for each picture the set of breeds that holds its own with the given confidence.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The known pictures. What they say of each other is computed at the first question and kept.
+    features : (n, d) float32
+        Of the pictures that are asked about.
+    confidence : float
+        More than 0, less than 1: 0.9 promises to be right in nine of ten cases.
+    rows : (n,) int, optional
+        For each picture its row in the dataset, which is left out then; -1 where it has none.
+
+    Returns
+    -------
+    list of Trust
+
+    Raises
+    ------
+    DogsimError
+        If the confidence is out of range, the dataset has too few pictures for it (9 for 0.9, 19
+        for 0.95), or it went through a head, which knows them too well.
+    """
+    calibration = calibration_for(dataset, confidence)
+    answers = []
+    for p_values, novelty in _asked(dataset, calibration, features, rows):
+        for p, new in zip(p_values, novelty.tolist(), strict=True):
+            order = np.argsort(-p, kind="stable")[: max(1, int((p > 1 - confidence).sum()))]
+            breeds = tuple(dataset.breeds[label] for label in order)
+            answers.append(Trust(breeds, p, float(p.max()), new, new <= UNKNOWN_AT))
+    return answers
+
+
+def p_values(known: Floats, scores: Floats, left_out: Floats | None = None) -> Floats:
+    """The part of the known scores that are no larger, the asked one counted among them.
+
+    Parameters
+    ----------
+    known : (m,) float64
+    scores : (n, c) or (n,) float64
+    left_out : (n,) float64, optional
+        For each row a score that is among the known ones and does not count; NaN where all do.
+
+    Returns
+    -------
+    (n, c) or (n,) float64
+        From 1 / (m + 1) to 1.
+
+    >>> p_values(np.array([0.1, 0.2, 0.3]), np.array([0.0, 0.2, 1.0]))
+    array([0.25, 0.75, 1.  ])
+    """
+    counts = np.searchsorted(np.sort(known), scores, side="right")
+    total = np.full(len(scores), len(known))
+    if left_out is not None:
+        own = left_out.reshape(-1, *[1] * (scores.ndim - 1))
+        counts = counts - (own <= scores)
+        total -= ~np.isnan(left_out)
+    return np.asarray((counts + 1) / (total.reshape(-1, *[1] * (scores.ndim - 1)) + 1))
+
+
+def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
+    """Calibrate a dataset, and raise `DogsimError` unless it can promise so much."""
+    check_confidence(confidence)
+    calibration = calibration_of(dataset)
+    needed = int(np.ceil(1 / (1 - confidence) - 1 - 1e-9))
+    if len(calibration.rows) < needed:
+        raise DogsimError(
+            f"Received confidence={confidence:g} and a dataset in which {len(calibration.rows)} "
+            f"pictures count. Expected at least {needed} of known breeds, no copies, for that "
+            "promise: ask for less confidence, or add pictures."
+        )
+    return calibration
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise `DogsimError` unless a confidence is more than 0 and less than 1."""
+    if not 0 < confidence < 1:
+        raise DogsimError(
+            f"Received confidence={confidence}. Expected more than 0 and less than 1, as 0.9."
+        )
+
+
+def left_out_shares(dataset: Dataset, calibration: Calibration) -> Iterator[tuple[Floats, Floats]]:
+    """Yield, block after block, each row's shares and novelty score when its group is left out."""
+    return _voted(dataset, calibration, dataset.features, np.arange(len(dataset)))
+
+
+def _asked(
+    dataset: Dataset,
+    calibration: Calibration,
+    features: NDArray[np.float32],
+    rows: NDArray[np.intp] | None,
+) -> Iterator[tuple[Floats, Floats]]:
+    """Yield the p-values of all breeds and of novelty, block after block."""
+    places = np.full(len(features), -1) if rows is None else _places(calibration, rows)
+    start = 0
+    for shares, novelty in _voted(dataset, calibration, features, rows):
+        some = places[start : start + len(shares)]
+        start += len(shares)
+        own, new = (
+            np.where(some >= 0, scores[some], np.nan)
+            for scores in (calibration.own, calibration.novelty)
+        )
+        yield p_values(calibration.own, shares, own), p_values(-calibration.novelty, -novelty, -new)
+
+
+def _voted(
+    dataset: Dataset,
+    calibration: Calibration,
+    features: NDArray[np.float32],
+    rows: NDArray[np.intp] | None,
+) -> Iterator[tuple[Floats, Floats]]:
+    gallery = dataset.take(calibration.rows)
+    places = None if rows is None else _places(calibration, rows)
+    for start in range(0, len(features), BLOCK):
+        some = slice(start, start + BLOCK)
+        own = None if places is None else places[some]
+        squares, labels = neighbourhood(gallery, features[some], own)
+        shares = soft_votes(squares, labels, calibration.temperature, len(dataset.breeds))
+        yield shares, novelty_scores(squares, shares)
+
+
+def _places(calibration: Calibration, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    return np.where(rows >= 0, calibration.place[rows], -1)

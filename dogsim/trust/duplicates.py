@@ -1,0 +1,204 @@
+"""The same picture more than once: the same bytes, the same pixels, or nearly the same.
+
+Neighbours are the candidates, and the pictures themselves decide: two are nearly the same if one
+of them, mirrored or not, lies within the other, as the correlation of their brightness tells.
+Re-encoding, resizing, mirroring and cropping leave it at 0.95 and more; two photos of one dog in
+the same place reach 0.9. Similar is not a duplicate.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from PIL import Image
+
+from dogsim.dataset import Dataset
+from dogsim.dist_calc import nearest
+from dogsim.errors import DogsimError
+from dogsim.images import open_image
+from dogsim.plumbing.terminal import track
+from dogsim.plumbing.threads import batched, prefetch
+from dogsim.sameness import row_hashes
+
+KINDS = ("same file", "same pixels", "nearly the same")
+CANDIDATES = 3  # neighbours of each picture that may be the same
+TYPICAL = 10  # the neighbour whose distance says what is near
+NEAR, CLOSE = 1.0, 0.5  # candidates' squared distances, in parts of the typical one
+BICUBIC = Image.Resampling.BICUBIC
+FIELDS, COARSE, FINE = 64, 16, 32  # pixels
+SMALLEST = 0.68  # of a side that a crop may leave
+PERHAPS, SAME = 0.75, 0.93  # correlations
+
+Grey = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Rows of one and the same picture, ascending, and in how far they are the same: `KINDS`."""
+
+    rows: tuple[int, ...]
+    kind: str
+
+
+def find_duplicates(dataset: Dataset, near: bool = True) -> list[Duplicates]:
+    """Find the groups of rows that show the same picture.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its pictures are read where they can be; what cannot be read is told apart by its features.
+    near : bool
+        Whether to look at all near neighbours, or with False at the closest only, in seconds.
+
+    Returns
+    -------
+    list of Duplicates
+        Every row is in one group at most.
+
+    >>> two = Dataset(np.ones((2, 2)), np.zeros(2, int), ("a.jpg", "b.jpg"), ("pug",))
+    >>> find_duplicates(two)
+    [Duplicates(rows=(0, 1), kind='same pixels')]
+    """
+    pairs = [*_equal(dataset, dataset, own=True)]
+    equal = {(first, second) for first, second, _ in pairs}
+    candidates = _candidates(dataset, dataset, NEAR if near else CLOSE, own=True)
+    pairs += _confirmed(dataset, dataset, [pair for pair in candidates if pair not in equal])
+    return _groups(pairs)
+
+
+def _equal(dataset: Dataset, testset: Dataset, own: bool = False) -> Iterator[tuple[int, int, str]]:
+    """Yield the pairs of rows whose files have the same bytes, or whose features are equal."""
+    for kind, known, asked in _keys(dataset, testset):
+        first: dict[object, int] = {}
+        for row, key in enumerate(known):
+            first.setdefault(key, row)
+        for row, key in enumerate(asked):
+            if key in first and not (own and first[key] == row):
+                yield first[key], row, kind
+
+
+def _keys(
+    dataset: Dataset, testset: Dataset
+) -> Iterator[tuple[str, Iterable[object], Iterable[object]]]:
+    if dataset.stamps is not None and testset.stamps is not None:
+        yield KINDS[0], dataset.stamps["sha256"].tolist(), testset.stamps["sha256"].tolist()
+    yield KINDS[1], row_hashes(dataset).tolist(), row_hashes(testset).tolist()
+
+
+def _candidates(
+    dataset: Dataset, testset: Dataset, reach: float, own: bool = False
+) -> list[tuple[int, int]]:
+    """List the pairs of rows that are near enough to look at, each once."""
+    k = min(TYPICAL, len(dataset) - own)
+    if k < 1 or not len(testset):
+        return []
+    distances, indices = nearest(
+        dataset, testset, k, "cosine", np.arange(len(dataset)) if own else None
+    )
+    near = distances[:, :CANDIDATES] <= reach * np.median(distances[:, -1])
+    asked, which = np.nonzero(near)
+    pairs = zip(indices[asked, which].tolist(), asked.tolist(), strict=True)
+    return sorted({(min(pair), max(pair)) for pair in pairs} if own else set(pairs))
+
+
+def _confirmed(
+    dataset: Dataset, testset: Dataset, pairs: list[tuple[int, int]]
+) -> Iterator[tuple[int, int, str]]:
+    """Yield those pairs whose pictures are the same, as far as they can be read."""
+    look = partial(_compare, dataset, testset)
+    if not (pairs and dataset.picture(0).is_file() and testset.picture(0).is_file()):
+        return  # where they lay once; nothing to look at
+    kinds = prefetch(look, pairs, ahead=64, threads=os.cpu_count() or 1)
+    for batch in track(batched(zip(pairs, kinds, strict=True), 64), len(pairs), "pairs"):
+        yield from ((*pair, kind) for pair, kind in batch if kind)
+
+
+def _groups(pairs: list[tuple[int, int, str]]) -> list[Duplicates]:
+    """Join the pairs that share a row; a group is as little the same as its worst pair."""
+    group_of: dict[int, tuple[set[int], set[str]]] = {}
+    for first, second, kind in pairs:
+        rows, kinds = group_of.get(first, ({first}, set()))
+        others, other_kinds = group_of.get(second, ({second}, set()))
+        merged = rows | others, kinds | other_kinds | {kind}
+        group_of |= dict.fromkeys(merged[0], merged)
+    groups = {tuple(sorted(rows)): max(kinds, key=KINDS.index) for rows, kinds in group_of.values()}
+    return [Duplicates(rows, kind) for rows, kind in sorted(groups.items())]
+
+
+def _compare(dataset: Dataset, testset: Dataset, pair: tuple[int, int]) -> str:
+    """Tell in how far two pictures are the same, "" if they are not."""
+    files = dataset.picture(pair[0]), testset.picture(pair[1])
+    try:
+        if not same_picture(*map(_look, files)):
+            return ""
+        one, other = (np.asarray(open_image(file)) for file in files)
+    except DogsimError:
+        return ""
+    return KINDS[1] if np.array_equal(one, other) else KINDS[2]
+
+
+def same_picture(one: "Look", other: "Look") -> bool:
+    """Tell whether one of two pictures, mirrored or not, lies within the other.
+
+    Normalised cross-correlation (Lewis, "Fast template matching", 1995) at all places and sizes,
+    first roughly, then, where that is not hopeless, on four times as many fields.
+
+    >>> waves = np.sin(np.arange(64)[:, None] / 5 + np.arange(64) ** 2 / 400)
+    >>> picture, turned = (Image.fromarray(np.uint8(128 + 100 * x)) for x in (waves, waves.T))
+    >>> mirrored = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    >>> same_picture(Look(picture), Look(mirrored)), same_picture(Look(picture), Look(turned))
+    (True, False)
+    """
+    if _correlation(one.coarse, other.coarse) < PERHAPS:
+        return False
+    return _correlation(one.views(FINE), other.views(FINE)) >= SAME
+
+
+class Look:
+    """The brightness of a picture, ready to be sought in another one."""
+
+    def __init__(self, image: Image.Image) -> None:
+        self.fields = image.convert("L").resize((FIELDS, FIELDS), Image.Resampling.BOX)
+        self.coarse = self.views(COARSE)
+
+    def views(self, side: int) -> list[tuple[Grey, Grey]]:
+        """For each size of a window, all windows (p, s), and the whole, plain and mirrored, (s, 2).
+
+        Each one less its mean and of length 1.
+        """
+        whole = np.asarray(self.fields.resize((side, side), BICUBIC), np.float32)
+        views = []
+        smallest = round(SMALLEST * side)
+        for width in range(smallest, side + 1):
+            for height in range(max(smallest, width - 2), min(side, width + 2) + 1):
+                windows = sliding_window_view(whole, (height, width)).reshape(-1, height * width)
+                small = np.asarray(self.fields.resize((width, height), BICUBIC), np.float32)
+                sought = np.stack([small.ravel(), small[:, ::-1].ravel()])
+                views.append((_standard(windows), _standard(sought).T))
+        return views
+
+
+@lru_cache(maxsize=512)
+def _look(file: Path) -> Look:
+    return Look(open_image(file))
+
+
+def _standard(rows: Grey) -> Grey:
+    less = rows - rows.mean(axis=1, keepdims=True)
+    lengths = np.sqrt((less**2).sum(axis=1, keepdims=True))
+    # What is one colour all over correlates with nothing: less than one grey level is noise.
+    return np.asarray(less / np.maximum(lengths, np.sqrt(np.float32(rows.shape[1]))))
+
+
+def _correlation(one: list[tuple[Grey, Grey]], other: list[tuple[Grey, Grey]]) -> float:
+    """The largest correlation of one picture, at any size, with a window of the other."""
+    return max(
+        float((windows @ sought).max())
+        for (here, mine), (there, yours) in zip(one, other, strict=True)
+        for windows, sought in ((here, yours), (there, mine))
+    )

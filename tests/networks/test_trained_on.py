@@ -1,0 +1,65 @@
+"""A model's file remembers which pictures it has learned from."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from clouds import breeds_in_noise
+from commands import dogsim, dogsim_json
+
+from dogsim import Dataset, project, save_model, train_ranking
+from dogsim.dataset import STAMP
+from dogsim.networks.trained_on import has_memory, picture_keys, read_memory
+from dogsim.sameness import learned
+
+
+def test_pictures_are_told_by_features_or_by_their_files() -> None:
+    features = np.array([[1, -0.0], [2, 3]], np.float32)
+    stamps = np.zeros(2, STAMP)
+    stamps["sha256"] = [b"0123456789abcdef" * 4, b"f" * 64]
+    keys = picture_keys(features, stamps)
+    assert keys.shape == (2, 2)
+    assert keys[0, 1] == 0x0123456789ABCDEF
+    assert np.array_equal(keys[:, :1], picture_keys(np.abs(features), None))
+
+
+def test_accuracy_tells_what_was_learned_from(tmp_path: Path) -> None:
+    known, fresh = breeds_in_noise(), breeds_in_noise(seed=1)
+    head = tmp_path / "head.keras"
+    save_model(train_ranking(known, max_steps=25).model, head)
+    assert has_memory(head)
+    assert not learned(known).any()
+    for name, data in (("known", known), ("fresh", fresh)):
+        project(data, head).save(tmp_path / f"{name}.h5")
+    head.unlink()  # the datasets know by themselves
+    assert learned(Dataset.open(tmp_path / "known.h5")).all()
+    assert learned(Dataset.open(tmp_path / "known.h5").take([3])).tolist() == [True]
+    assert not learned(Dataset.open(tmp_path / "fresh.h5")).any()
+    judge = ("accuracy", "-k", 5, "--dataset", tmp_path / "known.h5")
+    assert dogsim_json(*judge)["trained_on"] == len(known)
+    assert dogsim_json(*judge, "--n-test", 7)["trained_on"] == 7
+    line = dogsim(*judge).stderr
+    assert line.count("\n") == 1
+    assert line.startswith(f"{len(known)} of {len(known)} queries are pictures")
+    held_out = dogsim(*judge, "--test", tmp_path / "fresh.h5", "--json")
+    assert '"trained_on": 0' in held_out.stdout
+    assert held_out.stderr == ""
+
+
+def test_of_other_features_the_file_tells(tmp_path: Path) -> None:
+    """The same pictures, whose features were computed again, a little otherwise."""
+    known = breeds_in_noise()
+    stamps = np.zeros(len(known), STAMP)
+    stamps["sha256"] = [f"{row:064x}"[::-1].encode() for row in range(len(known))]
+    head = tmp_path / "head.keras"
+    save_model(train_ranking(replace(known, stamps=stamps), max_steps=1).model, head)
+    again = replace(known, features=known.features + np.float32(1e-3))
+    assert not learned(project(again, head)).any()
+    assert learned(project(replace(again, stamps=stamps), head)).all()
+
+
+def test_models_of_others_remember_nothing(tmp_path: Path) -> None:
+    (tmp_path / "text.keras").write_text("no model")
+    for name in ("text.keras", "gone.keras"):
+        assert len(read_memory(tmp_path / name)) == 0
+        assert not has_memory(tmp_path / name)

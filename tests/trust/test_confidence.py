@@ -1,0 +1,172 @@
+"""Sets keep their promise, and what would break it is seen."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clouds import cloud
+from commands import dogsim, dogsim_json, refusal
+from crepes import ConformalClassifier
+
+from dogsim.accuracy import judge
+from dogsim.dataset import Dataset
+from dogsim.errors import DogsimError
+from dogsim.recipe import Recipe
+from dogsim.trust.calibration import calibrate, calibration_of
+from dogsim.trust.confidence import p_values, trust
+from dogsim.trust.coverage import coverage
+
+
+def test_p_values_are_those_of_crepes() -> None:
+    rng = np.random.default_rng(0)
+    known, asked = rng.random(200).round(2), rng.random((50, 6)).round(2)  # with ties
+    theirs = ConformalClassifier().fit(1 - known).predict_p(1 - asked, smoothing=False)
+    np.testing.assert_allclose(p_values(known, asked), theirs, rtol=0, atol=1e-12)
+
+
+def test_one_that_is_left_out_does_not_count() -> None:
+    known = np.array([0.1, 0.5, 0.9])
+    asked = np.array([[0.6, 0.2]])
+    expected = p_values(np.array([0.1, 0.9]), asked)
+    assert p_values(known, asked, np.array([0.5])).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.9, 0.95])
+def test_promise_is_kept_on_new_pictures(confidence: float) -> None:
+    found = []
+    for seed in range(4):
+        known, new = cloud(400 + seed), cloud(300 + seed)
+        found.append(coverage(known, new.features, new.labels, confidence))
+    assert np.mean([each.coverage for each in found]) >= confidence - 0.025
+    assert np.mean([each.unknown_rate for each in found]) <= 0.07
+    assert max(each.mean_set_size for each in found) < 2.5
+
+
+def test_none_of_the_known_breeds() -> None:
+    far = trust(cloud(300), np.array([[30, -30, 30, -30, 30, -30]], np.float32), 0.9)[0]
+    assert 1 / 301 <= far.novelty_p <= 0.05
+    assert far.unknown
+
+
+def test_set_is_never_empty_and_begins_with_the_likeliest() -> None:
+    known = cloud(300)
+    for answer in trust(known, cloud(100).features, 0.5):
+        assert answer.breeds[0] == known.breeds[answer.p_values.argmax()]
+        assert answer.credibility == answer.p_values.max()
+
+
+def test_copies_count_once() -> None:
+    """Trap: each copy would find the other, and the vote would seem to be right always."""
+    hard = cloud(300, spread=2.5)
+    copied = hard.take(np.repeat(np.arange(300), 3))
+    once, thrice = calibrate(hard), calibrate(copied)
+    np.testing.assert_array_equal(once.own, thrice.own)
+    assert once.temperature == thrice.temperature
+    new = cloud(900, spread=2.5)
+    with_copies = coverage(copied, new.features, new.labels, 0.9)
+    assert with_copies == coverage(hard, new.features, new.labels, 0.9)
+    assert with_copies.coverage >= 0.87
+
+
+def test_head_is_refused() -> None:
+    """Trap: what was learned from the very pictures looks right more often than it is."""
+    known = cloud(100)
+    recipe = Recipe("resnet50", "imagenet", "ab", "avg_pool", 224, head="h.keras", head_sha256="cd")
+    through = Dataset(known.features, known.labels, known.paths, known.breeds, recipe)
+    with pytest.raises(DogsimError, match=r"head h\.keras.*before dogsim project"):
+        trust(through, known.features, 0.9)
+
+
+def test_coverage_is_an_average_over_breeds() -> None:
+    """Trap: some breeds are held less often than was promised, and the numbers say which."""
+    known, new = cloud(600, classes=6, spread=1.5), cloud(900, classes=6, spread=1.5)
+    found = coverage(known, new.features, new.labels, 0.9)
+    rates = [each.coverage for each in found.per_breed]
+    assert rates == sorted(rates)
+    assert rates[0] < 0.9 < rates[-1]
+    queries = [each.queries for each in found.per_breed]
+    assert np.average(rates, weights=queries) == pytest.approx(found.coverage)
+
+
+@pytest.mark.parametrize(("confidence", "needed"), [(0.9, 9), (0.95, 19), (0.99, 99)])
+def test_too_few_pictures_are_refused(confidence: float, needed: int) -> None:
+    enough, new = cloud(needed), cloud(5).features
+    assert len(trust(enough, new, confidence)) == 5
+    with pytest.raises(DogsimError, match=f"at least {needed} of known breeds"):
+        trust(enough.take(np.arange(needed - 1)), new, confidence)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, 90.0, -0.5])
+def test_confidence_out_of_range(confidence: float) -> None:
+    with pytest.raises(DogsimError, match="more than 0 and less than 1"):
+        trust(cloud(50), cloud(5).features, confidence)
+
+
+def test_leave_one_out_covers_as_promised_by_construction() -> None:
+    found = judge(cloud(400), [5], confidence=0.9).coverage
+    assert found
+    assert found.coverage == pytest.approx(0.9, abs=0.01)
+
+
+def test_kept_by_content(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("dogsim.trust.calibration.user_cache_path", lambda name: tmp_path)
+    first = calibration_of(cloud(100))
+    (file,) = tmp_path.glob("trust-*.npz")
+    with monkeypatch.context() as patch:
+        patch.setattr("dogsim.trust.calibration.calibrate", lambda dataset: pytest.fail("again"))
+        again = calibration_of(cloud(100))
+    np.testing.assert_array_equal(first.own, again.own)
+    for damage in (b"", b"nonsense", file.read_bytes()[:200]):
+        file.write_bytes(damage)
+        np.testing.assert_array_equal(calibration_of(cloud(100)).own, first.own)
+    monkeypatch.setattr("dogsim.trust.calibration.KEPT", 2)
+    for n in (30, 31, 32):
+        calibration_of(cloud(n))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_cache_that_cannot_be_written_costs_time_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("dogsim.trust.calibration.user_cache_path", lambda name: tmp_path / "file")
+    assert len(trust(cloud(50), cloud(5).features, 0.9)) == 5
+
+
+def test_pictures_of_unknown_breed_neither_vote_nor_calibrate() -> None:
+    known = cloud(200)
+    labels = known.labels.copy()
+    labels[::4] = -1
+    part = Dataset(known.features, labels, known.paths, known.breeds)
+    kept = known.take(np.flatnonzero(labels >= 0))
+    np.testing.assert_array_equal(calibrate(part).own, calibrate(kept).own)
+
+
+def test_commands(tmp_path: Path) -> None:
+    known, test = tmp_path / "a.h5", tmp_path / "b.h5"
+    cloud(300).save(known)
+    cloud(200).save(test)
+    command = ("accuracy", "--dataset", known, "--test", test, "--confidence", 0.9)
+    result = dogsim_json(*command)
+    assert result["confidence"] == 0.9
+    assert result["coverage"] > 0.84
+    assert 1 <= result["mean_set_size"] < 4
+    assert result["unknown_rate"] < 0.12
+    assert len(result["coverage_per_breed"]) == 4
+    assert "breeds in a set" in dogsim(*command).stdout
+    assert "less than 1" in refusal("accuracy", "--dataset", known, "--confidence", 90)
+
+
+@pytest.mark.real_data
+def test_on_real_features(real_data: Path) -> None:
+    stored = np.load(real_data / "features/stanford_dogs_resnet50_12000.npz")
+    labels = stored["labels"].astype(np.int32)
+    features = stored["features"].astype(np.float32)
+    whole = Dataset(features, labels, tuple(stored["paths"]), tuple(stored["breeds"]))
+    asked = np.zeros(12000, bool)
+    asked[np.random.default_rng(1).choice(12000, 2400, replace=False)] = True
+    known, new = whole.take(np.flatnonzero(~asked)), whole.take(np.flatnonzero(asked))
+    found = coverage(known, new.features, new.labels, 0.9)
+    assert found.coverage == pytest.approx(0.9, abs=0.025)
+    assert found.mean_set_size <= 1.6
+    assert found.unknown_rate <= 0.065
