@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.dist_calc import check_k, nearest
+from dogsim.dist_calc import check_k, check_metric, nearest
 from dogsim.feature_extract import extract_features
 from dogsim.images import Source
 from dogsim.networks.extractor import Extractor, extractor_for
+from dogsim.recipe import Recipe
 from dogsim.trust.confidence import Trust, calibration_for, trust
 from dogsim.vote import VOTES as VOTES  # with the next two: importable from here as ever
 from dogsim.vote import count_votes
@@ -43,6 +45,14 @@ class Answer:
     trust: Trust | None = None
 
 
+@lru_cache(maxsize=1)
+def loaded_extractor(
+    recipe: Recipe | None, weights: str | None = None, head: str | None = None
+) -> Extractor:
+    """Do what `extractor_for` does, but for the same dataset once."""
+    return extractor_for(recipe, weights, head)
+
+
 def classify(
     images: Iterable[Source],
     dataset: Dataset,
@@ -66,7 +76,7 @@ def classify(
     metric : str
         One of `dogsim.METRICS`.
     extractor : Extractor, optional
-        By default the one that the dataset was made with is loaded.
+        By default the one that the dataset was made with, which stays loaded for the next call.
     confidence : float, optional
         Answer with a set of breeds as well, which holds the true one in so many cases: 0.9.
 
@@ -82,10 +92,11 @@ def classify(
         k or the metric is wrong, or the dataset cannot promise that confidence.
     """
     check_k(k, len(dataset))
+    check_metric(metric)
     if confidence is not None:  # a promise that cannot be made is told before the network is loaded
         calibration_for(dataset, confidence)
     if extractor is None:
-        extractor = extractor_for(dataset.recipe)
+        extractor = loaded_extractor(dataset.recipe)
     elif dataset.recipe:
         dataset.recipe.require(extractor.recipe, "an extractor")
     features = extract_features(images, extractor)

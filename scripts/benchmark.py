@@ -2,10 +2,14 @@
 
 python scripts/benchmark.py extract PHOTOS --weights FILE     # pictures a second
 python scripts/benchmark.py memory PHOTOS --weights FILE      # peak memory, few and many
+python scripts/benchmark.py answer DATASET PHOTO              # whole commands, cold and warm
+python scripts/benchmark.py decode                            # from JPEG to pixels, by megapixels
 """
 
+import io
 import json
 import os
+import platform
 import resource
 import statistics
 import subprocess
@@ -76,7 +80,8 @@ def extract(
         }
         for name, rate in rates.items()
     ]
-    show({"pictures": count, "repeats": repeats, "results": rows}, as_json)
+    result = {"processor": processor(), "pictures": count, "repeats": repeats, "results": rows}
+    show(result, as_json)
 
 
 @app.command()
@@ -111,6 +116,109 @@ def memory(
 
 
 @app.command()
+def answer(
+    dataset: Annotated[Path, typer.Argument(help="A dataset file.")],
+    photo: Annotated[Path, typer.Argument(help="A picture to ask of it.")],
+    repeats: int = 5,
+    as_json: Json = False,
+) -> None:
+    """From the start of a command to its end, the first time with a network and afterwards."""
+    recipe = dogsim.Dataset.open(dataset).recipe
+    assert recipe, "a dataset that pictures can be asked of"
+    network = ["--backbone", recipe.backbone, "--weights", recipe.weights]
+    with tempfile.TemporaryDirectory() as folder:
+        commands: dict[str, list[Any]] = {
+            "classify": ["classify", photo, "--dataset", dataset],
+            "distance": ["distance", photo, photo, *network],
+            "show --save": ["show", photo, "--dataset", dataset, "--save", Path(folder) / "grids"],
+            "accuracy": ["accuracy", "--dataset", dataset],
+        }
+        times: dict[tuple[str, str], list[float]] = {}
+        for turn in range(repeats):
+            for name, command in commands.items():
+                cache = Path(folder) / f"cache {turn} {name}"
+                for start in ("cold", "warm"):
+                    times.setdefault((name, start), []).append(seconds_of(cache, command))
+    rows = [
+        {
+            "command": name,
+            "start": start,
+            "seconds": round(statistics.median(taken), 2),
+            "fastest": round(min(taken), 2),
+            "slowest": round(max(taken), 2),
+        }
+        for (name, start), taken in times.items()
+    ]
+    show({"processor": processor(), "repeats": repeats, "results": rows}, as_json)
+
+
+def seconds_of(cache: Path, command: list[Any]) -> float:
+    """Run dogsim in a process of its own, with that folder as the user's cache, and time it."""
+    code = (
+        "import sys, pathlib, platformdirs; cache = pathlib.Path(sys.argv.pop(1))\n"
+        "platformdirs.user_cache_path = lambda name: cache\n"
+        "from dogsim.cli import app; app()"
+    )
+    start = time.perf_counter()
+    arguments = [sys.executable, "-c", code, cache, *command]
+    subprocess.run([str(each) for each in arguments], check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+@app.command()
+def decode(size: int = 224, repeats: int = 5, as_json: Json = False) -> None:
+    """From the bytes of a JPEG to a network's pixels, on one core: as dogsim does, and whole."""
+    rows = []
+    for width, height in ((500, 375), (1600, 1200), (2592, 1944), (4000, 3000), (6000, 4000)):
+        content = photo_like(width, height)
+        ways: dict[str, Callable[[], object]] = {
+            "dogsim": partial(dogsim.load_image, content, size),
+            "decoded whole": partial(decoded_whole, content, size),
+        }
+        rates = side_by_side(ways, repeats, {}, 1)
+        rows += [
+            {
+                "megapixels": round(width * height / 1e6, 1),
+                "way": name,
+                "milliseconds": round(1000 / rate, 1),
+            }
+            for name, rate in rates.items()
+        ]
+    show({"processor": processor(), "repeats": repeats, "results": rows}, as_json)
+
+
+def decoded_whole(content: bytes, size: int) -> Image.Image:
+    """Resize a picture as the usual way does."""
+    return Image.open(io.BytesIO(content)).resize((size, size), Image.Resampling.BICUBIC)
+
+
+def photo_like(width: int, height: int) -> bytes:
+    """Make a JPEG of coloured shapes with the noise of a small sensor."""
+    rng = np.random.default_rng(0)
+    shapes = Image.fromarray(rng.integers(0, 256, (30, 40, 3), np.uint8))
+    smooth = np.asarray(shapes.resize((width, height), Image.Resampling.BICUBIC), np.float32)
+    noisy = (smooth + rng.normal(0, 8, smooth.shape)).clip(0, 255).astype(np.uint8)
+    written = io.BytesIO()
+    Image.fromarray(noisy).save(written, "jpeg", quality=90)
+    return written.getvalue()
+
+
+def processor() -> dict[str, Any]:
+    """Tell what computes, and what of its features decide about speed."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.is_file() else []
+    facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    facts = {name.strip(): text.strip() for name, text in facts.items()}
+    flags = facts.get("flags", facts.get("Features", "")).split()
+    wanted = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+    return {
+        "name": facts.get("model name") or platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "features": [name for name in wanted if name in flags],
+    }
+
+
+@app.command()
 def search(
     dataset: Annotated[
         Path | None, typer.Argument(help="Dataset file; else synthetic features.")
@@ -135,7 +243,7 @@ def search(
         rows += search_rows("synthetic", synthetic(sizes[0], d), few, repeats)
     if disk:
         rows.append(from_disk(disk, k, repeats))
-    show({"repeats": repeats, "results": rows}, as_json)
+    show({"processor": processor(), "repeats": repeats, "results": rows}, as_json)
 
 
 def search_rows(name: str, features: Any, k: int, repeats: int) -> list[dict[str, Any]]:
@@ -284,6 +392,8 @@ def show(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(result))
         return
+    if computer := result.get("processor"):
+        print(f"{computer['name']}, {computer['cores']} cores, {' '.join(computer['features'])}")
     print(table(result["results"]))
 
 

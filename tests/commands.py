@@ -41,12 +41,15 @@ def refusal(*arguments: object) -> str:
     return line
 
 
-def python(*command: object, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run Python in a process of its own."""
+def python(
+    *command: object, given: str = "", **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run Python in a process of its own, with a text as its input."""
     return subprocess.run(
         [sys.executable, *map(str, command)],
         capture_output=True,
         text=True,
+        input=given,
         env=os.environ | environment,
         cwd=REPOSITORY,
     )

@@ -308,3 +308,13 @@ def test_map_at_r_in_bounded_memory(pictures: int) -> None:
     assert right == "True"
     assert int(peak) - int(before) < 500
     assert int(peak) < 1000
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (3, 7), (0, 50), (1050, 1200)])
+def test_the_interval_is_scipys(right: int, n: int) -> None:
+    from scipy.stats import binomtest
+
+    from dogsim.accuracy import _wilson
+
+    expected = binomtest(right, n).proportion_ci(method="wilson")
+    assert _wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)

@@ -17,8 +17,8 @@ import dogsim
 ORDER = [
     *("errors", "recipe", "breeds"),
     *(f"plumbing.{name}" for name in ("files", "hdf5", "signals", "terminal", "tables", "threads")),
-    *("plumbing.download", "plumbing.unpack"),
-    *("vote", "images"),
+    *("plumbing.cache", "plumbing.download", "plumbing.unpack"),
+    *("vote", "images", "networks.compiled"),
     *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
     *(f"networks.{name}" for name in ("trained_on", "building_blocks", "engines", "heads")),
     "networks.backbones",
@@ -35,7 +35,7 @@ ORDER = [
     *(f"learning.{name}" for name in ("hold_out", "discriminant", "triplets", "training")),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project")),
     *(f"cli.{name}" for name in ("common", "ask", "judge", "datasets", "learn")),
-    "cli",
+    *("cli.keep", "cli.session", "cli"),
 ]
 FOUND = list(pkgutil.walk_packages(dogsim.__path__, "dogsim."))
 MODULES = [module.name.removeprefix("dogsim.") for module in FOUND]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import find_pictures
-from dogsim.images import load_image, open_image
+from dogsim.images import RESIZES, load_image, open_image
 
 GRADIENT = np.add.outer(np.arange(60), 2 * np.arange(80)).astype(np.uint8)
 COLOUR = np.dstack([GRADIENT, GRADIENT[::-1], np.full_like(GRADIENT, 90)])
@@ -263,3 +263,38 @@ def test_the_limit_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("DOGSIM_MAX_PIXELS", "many")
     with pytest.raises(DogsimError, match="Received DOGSIM_MAX_PIXELS=many"):
         open_image(tmp_path / "a.png")
+
+
+def noisy(width: int, height: int) -> Image.Image:
+    """Something like a photo: shapes, and the noise of a small sensor."""
+    rng = np.random.default_rng(width)
+    shapes = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
+    smooth = np.asarray(shapes.resize((width, height), Image.Resampling.BICUBIC), np.float32)
+    grains = rng.normal(0, 8, smooth.shape)
+    return Image.fromarray((smooth + grains).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_jpegs_are_scaled_while_they_are_decoded(
+    resize: str, orientation: int, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    noisy(1200, 1000).save(tmp_path / "x.jpg", quality=90, exif=exif)
+    open_image(tmp_path / "x.jpg").save(tmp_path / "x.png")  # no decoder scales it
+    size = 100
+    fast, slow = (load_image(tmp_path / f"x.{kind}", size, resize) for kind in ("jpg", "png"))
+    assert open_image(tmp_path / "x.jpg", at_least=2 * size).size in [(300, 250), (250, 300)]
+    assert not np.array_equal(fast, slow)
+    difference = np.abs(fast.astype(int) - slow)
+    assert difference.mean() < 1.5
+    assert difference.max() < 16
+
+
+@pytest.mark.parametrize(("width", "resize"), [(399, "squash"), (457, "crop")])
+def test_smaller_jpegs_are_decoded_whole(width: int, resize: str, tmp_path: Path) -> None:
+    noisy(2000, width).save(tmp_path / "x.jpg", quality=90)
+    open_image(tmp_path / "x.jpg").save(tmp_path / "x.png")
+    fast, slow = (load_image(tmp_path / f"x.{kind}", 100, resize) for kind in ("jpg", "png"))
+    assert np.array_equal(fast, slow)

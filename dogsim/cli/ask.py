@@ -236,13 +236,15 @@ def _answers(
     head: str | None,
     confidence: float | None,
 ) -> "list[Answer]":
-    from dogsim.classify import classify
-    from dogsim.networks.extractor import extractor_for
+    from dogsim.classify import classify, loaded_extractor
+    from dogsim.dist_calc import check_k, check_metric
     from dogsim.trust.confidence import calibration_for
 
+    check_k(k, len(dataset))
+    check_metric(metric)
     if confidence is not None:
         calibration_for(dataset, confidence)
-    extractor = extractor_for(dataset.recipe, weights, head)
+    extractor = loaded_extractor(dataset.recipe, weights, head)
     return classify(pictures, dataset, k, metric, extractor, confidence)
 
 

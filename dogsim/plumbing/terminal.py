@@ -1,7 +1,9 @@
 """What reaches a terminal: any text made harmless; notes and a bar with rate and time left."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sized
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
@@ -56,6 +58,48 @@ def _escaped(half: str) -> str:
 def note(text: str) -> None:
     """Tell the user something in one line."""
     print(printable(text), file=sys.stderr, flush=True)
+
+
+def asked_lines(prompt: str) -> Iterator[str]:
+    """Yield what is written line by line, without blanks around it; in a terminal after a prompt.
+
+    There the tabulator completes names of files, where Python has its module ``readline``.
+    """
+    if not sys.stdin.isatty():
+        yield from filter(None, map(str.strip, sys.stdin))
+        return
+    _complete_names()
+    while True:
+        try:
+            if line := input(prompt).strip():
+                yield line
+        except EOFError:
+            print(file=sys.stderr)
+            return
+
+
+def names_that_begin(text: str) -> list[str]:
+    """Complete the name of a file; that of a folder ends in its separator."""
+    typed = Path(text).expanduser()
+    folder, start = (
+        (typed.parent, typed.name) if text[-1:] not in ("", "/", os.sep) else (typed, "")
+    )
+    try:
+        found = sorted(path for path in folder.iterdir() if path.name.startswith(start))
+    except OSError:  # no such folder, or a closed one
+        return []
+    return [f"{path}{os.sep if path.is_dir() else ''}" for path in found]
+
+
+def _complete_names() -> None:
+    try:
+        import readline
+    except ImportError:  # on Windows, whose terminal has a history of its own
+        return
+    readline.set_completer_delims("\n")  # names may have blanks
+    readline.set_completer(lambda text, n: [*names_that_begin(text), None][n])
+    by_libedit = "libedit" in (readline.__doc__ or "")
+    readline.parse_and_bind("bind ^I rl_complete" if by_libedit else "tab: complete")
 
 
 def track(

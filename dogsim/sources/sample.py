@@ -6,16 +6,20 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path
-
 from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import find_pictures
 from dogsim.networks.backbones import find_backbone
 from dogsim.networks.extractor import Wanted
-from dogsim.networks.weights import IMAGENET, WeightsUnavailableError, given_file
-from dogsim.plumbing.files import file_sha256, make_folder
+from dogsim.networks.weights import (
+    IMAGENET,
+    WeightsUnavailableError,
+    given_file,
+    weights_sha256,
+)
+from dogsim.plumbing.cache import cache_folder
+from dogsim.plumbing.files import make_folder
 from dogsim.plumbing.terminal import note
 
 DEFAULT, INSTALLED = "resnet50", "efficientnet-lite0"
@@ -78,8 +82,8 @@ def _cached(backbone: str, weights: Path | None = None) -> Dataset:
 def _cache_file(backbone: str, weights: Path | None = None) -> Path:
     digest = _pictures_digest().copy()
     if weights:
-        digest.update(file_sha256(weights).encode())
-    return user_cache_path("dogsim") / f"sample-{backbone}-{digest.hexdigest()[:12]}.h5"
+        digest.update(weights_sha256(weights).encode())
+    return cache_folder() / f"sample-{backbone}-{digest.hexdigest()[:12]}.h5"
 
 
 @cache

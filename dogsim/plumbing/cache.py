@@ -1,0 +1,90 @@
+"""The user's cache folder: what dogsim keeps there to be quick the next time, and nothing else."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from dogsim.errors import DogsimError, reason
+
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Something in the cache folder: its name there, what it is, and how many bytes it takes."""
+
+    name: str
+    what: str
+    bytes: int
+
+
+KINDS = {"network-": "a network, ready to run", "sample-": "features of the sample"}
+LEFT_OVER = "left by a run that was stopped"  # its name begins with a dot, as a lock's does
+
+
+def cache_folder() -> Path:
+    """Path of the user's cache folder for dogsim, which need not exist."""
+    return user_cache_path("dogsim")
+
+
+def cached() -> list[Kept]:
+    """List what is kept, the largest first.
+
+    Files of other names are not dogsim's and are not told.
+    """
+    found = [Kept(path.name, what, _size(path)) for path, what in _ours() if path.suffix != LOCK]
+    return sorted(found, key=lambda kept: (-kept.bytes, kept.name))
+
+
+def clear_cache() -> list[Kept]:
+    """Remove what is kept, and tell what is left because another process is making it just now.
+
+    Raises `DogsimError` if a file cannot be removed.
+    """
+    locked = [path for path, _ in _ours() if path.suffix == LOCK and not _remove_lock(path)]
+    busy = tuple(lock.name.removeprefix(".").removesuffix(LOCK) for lock in locked)
+    for path, _ in _ours():
+        if not (busy and path.name.lstrip(".").startswith(busy)):
+            _remove(path)
+    return cached()
+
+
+def _ours() -> Iterator[tuple[Path, str]]:
+    folder = cache_folder()
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        for start, what in KINDS.items():
+            if path.name.startswith(f".{start}"):
+                yield path, LEFT_OVER
+            if path.name.startswith(start):
+                yield path, what
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    return sum(each.lstat().st_size for each in files if not each.is_dir())
+
+
+def _remove_lock(path: Path) -> bool:
+    """Remove a lock that nobody holds; whoever waits for it sees that it has gone and makes one."""
+    try:
+        with FileLock(path, timeout=0):
+            path.unlink(missing_ok=True)
+    except Timeout:
+        return False
+    except OSError as error:
+        raise DogsimError(f"Cannot remove {path}: {reason(error)}.") from error
+    return True
+
+
+def _remove(path: Path) -> None:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DogsimError(f"Cannot remove {path}: {reason(error)}.") from error

@@ -1,0 +1,59 @@
+"""One question after the other, by a pipe and in a terminal."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import python
+
+APP = "from dogsim.cli import app; app()"
+
+
+def test_ask_answers_line_by_line(stored: Path, breeds_dir: Path) -> None:
+    """Also pictures with quotation marks, as terminals write them; a mistake ends nothing."""
+    striped, red = (breeds_dir / name for name in ("striped", "n00000001-red_setter"))
+    lines = f"{striped / '0.png'}\n\nnone.jpg\n'{red / '1.png'}'\n{striped}\n"
+    run = python("-c", APP, "ask", "-k", 3, "--dataset", stored, given=lines)
+    assert run.returncode == 1
+    assert run.stdout.splitlines() == [
+        f"{striped / '0.png'}: striped (3 of 3 votes)",
+        f"{red / '1.png'}: red setter (3 of 3 votes)",
+        *(f"{striped / name}: striped (3 of 3 votes)" for name in ("0.png", "1.png", "2.png")),
+    ]
+    assert "dogsim: There is no picture or folder none.jpg" in run.stderr
+    assert run.stderr.endswith("dogsim: 1 of the lines could not be answered.\n")
+    assert "Traceback" not in run.stderr
+
+
+def test_ask_in_json(stored: Path, breeds_dir: Path) -> None:
+    command = ("-c", APP, "ask", "-k", 3, "--dataset", stored, "--json")
+    lines = python(*command, given=f"{breeds_dir}/striped").stdout.splitlines()
+    assert len(lines) == 1
+    assert [each["breed"] for each in json.loads(lines[0])["results"]] == ["striped"] * 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+def test_ask_in_a_terminal(stored: Path, breeds_dir: Path) -> None:
+    """The tabulator completes a name, the arrow key brings it back, Ctrl-D ends."""
+    import pty
+
+    main, terminal = pty.openpty()
+    command = [sys.executable, "-c", APP, "ask", "-k", "3", "--dataset", str(stored)]
+    run = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    shown = ""
+    for keys, awaited in [
+        ("", "picture: "),
+        (f"{breeds_dir}/stri\t0\t\n", "striped (3 of 3 votes)"),
+        ("\x1b[A\n", "striped (3 of 3 votes)"),
+        ("\x04", ""),
+    ]:
+        os.write(main, keys.encode())
+        shown = ""
+        while awaited and awaited not in shown:
+            shown += os.read(main, 1000).decode()
+    assert run.wait(timeout=60) == 0
+    os.close(main)
