@@ -257,7 +257,7 @@ def draw_calls(world: World, number: int, examples: int) -> None:
 
 
 def test_any_options(world: World) -> None:
-    draw_calls(world, 0, 40)
+    draw_calls(world, 0, 20)
 
 
 @pytest.mark.slow
