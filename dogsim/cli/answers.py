@@ -46,9 +46,13 @@ class Asked:
         confidence: float | None,
         keep_self: bool,
     ) -> None:
-        from dogsim.networks.extractor import require_recipe
+        from dogsim.networks.extractor import check_own_head, check_own_weights, require_recipe
 
         self.recipe, self.files = require_recipe(dataset.recipe), (weights, head)
+        if weights is not None:  # also where all pictures are known, and nothing has to be loaded
+            check_own_weights(self.recipe, weights)
+        if head is not None:
+            check_own_head(self.recipe, head)
         self.dataset, self.k, self.metric = dataset, k, metric
         self.confidence, self.keep_self = confidence, keep_self
         self.failed: list[DogsimError] = []
