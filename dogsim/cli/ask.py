@@ -15,6 +15,7 @@ from dogsim.cli.common import (
     BackboneOfFile,
     Confidence,
     DatasetFile,
+    Force,
     Head,
     Images,
     Json,
@@ -87,6 +88,7 @@ def classify(
     confidence: Confidence = None,
     keep_self: KeepSelf = False,
     csv: Annotated[Path | None, typer.Option(help="Write the answers to this CSV file.")] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Name the breed of each picture by the vote of its k nearest.
@@ -94,11 +96,13 @@ def classify(
     Example: `dogsim classify my_dog.jpg holiday/ -k 20 --dataset dogs.h5`
     """
     from dogsim.cli.answers import COLUMNS, line, row, told
-    from dogsim.plumbing.files import check_output
-    from dogsim.plumbing.tables import write_csv
+    from dogsim.plumbing.files import check_output, check_replaceable
+    from dogsim.plumbing.tables import has_columns, write_csv
 
     if csv:
-        check_output(csv, [dataset, *(images or ())])
+        files = (Path(each) for each in (weights, head) if each)
+        check_output(csv, [dataset, *(images or ()), *files])
+        check_replaceable(csv, lambda there: has_columns(there, COLUMNS), force)
     known = open_dataset(dataset, weights)
     asked = Asked(images, known, k, metric, weights, head, confidence, keep_self)
     results = []

@@ -210,9 +210,9 @@ def _columns_of(name: str) -> list[str]:
 
 
 def _is_our_table(file: Path) -> bool:
-    with file.open("rb") as opened:
-        header = opened.readline().strip()
-    return any(header == ",".join(_columns_of(name)).encode() for name in TABLES)
+    from dogsim.plumbing.tables import has_columns
+
+    return any(has_columns(file, _columns_of(name)) for name in TABLES)
 
 
 def _text(shown: Mapping[str, Any]) -> str:

@@ -53,6 +53,12 @@ def test_a_bad_file_costs_no_other_its_answer(
     header, first, _ = table.read_text(encoding="utf-8").splitlines()
     assert header.startswith("image,breed,votes,runner_up,")
     assert first.startswith(f"{tmp_path / '1.png'},red setter,1,,0,,n00000001-red_setter/")
+    dogsim("classify", *asked, "--csv", table, code=1)  # its own table may be replaced
+    photo = tmp_path / "3.png"
+    before = photo.read_bytes()
+    mine = ("classify", tmp_path / "1.png", "-k", 1, "--dataset", stored, "--csv", photo)
+    assert "--force" in refusal(*mine)
+    assert photo.read_bytes() == before
     grids = json.loads(dogsim("show", *asked, "--save", tmp_path, "--json", code=1).stdout)["grids"]
     assert [Path(grid).name for grid in grids] == ["1.grid.png", "3.grid.png"]
 
