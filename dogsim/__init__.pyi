@@ -18,7 +18,10 @@ from dogsim.feature_extract import extract_features as extract_features
 from dogsim.feature_extract import feature_extract as feature_extract
 from dogsim.figures.display import show_or_save as show_or_save
 from dogsim.figures.grid import result_grid as result_grid
+from dogsim.figures.grid import result_grids as result_grids
 from dogsim.figures.heat_maps import heat_maps as heat_maps
+from dogsim.figures.judging import accuracy_figures as accuracy_figures
+from dogsim.figures.tree import breed_tree as breed_tree
 from dogsim.folders.listing import find_pictures as find_pictures
 from dogsim.image_distance import ImageDistance as ImageDistance
 from dogsim.image_distance import ResNetDistance as ResNetDistance
@@ -57,6 +60,8 @@ from dogsim.sources.matlab import import_mat as import_mat
 from dogsim.sources.sample import sample_dataset as sample_dataset
 from dogsim.sources.sample import sample_queries as sample_queries
 from dogsim.sources.stanford_dogs import stanford_dogs as stanford_dogs
+from dogsim.trust.audit import Audit as Audit
+from dogsim.trust.audit import audit as audit
 from dogsim.vote import majority_vote as majority_vote
 
 __version__: str

@@ -1,23 +1,31 @@
 """Pictures in, breeds out."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from dogsim.dataset import Dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_k, check_metric, nearest
-from dogsim.feature_extract import extract_features
-from dogsim.images import Source
-from dogsim.networks.extractor import Extractor, extractor_for
+from dogsim.errors import DogsimError
+from dogsim.images import Source, load_image, read_picture
+from dogsim.networks.extractor import Extractor, extractor_for, require_recipe
+from dogsim.plumbing.files import bytes_sha256
+from dogsim.plumbing.threads import batched, prefetch
 from dogsim.recipe import Recipe
+from dogsim.sameness import rows_by_content
 from dogsim.trust.confidence import Trust, calibration_for, trust
 from dogsim.vote import VOTES as VOTES  # with the next two: importable from here as ever
 from dogsim.vote import count_votes
 from dogsim.vote import majority_vote as majority_vote
 from dogsim.vote import vote_weights as vote_weights
+
+BATCH = 32  # pictures through the network at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +46,11 @@ class Answer:
     trust : Trust, optional
         Where a confidence was asked for: the set of breeds that holds the picture's own as often as
         that, their p-values, and whether it is of none of them.
+    runner_up : str
+        The breed with most votes of the others, "" if there is none.
+    runner_up_votes : int
+    same : int, optional
+        The row of the very same picture, where the dataset has it: it has no vote on itself.
     """
 
     breed: str
@@ -46,6 +59,13 @@ class Answer:
     distances: NDArray[np.float64]
     features: NDArray[np.float32]
     trust: Trust | None = None
+    runner_up: str = ""
+    runner_up_votes: int = 0
+    same: int | None = None
+
+
+# Pixels, or the row of the dataset that is the same picture, or why there is neither.
+_Read: TypeAlias = "NDArray[np.uint8] | int | DogsimError"
 
 
 @lru_cache(maxsize=1)
@@ -57,12 +77,13 @@ def loaded_extractor(
 
 
 def classify(
-    images: Iterable[Source],
-    dataset: Dataset,
+    images: "Source | Iterable[Source]",
+    dataset: DatasetOrFile,
     k: int = 20,
     metric: str = "euclidean",
     extractor: Extractor | None = None,
     confidence: float | None = None,
+    keep_self: bool = False,
 ) -> list[Answer]:
     """Find each picture's k nearest in the dataset and let their breeds vote.
 
@@ -70,9 +91,9 @@ def classify(
 
     Parameters
     ----------
-    images : iterable of path, array or PIL image
+    images : path, array or PIL image, or iterable of them
         As `dogsim.load_image` takes them.
-    dataset : Dataset
+    dataset : Dataset or path
         The known pictures.
     k : int
         How many neighbours vote.
@@ -82,6 +103,9 @@ def classify(
         By default the one that the dataset was made with, which stays loaded for the next call.
     confidence : float, optional
         Answer with a set of breeds as well, which holds the true one in so many cases: 0.9.
+    keep_self : bool
+        Let a picture that is in the dataset vote on itself. Otherwise its row is left out; told by
+        the content of its file. Its features are there already: no network is asked.
 
     Returns
     -------
@@ -94,21 +118,114 @@ def classify(
         If the extractor works by another recipe than the dataset's, a picture cannot be read,
         k or the metric is wrong, or the dataset cannot promise that confidence.
     """
+    dataset = as_dataset(dataset)
+    if extractor is not None and dataset.recipe:
+        dataset.recipe.require(extractor.recipe, "an extractor")
+    recipe = extractor.recipe if extractor else require_recipe(dataset.recipe)
+    load = partial(loaded_extractor, recipe) if extractor is None else lambda: extractor
+    found = []
+    for answer in answers(_many(images), dataset, k, metric, recipe, load, confidence, keep_self):
+        if isinstance(answer, DogsimError):
+            raise answer
+        found.append(answer)
+    return found
+
+
+def answers(
+    images: Iterable[Source],
+    dataset: Dataset,
+    k: int,
+    metric: str,
+    recipe: Recipe,
+    load: Callable[[], Extractor],
+    confidence: float | None = None,
+    keep_self: bool = False,
+) -> Iterator[Answer | DogsimError]:
+    """Answer as `classify` does, as the answers come; for a picture that has none, tell why.
+
+    `load` loads the extractor of that recipe; it is called for batches with pictures that the
+    dataset has not got.
+    """
     check_k(k, len(dataset))
     check_metric(metric)
     if confidence is not None:  # a promise that cannot be made is told before the network is loaded
         calibration_for(dataset, confidence)
-    if extractor is None:
-        extractor = loaded_extractor(dataset.recipe)
-    elif dataset.recipe:
-        dataset.recipe.require(extractor.recipe, "an extractor")
-    features = extract_features(images, extractor)
-    distances, indices = nearest(dataset, features, k, metric)
+    read = partial(_read, rows_by_content(dataset), recipe)
+    results = prefetch(read, images, ahead=BATCH, threads=os.cpu_count() or 1)
+
+    def voted(features: NDArray[np.float32], same: Sequence[int | None]) -> Iterator[Answer]:
+        rows = np.array([-1 if row is None or keep_self else row for row in same], np.intp)
+        exclude = rows if (rows >= 0).all() else None
+        found = nearest(dataset, features, k, metric, exclude)
+        trusts: Sequence[Trust | None] = [None] * len(rows)
+        if confidence is not None:
+            trusts = trust(dataset, features, confidence, rows)
+        return _votes(dataset, features, *found, trusts, same)
+
+    for batch in batched(results, BATCH):
+        told: dict[int, Answer | DogsimError] = {
+            i: each for i, each in enumerate(batch) if isinstance(each, DogsimError)
+        }
+        known = {i: each for i, each in enumerate(batch) if isinstance(each, int)}
+        if known and k > len(dataset) - (not keep_self):
+            why = (
+                f"Received k={k} for a picture of the dataset, which has {len(dataset) - 1} others."
+            )
+            told |= dict.fromkeys(known, DogsimError(why))
+        elif known:
+            rows = list(known.values())
+            told |= zip(known, voted(np.asarray(dataset.features[rows]), rows), strict=True)
+        new = {i: each for i, each in enumerate(batch) if isinstance(each, np.ndarray)}
+        if new:
+            features = load()(np.stack(list(new.values())))
+            told |= zip(new, voted(features, [None] * len(new)), strict=True)
+        yield from (told[i] for i in range(len(batch)))
+
+
+def _read(rows: dict[str, int], recipe: Recipe, source: Source) -> _Read:
+    try:
+        content = source
+        if isinstance(source, str | os.PathLike):
+            content = read_picture(source)
+            row = rows.get(bytes_sha256(content))
+            if row is not None:
+                return row
+        return load_image(content, recipe.image_size, recipe.resize)
+    except DogsimError as error:
+        told = str(error).replace("Cannot read the content", f"Cannot read {source!s}", 1)
+        return DogsimError(told)
+
+
+def _votes(
+    dataset: Dataset,
+    features: NDArray[np.float32],
+    distances: NDArray[np.float64],
+    indices: NDArray[np.intp],
+    trusts: Sequence[Trust | None],
+    same: Sequence[int | None],
+) -> Iterator[Answer]:
     labels = dataset.labels[indices]
-    breeds = [dataset.breed_of_label(label) for label in majority_vote(labels)]
-    votes = count_votes(labels).max(axis=1).tolist()
-    trusts: list[Trust | None] = [None] * len(features)
-    if confidence is not None:
-        trusts = [*trust(dataset, features, confidence)]
-    each = zip(breeds, votes, indices, distances, features, trusts, strict=True)
-    return [Answer(*parts) for parts in each]
+    winners, votes = majority_vote(labels), count_votes(labels).max(axis=1)
+    others = np.where(labels == winners[:, None], -1, labels)
+    seconds, second_votes = majority_vote(others), count_votes(others).max(axis=1)
+    for i, winner in enumerate(winners):
+        yield Answer(
+            breed=dataset.breed_of_label(winner),
+            votes=int(votes[i]),
+            indices=indices[i],
+            distances=distances[i],
+            trust=trusts[i],
+            runner_up=dataset.breeds[seconds[i]] if second_votes[i] else "",
+            runner_up_votes=int(second_votes[i]),
+            same=same[i],
+            features=features[i],
+        )
+
+
+def _many(images: "Source | Iterable[Source]") -> Iterable[Source]:
+    """Take one picture as a list of one."""
+    if isinstance(images, str | bytes | os.PathLike | Image.Image):
+        return [images]
+    if isinstance(images, np.ndarray) and images.ndim <= 3:
+        return [images]
+    return images

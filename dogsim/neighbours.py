@@ -28,6 +28,10 @@ class Neighbours:
         Those of its neighbours, nearest first.
     distances : (n, k) float64
         Their distances.
+    indices : (n, k) int
+        Their rows in the gallery.
+    rows : (n,) int
+        Those of the queries in their own dataset.
     of_breed : (n,) int
         How many pictures of the query's breed could be found.
     gallery : int
@@ -41,6 +45,8 @@ class Neighbours:
     truth: NDArray[np.int32]
     labels: NDArray[np.int32]
     distances: NDArray[np.float64]
+    indices: NDArray[np.intp]
+    rows: NDArray[np.intp]
     of_breed: NDArray[np.intp]
     gallery: int
     breeds: tuple[str, ...]
@@ -152,6 +158,8 @@ class Search:
             truth=self.truth[some],
             labels=self._gallery[indices],
             distances=distances,
+            indices=indices,
+            rows=self.rows[some],
             of_breed=self.of_breed[some],
             gallery=self.most,
             breeds=(*self.dataset.breeds, "(not in the dataset)"),

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -70,7 +69,8 @@ def show_losses(when: str, losses: NDArray[np.float32]) -> None:
 
 def learning_curves(ranking: dogsim.Ranking) -> Figure:
     """Draw how the loss falls and the precision of held-out pictures rises, round by round."""
-    figure, (above, below) = plt.subplots(2, sharex=True, layout="constrained")
+    figure = Figure(layout="constrained")
+    above, below = figure.subplots(2, sharex=True)
     rounds = np.arange(len(ranking.history))
     above.plot(rounds[1:], ranking.losses, "o-")
     above.set(ylabel="loss of the batches", title="Rounds of 25 steps, the dot is the one taken")
@@ -82,22 +82,26 @@ def learning_curves(ranking: dogsim.Ranking) -> Figure:
 
 def precision_curve(pairs: dict[str, tuple[dogsim.Dataset, dogsim.Dataset]]) -> Figure:
     """Judge the held-out queries at several k, print the numbers and draw them."""
-    figure, axes = plt.subplots(layout="constrained")
+    figure = Figure(layout="constrained")
+    axes = figure.subplots()
     print("\n           P@1     P@5     P@20    vote of 20")
     for (name, (gallery, queries)), style in zip(pairs.items(), ("o--", "s-"), strict=True):
         ks = [k for k in (1, 2, 3, 5, 10, 15, 20) if k <= len(gallery)]
         results = {k: dogsim.accuracy(gallery, k, queries) for k in ks}
-        axes.plot(ks, [results[k].precision_at_k for k in ks], style, label=name)
+        values = [results[k].precision_at_k for k in ks]
+        axes.plot(ks, values, style)
+        axes.annotate(name, (ks[-1], values[-1]), (8, 0), textcoords="offset points", va="center")
         shown = "  ".join(f"{results[k].precision_at_k:.4f}" for k in (1, 5, 20) if k in ks)
         print(f"{name:<9}  {shown}  {results[ks[-1]].vote_accuracy:.4f}")
     axes.set(
         xlabel="k",
         ylabel="precision@k",
-        ylim=(None, 1),
+        ylim=(0, 1),
         xticks=ks,
-        title="Pictures that training never saw, asked of the gallery",
+        title=f"{len(queries)} pictures that training never saw, asked of {len(gallery)}",
     )
-    axes.legend()
+    axes.axhline(results[ks[0]].chance, color="#555555", ls=":")
+    axes.annotate("chance", (ks[-1], results[ks[0]].chance), (8, 0), textcoords="offset points")
     return figure
 
 
@@ -114,11 +118,11 @@ def grids(pairs: dict[str, tuple[dogsim.Dataset, dogsim.Dataset]]) -> list[tuple
     picture = queries.picture(row)
     if not picture.is_file():
         return []
-    return [
-        (name, dogsim.result_grid(picture, gallery, indices, distances, queries.breed(row)))
+    answers = {
+        name: (gallery, found[name][1][row], found[name][0][row])
         for name, (gallery, _) in pairs.items()
-        for distances, indices in [(found[name][0][row], found[name][1][row])]
-    ]
+    }
+    return [("before-and-after", dogsim.result_grids(picture, answers, queries.breed(row)))]
 
 
 def parse_args() -> argparse.Namespace:

@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
@@ -52,7 +51,8 @@ def main(args: argparse.Namespace) -> None:
                 raise
             print(f"\n{name} is left out: {error}")
             continue
-        print(f"\n{name}, weights {weights}, SHA-256 {model.recipe.weights_sha256[:12]}...")
+        given = weights if weights == "imagenet" else Path(weights).name
+        print(f"\n{name}, weights {given}, SHA-256 {model.recipe.weights_sha256[:12]}...")
         features = extract_features(pictures, model)
         found = dogsim.nearest(features, features, max(KS), args.metric, np.arange(len(images)))
         print_metrics_summary(calculate_metrics(labels, labels[found[1]]))
@@ -165,7 +165,8 @@ def plot_similar_images(
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     size = (2 * columns, 2.7 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
     for tile in axes.flat:
         tile.set(xticks=[], yticks=[])
         tile.set_frame_on(False)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -138,7 +137,8 @@ def thumbnails() -> tuple[NDArray[np.float32], NDArray[np.int32]]:
 def gradient_norms(pictures: tuple[NDArray[np.float32], NDArray[np.int32]], seed: int) -> Figure:
     """Draw how long the loss' gradient is at each layer of 56, before anything is learned."""
     keras = import_keras()
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
     print("\ngradient, first layer to last of 55 convolutions")
     for shortcuts, style in [(False, "o--"), (True, "s-")]:
         keras.utils.set_random_seed(seed)

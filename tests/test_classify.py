@@ -1,4 +1,6 @@
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,9 +9,12 @@ from PIL import Image
 from dogsim.classify import classify
 from dogsim.create_dataset import create_dataset
 from dogsim.dataset import Dataset
+from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import feature_extract
 from dogsim.networks.extractor import Extractor
+
+module = sys.modules["dogsim.classify"]  # the name is the function's
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +38,56 @@ def test_classify(dataset: Dataset, lite: Extractor) -> None:
     stripes = np.zeros((60, 60, 3), np.uint8)
     stripes[::10] = stripes[1::10] = 255
     red = Image.new("RGB", (33, 44), (200, 0, 0))
-    answers = classify([dataset.picture(4), stripes, red], dataset, k=3)
+    answers = classify([dataset.picture(4), stripes, red], dataset, k=3, keep_self=True)
     assert [answer.breed for answer in answers] == ["striped", "striped", "red setter"]
     assert answers[0].indices[0] == 4
-    assert answers[0].distances[0] == pytest.approx(0, abs=1e-2)
+    assert answers[0].distances[0] == 0
     assert [answer.votes for answer in answers] == [3, 3, 3]
+    assert [answer.same for answer in answers] == [4, None, None]
+    five = classify(red, dataset, k=5)[0]  # one picture instead of a list
+    assert (five.breed, five.votes) == ("red setter", 3)
+    assert (five.runner_up, five.runner_up_votes) == ("striped", 2)
     again = classify([red], dataset, k=3, extractor=lite)[0]
     assert again.indices.tolist() == answers[2].indices.tolist()
+
+
+def test_a_picture_of_the_dataset_has_no_vote_on_itself(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told by its content, and answered without the network."""
+
+    def refused(recipe: object) -> Extractor:
+        raise AssertionError("the network is not needed")
+
+    monkeypatch.setattr(module, "loaded_extractor", refused)
+    copy = tmp_path / "of another name.png"
+    copy.write_bytes(dataset.picture(4).read_bytes())
+    (answer,) = classify(copy, dataset, k=5)
+    assert answer.same == 4
+    assert sorted(answer.indices.tolist()) == [0, 1, 2, 3, 5]
+    distances, indices = nearest(dataset, dataset.features[[4]], 5, exclude=[4])
+    assert answer.indices.tolist() == indices[0].tolist()
+    assert answer.distances.tolist() == distances[0].tolist()
+    with pytest.raises(
+        DogsimError, match="Received k=6 for a picture of the dataset, which has 5 others"
+    ):
+        classify(copy, dataset, k=6)
+    assert classify(copy, dataset, k=6, keep_self=True)[0].indices[0] == 4
+
+
+def test_the_network_is_loaded_once(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, load = [], module.extractor_for
+
+    def counted(*arguments: Any) -> Extractor:
+        loaded.append(arguments)
+        extractor: Extractor = load(*arguments)
+        return extractor
+
+    monkeypatch.setattr(module, "extractor_for", counted)
+    module.loaded_extractor.cache_clear()
+    for _ in range(3):
+        classify(Image.new("RGB", (9, 9)), dataset, k=1)
+    assert len(loaded) == 1
 
 
 def test_a_query_of_another_recipe_is_refused(dataset: Dataset, lite: Extractor) -> None:

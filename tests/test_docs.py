@@ -28,19 +28,20 @@ ORDER = [
     "networks.extractor",
     "networks.places",
     *("feature_extract", "dataset_file", "dataset", "sameness"),
-    *(f"folders.{name}" for name in ("listing", "reading", "shards")),
+    *(f"folders.{name}" for name in ("listing", "reading", "partial", "shards")),
     *("create_dataset", "exact", "dist_calc", "neighbours"),
     *(f"trust.{name}" for name in ("duplicates", "novelty", "calibration")),
-    *("trust.confidence", "trust.coverage"),
+    *(f"trust.{name}" for name in ("confidence", "coverage", "audit", "page")),
     *("classify", "by_breed", "accuracy", "explain", "image_distance"),
-    *(f"figures.{name}" for name in ("canvas", "grid", "heat_maps", "distances", "display")),
+    *(f"figures.{name}" for name in ("canvas", "grid", "heat_maps", "distances", "tree")),
+    *("figures.judging", "figures.display"),
     *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),
     *(
         f"learning.{name}"
         for name in ("augmentation", "hold_out", "discriminant", "triplets", "training")
     ),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
-    *(f"cli.{name}" for name in ("common", "ask", "judge", "datasets", "learn")),
+    *(f"cli.{name}" for name in ("common", "answers", "ask", "judge", "datasets", "learn")),
     *("cli.keep", "cli.session", "cli"),
 ]
 FOUND = list(pkgutil.walk_packages(dogsim.__path__, "dogsim."))

@@ -263,7 +263,7 @@ def test_the_fashion_lesson_names_its_weights(clothes: Any, colours: str, tmp_pa
     pixels.save(tmp_path / "mine.keras")
     sprite = ("--images", folder / "sprite.png", "--save", tmp_path)
     out = lesson("fashion_mnist", *sprite, "--weights", tmp_path / "mine.keras")
-    assert "40 images, resnet101 with the weights of mine.keras" in out
+    assert "resnet101, weights mine.keras, SHA-256 " in out
 
 
 @pytest.mark.parametrize("unknown", [0, 4])

@@ -12,6 +12,7 @@ from zipfile import ZipFile
 import h5py
 import numpy as np
 from PIL import Image
+from scipy.io import loadmat
 
 from dogsim import Dataset, create_dataset, export_mat
 from dogsim.networks.heads import save_model
@@ -127,6 +128,8 @@ def _whole(file: Path) -> bool:
                 image.load()
         elif h5py.is_hdf5(file):
             Dataset.open(file)
+        elif file.read_bytes().startswith(b"MATLAB"):
+            loadmat(file)
         elif file.suffix == ".keras":
             with ZipFile(file) as archive:
                 return archive.testzip() is None

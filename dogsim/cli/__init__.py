@@ -14,7 +14,7 @@ from dogsim.cli import ask, datasets, judge, keep, learn, session
 from dogsim.cli.common import OneLineErrors
 
 COMMANDS = (
-    *(ask.show, ask.classify, judge.accuracy),
+    *(ask.show, ask.classify, judge.accuracy, judge.audit, judge.tree),
     *(datasets.create_dataset, datasets.info),
     *(datasets.stanford_dogs, datasets.import_mat, datasets.export_mat),
     *(ask.distance, ask.explain, learn.deep_ranking, learn.project),

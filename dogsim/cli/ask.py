@@ -1,14 +1,14 @@
 """Questions about pictures: what they look like, and how far apart they are."""
 
 import os
-import textwrap
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dogsim.cli.answers import Asked
 from dogsim.cli.common import (
     DATASET,
     Backbone,
@@ -21,6 +21,7 @@ from dogsim.cli.common import (
     Images,
     Json,
     K,
+    KeepSelf,
     Layer,
     LayerOfFile,
     Metric,
@@ -36,19 +37,14 @@ from dogsim.cli.common import (
 from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from dogsim.classify import Answer
     from dogsim.dataset import Dataset
     from dogsim.explain import Explanation
+    from dogsim.learning.classifier import Classifier as TrainedClassifier
     from dogsim.networks.extractor import Wanted
 
     Pair = tuple[str, Path, Path, Explanation]  # a figure's name, query, other, and why
 
 FIRST = "picture"  # the first column of a matrix of distances
-
-
-NAMED = 8  # breeds of a set, at most, in a line of text
 
 
 def show(
@@ -63,24 +59,27 @@ def show(
         Path | None, typer.Option(help="Save the grids as PNG files in this folder.")
     ] = None,
     confidence: Confidence = None,
+    keep_self: KeepSelf = False,
     as_json: Json = False,
 ) -> None:
     """Show each picture with its k nearest; without a display, save the grids to results/.
 
+    A picture's true breed, by which answers are marked right or wrong, is the one that its folder
+    or its own name tells: pug/1.jpg and pug.jpg are pugs.
+
     Example: `dogsim show my_dog.jpg --dataset dogs.h5 --save grids`
     """
+    from dogsim.cli.answers import grid
     from dogsim.figures.display import show_or_save
 
     known = open_dataset(dataset, weights)
     known = replace(known, root=str(root)) if root else known
-    pictures = pictures_or_sample(images)
-    answers = _answers(pictures, known, k, metric, weights, head, confidence)
-    grids = (
-        (path.stem, _grid(path, known, answer))
-        for path, answer in zip(pictures, answers, strict=True)
-    )
-    written = [str(path) for path in show_or_save(grids, save, pictures)]
-    print_result({"grids": written}, as_json, "\n".join(written))
+    asked = Asked(images, known, k, metric, weights, head, confidence, keep_self)
+    grids = ((path.stem, grid(path, known, answer, metric)) for path, answer in asked)
+    written = [str(path) for path in show_or_save(grids, save, asked.pictures)]
+    if asked.answered:
+        print_result({"grids": written}, as_json, "\n".join(written))
+    asked.finish()
 
 
 def classify(
@@ -92,37 +91,40 @@ def classify(
     metric: Metric = "euclidean",
     classifier: Classifier = None,
     confidence: Confidence = None,
+    keep_self: KeepSelf = False,
+    csv: Annotated[Path | None, typer.Option(help="Write the answers to this CSV file.")] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Name the breed of each picture by the vote of its k nearest.
 
     Example: `dogsim classify my_dog.jpg holiday/ -k 20 --dataset dogs.h5`
     """
+    from dogsim.cli.answers import COLUMNS, line, row, told
+    from dogsim.plumbing.files import check_output, check_replaceable
+    from dogsim.plumbing.tables import has_columns, write_csv
+
+    if csv:
+        files = (Path(each) for each in (weights, head) if each)
+        check_output(csv, [dataset, *(images or ()), *files])
+        check_replaceable(csv, lambda there: has_columns(there, COLUMNS), force)
     known = open_dataset(dataset, weights)
-    pictures = pictures_or_sample(images)
-    answers = _answers(pictures, known, k, metric, weights, head, confidence)
-    results = [
-        {
-            "image": str(path),
-            "breed": answer.breed,
-            "votes": answer.votes,
-            "neighbours": [
-                {"path": known.paths[row], "breed": known.breed(row), "distance": float(distance)}
-                for row, distance in zip(answer.indices, answer.distances, strict=True)
-            ],
-            **_trusted(answer),
-        }
-        for path, answer in zip(pictures, answers, strict=True)
-    ]
-    lines = [f"{path}: {_told(answer, k)}" for path, answer in zip(pictures, answers, strict=True)]
-    if classifier:
-        learned = _learned_answers(classifier, known, answers)
-        results = [{**r, "classifier": each} for r, each in zip(results, learned, strict=True)]
-        lines = [
-            f"{line}; classifier: {each['breed']} ({each['probability']:.2f})"
-            for line, each in zip(lines, learned, strict=True)
-        ]
-    print_result({"k": k, "metric": metric, "results": results}, as_json, "\n".join(lines))
+    trained = _classifier(classifier, known) if classifier else None
+    asked = Asked(images, known, k, metric, weights, head, confidence, keep_self)
+    results = []
+    for path, answer in asked:
+        result, text = told(path, answer, known), line(path, answer, known)
+        if trained:
+            result["classifier"] = learned = trained.told(answer.features)
+            text += f"; classifier: {learned['breed']} ({learned['probability']:.2f})"
+        results.append(result)
+        if not as_json:
+            print_result({}, False, text)
+    if results and csv:
+        write_csv(csv, [row(each) for each in results], COLUMNS)
+    if results:
+        print_result({"k": k, "metric": metric, "results": results}, as_json, "")
+    asked.finish()
 
 
 def distance(
@@ -189,23 +191,13 @@ def _is_our_matrix(file: Path) -> bool:
         return opened.readline().startswith(f"{FIRST},".encode())
 
 
-def _learned_answers(
-    file: Path, dataset: "Dataset", answers: "list[Answer]"
-) -> list[dict[str, object]]:
-    """Ask a classifier for the same pictures; breeds of a thousandth or more, likeliest first."""
-    import numpy as np
-
+def _classifier(file: Path, dataset: "Dataset") -> "TrainedClassifier":
+    """Load a classifier that answers for a dataset's features."""
     from dogsim.learning.classifier import load_classifier
 
-    classifier = load_classifier(file)
-    classifier.require_same_features(dataset.recipe)
-    told = []
-    for row in classifier(np.stack([answer.features for answer in answers])):
-        order = [int(i) for i in np.argsort(-row, kind="stable") if row[i] >= 0.001]
-        likely = {classifier.breeds[i]: round(float(row[i]), 4) for i in order}
-        breed, probability = next(iter(likely.items()))
-        told.append({"breed": breed, "probability": probability, "probabilities": likely})
-    return told
+    trained = load_classifier(file)
+    trained.require_same_features(dataset.recipe)
+    return trained
 
 
 def explain(
@@ -252,7 +244,7 @@ def explain(
         known = replace(known, root=str(root)) if root else known
         pairs = _to_their_nearest(pictures, known, wanted, k, metric)
     figures = ((name, heat_maps(a, b, why, (a.name, b.name))) for name, a, b, why in pairs)
-    written = [str(path) for path in show_or_save(figures, save)]
+    written = [str(path) for path in show_or_save(figures, save, pictures)]
     results = [
         {
             "query": str(query),
@@ -300,54 +292,3 @@ def _to_their_nearest(
         for picture, neighbours in zip(pictures, explained, strict=True)
         for rank, (row, why) in enumerate(neighbours, 1)
     ]
-
-
-def _answers(
-    pictures: list[Path],
-    dataset: "Dataset",
-    k: int,
-    metric: str,
-    weights: str | None,
-    head: str | None,
-    confidence: float | None,
-) -> "list[Answer]":
-    from dogsim.classify import classify, loaded_extractor
-    from dogsim.dist_calc import check_k, check_metric
-    from dogsim.trust.confidence import calibration_for
-
-    check_k(k, len(dataset))
-    check_metric(metric)
-    if confidence is not None:
-        calibration_for(dataset, confidence)
-    extractor = loaded_extractor(dataset.recipe, weights, head)
-    return classify(pictures, dataset, k, metric, extractor, confidence)
-
-
-def _grid(path: Path, dataset: "Dataset", answer: "Answer") -> "Figure":
-    from dogsim.figures.grid import result_grid
-
-    truth = dataset.breed_told_by(path)
-    figure = result_grid(path, dataset, answer.indices, answer.distances, truth)
-    if answer.trust:
-        figure.suptitle(textwrap.fill(_told(answer, len(answer.indices)), 80))
-    return figure
-
-
-def _told(answer: "Answer", k: int) -> str:
-    """Tell an answer in a line."""
-    vote = f"{answer.breed} ({answer.votes} of {k} votes)"
-    if answer.trust is None:
-        return vote
-    if answer.trust.unknown:
-        return f"unknown, none of the breeds (p = {answer.trust.novelty_p:.3f}); nearest {vote}"
-    named, more = answer.trust.breeds[:NAMED], len(answer.trust.breeds) - NAMED
-    others = f" and {more} more" if more > 0 else ""
-    return f"{{{', '.join(named)}{others}}}; vote {vote}"
-
-
-def _trusted(answer: "Answer") -> dict[str, Any]:
-    """Tell for JSON how far an answer can be trusted."""
-    if answer.trust is None:
-        return {}
-    told = {name: value for name, value in vars(answer.trust).items() if name != "p_values"}
-    return {**told, "p_values": answer.trust.p_values.tolist()}

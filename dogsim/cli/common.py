@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dogsim.dataset import Dataset
 
 Images = Annotated[
-    list[Path] | None, typer.Argument(metavar="[IMAGE|DIR]...", help="Pictures or folders of them.")
+    list[Path] | None, typer.Argument(metavar="IMAGE|DIR", help="Pictures or folders of them.")
 ]
 K = Annotated[int, typer.Option("--k", "-k", help="How many neighbours.")]
 DATASET = "DOGSIM_DATASET"  # the environment variable
@@ -48,7 +48,12 @@ Layer = Annotated[
 ]
 Resize = Annotated[str, typer.Option(help="squash gives up the aspect ratio, crop the margins.")]
 BatchSize = Annotated[int, typer.Option(help="Pictures through the network at once.")]
-Metric = Annotated[str, typer.Option(help="Distance, as scipy names them.")]
+Metric = Annotated[
+    str,
+    typer.Option(
+        help="Distance: euclidean, sqeuclidean, cosine, cityblock, chebyshev or correlation."
+    ),
+]
 Confidence = Annotated[
     float | None,
     typer.Option(help="Name a set of breeds that holds the true one in so many cases, as 0.9."),
@@ -82,6 +87,9 @@ ResizeOfFile = Annotated[
 Classifier = Annotated[
     Path | None,
     typer.Option(help="A file of dogsim train-classifier: its answer beside the vote."),
+]
+KeepSelf = Annotated[
+    bool, typer.Option("--keep-self", help="Let a picture of the dataset vote on itself.")
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Replace a file that this command did not make.")

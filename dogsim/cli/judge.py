@@ -1,7 +1,7 @@
 """How good the answers are."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +11,11 @@ from dogsim.cli.common import (
     Classifier,
     Confidence,
     DatasetFile,
+    File,
     Force,
     Json,
     Metric,
+    Root,
     Weights,
     open_dataset,
     print_result,
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from dogsim.learning.classifier import Classifier as TrainedClassifier
 
 TABLES = ("results", "per_breed", "confusions", "coverage_per_breed")
-CONFUSIONS_SHOWN, BREEDS_SHOWN = 20, 5
+CONFUSIONS_SHOWN, BREEDS_SHOWN, FINDINGS_SHOWN = 20, 5, 10
 
 
 def accuracy(
@@ -62,6 +64,9 @@ def accuracy(
         Path | None, typer.Option(help="Write the last table shown to this file.")
     ] = None,
     force: Force = False,
+    figures: Annotated[
+        Path | None, typer.Option(help="Save figures that show where it goes wrong here.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Judge how good the k nearest are; give --k several times for several k.
@@ -82,12 +87,12 @@ def accuracy(
     if csv:
         check_output(csv, [dataset, test])
         check_replaceable(csv, _is_our_table, force)
-    queries = Dataset.open(test) if test else None
+    known, testset = open_dataset(dataset, weights), Dataset.open(test) if test else None
     trained = _trained(classifier, test)
     judged = judge(
-        open_dataset(dataset, weights),
+        known,
         k or [20],
-        queries,
+        testset,
         n_test,
         metric,
         protocol,
@@ -109,12 +114,15 @@ def accuracy(
     if covered := shown.pop("coverage", None):
         shown["coverage_per_breed"] = covered.pop("per_breed")
         shown |= covered
-    if trained and queries:
-        right, error = trained.judge(queries)
+    if trained and testset:
+        right, error = trained.judge(testset)
         shown |= {"classifier_accuracy": right, "classifier_calibration_error": error}
     if csv:
         last = [name for name in TABLES if name in shown][-1]
         write_csv(csv, shown[last], _columns_of(last))
+    if figures:
+        asked = known, max(k or [20]), testset, n_test, metric, protocol, seed, vote
+        shown["figures"] = _drawn(figures, *asked)
     # With one k its numbers stand on the first level as well.
     flat = shown["results"][0] if len(shown["results"]) == 1 else {}
     print_result({**flat, **shown}, as_json, _text(shown))
@@ -130,6 +138,81 @@ def _trained(classifier: Path | None, test: Path | None) -> "TrainedClassifier |
             "not learned from: --test FILE.h5."
         )
     return load_classifier(classifier) if classifier else None
+
+
+def tree(
+    save: Annotated[Path, typer.Option(help="The PNG file to write.")],
+    dataset: DatasetFile = None,
+    weights: Weights = None,
+    metric: Metric = "euclidean",
+    root: Root = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Draw the family tree of the breeds, as the network sees them.
+
+    Example: `dogsim tree --dataset dogs.h5 --save tree.png`
+    """
+    from dogsim.figures.display import save_figure
+    from dogsim.figures.tree import LINKAGE, breed_tree
+
+    known = open_dataset(dataset, weights)
+    known = replace(known, root=str(root)) if root else known
+    save_figure(breed_tree(known, metric), save, force)
+    result = {"figure": str(save), "breeds": len(known.breeds), "metric": metric}
+    print_result({**result, "linkage": LINKAGE}, as_json, str(save))
+
+
+def _drawn(folder: Path, *asked: Any) -> list[str]:
+    from dogsim.figures.display import show_or_save
+    from dogsim.figures.judging import accuracy_figures
+
+    return [str(path) for path in show_or_save(accuracy_figures(*asked), folder)]
+
+
+def audit(
+    dataset: File,
+    test: Annotated[
+        Path | None, typer.Option(help="Dataset file whose pictures should not be in the other.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write audit.html and audit.csv to this folder.")
+    ] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Find copies, suspicious labels, what fits nowhere and poor pictures; change nothing.
+
+    Example: `dogsim audit dogs.h5 --save findings`
+    """
+    from dogsim.dataset import Dataset
+    from dogsim.plumbing.files import check_replaceable
+    from dogsim.trust.audit import audit
+    from dogsim.trust.page import PAGE, TABLE, is_ours, save_audit
+
+    if save:
+        for name in (PAGE, TABLE):
+            check_replaceable(save / name, is_ours, force)
+    known, asked = Dataset.open(dataset), Dataset.open(test) if test else None
+    found = audit(known, asked)
+    written = [str(path) for path in save_audit(found, known, save, asked)] if save else []
+    leaks = "" if found.leaks_add is None else f" (they add {found.leaks_add:.4f} to the accuracy)"
+    lines = [
+        f"{len(found.duplicates)} groups of the same picture",
+        *(
+            [f"{len(found.leaks)} pictures of the test set are in the dataset{leaks}"]
+            if test
+            else []
+        ),
+        f"{len(found.labels)} suspicious labels",
+        *(f"  {x.path}: {x.breed}, or {x.suggested}?" for x in found.labels[:FINDINGS_SHOWN]),
+        f"{len(found.novel)} pictures that fit nowhere",
+        *(f"  {each.path}" for each in found.novel[:FINDINGS_SHOWN]),
+        f"{len(found.poor)} poor pictures",
+        *(f"  {each.path}: {each.problem}" for each in found.poor[:FINDINGS_SHOWN]),
+        *written,
+    ]
+    print_result({**asdict(found), "written": written}, as_json, "\n".join(lines))
 
 
 def _columns_of(name: str) -> list[str]:
@@ -148,9 +231,9 @@ def _columns_of(name: str) -> list[str]:
 
 
 def _is_our_table(file: Path) -> bool:
-    with file.open("rb") as opened:
-        header = opened.readline().strip()
-    return any(header == ",".join(_columns_of(name)).encode() for name in TABLES)
+    from dogsim.plumbing.tables import has_columns
+
+    return any(has_columns(file, _columns_of(name)) for name in TABLES)
 
 
 def _text(shown: Mapping[str, Any]) -> str:
@@ -183,6 +266,7 @@ def _text(shown: Mapping[str, Any]) -> str:
     ):
         if shown.get(name):
             parts.append(table(shown[name][:most]))
+    parts += shown.get("figures", [])
     if shown.get("confusions") == ():
         parts.append("No breed is taken for another.")
     return "\n\n".join(parts)

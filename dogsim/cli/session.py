@@ -5,7 +5,17 @@ import shlex
 from pathlib import Path
 
 from dogsim.cli.ask import classify
-from dogsim.cli.common import Confidence, DatasetFile, Head, Json, K, Metric, Weights, open_dataset
+from dogsim.cli.common import (
+    Confidence,
+    DatasetFile,
+    Head,
+    Json,
+    K,
+    KeepSelf,
+    Metric,
+    Weights,
+    open_dataset,
+)
 from dogsim.errors import DogsimError
 
 
@@ -16,6 +26,7 @@ def ask(
     head: Head = None,
     metric: Metric = "euclidean",
     confidence: Confidence = None,
+    keep_self: KeepSelf = False,
     as_json: Json = False,
 ) -> None:
     """Do what `classify` does for each line of the input, with the network kept loaded.
@@ -45,6 +56,7 @@ def ask(
                 head=head,
                 metric=metric,
                 confidence=confidence,
+                keep_self=keep_self,
                 as_json=as_json,
             )
         except DogsimError as error:

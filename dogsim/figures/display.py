@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
-from dogsim.plumbing.files import make_folder, replacing
+from dogsim.plumbing.files import check_output, check_replaceable, make_folder, replacing
 
 MAKER = "dogsim"  # stands in every PNG file, by which its own files are known
 
@@ -51,6 +51,18 @@ def show_or_save(
         else:
             written.append(_save(figure, Path(save or "results"), name, [*kept, *written]))
     return written
+
+
+def save_figure(figure: Figure, path: Path, force: bool = False) -> None:
+    """Save a figure as a PNG file of that name.
+
+    Raises `DogsimError` if the file cannot be written, or if there is one that is no figure of an
+    earlier run and `force` is not given.
+    """
+    check_output(path)
+    check_replaceable(path, _is_ours, force)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": MAKER})
 
 
 def _display() -> Callable[[Figure], Any] | None:

@@ -1,8 +1,11 @@
-"""Figures. They are made and handed back: showing or saving them is somebody else's job."""
+"""A query and its nearest pictures. Figures are made and handed back: `display` shows or saves."""
 
 import os
 import textwrap
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, TypeAlias
 from unicodedata import east_asian_width
 
 import numpy as np
@@ -13,17 +16,23 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dogsim.dataset import Dataset
+from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
 from dogsim.figures.canvas import Drawing
 from dogsim.images import Source, open_image
 from dogsim.plumbing.terminal import printable
 from dogsim.vote import count_votes, majority_vote
 
-COLUMNS = 3
+TILE, TEXT = 1.75, 0.75  # inches: a neighbour's square, and the lines above and below it
+QUERY = 2.7  # inches: the query's column
+BAR, BARS = 0.3, 6  # inches of a breed's bar, and how many breeds have one
 TILE_PIXELS = 400
-SPACED = ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.08)  # inches around every tile
-# Right and wrong differ by mark, line and colour (Okabe and Ito's, safe for the colour-blind).
-RIGHT, WRONG, NEUTRAL = ("✓", "-", "#009e73"), ("✗", "--", "#d55e00"), ("", "-", "#444444")
+ASKED = 200  # pictures whose nearest tell what is near in a gallery
+# Right and wrong differ by mark and colour (after Okabe and Ito, safe for the colour-blind). All
+# text is dark on white.
+RIGHT, WRONG, NEUTRAL = ("✓", "#007a5e"), ("✗", "#c44e00"), ("", "#444444")
+DARK, GREY = "#1a1a1a", "#5a5a5a"
+Found: TypeAlias = tuple[Dataset, NDArray[np.integer], NDArray[np.floating]]
 
 
 def result_grid(
@@ -32,8 +41,9 @@ def result_grid(
     indices: NDArray[np.integer],
     distances: NDArray[np.floating],
     truth: str | None = None,
+    metric: str = "euclidean",
 ) -> Figure:
-    """Draw a query and its nearest pictures, three in a row, as MATLAB's ``main.m`` shows them.
+    """Draw a query beside its nearest pictures, as MATLAB's ``main.m`` shows them.
 
     Parameters
     ----------
@@ -47,74 +57,206 @@ def result_grid(
         Their distances.
     truth : str, optional
         The query's breed. Where it is given, right and wrong answers are marked.
+    metric : str
+        Of the distances.
 
     Returns
     -------
     matplotlib.figure.Figure
-        1 + k tiles. A neighbour's title is its breed; below stand its distance and how many of
-        the k votes its breed has. A picture that is gone leaves a tile that says so.
+        1 + k tiles, and the votes as bars below the query. A neighbour's title is its breed; below
+        stand its rank and distance, what part of the gallery has its own nearest picture nearer
+        than that, and the file's name. A picture that is gone leaves a tile that says so.
 
     Raises
     ------
     DogsimError
         If the query cannot be read.
     """
-    k = len(indices)
-    rows = -(-(k + 1) // COLUMNS)
-    figure = Drawing(figsize=(COLUMNS * 2.6, rows * 2.95), layout=SPACED)
-    tiles = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
-    labels = dataset.labels[indices][None]
-    votes = count_votes(labels)[0]
-    winner = dataset.breed_of_label(majority_vote(labels)[0])
-    below = f"vote: {winner}, {votes.max()} of {k}" + ("" if truth is None else f"\ntruth: {truth}")
-    _tile(tiles[0], open_image(query), f"query: {_name(query)}", below, winner, truth)
-    for tile, row, distance, count in zip(tiles[1:], indices, distances, votes, strict=False):
-        breed = dataset.breed(row)
-        below = f"distance {distance:#.3g}, {count} of {k} votes"
-        try:
-            picture = open_image(dataset.picture(row))
-        except DogsimError:
-            picture = None
-            text = f"not found:\n{_fill(dataset.paths[row], 22)}"
-            tile.text(0.5, 0.5, text, ha="center", va="center", fontsize=9, in_layout=False)
-        _tile(tile, picture, breed, below, breed, truth)
-    for tile in tiles[k + 1 :]:
-        tile.set_axis_off()
+    return _figure(query, [("", (dataset, indices, distances))], truth, metric)
+
+
+def result_grids(
+    query: Source, found: Mapping[str, Found], truth: str | None = None, metric: str = "euclidean"
+) -> Figure:
+    """Draw several answers to one query below each other, such as before and after training.
+
+    Parameters
+    ----------
+    query, truth, metric
+        As for `result_grid`.
+    found : mapping of str to (Dataset, (k,) int, (k,) float)
+        For each name the dataset, the neighbours' rows and their distances.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        As `result_grid` draws it, under each name.
+
+    Raises
+    ------
+    DogsimError
+        If the query cannot be read.
+    """
+    return _figure(query, list(found.items()), truth, metric)
+
+
+@lru_cache(maxsize=4)
+def own_nearest(dataset: Dataset, metric: str) -> NDArray[np.float64]:
+    """How far pictures of a dataset are from their nearest other one, ascending; up to 200 of them.
+
+    Without this, 4, 9 or 0.06 say nothing about how near a picture is.
+    """
+    if len(dataset) < 2:
+        return np.empty(0)
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.choice(len(dataset), min(ASKED, len(dataset)), replace=False))
+    features = np.asarray(dataset.features[rows])
+    try:
+        return np.sort(nearest(dataset, features, 1, metric, rows)[0].ravel())
+    except DogsimError:  # features that this metric cannot measure
+        return np.empty(0)
+
+
+def _figure(
+    query: Source, found: Sequence[tuple[str, Found]], truth: str | None, metric: str
+) -> Figure:
+    picture = open_image(query)
+    shapes = [_shape(len(indices)) for _, (_, indices, _) in found]
+    columns = max(columns for _, columns in shapes)
+    heights = [max(rows * (TILE + TEXT), QUERY + 2.2) for rows, _ in shapes]
+    spaced = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06)
+    figure = Drawing(figsize=(QUERY + 0.4 + columns * (TILE + 0.1), sum(heights)), layout=spaced)
+    if len(found[0][1][0]) > 1:
+        legend = (
+            "rank · distance · part of the gallery whose own nearest picture is nearer than that"
+        )
+        figure.supxlabel(legend, fontsize=8, color=GREY)
+    parts = figure.subfigures(len(found), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for part, (name, (dataset, indices, distances)), shape in zip(
+        parts, found, shapes, strict=True
+    ):
+        if name:
+            part.suptitle(name, x=0.01, ha="left", fontsize=13, color=DARK)
+        left, right = part.subfigures(1, 2, width_ratios=[QUERY + 0.4, columns * (TILE + 0.1)])
+        labels = dataset.labels[indices]
+        height = max(shape[0] * (TILE + TEXT), QUERY + 2.2)
+        _query(left, picture, _name(query), _votes(dataset, labels), truth, height)
+        tiles = list(right.subplots(shape[0], columns, squeeze=False).flat)
+        for tile in tiles:
+            tile.set_axis_off()
+        own = own_nearest(dataset, metric)
+        for rank, (tile, row, distance) in enumerate(
+            zip(tiles, indices, distances, strict=False), 1
+        ):
+            _neighbour(tile, dataset, int(row), rank, float(distance), own, truth)
     return figure
 
 
-def _fill(text: str, width: int = 28) -> str:
-    """Break a name that is too long for a tile into lines, three at most."""
+def _shape(k: int) -> tuple[int, int]:
+    """Rows and columns for k tiles: somewhat wider than high."""
+    columns = max(1, round((1.5 * k) ** 0.5))
+    return -(-k // columns), columns
+
+
+def _votes(dataset: Dataset, labels: NDArray[np.int32]) -> dict[str, int]:
+    """How many votes each breed has, the winner first."""
+    counts = count_votes(labels[None])[0]
+    votes = {dataset.breed_of_label(int(majority_vote(labels[None])[0])): int(counts.max())}
+    for i in np.argsort(-counts, kind="stable"):
+        if counts[i]:
+            votes.setdefault(dataset.breed_of_label(int(labels[i])), int(counts[i]))
+    return votes
+
+
+def _query(
+    part: Any,
+    picture: Image.Image,
+    name: str,
+    votes: Mapping[str, int],
+    truth: str | None,
+    height: float,
+) -> None:
+    """Set the query apart: its picture in a thick neutral frame, and below it how was voted."""
+    bars = BAR * min(len(votes), BARS) + 0.2
+    rest = max(height - QUERY - bars - 1.0, 0.01)
+    tile, chart, empty = part.subplots(3, 1, height_ratios=[QUERY, bars, rest])
+    empty.set_axis_off()
+    tile.set_title(_fill(f"query: {name}", 34), fontsize=10, color=DARK)
+    _show(tile, picture, NEUTRAL[1], 4)
+    first, *others = votes.items()
+    tie = any(count == first[1] for _, count in others) and "\ntie: the nearest of them decides"
+    told = ", ".join(f"{breed} {count}" for breed, count in [first, *others[:2]])
+    more = ", ..." if len(others) > 2 else ""
+    lines = [_fill(f"is: {truth}", 38)] * (truth is not None) + [_fill(f"voted: {told}{more}", 38)]
+    tile.set_xlabel("\n".join(lines) + (tie or ""), fontsize=9, color=DARK)
+    _bars(chart, list(votes.items())[:BARS], truth)
+
+
+def _bars(chart: Axes, votes: Sequence[tuple[str, int]], truth: str | None) -> None:
+    places = np.arange(len(votes))
+    counts = [count for _, count in votes]
+    colours = [_look(breed, truth)[1] for breed, _ in votes]
+    chart.barh(places, counts, height=0.4, color=colours)
+    for place, (breed, count) in zip(places, votes, strict=True):
+        chart.text(0, place - 0.27, _fill(f"{breed} {count}", 34, 1), fontsize=8, color=DARK)
+    chart.set(ylim=(len(votes) - 0.5, -0.9), xlim=(0, max(*counts, 1)))
+    chart.set_axis_off()
+
+
+def _neighbour(
+    tile: Axes,
+    dataset: Dataset,
+    row: int,
+    rank: int,
+    distance: float,
+    own: NDArray[np.float64],
+    truth: str | None,
+) -> None:
+    breed, path = dataset.breed(row), dataset.paths[row]
+    mark, colour = _look(breed, truth)
+    try:
+        picture = open_image(dataset.picture(row))
+    except DogsimError:
+        picture = None
+        text = f"not found:\n{_fill(path, 22)}\n\nIf it has moved:\n--root FOLDER"
+        tile.text(0.5, 0.5, text, ha="center", va="center", fontsize=8, in_layout=False)
+    tile.set_axis_on()
+    _show(tile, picture, colour, 2.5)
+    tile.set_title(_fill(breed, 24, 2), fontsize=9.5, color=DARK)
+    part = f" · {np.searchsorted(own, distance) / len(own):.0%}" if len(own) else ""
+    tile.set_xlabel(f"#{rank} · {distance:#.3g}{part}", fontsize=8.5, color=DARK, labelpad=2)
+    below: dict[str, Any] = {"transform": tile.transAxes, "ha": "center", "va": "top"}
+    tile.text(0.5, -0.14, _fill(Path(path).name, 30, 1), fontsize=6.5, color=GREY, **below)
+    if mark:
+        badge = {"boxstyle": "circle,pad=0.2", "fc": colour, "ec": "white"}
+        place: dict[str, Any] = {"transform": tile.transAxes, "ha": "center", "va": "center"}
+        tile.text(0.92, 0.92, mark, fontsize=9, color="white", bbox=badge, **place)
+
+
+def _look(breed: str, truth: str | None) -> tuple[str, str]:
+    return NEUTRAL if truth is None else RIGHT if breed == truth else WRONG
+
+
+def _fill(text: str, width: int, lines: int = 3) -> str:
+    """Break a name that is too long for its place into lines, and cut it off after some."""
     if any(east_asian_width(letter) in "WF" for letter in text):
         width //= 2
-    return textwrap.fill(printable(text), width, max_lines=3, placeholder="…")
+    return textwrap.fill(printable(text), width, max_lines=lines, placeholder="…")
 
 
 def _name(query: Source) -> str:
     return Path(query).name if isinstance(query, str | os.PathLike) else "a picture"
 
 
-def _tile(
-    tile: Axes, picture: Image.Image | None, title: str, below: str, breed: str, truth: str | None
-) -> None:
-    mark, line, colour = NEUTRAL if truth is None else RIGHT if breed == truth else WRONG
-    tile.set_title(f"{_fill(title)} {mark}".rstrip(), fontsize=11, color=colour)
-    tile.set_xlabel("\n".join(_fill(line, 36) for line in below.split("\n")), fontsize=9)
-    tile.set_xticks([])
-    tile.set_yticks([])
+def _show(tile: Axes, picture: Image.Image | None, colour: str, width: float) -> None:
+    """Show a picture of any shape whole, in the middle of a framed square."""
+    tile.set(xticks=[], yticks=[], facecolor="#f2f2f2")
     tile.set_box_aspect(1)
-    tile.set_facecolor("#f2f2f2")
     for side in tile.spines.values():
-        side.set(linestyle=line, color=colour, linewidth=2)
+        side.set(color=colour, linewidth=width)
     if picture is not None:
-        picture.thumbnail((TILE_PIXELS, TILE_PIXELS))
-        tile.imshow(picture)
-        _centre(tile, *picture.size)
-
-
-def _centre(tile: Axes, width: int, height: int) -> None:
-    """Show a picture of any shape whole, in the middle of a square."""
-    half = max(width, height) / 2
-    x, y = (width - 1) / 2, (height - 1) / 2
-    tile.set_xlim(x - half, x + half)
-    tile.set_ylim(y + half, y - half)
+        small = picture.copy()
+        small.thumbnail((TILE_PIXELS, TILE_PIXELS))
+        tile.imshow(small)
+        half, x, y = max(small.size) / 2, (small.width - 1) / 2, (small.height - 1) / 2
+        tile.set(xlim=(x - half, x + half), ylim=(y + half, y - half))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dogsim.explain import SQUARED, Explanation
+from dogsim.figures.canvas import Drawing
 from dogsim.images import Source, open_image, seen_part
 
 PIXELS = 600  # of a picture's longer side
@@ -68,11 +69,11 @@ def heat_maps(query: Source, other: Source, why: Explanation, names: Sequence[st
     boxes = [seen_part(*picture.size, size, resize) for picture in pictures]
     shapes = [float(np.clip(picture.width / picture.height, *SHAPES)) for picture in pictures]
     height = (WIDTH - 1) / sum(shapes) + 0.45
-    figure = Figure((WIDTH, 3 * height), layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06))
+    figure = Drawing((WIDTH, 3 * height), layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06))
     axes = figure.subplots(3, 3, width_ratios=[*shapes, 0.03 * sum(shapes)])
     for tile, name in zip(axes[0], names, strict=False):
         place: dict[str, Any] = {"ha": "center", "va": "top", "transform": tile.transAxes}
-        tile.text(0.5, -0.02, name, size=9, parse_math=False, **place)
+        tile.text(0.5, -0.02, name, size=9, **place)
     for row, (tiles, caption) in enumerate(zip(axes, captions(why), strict=True)):
         tiles[0].set_title(caption, fontsize=10, loc="left")
         for tile, picture, box in zip(tiles, pictures, boxes, strict=False):

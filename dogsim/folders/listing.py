@@ -191,6 +191,7 @@ def _walk(root: Path) -> Listing:
         if identity in files:
             listing.linked.append(Skipped(printable(picture.path), "a link to a listed picture"))
         else:
+            files.add(identity)  # a second link to a file outside is one to a listed picture
             listing.pictures.append(picture)
     return listing
 

@@ -26,6 +26,7 @@ FACTS = "dogsim.json"  # what the file says beside Keras' own entries
 TEMPERATURES = np.geomspace(0.1, 10, 200)
 BINS = 15
 STEP = 0.6
+LEAST_TOLD = 0.001
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,20 @@ class Classifier:
     def names(self, probabilities: NDArray[np.float32]) -> list[str]:
         """Name the most probable breed of each picture, of probabilities (N, C)."""
         return [self.breeds[label] for label in probabilities.argmax(axis=1)]
+
+    def told(self, features: NDArray[np.float32]) -> dict[str, Any]:
+        """Tell for JSON what it says of one picture's features, (D,).
+
+        Its breed, how probable that is, and the breeds of a thousandth or more, likeliest first.
+        """
+        row = self(features[None])[0]
+        order = [int(i) for i in np.argsort(-row, kind="stable") if row[i] >= LEAST_TOLD]
+        likely = {self.breeds[i]: round(float(row[i]), 4) for i in order}
+        return {
+            "breed": self.breeds[order[0]],
+            "probability": likely[self.breeds[order[0]]],
+            "probabilities": likely,
+        }
 
     def judge(self, testset: Dataset) -> tuple[float, float]:
         """Tell how often it names the right breed, and its expected calibration error.

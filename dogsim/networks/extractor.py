@@ -258,14 +258,10 @@ def extractor_for(
     """
     recipe = require_recipe(recipe)
     wanted = check_own_weights(recipe, weights)
-    head_file = Path(head or recipe.head)
-    if recipe.head_sha256:
-        head_file_sha256(head_file, recipe.head_sha256)  # before anything is loaded
-    elif head:
-        raise DogsimError(f"Received the head {head}. This dataset went through none.")
+    check_own_head(recipe, head)
     extractor = wanted.load()
     if recipe.head_sha256:
-        extractor = _through_head(extractor, head_file, recipe.head_sha256)
+        extractor = _through_head(extractor, Path(head or recipe.head), recipe.head_sha256)
     recipe.require(extractor.recipe, f"the weights {wanted.weights}")
     return extractor
 
@@ -288,6 +284,17 @@ def check_own_weights(recipe: Recipe, weights: str | None) -> Wanted:
         asked = replace(found, head=recipe.head, head_sha256=recipe.head_sha256)
         recipe.require(asked, f"the weights {wanted.weights}")
     return wanted
+
+
+def check_own_head(recipe: Recipe, head: str | None) -> None:
+    """Raise `DogsimError` unless a dataset's head, if it has one, is there; opens no other.
+
+    `head` is where it lies now, if it has moved.
+    """
+    if recipe.head_sha256:
+        head_file_sha256(Path(head or recipe.head), recipe.head_sha256)
+    elif head:
+        raise DogsimError(f"Received the head {head}. This dataset went through none.")
 
 
 def require_recipe(recipe: Recipe | None) -> Recipe:

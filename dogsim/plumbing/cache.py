@@ -22,7 +22,11 @@ class Kept:
     bytes: int
 
 
-KINDS = {"network-": "a network, ready to run", "sample-": "features of the sample"}
+KINDS = {
+    "network-": "a network, ready to run",
+    "sample-": "features of the sample",
+    "trust-": "how far a dataset's answers can be trusted",
+}
 LEFT_OVER = "left by a run that was stopped"  # its name begins with a dot, as a lock's does
 
 

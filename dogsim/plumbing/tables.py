@@ -37,6 +37,12 @@ def write_csv(path: Path, rows: Rows, columns: Sequence[str]) -> None:
         writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
 
 
+def has_columns(path: Path, columns: Sequence[str]) -> bool:
+    """Tell whether a file is a table of these columns, as `write_csv` writes it."""
+    with path.open("rb") as file:
+        return file.readline().strip() == ",".join(columns).encode()
+
+
 def _cell(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else printable(str(value))
 

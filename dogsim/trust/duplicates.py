@@ -71,6 +71,21 @@ def find_duplicates(dataset: Dataset, near: bool = True) -> list[Duplicates]:
     return _groups(pairs)
 
 
+def find_leaks(dataset: Dataset, testset: Dataset) -> list[tuple[int, int, str]]:
+    """Find the pictures of a test set that the dataset has as well.
+
+    Returns
+    -------
+    list of (row, row of the test set, kind)
+        For every such picture of the test set one of the dataset.
+    """
+    found = {asked: (known, asked, kind) for known, asked, kind in _equal(dataset, testset)}
+    candidates = (pair for pair in _candidates(dataset, testset, NEAR) if pair[1] not in found)
+    for known, asked, kind in _confirmed(dataset, testset, list(candidates)):
+        found.setdefault(asked, (known, asked, kind))
+    return [found[asked] for asked in sorted(found)]
+
+
 def _equal(dataset: Dataset, testset: Dataset, own: bool = False) -> Iterator[tuple[int, int, str]]:
     """Yield the pairs of rows whose files have the same bytes, or whose features are equal."""
     for kind, known, asked in _keys(dataset, testset):

@@ -1,4 +1,5 @@
 import csv
+import json
 from pathlib import Path
 from shutil import copytree
 
@@ -18,14 +19,50 @@ QUERIES = [str(path) for path in sample_queries()[:2]]
 
 
 def test_classify(stored: Path, breeds_dir: Path) -> None:
-    result = dogsim_json("classify", breeds_dir / "striped", "-k", 3, "--dataset", stored)
+    asked = ("classify", breeds_dir / "striped", "-k", 3, "--dataset", stored)
+    result = dogsim_json(*asked, "--keep-self")
     assert [answer["breed"] for answer in result["results"]] == ["striped"] * 3
     first = result["results"][0]
     assert first["votes"] == 3
-    assert first["neighbours"][0]["path"] == "striped/0.png"
+    assert first["in_dataset"] == first["neighbours"][0]["path"] == "striped/0.png"
+    assert first["neighbours"][0]["distance"] == 0
     picture = breeds_dir / "striped" / "0.png"
-    text = dogsim("classify", picture, "-k", 3, "--dataset", stored).stdout
-    assert text == f"{picture}: striped (3 of 3 votes)\n"
+    said = dogsim("classify", picture, "-k", 5, "--dataset", stored)
+    assert said.stdout.startswith(f"{picture}: red setter (3 of 5 votes, striped 2), nearest str")
+    assert said.stderr.splitlines() == [
+        "In the dataset already: 1. No such picture has a vote on itself; --keep-self gives it one."
+    ]
+
+
+def test_a_bad_file_costs_no_other_its_answer(
+    stored: Path, breeds_dir: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "1.png")
+    (tmp_path / "2.jpg").write_text("no picture")
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "3.png")
+    asked = (tmp_path, tmp_path / "gone.jpg", "-k", 1, "--dataset", stored)
+    said = dogsim("classify", *asked, code=1)
+    assert [line.partition(":")[0] for line in said.stdout.splitlines()] == [
+        str(tmp_path / "1.png"),
+        str(tmp_path / "3.png"),
+    ]
+    bad = [line for line in said.stderr.splitlines() if "..." not in line]
+    assert bad[0] == f"There is no picture or folder {tmp_path / 'gone.jpg'}."
+    assert bad[1].startswith(f"dogsim: Cannot read {tmp_path / '2.jpg'} as a picture: its content")
+    table = tmp_path / "answers.csv"
+    result = json.loads(dogsim("classify", *asked, "--csv", table, "--json", code=1).stdout)
+    assert len(result["results"]) == 2
+    header, first, _ = table.read_text(encoding="utf-8").splitlines()
+    assert header.startswith("image,breed,votes,runner_up,")
+    assert first.startswith(f"{tmp_path / '1.png'},red setter,1,,0,,n00000001-red_setter/")
+    dogsim("classify", *asked, "--csv", table, code=1)  # its own table may be replaced
+    photo = tmp_path / "3.png"
+    before = photo.read_bytes()
+    mine = ("classify", tmp_path / "1.png", "-k", 1, "--dataset", stored, "--csv", photo)
+    assert "--force" in refusal(*mine)
+    assert photo.read_bytes() == before
+    grids = json.loads(dogsim("show", *asked, "--save", tmp_path, "--json", code=1).stdout)["grids"]
+    assert [Path(grid).name for grid in grids] == ["1.grid.png", "3.grid.png"]
 
 
 def test_show(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:

@@ -105,3 +105,17 @@ def test_formulas_of_strangers_are_text(tmp_path: Path, four: Dataset) -> None:
     cells = [row[0] for row in csv.reader((tmp_path / "t.csv").open())]
     assert sorted(cells[1:]) == ["'+" + r"\x1b[31mred\n", "'=HYPERLINK(1)"]
     assert dogsim_json(*of)["per_breed"][1]["breed"] in hostile.breeds
+
+
+def test_figures_and_the_tree(stored: Path, tmp_path: Path) -> None:
+    result = dogsim_json("accuracy", "--k", 3, "--dataset", stored, "--figures", tmp_path / "f")
+    names = [Path(figure).stem for figure in result["figures"]]
+    assert names[:3] == ["curves", "confusions", "distances"]
+    assert all(Path(figure).stat().st_size > 5_000 for figure in result["figures"])
+    out = tmp_path / "tree.png"
+    tree = dogsim_json("tree", "--dataset", stored, "--save", out)
+    assert tree == {"figure": str(out), "breeds": 2, "metric": "euclidean", "linkage": "average"}
+    dogsim("tree", "--dataset", stored, "--save", out)  # its own file is replaced
+    out.write_text("mine")
+    assert "was not made by this command" in refusal("tree", "--dataset", stored, "--save", out)
+    assert out.read_text() == "mine"

@@ -2,16 +2,18 @@ import io
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from dogsim.classify import classify
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.figures.grid import RIGHT, WRONG, result_grid
+from dogsim.figures.grid import RIGHT, WRONG, own_nearest, result_grid, result_grids
 from dogsim.networks.extractor import Extractor
 from dogsim.recipe import Recipe
 
@@ -31,42 +33,89 @@ def gallery(tmp_path: Path) -> Dataset:
 
 
 def grid(gallery: Dataset, truth: str | None) -> list[Axes]:
+    """The query's tile, then those of the five neighbours; the bars of the votes come second."""
     query = np.zeros((20, 90, 3), np.uint8)
     figure = result_grid(query, gallery, np.arange(5), np.arange(5) * 1.5, truth)
-    return list(figure.axes)
+    return tiles_of(figure)
+
+
+def tiles_of(figure: Any) -> list[Axes]:
+    query, _, _, *neighbours = figure.axes
+    return [query, *(tile for tile in neighbours if tile.axison)]
+
+
+def badges(tile: Axes) -> list[str]:
+    return [text.get_text() for text in tile.texts if text.get_text() in (RIGHT[0], WRONG[0])]
 
 
 def test_the_query_comes_first_then_its_neighbours(gallery: Dataset) -> None:
     tiles = grid(gallery, "pug")
     assert len(tiles) == 6
     titles = [tile.get_title() for tile in tiles]
-    assert titles == ["query: a picture ✓", "pug ✓", "pug ✓", "pug ✓", "whippet ✗", "unknown ✗"]
+    assert titles == ["query: a picture", "pug", "pug", "pug", "whippet", "unknown"]
     below = [tile.get_xlabel() for tile in tiles]
-    assert below[0] == "vote: pug, 3 of 5\ntruth: pug"
-    assert below[1] == "distance 0.00, 3 of 5 votes"
-    assert below[4] == "distance 4.50, 1 of 5 votes"
+    assert below[0] == "is: pug\nvoted: pug 3, whippet 1"
+    assert below[1] == "#1 · 0.00 · 0%"
+    assert below[4] == "#4 · 4.50 · 100%"  # the five are 1.41 apart
+    assert tiles[1].texts[0].get_text() == "0.png"
+    assert own_nearest(gallery, "euclidean") == pytest.approx(np.full(5, 2**0.5))
 
 
 def test_the_grid_counts_as_the_vote_does(gallery: Dataset) -> None:
     nobody = replace(gallery, labels=np.full(5, -1, np.int32))
     query = np.zeros((9, 9, 3), np.uint8)
-    tiles = result_grid(query, nobody, np.arange(3), np.zeros(3)).axes
+    tiles = tiles_of(result_grid(query, nobody, np.arange(3), np.zeros(3)))
     first = Extractor(Recipe("any", "", "", "", 8), lambda _: np.eye(1, 5, dtype=np.float32))
     (answer,) = classify([query], nobody, 3, extractor=first)
     assert (answer.breed, answer.votes) == ("unknown", 0)
-    assert tiles[0].get_xlabel() == "vote: unknown, 0 of 3"
-    assert tiles[1].get_xlabel().endswith("0 of 3 votes")
+    assert tiles[0].get_xlabel() == "voted: unknown 0"
+
+
+def test_a_tie_is_seen(gallery: Dataset) -> None:
+    tile = tiles_of(result_grid(np.zeros((9, 9), np.uint8), gallery, np.array([3, 0]), np.ones(2)))
+    assert tile[0].get_xlabel() == "voted: whippet 1, pug 1\ntie: the nearest of them decides"
+
+
+def test_votes_are_drawn_as_bars(gallery: Dataset) -> None:
+    figure = result_grid(np.zeros((9, 9), np.uint8), gallery, np.arange(5), np.ones(5), "pug")
+    bars = figure.axes[1].patches
+    assert [bar.get_width() for bar in bars] == [3, 1]  # type: ignore[attr-defined]
+    assert [text.get_text() for text in figure.axes[1].texts] == ["pug 3", "whippet 1"]
 
 
 def test_right_and_wrong_differ_by_more_than_colour(gallery: Dataset) -> None:
     tiles = grid(gallery, "pug")
-    styles = [tile.spines["left"].get_linestyle() for tile in tiles]
-    assert styles == ["-"] * 4 + ["--"] * 2
-    assert RIGHT[0] != WRONG[0]
-    neutral = grid(gallery, None)
-    assert {tile.spines["left"].get_linestyle() for tile in neutral} == {"-"}
-    assert not any(mark in tile.get_title() for tile in neutral for mark in "✓✗")
-    assert neutral[0].get_title().strip() == "query: a picture"
+    assert [badges(tile) for tile in tiles] == [[], ["✓"], ["✓"], ["✓"], ["✗"], ["✗"]]
+    frames = [tile.spines["left"].get_edgecolor() for tile in tiles]
+    assert frames[1] != frames[4] != frames[0] != frames[1]
+    assert not any(badges(tile) for tile in grid(gallery, None))
+
+
+def test_text_is_dark_on_white(gallery: Dataset) -> None:
+    """Contrast of 4.5 : 1 and more, after WCAG 2."""
+    for tile in grid(gallery, "pug"):
+        texts = [tile.title, tile.xaxis.label, *tile.texts]
+        for text in (text for text in texts if text.get_text() not in "✓✗"):
+            linear = [(c + 0.055) ** 2.4 / 1.055**2.4 if c > 0.04 else c / 12.92
+                      for c in to_rgb(text.get_color())]  # fmt: skip
+            assert 1.05 / (np.dot(linear, [0.2126, 0.7152, 0.0722]) + 0.05) > 4.5
+
+
+@pytest.mark.parametrize("k", [1, 3, 8, 20, 100])
+def test_a_grid_is_about_as_wide_as_high(gallery: Dataset, k: int) -> None:
+    indices = np.arange(k) % 4
+    figure = result_grid(np.zeros((9, 9), np.uint8), gallery, indices, np.zeros(k))
+    width, height = figure.get_size_inches()
+    assert 0.75 < width / height < 1.7
+    assert len(tiles_of(figure)) == 1 + k
+
+
+def test_two_answers_below_each_other(gallery: Dataset) -> None:
+    found = gallery, np.arange(3), np.zeros(3)
+    one = result_grid(np.zeros((9, 9), np.uint8), gallery, np.arange(3), np.zeros(3), "pug")
+    two = result_grids(np.zeros((9, 9), np.uint8), {"before": found, "after": found}, "pug")
+    assert len(two.axes) == 2 * len(one.axes)
+    assert two.get_size_inches()[1] == 2 * one.get_size_inches()[1]
 
 
 def test_every_shape_is_shown_whole_in_a_square(gallery: Dataset) -> None:
@@ -82,7 +131,7 @@ def test_every_shape_is_shown_whole_in_a_square(gallery: Dataset) -> None:
 
 def test_a_picture_that_is_gone_leaves_a_tile_that_says_so(gallery: Dataset) -> None:
     gone = grid(gallery, "pug")[5]
-    assert gone.texts[0].get_text() == "not found:\n4.png"
+    assert gone.texts[0].get_text() == "not found:\n4.png\n\nIf it has moved:\n--root FOLDER"
     with pytest.raises(DogsimError, match="There is no picture"):
         result_grid("none.png", gallery, np.arange(1), np.zeros(1))
 
@@ -93,11 +142,11 @@ def test_a_folder_that_has_moved_leaves_tiles_of_the_usual_size(gallery: Dataset
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         query = np.zeros((20, 90, 3), np.uint8)
-        figure = result_grid(query, moved, np.arange(5), np.zeros(5), "pug")
+        figure = result_grid(query, moved, np.arange(5), np.arange(5.0), "pug")
         figure.savefig(io.BytesIO())
-    tiles = figure.axes
+    tiles = tiles_of(figure)
     for tile in tiles:
-        assert tile.get_window_extent().width > 150  # of 260 pixels
+        assert tile.get_window_extent().width > 120  # of 175 pixels
     for gone in tiles[1:]:
         text = gone.texts[0].get_window_extent()
         assert text.width < gone.get_window_extent().width
@@ -109,5 +158,6 @@ def test_names_are_shown_as_they_are(gallery: Dataset, tmp_path: Path) -> None:
     Image.new("RGB", (9, 9)).save(query)
     figure = result_grid(query, hostile, np.arange(5), np.zeros(5), "$5_$7")
     figure.savefig(io.BytesIO())
-    assert figure.axes[0].get_title() == "query: $1_$2 caf\\xe9.png ✓"
-    assert figure.axes[4].get_title() == "\\x1b[31mred ✗"
+    tiles = tiles_of(figure)
+    assert tiles[0].get_title() == "query: $1_$2 caf\\xe9.png"
+    assert tiles[4].get_title() == "\\x1b[31mred"

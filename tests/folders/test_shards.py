@@ -381,15 +381,23 @@ def test_a_link_inside_the_tree_relabels_nothing(photos: Path, tmp_path: Path) -
     (photos / "albums" / "best.png").symlink_to(photos / "whippet" / "1.png")
     paint(tmp_path / "elsewhere" / "9.png", 90)
     (photos / "linked").symlink_to(tmp_path / "elsewhere")
+    paint(tmp_path / "away.png", 70)
+    for name in ("pug/7.png", "whippet/7.png"):
+        (photos / name).symlink_to(tmp_path / "away.png")  # outside: listed at the first of them
     update = update_dataset(photos, tmp_path / "d.h5", strict=True)
-    assert reds(update.dataset) == {**COLOURS, "linked/9.png": 90}
+    assert reds(update.dataset) == {**COLOURS, "linked/9.png": 90, "pug/7.png": 70}
     assert update.dataset.breeds == ("linked", "pug", "whippet")
     assert {each.path: each.reason for each in update.skipped} == {
         "favourites": "a link to a folder that is listed",
         "albums/best.png": "a link to a listed picture",
+        "whippet/7.png": "a link to a listed picture",
     }
     found = {path.relative_to(photos).as_posix() for path in find_pictures(photos)}
-    assert found == {*update.dataset.paths, "albums/best.png"}  # a query may be asked twice
+    assert found == {
+        *update.dataset.paths,
+        "albums/best.png",
+        "whippet/7.png",
+    }  # a query may be asked twice
 
 
 def test_two_spellings_and_two_classes_of_one_name(tmp_path: Path) -> None:

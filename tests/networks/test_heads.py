@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from commands import dogsim_json, refusal
+from PIL import Image
 
 from dogsim import (
     Dataset,
@@ -16,6 +17,7 @@ from dogsim import (
     create_dataset,
     extractor_for,
     feature_extract,
+    load_image,
     project,
     save_model,
     train_ranking,
@@ -49,7 +51,11 @@ def test_queries_go_through_the_head(drawn: tuple[Dataset, Path]) -> None:
     np.testing.assert_allclose(np.linalg.norm(again.features, axis=1), 1, rtol=1e-5)
     query = feature_extract(again.picture(2), extractor_for(again.recipe))
     np.testing.assert_allclose(query, again.features[2], atol=1e-5)
-    assert [a.indices[0] for a in classify([again.picture(4)], again, k=1)] == [4]
+    assert [a.indices[0] for a in classify(again.picture(4), again, 1, keep_self=True)] == [4]
+    image = load_image(
+        again.picture(4)
+    )  # not known by its file: the network and the head are asked
+    assert classify(image, again, 1)[0].indices == [4]
 
 
 def test_a_head_that_is_gone_or_another(drawn: tuple[Dataset, Path], tmp_path: Path) -> None:
@@ -159,7 +165,8 @@ def test_a_moved_head_is_named(drawn: tuple[Dataset, Path], tmp_path: Path) -> N
     save_model(linear_head(1280), head)
     project(data, head).save(tmp_path / "made.h5")
     moved = head.rename(tmp_path / "moved.keras")
-    ask = ("classify", data.picture(0), "-k", 1, "--dataset", tmp_path / "made.h5")
+    Image.new("RGB", (9, 9)).save(tmp_path / "new.png")
+    ask = ("classify", tmp_path / "new.png", "-k", 1, "--dataset", tmp_path / "made.h5")
     assert "There is no head file" in refusal(*ask)
     assert dogsim_json(*ask, "--head", moved)["results"]
     data.save(tmp_path / "plain.h5")

@@ -1,0 +1,151 @@
+"""Pictures and their answers, as they come, and how they are told."""
+
+import textwrap
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dogsim.cli.common import pictures_or_sample
+from dogsim.errors import DogsimError
+from dogsim.plumbing.terminal import note
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dogsim.classify import Answer
+    from dogsim.dataset import Dataset
+
+NAMED = 8  # breeds of a set, at most, in a line of text
+COLUMNS = (
+    *("image", "breed", "votes", "runner_up", "runner_up_votes", "in_dataset"),
+    *("nearest", "nearest_breed", "distance", "breeds", "credibility", "novelty_p", "unknown"),
+)
+
+
+class Asked:
+    """Pictures with their answers; those that have none are named on stderr at the end.
+
+    Parameters
+    ----------
+    images : list of Path, optional
+        Pictures and folders of them; the sample's queries where there are none.
+    dataset, k, metric, weights, head, confidence, keep_self
+        As for `dogsim.classify` and `dogsim.extractor_for`. Whatever can be checked is checked
+        before the network is loaded.
+    """
+
+    def __init__(
+        self,
+        images: list[Path] | None,
+        dataset: "Dataset",
+        k: int,
+        metric: str,
+        weights: str | None,
+        head: str | None,
+        confidence: float | None,
+        keep_self: bool,
+    ) -> None:
+        from dogsim.networks.extractor import check_own_head, check_own_weights, require_recipe
+
+        self.recipe, self.files = require_recipe(dataset.recipe), (weights, head)
+        if weights is not None:  # also where all pictures are known, and nothing has to be loaded
+            check_own_weights(self.recipe, weights)
+        if head is not None:
+            check_own_head(self.recipe, head)
+        self.dataset, self.k, self.metric = dataset, k, metric
+        self.confidence, self.keep_self = confidence, keep_self
+        self.failed: list[DogsimError] = []
+        self.answered = self.same = 0
+        self.pictures: list[Path] = []
+        for named in [[path] for path in images] if images else [None]:
+            try:
+                self.pictures += pictures_or_sample(named)
+            except DogsimError as error:
+                self.failed.append(error)
+
+    def __iter__(self) -> "Iterator[tuple[Path, Answer]]":
+        """Yield each picture that has an answer, with it."""
+        from dogsim.classify import answers, loaded_extractor
+
+        if not self.pictures:
+            return
+        load = partial(loaded_extractor, self.recipe, *self.files)
+        how = (self.dataset, self.k, self.metric, self.recipe, load)
+        found = answers(self.pictures, *how, self.confidence, self.keep_self)
+        for path, answer in zip(self.pictures, found, strict=True):
+            if isinstance(answer, DogsimError):
+                self.failed.append(answer)
+                continue
+            self.answered += 1
+            self.same += answer.same is not None
+            yield path, answer
+
+    def finish(self) -> None:
+        """Tell what was special, and raise `DogsimError` if a picture has no answer."""
+        if self.same and not self.keep_self:
+            note(
+                f"In the dataset already: {self.same}. No such picture has a vote on itself; "
+                "--keep-self gives it one."
+            )
+        for error in self.failed[:-1]:
+            note(str(error))
+        if self.failed:
+            raise self.failed[-1]
+
+
+def told(path: Path, answer: "Answer", dataset: "Dataset") -> dict[str, Any]:
+    """Tell an answer for JSON."""
+    result = {
+        "image": str(path),
+        "breed": answer.breed,
+        "votes": answer.votes,
+        "runner_up": answer.runner_up,
+        "runner_up_votes": answer.runner_up_votes,
+        "in_dataset": None if answer.same is None else dataset.paths[answer.same],
+        "neighbours": [
+            {"path": dataset.paths[row], "breed": dataset.breed(row), "distance": float(distance)}
+            for row, distance in zip(answer.indices, answer.distances, strict=True)
+        ],
+    }
+    if answer.trust is None:
+        return result
+    return result | vars(answer.trust) | {"p_values": answer.trust.p_values.tolist()}
+
+
+def row(result: dict[str, Any]) -> dict[str, Any]:
+    """Tell an answer, as `told` tells it, for CSV."""
+    first = result["neighbours"][0]
+    nearest = {"nearest": first["path"], "nearest_breed": first["breed"]}
+    every = result | nearest | {"distance": first["distance"]}
+    every["breeds"] = "; ".join(result.get("breeds", ()))
+    return {name: every.get(name) for name in COLUMNS}
+
+
+def line(path: Path, answer: "Answer", dataset: "Dataset") -> str:
+    """Tell an answer in a line."""
+    nearest = f"nearest {dataset.paths[answer.indices[0]]} at {answer.distances[0]:.3g}"
+    return f"{path}: {_vote(answer)}, {nearest}"
+
+
+def grid(path: Path, dataset: "Dataset", answer: "Answer", metric: str) -> "Figure":
+    """Draw an answer, with its promise above it."""
+    from dogsim.figures.grid import result_grid
+
+    truth = dataset.breed_told_by(path)
+    figure = result_grid(path, dataset, answer.indices, answer.distances, truth, metric)
+    if answer.trust:
+        figure.suptitle(textwrap.fill(_vote(answer), 80))
+    return figure
+
+
+def _vote(answer: "Answer") -> str:
+    second = f", {answer.runner_up} {answer.runner_up_votes}" if answer.runner_up else ""
+    vote = f"{answer.breed} ({answer.votes} of {len(answer.indices)} votes{second})"
+    if answer.trust is None:
+        return vote
+    if answer.trust.unknown:
+        return f"unknown, none of the breeds (p = {answer.trust.novelty_p:.3f}); nearest {vote}"
+    named, more = answer.trust.breeds[:NAMED], len(answer.trust.breeds) - NAMED
+    others = f" and {more} more" if more > 0 else ""
+    return f"{{{', '.join(named)}{others}}}; vote {vote}"

@@ -1,0 +1,173 @@
+"""Copies, wrong labels and poor pictures are found; similar pictures and good ones are not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clouds import cloud
+from commands import dogsim, dogsim_json, refusal
+from PIL import Image, ImageOps
+from scipy.ndimage import gaussian_filter
+from sklearn.metrics import roc_auc_score
+
+from dogsim.create_dataset import create_dataset
+from dogsim.dataset import Dataset
+from dogsim.errors import DogsimError
+from dogsim.trust.audit import audit, label_margins
+from dogsim.trust.duplicates import Look, find_duplicates, same_picture
+
+
+def scene(seed: int, width: int = 160, height: int = 120) -> Image.Image:
+    """A picture of soft patches and fine grain, unlike that of any other seed."""
+    rng = np.random.default_rng(seed)
+    patches = gaussian_filter(rng.normal(size=(height, width, 3)), (9, 9, 0))
+    grain = gaussian_filter(rng.normal(size=(height, width, 3)), (1, 1, 0))
+    return Image.fromarray(np.uint8((128 + 900 * patches + 40 * grain).clip(0, 255)))
+
+
+def variants(image: Image.Image, folder: Path) -> dict[str, Image.Image]:
+    image.save(folder / "worse.jpg", quality=30)
+    return {
+        "re-encoded": Image.open(folder / "worse.jpg"),
+        "half": image.resize((image.width // 2, image.height // 2)),
+        "mirrored": ImageOps.mirror(image),
+        "cropped": image.crop((10, 15, 10 + image.width * 4 // 5, 15 + image.height * 4 // 5)),
+        "grey": image.convert("L"),
+    }
+
+
+def test_same_picture(tmp_path: Path) -> None:
+    looks: list[Look] = []
+    for seed in range(6):
+        look = Look(scene(seed))
+        for name, variant in variants(scene(seed), tmp_path).items():
+            assert same_picture(look, Look(variant)), name
+            assert same_picture(Look(variant), look), name
+        assert not any(same_picture(look, other) for other in looks)
+        looks.append(look)
+    plain = Look(Image.new("RGB", (50, 50), "white"))
+    assert not same_picture(plain, Look(Image.new("RGB", (50, 50), "black")))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two breeds of twelve scenes, and what may be wrong with them."""
+    root = tmp_path_factory.mktemp("photos")
+    for breed in range(2):
+        (root / f"breed{breed}").mkdir()
+        for number in range(12):
+            image = scene(100 * breed + number)
+            tint = np.array([60, 0, 0]) if breed else np.array([0, 0, 60])
+            tinted = Image.fromarray(np.uint8((np.asarray(image) * 0.7 + tint).clip(0, 255)))
+            tinted.save(root / f"breed{breed}" / f"{number:02}.png")
+    first = root / "breed0" / "00.png"
+    (root / "breed0" / "same file.png").write_bytes(first.read_bytes())
+    Image.open(first).save(root / "breed0" / "same pixels.bmp")
+    Image.open(root / "breed1" / "03.png").save(root / "breed1" / "worse.jpg", quality=30)
+    blurred = scene(300).resize((6, 5)).resize((160, 120), Image.Resampling.BICUBIC)
+    blurred = ImageOps.autocontrast(blurred)
+    blurred.save(root / "breed1" / "x blurred.png")
+    scene(301, 40, 30).save(root / "breed1" / "x tiny.png")
+    Image.new("RGB", (90, 90), (120, 40, 40)).save(root / "breed1" / "x one colour.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def file(folder: Path, colours: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "d.h5"
+    create_dataset(folder, out, weights=colours)
+    return out
+
+
+def test_finds_copies_and_poor_pictures(file: Path) -> None:
+    found = audit(file)
+    assert found.duplicates == (
+        ("breed0/00.png", "breed0/same file.png", "breed0/same pixels.bmp"),
+        ("breed1/03.png", "breed1/worse.jpg"),
+    )
+    assert found.kinds == ("same pixels", "nearly the same")
+    assert {each.path: each.problem for each in found.poor} == {
+        "breed1/x blurred.png": "blurred",
+        "breed1/x tiny.png": "tiny: 40 x 30 pixels",
+        "breed1/x one colour.png": "nearly one colour",
+    }
+
+
+def test_leaks_and_what_they_add() -> None:
+    known, asked = cloud(200, spread=3), cloud(40, spread=3)
+    stolen = known.take([3, 7, 11])
+    features = np.concatenate([asked.features, stolen.features])
+    labels = np.concatenate([asked.labels, stolen.labels])
+    paths = (*asked.paths, "x.jpg", "y.jpg", "z.jpg")
+    found = audit(known, Dataset(features, labels, paths, known.breeds))
+    expected = [(known.paths[3], "x.jpg"), (known.paths[7], "y.jpg"), (known.paths[11], "z.jpg")]
+    assert list(found.leaks) == expected
+    assert found.leaks_add is not None
+    assert abs(found.leaks_add) < 0.1
+
+
+def test_exchanged_labels_come_first() -> None:
+    known = cloud(400, spread=0.3)
+    wrong = np.zeros(400, bool)
+    wrong[np.random.default_rng(0).choice(400, 20, replace=False)] = True
+    labels = np.where(wrong, (known.labels + 1) % 4, known.labels).astype(np.int32)
+    exchanged = replace(known, labels=labels)
+    margins = label_margins(exchanged)
+    assert roc_auc_score(wrong, -margins) >= 0.97
+    found = audit(exchanged).labels
+    truth = dict(zip(known.paths, known.labels, strict=True))
+    right = [each.suggested == known.breeds[truth[each.path]] for each in found[:20]]
+    assert np.mean(right) >= 0.85
+    assert [each.score for each in found] == sorted(each.score for each in found)
+
+
+def test_without_pictures_only_equal_features_are_the_same() -> None:
+    known = cloud(100)
+    doubled = known.take(np.append(np.arange(100), 5))
+    (group,) = find_duplicates(doubled)
+    assert group.rows == (5, 100)
+    assert audit(doubled).poor == ()
+
+
+def test_command_writes_a_page_and_a_table_and_touches_nothing_else(
+    file: Path, folder: Path, tmp_path: Path
+) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")} | {file: file.read_bytes()}
+    result = dogsim_json("audit", file, "--test", file, "--save", tmp_path / "out")
+    assert len(result["duplicates"]) == 2
+    assert len(result["leaks"]) == len(Dataset.open(file))
+    page, table = (Path(each) for each in result["written"])
+    assert page.read_text().count("data:image/jpeg;base64,") >= 5
+    assert "http" not in page.read_text()
+    assert table.read_text().startswith("finding,path,other,breed,suggested,number\n")
+    assert "2 groups" in dogsim("audit", file, "--save", tmp_path / "out").stdout  # its own again
+    assert {path: path.read_bytes() for path in before} == before
+    page.write_text("mine")
+    assert "--force" in refusal("audit", file, "--save", tmp_path / "out")
+    assert page.read_text() == "mine"
+
+
+def test_refused(tmp_path: Path) -> None:
+    nothing = Dataset(np.eye(3, dtype=np.float32), np.full(3, -1, np.int32), tuple("abc"), ())
+    with pytest.raises(DogsimError, match="photos in breed folders"):
+        audit(nothing)
+    assert "There is no dataset file" in refusal("audit", tmp_path / "none.h5")
+
+
+@pytest.mark.real_data
+def test_exchanged_labels_of_real_features(real_data: Path) -> None:
+    stored = np.load(real_data / "features/stanford_dogs_resnet50_12000.npz")
+    some = np.flatnonzero(stored["labels"] % 5 == 0)
+    labels = np.unique(stored["labels"][some], return_inverse=True)[1].astype(np.int32)
+    wrong = np.zeros(len(some), bool)
+    rng = np.random.default_rng(0)
+    wrong[rng.choice(len(some), len(some) // 20, replace=False)] = True
+    exchanged = np.where(wrong, (labels + rng.integers(1, 24, len(some))) % 24, labels)
+    breeds = tuple(map(str, range(24)))
+    features = stored["features"][some].astype(np.float32)
+    known = Dataset(features, exchanged, tuple(stored["paths"][some]), breeds)
+    margins = label_margins(known)
+    assert roc_auc_score(wrong, -margins) >= 0.97
+    first = np.argsort(margins)[: 2 * wrong.sum()]
+    assert wrong[first].sum() / wrong.sum() >= 0.88
