@@ -95,10 +95,9 @@ def test_a_classifier_names_pictures(
     assert answer["probability"] == max(answer["probabilities"].values()) > 0.5
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=0.01)
     assert with_it == dogsim_json(*asking)
-    assert (
-        "light (3 of 3 votes); classifier: light ("
-        in dogsim(*asking, "--classifier", "c.keras").stdout
-    )
+    shown = dogsim(*asking, "--classifier", "c.keras").stdout
+    assert "light (3 of 3 votes)" in shown
+    assert f"; classifier: light ({answer['probability']:.2f})" in shown
     create_dataset(breeds_dir, "other.h5", "efficientnet-lite0")
     refused = refusal(
         "classify", "photos", "--dataset", "other.h5", "-k", 3, "--classifier", "c.keras"
