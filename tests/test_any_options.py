@@ -3,7 +3,8 @@
 A command ends with 0, 1 or 2, tells what is wrong in one line, prints valid JSON where it is asked
 for, changes nothing that it was given and leaves nothing half-written. Commands, options and their
 types are taken from the app, and a word of an option's help tells what may fit it: a new one is
-drawn as well. ``pytest --slow`` draws for a time, `DOGSIM_MACHINE_SECONDS`.
+drawn as well. ``pytest --slow`` draws for a time, `DOGSIM_MACHINE_SECONDS`, beginning with the seed
+`DOGSIM_MACHINE_SEED`.
 """
 
 import inspect
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -262,7 +264,9 @@ def test_any_options(world: World) -> None:
 
 @pytest.mark.slow
 def test_many_options(world: World) -> None:
-    end = time.monotonic() + float(os.environ.get("DOGSIM_MACHINE_SECONDS", "60"))
-    while time.monotonic() < end:
-        draw_calls(world, int.from_bytes(os.urandom(4), "big"), 100)
+    end = time.monotonic() + float(os.environ.get("DOGSIM_MACHINE_SECONDS", "30"))
+    for number in count(int(os.environ.get("DOGSIM_MACHINE_SEED", "1"))):
+        if time.monotonic() > end:
+            break
+        draw_calls(world, number, 100)
     print(f"{world.runs} runs")

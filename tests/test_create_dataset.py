@@ -96,7 +96,7 @@ def check_same(out: Path, expected: Dataset) -> None:
     assert left == {out.name, f"{out.name.removesuffix('.h5')}.skipped.csv"}
 
 
-@pytest.mark.parametrize("wanted", [5, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("wanted", [5, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_random_moments(
     wanted: int, many: Path, uninterrupted: Dataset, tmp_path: Path
 ) -> None:
