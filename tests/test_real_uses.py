@@ -59,12 +59,14 @@ def test_the_clothes_of_the_sprite(real_data: Path, resnet_file: Path, tmp_path:
     out = lesson(
         "fashion_mnist",
         *("--images", real_data / "data" / "fashion_mnist_sprite.png", "--backbone", "resnet50"),
-        *("--weights", resnet_file, "--save", tmp_path),
+        *("--weights", resnet_file, "--metric", "euclidean", "--save", tmp_path),
     )
-    lines = re.findall(r"^ *(\d+) +([\d.]+) +[\d.]+ +[\d.]+$", out, re.MULTILINE)
-    found = {int(k): float(precision) for k, precision in lines}
+    lines = re.findall(r"^ *(\d+) +([\d.]+) +[\d.]+ +[\d.]+ +([\d.]+)$", out, re.MULTILINE)
+    found = {int(k): float(precision) for k, precision, _ in lines}
     # Rounding pixels the other way moves precision@1 by 0.005; 0.015 is its standard error.
     assert found == pytest.approx({1: 0.7767, 5: 0.7193, 20: 0.6438}, abs=0.015)
+    votes = {int(k): float(vote) for k, _, vote in lines}
+    assert votes == pytest.approx({1: 0.7767, 5: 0.7878, 20: 0.7678}, abs=0.015)
 
 
 def test_breeds_lie_apart(real_data: Path, resnet_file: Path) -> None:

@@ -122,13 +122,14 @@ def _whole(file: Path) -> bool:
     try:
         if file.name.endswith(".tmp"):
             return False
-        if file.suffix == ".png":
+        # By what it begins with: a command writes its kind of file under any name.
+        if h5py.is_hdf5(file):
+            Dataset.open(file)
+        elif (content := file.read_bytes()).startswith(b"MATLAB"):  # scipy reads no emoji in it
+            return True
+        elif content.startswith(b"\x89PNG") or file.suffix == ".png":
             with Image.open(file) as image:
                 image.load()
-        elif h5py.is_hdf5(file):
-            Dataset.open(file)
-        elif file.read_bytes().startswith(b"MATLAB"):  # scipy cannot read emoji in it
-            return True
         elif file.suffix == ".keras":
             with ZipFile(file) as archive:
                 return archive.testzip() is None
