@@ -52,6 +52,7 @@ def create_dataset(
     restart: bool = False,
     verify: bool = False,
     force: bool = False,
+    views: str | None = None,
 ) -> Dataset:
     """Compute the features of all pictures in a folder of breed folders and store them.
 
@@ -82,6 +83,9 @@ def create_dataset(
         Tell changed pictures by a hash of their content, not by size and time.
     force : bool
         Replace a file at `out` that this function did not make.
+    views : {"none", "flip", "flip,crops"}, optional
+        In which views each picture is seen, as for `dogsim.load_extractor`; what is not given is as
+        in the file, where there is one.
 
     Returns
     -------
@@ -94,7 +98,7 @@ def create_dataset(
         If there are no pictures, none can be read, the network cannot be loaded, earlier work was
         made in another way, or `out` cannot be written or is a file of another kind.
     """
-    wanted = Wanted(backbone, weights, layer, resize, engine, precision)
+    wanted = Wanted(backbone, weights, layer, resize, engine, precision, views)
     update = bring_up_to_date(images_dir, out, wanted, batch_size, strict, restart, verify, force)
     if update.skipped:
         first, n = update.skipped[0], len(update.skipped)
@@ -116,6 +120,7 @@ def update_dataset(
     restart: bool = False,
     verify: bool = False,
     force: bool = False,
+    views: str | None = None,
 ) -> Update:
     """Do what `create_dataset` does, take and raise what it does, and tell what was done.
 
@@ -124,7 +129,7 @@ def update_dataset(
     Update
         The dataset, how many pictures were new, changed, kept and removed, and what was skipped.
     """
-    wanted = Wanted(backbone, weights, layer, resize, engine, precision)
+    wanted = Wanted(backbone, weights, layer, resize, engine, precision, views)
     return bring_up_to_date(images_dir, out, wanted, batch_size, strict, restart, verify, force)
 
 

@@ -15,7 +15,7 @@ from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.files import replacing
 from dogsim.plumbing.hdf5 import mapped_rows, new_hdf5
 from dogsim.plumbing.signals import uninterrupted
-from dogsim.recipe import HEAD, Recipe
+from dogsim.recipe import ADDED, Recipe
 
 FORMAT = "dogsim-dataset"
 FORMAT_VERSION = 1
@@ -143,7 +143,7 @@ def _check_format(file: Any) -> None:
 
 def _read_recipe(attributes: Any) -> Recipe | None:
     names = [field.name for field in fields(Recipe)]
-    if not all(name in attributes for name in names if name not in HEAD):
+    if not all(name in attributes for name in names if name not in ADDED):
         return None
     values: dict[str, Any] = {name: _text(attributes[name]) for name in names if name in attributes}
     return Recipe(**{**values, "image_size": int(values["image_size"])})

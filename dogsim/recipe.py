@@ -5,8 +5,8 @@ from hashlib import sha256
 
 from dogsim.errors import DogsimError
 
-HEAD = ("head", "head_sha256")  # what the recipes of older files do not have
-DECISIVE = ("backbone", "weights_sha256", "layer", "image_size", "resize", "head_sha256")
+ADDED = ("head", "head_sha256", "views")  # what the recipes of older files do not have
+DECISIVE = ("backbone", "weights_sha256", "layer", "image_size", "resize", "views", "head_sha256")
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Recipe:
         Height and width of the network's input, pixels.
     resize : str
         ``"squash"`` or ``"crop"``, see `dogsim.load_image`.
+    views : str
+        In which views each picture was seen, one of `dogsim.networks.views.VIEWS`.
     engine, precision : str
         What computed the features. For information: they change rounding, not meaning.
     head, head_sha256 : str
@@ -44,12 +46,14 @@ class Recipe:
     precision: str = "float32"
     head: str = ""
     head_sha256: str = ""
+    views: str = "none"
 
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits: the same for features that can be compared, else others."""
         values = asdict(self)
-        return sha256(repr([values[name] for name in DECISIVE]).encode()).hexdigest()[:16]
+        names = [name for name in DECISIVE if name != "views" or self.views != "none"]  # as before
+        return sha256(repr([values[name] for name in names]).encode()).hexdigest()[:16]
 
     def require(self, other: "Recipe", what: str, names: tuple[str, ...] = DECISIVE) -> None:
         """Raise `DogsimError` unless features of `other` can be compared with ours.

@@ -22,7 +22,7 @@ ORDER = [
     *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
     *(
         f"networks.{name}"
-        for name in ("trained_on", "building_blocks", "multiscale", "engines", "heads")
+        for name in ("trained_on", "building_blocks", "multiscale", "engines", "heads", "views")
     ),
     "networks.backbones",
     "networks.extractor",

@@ -84,6 +84,12 @@ ResizeOfFile = Annotated[
         "[default: the file's, else squash]"
     ),
 ]
+VIEWS = (
+    "none, flip: the mean of a picture's features and its mirror's, or flip,crops: of 12 views, in "
+    "12 times the time."
+)
+Views = Annotated[str, typer.Option(help=VIEWS)]
+ViewsOfFile = Annotated[str | None, typer.Option(help=f"{VIEWS}  [default: the file's, else none]")]
 Classifier = Annotated[
     Path | None,
     typer.Option(help="A file of dogsim train-classifier: its answer beside the vote."),

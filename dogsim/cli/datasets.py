@@ -23,6 +23,8 @@ from dogsim.cli.common import (
     ResizeOfFile,
     Restart,
     Strict,
+    Views,
+    ViewsOfFile,
     WeightsOfFile,
     check_dataset_output,
     description,
@@ -43,6 +45,7 @@ def create_dataset(
     batch_size: BatchSize = 32,
     engine: Engine = "auto",
     precision: Precision = "auto",
+    views: ViewsOfFile = None,
     strict: Strict = False,
     restart: Restart = False,
     verify: Annotated[
@@ -62,7 +65,7 @@ def create_dataset(
     from dogsim.folders.listing import check_table, report_skipped
     from dogsim.networks.extractor import Wanted
 
-    wanted = Wanted(backbone, weights, layer, resize, engine, precision)
+    wanted = Wanted(backbone, weights, layer, resize, engine, precision, views)
     check_table(out, force)
     update = bring_up_to_date(images_dir, out, wanted, batch_size, strict, restart, verify, force)
     report_skipped(update.skipped, out)
@@ -103,6 +106,7 @@ def stanford_dogs(
     batch_size: BatchSize = 32,
     engine: Engine = "auto",
     precision: Precision = "auto",
+    views: Views = "none",
     strict: Strict = False,
     restart: Restart = False,
     as_json: Json = False,
@@ -127,6 +131,7 @@ def stanford_dogs(
         precision,
         strict,
         restart,
+        views,
     )
     result = {
         split: {"dataset": str(folder / f"{split}.h5"), **description(dataset)}

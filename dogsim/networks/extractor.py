@@ -22,6 +22,7 @@ from dogsim.networks.engines import (
     run_tensorflow,
 )
 from dogsim.networks.heads import head_file_sha256, load_head
+from dogsim.networks.views import VIEWS, check_views, seen_by
 from dogsim.networks.weights import (
     IMAGENET,
     file_has_top,
@@ -84,11 +85,13 @@ class Wanted:
     resize: str | None = None
     engine: str = "auto"
     precision: str = "auto"
+    views: str | None = None
 
     def check(self) -> None:
         """Raise `DogsimError` for a name that is unknown or a weight file that is not there."""
         find_backbone(self.backbone or DEFAULT)
         check_resize(self.resize or RESIZES[0])
+        check_views(self.views or VIEWS[0])
         check_engine(self.engine, self.precision)
         given_file(self.weights or IMAGENET)
 
@@ -117,7 +120,7 @@ class Wanted:
             network = run_tensorflow(model, self._spec.prepare, precision)
         known = self._known(sha256)
         recipe = Recipe(**known, image_size=size, engine=engine, precision=precision)
-        return Extractor(recipe, network)
+        return Extractor(recipe, seen_by(network, recipe.views))
 
     def _converted(self) -> tuple[Any, str]:
         """Find the network for OpenVINO in the cache, or convert it; and hash its weights."""
@@ -157,6 +160,7 @@ class Wanted:
         """
         spec = self._spec
         check_resize(self.resize or RESIZES[0])
+        check_views(self.views or VIEWS[0])
         sha256 = self._weights_sha256(like)
         if sha256 is None:
             return None
@@ -191,6 +195,7 @@ class Wanted:
             "weights_sha256": weights_sha256,
             "layer": self.layer or FEATURE_LAYER,
             "resize": self.resize or RESIZES[0],
+            "views": self.views or VIEWS[0],
         }
 
 
@@ -201,6 +206,7 @@ def load_extractor(
     resize: str = "squash",
     engine: str = "auto",
     precision: str = "auto",
+    views: str = "none",
 ) -> Extractor:
     """Load a network that turns pictures into features.
 
@@ -224,6 +230,8 @@ def load_extractor(
         What computes, see `dogsim.choose_engine`; automatically the fastest that is installed.
     precision : {"auto", "float32", "bfloat16"}
         Automatically bfloat16 where the CPU has it.
+    views : {"none", "flip", "flip,crops"}
+        In which views each picture is seen, see `dogsim.networks.views`.
 
     Returns
     -------
@@ -235,7 +243,7 @@ def load_extractor(
     DogsimError
         If the backbone, layer or file is unknown, does not fit, or cannot be downloaded.
     """
-    return Wanted(backbone, weights, layer, resize, engine, precision).load()
+    return Wanted(backbone, weights, layer, resize, engine, precision, views).load()
 
 
 def extractor_for(
@@ -271,7 +279,9 @@ def check_own_weights(recipe: Recipe, weights: str | None) -> Wanted:
 
     `weights` is where its weight file lies now, if that has moved.
     """
-    wanted = Wanted(recipe.backbone, weights or recipe.weights, recipe.layer, recipe.resize)
+    wanted = Wanted(
+        recipe.backbone, weights or recipe.weights, recipe.layer, recipe.resize, views=recipe.views
+    )
     try:
         given_file(recipe.weights if weights is None else weights)
     except DogsimError as error:

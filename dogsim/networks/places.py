@@ -17,12 +17,14 @@ from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import find_backbone
 from dogsim.networks.extractor import load_network
 from dogsim.networks.heads import Head, load_head
+from dogsim.networks.views import mirrored, of_length_1
 from dogsim.plumbing.files import file_sha256
 from dogsim.recipe import Recipe
 
 POOLING, LENGTH_1 = "GlobalAveragePooling2D", "UnitNormalization"
 AFFINE = ("Dense", "Normalization", "BatchNormalization", "Rescaling", "Dropout")  # at inference
 Floats: TypeAlias = NDArray[np.float32]
+Network: TypeAlias = Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Places:
         What the features go through: a chain of affine layers and of such that bring to length 1.
     """
 
-    network: Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
+    network: Network
     head: Head | None = None
 
     def __call__(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
@@ -91,11 +93,38 @@ def load_places(recipe: Recipe) -> Places:
         )
     if head:
         _check_linear(head, Path(recipe.head))
+    if recipe.views not in ("none", "flip"):
+        raise DogsimError(
+            f"These features are of views {recipe.views}, whose places lie in different parts of a "
+            "picture. Explained can be views none and flip."
+        )
     both = import_keras().Model(model.inputs, [pooling.input, pooling.output])
-    return Places(_traced(both, find_backbone(recipe.backbone).prepare), head)
+    network = _traced(both, find_backbone(recipe.backbone).prepare)
+    return Places(_both_ways(network) if recipe.views == "flip" else network, head)
 
 
-def _traced(model: Any, prepare: Callable[[Any], Any]) -> Callable[[Any], tuple[Floats, Floats]]:
+def _both_ways(network: Network) -> Network:
+    """Let a network see pictures and their mirrors, whose maps are mirrored back.
+
+    A mean of means is the mean of the maps, each divided by the length of its own mean.
+    """
+
+    def mean(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        (maps, features), (their_maps, theirs) = network(images), network(mirrored(images))
+        places = _over(maps, features) + mirrored(_over(their_maps, theirs))
+        both = of_length_1(features) + of_length_1(theirs)
+        return np.asarray(places / 2, np.float32), np.asarray(both / 2, np.float32)
+
+    return mean
+
+
+def _over(maps: Floats, features: Floats) -> Floats:
+    """Divide maps (B, h, w, D) by the lengths of their features (B, D)."""
+    lengths = np.linalg.norm(features, axis=1)[:, None, None, None]
+    return np.asarray(maps / np.where(lengths > 0, lengths, np.float32(1)), np.float32)
+
+
+def _traced(model: Any, prepare: Callable[[Any], Any]) -> Network:
     import tensorflow as tf
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)])  # type: ignore[untyped-decorator]

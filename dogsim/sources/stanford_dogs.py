@@ -55,6 +55,7 @@ def stanford_dogs(
     precision: str = "auto",
     strict: bool = False,
     restart: bool = False,
+    views: str = "none",
 ) -> dict[str, Dataset]:
     """Fetch Stanford Dogs, compute its features and write them by the official lists.
 
@@ -70,7 +71,7 @@ def stanford_dogs(
         The folder with the archives; by default they are downloaded into `folder`.
     annotations : bool
         Whether to fetch the bounding boxes too.
-    backbone, weights, layer, resize, batch_size, engine, precision, strict, restart
+    backbone, weights, layer, resize, batch_size, engine, precision, strict, restart, views
         As for `dogsim.create_dataset`.
 
     Returns
@@ -85,7 +86,7 @@ def stanford_dogs(
         or as `dogsim.create_dataset` does.
     """
     folder, out = Path(folder), Path(folder) / "stanford_dogs.h5"
-    wanted = Wanted(backbone, weights, layer, resize, engine, precision)
+    wanted = Wanted(backbone, weights, layer, resize, engine, precision, views)
     make_folder(folder)
     check_output(out)
     if not (folder / "Images").is_dir():  # a wrong option shall not wait for 800 MB
