@@ -18,7 +18,7 @@ ORDER = [
     *("errors", "recipe", "breeds"),
     *(f"plumbing.{name}" for name in ("files", "hdf5", "signals", "terminal", "tables", "threads")),
     *("plumbing.cache", "plumbing.download", "plumbing.unpack"),
-    *("vote", "images", "networks.compiled"),
+    *("vote", "boxes", "images", "networks.compiled"),
     *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
     *(
         f"networks.{name}"
