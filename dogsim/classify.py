@@ -14,7 +14,8 @@ from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_k, check_metric, nearest
 from dogsim.errors import DogsimError
 from dogsim.images import Cropped, Source, load_image, read_picture
-from dogsim.networks.extractor import Extractor, extractor_for, require_recipe
+from dogsim.networks.extractor import Extractor
+from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.threads import batched, prefetch
 from dogsim.recipe import Recipe
