@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from dogsim.errors import DogsimError
 
-ADDED = ("head", "head_sha256", "views")  # what the recipes of older files do not have
+HEAD = ("head", "head_sha256", "boxes", "margin", "views")  # older files do not have them
 DECISIVE = ("backbone", "weights_sha256", "layer", "image_size", "resize", "views", "head_sha256")
 
 
@@ -34,6 +34,11 @@ class Recipe:
     head, head_sha256 : str
         The file of the learned embedding that the layer's output went through, see
         `dogsim.project`, and its SHA-256. Empty where there is none.
+    boxes : str
+        The folder of bounding boxes that pictures were cropped to, empty for whole pictures. For
+        information: the same network sees them, and each picture's box stands with its features.
+    margin : float
+        What was added to each side of a box, in parts of its width and height.
     """
 
     backbone: str
@@ -46,6 +51,8 @@ class Recipe:
     precision: str = "float32"
     head: str = ""
     head_sha256: str = ""
+    boxes: str = ""
+    margin: float = 0.0
     views: str = "none"
 
     @property
