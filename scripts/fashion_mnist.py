@@ -69,8 +69,10 @@ def main(args: argparse.Namespace) -> None:
         shown = neighbours[row, : args.k]
         names = [CLASSES[label] for label in labels[[row, *shown]]]
         print(f"{names[0]}: {', '.join(names[1:])}")
-        pictures = images[row], images[shown], names, distances[row, : args.k]
-        figure = plot_similar_images(*pictures, args.metric, gallery, shown)
+        far = distances[row, : args.k]
+        figure = plot_similar_images(
+            images[row], images[shown], names, far, args.metric, gallery, shown
+        )
         figures.append((f"query-{row}", figure))
     for path in dogsim.show_or_save(figures, args.save):
         print(path)
