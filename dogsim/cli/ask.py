@@ -278,7 +278,8 @@ def _to_their_nearest(
 ) -> "list[Pair]":
     from dogsim.classify import loaded_extractor
     from dogsim.explain import explain_neighbours
-    from dogsim.networks.extractor import Extractor, check_own_weights
+    from dogsim.networks.extractor import Extractor
+    from dogsim.networks.extractor_for import check_own_weights
 
     given = [f"--{name}" for name in ("backbone", "layer", "resize") if getattr(wanted, name)]
     if given:

@@ -19,8 +19,9 @@ from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import find_backbone
 from dogsim.networks.compiled import keep_network, kept_network
 from dogsim.networks.engines import choose_engine, convert
-from dogsim.networks.extractor import check_own_weights, load_network
+from dogsim.networks.extractor_for import check_own_weights
 from dogsim.networks.heads import Head, load_head
+from dogsim.networks.models import load_network
 from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 

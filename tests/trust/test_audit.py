@@ -197,7 +197,7 @@ def plant(photos: Path, root: Path) -> dict[str, tuple[str, str]]:
         shutil.copy(file, root / file.parent.name)
     rng, planted = np.random.default_rng(0), {}
     for i, file in enumerate(rng.permutation(np.array(files, object))[: len(files) // 2]):
-        kind, photo = KINDS[i % 4], Image.open(file)
+        kind, photo = KINDS[i % 4], Image.open(file).convert("RGB")
         width, height = photo.size
         if kind == "half size":
             photo = photo.resize((width // 2, height // 2), Image.Resampling.BICUBIC)
@@ -239,7 +239,7 @@ def test_planted_in_real_photos(
 
     alone = dataset.take([row for row, path in enumerate(dataset.paths) if path not in planted])
     for seed in range(3):
-        auroc, recall = judged_labels(alone, seed)
-        record_property(f"labels exchanged, seed {seed}", (auroc, recall))
+        auroc, found = judged_labels(alone, seed)
+        record_property(f"labels exchanged, seed {seed}", (auroc, found))
         assert auroc >= 0.97
-        assert recall >= 0.88
+        assert found >= 0.88
