@@ -236,7 +236,7 @@ def _formats() -> list[str]:
         pass  # the message says what to install, should there be such a picture
     Image.init()
     # Pixels in one piece, which the system gets back at once; of pieces the C library keeps many.
-    Image.core.set_block_size(1 << 28)
+    Image.core.set_block_size(1 << 28)  # type: ignore[attr-defined]
     return [name for name in FORMATS if name in Image.OPEN]
 
 
