@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_k, check_metric, nearest
 from dogsim.errors import DogsimError
-from dogsim.images import Source, load_image, many, read_picture
-from dogsim.networks.extractor import Extractor, extractor_for, require_recipe
+from dogsim.images import Cropped, Source, load_image, many, read_picture
+from dogsim.networks.extractor import Extractor
+from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.threads import batched, prefetch
 from dogsim.recipe import Recipe
@@ -182,14 +183,16 @@ def answers(
 
 
 def _read(rows: dict[str, int], recipe: Recipe, source: Source) -> _Read:
-    name = None
     try:
-        if isinstance(source, str | os.PathLike):
-            name, source = str(source), read_picture(source)
-            row = rows.get(bytes_sha256(source))
-            if row is not None:
-                return row
-        return load_image(source, recipe.image_size, recipe.resize, name)
+        picture = source.source if isinstance(source, Cropped) else source
+        if not isinstance(picture, str | os.PathLike):
+            return load_image(source, recipe.image_size, recipe.resize)
+        content = read_picture(picture)
+        row = rows.get(bytes_sha256(content))
+        if row is not None:
+            return row
+        seen = Cropped(content, source.box) if isinstance(source, Cropped) else content
+        return load_image(seen, recipe.image_size, recipe.resize, str(picture))
     except DogsimError as error:
         return error
 
