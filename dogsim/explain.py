@@ -38,7 +38,8 @@ from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_metric, dist_calc
 from dogsim.errors import DogsimError
 from dogsim.images import Source, load_image
-from dogsim.networks.extractor import Extractor, extractor_for
+from dogsim.networks.extractor import Extractor
+from dogsim.networks.extractor_for import extractor_for
 from dogsim.networks.places import load_places
 from dogsim.recipe import Recipe
 

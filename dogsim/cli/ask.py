@@ -277,7 +277,7 @@ def _to_their_nearest(
     pictures: list[Path], known: "Dataset", wanted: "Wanted", k: int, metric: str
 ) -> "list[Pair]":
     from dogsim.explain import explain_neighbours
-    from dogsim.networks.extractor import extractor_for
+    from dogsim.networks.extractor_for import extractor_for
 
     given = [f"--{name}" for name in ("backbone", "layer", "resize") if getattr(wanted, name)]
     if given:

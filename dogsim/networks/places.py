@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from dogsim.errors import DogsimError
 from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import find_backbone
-from dogsim.networks.extractor import load_network
 from dogsim.networks.heads import Head, load_head
+from dogsim.networks.models import load_network
 from dogsim.plumbing.files import file_sha256
 from dogsim.recipe import Recipe
 
