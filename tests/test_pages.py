@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 from commands import dogsim
 from conftest import LITE, REPOSITORY
 from PIL import Image
@@ -49,24 +50,30 @@ def same(printed: str, shown: str) -> None:
     assert len(words) == len(expected), printed
     for word, wanted in zip(words, expected, strict=True):
         try:
-            assert float(word.strip(",:()")) == pytest.approx(float(wanted.strip(",:()")), TOLERANCE)
+            assert float(word.strip(",:()")) == pytest.approx(
+                float(wanted.strip(",:()")), TOLERANCE
+            )
         except ValueError:
             assert word == wanted, printed
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the pictures that the pages name."""
+def here(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the pictures that the pages name; only README's are all of the sample's."""
     monkeypatch.chdir(tmp_path)
     sample = Path(sample_dataset().root)
-    (tmp_path / "photos").symlink_to(sample)
-    (tmp_path / "my_dog.jpg").symlink_to(sample_queries()[6])  # a beagle
+    for breed in sample.iterdir():
+        (tmp_path / "photos" / breed.name).mkdir(parents=True)
+        for picture in sorted(breed.iterdir())[: None if page == "README.md" else 3]:
+            (tmp_path / "photos" / breed.name / picture.name).symlink_to(picture)
+    for name in ("my_dog.jpg", "photo.jpg"):
+        (tmp_path / name).symlink_to(sample_queries()[6])  # a beagle
     (tmp_path / "your_dog.jpg").symlink_to(sample / "pug" / "01.jpg")
     (tmp_path / "more_dogs").mkdir()
     for name in ("whippet", "pug"):
         (tmp_path / "more_dogs" / f"{name}.jpg").symlink_to(sample / name / "02.jpg")
-    pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "noise.png")
+    person = skimage.data.astronaut()  # type: ignore[no-untyped-call]
+    Image.fromarray(person).save(tmp_path / "person.png")
     return tmp_path
 
 
@@ -82,8 +89,8 @@ def provide(file: str) -> None:
     elif file == "ranked.h5":
         project(known, "head.keras").save(file)
     elif file.endswith(".h5"):
-        rows = np.arange(len(known))
-        known.take(rows[rows % 5 == 0] if "test" in file or file == "others.h5" else rows).save(file)
+        some = np.arange(len(known))[("test" in file or file == "others.h5") :: 2]
+        known.take(some).save(file)
 
 
 def run(command: str) -> str:
@@ -93,9 +100,9 @@ def run(command: str) -> str:
     outputs = {arguments[i + 1] for i, each in enumerate(arguments) if each in ("-o", "--csv")}
     outputs |= set(arguments[1:2]) if name in ("import-mat", "export-mat") else set()
     for file in arguments:
-        if file.endswith((".h5", ".mat", ".keras")) and file not in outputs:
-            if not Path(file).exists():
-                provide(file)
+        known = file.endswith((".h5", ".mat", ".keras")) and file not in outputs
+        if known and not Path(file).exists():
+            provide(file)
     if name == "create-dataset" and "--backbone" not in arguments:
         arguments += ["--backbone", LITE]
     if name in ("distance", "explain") and "--dataset" not in arguments:
