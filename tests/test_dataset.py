@@ -67,6 +67,7 @@ def test_ours_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
             "head_sha256": "",
             "boxes": "",
             "margin": 0,
+            "views": "none",
         }
 
 
