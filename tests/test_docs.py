@@ -38,7 +38,7 @@ ORDER = [
     *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),
     *(
         f"learning.{name}"
-        for name in ("augmentation", "hold_out", "discriminant", "triplets", "training")
+        for name in ("augmentation", "hold_out", "discriminant", "triplets", "proxies", "training")
     ),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
     *(f"cli.{name}" for name in ("choices", "common", "answers", "ask", "judge")),

@@ -231,7 +231,7 @@ def test_what_cannot_be_explained_is_refused_by_name(
         explain(picture, picture, largest)
 
     bent = through(extractor, head_of(tmp_path, 3, keras.layers.ReLU()))
-    with pytest.raises(DogsimError, match=r"has ReLU re_lu.*, so .* as dogsim deep-ranking makes"):
+    with pytest.raises(DogsimError, match=r"has ReLU re_lu.*, so .* as dogsim project --layer"):
         explain(picture, picture, bent)
 
     dataset = Dataset.open(stored)

@@ -164,6 +164,7 @@ class Wanted:
             precision=like.precision if self.precision == "auto" else self.precision,
             head="",
             head_sha256="",
+            head_layer="",
         )
 
     def _weights_sha256(self, like: Recipe) -> str | None:

@@ -86,7 +86,9 @@ def load_places(recipe: Recipe) -> Places:
         gone or another one by now.
     """
     wanted = check_own_weights(recipe, None)
-    head = load_head(recipe.head, recipe.head_sha256) if recipe.head_sha256 else None
+    head = None
+    if sha256 := recipe.head_sha256:
+        head = load_head(recipe.head, sha256, recipe.head_layer)
     if head:
         _check_linear(head, Path(recipe.head))
     network = _network(recipe, wanted.backbone or recipe.backbone)
@@ -191,7 +193,7 @@ def _check_linear(head: Head, file: Path) -> None:
         raise DogsimError(
             f"The head {file} has {what}, so its features are no sum over the places of a picture. "
             f"Explained can be a chain of {', '.join(AFFINE)} (without activation) and {LENGTH_1}, "
-            "as dogsim deep-ranking makes it, or the dataset that it was projected from."
+            "as dogsim project --layer general ends it, or the dataset that it was projected from."
         )
 
 
