@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Set
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Skipped, in_order, list_pictures
-from dogsim.folders.reading import compute_shards, refuse
+from dogsim.folders.reading import calibration, compute_shards, refuse
 from dogsim.folders.shards import Shards
+from dogsim.images import RESIZES
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.files import check_output
 from dogsim.plumbing.signals import stopped_in_order, uninterrupted
@@ -149,7 +150,8 @@ def bring_up_to_date(
     refuse(listing.skipped, strict)
     with Shards(out, restart, force, wait) as shards, stopped_in_order():
         wanted = wanted.filled(shards.options)
-        load = cache(wanted.load)
+        some = partial(calibration, root, listing.pictures, wanted.resize or RESIZES[0])
+        load = cache(replace(wanted, calibration=some).load)
         recipe = (shards.recipe and wanted.recipe(shards.recipe)) or load().recipe
         shards.settle(recipe)
         pictures = sorted([*listing.pictures, *shards.unseen(listing, root)], key=in_order)

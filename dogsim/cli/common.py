@@ -61,7 +61,11 @@ Confidence = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Engine = Annotated[str, typer.Option(help="tensorflow, openvino, or auto: the faster one here.")]
 Precision = Annotated[
-    str, typer.Option(help="float32, bfloat16, or auto: bfloat16 where the CPU has it.")
+    str,
+    typer.Option(
+        help="float32, bfloat16, int8 (made with your pictures), or auto: bfloat16 where the CPU "
+        "has it."
+    ),
 ]
 BackboneOfFile = Annotated[
     str | None, typer.Option(help="The network.  [default: the file's, else resnet50]")

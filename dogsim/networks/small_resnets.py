@@ -16,8 +16,9 @@ from dogsim.networks.weights import downloaded
 HOST = "https://api.kaggle.com/"
 FILE = "model.weights.h5"
 # The names of the weights at their host, each with its version, so that Keras Hub need not be
-# imported to see whether they are there. Of 34 layers it has the variant "vd" alone (He et al. 2019,
-# arXiv:1812.01187: three 3 x 3 convolutions instead of the first 7 x 7, pooling in the shortcuts).
+# imported to see whether they are there. Of 34 layers it has the variant "vd" alone (He et al.
+# 2019, arXiv:1812.01187: three 3 x 3 convolutions instead of the first 7 x 7, pooling in the
+# shortcuts).
 HANDLES = {
     "ResNet18": "keras/resnetv1/keras/resnet_18_imagenet/3",
     "ResNet34": "keras/resnet_vd/keras/resnet_vd_34_imagenet/2",
