@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.folders.listing import Picture, Skipped, stamp_rows
-from dogsim.images import load_image, read_picture
+from dogsim.folders.listing import Picture, Skipped, box_rows, stamp_rows
+from dogsim.images import Cropped, load_image, read_picture
 from dogsim.networks.extractor import Extractor
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import printable, track
@@ -38,11 +38,16 @@ class _Read:
 _Stretch: TypeAlias = "list[tuple[NDArray[np.float32], list[_Read]]]"
 
 
+def _pixels(content: bytes, picture: Picture, size: int, resize: str) -> NDArray[np.uint8]:
+    seen = Cropped(content, picture.box) if picture.box else content
+    return load_image(seen, size, resize)
+
+
 def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:
     file = root / picture.path
     try:
         content = read_picture(file)  # once: it may be replaced while it is decoded
-        pixels = load_image(content, recipe.image_size, recipe.resize)
+        pixels = _pixels(content, picture, recipe.image_size, recipe.resize)
         return _Read(picture, pixels, bytes_sha256(content))
     except DogsimError as error:  # the file may also have gone since it was listed
         why = str(error)
@@ -113,7 +118,7 @@ def calibration(
 
     def load(picture: Picture) -> NDArray[np.uint8] | None:
         with suppress(DogsimError):
-            return load_image(root / picture.path, size, resize)
+            return _pixels(read_picture(root / picture.path), picture, size, resize)
         return None
 
     loaded = prefetch(load, chosen, ahead=len(chosen), threads=os.cpu_count() or 1)
@@ -124,14 +129,16 @@ def calibration(
 
 def _shard(stretch: _Stretch, recipe: Recipe, root: Path) -> Dataset:
     read = [each for _, batch in stretch for each in batch]
+    pictures = [each.picture for each in read]
     return Dataset(
         features=np.concatenate([features for features, _ in stretch]),
         labels=np.full(len(read), -1, np.int32),
-        paths=tuple(each.picture.path for each in read),
+        paths=tuple(picture.path for picture in pictures),
         breeds=(),
         recipe=recipe,
         root=str(root.resolve()),
-        stamps=stamp_rows([each.picture for each in read], [each.sha256 for each in read]),
+        stamps=stamp_rows(pictures, [each.sha256 for each in read]),
+        boxes=box_rows(pictures),
     )
 
 
