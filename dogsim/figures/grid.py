@@ -1,6 +1,5 @@
 """A query and its nearest pictures. Figures are made and handed back: `display` shows or saves."""
 
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -19,7 +18,7 @@ from dogsim.dataset import Dataset
 from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
 from dogsim.figures.canvas import Drawing
-from dogsim.images import Source, open_image
+from dogsim.images import Source, file_of, open_image
 from dogsim.plumbing.terminal import printable
 from dogsim.vote import count_votes, majority_vote
 
@@ -50,7 +49,8 @@ def result_grid(
     query : path, array or PIL image
         The picture that was asked about.
     dataset : Dataset
-        The one that was asked; its picture files are read.
+        The one that was asked; its picture files are read, and shown as far as its network saw
+        them.
     indices : (k,) int
         Rows of the neighbours in the dataset, nearest first.
     distances : (k,) float
@@ -215,7 +215,7 @@ def _neighbour(
     breed, path = dataset.breed(row), dataset.paths[row]
     mark, colour = _look(breed, truth)
     try:
-        picture = open_image(dataset.picture(row))
+        picture = open_image(dataset.source(row))
     except DogsimError:
         picture = None
         text = f"not found:\n{_fill(path, 22)}\n\nIf it has moved:\n--root FOLDER"
@@ -245,7 +245,8 @@ def _fill(text: str, width: int, lines: int = 3) -> str:
 
 
 def _name(query: Source) -> str:
-    return Path(query).name if isinstance(query, str | os.PathLike) else "a picture"
+    file = file_of(query)
+    return file.name if file else "a picture"
 
 
 def _show(tile: Axes, picture: Image.Image | None, colour: str, width: float) -> None:

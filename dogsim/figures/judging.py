@@ -208,7 +208,7 @@ def worst_mistakes(
         indices, distances = found.indices[i, :k], found.distances[i, :k]
         yield (
             f"mistake-{number}",
-            result_grid(asked.picture(row), dataset, indices, distances, asked.breed(row)),
+            result_grid(asked.source(row), dataset, indices, distances, asked.breed(row)),
         )
 
 
