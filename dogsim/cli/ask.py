@@ -296,8 +296,10 @@ def _to_their_nearest(
     metric: str,
     boxes: Path | None,
 ) -> "list[Pair]":
+    from dogsim.classify import loaded_extractor
     from dogsim.explain import explain_neighbours
-    from dogsim.networks.extractor_for import extractor_for
+    from dogsim.networks.extractor import Extractor
+    from dogsim.networks.extractor_for import check_own_weights
     from dogsim.sameness import boxes_for, seen
 
     given = [f"--{name}" for name in ("backbone", "layer", "resize") if getattr(wanted, name)]
@@ -306,7 +308,14 @@ def _to_their_nearest(
             f"Received {' and '.join(given)}, but the dataset decides that. Leave it out, or give "
             "two pictures without --dataset."
         )
-    extractor = extractor_for(known.recipe, wanted.weights) if known.recipe else None
+    extractor = None
+    if recipe := known.recipe:
+        lies = check_own_weights(recipe, wanted.weights).weights or recipe.weights
+        # Pictures of the dataset have their features already: no network may be needed for them.
+        extractor = Extractor(
+            replace(recipe, weights=lies),
+            lambda images: loaded_extractor(recipe, wanted.weights)(images),
+        )
     cropping = boxes_for(known, boxes)
     asked = [seen(picture, known, cropping) for picture in pictures]
     explained = explain_neighbours(asked, known, k, metric, extractor)

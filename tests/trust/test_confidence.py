@@ -197,26 +197,18 @@ def test_commands(tmp_path: Path) -> None:
     assert "less than 1" in refusal("accuracy", "--dataset", known, "--confidence", 90)
 
 
-@pytest.fixture(scope="module")
-def whole(real_data: Path) -> Dataset:
-    """Features of 100 photos of each of 120 breeds."""
-    stored = np.load(real_data / "features/stanford_dogs_resnet50_12000.npz")
-    features, labels = stored["features"].astype(np.float32), stored["labels"].astype(np.int32)
-    return Dataset(features, labels, tuple(stored["paths"]), tuple(stored["breeds"]))
-
-
-def split(whole: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+def split(breeds120: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     """9,600 known pictures and 2,400 that are new."""
     asked = np.zeros(12000, bool)
     asked[np.random.default_rng(seed).choice(12000, 2400, replace=False)] = True
-    return whole.take(np.flatnonzero(~asked)), whole.take(np.flatnonzero(asked))
+    return breeds120.take(np.flatnonzero(~asked)), breeds120.take(np.flatnonzero(asked))
 
 
-def measured(whole: Dataset, splits: int, record: Callable[[str, object], None]) -> None:
+def measured(breeds120: Dataset, splits: int, record: Callable[[str, object], None]) -> None:
     """Ask whether the promise is kept on average over some splits, and keep the numbers."""
     found: dict[float, list[Coverage]] = {0.8: [], 0.9: [], 0.95: []}
     for seed in range(splits):
-        known, new = split(whole, seed)
+        known, new = split(breeds120, seed)
         for confidence, each in found.items():
             each.append(coverage(known, new.features, new.labels, confidence))
     for confidence, each in found.items():
@@ -236,26 +228,26 @@ def measured(whole: Dataset, splits: int, record: Callable[[str, object], None])
 
 @pytest.mark.real_data
 def test_promise_is_kept_on_real_features(
-    whole: Dataset, record_property: Callable[[str, object], None]
+    breeds120: Dataset, record_property: Callable[[str, object], None]
 ) -> None:
-    measured(whole, 2, record_property)
+    measured(breeds120, 2, record_property)
 
 
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_promise_is_kept_on_average_over_twenty_splits(
-    whole: Dataset, record_property: Callable[[str, object], None]
+    breeds120: Dataset, record_property: Callable[[str, object], None]
 ) -> None:
-    measured(whole, 20, record_property)
+    measured(breeds120, 20, record_property)
 
 
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_a_real_head_calibrates_on_what_it_has_not_seen(
-    whole: Dataset, tmp_path: Path, record_property: Callable[[str, object], None]
+    breeds120: Dataset, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Trap: calibrated on what it has learned from, a promise of 0.9 is not kept."""
-    known, new = split(whole, 0)
+    known, new = split(breeds120, 0)
     part, _ = hold_out(known, 0.2)
     save_model(train_ranking(part).model, tmp_path / "head.keras")
     through, asked = (project(x, tmp_path / "head.keras") for x in (known, new))
