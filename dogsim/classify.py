@@ -8,12 +8,11 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_k, check_metric, nearest
 from dogsim.errors import DogsimError
-from dogsim.images import Cropped, Source, file_of, load_image, read_picture
+from dogsim.images import Cropped, Source, file_of, load_image, many, read_picture
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.files import bytes_sha256
@@ -129,7 +128,7 @@ def classify(
     recipe = extractor.recipe if extractor else require_recipe(dataset.recipe)
     load = partial(loaded_extractor, recipe) if extractor is None else lambda: extractor
     found, cropping = [], boxes_for(dataset, boxes)
-    asked = (seen(image, dataset, cropping) for image in _many(images))
+    asked = (seen(image, dataset, cropping) for image in many(images))
     for answer in answers(asked, dataset, k, metric, recipe, load, confidence, keep_self):
         if isinstance(answer, DogsimError):
             raise answer
@@ -198,10 +197,9 @@ def _read(rows: dict[str, int], recipe: Recipe, source: Source) -> _Read:
         if row is not None:
             return row
         part = Cropped(content, source.box) if isinstance(source, Cropped) else content
-        return load_image(part, recipe.image_size, recipe.resize)
+        return load_image(part, recipe.image_size, recipe.resize, str(file))
     except DogsimError as error:
-        told = str(error).replace("Cannot read the content", f"Cannot read {file}", 1)
-        return DogsimError(told)
+        return error
 
 
 def _votes(
@@ -228,12 +226,3 @@ def _votes(
             same=same[i],
             features=features[i],
         )
-
-
-def _many(images: "Source | Iterable[Source]") -> Iterable[Source]:
-    """Take one picture as a list of one."""
-    if isinstance(images, str | bytes | os.PathLike | Image.Image | Cropped):
-        return [images]
-    if isinstance(images, np.ndarray) and images.ndim <= 3:
-        return [images]
-    return images
