@@ -41,6 +41,7 @@ ORDER = [
         for name in ("augmentation", "hold_out", "discriminant", "triplets", "training")
     ),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
+    *(f"cluster.{name}" for name in ("connection", "workers", "extraction")),
     *(f"cli.{name}" for name in ("common", "answers", "ask", "judge", "datasets", "learn")),
     *("cli.keep", "cli.session", "cli"),
 ]

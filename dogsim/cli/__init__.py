@@ -11,7 +11,7 @@ import typer
 
 from dogsim import __version__
 from dogsim.cli import ask, datasets, judge, keep, learn, session
-from dogsim.cli.common import OneLineErrors
+from dogsim.cli.common import OneLineErrors, WithCluster
 
 COMMANDS = (
     *(ask.show, ask.classify, judge.accuracy, judge.audit, judge.tree),
@@ -29,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 for command in COMMANDS:
-    app.command()(command)
+    app.command(cls=WithCluster)(command)
 
 
 @app.callback()

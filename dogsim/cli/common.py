@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.signals import Terminated
@@ -94,12 +94,32 @@ KeepSelf = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Replace a file that this command did not make.")
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[HOST:PORT]",
+        help="Work on a Ray cluster: the one at that address, else one of this machine alone.",
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")]
 Restart = Annotated[
     bool, typer.Option("--restart", help="Compute everything anew, whatever is there.")
 ]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A dataset file.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The dataset file to write.")]
+
+
+class WithCluster(TyperCommand):
+    """Lets ``--cluster`` stand alone: what follows is its value only if it is an address."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the value in its place."""
+        from dogsim.cluster.connection import ADDRESS, HERE
+
+        for i in reversed([i for i, each in enumerate(args) if each == "--cluster"]):
+            if not (args[i + 1 :] and ADDRESS.fullmatch(args[i + 1])):
+                args.insert(i + 1, HERE)
+        return super().parse_args(ctx, args)
 
 
 class OneLineErrors(TyperGroup):
