@@ -38,7 +38,8 @@ from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_metric, dist_calc
 from dogsim.errors import DogsimError
 from dogsim.images import Source, load_image
-from dogsim.networks.extractor import Extractor, extractor_for
+from dogsim.networks.extractor import Extractor
+from dogsim.networks.extractor_for import extractor_for
 from dogsim.networks.places import load_places
 from dogsim.recipe import Recipe
 
@@ -121,8 +122,8 @@ def explain(
     image, other : path, array or PIL image
         As `dogsim.load_image` takes them.
     extractor : Extractor
-        From `dogsim.load_extractor` or `dogsim.extractor_for`. TensorFlow loads its network anew,
-        in float32 and so that it gives its last map, at the first call.
+        From `dogsim.load_extractor` or `dogsim.extractor_for`. Its network is loaded once more, in
+        float32 and so that it gives its last map, at the first call.
     metric : {"euclidean", "sqeuclidean", "cosine", "correlation"}
     origin : (D,) float64, optional
         What pairs are counted from, u above: `origin_of` a dataset; by default 0.
@@ -186,12 +187,13 @@ def explain_neighbours(
     _require_pictures(dataset, np.unique([answer.indices for answer in answers]))
     origin, found = origin_of(dataset, metric), []
     for image, answer in zip(images, answers, strict=True):
-        query = load_image(image, recipe.image_size, recipe.resize)
+        query = places(load_image(image, recipe.image_size, recipe.resize)[None])
         explained = []
         for row in answer.indices.tolist():
-            other = load_image(dataset.picture(row), recipe.image_size, recipe.resize)
-            maps, features = places(np.stack([query, other]))
-            _require_same(features[1], dataset, row)
+            picture = load_image(dataset.picture(row), recipe.image_size, recipe.resize)
+            other = places(picture[None])
+            _require_same(other[1][0], dataset, row)
+            maps, features = (np.concatenate(each) for each in zip(query, other, strict=True))
             explained.append((row, _explanation(maps, features, metric, origin, recipe)))
         found.append(explained)
     return found

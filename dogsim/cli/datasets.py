@@ -17,6 +17,7 @@ from dogsim.cli.common import (
     Json,
     Layer,
     LayerOfFile,
+    Margin,
     NetworkWeights,
     Out,
     Precision,
@@ -49,6 +50,15 @@ def create_dataset(
     verify: Annotated[
         bool, typer.Option("--verify", help="Tell changed pictures by their content.")
     ] = False,
+    boxes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="See of each picture its largest box, by the PASCAL-VOC files in a folder like "
+            "DIR.  [default: as the file]",
+        ),
+    ] = None,
+    margin: Margin = None,
     force: Force = False,
     cluster: Cluster = None,
     as_json: Json = False,
@@ -69,8 +79,10 @@ def create_dataset(
     wanted = Wanted(backbone, weights, layer, resize, engine, precision)
     check_table(out, force)
     compute = compute_on(cluster, out) if cluster else compute_shards
-    how = (batch_size, strict, restart, verify, force)
-    update = bring_up_to_date(images_dir, out, wanted, *how, compute=compute)
+    how = batch_size, strict, restart, verify, force
+    update = bring_up_to_date(
+        images_dir, out, wanted, *how, boxes=boxes, margin=margin, compute=compute
+    )
     report_skipped(update.skipped, out)
     made = update.dataset
     counts = {name: getattr(update, name) for name in ("new", "changed", "kept", "removed")}

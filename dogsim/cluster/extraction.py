@@ -113,7 +113,7 @@ class _Worker:
 
     @cached_property
     def extractor(self) -> Extractor:
-        extractor = Wanted(**options_of(self.recipe)).load()
+        extractor = Wanted().filled(options_of(self.recipe)).load()
         names = (*DECISIVE, "engine", "precision")
         self.recipe.require(extractor.recipe, "a network of this node", names)
         return extractor

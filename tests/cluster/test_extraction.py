@@ -109,9 +109,16 @@ def test_a_killed_driver_loses_nothing_that_is_done(
     same(out, alone)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
 def test_a_stop_leaves_no_process_behind(
-    photos: Path, alone: Dataset, tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+    photos: Path,
+    alone: Dataset,
+    tmp_path: Path,
+    number: int,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -122,7 +129,7 @@ def test_a_stop_leaves_no_process_behind(
     wait_until(lambda: shards(out) >= 3)
     run.stop(number)
     code, stdout, told = run.ended()
-    assert code == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
+    assert code == status
     if number != signal.SIGKILL:
         assert "run the same command again to go on" in told.splitlines()[-1], told
         assert stdout == ""
