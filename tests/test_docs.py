@@ -42,7 +42,8 @@ ORDER = [
     ),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
     *(f"cluster.{name}" for name in ("connection", "workers", "extraction")),
-    *(f"cli.{name}" for name in ("common", "answers", "ask", "judge", "datasets", "learn")),
+    *(f"cli.{name}" for name in ("choices", "common", "answers", "ask", "judge")),
+    *("cli.datasets", "cli.learn"),
     *("cli.keep", "cli.session", "cli"),
 ]
 FOUND = list(pkgutil.walk_packages(dogsim.__path__, "dogsim."))
