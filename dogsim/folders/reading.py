@@ -36,6 +36,10 @@ class _Read:
 
 
 _Stretch: TypeAlias = "list[tuple[NDArray[np.float32], list[_Read]]]"
+# Features of a stretch of pictures, or the file of a shard that has them; and what was left out.
+Computed: TypeAlias = tuple[Dataset | Path | None, list[Skipped]]
+_Load: TypeAlias = Callable[[], Extractor]
+Compute: TypeAlias = Callable[[Path, list[Picture], Recipe, _Load, int, bool], Iterator[Computed]]
 
 
 def _pixels(content: bytes, picture: Picture, size: int, resize: str) -> NDArray[np.uint8]:
