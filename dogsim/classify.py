@@ -78,7 +78,7 @@ def loaded_extractor(
 
 
 def classify(
-    images: "Source | Iterable[Source]",
+    images: Source | Iterable[Source],
     dataset: DatasetOrFile,
     k: int = 20,
     metric: str = "euclidean",
@@ -225,7 +225,7 @@ def _votes(
         )
 
 
-def _many(images: "Source | Iterable[Source]") -> Iterable[Source]:
+def _many(images: Source | Iterable[Source]) -> Iterable[Source]:
     """Take one picture as a list of one."""
     if isinstance(images, str | bytes | os.PathLike | Image.Image | Cropped):
         return [images]

@@ -20,7 +20,6 @@ from PIL.JpegImagePlugin import JpegImageFile
 from dogsim.boxes import Box, Parts
 from dogsim.errors import DogsimError, reason, unknown
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image | Cropped"
 RESIZES = ("squash", "crop")
 
 PICTURE_SUFFIXES = (
@@ -66,8 +65,11 @@ class Cropped:
     (8, 8, 3)
     """
 
-    source: Source
+    source: "Source"
     box: Box
+
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image | Cropped
 
 
 def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArray[np.uint8]:
