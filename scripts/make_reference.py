@@ -1,4 +1,7 @@
-"""Make the reference of the public functions from their docstrings: python scripts/make_reference.py
+"""Make the reference of the public functions from their docstrings.
+
+python scripts/make_reference.py
+python scripts/make_reference.py FOLDER
 
 It writes web pages into a folder, reference/ by default, which is not part of the repository. A
 docstring that cannot be read ends it. Needs pdoc: pip install ".[reference]"
@@ -23,6 +26,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=Path("reference"))
     main(parser.parse_args().folder)
