@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dogsim.breeds import breed_key
-from dogsim.dataset import Dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
 from dogsim.networks.heads import GENERAL, NAMED, head_name, load_head
 from dogsim.networks.trained_on import read_breeds
@@ -16,12 +16,14 @@ from dogsim.recipe import Recipe
 from dogsim.sameness import learned, learned_by
 
 
-def project(dataset: Dataset, head: str | os.PathLike[str], layer: str | None = None) -> Dataset:
+def project(
+    dataset: DatasetOrFile, head: str | os.PathLike[str], layer: str | None = None
+) -> Dataset:
     """Send a dataset's features through a head, which becomes part of its recipe.
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset or path
         With features (n, D).
     head : path
         A ``.keras`` file of `dogsim deep-ranking`, (D) to (E). Queries of the new dataset go
@@ -43,6 +45,7 @@ def project(dataset: Dataset, head: str | os.PathLike[str], layer: str | None = 
         If the head cannot be loaded or was trained on other features, or the dataset went
         through one already.
     """
+    dataset = as_dataset(dataset)
     recipe = dataset.recipe
     if recipe and recipe.head_sha256:
         raise DogsimError(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
+from dogsim.learning.training import ROUND, gradient_step
 from dogsim.networks._keras import import_keras
 from dogsim.networks.heads import GENERAL
 from dogsim.plumbing.terminal import track
@@ -49,7 +50,6 @@ def draw_to_proxies(
     learning_rate : float
         Of Adam, at first.
     steps : int
-        Rounded up to whole rounds through the pictures.
     seed : int
 
     Returns
@@ -57,7 +57,7 @@ def draw_to_proxies(
     proxies : (E, C) float32
         Unit vectors, one for each breed in ascending order of its label.
     losses : list of float
-        Mean loss of each round through the pictures.
+        Mean loss of each round of 25 steps.
     """
     keras = import_keras()
     breeds, rows = np.unique(labels, return_inverse=True)
@@ -70,20 +70,36 @@ def draw_to_proxies(
     means = np.stack([embedded[rows == row].mean(axis=0) for row in range(len(breeds))])
     lengths = np.linalg.norm(means, axis=1)
     proxies.set_weights([means.T / np.where(lengths > 0, lengths, 1)])
+    choose = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def loss_of(batch: Any) -> Any:
+        return choose(batch[:, -1], network(batch[:, :-1], training=True))
+
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, max(steps, 1))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    network.compile(keras.optimizers.Adam(rate), loss)
+    step, batches = gradient_step(network, loss_of, rate), _shuffled(len(rows), seed)
     losses: list[float] = []
 
     def rounds() -> Iterator[range]:
-        size = -(-len(features) // BATCH)
-        for start in range(0, steps, size):
-            done = network.fit(features, rows, batch_size=BATCH, verbose=0)
-            losses.append(float(done.history["loss"][0]))
-            yield range(min(size, steps - start))
+        for start in range(0, steps, ROUND):
+            taken = range(min(ROUND, steps - start))
+            some = (next(batches) for _ in taken)
+            found = [step(np.column_stack([features[i], rows[i]]).astype("f4")) for i in some]
+            losses.append(float(np.mean(found)))
+            yield taken
 
     deque(track(rounds(), steps, "steps"), maxlen=0)
     return proxies.get_weights()[0], losses
+
+
+def _shuffled(n: int, seed: int) -> Iterator[NDArray[np.intp]]:
+    """Yield rows for ever, `BATCH` at a time, each of n once before any comes again."""
+    rng, rows = np.random.default_rng(seed), np.empty(0, np.intp)
+    size = min(BATCH, n)
+    while True:
+        while len(rows) < size:
+            rows = np.concatenate([rows, rng.permutation(n)])
+        yield rows[:size]
+        rows = rows[size:]
 
 
 def with_breeds(head: Any, proxies: NDArray[np.float32], features: NDArray[np.float32]) -> Any:
