@@ -554,7 +554,7 @@ def run_machine(number: int, examples: int, steps: int) -> None:
 
 
 def test_any_history() -> None:
-    run_machine(0, examples=6, steps=25)
+    run_machine(0, examples=3, steps=20)
 
 
 @pytest.mark.slow
