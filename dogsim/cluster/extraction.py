@@ -15,9 +15,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from dogsim import __version__
 from dogsim.cluster.connection import check_cluster, joined
-from dogsim.cluster.workers import Workers
+from dogsim.cluster.workers import Workers, require_same_version
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Picture, Skipped
 from dogsim.folders.partial import PartialFolder, options_of
@@ -99,8 +98,9 @@ class _Worker:
         self.root, self.folder, self.sign = root, folder, sign
         self.recipe, self.batch_size = recipe, batch_size
 
-    def ready(self, expected: str = __version__) -> None:
+    def ready(self, expected: str) -> None:
         """Raise `DogsimError` unless this node has the files, the network and the same dogsim."""
+        require_same_version(expected)
         for path in (self.sign, self.root):
             if not path.exists():
                 raise DogsimError(
