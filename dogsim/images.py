@@ -20,7 +20,6 @@ from dogsim.boxes import Box, Parts
 from dogsim.errors import DogsimError, reason, unknown
 from dogsim.plumbing.threads import Room
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image | Cropped"
 RESIZES = ("squash", "crop")
 
 PICTURE_SUFFIXES = (
@@ -45,7 +44,7 @@ ORIENTATION = 0x0112  # the number of the EXIF entry
 WHITES = {"iu": (255, 4095, 65535, 2**31 - 1), "f": (1, 255, 65535)}  # of pixels that are numbers
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Cropped:
     """A picture of which only a part is meant: taken wherever a picture is.
 
@@ -58,8 +57,17 @@ class Cropped:
     (8, 8, 3)
     """
 
-    source: Source
+    source: "Source"
     box: Box
+
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image | Cropped
+
+
+def file_of(source: Source) -> Path | None:
+    """Name the file that a picture, or a part of one, lies in; None for what lies in none."""
+    picture = source.source if isinstance(source, Cropped) else source
+    return Path(picture) if isinstance(picture, str | os.PathLike) else None
 
 
 class UnreadableError(DogsimError):
@@ -140,7 +148,7 @@ def check_resize(resize: str) -> None:
         raise unknown("resize", resize, RESIZES)
 
 
-def many(images: "Source | Iterable[Source]") -> Iterable[Source]:
+def many(images: Source | Iterable[Source]) -> Iterable[Source]:
     """Take one picture as a list of one, and let many be.
 
     >>> many("a.jpg"), many(["a.jpg", "b.jpg"])
@@ -163,10 +171,9 @@ def open_image(source: Source, at_least: int | None = None, name: str | None = N
     (30, 40)
     """
     box = source.box if isinstance(source, Cropped) else None
-    source = source.source if isinstance(source, Cropped) else source
-    if isinstance(source, str | os.PathLike):
-        name = str(Path(source))
-    content = _content(source)
+    if file := file_of(source):
+        name = str(file)
+    content = _content(source.source if isinstance(source, Cropped) else source)
     try:
         if isinstance(content, Image.Image):
             return _cut(_to_rgb(content), _parts(content, box))

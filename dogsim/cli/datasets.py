@@ -114,6 +114,11 @@ def stanford_dogs(
     annotations: Annotated[
         bool, typer.Option("--annotations", help="Fetch the bounding boxes too.")
     ] = False,
+    crop_boxes: Annotated[
+        bool,
+        typer.Option("--crop-boxes", help="Fetch them, and see of each picture its largest box."),
+    ] = False,
+    margin: Margin = None,
     backbone: Backbone = "resnet50",
     weights: NetworkWeights = "imagenet",
     layer: Layer = None,
@@ -145,12 +150,16 @@ def stanford_dogs(
         precision,
         strict,
         restart,
+        crop_boxes,
+        margin,
     )
+    kind = "_cropped" if crop_boxes else ""
+    files = {split: folder / f"{split}{kind}.h5" for split in made}
     result = {
-        split: {"dataset": str(folder / f"{split}.h5"), **description(dataset)}
+        split: {"dataset": str(files[split]), **description(dataset)}
         for split, dataset in made.items()
     }
-    lines = [summary(folder / f"{split}.h5", dataset) for split, dataset in made.items()]
+    lines = [summary(files[split], dataset) for split, dataset in made.items()]
     print_result(result, as_json, "\n".join(lines))
 
 

@@ -28,6 +28,10 @@ from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched
 from dogsim.recipe import DECISIVE, Recipe
 
+# A stretch costs a tenth of a second by itself, and a failure half a stretch: scripts/scale.py.
+MOST_SHARDS = 4  # of a stretch
+PARTS = 8  # stretches for each worker, at least, so that all end at about the same time
+
 
 def compute_on(address: str, out: Path) -> Compute:
     """Who computes the shards of `out`: a cluster, for `dogsim.create_dataset.bring_up_to_date`.
@@ -58,7 +62,8 @@ def _compute(
         return
     with joined(address), _seen_by_all(folder) as sign:
         workers = Workers(_Worker, root.resolve(), folder, sign, recipe, batch_size)
-        found = workers.results("shards", ((stretch,) for stretch in batched(pending, SHARD)))
+        length = max(SHARD, min(MOST_SHARDS * SHARD, len(pending) // (PARTS * len(workers))))
+        found = workers.results("shards", ((stretch,) for stretch in batched(pending, length)))
         for done in track((done for _, done in found), len(pending), "pictures"):
             yield from ((file, []) for file in done.files)
             refuse(done.skipped, strict)
