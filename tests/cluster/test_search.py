@@ -25,7 +25,9 @@ def crowd(n: int, d: int = 16) -> Dataset:
     features = rng.integers(1, 4, (n, d)).astype(np.float32)
     features[n // 2 :: 7] = features[0]
     paths = tuple(f"b{i % 5}/{i}.jpg" for i in range(n))
-    return Dataset(features, np.arange(n) % 5, paths, tuple(f"b{i}" for i in range(5)))
+    return Dataset(
+        features, np.arange(n, dtype=np.int32) % 5, paths, tuple(f"b{i}" for i in range(5))
+    )
 
 
 @pytest.mark.parametrize("metric", METRICS)
