@@ -28,6 +28,7 @@ from dogsim.folders.reading import SHARD, Compute, Computed, compute_shards
 from dogsim.networks.extractor import Wanted
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+ROUNDS, TAUGHT = 10, 64  # of k-means, and its vectors for each centre
 HOME = "local"  # a cluster of this machine alone
 SIZES = (1_000_000, 100_000_000, 5_000_000_000)
 
@@ -119,8 +120,10 @@ def _recalls(name: str, x: Any, queries: int, k: int) -> list[dict[str, Any]]:
     lists = int(np.sqrt(n))
     for size in (32, 64) if d > 1024 else (64,):
         index = faiss.index_factory(d, f"IVF{lists},PQ{size}")
+        index.cp.niter = index.pq.cp.niter = ROUNDS
+        index.pq.cp.max_points_per_centroid = TAUGHT
         start = time.perf_counter()
-        index.train(x[np.random.default_rng(1).permutation(n)[: 64 * lists]])
+        index.train(x[np.random.default_rng(1).permutation(n)[: TAUGHT * lists]])
         index.add(x)
         built = time.perf_counter() - start
         for index.nprobe, ahead in ((8, 1), (8, 10), (64, 1), (64, 10)):
