@@ -43,8 +43,9 @@ LEAKS = (
 )
 LABELS = (
     "Suspicious labels",
-    "The neighbours vote for another breed, the likeliest mistakes first. Many are right as they "
-    "are: breeds that look alike, two dogs in a photo. Decide by looking.",
+    "The neighbours vote for another breed, of which the nearest picture stands at the right; the "
+    "likeliest mistakes first. Many are right as they are: breeds that look alike, two dogs in a "
+    "photo. Decide by looking.",
 )
 NOVEL = "Fits nowhere", "The one picture in a hundred that is farthest from all others."
 POOR = "Poor pictures", "Nearly one colour, tiny, blurred, or unreadable."
@@ -80,7 +81,8 @@ def _rows(found: Audit) -> Iterator[dict[str, object]]:
     for known, asked in found.leaks:
         yield {**empty, "finding": "leak", "path": asked, "other": known}
     for each in found.labels:
-        told = {"path": each.path, "breed": each.breed, "suggested": each.suggested}
+        told = {"path": each.path, "other": each.like, "breed": each.breed}
+        told["suggested"] = each.suggested
         yield {**empty, **told, "finding": "label", "number": round(each.score, 4)}
     for novel in found.novel:
         yield {**empty, "finding": "fits nowhere", "path": novel.path, "number": round(novel.p, 4)}
@@ -97,7 +99,7 @@ def _page(found: Audit, dataset: Dataset, testset: Dataset | None) -> Iterator[s
     sections = [
         (DUPLICATES, groups),
         (LEAKS, [("in both", [here / known, there / asked]) for known, asked in found.leaks]),
-        (LABELS, [(_doubt(each), [here / each.path]) for each in found.labels]),
+        (LABELS, [(_doubt(each), _beside(here, each)) for each in found.labels]),
         (NOVEL, [(f"p = {each.p:.4f}", [here / each.path]) for each in found.novel]),
         (POOR, [(each.problem, [here / each.path]) for each in found.poor]),
     ]
@@ -117,6 +119,10 @@ def _page(found: Audit, dataset: Dataset, testset: Dataset | None) -> Iterator[s
 
 def _doubt(label: Suspect) -> str:
     return f"{label.breed}, or {label.suggested}? Chance {label.chance:.2f}"
+
+
+def _beside(root: Path, label: Suspect) -> list[Path]:
+    return [root / path for path in (label.path, label.like) if path]
 
 
 def _shown(findings: list[tuple[str, list[Path]]]) -> Iterator[str]:

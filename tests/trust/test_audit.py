@@ -124,6 +124,8 @@ def test_exchanged_labels_come_first() -> None:
     truth = dict(zip(known.paths, known.labels, strict=True))
     right = [each.suggested == known.breeds[truth[each.path]] for each in found[:20]]
     assert np.mean(right) >= 0.85
+    label_of = dict(zip(known.paths, labels.tolist(), strict=True))
+    assert all(label_of[each.like] == known.breeds.index(each.suggested) for each in found)
     assert [each.score for each in found] == sorted(each.score for each in found)
 
 
