@@ -8,12 +8,11 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_k, check_metric, nearest
 from dogsim.errors import DogsimError
-from dogsim.images import Cropped, Source, load_image, read_picture
+from dogsim.images import Cropped, Source, load_image, many, read_picture
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.files import bytes_sha256
@@ -125,7 +124,7 @@ def classify(
     recipe = extractor.recipe if extractor else require_recipe(dataset.recipe)
     load = partial(loaded_extractor, recipe) if extractor is None else lambda: extractor
     found = []
-    for answer in answers(_many(images), dataset, k, metric, recipe, load, confidence, keep_self):
+    for answer in answers(many(images), dataset, k, metric, recipe, load, confidence, keep_self):
         if isinstance(answer, DogsimError):
             raise answer
         found.append(answer)
@@ -184,8 +183,8 @@ def answers(
 
 
 def _read(rows: dict[str, int], recipe: Recipe, source: Source) -> _Read:
-    picture = source.source if isinstance(source, Cropped) else source
     try:
+        picture = source.source if isinstance(source, Cropped) else source
         if not isinstance(picture, str | os.PathLike):
             return load_image(source, recipe.image_size, recipe.resize)
         content = read_picture(picture)
@@ -193,10 +192,9 @@ def _read(rows: dict[str, int], recipe: Recipe, source: Source) -> _Read:
         if row is not None:
             return row
         seen = Cropped(content, source.box) if isinstance(source, Cropped) else content
-        return load_image(seen, recipe.image_size, recipe.resize)
+        return load_image(seen, recipe.image_size, recipe.resize, str(picture))
     except DogsimError as error:
-        told = str(error).replace("Cannot read the content", f"Cannot read {picture!s}", 1)
-        return DogsimError(told)
+        return error
 
 
 def _votes(
@@ -223,12 +221,3 @@ def _votes(
             same=same[i],
             features=features[i],
         )
-
-
-def _many(images: "Source | Iterable[Source]") -> Iterable[Source]:
-    """Take one picture as a list of one."""
-    if isinstance(images, str | bytes | os.PathLike | Image.Image | Cropped):
-        return [images]
-    if isinstance(images, np.ndarray) and images.ndim <= 3:
-        return [images]
-    return images

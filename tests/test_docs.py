@@ -41,7 +41,8 @@ ORDER = [
         for name in ("augmentation", "hold_out", "discriminant", "triplets", "training")
     ),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
-    *(f"cli.{name}" for name in ("common", "answers", "ask", "judge", "datasets", "learn")),
+    *(f"cli.{name}" for name in ("choices", "common", "answers", "ask", "judge")),
+    *("cli.datasets", "cli.learn"),
     *("cli.keep", "cli.session", "cli"),
 ]
 FOUND = list(pkgutil.walk_packages(dogsim.__path__, "dogsim."))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dogsim.dataset import Dataset
 
 NAMED = 8  # breeds of a set, at most, in a line of text
+NEAR = 3  # neighbours, at most, in a line of text, where none has a breed
 COLUMNS = (
     *("image", "breed", "votes", "runner_up", "runner_up_votes", "in_dataset"),
     *("nearest", "nearest_breed", "distance", "breeds", "credibility", "novelty_p", "unknown"),
@@ -127,7 +128,11 @@ def row(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def line(path: Path, answer: "Answer", dataset: "Dataset") -> str:
-    """Tell an answer in a line."""
+    """Tell an answer in a line; where no neighbour has a breed, the neighbours alone."""
+    if not answer.votes and answer.trust is None:
+        found = list(zip(answer.indices, answer.distances, strict=True))[:NEAR]
+        told = ", ".join(f"{dataset.paths[row]} at {far:.3g}" for row, far in found)
+        return f"{path}: nearest {told}; of unknown breed"
     nearest = f"nearest {dataset.paths[answer.indices[0]]} at {answer.distances[0]:.3g}"
     return f"{path}: {_vote(answer)}, {nearest}"
 

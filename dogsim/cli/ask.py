@@ -37,6 +37,10 @@ from dogsim.cli.common import (
 from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.figure import Figure
+
     from dogsim.dataset import Dataset
     from dogsim.explain import Explanation
     from dogsim.learning.classifier import Classifier as TrainedClassifier
@@ -71,14 +75,26 @@ def show(
     """
     from dogsim.cli.answers import grid
     from dogsim.figures.display import show_or_save
+    from dogsim.plumbing.terminal import note
 
     known = open_dataset(dataset, weights)
     known = replace(known, root=str(root)) if root else known
     asked = Asked(images, known, k, metric, weights, head, confidence, keep_self)
-    grids = ((path.stem, grid(path, known, answer, metric)) for path, answer in asked)
-    written = [str(path) for path in show_or_save(grids, save, asked.pictures)]
+    lost: set[int] = set()
+
+    def grids() -> "Iterator[tuple[str, Figure]]":
+        for path, answer in asked:
+            lost.update(r for r in answer.indices.tolist() if not known.picture(r).is_file())
+            yield path.stem, grid(path, known, answer, metric)
+
+    written = [str(path) for path in show_or_save(grids(), save, asked.pictures)]
     if asked.answered:
         print_result({"grids": written}, as_json, "\n".join(written))
+    if lost:
+        note(
+            f"{len(lost)} of the pictures are not in {known.root or 'this folder'}. "
+            "If they have moved, tell where they lie now: --root FOLDER."
+        )
     asked.finish()
 
 
@@ -97,6 +113,9 @@ def classify(
     as_json: Json = False,
 ) -> None:
     """Name the breed of each picture by the vote of its k nearest.
+
+    A neighbour's breed is the name of the folder that it lay in when the dataset was made. What the
+    picture itself is called has no say. Where no neighbour has a breed, the nearest are told.
 
     Example: `dogsim classify my_dog.jpg holiday/ -k 20 --dataset dogs.h5`
     """
@@ -139,7 +158,7 @@ def answer(
 
 def distance(
     images: Annotated[
-        list[Path], typer.Argument(metavar="A B...", help="Pictures or folders of them.")
+        list[Path], typer.Argument(metavar="IMAGE|DIR", help="Pictures or folders of them.")
     ],
     backbone: Backbone = "resnet50",
     weights: NetworkWeights = "imagenet",
@@ -213,7 +232,9 @@ def _classifier(file: Path, dataset: "Dataset") -> "TrainedClassifier":
 def explain(
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="A B | [IMAGE|DIR]...", help="Two pictures, or any number."),
+        typer.Argument(
+            metavar="IMAGE|DIR", help="Two pictures, or any number that a dataset answers."
+        ),
     ],
     k: K = 3,
     dataset: Annotated[
