@@ -204,7 +204,9 @@ def split(breeds120: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     return breeds120.take(np.flatnonzero(~asked)), breeds120.take(np.flatnonzero(asked))
 
 
-def measured(breeds120: Dataset, splits: int, record: Callable[[str, object], None]) -> None:
+def measured(
+    breeds120: Dataset, splits: int, slack: float, record: Callable[[str, object], None]
+) -> None:
     """Ask whether the promise is kept on average over some splits, and keep the numbers."""
     found: dict[float, list[Coverage]] = {0.8: [], 0.9: [], 0.95: []}
     for seed in range(splits):
@@ -221,8 +223,8 @@ def measured(breeds120: Dataset, splits: int, record: Callable[[str, object], No
         record(f"{confidence} set size", np.mean([x.mean_set_size for x in each]))
         record(f"{confidence} unknown", np.mean([x.unknown_rate for x in each]))
         record(f"{confidence} worst breed", f"{worst} {np.mean(by_breed[worst]):.3f}")
-        assert np.mean([x.coverage for x in each]) >= confidence - 0.01
-        assert np.mean([x.unknown_rate for x in each]) <= 0.055
+        assert np.mean([x.coverage for x in each]) >= confidence - slack
+        assert np.mean([x.unknown_rate for x in each]) <= 0.045 + slack
     assert np.mean([x.mean_set_size for x in found[0.9]]) <= 1.6
 
 
@@ -230,7 +232,7 @@ def measured(breeds120: Dataset, splits: int, record: Callable[[str, object], No
 def test_promise_is_kept_on_real_features(
     breeds120: Dataset, record_property: Callable[[str, object], None]
 ) -> None:
-    measured(breeds120, 2, record_property)
+    measured(breeds120, 2, 0.025, record_property)
 
 
 @pytest.mark.real_data
@@ -238,7 +240,7 @@ def test_promise_is_kept_on_real_features(
 def test_promise_is_kept_on_average_over_twenty_splits(
     breeds120: Dataset, record_property: Callable[[str, object], None]
 ) -> None:
-    measured(breeds120, 20, record_property)
+    measured(breeds120, 20, 0.01, record_property)
 
 
 @pytest.mark.real_data
