@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_k, check_metric, nearest
 from dogsim.errors import DogsimError
-from dogsim.images import Cropped, Source, load_image, many, read_picture
+from dogsim.images import Cropped, Source, file_of, load_image, many, read_picture
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.threads import batched, prefetch
 from dogsim.recipe import Recipe
-from dogsim.sameness import rows_by_content
+from dogsim.sameness import boxes_for, rows_by_content, seen
 from dogsim.trust.confidence import Trust, calibration_for, trust
 from dogsim.vote import VOTES as VOTES  # with the next two: importable from here as ever
 from dogsim.vote import count_votes
@@ -84,6 +84,7 @@ def classify(
     extractor: Extractor | None = None,
     confidence: float | None = None,
     keep_self: bool = False,
+    boxes: str | os.PathLike[str] | None = None,
 ) -> list[Answer]:
     """Find each picture's k nearest in the dataset and let their breeds vote.
 
@@ -106,6 +107,9 @@ def classify(
     keep_self : bool
         Let a picture that is in the dataset vote on itself. Otherwise its row is left out; told by
         the content of its file. Its features are there already: no network is asked.
+    boxes : path, optional
+        A folder of PASCAL-VOC files, see `dogsim.create_dataset`: of a picture file that has one
+        there, only the box is seen, widened as the dataset's are.
 
     Returns
     -------
@@ -123,8 +127,9 @@ def classify(
         dataset.recipe.require(extractor.recipe, "an extractor")
     recipe = extractor.recipe if extractor else require_recipe(dataset.recipe)
     load = partial(loaded_extractor, recipe) if extractor is None else lambda: extractor
-    found = []
-    for answer in answers(many(images), dataset, k, metric, recipe, load, confidence, keep_self):
+    found, cropping = [], boxes_for(dataset, boxes)
+    asked = (seen(image, dataset, cropping) for image in many(images))
+    for answer in answers(asked, dataset, k, metric, recipe, load, confidence, keep_self):
         if isinstance(answer, DogsimError):
             raise answer
         found.append(answer)
@@ -183,16 +188,16 @@ def answers(
 
 
 def _read(rows: dict[str, int], recipe: Recipe, source: Source) -> _Read:
+    file = file_of(source)
     try:
-        picture = source.source if isinstance(source, Cropped) else source
-        if not isinstance(picture, str | os.PathLike):
+        if file is None:
             return load_image(source, recipe.image_size, recipe.resize)
-        content = read_picture(picture)
+        content = read_picture(file)
         row = rows.get(bytes_sha256(content))
         if row is not None:
             return row
-        seen = Cropped(content, source.box) if isinstance(source, Cropped) else content
-        return load_image(seen, recipe.image_size, recipe.resize, str(picture))
+        part = Cropped(content, source.box) if isinstance(source, Cropped) else content
+        return load_image(part, recipe.image_size, recipe.resize, str(file))
     except DogsimError as error:
         return error
 

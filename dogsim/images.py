@@ -45,7 +45,7 @@ ORIENTATION = 0x0112  # the number of the EXIF entry
 WHITES = {"iu": (255, 4095, 65535, 2**31 - 1), "f": (1, 255, 65535)}  # of pixels that are numbers
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Cropped:
     """A picture of which only a part is meant: taken wherever a picture is.
 
@@ -60,6 +60,12 @@ class Cropped:
 
     source: Source
     box: Box
+
+
+def file_of(source: Source) -> Path | None:
+    """Name the file that a picture, or a part of one, lies in; None for what lies in none."""
+    picture = source.source if isinstance(source, Cropped) else source
+    return Path(picture) if isinstance(picture, str | os.PathLike) else None
 
 
 class UnreadableError(DogsimError):
@@ -163,10 +169,9 @@ def open_image(source: Source, at_least: int | None = None, name: str | None = N
     (30, 40)
     """
     box = source.box if isinstance(source, Cropped) else None
-    source = source.source if isinstance(source, Cropped) else source
-    if isinstance(source, str | os.PathLike):
-        name = str(Path(source))
-    content = _content(source)
+    if file := file_of(source):
+        name = str(file)
+    content = _content(source.source if isinstance(source, Cropped) else source)
     try:
         if isinstance(content, Image.Image):
             return _cut(_to_rgb(content), _parts(content, box))

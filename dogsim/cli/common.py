@@ -99,6 +99,13 @@ KeepSelf = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Replace a file that this command did not make.")
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[HOST:PORT]",
+        help="Work on a Ray cluster: the one at that address, else one of this machine alone.",
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")]
 Restart = Annotated[
     bool, typer.Option("--restart", help="Compute everything anew, whatever is there.")

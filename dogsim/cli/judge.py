@@ -104,6 +104,9 @@ def accuracy(
         confidence=confidence,
         found=found,
     )
+    if testset and (known.boxes is None) != (testset.boxes is None):
+        whole = "dataset" if known.boxes is None else "test set"
+        note(f"The {whole} is of whole pictures, the other one of boxes: it is harder so.")
     if judged.in_both:
         note(f"{judged.in_both} of the test pictures are in the dataset as well.")
     if judged.trained_on:

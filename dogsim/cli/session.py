@@ -7,6 +7,7 @@ from pathlib import Path
 from dogsim.cli.answers import Asked
 from dogsim.cli.ask import answer
 from dogsim.cli.common import (
+    Boxes,
     Confidence,
     DatasetFile,
     Head,
@@ -28,6 +29,7 @@ def ask(
     metric: Metric = "euclidean",
     confidence: Confidence = None,
     keep_self: KeepSelf = False,
+    boxes: Boxes = None,
     as_json: Json = False,
 ) -> None:
     """Do what `classify` does for each line of the input, with the network kept loaded.
@@ -46,7 +48,7 @@ def ask(
     check_k(k, len(known))
     check_metric(metric)
     loaded_extractor(known.recipe, weights, head)
-    how = k, metric, weights, head, confidence, keep_self
+    how = k, metric, weights, head, confidence, keep_self, boxes
     unanswered = 0
     for line in asked_lines("picture: "):
         try:

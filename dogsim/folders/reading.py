@@ -33,6 +33,10 @@ class _Read:
 
 
 _Stretch: TypeAlias = "list[tuple[NDArray[np.float32], list[_Read]]]"
+# Features of a stretch of pictures, or the file of a shard that has them; and what was left out.
+Computed: TypeAlias = tuple[Dataset | Path | None, list[Skipped]]
+_Load: TypeAlias = Callable[[], Extractor]
+Compute: TypeAlias = Callable[[Path, list[Picture], Recipe, _Load, int, bool], Iterator[Computed]]
 
 
 def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:

@@ -5,15 +5,17 @@ import io
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
+from typing import TypeAlias
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.images import open_image
+from dogsim.images import Cropped, file_of, open_image
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.plumbing.tables import write_csv
 from dogsim.plumbing.terminal import printable
 from dogsim.trust.audit import Audit, Suspect
 
+Picture: TypeAlias = Path | Cropped
 PAGE, TABLE = "audit.html", "audit.csv"
 SHOWN = 200  # findings of a kind on the page; the table has all
 THUMBNAIL = 128  # pixels
@@ -91,23 +93,25 @@ def _rows(found: Audit) -> Iterator[dict[str, object]]:
 
 
 def _page(found: Audit, dataset: Dataset, testset: Dataset | None) -> Iterator[str]:
-    here, there = Path(dataset.root), Path(testset.root) if testset else Path()
+    here, there = _sources(dataset), _sources(testset) if testset else {}
     groups = [
-        (f"{kind}, {len(group)} times", [here / path for path in group])
+        (f"{kind}, {len(group)} times", [here[path] for path in group])
         for group, kind in zip(found.duplicates, found.kinds, strict=True)
     ]
     sections = [
         (DUPLICATES, groups),
-        (LEAKS, [("in both", [here / known, there / asked]) for known, asked in found.leaks]),
-        (LABELS, [(_doubt(each), _beside(here, each)) for each in found.labels]),
-        (NOVEL, [(f"p = {each.p:.4f}", [here / each.path]) for each in found.novel]),
-        (POOR, [(each.problem, [here / each.path]) for each in found.poor]),
+        (LEAKS, [("in both", [here[known], there[asked]]) for known, asked in found.leaks]),
+        (LABELS, [(_doubt(x), [here[y] for y in (x.path, x.like) if y]) for x in found.labels]),
+        (NOVEL, [(f"p = {each.p:.4f}", [here[each.path]]) for each in found.novel]),
+        (POOR, [(each.problem, [here[each.path]]) for each in found.poor]),
     ]
     if testset is None:
         del sections[1]
     yield f"{PAGE_START}<style>{STYLE}</style><h1>Audit</h1>"
     yield f"<p>{len(dataset)} pictures of {len(dataset.breeds)} breeds. "
-    yield f"Nothing was deleted or relabelled; {TABLE} has all findings as a table.</p><nav>"
+    yield f"Nothing was deleted or relabelled; {TABLE} has all findings as a table."
+    yield " Pictures are shown as they were seen, by their boxes." * (dataset.boxes is not None)
+    yield "</p><nav>"
     for number, ((title, _), findings) in enumerate(sections):
         yield f'<a href="#s{number}">{title}: {len(findings)}</a>'
     yield "</nav>"
@@ -117,15 +121,16 @@ def _page(found: Audit, dataset: Dataset, testset: Dataset | None) -> Iterator[s
         yield "</section>"
 
 
+def _sources(dataset: Dataset) -> dict[str, Picture]:
+    """What the network saw of each picture, by its path."""
+    return dict(zip(dataset.paths, map(dataset.source, range(len(dataset))), strict=True))
+
+
 def _doubt(label: Suspect) -> str:
     return f"{label.breed}, or {label.suggested}? Chance {label.chance:.2f}"
 
 
-def _beside(root: Path, label: Suspect) -> list[Path]:
-    return [root / path for path in (label.path, label.like) if path]
-
-
-def _shown(findings: list[tuple[str, list[Path]]]) -> Iterator[str]:
+def _shown(findings: list[tuple[str, list[Picture]]]) -> Iterator[str]:
     if len(findings) > SHOWN:
         yield f"<p>The first {SHOWN}:</p>"
     yield '<div class="findings">'
@@ -134,10 +139,11 @@ def _shown(findings: list[tuple[str, list[Path]]]) -> Iterator[str]:
     yield "</div>"
 
 
-def _figure(file: Path) -> str:
+def _figure(picture: Picture) -> str:
+    file = file_of(picture) or Path()
     name = escape(printable(f"{file.parent.name}/{file.name}"))
     try:
-        image = open_image(file)
+        image = open_image(picture)
     except DogsimError:
         return f"<figure><figcaption>not found: {name}</figcaption></figure>"
     image.thumbnail((THUMBNAIL, THUMBNAIL))
