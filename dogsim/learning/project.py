@@ -4,19 +4,19 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from dogsim.dataset import Dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
 from dogsim.networks.heads import NAMED, head_name, load_head
 from dogsim.recipe import Recipe
 from dogsim.sameness import learned, learned_by
 
 
-def project(dataset: Dataset, head: str | os.PathLike[str]) -> Dataset:
+def project(dataset: DatasetOrFile, head: str | os.PathLike[str]) -> Dataset:
     """Send a dataset's features through a head, which becomes part of its recipe.
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset or path
         With features (n, D).
     head : path
         A ``.keras`` file of `dogsim deep-ranking`, (D) to (E). Queries of the new dataset go
@@ -34,6 +34,7 @@ def project(dataset: Dataset, head: str | os.PathLike[str]) -> Dataset:
         If the head cannot be loaded or was trained on other features, or the dataset went
         through one already.
     """
+    dataset = as_dataset(dataset)
     recipe = dataset.recipe
     if recipe and recipe.head_sha256:
         raise DogsimError(
@@ -45,7 +46,8 @@ def project(dataset: Dataset, head: str | os.PathLike[str]) -> Dataset:
         _require_same_features(loaded.model.name, recipe, head)
         recipe = replace(recipe, head=str(Path(head).resolve()), head_sha256=loaded.sha256)
     seen = learned(dataset) | learned_by(dataset, Path(head))
-    return replace(dataset, features=loaded(dataset.features), recipe=recipe, learned=seen)
+    features = loaded(dataset.features)
+    return replace(dataset, features=features, recipe=recipe, learned=seen, search=None)
 
 
 def _require_same_features(name: str, recipe: Recipe, head: str | os.PathLike[str]) -> None:
