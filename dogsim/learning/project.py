@@ -59,7 +59,8 @@ def project(
         path = str(Path(head).resolve())
         recipe = replace(recipe, head=path, head_sha256=loaded.sha256, head_layer=layer)
     seen = learned(dataset) | learned_by(dataset, Path(head))
-    return replace(dataset, features=loaded(dataset.features), recipe=recipe, learned=seen)
+    features = loaded(dataset.features)
+    return replace(dataset, features=features, recipe=recipe, learned=seen, search=None)
 
 
 def _layer_for(dataset: Dataset, head: Path) -> str:
