@@ -82,6 +82,7 @@ def test_ours_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
             "boxes": "",
             "margin": 0,
             "views": "none",
+            "head_layer": "",
         }
 
 
