@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from dogsim.cli.choices import one_of
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.signals import Terminated
-from dogsim.plumbing.terminal import note, printable, valid
+from dogsim.plumbing.terminal import note, printable, say, valid
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
@@ -192,7 +192,8 @@ def print_result(result: Mapping[str, Any], as_json: bool, text: str) -> None:
     if as_json:
         print(json.dumps(_valid(result)))
     elif text:
-        print("\n".join(printable(line) for line in text.split("\n")))
+        for line in text.split("\n"):
+            say(line)
 
 
 def _valid(value: Any) -> Any:
