@@ -181,20 +181,38 @@ def explain_neighbours(
     check_explained(metric)
     extractor = extractor or extractor_for(_require_recipe(dataset))
     recipe = extractor.recipe
-    places = load_places(recipe)  # says at once what cannot be explained
+    load_places(recipe)  # says at once what cannot be explained
     answers = classify(images, dataset, k, metric, extractor)
     _require_pictures(dataset, np.unique([answer.indices for answer in answers]))
     origin, found = origin_of(dataset, metric), []
     for image, answer in zip(images, answers, strict=True):
         query = load_image(image, recipe.image_size, recipe.resize)
-        explained = []
-        for row in answer.indices.tolist():
-            other = load_image(dataset.picture(row), recipe.image_size, recipe.resize)
-            maps, features = places(np.stack([query, other]))
-            _require_same(features[1], dataset, row)
-            explained.append((row, _explanation(maps, features, metric, origin, recipe)))
-        found.append(explained)
+        rows = answer.indices.tolist()
+        found.append(
+            [(row, explain_row(query, dataset, row, extractor, metric, origin)) for row in rows]
+        )
     return found
+
+
+def explain_row(
+    image: Source,
+    dataset: Dataset,
+    row: int,
+    extractor: Extractor,
+    metric: str = "euclidean",
+    origin: Floats | None = None,
+) -> Explanation:
+    """Explain to a picture one of a dataset, whose file is looked at again.
+
+    Takes and raises what `explain` and `explain_neighbours` do.
+    """
+    check_explained(metric)
+    recipe = extractor.recipe
+    _require_pictures(dataset, np.array([row]))
+    pair = [load_image(x, recipe.image_size, recipe.resize) for x in (image, dataset.picture(row))]
+    maps, features = load_places(recipe)(np.stack(pair))
+    _require_same(features[1], dataset, row)
+    return _explanation(maps, features, metric, origin, recipe)
 
 
 def origin_of(dataset: Dataset, metric: str = "euclidean") -> Floats:

@@ -53,6 +53,7 @@ def trust(
     features: NDArray[np.float32],
     confidence: float,
     rows: NDArray[np.intp] | None = None,
+    calibration: Calibration | None = None,
 ) -> list[Trust]:
     """Find for each picture the set of breeds that holds its own with the given confidence.
 
@@ -66,6 +67,8 @@ def trust(
         More than 0, less than 1: 0.9 promises to be right in nine of ten cases.
     rows : (n,) int, optional
         For each picture its row in the dataset, which is left out then; -1 where it has none.
+    calibration : Calibration, optional
+        That of the dataset, from `calibration_for`, where a caller who asks often has kept it.
 
     Returns
     -------
@@ -77,7 +80,7 @@ def trust(
         If the confidence is out of range, the dataset has too few pictures for it (9 for 0.9, 19
         for 0.95), or it went through a head, which knows them too well.
     """
-    calibration = calibration_for(dataset, confidence)
+    calibration = calibration or calibration_for(dataset, confidence)
     answers = []
     for p_values, novelty in _asked(dataset, calibration, features, rows):
         for p, new in zip(p_values, novelty.tolist(), strict=True):
@@ -166,7 +169,8 @@ def _voted(
     features: NDArray[np.float32],
     rows: NDArray[np.intp] | None,
 ) -> Iterator[tuple[Floats, Floats]]:
-    gallery = dataset.take(calibration.rows)
+    every = len(calibration.rows) == len(dataset)  # then they are in order, and nothing is copied
+    gallery = dataset if every else dataset.take(calibration.rows)
     places = None if rows is None else _places(calibration, rows)
     for start in range(0, len(features), BLOCK):
         some = slice(start, start + BLOCK)
