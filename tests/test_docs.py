@@ -41,8 +41,10 @@ ORDER = [
         for name in ("augmentation", "hold_out", "discriminant", "triplets", "training")
     ),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
+    *(f"web.{name}" for name in ("worker", "shelf", "pictures", "desk", "told", "findings")),
+    *("web.guard", "web.server"),
     *(f"cli.{name}" for name in ("common", "answers", "ask", "judge", "datasets", "learn")),
-    *("cli.keep", "cli.session", "cli"),
+    *("cli.keep", "cli.session", "cli.serve", "cli"),
 ]
 FOUND = list(pkgutil.walk_packages(dogsim.__path__, "dogsim."))
 MODULES = [module.name.removeprefix("dogsim.") for module in FOUND]
