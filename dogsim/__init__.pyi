@@ -47,8 +47,8 @@ from dogsim.networks.building_blocks import inception_module as inception_module
 from dogsim.networks.building_blocks import resnet50 as resnet50
 from dogsim.networks.engines import choose_engine as choose_engine
 from dogsim.networks.extractor import Extractor as Extractor
-from dogsim.networks.extractor import extractor_for as extractor_for
 from dogsim.networks.extractor import load_extractor as load_extractor
+from dogsim.networks.extractor_for import extractor_for as extractor_for
 from dogsim.networks.heads import Head as Head
 from dogsim.networks.heads import load_head as load_head
 from dogsim.networks.heads import save_model as save_model

@@ -151,6 +151,7 @@ def judge(
     with_breeds: bool = False,
     with_confusions: bool = False,
     confidence: float | None = None,
+    found: Neighbours | None = None,
 ) -> Judgement:
     """Judge a dataset for several k by one search, and look closer where that is asked for.
 
@@ -164,6 +165,9 @@ def judge(
         Whether to fill the fields `map_at_r`, `per_breed` and `confusions` as well.
     confidence : float, optional
         Fill the field `coverage` as well, for sets of breeds with that promise.
+    found : Neighbours, optional
+        Of `find_neighbours` with the same arguments and the largest k or more, where that has been
+        done already.
 
     Returns
     -------
@@ -184,7 +188,7 @@ def judge(
     for k in ks:
         search.check_k(k)
     largest = max(ks)
-    found = search.neighbours(largest)
+    found = search.neighbours(largest) if found is None else found
     return Judgement(
         results=tuple(measure(found, k, vote) for k in ks),
         map_at_r=_mean_of_blocks(search) if with_map else None,

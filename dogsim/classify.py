@@ -13,8 +13,9 @@ from PIL import Image
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_k, check_metric, nearest
 from dogsim.errors import DogsimError
-from dogsim.images import Source, load_image, read_picture
-from dogsim.networks.extractor import Extractor, extractor_for, require_recipe
+from dogsim.images import Cropped, Source, load_image, read_picture
+from dogsim.networks.extractor import Extractor
+from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.threads import batched, prefetch
 from dogsim.recipe import Recipe
@@ -207,16 +208,18 @@ def answers_to(
 
 
 def _read(rows: dict[str, int], recipe: Recipe, source: Source) -> _Read:
+    picture = source.source if isinstance(source, Cropped) else source
     try:
-        content = source
-        if isinstance(source, str | os.PathLike):
-            content = read_picture(source)
-            row = rows.get(bytes_sha256(content))
-            if row is not None:
-                return row
-        return load_image(content, recipe.image_size, recipe.resize)
+        if not isinstance(picture, str | os.PathLike):
+            return load_image(source, recipe.image_size, recipe.resize)
+        content = read_picture(picture)
+        row = rows.get(bytes_sha256(content))
+        if row is not None:
+            return row
+        seen = Cropped(content, source.box) if isinstance(source, Cropped) else content
+        return load_image(seen, recipe.image_size, recipe.resize)
     except DogsimError as error:
-        told = str(error).replace("Cannot read the content", f"Cannot read {source!s}", 1)
+        told = str(error).replace("Cannot read the content", f"Cannot read {picture!s}", 1)
         return DogsimError(told)
 
 
@@ -248,7 +251,7 @@ def _votes(
 
 def _many(images: "Source | Iterable[Source]") -> Iterable[Source]:
     """Take one picture as a list of one."""
-    if isinstance(images, str | bytes | os.PathLike | Image.Image):
+    if isinstance(images, str | bytes | os.PathLike | Image.Image | Cropped):
         return [images]
     if isinstance(images, np.ndarray) and images.ndim <= 3:
         return [images]

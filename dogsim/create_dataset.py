@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from dogsim.boxes import Boxes
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.folders.listing import Skipped, in_order, list_pictures
+from dogsim.folders.listing import Skipped, in_order, list_pictures, with_boxes
 from dogsim.folders.reading import compute_shards, refuse
 from dogsim.folders.shards import Shards
 from dogsim.networks.extractor import Wanted
@@ -52,6 +53,8 @@ def create_dataset(
     restart: bool = False,
     verify: bool = False,
     force: bool = False,
+    boxes: str | os.PathLike[str] | None = None,
+    margin: float | None = None,
 ) -> Dataset:
     """Compute the features of all pictures in a folder of breed folders and store them.
 
@@ -82,6 +85,12 @@ def create_dataset(
         Tell changed pictures by a hash of their content, not by size and time.
     force : bool
         Replace a file at `out` that this function did not make.
+    boxes : path, optional
+        A folder of PASCAL-VOC files, ``boxes/BREED/picture.xml`` or without a suffix. Of each
+        picture that has one only its largest box is seen. What is not given is as in the file; an
+        empty text is no folder.
+    margin : float, optional
+        What is added to each side of a box, in parts of its width and height; by default nothing.
 
     Returns
     -------
@@ -91,11 +100,12 @@ def create_dataset(
     Raises
     ------
     DogsimError
-        If there are no pictures, none can be read, the network cannot be loaded, earlier work was
-        made in another way, or `out` cannot be written or is a file of another kind.
+        If there are no pictures or boxes, none can be read, the network cannot be loaded, earlier
+        work was made in another way, or `out` cannot be written or is a file of another kind.
     """
     wanted = Wanted(backbone, weights, layer, resize, engine, precision)
-    update = bring_up_to_date(images_dir, out, wanted, batch_size, strict, restart, verify, force)
+    how = batch_size, strict, restart, verify, force
+    update = bring_up_to_date(images_dir, out, wanted, *how, boxes=boxes, margin=margin)
     if update.skipped:
         first, n = update.skipped[0], len(update.skipped)
         note(f"Skipped {n} of the files in {images_dir}, the first {first.path}: {first.reason}.")
@@ -116,6 +126,8 @@ def update_dataset(
     restart: bool = False,
     verify: bool = False,
     force: bool = False,
+    boxes: str | os.PathLike[str] | None = None,
+    margin: float | None = None,
 ) -> Update:
     """Do what `create_dataset` does, take and raise what it does, and tell what was done.
 
@@ -125,7 +137,8 @@ def update_dataset(
         The dataset, how many pictures were new, changed, kept and removed, and what was skipped.
     """
     wanted = Wanted(backbone, weights, layer, resize, engine, precision)
-    return bring_up_to_date(images_dir, out, wanted, batch_size, strict, restart, verify, force)
+    how = batch_size, strict, restart, verify, force
+    return bring_up_to_date(images_dir, out, wanted, *how, boxes=boxes, margin=margin)
 
 
 def bring_up_to_date(
@@ -138,6 +151,8 @@ def bring_up_to_date(
     verify: bool = False,
     force: bool = False,
     wait: bool = False,
+    boxes: str | os.PathLike[str] | None = None,
+    margin: float | None = None,
 ) -> Update:
     """Do the work of `update_dataset`; with `wait` after another process that writes `out`."""
     root, out = Path(images_dir), Path(out)
@@ -148,13 +163,16 @@ def bring_up_to_date(
     listing = list_pictures(root)
     refuse(listing.skipped, strict)
     with Shards(out, restart, force, wait) as shards, stopped_in_order():
-        wanted = wanted.filled(shards.options)
+        wanted, cropped = wanted.filled(shards.options), Boxes.wanted(boxes, margin, shards.options)
+        seen, unfit = with_boxes(listing.pictures, cropped)
+        refuse(unfit, strict)
         load = cache(wanted.load)
         recipe = (shards.recipe and wanted.recipe(shards.recipe)) or load().recipe
+        recipe = replace(recipe, **cropped.options)
         shards.settle(recipe)
-        pictures = sorted([*listing.pictures, *shards.unseen(listing, root)], key=in_order)
+        pictures = sorted([*seen, *shards.unseen(listing, root)], key=in_order)
         pending = shards.find(pictures, root, verify)
-        skipped = listing.skipped + listing.linked + shards.unread
+        skipped = listing.skipped + listing.linked + unfit + shards.unread
         with shards.telling_how_to_go_on():
             for shard, bad in compute_shards(root, pending, recipe, load, batch_size, strict):
                 skipped += bad

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dogsim.boxes import Box
 from dogsim.breeds import breed_key
 from dogsim.breeds import breed_name as breed_name  # with the next ones: importable from here
 from dogsim.dataset_file import BLOCK, DamagedError, read_fields
@@ -16,6 +17,7 @@ from dogsim.dataset_file import FORMAT_VERSION as FORMAT_VERSION
 from dogsim.dataset_file import STAMP as STAMP
 from dogsim.dataset_file import write_dataset as write_dataset
 from dogsim.errors import DogsimError
+from dogsim.images import Cropped, Source
 from dogsim.plumbing.files import writing
 from dogsim.recipe import Recipe
 
@@ -46,6 +48,9 @@ class Dataset:
     learned : (n,) bool, optional
         From which pictures the features' network or head has learned, see
         `dogsim.sameness.learned`: judging it by these flatters it. None where that is not stored.
+    boxes : (n, 6) float64, optional
+        The part of each picture that the features are of, see `dogsim.boxes.Box`, margin and all;
+        zeros for a whole picture. None where all are whole.
 
     Raises
     ------
@@ -65,6 +70,7 @@ class Dataset:
     root: str = ""
     stamps: NDArray[np.void] | None = None
     learned: NDArray[np.bool_] | None = None
+    boxes: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         fitting = {
@@ -85,6 +91,8 @@ class Dataset:
             raise DogsimError(f"Received stamps {self.stamps.shape}. Expected ({n},).")
         if self.learned is not None and self.learned.shape != (n,):
             raise DogsimError(f"Received learned {self.learned.shape}. Expected ({n},).")
+        if self.boxes is not None and self.boxes.shape != (n, 6):
+            raise DogsimError(f"Received boxes {self.boxes.shape}. Expected ({n}, 6).")
         if n and not (self.labels.min() >= -1 and self.labels.max() < len(self.breeds)):
             raise DogsimError(
                 f"Received labels from {self.labels.min()} to {self.labels.max()}. "
@@ -112,6 +120,11 @@ class Dataset:
     def picture(self, row: int) -> Path:
         """Where the file of picture `row` lies."""
         return Path(self.root) / self.paths[row]
+
+    def source(self, row: int) -> Source:
+        """What to open to see of picture `row` what the network saw: its file, or its box of it."""
+        box = None if self.boxes is None else Box.of_row(self.boxes[row])
+        return Cropped(self.picture(row), box) if box else self.picture(row)
 
     def breed_told_by(self, picture: str | os.PathLike[str]) -> str | None:
         """Find the breed that a picture's folder or file name tells, None if neither does.
@@ -159,6 +172,7 @@ class Dataset:
             paths=tuple(self.paths[row] for row in chosen),
             stamps=None if self.stamps is None else self.stamps[chosen],
             learned=None if self.learned is None else self.learned[chosen],
+            boxes=None if self.boxes is None else self.boxes[chosen],
         )
 
     @classmethod

@@ -74,6 +74,7 @@ def read_fields(path: Path) -> dict[str, Any]:
                 "root": _text(file.attrs.get("root", "")),
                 "stamps": np.asarray(file["stamps"], STAMP) if "stamps" in file else None,
                 "learned": np.asarray(file["learned"], bool) if "learned" in file else None,
+                "boxes": np.asarray(file["boxes"], np.float64) if "boxes" in file else None,
             }
         if _identity(path) == before:
             return fields  # else it was replaced in between, and the map may be of the new file
@@ -97,6 +98,7 @@ def write_dataset(
     root: str,
     stamps: NDArray[np.void] | None,
     learned: NDArray[np.bool_] | None = None,
+    boxes: NDArray[np.float64] | None = None,
     made_by: str = "",
 ) -> None:
     """Write a dataset file whose features, (n, dimension), come in blocks of rows.
@@ -117,10 +119,9 @@ def write_dataset(
         file["labels"] = np.asarray(labels, np.int32)
         file.create_dataset("paths", data=list(paths), dtype=text)
         file.create_dataset("breeds", data=list(breeds), dtype=text)
-        if stamps is not None:
-            file["stamps"] = stamps
-        if learned is not None:
-            file["learned"] = learned
+        for name, of_rows in {"stamps": stamps, "learned": learned, "boxes": boxes}.items():
+            if of_rows is not None:
+                file[name] = of_rows
         file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "made_by": made_by})
         for name, value in {"root": root, **(asdict(recipe) if recipe else {})}.items():
             file.attrs[name] = _stored(value)
@@ -146,7 +147,8 @@ def _read_recipe(attributes: Any) -> Recipe | None:
     if not all(name in attributes for name in names if name not in HEAD):
         return None
     values: dict[str, Any] = {name: _text(attributes[name]) for name in names if name in attributes}
-    return Recipe(**{**values, "image_size": int(values["image_size"])})
+    numbers = {"image_size": int(values["image_size"]), "margin": float(values.get("margin", 0))}
+    return Recipe(**{**values, **numbers})
 
 
 def _text(value: Any) -> str:

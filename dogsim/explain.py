@@ -38,7 +38,8 @@ from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_metric, dist_calc
 from dogsim.errors import DogsimError
 from dogsim.images import Source, load_image
-from dogsim.networks.extractor import Extractor, extractor_for
+from dogsim.networks.extractor import Extractor
+from dogsim.networks.extractor_for import extractor_for
 from dogsim.networks.places import load_places
 from dogsim.recipe import Recipe
 
@@ -121,8 +122,8 @@ def explain(
     image, other : path, array or PIL image
         As `dogsim.load_image` takes them.
     extractor : Extractor
-        From `dogsim.load_extractor` or `dogsim.extractor_for`. TensorFlow loads its network anew,
-        in float32 and so that it gives its last map, at the first call.
+        From `dogsim.load_extractor` or `dogsim.extractor_for`. Its network is loaded once more, in
+        float32 and so that it gives its last map, at the first call.
     metric : {"euclidean", "sqeuclidean", "cosine", "correlation"}
     origin : (D,) float64, optional
         What pairs are counted from, u above: `origin_of` a dataset; by default 0.
@@ -181,16 +182,14 @@ def explain_neighbours(
     check_explained(metric)
     extractor = extractor or extractor_for(_require_recipe(dataset))
     recipe = extractor.recipe
-    load_places(recipe)  # says at once what cannot be explained
+    places = load_places(recipe)  # says at once what cannot be explained
     answers = classify(images, dataset, k, metric, extractor)
     _require_pictures(dataset, np.unique([answer.indices for answer in answers]))
     origin, found = origin_of(dataset, metric), []
     for image, answer in zip(images, answers, strict=True):
-        query = load_image(image, recipe.image_size, recipe.resize)
+        query = places(load_image(image, recipe.image_size, recipe.resize)[None])
         rows = answer.indices.tolist()
-        found.append(
-            [(row, explain_row(query, dataset, row, extractor, metric, origin)) for row in rows]
-        )
+        found.append([(row, _to_row(query, dataset, row, recipe, metric, origin)) for row in rows])
     return found
 
 
@@ -209,10 +208,8 @@ def explain_row(
     check_explained(metric)
     recipe = extractor.recipe
     _require_pictures(dataset, np.array([row]))
-    pair = [load_image(x, recipe.image_size, recipe.resize) for x in (image, dataset.picture(row))]
-    maps, features = load_places(recipe)(np.stack(pair))
-    _require_same(features[1], dataset, row)
-    return _explanation(maps, features, metric, origin, recipe)
+    query = load_places(recipe)(load_image(image, recipe.image_size, recipe.resize)[None])
+    return _to_row(query, dataset, row, recipe, metric, origin)
 
 
 def origin_of(dataset: Dataset, metric: str = "euclidean") -> Floats:
@@ -296,6 +293,22 @@ def _seen_by(metric: str, places: Floats, features: NDArray[np.floating]) -> Flo
         return places
     lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
     return places / np.where(lengths > 0, lengths, 1)
+
+
+def _to_row(
+    query: tuple[NDArray[np.float32], NDArray[np.float32]],
+    dataset: Dataset,
+    row: int,
+    recipe: Recipe,
+    metric: str,
+    origin: Floats | None,
+) -> Explanation:
+    """Explain a picture of the dataset to a query, whose places and features are there."""
+    picture = load_image(dataset.picture(row), recipe.image_size, recipe.resize)
+    other = load_places(recipe)(picture[None])
+    _require_same(other[1][0], dataset, row)
+    maps, features = (np.concatenate(each) for each in zip(query, other, strict=True))
+    return _explanation(maps, features, metric, origin, recipe)
 
 
 def _require_same(features: NDArray[np.float32], dataset: Dataset, row: int) -> None:

@@ -5,6 +5,7 @@ import re
 import stat
 import threading
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from math import ceil
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from dogsim.boxes import Box, Parts
 from dogsim.errors import DogsimError, reason, unknown
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image"
+Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image | Cropped"
 RESIZES = ("squash", "crop")
 
 PICTURE_SUFFIXES = (
@@ -47,7 +49,25 @@ MAX_PIXELS = 120_000_000  # the largest sensors beside a few telephones', which 
 MAX_JPEG = 2.5  # times as many: libjpeg scales while it decodes
 MOST_BYTES = 16  # of a pixel: four channels of 32 bits, not compressed
 LARGE = 20_000_000  # pixels from which on pictures are decoded one at a time
+ORIENTATION = 0x0112  # the number of the EXIF entry
 WHITES = {"iu": (255, 4095, 65535, 2**31 - 1), "f": (1, 255, 65535)}  # of pixels that are numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Cropped:
+    """A picture of which only a part is meant: taken wherever a picture is.
+
+    Attributes
+    ----------
+    source : path, bytes, array or PIL image
+    box : Box
+
+    >>> load_image(Cropped(np.zeros((40, 30), np.uint8), Box(5, 5, 20, 20)), size=8).shape
+    (8, 8, 3)
+    """
+
+    source: Source
+    box: Box
 
 
 def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArray[np.uint8]:
@@ -55,9 +75,9 @@ def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArr
 
     Parameters
     ----------
-    source : path, bytes, array or PIL image
-        A picture file or its content; a uint8 array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4); or a
-        PIL image.
+    source : path, bytes, array, PIL image or Cropped
+        A picture file or its content; a uint8 array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4); a
+        PIL image; or a part of one of these.
     size : int
         Height and width of the result, pixels, from 1 up.
     resize : {"squash", "crop"}
@@ -80,7 +100,8 @@ def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArr
     DogsimError
         If there is no such file, if it is not a picture of a known format or has more pixels than
         the environment variable ``DOGSIM_MAX_PIXELS`` allows (120 million; 2.5 times as many for
-        JPEG), if the array is of another kind, or if `resize` or `size` is wrong.
+        JPEG), if the array is of another kind, if a box does not fit its picture, or if `resize` or
+        `size` is wrong.
 
     >>> load_image(np.zeros((40, 30), np.uint8), size=8).shape
     (8, 8, 3)
@@ -126,24 +147,69 @@ def open_image(source: Source, at_least: int | None = None) -> Image.Image:
     >>> open_image(np.zeros((40, 30), np.uint8)).size
     (30, 40)
     """
-    if isinstance(source, np.ndarray):
-        return _to_rgb(_from_array(source))
-    if isinstance(source, str | os.PathLike):
-        path, source = Path(source), read_picture(source)
-    elif isinstance(source, bytes | Image.Image):
-        path = None
-    else:
-        raise DogsimError(f"Received {source!r}. Expected a path, a uint8 array or a PIL image.")
+    box = source.box if isinstance(source, Cropped) else None
+    source = source.source if isinstance(source, Cropped) else source
+    path = Path(source) if isinstance(source, str | os.PathLike) else None
+    content = _content(source)
     try:
-        if isinstance(source, Image.Image):
-            return _to_rgb(source)
-        with _opened(source) as image:
+        if isinstance(content, Image.Image):
+            return _cut(_to_rgb(content), _parts(content, box))
+        with _opened(content) as image:
+            parts = _parts(image, box)
             if at_least:
-                image.draft(None, (at_least, at_least))
+                image.draft(None, _whole_size(at_least, parts, _orientation(image)))
             with _alone if _is_large(image) else nullcontext():
-                return _to_rgb(image)
+                return _cut(_to_rgb(image), parts)
     except Exception as error:  # decoders of broken files raise nearly anything
         raise _unreadable(path, reason(error)) from error
+
+
+def _content(source: Source) -> bytes | Image.Image:
+    if isinstance(source, np.ndarray):
+        return Image.fromarray(_checked(source))
+    if isinstance(source, str | os.PathLike):
+        return read_picture(source)
+    if isinstance(source, bytes | Image.Image):
+        return source
+    raise DogsimError(f"Received {source!r}. Expected a path, a uint8 array or a PIL image.")
+
+
+def _parts(image: Image.Image, box: Box | None) -> Parts:
+    """Tell which part of the upright picture a box leaves, 0 to 1."""
+    if box is None:
+        return 0.0, 0.0, 1.0, 1.0
+    parts = box.parts(image.size, _orientation(image))
+    if parts is None:
+        size = f"{box.width:g} x {box.height:g}" if box.width else "another size"
+        raise _RefusedError(
+            f"its box, of a picture of {size}, does not fit its {image.width} x {image.height}"
+        )
+    return parts
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # a broken EXIF block says nothing
+        return 1
+
+
+def _whole_size(at_least: int, parts: Parts, orientation: int) -> tuple[int, int]:
+    """How large a picture has to be, as it is stored, for a part of it to have such sides."""
+    left, top, right, bottom = parts
+    width, height = ceil(at_least / (right - left)), ceil(at_least / (bottom - top))
+    return (height, width) if orientation > 4 else (width, height)
+
+
+def _cut(image: Image.Image, parts: Parts) -> Image.Image:
+    """Cut a part out of an upright picture, of a pixel at least."""
+    if parts == (0, 0, 1, 1):
+        return image
+    left, top, right, bottom = (
+        round(part * side) for part, side in zip(parts, image.size * 2, strict=True)
+    )
+    left, top = min(left, image.width - 1), min(top, image.height - 1)
+    return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
 
 
 def read_picture(path: str | os.PathLike[str]) -> bytes:
@@ -241,7 +307,7 @@ def _kept_side(size: int, resize: str) -> int:
     return 2 * size if resize == "squash" else ceil(2 * size * 256 / 224)
 
 
-def _from_array(array: NDArray[np.uint8]) -> Image.Image:
+def _checked(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     known = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
@@ -250,7 +316,7 @@ def _from_array(array: NDArray[np.uint8]) -> Image.Image:
             f"Received an array {array.shape} of {array.dtype}. "
             "Expected (h, w), (h, w, 3) or (h, w, 4) of uint8, 0 to 255."
         )
-    return Image.fromarray(np.ascontiguousarray(array))
+    return np.ascontiguousarray(array)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from dogsim.errors import DogsimError
 
-HEAD = ("head", "head_sha256")  # what the recipes of older files do not have
+HEAD = ("head", "head_sha256", "boxes", "margin")  # what the recipes of older files do not have
 DECISIVE = ("backbone", "weights_sha256", "layer", "image_size", "resize", "head_sha256")
 
 
@@ -32,6 +32,11 @@ class Recipe:
     head, head_sha256 : str
         The file of the learned embedding that the layer's output went through, see
         `dogsim.project`, and its SHA-256. Empty where there is none.
+    boxes : str
+        The folder of bounding boxes that pictures were cropped to, empty for whole pictures. For
+        information: the same network sees them, and each picture's box stands with its features.
+    margin : float
+        What was added to each side of a box, in parts of its width and height.
     """
 
     backbone: str
@@ -44,6 +49,8 @@ class Recipe:
     precision: str = "float32"
     head: str = ""
     head_sha256: str = ""
+    boxes: str = ""
+    margin: float = 0.0
 
     @property
     def fingerprint(self) -> str:

@@ -10,8 +10,8 @@ python scripts/fashion_mnist.py --compare-networks    # ResNet-50 and ResNet-101
 import argparse
 import gzip
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -61,13 +61,18 @@ def main(args: argparse.Namespace) -> None:
     print(f"published, 10,000 images, ResNet-101: precision {PUBLISHED}\n")
 
     distances, neighbours = found  # of the network that came last
+    numbers = tuple(f"image {row}" for row in rows)
+    gallery = dogsim.Dataset(features, labels, numbers, CLASSES)
     print_confusions(labels, labels[neighbours[:, : args.k]])
     figures = []
     for row in queries:
         shown = neighbours[row, : args.k]
         names = [CLASSES[label] for label in labels[[row, *shown]]]
         print(f"{names[0]}: {', '.join(names[1:])}")
-        figure = plot_similar_images(images[row], images[shown], names, distances[row, : args.k])
+        far = distances[row, : args.k]
+        figure = plot_similar_images(
+            images[row], images[shown], names, far, args.metric, gallery, shown
+        )
         figures.append((f"query-{row}", figure))
     for path in dogsim.show_or_save(figures, args.save):
         print(path)
@@ -156,27 +161,28 @@ def print_confusions(labels: Labels, neighbours: Labels) -> None:
 
 
 def plot_similar_images(
-    query_image: Images, similar_images: Images, class_names: Any, distances: ArrayLike = ()
+    query_image: Images,
+    similar_images: Images,
+    class_names: Sequence[str],
+    distances: ArrayLike | None = None,
+    metric: str = "cosine",
+    gallery: dogsim.Dataset | None = None,
+    rows: ArrayLike | None = None,
 ) -> Figure:
-    """Draw a query and what was found; `class_names` of the query first, then of the others."""
+    """Draw a query and what was found, in the grid that shows dogs.
+
+    `class_names` has the query's first, then those of the others, which are `rows` of a `gallery`.
+    """
     query, *others = class_names
-    names = [f"query: {query}", *(f"{name} {'✓' if name == query else '✗'}" for name in others)]
-    far = ["", *(f"{distance:.3f}" for distance in np.asarray(distances))]
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
-    size = (2 * columns, 2.7 * rows)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for tile in axes.flat:
-        tile.set(xticks=[], yticks=[])
-        tile.set_frame_on(False)
-    far += [""] * (len(names) - len(far))
-    tiles = zip(axes.flat, [query_image, *similar_images], names, far, strict=False)
-    for tile, image, name, distance in tiles:
-        tile.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-        tile.set_title(name)
-        tile.set_xlabel(distance)
-    return figure
+    if gallery is None:  # of these images alone; features of 0 say nothing
+        names, labels = np.unique(others, return_inverse=True)
+        numbers = tuple(f"image {i}" for i in range(len(others)))
+        features = np.zeros((len(others), 1), np.float32)
+        gallery = dogsim.Dataset(features, labels.astype(np.int32), numbers, tuple(names.tolist()))
+    shown = np.arange(len(others)) if rows is None else np.asarray(rows)
+    far = np.zeros(len(others)) if distances is None else np.asarray(distances)
+    asked, *pictures = (255 - np.asarray(each) for each in (query_image, *similar_images))
+    return dogsim.result_grid(asked, gallery, shown, far, query, metric, pictures)
 
 
 def load_data(file: Path | None) -> tuple[Images, Labels]:

@@ -26,6 +26,7 @@ def grids(args: argparse.Namespace) -> Iterator[tuple[str, Figure]]:
     pictures = pictures or dogsim.sample_queries()
     # net = resnet50: the very network that the dataset was made with
     extractor = dogsim.extractor_for(dataset.recipe, args.weights)
+    right: list[bool] = []
 
     for picture in pictures:
         # features = activations(net, imresize(img, [224 224]), 'avg_pool')
@@ -41,6 +42,10 @@ def grids(args: argparse.Namespace) -> Iterator[tuple[str, Figure]]:
         truth = dataset.breed_told_by(picture)
         grid = dogsim.result_grid(picture, dataset, indices[0], distances[0], truth)
         yield picture.stem, grid
+        # accuracy.m: is the neighbour of the breed that the query's name tells?
+        right += [dataset.breed(row) == truth for row in indices[0] if truth]
+    if right:
+        print(f"{sum(right) / len(right):.2%} of {len(right)} neighbours have their query's breed")
 
 
 def parse_args() -> argparse.Namespace:

@@ -1,6 +1,7 @@
 """Shared by the tests: a machine without network, a small folder of pictures, networks."""
 
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -69,6 +70,29 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("DOGSIM_TEST_DATA names no folder with real weights, photos and features")
     return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def breeds120(real_data: Path) -> Dataset:
+    """Features of 100 photos of each of the 120 breeds of Stanford Dogs."""
+    with np.load(real_data / "features" / "stanford_dogs_resnet50_12000.npz") as arrays:
+        return Dataset(
+            features=arrays["features"].astype(np.float32),
+            labels=arrays["labels"].astype(np.int32),
+            paths=tuple(arrays["paths"].tolist()),
+            breeds=tuple(arrays["breeds"].tolist()),
+        )
+
+
+@pytest.fixture(scope="session")
+def resnet_file(real_data: Path, once: Callable[[str, Callable[[Path], Any]], Path]) -> Path:
+    """The ResNet-50 with ImageNet weights by which these were made, as a Keras file."""
+    script = real_data / "weights" / "make_keras_model.py"
+
+    def make(folder: Path) -> None:
+        subprocess.run([sys.executable, script, folder / "resnet50.keras"], check=True)
+
+    return once("real-resnet", make) / "resnet50.keras"
 
 
 @pytest.fixture(scope="session")

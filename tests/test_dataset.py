@@ -31,6 +31,7 @@ def test_round_trip(tmp_path: Path, recipe: Recipe | None) -> None:
         ("Löwchen", "秋田犬"),
         recipe,
         "/photos of dogs",
+        boxes=np.array([[1, 2, 3, 4, 5, 6], [0] * 6, [0.5] * 6]),
     )
     dataset.save(tmp_path / "d.h5")
     opened = Dataset.open(tmp_path / "d.h5")
@@ -64,6 +65,8 @@ def test_ours_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
             "precision": "float32",
             "head": "",
             "head_sha256": "",
+            "boxes": "",
+            "margin": 0,
         }
 
 

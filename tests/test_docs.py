@@ -18,14 +18,14 @@ ORDER = [
     *("errors", "recipe", "breeds"),
     *(f"plumbing.{name}" for name in ("files", "hdf5", "signals", "terminal", "tables", "threads")),
     *("plumbing.cache", "plumbing.download", "plumbing.unpack"),
-    *("vote", "images", "networks.compiled"),
+    *("vote", "boxes", "images", "networks._openvino", "networks.compiled"),
     *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
     *(
         f"networks.{name}"
         for name in ("trained_on", "building_blocks", "multiscale", "engines", "heads")
     ),
     "networks.backbones",
-    "networks.extractor",
+    *("networks.models", "networks.extractor", "networks.extractor_for"),
     "networks.places",
     *("feature_extract", "dataset_file", "dataset", "sameness"),
     *(f"folders.{name}" for name in ("listing", "reading", "partial", "shards")),

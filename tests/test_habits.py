@@ -17,7 +17,7 @@ def test_the_citation_is_of_this_version() -> None:
 
 
 def test_the_workflow_runs_the_two_commands_of_the_readme() -> None:
-    block = read("README.md").partition("## Two commands")[2].split("```")[1]
+    block = read("README.md").partition("## Try it")[2].split("```")[1]
     commands = re.findall(r"^ +- run: (.+)$", read(".github/workflows/tests.yml"), re.MULTILINE)
     assert commands == block.strip().splitlines()
     assert len(commands) == 2

@@ -1,6 +1,7 @@
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ from commands import python
 from numpy.typing import NDArray
 from PIL import Image
 
+from dogsim.boxes import Box
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import find_pictures
-from dogsim.images import RESIZES, load_image, open_image
+from dogsim.images import RESIZES, Cropped, load_image, open_image
 
 GRADIENT = np.add.outer(np.arange(60), 2 * np.arange(80)).astype(np.uint8)
 COLOUR = np.dstack([GRADIENT, GRADIENT[::-1], np.full_like(GRADIENT, 90)])
@@ -77,7 +79,27 @@ def test_animation_gives_its_first_frame(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(orientation: int) -> None:
-    # What a camera held that way stores: undo each orientation by hand, then let it be redone.
+    stored = stored_as(orientation)
+    assert np.array_equal(np.asarray(open_image(stored)), COLOUR)
+    for box in (Box(10, 5, 40, 25), Box(10, 5, 40, 25, 80, 60)):  # of the upright picture
+        part = np.asarray(open_image(Cropped(stored, box)))
+        assert np.array_equal(part, COLOUR[5:25, 10:40]), box
+
+
+def test_a_box_of_a_picture_as_it_is_stored_is_turned_with_it() -> None:
+    for orientation in range(5, 9):
+        stored = stored_as(orientation)
+        raw = Image.open(io.BytesIO(stored)).convert("RGB")
+        assert raw.size == (60, 80)
+        part = np.asarray(open_image(Cropped(stored, Box(5, 10, 25, 40, 60, 80))))
+        seen = np.asarray(raw)[10:40, 5:25]
+        flat = {5: seen, 6: np.rot90(seen, -1), 7: seen[::-1, ::-1], 8: np.rot90(seen)}[orientation]
+        expected = flat.transpose(1, 0, 2) if orientation in (5, 7) else flat
+        assert np.array_equal(part, expected), orientation
+
+
+def stored_as(orientation: int) -> bytes:
+    """What a camera held that way stores: each orientation undone by hand, to be redone."""
     stored = {
         1: COLOUR,
         2: COLOUR[:, ::-1],
@@ -92,7 +114,40 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     exif[0x0112] = orientation
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(stored)).save(file, "png", exif=exif)
-    assert np.array_equal(np.asarray(open_image(Image.open(file))), COLOUR)
+    return file.getvalue()
+
+
+def test_a_part_of_a_picture() -> None:
+    def seen(*box: float) -> Any:
+        return np.asarray(open_image(Cropped(COLOUR, Box(*box))))
+
+    assert np.array_equal(seen(10, 5, 40, 25), COLOUR[5:25, 10:40])
+    assert np.array_equal(seen(-10, -5, 40, 1e9), COLOUR[:, :40])  # cut off at its edges
+    assert np.array_equal(seen(0, 0, 80, 60), COLOUR)
+    assert np.array_equal(seen(10, 5, 10.2, 5.2), COLOUR[5:6, 10:11])  # a pixel at least
+    assert np.array_equal(seen(79.9, 59.9, 80, 60), COLOUR[59:, 79:])
+    assert np.array_equal(seen(20, 10, 80, 50, 160, 120), COLOUR[5:25, 10:40])  # of a larger copy
+    for box, told in [
+        ((10, 5, 40, 25, 60, 60), "a picture of 60 x 60, does not fit its 80 x 60"),
+        ((80, 5, 90, 25), "of another size, does not fit its 80 x 60"),
+    ]:
+        with pytest.raises(DogsimError, match=told):
+            seen(*box)
+    with pytest.raises(DogsimError, match=r"Cannot read .*gone\.png|There is no picture gone\.png"):
+        open_image(Cropped("gone.png", Box(0, 0, 1, 1)))
+    assert load_image(Cropped(COLOUR, Box(10, 5, 40, 25)), 8, "crop").shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_small_part_of_a_large_jpeg_is_not_made_coarse(orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    noisy(1600, 1200).save(tmp_path / "x.jpg", quality=90, exif=exif)
+    whole = open_image(tmp_path / "x.jpg")
+    box = Box(400, 300, 600, 500, *whole.size)
+    part = open_image(Cropped(tmp_path / "x.jpg", box), at_least=200)
+    assert np.array_equal(np.asarray(part), np.asarray(whole.crop((400, 300, 600, 500))))
+    assert open_image(Cropped(tmp_path / "x.jpg", box), at_least=100).size == (100, 100)
 
 
 def test_broken_exif_does_not_matter(tmp_path: Path) -> None:

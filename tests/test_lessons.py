@@ -117,8 +117,12 @@ def test_fashion_confusions_and_distances(capsys: pytest.CaptureFixture[str]) ->
     assert "75.0% of the neighbours of T-shirt/top are Shirt" in capsys.readouterr().out
     tile = np.zeros((28, 28), np.uint8)
     figure = fashion.plot_similar_images(tile, [tile] * 2, ["Bag", "Bag", "Coat"], [0.0625, 0.5])
-    assert [axes.get_xlabel() for axes in figure.axes] == ["", "0.062", "0.500"]
-    assert [axes.get_title() for axes in figure.axes] == ["query: Bag", "Bag ✓", "Coat ✗"]
+    query, _bars, _, *others = figure.axes
+    assert query.get_xlabel().startswith("is: Bag\nvoted: Bag 1, Coat 1")
+    assert [axes.get_xlabel() for axes in others] == ["#1 · 0.0625", "#2 · 0.500"]
+    assert [axes.get_title() for axes in others] == ["Bag", "Coat"]
+    marks = [[text.get_text() for text in axes.texts][1] for axes in others]
+    assert marks == ["✓", "✗"]
 
 
 @pytest.fixture(scope="module")

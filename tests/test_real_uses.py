@@ -12,17 +12,6 @@ from dogsim import Dataset, ImageDistance, accuracy, hold_out, project, save_mod
 pytestmark = pytest.mark.real_data
 
 
-@pytest.fixture(scope="module")
-def breeds120(real_data: Path) -> Dataset:
-    with np.load(real_data / "features" / "stanford_dogs_resnet50_12000.npz") as arrays:
-        return Dataset(
-            features=arrays["features"].astype(np.float32),
-            labels=arrays["labels"].astype(np.int32),
-            paths=tuple(arrays["paths"].tolist()),
-            breeds=tuple(arrays["breeds"].tolist()),
-        )
-
-
 def test_deep_ranking_ranks_better_what_training_never_saw(
     breeds120: Dataset, tmp_path: Path
 ) -> None:
@@ -37,22 +26,6 @@ def test_deep_ranking_ranks_better_what_training_never_saw(
     # among themselves as well, so it is not the gallery that was learned by heart
     before, after = (accuracy(x, 19) for x in (hold_out(breeds120, 0.2, seed=0)[1], queries))
     assert after.precision_at_k > before.precision_at_k + 0.15
-
-
-@pytest.fixture(scope="module")
-def resnet_file(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import runpy
-    import sys
-
-    file = tmp_path_factory.mktemp("real") / "resnet50.keras"
-    script = real_data / "weights" / "make_keras_model.py"
-    before = sys.argv
-    try:
-        sys.argv = [str(script), str(file)]
-        runpy.run_path(str(script), run_name="__main__")
-    finally:
-        sys.argv = before
-    return file
 
 
 def test_the_clothes_of_the_sprite(real_data: Path, resnet_file: Path, tmp_path: Path) -> None:

@@ -46,7 +46,11 @@ class Asked:
         confidence: float | None,
         keep_self: bool,
     ) -> None:
-        from dogsim.networks.extractor import check_own_head, check_own_weights, require_recipe
+        from dogsim.networks.extractor_for import (
+            check_own_head,
+            check_own_weights,
+            require_recipe,
+        )
 
         self.recipe, self.files = require_recipe(dataset.recipe), (weights, head)
         if weights is not None:  # also where all pictures are known, and nothing has to be loaded

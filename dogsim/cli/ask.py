@@ -276,8 +276,10 @@ def _to_each_other(pictures: list[Path], wanted: "Wanted", metric: str) -> "list
 def _to_their_nearest(
     pictures: list[Path], known: "Dataset", wanted: "Wanted", k: int, metric: str
 ) -> "list[Pair]":
+    from dogsim.classify import loaded_extractor
     from dogsim.explain import explain_neighbours
-    from dogsim.networks.extractor import extractor_for
+    from dogsim.networks.extractor import Extractor
+    from dogsim.networks.extractor_for import check_own_weights
 
     given = [f"--{name}" for name in ("backbone", "layer", "resize") if getattr(wanted, name)]
     if given:
@@ -285,7 +287,14 @@ def _to_their_nearest(
             f"Received {' and '.join(given)}, but the dataset decides that. Leave it out, or give "
             "two pictures without --dataset."
         )
-    extractor = extractor_for(known.recipe, wanted.weights) if known.recipe else None
+    extractor = None
+    if recipe := known.recipe:
+        lies = check_own_weights(recipe, wanted.weights).weights or recipe.weights
+        # Pictures of the dataset have their features already: no network may be needed for them.
+        extractor = Extractor(
+            replace(recipe, weights=lies),
+            lambda images: loaded_extractor(recipe, wanted.weights)(images),
+        )
     explained = explain_neighbours(pictures, known, k, metric, extractor)
     return [
         (f"{picture.stem}-{rank}", picture, known.picture(row), why)

@@ -84,6 +84,18 @@ ResizeOfFile = Annotated[
         "[default: the file's, else squash]"
     ),
 ]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="See of a picture its box, where this folder has a file of it."
+    ),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        help="Part of its sides by which a box is made wider.  [default: the file's, or 0]"
+    ),
+]
 Classifier = Annotated[
     Path | None,
     typer.Option(help="A file of dogsim train-classifier: its answer beside the vote."),

@@ -16,6 +16,7 @@ from dogsim.cli.common import (
     Json,
     Layer,
     LayerOfFile,
+    Margin,
     NetworkWeights,
     Out,
     Precision,
@@ -48,6 +49,15 @@ def create_dataset(
     verify: Annotated[
         bool, typer.Option("--verify", help="Tell changed pictures by their content.")
     ] = False,
+    boxes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="See of each picture its largest box, by the PASCAL-VOC files in a folder like "
+            "DIR.  [default: as the file]",
+        ),
+    ] = None,
+    margin: Margin = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -64,7 +74,8 @@ def create_dataset(
 
     wanted = Wanted(backbone, weights, layer, resize, engine, precision)
     check_table(out, force)
-    update = bring_up_to_date(images_dir, out, wanted, batch_size, strict, restart, verify, force)
+    how = batch_size, strict, restart, verify, force
+    update = bring_up_to_date(images_dir, out, wanted, *how, boxes=boxes, margin=margin)
     report_skipped(update.skipped, out)
     made = update.dataset
     counts = {name: getattr(update, name) for name in ("new", "changed", "kept", "removed")}

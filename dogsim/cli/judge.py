@@ -24,6 +24,7 @@ from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:
     from dogsim.learning.classifier import Classifier as TrainedClassifier
+    from dogsim.neighbours import Neighbours
 
 TABLES = ("results", "per_breed", "confusions", "coverage_per_breed")
 CONFUSIONS_SHOWN, BREEDS_SHOWN, FINDINGS_SHOWN = 20, 5, 10
@@ -89,19 +90,18 @@ def accuracy(
         check_replaceable(csv, _is_our_table, force)
     known, testset = open_dataset(dataset, weights), Dataset.open(test) if test else None
     trained = _trained(classifier, test)
+    asked = known, testset, n_test, metric, protocol, seed
+    found = _searched(k or [20], *asked) if figures else None
     judged = judge(
         known,
         k or [20],
-        testset,
-        n_test,
-        metric,
-        protocol,
-        seed,
+        *asked[1:],
         vote,
         with_map=with_map,
         with_breeds=with_breeds,
         with_confusions=with_confusions,
         confidence=confidence,
+        found=found,
     )
     if judged.in_both:
         note(f"{judged.in_both} of the test pictures are in the dataset as well.")
@@ -121,8 +121,7 @@ def accuracy(
         last = [name for name in TABLES if name in shown][-1]
         write_csv(csv, shown[last], _columns_of(last))
     if figures:
-        asked = known, max(k or [20]), testset, n_test, metric, protocol, seed, vote
-        shown["figures"] = _drawn(figures, *asked)
+        shown["figures"] = _drawn(figures, known, max(k or [20]), *asked[1:], vote, found)
     # With one k its numbers stand on the first level as well.
     flat = shown["results"][0] if len(shown["results"]) == 1 else {}
     print_result({**flat, **shown}, as_json, _text(shown))
@@ -161,6 +160,17 @@ def tree(
     save_figure(breed_tree(known, metric), save, force)
     result = {"figure": str(save), "breeds": len(known.breeds), "metric": metric}
     print_result({**result, "linkage": LINKAGE}, as_json, str(save))
+
+
+def _searched(ks: list[int], *asked: Any) -> "Neighbours":
+    """Search once for what is judged and what is drawn."""
+    from dogsim.figures.judging import neighbours_to_draw
+    from dogsim.neighbours import Search
+
+    search = Search(*asked)
+    for k in ks:
+        search.check_k(k)
+    return neighbours_to_draw(search, max(ks))
 
 
 def _drawn(folder: Path, *asked: Any) -> list[str]:

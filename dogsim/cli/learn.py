@@ -68,6 +68,13 @@ def deep_ranking(
         Path | None,
         typer.Option(help="Where the pictures lie, if they have moved, for --from-layer."),
     ] = None,
+    hold_back: Annotated[
+        float | None,
+        typer.Option(
+            help="Part of each breed's pictures not to learn from, as 0.2: by these the result can "
+            "promise something (--confidence)."
+        ),
+    ] = None,
     max_steps: Annotated[int, typer.Option(help="Of training, at most.")] = 500,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     force: Force = False,
@@ -81,6 +88,7 @@ def deep_ranking(
     Example: `dogsim deep-ranking dogs.h5 -o head.keras`
     """
     from dogsim.dataset import Dataset
+    from dogsim.learning.hold_out import hold_out
     from dogsim.networks.heads import check_model_name, save_model
     from dogsim.networks.trained_on import has_memory
     from dogsim.plumbing.files import check_output, check_replaceable
@@ -93,6 +101,8 @@ def deep_ranking(
     check_output(check_model_name(out), [file, Path(weights) if weights else None])
     check_replaceable(out, has_memory, force)
     known = Dataset.open(file)
+    if hold_back is not None:
+        known, _ = hold_out(known, hold_back, seed, least=1)
     common: dict[str, Any] = {
         "gap": gap,
         "max_steps": max_steps,

@@ -42,6 +42,7 @@ def result_grid(
     distances: NDArray[np.floating],
     truth: str | None = None,
     metric: str = "euclidean",
+    pictures: Sequence[Source] | None = None,
 ) -> Figure:
     """Draw a query beside its nearest pictures, as MATLAB's ``main.m`` shows them.
 
@@ -59,6 +60,8 @@ def result_grid(
         The query's breed. Where it is given, right and wrong answers are marked.
     metric : str
         Of the distances.
+    pictures : sequence of k paths, arrays or PIL images, optional
+        The neighbours themselves, where the dataset names no files.
 
     Returns
     -------
@@ -72,7 +75,7 @@ def result_grid(
     DogsimError
         If the query cannot be read.
     """
-    return _figure(query, [("", (dataset, indices, distances))], truth, metric)
+    return _figure(query, [("", (dataset, indices, distances))], truth, metric, pictures)
 
 
 def result_grids(
@@ -118,7 +121,11 @@ def own_nearest(dataset: Dataset, metric: str) -> NDArray[np.float64]:
 
 
 def _figure(
-    query: Source, found: Sequence[tuple[str, Found]], truth: str | None, metric: str
+    query: Source,
+    found: Sequence[tuple[str, Found]],
+    truth: str | None,
+    metric: str,
+    pictures: Sequence[Source] | None = None,
 ) -> Figure:
     picture = open_image(query)
     shapes = [_shape(len(indices)) for _, (_, indices, _) in found]
@@ -126,7 +133,7 @@ def _figure(
     heights = [max(rows * (TILE + TEXT), QUERY + 2.2) for rows, _ in shapes]
     spaced = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06)
     figure = Drawing(figsize=(QUERY + 0.4 + columns * (TILE + 0.1), sum(heights)), layout=spaced)
-    if len(found[0][1][0]) > 1:
+    if len(own_nearest(found[0][1][0], metric)):
         legend = (
             "rank · distance · part of the gallery whose own nearest picture is nearer than that"
         )
@@ -145,10 +152,13 @@ def _figure(
         for tile in tiles:
             tile.set_axis_off()
         own = own_nearest(dataset, metric)
-        for rank, (tile, row, distance) in enumerate(
-            zip(tiles, indices, distances, strict=False), 1
-        ):
-            _neighbour(tile, dataset, int(row), rank, float(distance), own, truth)
+        shown = [dataset.picture(row) for row in indices] if pictures is None else pictures
+        for rank, (row, distance) in enumerate(zip(indices, distances, strict=True), 1):
+            tile = tiles[rank - 1]
+            _picture(tile, shown[rank - 1], dataset.paths[row], dataset.breed(row), truth)
+            part = f" · {np.searchsorted(own, distance) / len(own):.0%}" if len(own) else ""
+            told = f"#{rank} · {distance:#.3g}{part}"
+            tile.set_xlabel(told, fontsize=8.5, color=DARK, labelpad=2)
     return figure
 
 
@@ -203,19 +213,11 @@ def _bars(chart: Axes, votes: Sequence[tuple[str, int]], truth: str | None) -> N
     chart.set_axis_off()
 
 
-def _neighbour(
-    tile: Axes,
-    dataset: Dataset,
-    row: int,
-    rank: int,
-    distance: float,
-    own: NDArray[np.float64],
-    truth: str | None,
-) -> None:
-    breed, path = dataset.breed(row), dataset.paths[row]
+def _picture(tile: Axes, source: Source, path: str, breed: str, truth: str | None) -> None:
+    """Show a neighbour under its breed, with its file's name and whether it is right."""
     mark, colour = _look(breed, truth)
     try:
-        picture = open_image(dataset.picture(row))
+        picture = open_image(source)
     except DogsimError:
         picture = None
         text = f"not found:\n{_fill(path, 22)}\n\nIf it has moved:\n--root FOLDER"
@@ -223,8 +225,6 @@ def _neighbour(
     tile.set_axis_on()
     _show(tile, picture, colour, 2.5)
     tile.set_title(_fill(breed, 24, 2), fontsize=9.5, color=DARK)
-    part = f" · {np.searchsorted(own, distance) / len(own):.0%}" if len(own) else ""
-    tile.set_xlabel(f"#{rank} · {distance:#.3g}{part}", fontsize=8.5, color=DARK, labelpad=2)
     below: dict[str, Any] = {"transform": tile.transAxes, "ha": "center", "va": "top"}
     tile.text(0.5, -0.14, _fill(Path(path).name, 30, 1), fontsize=6.5, color=GREY, **below)
     if mark:

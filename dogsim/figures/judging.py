@@ -38,25 +38,32 @@ def accuracy_figures(
     protocol: str = "honest",
     seed: int = 0,
     vote: str = "uniform",
+    found: Neighbours | None = None,
 ) -> Iterator[tuple[str, Figure]]:
     """Draw all that is below, by one search.
 
-    Takes and raises what `dogsim.accuracy` does.
+    Takes and raises what `dogsim.accuracy` does. `found` is what
+    `neighbours_to_draw` gives, where that has been done already.
 
     Yields
     ------
     str, matplotlib.figure.Figure
         A name for each figure, and the figure.
     """
-    search = Search(dataset, testset, n_test, metric, protocol, seed)
-    search.check_k(k)
     check_vote(vote)
-    found = search.neighbours(min(max(k, MOST_K), search.most))
+    if found is None:
+        found = neighbours_to_draw(Search(dataset, testset, n_test, metric, protocol, seed), k)
     yield "curves", curves_over_k(found)
     counted = k - (protocol == "matlab")
     yield "confusions", confusion_matrix(found, counted, tree_order(dataset, metric), vote)
     yield "distances", distance_histogram(dataset, metric, seed=seed)
     yield from worst_mistakes(found, dataset, counted, testset, vote)
+
+
+def neighbours_to_draw(search: Search, k: int) -> Neighbours:
+    """Find k neighbours, and as many as the curves show; raises `DogsimError` for a wrong k."""
+    search.check_k(k)
+    return search.neighbours(min(max(k, MOST_K), search.most))
 
 
 def curves_over_k(found: Neighbours) -> Figure:
@@ -208,7 +215,9 @@ def worst_mistakes(
         indices, distances = found.indices[i, :k], found.distances[i, :k]
         yield (
             f"mistake-{number}",
-            result_grid(asked.picture(row), dataset, indices, distances, asked.breed(row)),
+            result_grid(
+                asked.picture(row), dataset, indices, distances, asked.breed(row), found.metric
+            ),
         )
 
 

@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from errno import ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.boxes import Box, BoxError, Boxes
 from dogsim.dataset_file import STAMP
 from dogsim.errors import DogsimError, reason
 from dogsim.images import PICTURE_SUFFIXES
@@ -24,11 +25,12 @@ LATEST = 2**63 - 1  # time of change, in nanoseconds, that a stamp can hold: in 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture file: its path below the root (POSIX), bytes and time of last change."""
+    """A picture file: its path below the root (POSIX), bytes, time of last change, and box."""
 
     path: str
     size: int
     mtime_ns: int
+    box: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,37 @@ def stamp_rows(pictures: list[Picture], hashes: list[Any]) -> NDArray[np.void]:
     """Make the stamps of pictures from their listing and the hashes of their content."""
     rows = [(p.size, p.mtime_ns, sha256) for p, sha256 in zip(pictures, hashes, strict=True)]
     return np.array(rows, STAMP)
+
+
+def with_boxes(pictures: list[Picture], boxes: Boxes) -> tuple[list[Picture], list[Skipped]]:
+    """Give each picture its box, and tell which have one that cannot be right.
+
+    Pictures without a box stay whole. Raises `DogsimError` if no picture has one.
+    """
+    if boxes.folder is None:
+        return pictures, []
+    boxed, skipped = [], []
+    for picture in pictures:
+        try:
+            boxed.append(replace(picture, box=boxes.of(picture.path)))
+        except BoxError as error:
+            skipped.append(Skipped(printable(picture.path), str(error)[:-1]))
+    whole = [picture for picture in boxed if picture.box is None]
+    if len(whole) == len(pictures):
+        raise DogsimError(
+            f"There is no box in {boxes.folder} for any of the {len(pictures)} pictures. Expected "
+            f"{boxes.folder / PurePath(pictures[0].path).with_suffix('.xml')}, and the like."
+        )
+    if whole:
+        first = printable(whole[0].path)
+        note(f"{len(whole)} of {len(pictures)} pictures have no box and stay whole, as {first}.")
+    return boxed, skipped
+
+
+def box_rows(pictures: list[Picture]) -> NDArray[np.float64] | None:
+    """Make the boxes of pictures as a dataset keeps them, None if all are whole."""
+    rows = [picture.box.row if picture.box else (0.0,) * 6 for picture in pictures]
+    return np.array(rows) if any(picture.box for picture in pictures) else None
 
 
 def find_pictures(path: str | os.PathLike[str]) -> list[Path]:

@@ -24,6 +24,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.boxes import Box
 from dogsim.dataset import Dataset
 from dogsim.dataset_file import DamagedError
 from dogsim.errors import DogsimError, reason
@@ -32,7 +33,7 @@ from dogsim.plumbing.hdf5 import mapped_rows
 from dogsim.recipe import Recipe
 
 MADE_BY = "create-dataset"
-OPTIONS = ("backbone", "weights", "layer", "resize", "engine", "precision")
+OPTIONS = ("backbone", "weights", "layer", "resize", "engine", "precision", "boxes", "margin")
 RESTART = "restart"
 OURS = re.compile(rf"\d{{6,}}\.h5|{RESTART}|\..*\.tmp")  # what such a folder holds
 HDF5 = b"\x89HDF\r\n\x1a\n"  # what such a file begins with
@@ -53,6 +54,7 @@ class Part:
     root: str
     dimension: int
     mapped: NDArray[np.float32] | None = None
+    boxes: NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, file: Path, dataset: Dataset, mapped: bool = False) -> "Part":
@@ -67,7 +69,12 @@ class Part:
             root=dataset.root,
             dimension=dataset.features.shape[1],
             mapped=dataset.features if mapped else None,
+            boxes=dataset.boxes,
         )
+
+    def box(self, row: int) -> Box | None:
+        """Tell which part of a picture was seen, None for all of it."""
+        return None if self.boxes is None else Box.of_row(self.boxes[row])
 
     def features(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Read some rows; the file of a shard is open no longer than that takes."""
@@ -158,7 +165,7 @@ class PartialFolder:
 
 
 def options_of(recipe: Recipe) -> dict[str, Any]:
-    """Tell the arguments of `dogsim.load_extractor` that give features of this recipe."""
+    """Tell the arguments of `dogsim.create_dataset` that give features of this recipe."""
     return {name: getattr(recipe, name) for name in OPTIONS}
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.folders.listing import Picture, Skipped, stamp_rows
-from dogsim.images import load_image, read_picture
+from dogsim.folders.listing import Picture, Skipped, box_rows, stamp_rows
+from dogsim.images import Cropped, load_image, read_picture
 from dogsim.networks.extractor import Extractor
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import printable, track
@@ -39,7 +39,8 @@ def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:
     file = root / picture.path
     try:
         content = read_picture(file)  # once: it may be replaced while it is decoded
-        pixels = load_image(content, recipe.image_size, recipe.resize)
+        seen = Cropped(content, picture.box) if picture.box else content
+        pixels = load_image(seen, recipe.image_size, recipe.resize)
         return _Read(picture, pixels, bytes_sha256(content))
     except DogsimError as error:  # the file may also have gone since it was listed
         why = str(error)
@@ -101,14 +102,16 @@ def compute_shards(
 
 def _shard(stretch: _Stretch, recipe: Recipe, root: Path) -> Dataset:
     read = [each for _, batch in stretch for each in batch]
+    pictures = [each.picture for each in read]
     return Dataset(
         features=np.concatenate([features for features, _ in stretch]),
         labels=np.full(len(read), -1, np.int32),
-        paths=tuple(each.picture.path for each in read),
+        paths=tuple(picture.path for picture in pictures),
         breeds=(),
         recipe=recipe,
         root=str(root.resolve()),
-        stamps=stamp_rows([each.picture for each in read], [each.sha256 for each in read]),
+        stamps=stamp_rows(pictures, [each.sha256 for each in read]),
+        boxes=box_rows(pictures),
     )
 
 

@@ -18,7 +18,15 @@ from dogsim.breeds import labels_of_folders
 from dogsim.dataset import Dataset
 from dogsim.dataset_file import BLOCK, made_by, write_dataset
 from dogsim.errors import DogsimError, reason
-from dogsim.folders.listing import GONE, Listing, Picture, Skipped, skipped_table, stamp_rows
+from dogsim.folders.listing import (
+    GONE,
+    Listing,
+    Picture,
+    Skipped,
+    box_rows,
+    skipped_table,
+    stamp_rows,
+)
 from dogsim.folders.partial import MADE_BY, Part, PartialFolder, options_of
 from dogsim.images import read_picture
 from dogsim.plumbing.files import (
@@ -87,7 +95,7 @@ class Shards:
     def options(self) -> dict[str, Any]:
         """How a run without options works: as the restart that is under way, or as what is there.
 
-        Empty, or by name the arguments of `dogsim.load_extractor`.
+        Empty, or by name the arguments of `dogsim.create_dataset`.
         """
         if noted := self.folder.restart:
             return noted
@@ -125,14 +133,15 @@ class Shards:
         for path, place in self.rows.items() if listing.unseen else ():
             if listing.hides(path) and self.parts[place[0]].root == home:
                 stamp = self._stamp(place)
-                kept.append(Picture(path, int(stamp["size"]), int(stamp["mtime_ns"])))
+                of_file = int(stamp["size"]), int(stamp["mtime_ns"])
+                kept.append(Picture(path, *of_file, self.parts[place[0]].box(place[1])))
         return kept
 
     def find(self, pictures: Sequence[Picture], root: Path, verify: bool) -> list[Picture]:
         """Find what has not changed since it was computed, and return the other pictures.
 
-        A picture is the same if its size and time of change are. With `verify`, and where the
-        features are of another folder's pictures, it is the same if its content is.
+        A picture is the same if its box, its size and time of change are. With `verify`, and where
+        the features are of another folder's pictures, it is the same if its box and content are.
         """
         home = str(root.resolve())
         kept = {}
@@ -155,10 +164,11 @@ class Shards:
         done = [picture for picture in pictures if picture.path in self.rows]
         places = [self.rows[picture.path] for picture in done]
         stamps = stamp_rows(done, [self._stamp(place)["sha256"] for place in places])
+        boxes = box_rows(done)
         paths, home = tuple(picture.path for picture in done), str(root.resolve())
         folders = [path.split("/")[0] if "/" in path else "" for path in paths]
         labels, breeds = labels_of_folders(folders)
-        if not self._holds(paths, home, stamps, recipe):
+        if not self._holds(paths, home, stamps, boxes, recipe):
             write_dataset(
                 self.out,
                 self._gather(places),
@@ -169,6 +179,7 @@ class Shards:
                 recipe=recipe,
                 root=home,
                 stamps=stamps,
+                boxes=boxes,
                 made_by=MADE_BY,
             )
         with uninterrupted():
@@ -243,6 +254,8 @@ class Shards:
         self, picture: Picture, place: tuple[int, int], root: Path, home: str, verify: bool
     ) -> bool:
         stamp, same_folder = self._stamp(place), self.parts[place[0]].root == home
+        if picture.box != self.parts[place[0]].box(place[1]):
+            return False
         if same_folder and not verify:
             return (picture.size, picture.mtime_ns) == (stamp["size"], stamp["mtime_ns"])
         try:
@@ -257,11 +270,17 @@ class Shards:
         return bool(bytes_sha256(content).encode() == stamp["sha256"])
 
     def _holds(
-        self, paths: tuple[str, ...], root: str, stamps: NDArray[np.void], recipe: Recipe
+        self,
+        paths: tuple[str, ...],
+        root: str,
+        stamps: NDArray[np.void],
+        boxes: NDArray[np.float64] | None,
+        recipe: Recipe,
     ) -> bool:
         first = self.parts[0]
         found = (first.file, first.paths, first.root, first.recipe)
-        return found == (self.out, paths, root, recipe) and np.array_equal(first.stamps, stamps)
+        same = np.array_equal(first.stamps, stamps) and np.array_equal(first.boxes, boxes)  # type: ignore[arg-type]
+        return same and found == (self.out, paths, root, recipe)
 
     def _gather(self, places: Sequence[tuple[int, int]]) -> Iterator[NDArray[np.float32]]:
         """Yield features in blocks, each row named by its part and its row there.

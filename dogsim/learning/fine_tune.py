@@ -27,8 +27,9 @@ from dogsim.learning.training import (
 from dogsim.learning.triplets import ranking_loss, sample_triplets
 from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import find_backbone
-from dogsim.networks.extractor import check_own_weights, load_network, require_recipe
+from dogsim.networks.extractor_for import check_own_weights, require_recipe
 from dogsim.networks.heads import embed
+from dogsim.networks.models import load_network
 from dogsim.networks.multiscale import multiscale
 from dogsim.networks.trained_on import picture_keys, read_memory, remember
 from dogsim.plumbing.terminal import track

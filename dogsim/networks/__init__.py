@@ -1,5 +1,6 @@
 """What turns pixels into features: which networks there are, their weights, what runs them.
 
-Doors: `extractor` (a loaded network and its recipe), `backbones` (the table), `heads` (a learned
-embedding on top), `building_blocks` (for teaching). The rest serves these.
+Doors: `extractor` (a loaded network and its recipe), `extractor_for` (that of a dataset),
+`backbones` (the table), `heads` (a learned embedding on top), `building_blocks` (for teaching). The
+rest serves these.
 """

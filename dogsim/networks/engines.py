@@ -8,8 +8,7 @@ of float32.
 """
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, unknown
 from dogsim.networks._keras import import_keras
+from dogsim.networks._openvino import import_openvino
 
 ENGINES = ("auto", "tensorflow", "openvino")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -29,7 +29,6 @@ CHUNK = 8  # pictures at once: more do not fit the caches of a CPU and are slowe
 # subsystem for Linux) and AMD, and the folder where plugins such as Apple's lie.
 GPU_DRIVERS = ("/dev/nvidiactl", "/usr/lib/wsl/lib/libcuda.so.1", "/dev/kfd")
 GPU_PLUGINS = "tensorflow-plugins"
-_ENVIRONMENT = Lock()  # it is one for all threads
 
 Network = Callable[[NDArray[Any]], NDArray[np.float32]]
 Prepare = Callable[[Any], Any]
@@ -139,26 +138,11 @@ def convert(model: Any, prepare: Prepare | None, shape: tuple[int, ...]) -> Any:
         For batches of any length.
     """
     traced = _traced(model, prepare)
-    import openvino
+    openvino = import_openvino()
 
-    with _unreported():
-        converted = openvino.convert_model(traced)
+    converted = openvino.convert_model(traced)
     converted.reshape([-1, *shape])
     return converted
-
-
-@contextmanager
-def _unreported() -> Iterator[None]:
-    """Keep OpenVINO's converter from reporting its use to its makers, as it does but in tests."""
-    with _ENVIRONMENT:
-        before = os.environ.get("CI")
-        os.environ["CI"] = "true"
-        try:
-            yield
-        finally:
-            del os.environ["CI"]
-            if before is not None:
-                os.environ["CI"] = before
 
 
 def run_openvino(converted: Any, precision: str) -> Network:
@@ -172,7 +156,7 @@ def run_openvino(converted: Any, precision: str) -> Network:
     callable
         Maps (B, ...) to (B, D) float32; threads may share it.
     """
-    import openvino
+    openvino = import_openvino()
 
     shape = list(converted.input(0).partial_shape)[1:]
     width = converted.output(0).partial_shape[1].get_length()

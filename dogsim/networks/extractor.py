@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.errors import DogsimError, unknown
+from dogsim.errors import DogsimError
 from dogsim.images import RESIZES, check_resize
-from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import Backbone, find_backbone
 from dogsim.networks.compiled import keep_network, kept_network
 from dogsim.networks.engines import (
@@ -21,20 +20,12 @@ from dogsim.networks.engines import (
     run_openvino,
     run_tensorflow,
 )
-from dogsim.networks.heads import head_file_sha256, load_head
-from dogsim.networks.weights import (
-    IMAGENET,
-    file_has_top,
-    given_file,
-    load_keras_file,
-    load_weight_file,
-    weights_sha256,
-)
+from dogsim.networks.models import FEATURE_LAYER, input_size, load_network
+from dogsim.networks.weights import IMAGENET, given_file, weights_sha256
 from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 
 DEFAULT = "resnet50"
-FEATURE_LAYER = "avg_pool"
 
 
 @dataclass(frozen=True)
@@ -138,7 +129,7 @@ class Wanted:
     def _keras_model(self) -> tuple[Any, str, int]:
         """Load the Keras model; with the hash of its weights and its input size."""
         model, file = load_network(self.backbone or DEFAULT, self.weights or IMAGENET, self.layer)
-        return model, weights_sha256(file), _input_size(model, file) or self._spec.image_size
+        return model, weights_sha256(file), input_size(model, file) or self._spec.image_size
 
     @property
     def _spec(self) -> Backbone:
@@ -236,136 +227,3 @@ def load_extractor(
         If the backbone, layer or file is unknown, does not fit, or cannot be downloaded.
     """
     return Wanted(backbone, weights, layer, resize, engine, precision).load()
-
-
-def extractor_for(
-    recipe: Recipe | None, weights: str | None = None, head: str | None = None
-) -> Extractor:
-    """Load the extractor that a dataset was made with.
-
-    Parameters
-    ----------
-    recipe : Recipe or None
-        The dataset's.
-    weights, head : str, optional
-        Where its weight file and its head lie now, if they have moved.
-
-    Raises
-    ------
-    DogsimError
-        If the dataset has no recipe, or the weight file or the head is gone or not the one it was
-        made with.
-    """
-    recipe = require_recipe(recipe)
-    wanted = check_own_weights(recipe, weights)
-    check_own_head(recipe, head)
-    extractor = wanted.load()
-    if recipe.head_sha256:
-        extractor = _through_head(extractor, Path(head or recipe.head), recipe.head_sha256)
-    recipe.require(extractor.recipe, f"the weights {wanted.weights}")
-    return extractor
-
-
-def check_own_weights(recipe: Recipe, weights: str | None) -> Wanted:
-    """Raise `DogsimError` unless a dataset's weights are there, without opening any others.
-
-    `weights` is where its weight file lies now, if that has moved.
-    """
-    wanted = Wanted(recipe.backbone, weights or recipe.weights, recipe.layer, recipe.resize)
-    try:
-        given_file(recipe.weights if weights is None else weights)
-    except DogsimError as error:
-        raise DogsimError(
-            f"There is no weight file {wanted.weights}, with which the dataset was made. Say where "
-            f"the file with SHA-256 {recipe.weights_sha256[:16]}... lies: --weights FILE."
-        ) from error
-    found = wanted.recipe(recipe)
-    if found is not None:
-        asked = replace(found, head=recipe.head, head_sha256=recipe.head_sha256)
-        recipe.require(asked, f"the weights {wanted.weights}")
-    return wanted
-
-
-def check_own_head(recipe: Recipe, head: str | None) -> None:
-    """Raise `DogsimError` unless a dataset's head, if it has one, is there; opens no other.
-
-    `head` is where it lies now, if it has moved.
-    """
-    if recipe.head_sha256:
-        head_file_sha256(Path(head or recipe.head), recipe.head_sha256)
-    elif head:
-        raise DogsimError(f"Received the head {head}. This dataset went through none.")
-
-
-def require_recipe(recipe: Recipe | None) -> Recipe:
-    """Raise `DogsimError` if a dataset has no recipe."""
-    if recipe is None:
-        raise DogsimError(
-            "This dataset does not say how its features were made, so no picture can be asked of "
-            "it. It can be judged (dogsim accuracy); dogsim create-dataset makes one that can."
-        )
-    return recipe
-
-
-def load_network(backbone: str, weights: str, layer: str | None = None) -> tuple[Any, Path]:
-    """Load the Keras model behind an extractor, ending in its features, and find its weight file.
-
-    Takes and raises what `load_extractor` does; the model wants pixels that `Backbone.prepare` has
-    made.
-    """
-    spec, layer = find_backbone(backbone), layer or FEATURE_LAYER
-    top, file = layer in spec.top_layers, given_file(weights)
-    if file is None:
-        model, file = spec.build_imagenet(top, backbone), spec.imagenet_file(top)
-        if file is None:
-            raise DogsimError(f"The download of {backbone} left no weight file in its cache.")
-    elif file.suffix == ".keras":
-        model = load_keras_file(file)
-    else:
-        model = spec.build(top or file_has_top(file))
-        load_weight_file(model, file, backbone)
-    return _cut(model, layer, ours=file.suffix != ".keras"), file
-
-
-def _through_head(extractor: Extractor, file: Path, sha256: str) -> Extractor:
-    recipe = replace(extractor.recipe, head=str(file), head_sha256=sha256)
-    if recipe.engine == "openvino":
-        head = run_openvino(_converted_head(file, sha256), "float32")
-    else:
-        head = load_head(file, sha256)
-    return Extractor(recipe, lambda images: head(extractor.network(images)))
-
-
-def _converted_head(file: Path, sha256: str) -> Any:
-    made_from = {"name": "head", "head_sha256": sha256}
-    if network := kept_network(made_from):
-        return network
-    model = load_head(file, sha256).model
-    network = convert(model, None, model.input_shape[1:])
-    keep_network(network, made_from)
-    return network
-
-
-def _cut(model: Any, layer: str, ours: bool) -> Any:
-    """Cut a Keras model off at a layer, whose map is averaged to (B, D)."""
-    keras = import_keras()
-    names = [each.name for each in model.layers]
-    if layer in names:
-        output = model.get_layer(layer).output
-    elif layer == FEATURE_LAYER and ours:  # a network of the table without such a layer
-        output = next(x.output for x in reversed(model.layers) if len(x.output.shape) == 4)
-    else:
-        raise unknown("layer", layer, names)
-    if len(output.shape) == 4:
-        output = keras.layers.GlobalAveragePooling2D(name=FEATURE_LAYER)(output)
-    if len(output.shape) != 2:
-        raise DogsimError(f"Layer {layer} gives {output.shape}. Expected (B, D) or (B, h, w, D).")
-    return keras.Model(model.inputs, output)
-
-
-def _input_size(model: Any, file: Path) -> int | None:
-    shape = model.input_shape
-    if isinstance(shape, list) or len(shape) != 4 or shape[3] != 3 or shape[1] != shape[2]:
-        raise DogsimError(f"The model in {file} takes {shape}. Expected (None, size, size, 3).")
-    size: int | None = shape[1]
-    return size

@@ -1,12 +1,14 @@
 """The map behind the features: the vectors, place by place, that average pooling takes the mean of.
 
-Here TensorFlow computes, in float32, whatever engine and precision a dataset's features have.
+They are computed in float32, whatever precision a dataset's features have. The network that gives
+them is kept ready to run like any other.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,15 +16,20 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.networks._keras import import_keras
+from dogsim.networks._openvino import import_openvino
 from dogsim.networks.backbones import find_backbone
-from dogsim.networks.extractor import load_network
+from dogsim.networks.compiled import keep_network, kept_network
+from dogsim.networks.engines import choose_engine, convert
+from dogsim.networks.extractor_for import check_own_weights
 from dogsim.networks.heads import Head, load_head
-from dogsim.plumbing.files import file_sha256
+from dogsim.networks.models import load_network
+from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 
 POOLING, LENGTH_1 = "GlobalAveragePooling2D", "UnitNormalization"
 AFFINE = ("Dense", "Normalization", "BatchNormalization", "Rescaling", "Dropout")  # at inference
 Floats: TypeAlias = NDArray[np.float32]
+Network: TypeAlias = Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Places:
         What the features go through: a chain of affine layers and of such that bring to length 1.
     """
 
-    network: Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
+    network: Network
     head: Head | None = None
 
     def __call__(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
@@ -78,10 +85,30 @@ def load_places(recipe: Recipe) -> Places:
         If features of this recipe are no mean over places, its head is not linear, or a file is
         gone or another one by now.
     """
-    model, file = load_network(recipe.backbone, recipe.weights, recipe.layer)
-    head = load_head(recipe.head) if recipe.head_sha256 else None
-    now = replace(recipe, weights_sha256=file_sha256(file), head_sha256=head.sha256 if head else "")
-    recipe.require(now, f"the weights {recipe.weights}")
+    wanted = check_own_weights(recipe, None)
+    head = load_head(recipe.head, recipe.head_sha256) if recipe.head_sha256 else None
+    if head:
+        _check_linear(head, Path(recipe.head))
+    prepare = find_backbone(recipe.backbone).prepare
+    if choose_engine()[0] == "tensorflow":
+        return Places(_run_tensorflow(_both(recipe), prepare), head)
+    made_from = {
+        "name": recipe.backbone,
+        "layer": recipe.layer,
+        "weights_sha256": recipe.weights_sha256,
+        "gives": "places",
+    }
+    network = kept_network(made_from)
+    if network is None:
+        note(f"Preparing the places of {wanted.backbone}; the next time they are there at once.")
+        network = convert(_both(recipe), prepare, (recipe.image_size, recipe.image_size, 3))
+        keep_network(network, made_from)
+    return Places(_run_openvino(network), head)
+
+
+def _both(recipe: Recipe) -> Any:
+    """Load the Keras model that gives the last map and the features."""
+    model, _ = load_network(recipe.backbone, recipe.weights, recipe.layer)
     pooling = model.layers[-1]
     if _kind(pooling) != POOLING or pooling.data_format != "channels_last":
         raise DogsimError(
@@ -89,13 +116,28 @@ def load_places(recipe: Recipe) -> Places:
             f"mean over the places of a picture. Explained can be what {POOLING} gives: the layer "
             "avg_pool of every backbone, or one that gives a map."
         )
-    if head:
-        _check_linear(head, Path(recipe.head))
-    both = import_keras().Model(model.inputs, [pooling.input, pooling.output])
-    return Places(_traced(both, find_backbone(recipe.backbone).prepare), head)
+    return import_keras().Model(model.inputs, [pooling.input, pooling.output])
 
 
-def _traced(model: Any, prepare: Callable[[Any], Any]) -> Callable[[Any], tuple[Floats, Floats]]:
+def _run_openvino(converted: Any) -> Network:
+    """Make what `convert` has given run, picture by picture, on all cores."""
+    openvino = import_openvino()
+
+    converted.reshape([1, *list(converted.input(0).partial_shape)[1:]])
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    request = openvino.Core().compile_model(converted, "CPU", hints).create_infer_request()
+    lock = Lock()  # threads share it, and it has one place for what it computes
+
+    def network(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        with lock:
+            found = [list(request.infer({0: image[None]}).values()) for image in images]
+        features, maps = zip(*(sorted(each, key=np.ndim) for each in found), strict=True)
+        return np.concatenate(maps), np.concatenate(features)
+
+    return network
+
+
+def _run_tensorflow(model: Any, prepare: Callable[[Any], Any]) -> Network:
     import tensorflow as tf
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)])  # type: ignore[untyped-decorator]

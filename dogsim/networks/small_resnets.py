@@ -15,9 +15,14 @@ from dogsim.networks.weights import downloaded
 
 HOST = "https://api.kaggle.com/"
 FILE = "model.weights.h5"
-# Of 34 layers Keras Hub has weights for the variant "vd" alone (He et al. 2019, arXiv:1812.01187:
-# three 3 x 3 convolutions instead of the first 7 x 7, pooling in the shortcuts).
-PRESETS = {"ResNet18": "resnet_18_imagenet", "ResNet34": "resnet_vd_34_imagenet"}
+# The names of the weights at their host, each with its version, so that Keras Hub need not be
+# imported to see whether they are there. Of 34 layers it has the variant "vd" alone (He et al.
+# 2019, arXiv:1812.01187: three 3 x 3 convolutions instead of the first 7 x 7, pooling in the
+# shortcuts).
+HANDLES = {
+    "ResNet18": "keras/resnetv1/keras/resnet_18_imagenet/3",
+    "ResNet34": "keras/resnet_vd/keras/resnet_vd_34_imagenet/2",
+}
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "ResNet18": {
         "input_conv_filters": [64],
@@ -58,7 +63,7 @@ def preprocess_input(images: Any) -> Any:
 
 def weights_file(builder: str) -> Path | None:
     """Path of the ImageNet weights if they have been downloaded, whole, before."""
-    name, _, version = _handle(builder).rpartition("/")
+    name, _, version = HANDLES[builder].rpartition("/")
     cache = Path(os.environ.get("KAGGLEHUB_CACHE", Path.home() / ".cache" / "kagglehub"))
     folder = cache / "models" / name
     whole = folder / ".complete" / version / f"{FILE}.complete"  # what kagglehub leaves then
@@ -72,7 +77,7 @@ def _build(builder: str, include_top: bool, weights: str | None, input_shape: Sh
     if weights:
         host = None if weights_file(builder) else HOST
         return downloaded(
-            lambda: resnet.from_preset(PRESETS[builder], image_shape=input_shape),
+            lambda: resnet.from_preset(f"kaggle://{HANDLES[builder]}", image_shape=input_shape),
             *(builder.lower(), host, "take --backbone resnet50"),
         )
     return resnet(
@@ -81,12 +86,6 @@ def _build(builder: str, include_top: bool, weights: str | None, input_shape: Sh
         image_shape=input_shape,
         **ARCHITECTURES[builder],
     )
-
-
-def _handle(builder: str) -> str:
-    """Name of the weights at their host, with their version."""
-    preset = _import_hub().models.ResNetBackbone.presets[PRESETS[builder]]
-    return str(preset["kaggle_handle"]).removeprefix("kaggle://")
 
 
 def _import_hub() -> Any:

@@ -14,9 +14,10 @@ from dogsim.images import open_image
 from dogsim.neighbours import Search
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch
-from dogsim.trust.calibration import Calibration, calibrate
-from dogsim.trust.confidence import left_out_shares, p_values
-from dogsim.trust.duplicates import find_duplicates, find_leaks
+from dogsim.trust.calibration import Calibration, LeftOut, calibrate, leave_out
+from dogsim.trust.confidence import p_values
+from dogsim.trust.duplicates import find_duplicates, find_leaks, own_neighbours
+from dogsim.trust.novelty import novelty_scores
 
 SUSPICIOUS, NOVEL = 0.1, 0.01  # p-values up to which a label, a picture is listed
 TINY = 64  # pixels of the short side
@@ -116,9 +117,11 @@ def audit(dataset: DatasetOrFile, testset: DatasetOrFile | None = None) -> Audit
     queries = None if testset is None else as_dataset(testset)
     if queries:
         gallery.require_comparable(queries)
-    calibration = calibrate(gallery)
-    margins, suggested, shares, novelty = _left_out(gallery, calibration)
-    groups = find_duplicates(gallery)
+    found = own_neighbours(gallery)
+    groups = find_duplicates(gallery, found=found)
+    left_out = leave_out(gallery, groups, found)
+    calibration = calibrate(gallery, left_out)
+    margins, suggested, shares, novelty = _judged(gallery, left_out, calibration)
     leaks = find_leaks(gallery, queries) if queries else []
     leaked = np.array([asked for _, asked, _ in leaks], np.intp)
     return Audit(
@@ -137,24 +140,24 @@ def label_margins(dataset: Dataset) -> NDArray[np.float64]:
 
     From -1, surely wrong, to 1; NaN where the breed is not known.
     """
-    return _left_out(dataset, calibrate(dataset))[0]
+    found = own_neighbours(dataset)
+    left_out = leave_out(dataset, find_duplicates(dataset, found=found), found)
+    return _judged(dataset, left_out, calibrate(dataset, left_out))[0]
 
 
-def _left_out(
-    dataset: Dataset, calibration: Calibration
+def _judged(
+    dataset: Dataset, left_out: LeftOut, calibration: Calibration
 ) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
     """Margin, the best other breed and both shares (n, 2), and the novelty score of each row."""
     blocks = []
-    start = 0
-    for shares, novelty in left_out_shares(dataset, calibration):
-        labels = dataset.labels[start : start + len(shares)]
-        start += len(shares)
-        rows = np.arange(len(shares))
+    for some, shares in left_out.shares(dataset, calibration.temperature):
+        labels, rows = dataset.labels[some], np.arange(len(shares))
         own = np.where(labels >= 0, shares[rows, labels], np.nan)
         others = shares.copy()
         others[rows, labels] = -1
         best = others.argmax(axis=1)
         other = others[rows, best]
+        novelty = novelty_scores(left_out.squares[some], shares)
         blocks.append((own - other, best, np.stack([own, other], axis=1), novelty))
     margins, suggested, both, novelties = (np.concatenate(x) for x in zip(*blocks, strict=True))
     return margins, suggested, both, novelties

@@ -9,19 +9,23 @@ of each group that `duplicates` finds only the first calibrates and votes.
 """
 
 import io
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
+from dogsim.networks.trained_on import has_memory
+from dogsim.plumbing.cache import cache_folder
 from dogsim.plumbing.files import make_folder, replacing
-from dogsim.trust.duplicates import find_duplicates
+from dogsim.sameness import learned
+from dogsim.trust.duplicates import SOUGHT, Duplicates, Found, find_duplicates, own_neighbours
 from dogsim.trust.novelty import novelty_scores
 
 K = 50  # neighbours that vote
@@ -29,7 +33,7 @@ TEMPERATURES = 2.0 ** -np.arange(0, 7, 0.5)  # of the median squared distance to
 UNIFORM = 0.01  # what of a probability is spread evenly: a breed without a vote is not impossible
 BLOCK = 4096  # pictures at a time
 KEPT = 20  # datasets whose calibration is kept
-VERSION = 1  # of what is kept
+VERSION = 2  # of what is kept
 
 Floats = NDArray[np.float64]
 
@@ -41,15 +45,16 @@ class Calibration:
     Attributes
     ----------
     rows : (m,) int
-        The rows that count: of a known breed, and the first of their group.
+        The rows that vote: of a known breed, and the first of their group.
     place : (n,) int
         For each row of the dataset where in `rows` its group is, -1 for one of no known breed.
     temperature : float
         T of the vote.
     own : (m,) float64
-        The share of each one's own breed when it is left out.
+        The share of each one's own breed when it is left out; NaN where the network or the head
+        has learned from the picture.
     novelty : (m,) float64
-        Its score, see `novelty_scores`.
+        Its score, see `novelty_scores`, and NaN in the same places.
     """
 
     rows: NDArray[np.intp]
@@ -58,7 +63,39 @@ class Calibration:
     own: Floats
     novelty: Floats
 
+    @property
+    def counting(self) -> int:
+        """How many pictures tell what a new one is compared with."""
+        return int((~np.isnan(self.own)).sum())
 
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """The voters for each picture of a dataset when it, and what is the same, is left out.
+
+    Attributes
+    ----------
+    rows, place
+        As in `Calibration`.
+    squares : (n, k) float64
+        Squared distances on unit vectors, nearest first.
+    labels : (n, k) int32
+    """
+
+    rows: NDArray[np.intp]
+    place: NDArray[np.intp]
+    squares: Floats
+    labels: NDArray[np.int32]
+
+    def shares(self, dataset: Dataset, temperature: float) -> Iterator[tuple[slice, Floats]]:
+        """Yield, block after block, which rows, and each breed's share of their vote."""
+        for start in range(0, len(self.squares), BLOCK):
+            some = slice(start, start + BLOCK)
+            voted = self.squares[some], self.labels[some]
+            yield some, soft_votes(*voted, temperature, len(dataset.breeds))
+
+
+@lru_cache(maxsize=1)
 def calibration_of(dataset: Dataset) -> Calibration:
     """Calibrate a dataset, or read what an earlier question has left in the cache folder.
 
@@ -67,10 +104,12 @@ def calibration_of(dataset: Dataset) -> Calibration:
     Raises
     ------
     DogsimError
-        If the dataset went through a head, or it has less than two pictures that count.
+        If it has less than two pictures that vote, or its head does not tell from which pictures
+        it has learned.
     """
-    _refuse_head(dataset)
-    file = user_cache_path("dogsim") / f"trust-{_content(dataset)}.npz"
+    _require_memory(dataset)
+    seen = learned(dataset)
+    file = cache_folder() / f"trust-{_content(dataset, seen)}.npz"
     try:
         with np.load(io.BytesIO(file.read_bytes())) as stored:
             kept = {field.name: stored[field.name] for field in fields(Calibration)}
@@ -78,62 +117,109 @@ def calibration_of(dataset: Dataset) -> Calibration:
         return Calibration(**{**kept, "temperature": float(kept["temperature"])})
     except Exception:  # not there yet, or damaged in whatever way
         pass
-    calibration = calibrate(dataset)
+    found = own_neighbours(dataset)
+    left_out = leave_out(dataset, find_duplicates(dataset, near=False, found=found), found)
+    calibration = calibrate(dataset, left_out, seen)
     _keep(file, calibration)
     return calibration
 
 
-def calibrate(dataset: Dataset) -> Calibration:
-    """Leave out each picture once, see `calibration_of`."""
-    rows, place = _that_count(dataset)
+def leave_out(dataset: Dataset, groups: Sequence[Duplicates], found: Found) -> LeftOut:
+    """Leave out each picture once, and with it what is the same.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    groups : sequence of Duplicates
+        Of each only the first votes.
+    found : Found
+        `own_neighbours` of the dataset.
+
+    Raises
+    ------
+    DogsimError
+        If less than two pictures vote.
+    """
+    rows, place = _that_vote(dataset, groups)
     if len(rows) < 2:
         raise DogsimError(
             f"Received a dataset in which {len(rows)} pictures of known breeds count. Expected at "
             "least 9 for a confidence of 0.9: give it more pictures, or photos in breed folders."
         )
-    gallery = dataset.take(rows)
-    squares, labels = neighbourhood(gallery, gallery.features, np.arange(len(rows)))
-    known = len(dataset.breeds)
-    temperature = _likeliest(squares, labels, gallery.labels, known)
-    own, novelty = [], []
-    for start in range(0, len(rows), BLOCK):
-        some = slice(start, start + BLOCK)
-        shares = soft_votes(squares[some], labels[some], temperature, known)
-        own.append(np.take_along_axis(shares, gallery.labels[some, None], axis=1)[:, 0])
-        novelty.append(novelty_scores(squares[some], shares))
-    return Calibration(rows, place, temperature, np.concatenate(own), np.concatenate(novelty))
+    own = np.arange(len(dataset))
+    return LeftOut(rows, place, *neighbourhood(dataset, rows, place, dataset.features, own, found))
+
+
+def calibrate(
+    dataset: Dataset, left_out: LeftOut, seen: NDArray[np.bool_] | None = None
+) -> Calibration:
+    """Find the temperature of the vote, and what it says of each picture that is left out.
+
+    `seen` (n,) tells which pictures the network or the head has learned from: it knows these too
+    well, so they vote, but tell nothing of new ones.
+    """
+    rows, place = left_out.rows, left_out.place
+    new = np.ones(len(rows), bool)
+    if seen is not None:
+        new[place[seen & (place >= 0)]] = False  # all of a group, if it has seen one of them
+    asked = rows[new] if new.any() else rows
+    squares, labels = left_out.squares[asked], left_out.labels[asked]
+    temperature = _likeliest(squares, labels, dataset.labels[asked], len(dataset.breeds))
+    own, novelty = np.full((2, len(dataset)), np.nan)
+    for some, shares in left_out.shares(dataset, temperature):
+        right = dataset.labels[some, None]
+        own[some] = np.take_along_axis(shares, np.maximum(right, 0), axis=1)[:, 0]
+        novelty[some] = novelty_scores(left_out.squares[some], shares)
+    own, novelty = (np.where(new, scores[rows], np.nan) for scores in (own, novelty))
+    return Calibration(rows, place, temperature, own, novelty)
 
 
 def neighbourhood(
-    gallery: Dataset, features: NDArray[np.float32], exclude: NDArray[np.intp] | None = None
+    dataset: Dataset,
+    rows: NDArray[np.intp],
+    place: NDArray[np.intp],
+    features: NDArray[np.float32],
+    own: NDArray[np.intp] | None = None,
+    found: Found | None = None,
 ) -> tuple[Floats, NDArray[np.int32]]:
     """Find the neighbours that vote.
 
     Parameters
     ----------
-    gallery : Dataset
-        The m pictures that count.
+    dataset : Dataset
+    rows, place
+        As in `Calibration`.
     features : (n, d) float32
         Of the pictures that are asked about.
-    exclude : (n,) int, optional
-        For each of them its own row in the gallery, -1 where it has none.
+    own : (n,) int, optional
+        For each of them its own row in the dataset, whose group has no vote; -1 where it has none.
+    found : Found, optional
+        The nearest of the dataset, where they have been sought already; more than vote, for some
+        may not.
 
     Returns
     -------
     squares : (n, k) float64
-        Squared distances on unit vectors, nearest first; infinite for one that is left out.
+        Squared distances on unit vectors, nearest first.
     labels : (n, k) int32
     """
-    if exclude is None:
-        exclude = np.full(len(features), -1)
-    more = int((exclude >= 0).any())
-    k = min(K, len(gallery) - more)
-    distances, indices = nearest(gallery, features, k + more, "cosine")
-    squares = 2 * distances  # |a - b|^2 = 2 - 2 cos
-    squares[indices == exclude[:, None]] = np.inf
-    order = np.argsort(squares, axis=1, kind="stable")[:, :k]
-    squares = np.take_along_axis(squares, order, axis=1)
-    return squares, gallery.labels[np.take_along_axis(indices, order, axis=1)]
+    group = np.full(len(features), -1) if own is None else np.where(own >= 0, place[own], -1)
+    k = min(K, len(rows) - int((group >= 0).any()))
+    if found is None:
+        found = nearest(dataset, features, min(SOUGHT, len(dataset)), "cosine")
+    distances, indices = found
+    votes = np.isin(np.arange(len(dataset)), rows)[indices] & (place[indices] != group[:, None])
+    order = np.argsort(~votes, axis=1, kind="stable")[:, :k]
+    distances = np.take_along_axis(distances, order, axis=1)
+    labels = dataset.labels[np.take_along_axis(indices, order, axis=1)]
+    if len(few := np.flatnonzero(votes.sum(axis=1) < k)):  # too many of the nearest have no vote
+        gallery = dataset.take(rows)
+        more = min(k + 1, len(rows))
+        apart, places = nearest(gallery, features[few], more, "cosine")
+        order = np.argsort(places == group[few, None], axis=1, kind="stable")[:, :k]
+        distances[few] = np.take_along_axis(apart, order, axis=1)
+        labels[few] = gallery.labels[np.take_along_axis(places, order, axis=1)]
+    return np.maximum(2 * distances, 0), labels  # |a - b|^2 = 2 - 2 cos
 
 
 def soft_votes(
@@ -164,22 +250,20 @@ def soft_votes(
     return np.asarray(counts.reshape(-1, breeds) / weights.sum(axis=1, keepdims=True))
 
 
-def _that_count(dataset: Dataset) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _that_vote(
+    dataset: Dataset, groups: Sequence[Duplicates]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The rows of `Calibration` and the place of each row."""
     first = np.arange(len(dataset))
-    for group in find_duplicates(dataset, near=False):
+    for group in groups:
         first[list(group.rows)] = min(group.rows)
-    labelled = dataset.labels >= 0
+    labelled = np.flatnonzero(dataset.labels >= 0)
     # A group may begin with a picture of no known breed; then the first that has one stands for it.
+    _, begins, number = np.unique(first[labelled], return_index=True, return_inverse=True)
+    rows = labelled[begins]
     place = np.full(len(dataset), -1, np.intp)
-    rows: list[int] = []
-    taken: dict[int, int] = {}
-    for row in np.flatnonzero(labelled).tolist():
-        if first[row] not in taken:
-            taken[first[row]] = len(rows)
-            rows.append(row)
-        place[row] = taken[first[row]]
-    return np.array(rows, np.intp), place
+    place[labelled] = np.argsort(np.argsort(rows))[number]
+    return np.sort(rows), place
 
 
 def _likeliest(
@@ -197,21 +281,24 @@ def _likeliest(
     return float(max((scale * TEMPERATURES).tolist(), key=likelihood))
 
 
-def _refuse_head(dataset: Dataset) -> None:
-    if dataset.recipe and dataset.recipe.head_sha256:
+def _require_memory(dataset: Dataset) -> None:
+    recipe = dataset.recipe
+    if recipe and recipe.head_sha256 and not has_memory(Path(recipe.head)):
         raise DogsimError(
-            f"Received a dataset that went through the head {dataset.recipe.head}. A head knows "
-            "the pictures it was trained on too well to tell how often it is right on new ones. "
-            "Expected the dataset before dogsim project."
+            f"Received a dataset that went through the head {recipe.head}, which is gone or does "
+            "not tell from which pictures it has learned. Those it knows too well to tell how "
+            "often it is right. Expected a head of dogsim deep-ranking where it was, or the "
+            "dataset before dogsim project."
         )
 
 
-def _content(dataset: Dataset) -> str:
+def _content(dataset: Dataset, seen: NDArray[np.bool_]) -> str:
     """Hash what a calibration depends on."""
     digest = sha256(repr((VERSION, dataset.features.shape, len(dataset.breeds))).encode())
     for start in range(0, len(dataset), BLOCK):
         digest.update(np.ascontiguousarray(dataset.features[start : start + BLOCK]).tobytes())
     digest.update(np.ascontiguousarray(dataset.labels, np.int32).tobytes())
+    digest.update(np.packbits(seen).tobytes())
     digest.update(bytes([len(dataset) > 0 and dataset.picture(0).is_file()]))
     return digest.hexdigest()[:32]
 

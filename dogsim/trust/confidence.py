@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.trust.calibration import BLOCK, Calibration, calibration_of, neighbourhood, soft_votes
+from dogsim.trust.calibration import (
+    BLOCK,
+    Calibration,
+    calibration_of,
+    neighbourhood,
+    soft_votes,
+)
 from dogsim.trust.novelty import UNKNOWN_AT, novelty_scores
 
 Floats = NDArray[np.float64]
@@ -78,7 +84,8 @@ def trust(
     ------
     DogsimError
         If the confidence is out of range, the dataset has too few pictures for it (9 for 0.9, 19
-        for 0.95), or it went through a head, which knows them too well.
+        for 0.95) from which its network or head has not learned, or its head does not tell from
+        which it has.
     """
     calibration = calibration or calibration_for(dataset, confidence)
     answers = []
@@ -96,6 +103,7 @@ def p_values(known: Floats, scores: Floats, left_out: Floats | None = None) -> F
     Parameters
     ----------
     known : (m,) float64
+        Those that are NaN do not count.
     scores : (n, c) or (n,) float64
     left_out : (n,) float64, optional
         For each row a score that is among the known ones and does not count; NaN where all do.
@@ -108,7 +116,8 @@ def p_values(known: Floats, scores: Floats, left_out: Floats | None = None) -> F
     >>> p_values(np.array([0.1, 0.2, 0.3]), np.array([0.0, 0.2, 1.0]))
     array([0.25, 0.75, 1.  ])
     """
-    counts = np.searchsorted(np.sort(known), scores, side="right")
+    known = np.sort(known[~np.isnan(known)])
+    counts = np.searchsorted(known, scores, side="right")
     total = np.full(len(scores), len(known))
     if left_out is not None:
         own = left_out.reshape(-1, *[1] * (scores.ndim - 1))
@@ -122,11 +131,16 @@ def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
     check_confidence(confidence)
     calibration = calibration_of(dataset)
     needed = int(np.ceil(1 / (1 - confidence) - 1 - 1e-9))
-    if len(calibration.rows) < needed:
+    if calibration.counting < needed:
+        seen = len(calibration.rows) - calibration.counting
+        why = "ask for less confidence, or add pictures"
+        if seen:
+            why += f"; {seen} do not count because the network or the head has learned from them: "
+            why += "dogsim deep-ranking --hold-back 0.2 leaves some out"
         raise DogsimError(
-            f"Received confidence={confidence:g} and a dataset in which {len(calibration.rows)} "
+            f"Received confidence={confidence:g} and a dataset in which {calibration.counting} "
             f"pictures count. Expected at least {needed} of known breeds, no copies, for that "
-            "promise: ask for less confidence, or add pictures."
+            f"promise: {why}."
         )
     return calibration
 
@@ -139,11 +153,6 @@ def check_confidence(confidence: float) -> None:
         )
 
 
-def left_out_shares(dataset: Dataset, calibration: Calibration) -> Iterator[tuple[Floats, Floats]]:
-    """Yield, block after block, each row's shares and novelty score when its group is left out."""
-    return _voted(dataset, calibration, dataset.features, np.arange(len(dataset)))
-
-
 def _asked(
     dataset: Dataset,
     calibration: Calibration,
@@ -151,34 +160,22 @@ def _asked(
     rows: NDArray[np.intp] | None,
 ) -> Iterator[tuple[Floats, Floats]]:
     """Yield the p-values of all breeds and of novelty, block after block."""
-    places = np.full(len(features), -1) if rows is None else _places(calibration, rows)
-    start = 0
-    for shares, novelty in _voted(dataset, calibration, features, rows):
-        some = places[start : start + len(shares)]
-        start += len(shares)
-        own, new = (
-            np.where(some >= 0, scores[some], np.nan)
-            for scores in (calibration.own, calibration.novelty)
-        )
-        yield p_values(calibration.own, shares, own), p_values(-calibration.novelty, -novelty, -new)
-
-
-def _voted(
-    dataset: Dataset,
-    calibration: Calibration,
-    features: NDArray[np.float32],
-    rows: NDArray[np.intp] | None,
-) -> Iterator[tuple[Floats, Floats]]:
-    every = len(calibration.rows) == len(dataset)  # then they are in order, and nothing is copied
-    gallery = dataset if every else dataset.take(calibration.rows)
-    places = None if rows is None else _places(calibration, rows)
+    places = np.full(len(features), -1)
+    if rows is not None:
+        places = np.where(rows >= 0, calibration.place[rows], -1)
     for start in range(0, len(features), BLOCK):
         some = slice(start, start + BLOCK)
-        own = None if places is None else places[some]
-        squares, labels = neighbourhood(gallery, features[some], own)
+        squares, labels = neighbourhood(
+            dataset,
+            calibration.rows,
+            calibration.place,
+            features[some],
+            None if rows is None else rows[some],
+        )
         shares = soft_votes(squares, labels, calibration.temperature, len(dataset.breeds))
-        yield shares, novelty_scores(squares, shares)
-
-
-def _places(calibration: Calibration, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    return np.where(rows >= 0, calibration.place[rows], -1)
+        own, new = (
+            np.where(places[some] >= 0, scores[places[some]], np.nan)
+            for scores in (calibration.own, calibration.novelty)
+        )
+        novelty = -novelty_scores(squares, shares)
+        yield p_values(calibration.own, shares, own), p_values(-calibration.novelty, novelty, -new)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -26,6 +27,7 @@ from dogsim.plumbing.threads import batched, prefetch
 from dogsim.sameness import row_hashes
 
 KINDS = ("same file", "same pixels", "nearly the same")
+SOUGHT = 64  # neighbours, enough for all that builds on them
 CANDIDATES = 3  # neighbours of each picture that may be the same
 TYPICAL = 10  # the neighbour whose distance says what is near
 NEAR, CLOSE = 1.0, 0.5  # candidates' squared distances, in parts of the typical one
@@ -35,6 +37,7 @@ SMALLEST = 0.68  # of a side that a crop may leave
 PERHAPS, SAME = 0.75, 0.93  # correlations
 
 Grey = NDArray[np.float32]
+Found: TypeAlias = tuple[NDArray[np.float64], NDArray[np.intp]]  # (n, k) distances, rows
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,23 @@ class Duplicates:
     kind: str
 
 
-def find_duplicates(dataset: Dataset, near: bool = True) -> list[Duplicates]:
+def own_neighbours(dataset: Dataset) -> Found:
+    """Find the nearest of each picture of a dataset, itself left out, by cosine distance.
+
+    Returns
+    -------
+    distances, indices : (n, k) float64 and int
+        As `dogsim.nearest` gives them; k is 64, or as many as there are.
+    """
+    k = min(SOUGHT, len(dataset) - 1)
+    if k < 1:
+        return np.empty((len(dataset), 0)), np.empty((len(dataset), 0), np.intp)
+    return nearest(dataset, dataset, k, "cosine", np.arange(len(dataset)))
+
+
+def find_duplicates(
+    dataset: Dataset, near: bool = True, found: Found | None = None
+) -> list[Duplicates]:
     """Find the groups of rows that show the same picture.
 
     Parameters
@@ -54,6 +73,8 @@ def find_duplicates(dataset: Dataset, near: bool = True) -> list[Duplicates]:
         Its pictures are read where they can be; what cannot be read is told apart by its features.
     near : bool
         Whether to look at all near neighbours, or with False at the closest only, in seconds.
+    found : Found, optional
+        `own_neighbours`, where they have been sought already.
 
     Returns
     -------
@@ -66,8 +87,9 @@ def find_duplicates(dataset: Dataset, near: bool = True) -> list[Duplicates]:
     """
     pairs = [*_equal(dataset, dataset, own=True)]
     equal = {(first, second) for first, second, _ in pairs}
-    candidates = _candidates(dataset, dataset, NEAR if near else CLOSE, own=True)
-    pairs += _confirmed(dataset, dataset, [pair for pair in candidates if pair not in equal])
+    found = own_neighbours(dataset) if found is None else found
+    candidates = {(min(pair), max(pair)) for pair in _candidates(found, NEAR if near else CLOSE)}
+    pairs += _confirmed(dataset, dataset, sorted(candidates - equal))
     return _groups(pairs)
 
 
@@ -80,8 +102,11 @@ def find_leaks(dataset: Dataset, testset: Dataset) -> list[tuple[int, int, str]]
         For every such picture of the test set one of the dataset.
     """
     found = {asked: (known, asked, kind) for known, asked, kind in _equal(dataset, testset)}
-    candidates = (pair for pair in _candidates(dataset, testset, NEAR) if pair[1] not in found)
-    for known, asked, kind in _confirmed(dataset, testset, list(candidates)):
+    if not (len(dataset) and len(testset)):
+        return []
+    near = nearest(dataset, testset, min(TYPICAL, len(dataset)), "cosine")
+    candidates = sorted(pair for pair in _candidates(near, NEAR) if pair[1] not in found)
+    for known, asked, kind in _confirmed(dataset, testset, candidates):
         found.setdefault(asked, (known, asked, kind))
     return [found[asked] for asked in sorted(found)]
 
@@ -105,20 +130,14 @@ def _keys(
     yield KINDS[1], row_hashes(dataset).tolist(), row_hashes(testset).tolist()
 
 
-def _candidates(
-    dataset: Dataset, testset: Dataset, reach: float, own: bool = False
-) -> list[tuple[int, int]]:
-    """List the pairs of rows that are near enough to look at, each once."""
-    k = min(TYPICAL, len(dataset) - own)
-    if k < 1 or not len(testset):
-        return []
-    distances, indices = nearest(
-        dataset, testset, k, "cosine", np.arange(len(dataset)) if own else None
-    )
-    near = distances[:, :CANDIDATES] <= reach * np.median(distances[:, -1])
-    asked, which = np.nonzero(near)
-    pairs = zip(indices[asked, which].tolist(), asked.tolist(), strict=True)
-    return sorted({(min(pair), max(pair)) for pair in pairs} if own else set(pairs))
+def _candidates(found: Found, reach: float) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of a known and an asked row that are near enough to look at."""
+    distances, indices = found
+    if not distances.size:
+        return
+    typical = np.median(distances[:, :TYPICAL][:, -1])
+    asked, which = np.nonzero(distances[:, :CANDIDATES] <= reach * typical)
+    yield from zip(indices[asked, which].tolist(), asked.tolist(), strict=True)
 
 
 def _confirmed(

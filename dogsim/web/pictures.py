@@ -11,7 +11,7 @@ from PIL import Image
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.images import load_image, open_image, seen_part
-from dogsim.networks.extractor import require_recipe
+from dogsim.networks.extractor_for import require_recipe
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.sameness import rows_by_content
 from dogsim.web.shelf import Shelf

@@ -2,11 +2,12 @@ import csv
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import dogsim, dogsim_json, loaded_after, refusal
 
-from dogsim import Dataset
+from dogsim import Dataset, nearest
 
 
 def test_judging_a_stored_dataset_loads_no_tensorflow(stored: Path) -> None:
@@ -107,11 +108,21 @@ def test_formulas_of_strangers_are_text(tmp_path: Path, four: Dataset) -> None:
     assert dogsim_json(*of)["per_breed"][1]["breed"] in hostile.breeds
 
 
-def test_figures_and_the_tree(stored: Path, tmp_path: Path) -> None:
+def test_figures_and_the_tree(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches = []
+
+    def counted(*asked: Any) -> Any:
+        searches.append(asked)
+        return nearest(*asked)
+
+    monkeypatch.setattr("dogsim.neighbours.nearest", counted)
     result = dogsim_json("accuracy", "--k", 3, "--dataset", stored, "--figures", tmp_path / "f")
     names = [Path(figure).stem for figure in result["figures"]]
     assert names[:3] == ["curves", "confusions", "distances"]
     assert all(Path(figure).stat().st_size > 5_000 for figure in result["figures"])
+    assert len(searches) == 1  # for the numbers and the figures
     out = tmp_path / "tree.png"
     tree = dogsim_json("tree", "--dataset", stored, "--save", out)
     assert tree == {"figure": str(out), "breeds": 2, "metric": "euclidean", "linkage": "average"}

@@ -34,6 +34,14 @@ def test_deep_ranking_and_project(tmp_path: Path) -> None:
         for name in ("plain.h5", "g.h5")
     )
     assert after["precision_at_k"] > before["precision_at_k"] + 0.1
+    promised = ("accuracy", "--dataset", tmp_path / "g.h5", "-k", 5, "--confidence", 0.9)
+    assert "--hold-back" in refusal(*promised)
+    back = ("--hold-back", 0.5, "--max-steps", 25, "--force")
+    dogsim("deep-ranking", tmp_path / "plain.h5", "-o", head, *back)
+    dogsim("project", tmp_path / "plain.h5", "--head", head, "-o", tmp_path / "g.h5", "--force")
+    result = dogsim_json(*promised)
+    assert result["trained_on"] == 24
+    assert result["coverage"] > 0.8
 
 
 @pytest.mark.parametrize(

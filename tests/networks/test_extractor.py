@@ -11,7 +11,8 @@ from conftest import LITE
 
 from dogsim.errors import DogsimError
 from dogsim.networks.engines import choose_engine
-from dogsim.networks.extractor import Extractor, Wanted, extractor_for, load_extractor
+from dogsim.networks.extractor import Extractor, Wanted, load_extractor
+from dogsim.networks.extractor_for import extractor_for
 from dogsim.plumbing.files import file_sha256
 from dogsim.recipe import Recipe
 

@@ -1,0 +1,101 @@
+"""The extractor that a dataset was made with, and whether its files are still the same."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dogsim.errors import DogsimError
+from dogsim.networks.compiled import keep_network, kept_network
+from dogsim.networks.engines import convert, run_openvino
+from dogsim.networks.extractor import Extractor, Wanted
+from dogsim.networks.heads import head_file_sha256, load_head
+from dogsim.networks.weights import given_file
+from dogsim.recipe import Recipe
+
+
+def extractor_for(
+    recipe: Recipe | None, weights: str | None = None, head: str | None = None
+) -> Extractor:
+    """Load the extractor that a dataset was made with.
+
+    Parameters
+    ----------
+    recipe : Recipe or None
+        The dataset's.
+    weights, head : str, optional
+        Where its weight file and its head lie now, if they have moved.
+
+    Raises
+    ------
+    DogsimError
+        If the dataset has no recipe, or the weight file or the head is gone or not the one it was
+        made with.
+    """
+    recipe = require_recipe(recipe)
+    wanted = check_own_weights(recipe, weights)
+    check_own_head(recipe, head)
+    extractor = wanted.load()
+    if recipe.head_sha256:
+        extractor = _through_head(extractor, Path(head or recipe.head), recipe.head_sha256)
+    recipe.require(extractor.recipe, f"the weights {wanted.weights}")
+    return extractor
+
+
+def check_own_weights(recipe: Recipe, weights: str | None) -> Wanted:
+    """Raise `DogsimError` unless a dataset's weights are there, without opening any others.
+
+    `weights` is where its weight file lies now, if that has moved.
+    """
+    wanted = Wanted(recipe.backbone, weights or recipe.weights, recipe.layer, recipe.resize)
+    try:
+        given_file(recipe.weights if weights is None else weights)
+    except DogsimError as error:
+        raise DogsimError(
+            f"There is no weight file {wanted.weights}, with which the dataset was made. Say where "
+            f"the file with SHA-256 {recipe.weights_sha256[:16]}... lies: --weights FILE."
+        ) from error
+    found = wanted.recipe(recipe)
+    if found is not None:
+        asked = replace(found, head=recipe.head, head_sha256=recipe.head_sha256)
+        recipe.require(asked, f"the weights {wanted.weights}")
+    return wanted
+
+
+def check_own_head(recipe: Recipe, head: str | None) -> None:
+    """Raise `DogsimError` unless a dataset's head, if it has one, is there; opens no other.
+
+    `head` is where it lies now, if it has moved.
+    """
+    if recipe.head_sha256:
+        head_file_sha256(Path(head or recipe.head), recipe.head_sha256)
+    elif head:
+        raise DogsimError(f"Received the head {head}. This dataset went through none.")
+
+
+def require_recipe(recipe: Recipe | None) -> Recipe:
+    """Raise `DogsimError` if a dataset has no recipe."""
+    if recipe is None:
+        raise DogsimError(
+            "This dataset does not say how its features were made, so no picture can be asked of "
+            "it. It can be judged (dogsim accuracy); dogsim create-dataset makes one that can."
+        )
+    return recipe
+
+
+def _through_head(extractor: Extractor, file: Path, sha256: str) -> Extractor:
+    recipe = replace(extractor.recipe, head=str(file), head_sha256=sha256)
+    if recipe.engine == "openvino":
+        head = run_openvino(_converted_head(file, sha256), "float32")
+    else:
+        head = load_head(file, sha256)
+    return Extractor(recipe, lambda images: head(extractor.network(images)))
+
+
+def _converted_head(file: Path, sha256: str) -> Any:
+    made_from = {"name": "head", "head_sha256": sha256}
+    if network := kept_network(made_from):
+        return network
+    model = load_head(file, sha256).model
+    network = convert(model, None, model.input_shape[1:])
+    keep_network(network, made_from)
+    return network

@@ -1,0 +1,256 @@
+"""Boxes that are right, wrong and hostile, and the datasets that are made by them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import dogsim, dogsim_json, refusal
+from mean_colours import SEAM
+from PIL import Image
+
+from dogsim import Dataset, DogsimError, update_dataset
+from dogsim.boxes import MOST_BYTES, Box, BoxError, Boxes, largest_box
+from dogsim.folders import reading
+from dogsim.networks.extractor import Wanted
+
+ENTITIES = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 10))
+
+
+@pytest.fixture
+def mean_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, method in SEAM.items():
+        monkeypatch.setattr(Wanted, name, method)
+    monkeypatch.setattr(reading, "SHARD", 2)
+
+
+def voc(*boxes: tuple[float, ...], size: tuple[float, float] | None = None) -> str:
+    """An annotation as Stanford Dogs writes it."""
+    frame = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>" if size else ""
+    objects = "".join(
+        "<object><name>dog</name><bndbox>"
+        f"<xmin>{a}</xmin><ymin>{b}</ymin><xmax>{c}</xmax><ymax>{d}</ymax></bndbox></object>"
+        for a, b, c, d in boxes
+    )
+    return f"<annotation>{frame}{objects}</annotation>"
+
+
+def read(text: str | bytes) -> Box | None:
+    return largest_box(text if isinstance(text, bytes) else text.encode(), "1.xml")
+
+
+def test_the_largest_box_is_taken() -> None:
+    assert read(voc((0, 0, 9, 9), (5, 6, 25, 36), (1, 1, 3, 3))) == Box(5, 6, 25, 36)
+    # what lies in the picture counts, and of equal ones the first
+    sized = voc((-500, 0, 20, 40), (30, 0, 60, 40), (0, 0, 30, 40), size=(100, 50))
+    assert read(sized) == Box(30, 0, 60, 40, 100, 50)
+    assert read(voc((1.5, 2, 3, 4), size=(0, 0))) == Box(1.5, 2, 3, 4)  # as some tools write it
+    assert read(voc()) is None  # a picture of nothing
+    assert read(voc((1, 2, 3, 4)).encode("utf-16").decode("utf-16")) == Box(1, 2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (voc((10, 5, 10, 25)), "box 10, 5, 10, 25 in 1.xml is empty or lies outside"),
+        (voc((25, 5, 10, 25)), "is empty or lies outside"),
+        (voc((100, 5, 120, 25), size=(100, 50)), "is empty or lies outside"),
+        (voc((float("nan"), 5, 10, 25)), "xmin is nan"),
+        (voc((1, 5, float("inf"), 25)), "xmax is inf"),
+        ("<annotation><object><bndbox><xmin>1</xmin></bndbox></object></annotation>", "no ymin"),
+        (voc((1, 2, 3, 4)).replace("<xmin>1", "<xmin>one"), "could not convert"),
+        ("", "no element found"),
+        ("<annotation>", "no element found"),
+        ("\x89PNG", "not well-formed"),
+        ("<?xml version='1.0' encoding='x-none'?><a/>", "unknown encoding"),
+        (f"<!DOCTYPE a [<!ENTITY e0 'ha'>{ENTITIES}]><a>&e9;</a>", "declares a document type"),
+        ("<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a>&x;</a>", "document type"),
+        ("<!DOCTYPE a SYSTEM 'http://127.0.0.1/a.dtd'><a/>", "declares a document type"),
+        ("<a>&undefined;</a>", "undefined entity"),
+        ("<a>" * 200_000, "no element found"),
+        (" " * (MOST_BYTES + 1), "has more than 1,000,000 bytes"),
+    ],
+)
+def test_what_is_no_box_is_told(text: str, told: str) -> None:
+    with pytest.raises(BoxError, match=told):
+        read(text)
+
+
+def test_deep_files_do_no_harm() -> None:
+    depth = 140_000
+    assert read("<a>" * depth + "</a>" * depth) is None
+
+
+def test_whose_box_it_is(tmp_path: Path) -> None:
+    for name, size in [("pug/1.xml", 1), ("pug/n_2", 2), ("1.xml", 3), ("pug/a.b.xml", 4)]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(voc((0, 0, size, size)))
+    (tmp_path / "pug" / "folder").mkdir()
+    if os.name == "posix":
+        os.mkfifo(tmp_path / "pug" / "pipe")
+    boxes = Boxes(tmp_path, margin=0.5)
+
+    def side(box: Box | None) -> float:
+        assert box is not None
+        return (box.right - box.left) / 2
+
+    assert side(boxes.of("pug/1.jpg")) == 1
+    assert side(boxes.of("pug/n_2.JPEG")) == 2
+    assert side(boxes.of("pug/a.b.png")) == 4
+    for path in ("pug/folder.jpg", "pug/pipe.jpg", "whippet/1.jpg", "pug/1.jpg/2.jpg"):
+        assert boxes.of(path) is None
+    assert side(boxes.of_query("/any/where/pug/1.jpg")) == 1
+    assert side(boxes.of_query("holiday/1.jpg")) == 3
+    assert boxes.of_query("../2.jpg") is None
+    assert Boxes().of("pug/1.jpg") is None
+    for folder, margin, told in [
+        (tmp_path / "no", 0, "no folder of boxes"),
+        (tmp_path, -1, "0 up"),
+    ]:
+        with pytest.raises(DogsimError, match=told):
+            Boxes(folder, margin)
+
+
+# Photos of 40 x 20, half red and half blue; what is in the box tells the mean.
+PICTURES = ("pug/1.png", "pug/2.png", "whippet/1.png")
+LEFT, RIGHT, MIDDLE = (0, 0, 20, 20), (20, 0, 40, 20), (10, 0, 30, 20)
+
+
+@pytest.fixture
+def photos(tmp_path: Path, mean_colours: None) -> Path:
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, :20, 0] = pixels[:, 20:, 2] = 200
+    for name in PICTURES:
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "photos" / name)
+    box(tmp_path, "pug/1", LEFT)
+    box(tmp_path, "pug/2.xml", RIGHT)
+    return tmp_path
+
+
+def box(folder: Path, name: str, *boxes: tuple[float, ...], size: Any = (40, 20)) -> None:
+    file = folder / "boxes" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(voc(*boxes, size=size))
+
+
+def made(folder: Path, *options: Any, boxes: Any = "boxes") -> dict[str, Any]:
+    named = ("--boxes", folder / boxes) if boxes else ()
+    return dogsim_json("create-dataset", folder / "photos", "-o", folder / "d.h5", *named, *options)
+
+
+def counts(told: dict[str, Any]) -> tuple[int, ...]:
+    return told["new"], told["changed"], told["kept"], told["removed"]
+
+
+def reds(folder: Path) -> list[int]:
+    return [round(float(row[0])) for row in Dataset.open(folder / "d.h5").features]
+
+
+def test_only_the_box_is_seen(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = made(photos)
+    assert reds(photos) == [200, 0, 100]  # the last one has no box and stays whole
+    assert (told["boxes"], told["margin"]) == (str((photos / "boxes").resolve()), 0)
+    dataset = Dataset.open(photos / "d.h5")
+    assert dataset.boxes is not None
+    assert dataset.boxes.tolist() == [[*LEFT, 40, 20], [*RIGHT, 40, 20], [0] * 6]
+    assert dataset.take([1]).boxes.tolist() == [[*RIGHT, 40, 20]]  # type: ignore[union-attr]
+    result = dogsim(
+        "create-dataset", photos / "photos", "-o", photos / "e.h5", "--boxes", photos / "boxes"
+    )
+    assert "1 of 3 pictures have no box and stay whole, as whippet/1.png" in result.stderr
+
+
+def test_a_changed_box_is_a_changed_picture(photos: Path) -> None:
+    made(photos)
+    assert counts(made(photos, boxes=None)) == (0, 0, 3, 0)  # the boxes are the file's
+    box(photos, "pug/1", MIDDLE)
+    assert counts(made(photos, boxes=None)) == (0, 1, 2, 0)
+    assert reds(photos) == [100, 0, 100]
+    box(photos, "whippet/1", LEFT, RIGHT)  # two dogs of one size: the first
+    (photos / "boxes" / "pug" / "2.xml").unlink()
+    assert counts(made(photos)) == (0, 2, 1, 0)
+    assert reds(photos) == [100, 100, 200]
+    assert counts(made(photos, "--margin", 0.5)) == (0, 2, 1, 0)
+    assert reds(photos) == [100, 100, 134]
+    assert counts(made(photos, boxes=None)) == (0, 0, 3, 0)  # the margin is the file's, too
+    assert counts(made(photos, "--boxes", "", boxes=None)) == (0, 2, 1, 0)
+    assert Dataset.open(photos / "d.h5").boxes is None
+    assert counts(made(photos, "--verify")) == (0, 2, 1, 0)  # back to boxes without a margin
+    assert reds(photos) == [100, 100, 200]
+
+
+def test_boxes_that_cannot_be_right_give_no_row(photos: Path) -> None:
+    box(photos, "pug/1", (40, 0, 60, 20))
+    box(photos, "pug/2.xml", RIGHT, size=(40, 40))
+    told = made(photos)
+    assert {each["path"]: each["reason"] for each in told["skipped"]} == {
+        "pug/1.png": f"The box 40, 0, 60, 20 in {photos / 'boxes/pug/1'} is empty or lies outside "
+        "of its picture",
+        "pug/2.png": "its box, of a picture of 40 x 40, does not fit its 40 x 20",
+    }
+    assert Dataset.open(photos / "d.h5").paths == ("whippet/1.png",)
+    common = ("create-dataset", photos / "photos", "-o", photos / "e.h5")
+    assert "lies outside" in refusal(*common, "--boxes", photos / "boxes", "--strict")
+    (photos / "boxes" / "pug" / "1").write_bytes(b"")
+    assert "Cannot read" in refusal(*common, "--boxes", photos / "boxes", "--strict")
+
+
+def test_folders_of_boxes_that_are_none(photos: Path) -> None:
+    (photos / "empty").mkdir()
+    common = ("create-dataset", photos / "photos", "-o", photos / "d.h5")
+    for options, told in [
+        (("--boxes", photos / "gone"), "There is no folder of boxes"),
+        (("--boxes", photos / "empty"), "There is no box in"),
+        (("--margin", 0.1), "without boxes"),
+        (("--boxes", photos / "boxes", "--margin", -1), "Expected a number from 0 up"),
+        (("--boxes", photos / "boxes", "--margin", "nan"), "Expected a number from 0 up"),
+    ]:
+        assert told in refusal(*common, *options)
+    made(photos)
+    (photos / "boxes").rename(photos / "moved")
+    assert "There is no folder of boxes" in refusal(*common)
+    assert counts(made(photos, boxes="moved")) == (0, 0, 3, 0)
+
+
+def test_a_box_that_cannot_be_looked_at_stops_the_run(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(photos)
+    before = (photos / "d.h5").read_bytes()
+    plain = Path.open
+
+    def denied(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.parent.parent == photos / "boxes":
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", denied)
+    assert "Permission denied" in refusal(
+        "create-dataset", photos / "photos", "-o", photos / "d.h5"
+    )
+    assert (photos / "d.h5").read_bytes() == before
+
+
+def test_a_stopped_run_goes_on_with_the_boxes_of_now(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, taken = reading._shard, []
+
+    def stopping(*arguments: Any) -> Dataset:
+        taken.append(1)
+        if len(taken) > 1:
+            raise KeyboardInterrupt
+        return plain(*arguments)
+
+    monkeypatch.setattr(reading, "_shard", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        update_dataset(photos / "photos", photos / "d.h5", boxes=photos / "boxes", batch_size=1)
+    monkeypatch.undo()
+    for name, method in SEAM.items():
+        monkeypatch.setattr(Wanted, name, method)
+    box(photos, "pug/1", MIDDLE)
+    done = update_dataset(photos / "photos", photos / "d.h5", batch_size=1)
+    assert (done.new, done.kept) == (2, 1)
+    assert reds(photos) == [100, 0, 100]

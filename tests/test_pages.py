@@ -1,0 +1,170 @@
+"""What README and docs/ show runs as it stands, and prints what they say it prints.
+
+On a page stand `console` blocks, a command a line, or `$ command` with its output below; `python`
+blocks, which share their names; and after such a block a `text` block with what it prints.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from commands import dogsim
+from conftest import LITE, REPOSITORY
+from PIL import Image
+
+from dogsim import export_mat, sample_dataset, sample_queries, train_classifier
+from dogsim.learning.project import project
+
+PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((REPOSITORY / "docs").glob("*.md")))]
+# The last digits differ between processors: with AMX, without, and without OpenVINO.
+TOLERANCE = 0.02
+# Commands that other tests run, for what they need is not here: the network, minutes, or a folder.
+ELSEWHERE = re.compile("dogsim stanford-dogs|pip |python |.* --from-layer|.* --network|.* Images ")
+
+
+def text_of(page: str) -> str:
+    return (REPOSITORY / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text_of(page), re.DOTALL | re.MULTILINE)
+
+
+def commands(block: str) -> Iterator[tuple[str, str | None]]:
+    """Split a console block into commands, each with the output that is shown, if one is."""
+    if "$ " not in block:
+        yield from ((line, None) for line in block.splitlines() if line.strip())
+        return
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield command, output
+
+
+def same(printed: str, shown: str) -> None:
+    """Raise unless the words are the same, and the numbers about the same."""
+    words, expected = printed.split(), shown.split()
+    assert len(words) == len(expected), printed
+    for word, wanted in zip(words, expected, strict=True):
+        try:
+            assert float(word.strip(",:()")) == pytest.approx(
+                float(wanted.strip(",:()")), TOLERANCE
+            )
+        except ValueError:
+            assert word == wanted, printed
+
+
+@pytest.fixture
+def here(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the pictures that the pages name; only README's are all of the sample's."""
+    monkeypatch.chdir(tmp_path)
+    sample = Path(sample_dataset().root)
+    for breed in sample.iterdir():
+        (tmp_path / "photos" / breed.name).mkdir(parents=True)
+        for picture in sorted(breed.iterdir())[: None if page == "README.md" else 3]:
+            (tmp_path / "photos" / breed.name / picture.name).symlink_to(picture)
+    for name in ("my_dog.jpg", "photo.jpg"):
+        (tmp_path / name).symlink_to(sample_queries()[6])  # a beagle
+    (tmp_path / "your_dog.jpg").symlink_to(sample / "pug" / "01.jpg")
+    (tmp_path / "more_dogs").mkdir()
+    for name in ("whippet", "pug"):
+        (tmp_path / "more_dogs" / f"{name}.jpg").symlink_to(sample / name / "02.jpg")
+    person = skimage.data.astronaut()  # type: ignore[no-untyped-call]
+    Image.fromarray(person).save(tmp_path / "person.png")
+    return tmp_path
+
+
+def provide(file: str) -> None:
+    """Make a file that a page takes for granted."""
+    path = Path(file)
+    path.parent.mkdir(exist_ok=True)
+    known = sample_dataset()
+    if file.endswith(".mat"):
+        export_mat(known, file)
+    elif file == "c.keras":
+        train_classifier(known).save(file)
+    elif file == "ranked.h5":
+        project(known, "head.keras").save(file)
+    elif file.endswith(".h5"):
+        some = np.arange(len(known))[("test" in file or file == "others.h5") :: 2]
+        known.take(some).save(file)
+
+
+def run(command: str) -> str:
+    """Run a command of the app, after making what it reads."""
+    app, name, *arguments = shlex.split(command, comments=True)
+    assert app == "dogsim", command
+    outputs = {arguments[i + 1] for i, each in enumerate(arguments) if each in ("-o", "--csv")}
+    outputs |= set(arguments[1:2]) if name in ("import-mat", "export-mat") else set()
+    for file in arguments:
+        known = file.endswith((".h5", ".mat", ".keras")) and file not in outputs
+        if known and not Path(file).exists():
+            provide(file)
+    if name == "create-dataset" and "--backbone" not in arguments:
+        arguments += ["--backbone", LITE]
+    if name in ("distance", "explain") and "--dataset" not in arguments:
+        arguments += ["--backbone", LITE]
+    printed: str = dogsim(name, *arguments).stdout
+    return printed
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page(page: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, object] = {}
+    printed = ""
+    for language, block in blocks(page):
+        if language == "console":
+            for command, shown in commands(block):
+                if ELSEWHERE.match(command):
+                    continue
+                printed = run(command)
+                if shown is not None:
+                    same(printed, shown)
+        elif language == "python":
+            capsys.readouterr()
+            exec(block, names)
+            printed = capsys.readouterr().out
+        elif language == "text":
+            same(printed, block)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_short_and_whole(page: str) -> None:
+    """README is read in five minutes, a page in three; what they point to is there."""
+    text = text_of(page)
+    assert len(text.split()) <= (900 if page == "README.md" else 600)
+    assert {language for language, _ in blocks(page)} <= {"", "console", "python", "text"}
+    for link in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert ((REPOSITORY / page).parent / link).exists(), link
+    for language, block in blocks(page):
+        assert language or not block.startswith("dogsim "), "a command that no test runs"
+
+
+def test_every_page_can_be_found() -> None:
+    reached, waiting = set(), ["README.md"]
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        for link in re.findall(r"\]\((?!http)([^)#]+\.md)", text_of(page)):
+            found = ((REPOSITORY / page).parent / link).resolve().relative_to(REPOSITORY)
+            if found.as_posix() not in reached:
+                waiting.append(found.as_posix())
+    assert set(PAGES) <= reached
+
+
+def test_the_map_names_every_room_and_step() -> None:
+    text = text_of("docs/map.md")
+    for room in sorted((REPOSITORY / "dogsim").glob("*/__init__.py")):
+        assert f"| `{room.parent.name}/` |" in text, room.parent.name
+    for path in re.findall(r"`((?:dogsim|scripts|tests)/[\w/.]+)`", text):
+        assert (REPOSITORY / path).exists(), path
+
+
+def test_set_up_is_what_ci_runs() -> None:
+    ci = (REPOSITORY / ".ci" / "run").read_text()
+    assert 'pip install ".[test]" && pytest' in text_of("README.md")
+    assert 'pip install --quiet ".[test]" && pytest' in ci
+    assert "pip install . && python scripts/main.py" in text_of("README.md")
