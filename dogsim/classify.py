@@ -8,18 +8,17 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_k, check_metric, nearest
 from dogsim.errors import DogsimError
-from dogsim.images import Cropped, Source, load_image, read_picture
+from dogsim.images import Cropped, Source, file_of, load_image, many, read_picture
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.threads import batched, prefetch
 from dogsim.recipe import Recipe
-from dogsim.sameness import rows_by_content
+from dogsim.sameness import boxes_for, rows_by_content, seen
 from dogsim.trust.calibration import Calibration
 from dogsim.trust.confidence import Trust, calibration_for, trust
 from dogsim.vote import VOTES as VOTES  # with the next two: importable from here as ever
@@ -86,6 +85,7 @@ def classify(
     extractor: Extractor | None = None,
     confidence: float | None = None,
     keep_self: bool = False,
+    boxes: str | os.PathLike[str] | None = None,
 ) -> list[Answer]:
     """Find each picture's k nearest in the dataset and let their breeds vote.
 
@@ -108,6 +108,9 @@ def classify(
     keep_self : bool
         Let a picture that is in the dataset vote on itself. Otherwise its row is left out; told by
         the content of its file. Its features are there already: no network is asked.
+    boxes : path, optional
+        A folder of PASCAL-VOC files, see `dogsim.create_dataset`: of a picture file that has one
+        there, only the box is seen, widened as the dataset's are.
 
     Returns
     -------
@@ -125,8 +128,9 @@ def classify(
         dataset.recipe.require(extractor.recipe, "an extractor")
     recipe = extractor.recipe if extractor else require_recipe(dataset.recipe)
     load = partial(loaded_extractor, recipe) if extractor is None else lambda: extractor
-    found = []
-    for answer in answers(_many(images), dataset, k, metric, recipe, load, confidence, keep_self):
+    found, cropping = [], boxes_for(dataset, boxes)
+    asked = (seen(image, dataset, cropping) for image in many(images))
+    for answer in answers(asked, dataset, k, metric, recipe, load, confidence, keep_self):
         if isinstance(answer, DogsimError):
             raise answer
         found.append(answer)
@@ -208,19 +212,18 @@ def answers_to(
 
 
 def _read(rows: dict[str, int], recipe: Recipe, source: Source) -> _Read:
-    picture = source.source if isinstance(source, Cropped) else source
+    file = file_of(source)
     try:
-        if not isinstance(picture, str | os.PathLike):
+        if file is None:
             return load_image(source, recipe.image_size, recipe.resize)
-        content = read_picture(picture)
+        content = read_picture(file)
         row = rows.get(bytes_sha256(content))
         if row is not None:
             return row
-        seen = Cropped(content, source.box) if isinstance(source, Cropped) else content
-        return load_image(seen, recipe.image_size, recipe.resize)
+        part = Cropped(content, source.box) if isinstance(source, Cropped) else content
+        return load_image(part, recipe.image_size, recipe.resize, str(file))
     except DogsimError as error:
-        told = str(error).replace("Cannot read the content", f"Cannot read {picture!s}", 1)
-        return DogsimError(told)
+        return error
 
 
 def _votes(
@@ -247,12 +250,3 @@ def _votes(
             same=same[i],
             features=features[i],
         )
-
-
-def _many(images: "Source | Iterable[Source]") -> Iterable[Source]:
-    """Take one picture as a list of one."""
-    if isinstance(images, str | bytes | os.PathLike | Image.Image | Cropped):
-        return [images]
-    if isinstance(images, np.ndarray) and images.ndim <= 3:
-        return [images]
-    return images

@@ -10,7 +10,7 @@ from dogsim.boxes import Boxes
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Skipped, in_order, list_pictures, with_boxes
-from dogsim.folders.reading import compute_shards, refuse
+from dogsim.folders.reading import Compute, compute_shards, refuse
 from dogsim.folders.shards import Shards
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.files import check_output
@@ -153,8 +153,12 @@ def bring_up_to_date(
     wait: bool = False,
     boxes: str | os.PathLike[str] | None = None,
     margin: float | None = None,
+    compute: Compute = compute_shards,
 ) -> Update:
-    """Do the work of `update_dataset`; with `wait` after another process that writes `out`."""
+    """Do the work of `update_dataset`; with `wait` after another process that writes `out`.
+
+    `compute` is who computes features: by default this process.
+    """
     root, out = Path(images_dir), Path(out)
     if batch_size < 1:
         raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
@@ -174,7 +178,7 @@ def bring_up_to_date(
         pending = shards.find(pictures, root, verify)
         skipped = listing.skipped + listing.linked + unfit + shards.unread
         with shards.telling_how_to_go_on():
-            for shard, bad in compute_shards(root, pending, recipe, load, batch_size, strict):
+            for shard, bad in compute(root, pending, recipe, load, batch_size, strict):
                 skipped += bad
                 if shard:
                     with uninterrupted():

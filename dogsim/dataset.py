@@ -17,7 +17,7 @@ from dogsim.dataset_file import FORMAT_VERSION as FORMAT_VERSION
 from dogsim.dataset_file import STAMP as STAMP
 from dogsim.dataset_file import write_dataset as write_dataset
 from dogsim.errors import DogsimError
-from dogsim.images import Cropped, Source
+from dogsim.images import Cropped
 from dogsim.plumbing.files import writing
 from dogsim.recipe import Recipe
 
@@ -121,9 +121,13 @@ class Dataset:
         """Where the file of picture `row` lies."""
         return Path(self.root) / self.paths[row]
 
-    def source(self, row: int) -> Source:
-        """What to open to see of picture `row` what the network saw: its file, or its box of it."""
-        box = None if self.boxes is None else Box.of_row(self.boxes[row])
+    def box(self, row: int) -> Box | None:
+        """Which part of picture `row` the network saw; None for all of it."""
+        return None if self.boxes is None else Box.of_row(self.boxes[row])
+
+    def source(self, row: int) -> Path | Cropped:
+        """What to open to see of picture `row` what the network saw: its file, or a part of it."""
+        box = self.box(row)
         return Cropped(self.picture(row), box) if box else self.picture(row)
 
     def breed_told_by(self, picture: str | os.PathLike[str]) -> str | None:

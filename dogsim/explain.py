@@ -42,6 +42,7 @@ from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for
 from dogsim.networks.places import load_places
 from dogsim.recipe import Recipe
+from dogsim.sameness import seen
 
 SQUARED, ANGULAR = ("euclidean", "sqeuclidean"), ("cosine", "correlation")
 MOST_PLACES = 4096  # of a picture; a table of their pairs is held
@@ -183,6 +184,7 @@ def explain_neighbours(
     extractor = extractor or extractor_for(_require_recipe(dataset))
     recipe = extractor.recipe
     places = load_places(recipe)  # says at once what cannot be explained
+    images = [seen(image, dataset) for image in images]
     answers = classify(images, dataset, k, metric, extractor)
     _require_pictures(dataset, np.unique([answer.indices for answer in answers]))
     origin, found = origin_of(dataset, metric), []
@@ -304,7 +306,7 @@ def _to_row(
     origin: Floats | None,
 ) -> Explanation:
     """Explain a picture of the dataset to a query, whose places and features are there."""
-    picture = load_image(dataset.picture(row), recipe.image_size, recipe.resize)
+    picture = load_image(dataset.source(row), recipe.image_size, recipe.resize)
     other = load_places(recipe)(picture[None])
     _require_same(other[1][0], dataset, row)
     maps, features = (np.concatenate(each) for each in zip(query, other, strict=True))

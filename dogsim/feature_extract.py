@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
-from dogsim.images import Source, load_image
+from dogsim.images import Source, load_image, many
 from dogsim.networks.extractor import Extractor, load_extractor
 from dogsim.plumbing.threads import batched, prefetch
 
@@ -46,13 +46,13 @@ def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArra
 
 
 def extract_features(
-    images: Iterable[Source], extractor: Extractor, batch_size: int = 32
+    images: "Source | Iterable[Source]", extractor: Extractor, batch_size: int = 32
 ) -> NDArray[np.float32]:
     """Compute the features of many pictures, holding no more than one batch of them.
 
     Parameters
     ----------
-    images : iterable of path, array or PIL image
+    images : path, array or PIL image, or iterable of them
         As `dogsim.load_image` takes them.
     extractor : Extractor
         From `dogsim.load_extractor`.
@@ -73,7 +73,7 @@ def extract_features(
         raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
     recipe = extractor.recipe
     load = partial(load_image, size=recipe.image_size, resize=recipe.resize)
-    loaded = prefetch(load, images, ahead=batch_size, threads=os.cpu_count() or 1)
+    loaded = prefetch(load, many(images), ahead=batch_size, threads=os.cpu_count() or 1)
     batches = [extractor(np.stack(batch)) for batch in batched(loaded, batch_size)]
     if not batches:
         raise DogsimError("Received no picture. Expected at least one.")

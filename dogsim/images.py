@@ -3,8 +3,7 @@
 import os
 import re
 import stat
-import threading
-from contextlib import nullcontext
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -19,6 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from dogsim.boxes import Box, Parts
 from dogsim.errors import DogsimError, reason, unknown
+from dogsim.plumbing.threads import Room
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image | Cropped"
 RESIZES = ("squash", "crop")
@@ -33,27 +33,19 @@ FORMATS = (
     "HEIF",  # by pillow-heif
 )
 JPEG = b"\xff\xd8\xff"
-HEIC = (
-    b"heic",
-    b"heix",
-    b"heim",
-    b"heis",
-    b"hevc",
-    b"hevx",
-    b"mif1",
-    b"msf1",
-)  # brands of ISO BMFF
+HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}  # brands, and
+CONTAINERS = {b"mif1", b"msf1"}  # those of a file that may hold AVIF as well
 
 LIMIT = "DOGSIM_MAX_PIXELS"
 MAX_PIXELS = 120_000_000  # the largest sensors beside a few telephones', which write JPEG
 MAX_JPEG = 2.5  # times as many: libjpeg scales while it decodes
 MOST_BYTES = 16  # of a pixel: four channels of 32 bits, not compressed
-LARGE = 20_000_000  # pixels from which on pictures are decoded one at a time
+AT_ONCE = 40_000_000  # pixels that all threads together decode; a larger picture is decoded alone
 ORIENTATION = 0x0112  # the number of the EXIF entry
 WHITES = {"iu": (255, 4095, 65535, 2**31 - 1), "f": (1, 255, 65535)}  # of pixels that are numbers
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Cropped:
     """A picture of which only a part is meant: taken wherever a picture is.
 
@@ -70,7 +62,21 @@ class Cropped:
     box: Box
 
 
-def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArray[np.uint8]:
+def file_of(source: Source) -> Path | None:
+    """Name the file that a picture, or a part of one, lies in; None for what lies in none."""
+    picture = source.source if isinstance(source, Cropped) else source
+    return Path(picture) if isinstance(picture, str | os.PathLike) else None
+
+
+class UnreadableError(DogsimError):
+    """A file or content that is no picture; `why` tells it without the name."""
+
+    why = ""
+
+
+def load_image(
+    source: Source, size: int = 224, resize: str = "squash", name: str | None = None
+) -> NDArray[np.uint8]:
     """Load a picture as the square of pixels that a network takes.
 
     Parameters
@@ -87,6 +93,8 @@ def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArr
         A picture already of the wanted size is passed through untouched. A JPEG of four times that
         size and more is scaled to half, a quarter or an eighth while it is decoded, which is
         faster; at least twice the wanted size remains.
+    name : str, optional
+        What errors call a picture that is given by its content; a path is called by itself.
 
     Returns
     -------
@@ -109,7 +117,7 @@ def load_image(source: Source, size: int = 224, resize: str = "squash") -> NDArr
     check_resize(resize)
     if not isinstance(size, int | np.integer) or size < 1:
         raise DogsimError(f"Received size={size!r}. Expected a number of pixels from 1 up.")
-    image = open_image(source, at_least=_kept_side(size, resize))
+    image = open_image(source, _kept_side(size, resize), name)
     if image.size != (size, size):
         box = seen_part(*image.size, size, resize)
         image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
@@ -138,7 +146,20 @@ def check_resize(resize: str) -> None:
         raise unknown("resize", resize, RESIZES)
 
 
-def open_image(source: Source, at_least: int | None = None) -> Image.Image:
+def many(images: "Source | Iterable[Source]") -> Iterable[Source]:
+    """Take one picture as a list of one, and let many be.
+
+    >>> many("a.jpg"), many(["a.jpg", "b.jpg"])
+    (['a.jpg'], ['a.jpg', 'b.jpg'])
+    """
+    if isinstance(images, str | bytes | os.PathLike | Image.Image | Cropped):
+        return [images]
+    if isinstance(images, np.ndarray) and images.ndim <= 3:
+        return [images]
+    return images
+
+
+def open_image(source: Source, at_least: int | None = None, name: str | None = None) -> Image.Image:
     """Open a picture of any mode at its own size, as an upright RGB image.
 
     Takes what `load_image` takes and raises what it raises. With `at_least` a JPEG may come
@@ -148,20 +169,22 @@ def open_image(source: Source, at_least: int | None = None) -> Image.Image:
     (30, 40)
     """
     box = source.box if isinstance(source, Cropped) else None
-    source = source.source if isinstance(source, Cropped) else source
-    path = Path(source) if isinstance(source, str | os.PathLike) else None
-    content = _content(source)
+    if file := file_of(source):
+        name = str(file)
+    content = _content(source.source if isinstance(source, Cropped) else source)
     try:
         if isinstance(content, Image.Image):
             return _cut(_to_rgb(content), _parts(content, box))
         with _opened(content) as image:
-            parts = _parts(image, box)
+            parts, whole = _parts(image, box), image.width * image.height
             if at_least:
                 image.draft(None, _whole_size(at_least, parts, _orientation(image)))
-            with _alone if _is_large(image) else nullcontext():
+            # A progressive JPEG is held whole, however small it is to become.
+            scaled = not image.info.get("progressive")
+            with _room.taking(image.width * image.height if scaled else whole):
                 return _cut(_to_rgb(image), parts)
     except Exception as error:  # decoders of broken files raise nearly anything
-        raise _unreadable(path, reason(error)) from error
+        raise _unreadable(name or "the content", reason(error)) from error
 
 
 def _content(source: Source) -> bytes | Image.Image:
@@ -236,7 +259,7 @@ def read_picture(path: str | os.PathLike[str]) -> bytes:
 
 
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has no such flag, and no such pipes
-_alone = threading.Lock()
+_room = Room(AT_ONCE)
 
 
 class _RefusedError(Exception):
@@ -276,10 +299,6 @@ def _too_many() -> str:
     return f"it has more than {max_pixels():,} pixels; {LIMIT}=N in the environment allows N"
 
 
-def _is_large(image: Image.Image) -> bool:
-    return image.width * image.height > LARGE
-
-
 @cache
 def _formats() -> list[str]:
     try:
@@ -289,17 +308,34 @@ def _formats() -> list[str]:
     except ImportError:
         pass  # the message says what to install, should there be such a picture
     Image.init()
+    # Pixels in one piece, which the system gets back at once; of pieces the C library keeps many.
+    Image.core.set_block_size(1 << 28)  # type: ignore[attr-defined]
     return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _unknown_format(content: bytes) -> str:
-    if content[4:8] == b"ftyp" and content[8:12] in HEIC and "HEIF" not in _formats():
+    brands = _brands(content)
+    is_avif = bool(brands & {b"avif", b"avis"})
+    is_heic = bool(brands & HEIC) or (bool(brands & CONTAINERS) and not is_avif)
+    if is_heic and "HEIF" not in _formats():
         return 'it is HEIC, which takes pillow-heif: pip install "dogsim[heic]"'
+    if is_avif and "AVIF" not in _formats():
+        return "it is AVIF, which takes a newer Pillow: pip install --upgrade pillow"
     return "its content is of no known picture format"
 
 
-def _unreadable(path: Path | None, why: str) -> DogsimError:
-    return DogsimError(f"Cannot read {path or 'the content'} as a picture: {why}.")
+def _brands(content: bytes) -> set[bytes]:
+    """What a file of ISO 14496-12 says that it is: the brands of its first box."""
+    if content[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(content[:4], "big"), 256)
+    return {content[8:12], *(content[i : i + 4] for i in range(16, end, 4))}
+
+
+def _unreadable(name: object, why: str) -> UnreadableError:
+    error = UnreadableError(f"Cannot read {name} as a picture: {why}.")
+    error.why = why
+    return error
 
 
 def _kept_side(size: int, resize: str) -> int:
@@ -327,7 +363,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _scaled(numbers: NDArray[np.integer | np.floating]) -> NDArray[np.uint8]:

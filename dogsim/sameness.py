@@ -1,12 +1,20 @@
 """When two pictures are the same: by content, never by their names."""
 
+import os
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.boxes import Boxes
 from dogsim.dataset import Dataset
+from dogsim.errors import DogsimError
+from dogsim.images import Cropped, Source, file_of, read_picture
 from dogsim.networks.trained_on import picture_keys, read_memory
+from dogsim.plumbing.files import bytes_sha256
+
+NO_BOXES = Boxes()
 
 
 def in_gallery(dataset: Dataset, testset: Dataset) -> NDArray[np.bool_]:
@@ -36,6 +44,44 @@ def rows_by_content(dataset: Dataset) -> dict[str, int]:
         return {}
     hashes = dataset.stamps["sha256"].tolist()
     return {sha256.decode(): row for row, sha256 in reversed(list(enumerate(hashes)))}
+
+
+def boxes_for(dataset: Dataset | None, folder: str | os.PathLike[str] | None) -> Boxes:
+    """Take boxes from a folder, if one is named, and widen them as the dataset's own are.
+
+    Raises `DogsimError` if there is no such folder.
+    """
+    margin = dataset.recipe.margin if dataset and dataset.recipe else 0.0
+    return Boxes(Path(folder), margin) if folder else Boxes()
+
+
+def seen(picture: Source, dataset: Dataset | None, boxes: Boxes = NO_BOXES) -> Source:
+    """Tell what the network sees of a picture that is asked, of a dataset if it is one.
+
+    That is its box; for a picture of the dataset, whose features are there already, the box that
+    it has there. Whatever has no box is seen whole. Raises `DogsimError` for one that cannot be
+    right.
+    """
+    file = file_of(picture)
+    if isinstance(picture, Cropped) or file is None:
+        return picture
+    if dataset and dataset.boxes is not None and (row := _row_of(file, dataset)) is not None:
+        box = dataset.box(row)
+    else:
+        box = boxes.of_query(file)
+    return Cropped(file, box) if box else picture
+
+
+def _row_of(file: Path, dataset: Dataset) -> int | None:
+    try:
+        return _rows(dataset).get(bytes_sha256(read_picture(file)))
+    except DogsimError:  # reading it again will tell
+        return None
+
+
+@lru_cache(maxsize=1)
+def _rows(dataset: Dataset) -> dict[str, int]:
+    return rows_by_content(dataset)
 
 
 def learned(dataset: Dataset) -> NDArray[np.bool_]:

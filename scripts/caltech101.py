@@ -85,7 +85,7 @@ def compare_rankings(dataset: dogsim.Dataset) -> None:
     if not dataset.picture(0).is_file():
         print("(made by hand: none, for the pictures are not there)")
         return
-    pictures = [dogsim.load_image(dataset.picture(i), 64) for i in range(len(dataset))]
+    pictures = [dogsim.load_image(dataset.source(i), 64) for i in range(len(dataset))]
     by_hand: dict[str, Callable[[Pixels], NDArray[np.floating]]] = {
         "raw pixels": raw_pixels,
         "colour histogram": colour_histogram,
@@ -142,7 +142,7 @@ def grids(dataset: dogsim.Dataset, queries: NDArray[np.intp]) -> Iterator[tuple[
         for row, distances, indices in zip(queries, *found, strict=True):
             picture, breed = dataset.picture(row), dataset.breed(row)
             if picture.is_file():
-                grid = dogsim.result_grid(picture, dataset, indices, distances, breed)
+                grid = dogsim.result_grid(dataset.source(row), dataset, indices, distances, breed)
                 yield f"{picture.stem}-{metric}", grid
 
 

@@ -115,14 +115,15 @@ def grids(pairs: dict[str, tuple[dogsim.Dataset, dogsim.Dataset]]) -> list[tuple
     row = int(np.argmax(hits["after"] - hits["before"]))
     print(f"\nneighbours of the right breed among 8, for {queries.paths[row]}: ", end="")
     print(f"{hits['before'][row]} before, {hits['after'][row]} after")
-    picture = queries.picture(row)
-    if not picture.is_file():
+    if not queries.picture(row).is_file():
         return []
     answers = {
         name: (gallery, found[name][1][row], found[name][0][row])
         for name, (gallery, _) in pairs.items()
     }
-    return [("before-and-after", dogsim.result_grids(picture, answers, queries.breed(row)))]
+    return [
+        ("before-and-after", dogsim.result_grids(queries.source(row), answers, queries.breed(row)))
+    ]
 
 
 def parse_args() -> argparse.Namespace:

@@ -36,6 +36,7 @@ PER_BREED = 25
 QUERY = 0  # the number that seeds a breed's query; the pictures to search count from 1
 OVERSAMPLING = 3
 JPEG_QUALITY = 82
+BOXES = "sample_boxes.csv"  # where the dog is in each of them
 
 Point = tuple[float, float]
 Colour = tuple[int, ...]
@@ -412,6 +413,11 @@ def place_dog(breed: Breed, size: Size, rng: Random) -> Frame:
 
 def draw_dog(breed: str, number: int) -> Image.Image:
     """Return picture `number` of a breed, RGB; every call returns the same one."""
+    return draw_with_box(breed, number)[0]
+
+
+def draw_with_box(breed: str, number: int) -> tuple[Image.Image, tuple[int, int, int, int]]:
+    """Return the picture, and where the dog is in it: left, top, right, bottom."""
     rng = Random(f"{breed}/{number}")
     width, height = round(rng.uniform(280, 320)), round(rng.uniform(224, 256))
     size = width * OVERSAMPLING, height * OVERSAMPLING
@@ -421,9 +427,12 @@ def draw_dog(breed: str, number: int) -> Image.Image:
     picture.paste("#20242a", mask=shadow.filter(ImageFilter.GaussianBlur(frame.unit * 0.03)))
     dog = Dog(BREEDS[breed], frame, size, rng).paint()
     picture.paste(dog, mask=dog)
+    left, top, right, bottom = dog.getbbox() or (0, 0, *size)
     if rng.random() < 0.5:
-        picture = ImageOps.mirror(picture)
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
+        picture, left, right = ImageOps.mirror(picture), size[0] - right, size[0] - left
+    picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    ends = math.ceil(right / OVERSAMPLING), math.ceil(bottom / OVERSAMPLING)
+    return picture, (left // OVERSAMPLING, top // OVERSAMPLING, *ends)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -432,13 +441,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     default = Path(__file__).resolve().parent.parent / "data"
     parser.add_argument("out_dir", nargs="?", type=Path, default=default, metavar="OUT_DIR")
     out_dir: Path = parser.parse_args(argv).out_dir
+    rows = []
     for breed in BREEDS:
         files = {QUERY: out_dir / "sample_queries" / f"{breed}.jpg"}
         for number in range(1, PER_BREED + 1):
             files[number] = out_dir / "sample_dogs" / breed / f"{number:02}.jpg"
         for number, file in files.items():
             file.parent.mkdir(parents=True, exist_ok=True)
-            draw_dog(breed, number).save(file, quality=JPEG_QUALITY, optimize=True)
+            picture, box = draw_with_box(breed, number)
+            picture.save(file, quality=JPEG_QUALITY, optimize=True)
+            rows.append(",".join(map(str, (file.relative_to(out_dir).as_posix(), *box))))
+    (out_dir / BOXES).write_text("\n".join(["path,left,top,right,bottom", *rows, ""]))
     print(f"{len(BREEDS) * (PER_BREED + 1)} pictures written to {out_dir}")
 
 

@@ -29,6 +29,7 @@ from typer.testing import CliRunner
 from world import MADE_BY, half_written, make_world, put_back, snapshot
 
 from dogsim.cli import app
+from dogsim.cli.choices import TABLES, choices
 from dogsim.plumbing.terminal import JOINERS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="named pipes, alarms and odd names")
@@ -75,6 +76,7 @@ class Option:
     many: bool
     required: bool
     told: str
+    names: tuple[str, ...]  # that fit, where only some do
 
 
 def options_of(command: Callable[..., None]) -> list[Option]:
@@ -99,6 +101,7 @@ def options_of(command: Callable[..., None]) -> list[Option]:
                 many=many,
                 required=parameter.default is parameter.empty,
                 told=f"{declared.metavar} {name} {declared.help}",
+                names=tuple(choices(name)) if name in TABLES else (),
             )
         )
     return found
@@ -107,7 +110,7 @@ def options_of(command: Callable[..., None]) -> list[Option]:
 COMMANDS = {
     str(command.callback.__name__).replace("_", "-"): options_of(command.callback)
     for command in app.registered_commands
-    if command.callback and command.callback.__name__ != "serve"  # which goes on until it is stopped
+    if command.callback and command.callback.__name__ != "serve"  # which goes on for ever
 }
 
 
@@ -119,8 +122,7 @@ def values(option: Option) -> st.SearchStrategy[str]:
         return st.sampled_from(REALS[:3]) | st.sampled_from(REALS)
     told = option.told
     fitting = next((pool for words, pool in FITTING if any(word in told for word in words)), None)
-    choices = tuple(map(str, get_args(option.kind) or getattr(option.kind, "__members__", ())))
-    words = choices or fitting or tuple(word.strip(".,:;[]()") for word in told.split())
+    words = option.names or fitting or tuple(word.strip(".,:;[]()") for word in told.split())
     every = (*PICTURES, *DATASETS, *OTHERS, *TEXTS, *NEW)
     return st.sampled_from(words) | st.sampled_from(words) | st.sampled_from(every)
 

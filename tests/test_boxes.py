@@ -1,6 +1,8 @@
 """Boxes that are right, wrong and hostile, and the datasets that are made by them."""
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,16 @@ import pytest
 from commands import dogsim, dogsim_json, refusal
 from mean_colours import SEAM
 from PIL import Image
+from typer.testing import CliRunner
 
-from dogsim import Dataset, DogsimError, update_dataset
+from dogsim import Dataset, DogsimError, audit, classify, result_grid, update_dataset
 from dogsim.boxes import MOST_BYTES, Box, BoxError, Boxes, largest_box
+from dogsim.cli import app
 from dogsim.folders import reading
+from dogsim.images import Cropped
 from dogsim.networks.extractor import Wanted
+from dogsim.sameness import seen
+from dogsim.trust.page import save_audit
 
 ENTITIES = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 10))
 
@@ -254,3 +261,96 @@ def test_a_stopped_run_goes_on_with_the_boxes_of_now(
     done = update_dataset(photos / "photos", photos / "d.h5", batch_size=1)
     assert (done.new, done.kept) == (2, 1)
     assert reds(photos) == [100, 0, 100]
+
+
+@pytest.fixture(scope="module")
+def cropped(tmp_path_factory: pytest.TempPathFactory, colours: str) -> tuple[Path, tuple[str, ...]]:
+    """A dataset of boxes by a real network, and a query with one, red on the left, blue beside."""
+    folder = tmp_path_factory.mktemp("cropped")
+    rng = np.random.default_rng(0)
+    for number, name in enumerate(["red/1", "red/2", "blue/1", "blue/2", "asked/1", "asked/2"]):
+        pixels = rng.integers(0, 40, (80, 160, 3), np.uint8)
+        pixels[:, :80, 0] += np.uint8(150 + 10 * number)
+        pixels[:, 80:, 2] += np.uint8(150 + 10 * number)
+        file = folder / ("queries" if "asked" in name else "photos") / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(file)
+        if name != "asked/2":
+            half = (0, 0, 80, 80) if "red" in name else (80, 0, 160, 80)
+            box(folder, f"{name}.xml", half, size=(160, 80))
+    made = ("create-dataset", folder / "photos", "-o", folder / "d.h5", "--weights", colours)
+    dogsim_json(*made, "--boxes", folder / "boxes")
+    return folder, ("--dataset", str(folder / "d.h5"), "--boxes", str(folder / "boxes"))
+
+
+def test_a_query_is_cropped_where_it_has_a_box(cropped: Any) -> None:
+    folder, options = cropped
+    result = dogsim("classify", folder / "queries", *options, "-k", 2, "--json")
+    first, second = json.loads(result.stdout)["results"]
+    assert (first["breed"], first["votes"]) == ("blue", 2)
+    distances = [[each["distance"] for each in x["neighbours"]] for x in (first, second)]
+    assert max(distances[0]) < 100 < min(distances[1])  # whole it is half red, half blue
+    assert "1 of the pictures have no box and are asked whole" in result.stderr
+    dataset = Dataset.open(folder / "d.h5")
+    (answer,) = classify(folder / "queries/asked/1.png", dataset, 2, boxes=folder / "boxes")
+    assert answer.distances.tolist() == pytest.approx(distances[0])
+    whole = dogsim_json("classify", folder / "queries/asked/1.png", *options[:2], "-k", 2)
+    assert whole["results"][0]["neighbours"][0]["distance"] > 100
+    line = f"{folder / 'queries/asked/1.png'}\n"
+    asked = CliRunner().invoke(app, ["ask", *options, "-k", "2", "--json"], input=line)
+    assert json.loads(asked.stdout)["results"][0]["neighbours"][0]["distance"] < 100
+
+
+def test_a_picture_of_the_dataset_has_the_box_that_it_has_there(cropped: Any) -> None:
+    folder, options = cropped
+    dataset = Dataset.open(folder / "d.h5")
+    there = folder / "photos" / "red" / "1.png"
+    part = seen(there, dataset)
+    assert isinstance(part, Cropped)
+    assert part.box == dataset.box(dataset.paths.index("red/1.png"))
+    told = dogsim_json("classify", there, *options[:2], "-k", 1)["results"][0]
+    assert told["neighbours"][0]["path"] == "red/2.png"
+
+
+def test_what_was_seen_is_shown(cropped: Any, tmp_path: Path) -> None:
+    folder, options = cropped
+    dataset = Dataset.open(folder / "d.h5")
+    figure = result_grid(
+        seen(folder / "queries/asked/1.png", dataset, Boxes(folder / "boxes")),
+        dataset,
+        np.arange(2),
+        np.ones(2),
+    )
+    shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+    assert [each.shape[:2] for each in shown] == [(80, 80)] * 3
+    dogsim_json("show", folder / "queries/asked/1.png", *options, "-k", 2, "--save", tmp_path)
+    assert (tmp_path / "1.png").is_file()
+    both = folder / "queries/asked/1.png", folder / "queries/asked/2.png"
+    told = dogsim_json("explain", *both, *options, "-k", 1, "--save", tmp_path)["pairs"]
+    for pair in told:
+        assert pair["sum"] == pytest.approx(pair["distance"] ** 2, rel=1e-4)
+    assert told[0]["distance"] < 100 < told[1]["distance"]
+    found = audit(dataset)
+    page = save_audit(found, dataset, tmp_path / "audit")[0].read_text()
+    assert "shown as they were seen, by their boxes" in page
+    assert {each.problem for each in found.poor} <= {"nearly one colour"}  # 80 pixels are not tiny
+
+
+def test_boxes_of_queries_that_cannot_be_right(cropped: Any, tmp_path: Path) -> None:
+    folder, options = cropped
+    box(tmp_path, "asked/1.xml", (0, 0, 0, 0))
+    wrong = ("classify", folder / "queries", *options[:2], "-k", 1, "--boxes", tmp_path / "boxes")
+    result = dogsim(*wrong, code=1)
+    assert "is empty or lies outside" in result.stderr
+    assert "2.png: " in result.stdout  # the other one is answered
+    gone = ("classify", folder / "queries", *options[:2], "--boxes", tmp_path / "gone")
+    assert "There is no folder of boxes" in refusal(*gone)
+
+
+def test_a_test_set_that_is_cropped_otherwise_is_told(cropped: Any, tmp_path: Path) -> None:
+    folder, _ = cropped
+    whole = replace(Dataset.open(folder / "d.h5"), boxes=None, stamps=None)
+    whole.save(tmp_path / "whole.h5")
+    asked = ("accuracy", "--dataset", folder / "d.h5", "--k", 1, "--test")
+    assert "test set is of whole pictures" in dogsim(*asked, tmp_path / "whole.h5").stderr
+    assert "whole pictures" not in dogsim(*asked, folder / "d.h5").stderr

@@ -43,7 +43,9 @@ ORDER = [
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
     *(f"web.{name}" for name in ("worker", "shelf", "pictures", "desk", "told", "findings")),
     *("web.guard", "web.server"),
-    *(f"cli.{name}" for name in ("common", "answers", "ask", "judge", "datasets", "learn")),
+    *(f"cluster.{name}" for name in ("connection", "workers", "extraction")),
+    *(f"cli.{name}" for name in ("choices", "common", "answers", "ask", "judge")),
+    *("cli.datasets", "cli.learn"),
     *("cli.keep", "cli.session", "cli.serve", "cli"),
 ]
 FOUND = list(pkgutil.walk_packages(dogsim.__path__, "dogsim."))

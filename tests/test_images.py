@@ -1,4 +1,5 @@
 import io
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -273,6 +274,53 @@ def test_heic_where_it_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
     with pytest.raises(DogsimError, match=r'pip install "dogsim\[heic\]"'):
         open_image(tmp_path / "a.heic")
+
+
+@pytest.mark.parametrize(
+    ("head", "remedy"),
+    [
+        (b"\0\0\0\x18ftypheix", "dogsim[heic]"),
+        (b"\0\0\0\x18ftyphevc", "dogsim[heic]"),
+        (b"\0\0\0\x18ftypmsf1", "dogsim[heic]"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "dogsim[heic]"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "pip install --upgrade pillow"),
+        (b"\0\0\0\x18ftypavif", "pip install --upgrade pillow"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "no known picture format"),  # a film
+        (b"\xff\xff\xff\xffftyp", "no known picture format"),
+    ],
+)
+def test_what_a_brand_takes(
+    head: bytes, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dogsim.images._formats", lambda: ["JPEG", "PNG"])
+    (tmp_path / "a.jpg").write_bytes(head.ljust(64, b"\0"))
+    with pytest.raises(DogsimError, match=re.escape(remedy)):
+        open_image(tmp_path / "a.jpg")
+
+
+def test_content_is_called_as_it_is_named() -> None:
+    with pytest.raises(DogsimError, match=r"^Cannot read the content as a picture: its content"):
+        load_image(b"no picture")
+    with pytest.raises(DogsimError, match=r"^Cannot read here\.jpg as a picture: its content"):
+        load_image(b"no picture", name="here.jpg")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is told in other units elsewhere")
+def test_many_threads_take_little_memory(tmp_path: Path) -> None:
+    """Eight pictures of 20 megapixels in eight threads: each by itself takes 130 MB."""
+    Image.new("RGB", (5_000, 4_000), "red").save(tmp_path / "a.png", compress_level=1)
+    code = (
+        "import sys\n"
+        "from dogsim import load_image\n"
+        "from dogsim.plumbing.threads import prefetch\n"
+        "from memory import peak_megabytes\n"
+        "before = peak_megabytes()\n"
+        "found = list(prefetch(load_image, 16 * sys.argv[1:], ahead=32, threads=8))\n"
+        "assert len(found) == 16 and found[-1][0, 0].tolist() == [255, 0, 0]\n"
+        "print(peak_megabytes() - before)"
+    )
+    done = python("-c", code, tmp_path / "a.png", PYTHONPATH="tests")
+    assert int(done.stdout) < 500, done  # 360; without a bound for all threads 1,300
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is told in other units elsewhere")

@@ -23,7 +23,9 @@ PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((REPOSITORY / "do
 # The last digits differ between processors: with AMX, without, and without OpenVINO.
 TOLERANCE = 0.02
 # Commands that other tests run, for what they need is not here: the network, minutes, or a folder.
-ELSEWHERE = re.compile("dogsim stanford-dogs|pip |python |.* --from-layer|.* --network|.* Images ")
+ELSEWHERE = re.compile(
+    "dogsim stanford-dogs|pip |python |.* --from-layer|.* --network|.* Images |.* --boxes"
+)
 
 
 def text_of(page: str) -> str:

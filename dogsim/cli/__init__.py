@@ -11,6 +11,7 @@ import typer
 
 from dogsim import __version__
 from dogsim.cli import ask, datasets, judge, keep, learn, serve, session
+from dogsim.cli.choices import Command
 from dogsim.cli.common import OneLineErrors
 
 COMMANDS = (
@@ -24,12 +25,11 @@ COMMANDS = (
 app = typer.Typer(
     cls=OneLineErrors,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
 for command in COMMANDS:
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 @app.callback()

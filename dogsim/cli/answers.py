@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
     from dogsim.classify import Answer
     from dogsim.dataset import Dataset
+    from dogsim.images import Source
 
 NAMED = 8  # breeds of a set, at most, in a line of text
+NEAR = 3  # neighbours, at most, in a line of text, where none has a breed
 COLUMNS = (
     *("image", "breed", "votes", "runner_up", "runner_up_votes", "in_dataset"),
     *("nearest", "nearest_breed", "distance", "breeds", "credibility", "novelty_p", "unknown"),
@@ -30,7 +32,7 @@ class Asked:
     ----------
     images : list of Path, optional
         Pictures and folders of them; the sample's queries where there are none.
-    dataset, k, metric, weights, head, confidence, keep_self
+    dataset, k, metric, weights, head, confidence, keep_self, boxes
         As for `dogsim.classify` and `dogsim.extractor_for`. Whatever can be checked is checked
         before the network is loaded.
     """
@@ -45,13 +47,16 @@ class Asked:
         head: str | None,
         confidence: float | None,
         keep_self: bool,
+        boxes: Path | None = None,
     ) -> None:
         from dogsim.networks.extractor_for import (
             check_own_head,
             check_own_weights,
             require_recipe,
         )
+        from dogsim.sameness import boxes_for
 
+        self.boxes = boxes_for(dataset, boxes)
         self.recipe, self.files = require_recipe(dataset.recipe), (weights, head)
         if weights is not None:  # also where all pictures are known, and nothing has to be loaded
             check_own_weights(self.recipe, weights)
@@ -60,24 +65,40 @@ class Asked:
         self.dataset, self.k, self.metric = dataset, k, metric
         self.confidence, self.keep_self = confidence, keep_self
         self.failed: list[DogsimError] = []
-        self.answered = self.same = 0
+        self.answered = self.same = self.whole = 0
         self.pictures: list[Path] = []
+        self.seen: dict[Path, Source] = {}
         for named in [[path] for path in images] if images else [None]:
             try:
                 self.pictures += pictures_or_sample(named)
             except DogsimError as error:
                 self.failed.append(error)
+        for picture in dict.fromkeys(self.pictures):
+            self._see(picture)
+
+    def _see(self, picture: Path) -> None:
+        """Find what the network sees of a picture: all of it, or its box."""
+        from dogsim.sameness import seen
+
+        try:
+            self.seen[picture] = seen(picture, self.dataset, self.boxes)
+            self.whole += self.seen[picture] is picture
+        except DogsimError as error:
+            self.failed.append(error)
 
     def __iter__(self) -> "Iterator[tuple[Path, Answer]]":
         """Yield each picture that has an answer, with it."""
         from dogsim.classify import answers, loaded_extractor
 
-        if not self.pictures:
+        pictures = [picture for picture in self.pictures if picture in self.seen]
+        if not pictures:
             return
         load = partial(loaded_extractor, self.recipe, *self.files)
         how = (self.dataset, self.k, self.metric, self.recipe, load)
-        found = answers(self.pictures, *how, self.confidence, self.keep_self)
-        for path, answer in zip(self.pictures, found, strict=True):
+        found = answers(
+            [self.seen[each] for each in pictures], *how, self.confidence, self.keep_self
+        )
+        for path, answer in zip(pictures, found, strict=True):
             if isinstance(answer, DogsimError):
                 self.failed.append(answer)
                 continue
@@ -92,6 +113,8 @@ class Asked:
                 f"In the dataset already: {self.same}. No such picture has a vote on itself; "
                 "--keep-self gives it one."
             )
+        if self.whole and self.boxes.folder:
+            note(f"{self.whole} of the pictures have no box and are asked whole.")
         for error in self.failed[:-1]:
             note(str(error))
         if self.failed:
@@ -127,17 +150,23 @@ def row(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def line(path: Path, answer: "Answer", dataset: "Dataset") -> str:
-    """Tell an answer in a line."""
+    """Tell an answer in a line; where no neighbour has a breed, the neighbours alone."""
+    if not answer.votes and answer.trust is None:
+        found = list(zip(answer.indices, answer.distances, strict=True))[:NEAR]
+        told = ", ".join(f"{dataset.paths[row]} at {far:.3g}" for row, far in found)
+        return f"{path}: nearest {told}; of unknown breed"
     nearest = f"nearest {dataset.paths[answer.indices[0]]} at {answer.distances[0]:.3g}"
     return f"{path}: {_vote(answer)}, {nearest}"
 
 
-def grid(path: Path, dataset: "Dataset", answer: "Answer", metric: str) -> "Figure":
-    """Draw an answer, with its promise above it."""
+def grid(
+    path: Path, picture: "Source", dataset: "Dataset", answer: "Answer", metric: str
+) -> "Figure":
+    """Draw an answer, with its promise above it; `picture` is what was seen of the file."""
     from dogsim.figures.grid import result_grid
 
     truth = dataset.breed_told_by(path)
-    figure = result_grid(path, dataset, answer.indices, answer.distances, truth, metric)
+    figure = result_grid(picture, dataset, answer.indices, answer.distances, truth, metric)
     if answer.trust:
         figure.suptitle(textwrap.fill(_vote(answer), 80))
     return figure

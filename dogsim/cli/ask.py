@@ -13,6 +13,7 @@ from dogsim.cli.common import (
     DATASET,
     Backbone,
     BackboneOfFile,
+    Boxes,
     Classifier,
     Confidence,
     DatasetFile,
@@ -37,12 +38,17 @@ from dogsim.cli.common import (
 from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.figure import Figure
+
     from dogsim.dataset import Dataset
     from dogsim.explain import Explanation
+    from dogsim.images import Source
     from dogsim.learning.classifier import Classifier as TrainedClassifier
     from dogsim.networks.extractor import Wanted
 
-    Pair = tuple[str, Path, Path, Explanation]  # a figure's name, query, other, and why
+    Pair = tuple[str, Source, Source, Explanation]  # a figure's name, query, other, and why
 
 FIRST = "picture"  # the first column of a matrix of distances
 
@@ -60,6 +66,7 @@ def show(
     ] = None,
     confidence: Confidence = None,
     keep_self: KeepSelf = False,
+    boxes: Boxes = None,
     as_json: Json = False,
 ) -> None:
     """Show each picture with its k nearest; without a display, save the grids to results/.
@@ -71,14 +78,26 @@ def show(
     """
     from dogsim.cli.answers import grid
     from dogsim.figures.display import show_or_save
+    from dogsim.plumbing.terminal import note
 
     known = open_dataset(dataset, weights)
     known = replace(known, root=str(root)) if root else known
-    asked = Asked(images, known, k, metric, weights, head, confidence, keep_self)
-    grids = ((path.stem, grid(path, known, answer, metric)) for path, answer in asked)
-    written = [str(path) for path in show_or_save(grids, save, asked.pictures)]
+    asked = Asked(images, known, k, metric, weights, head, confidence, keep_self, boxes)
+    lost: set[int] = set()
+
+    def grids() -> "Iterator[tuple[str, Figure]]":
+        for path, answer in asked:
+            lost.update(r for r in answer.indices.tolist() if not known.picture(r).is_file())
+            yield path.stem, grid(path, asked.seen[path], known, answer, metric)
+
+    written = [str(path) for path in show_or_save(grids(), save, asked.pictures)]
     if asked.answered:
         print_result({"grids": written}, as_json, "\n".join(written))
+    if lost:
+        note(
+            f"{len(lost)} of the pictures are not in {known.root or 'this folder'}. "
+            "If they have moved, tell where they lie now: --root FOLDER."
+        )
     asked.finish()
 
 
@@ -92,11 +111,15 @@ def classify(
     classifier: Classifier = None,
     confidence: Confidence = None,
     keep_self: KeepSelf = False,
+    boxes: Boxes = None,
     csv: Annotated[Path | None, typer.Option(help="Write the answers to this CSV file.")] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Name the breed of each picture by the vote of its k nearest.
+
+    A neighbour's breed is the name of the folder that it lay in when the dataset was made. What the
+    picture itself is called has no say. Where no neighbour has a breed, the nearest are told.
 
     Example: `dogsim classify my_dog.jpg holiday/ -k 20 --dataset dogs.h5`
     """
@@ -110,7 +133,7 @@ def classify(
         check_replaceable(csv, lambda there: has_columns(there, COLUMNS), force)
     known = open_dataset(dataset, weights)
     trained = _classifier(classifier, known) if classifier else None
-    asked = Asked(images, known, k, metric, weights, head, confidence, keep_self)
+    asked = Asked(images, known, k, metric, weights, head, confidence, keep_self, boxes)
     results = []
     for path, answer in asked:
         result, text = told(path, answer, known), line(path, answer, known)
@@ -129,7 +152,7 @@ def classify(
 
 def distance(
     images: Annotated[
-        list[Path], typer.Argument(metavar="A B...", help="Pictures or folders of them.")
+        list[Path], typer.Argument(metavar="IMAGE|DIR", help="Pictures or folders of them.")
     ],
     backbone: Backbone = "resnet50",
     weights: NetworkWeights = "imagenet",
@@ -203,7 +226,9 @@ def _classifier(file: Path, dataset: "Dataset") -> "TrainedClassifier":
 def explain(
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="A B | [IMAGE|DIR]...", help="Two pictures, or any number."),
+        typer.Argument(
+            metavar="IMAGE|DIR", help="Two pictures, or any number that a dataset answers."
+        ),
     ],
     k: K = 3,
     dataset: Annotated[
@@ -219,6 +244,7 @@ def explain(
     resize: ResizeOfFile = None,
     metric: Metric = "euclidean",
     root: Root = None,
+    boxes: Boxes = None,
     save: Annotated[
         Path | None, typer.Option(help="Save the figures as PNG files in this folder.")
     ] = None,
@@ -231,24 +257,28 @@ def explain(
     from dogsim.explain import check_explained
     from dogsim.figures.display import show_or_save
     from dogsim.figures.heat_maps import heat_maps
+    from dogsim.images import file_of
     from dogsim.networks.extractor import Wanted
 
     check_explained(metric)
     pictures = pictures_or_sample(images)
     wanted = Wanted(backbone, weights, layer, resize)
     if dataset is None and len(pictures) == 2:
-        pairs = _to_each_other(pictures, wanted, metric)
+        pairs = _to_each_other(pictures, wanted, metric, boxes)
     else:
         file = dataset or (Path(os.environ[DATASET]) if os.environ.get(DATASET) else None)
         known = open_dataset(file, weights)
         known = replace(known, root=str(root)) if root else known
-        pairs = _to_their_nearest(pictures, known, wanted, k, metric)
-    figures = ((name, heat_maps(a, b, why, (a.name, b.name))) for name, a, b, why in pairs)
+        pairs = _to_their_nearest(pictures, known, wanted, k, metric, boxes)
+    figures = (
+        (name, heat_maps(a, b, why, [getattr(file_of(each), "name", "") for each in (a, b)]))
+        for name, a, b, why in pairs
+    )
     written = [str(path) for path in show_or_save(figures, save, pictures)]
     results = [
         {
-            "query": str(query),
-            "other": str(other),
+            "query": str(file_of(query)),
+            "other": str(file_of(other)),
             "metric": metric,
             "distance": why.distance,
             "sum": why.sum,
@@ -266,20 +296,30 @@ def explain(
     print_result({"pairs": results}, as_json, "\n".join(lines))
 
 
-def _to_each_other(pictures: list[Path], wanted: "Wanted", metric: str) -> "list[Pair]":
+def _to_each_other(
+    pictures: list[Path], wanted: "Wanted", metric: str, boxes: Path | None
+) -> "list[Pair]":
     from dogsim.explain import explain
+    from dogsim.sameness import boxes_for, seen
 
-    a, b = pictures
-    return [(f"{a.stem}-{b.stem}", a, b, explain(a, b, wanted.load(), metric))]
+    a, b = (seen(picture, None, boxes_for(None, boxes)) for picture in pictures)
+    name = "-".join(picture.stem for picture in pictures)
+    return [(name, a, b, explain(a, b, wanted.load(), metric))]
 
 
 def _to_their_nearest(
-    pictures: list[Path], known: "Dataset", wanted: "Wanted", k: int, metric: str
+    pictures: list[Path],
+    known: "Dataset",
+    wanted: "Wanted",
+    k: int,
+    metric: str,
+    boxes: Path | None,
 ) -> "list[Pair]":
     from dogsim.classify import loaded_extractor
     from dogsim.explain import explain_neighbours
     from dogsim.networks.extractor import Extractor
     from dogsim.networks.extractor_for import check_own_weights
+    from dogsim.sameness import boxes_for, seen
 
     given = [f"--{name}" for name in ("backbone", "layer", "resize") if getattr(wanted, name)]
     if given:
@@ -295,9 +335,11 @@ def _to_their_nearest(
             replace(recipe, weights=lies),
             lambda images: loaded_extractor(recipe, wanted.weights)(images),
         )
-    explained = explain_neighbours(pictures, known, k, metric, extractor)
+    cropping = boxes_for(known, boxes)
+    asked = [seen(picture, known, cropping) for picture in pictures]
+    explained = explain_neighbours(asked, known, k, metric, extractor)
     return [
-        (f"{picture.stem}-{rank}", picture, known.picture(row), why)
-        for picture, neighbours in zip(pictures, explained, strict=True)
+        (f"{picture.stem}-{rank}", query, known.source(row), why)
+        for picture, query, neighbours in zip(pictures, asked, explained, strict=True)
         for rank, (row, why) in enumerate(neighbours, 1)
     ]

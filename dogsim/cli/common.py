@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from dogsim.cli.choices import one_of
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.signals import Terminated
 from dogsim.plumbing.terminal import note, printable, valid_in
@@ -39,32 +40,28 @@ Weights = Annotated[
 Head = Annotated[
     str | None, typer.Option(help="The dataset's head, where it is not found by itself.")
 ]
-Backbone = Annotated[str, typer.Option(help="The network.")]
+Backbone = Annotated[str, one_of("backbone", "The network: {}.")]
 NetworkWeights = Annotated[
     str, typer.Option(help="imagenet, or a file: .h5, .weights.h5 or .keras.")
 ]
 Layer = Annotated[
     str | None, typer.Option(help="The layer that gives the features.  [default: avg_pool]")
 ]
-Resize = Annotated[str, typer.Option(help="squash gives up the aspect ratio, crop the margins.")]
+SQUARE = "{}. squash gives up the aspect ratio, crop the margins."
+Resize = Annotated[str, one_of("resize", SQUARE)]
 BatchSize = Annotated[int, typer.Option(help="Pictures through the network at once.")]
-Metric = Annotated[
-    str,
-    typer.Option(
-        help="Distance: euclidean, sqeuclidean, cosine, cityblock, chebyshev or correlation."
-    ),
-]
+Metric = Annotated[str, one_of("metric", "Distance: {}.")]
 Confidence = Annotated[
     float | None,
     typer.Option(help="Name a set of breeds that holds the true one in so many cases, as 0.9."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Engine = Annotated[str, typer.Option(help="tensorflow, openvino, or auto: the faster one here.")]
+Engine = Annotated[str, one_of("engine", "What computes: {}; auto takes the faster one here.")]
 Precision = Annotated[
-    str, typer.Option(help="float32, bfloat16, or auto: bfloat16 where the CPU has it.")
+    str, one_of("precision", "Of the numbers: {}; auto takes bfloat16 where the CPU has it.")
 ]
 BackboneOfFile = Annotated[
-    str | None, typer.Option(help="The network.  [default: the file's, else resnet50]")
+    str | None, one_of("backbone", "The network: {}.  [default: the file's, else resnet50]")
 ]
 WeightsOfFile = Annotated[
     str | None,
@@ -78,11 +75,7 @@ LayerOfFile = Annotated[
     typer.Option(help="The layer that gives the features.  [default: the file's, else avg_pool]"),
 ]
 ResizeOfFile = Annotated[
-    str | None,
-    typer.Option(
-        help="squash gives up the aspect ratio, crop the margins.  "
-        "[default: the file's, else squash]"
-    ),
+    str | None, one_of("resize", f"{SQUARE}  [default: the file's, else squash]")
 ]
 Boxes = Annotated[
     Path | None,
@@ -105,6 +98,13 @@ KeepSelf = Annotated[
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Replace a file that this command did not make.")
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[HOST:PORT]",
+        help="Work on a Ray cluster: the one at that address, else one of this machine alone.",
+    ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")]
 Restart = Annotated[

@@ -10,6 +10,7 @@ from dogsim.cli.common import (
     Backbone,
     BackboneOfFile,
     BatchSize,
+    Cluster,
     Engine,
     File,
     Force,
@@ -59,6 +60,7 @@ def create_dataset(
     ] = None,
     margin: Margin = None,
     force: Force = False,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
     """Compute the features of a folder of breed folders and store them.
@@ -68,14 +70,19 @@ def create_dataset(
 
     Example: `dogsim create-dataset Images -o dogs.h5`
     """
+    from dogsim.cluster.extraction import compute_on
     from dogsim.create_dataset import bring_up_to_date
     from dogsim.folders.listing import check_table, report_skipped
+    from dogsim.folders.reading import compute_shards
     from dogsim.networks.extractor import Wanted
 
     wanted = Wanted(backbone, weights, layer, resize, engine, precision)
     check_table(out, force)
+    compute = compute_on(cluster, out) if cluster else compute_shards
     how = batch_size, strict, restart, verify, force
-    update = bring_up_to_date(images_dir, out, wanted, *how, boxes=boxes, margin=margin)
+    update = bring_up_to_date(
+        images_dir, out, wanted, *how, boxes=boxes, margin=margin, compute=compute
+    )
     report_skipped(update.skipped, out)
     made = update.dataset
     counts = {name: getattr(update, name) for name in ("new", "changed", "kept", "removed")}
@@ -107,6 +114,11 @@ def stanford_dogs(
     annotations: Annotated[
         bool, typer.Option("--annotations", help="Fetch the bounding boxes too.")
     ] = False,
+    crop_boxes: Annotated[
+        bool,
+        typer.Option("--crop-boxes", help="Fetch them, and see of each picture its largest box."),
+    ] = False,
+    margin: Margin = None,
     backbone: Backbone = "resnet50",
     weights: NetworkWeights = "imagenet",
     layer: Layer = None,
@@ -138,12 +150,16 @@ def stanford_dogs(
         precision,
         strict,
         restart,
+        crop_boxes,
+        margin,
     )
+    kind = "_cropped" if crop_boxes else ""
+    files = {split: folder / f"{split}{kind}.h5" for split in made}
     result = {
-        split: {"dataset": str(folder / f"{split}.h5"), **description(dataset)}
+        split: {"dataset": str(files[split]), **description(dataset)}
         for split, dataset in made.items()
     }
-    lines = [summary(folder / f"{split}.h5", dataset) for split, dataset in made.items()]
+    lines = [summary(files[split], dataset) for split, dataset in made.items()]
     print_result(result, as_json, "\n".join(lines))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dogsim.cli.choices import one_of
 from dogsim.cli.common import (
     Classifier,
     Confidence,
@@ -44,11 +45,9 @@ def accuracy(
     ] = None,
     metric: Metric = "euclidean",
     protocol: Annotated[
-        str, typer.Option(help="honest, or matlab: the query is its own first neighbour.")
+        str, one_of("protocol", "{}. matlab: the query is its own first neighbour.")
     ] = "honest",
-    vote: Annotated[str, typer.Option(help="uniform, or distance: weighs 1 / distance.")] = (
-        "uniform"
-    ),
+    vote: Annotated[str, one_of("vote", "{}. distance: a vote weighs 1 / distance.")] = "uniform",
     seed: Annotated[int, typer.Option(help="For drawing the queries.")] = 0,
     with_map: Annotated[
         bool, typer.Option("--map-at-r", help="Mean average precision at R, too.")
@@ -71,6 +70,8 @@ def accuracy(
     as_json: Json = False,
 ) -> None:
     """Judge how good the k nearest are; give --k several times for several k.
+
+    A picture's true breed is the name of the folder that it lay in when the dataset was made.
 
     Example: `dogsim accuracy --k 1 --k 20 --dataset dogs.h5 --confusions`
     """
@@ -103,6 +104,9 @@ def accuracy(
         confidence=confidence,
         found=found,
     )
+    if testset and (known.boxes is None) != (testset.boxes is None):
+        whole = "dataset" if known.boxes is None else "test set"
+        note(f"The {whole} is of whole pictures, the other one of boxes: it is harder so.")
     if judged.in_both:
         note(f"{judged.in_both} of the test pictures are in the dataset as well.")
     if judged.trained_on:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dogsim.cli.choices import one_of
 from dogsim.cli.common import (
     File,
     Force,
@@ -28,8 +29,8 @@ def deep_ranking(
     out: Annotated[Path, typer.Option("--out", "-o", help="The .keras file to write.")],
     negatives: Annotated[
         str | None,
-        typer.Option(
-            help="near: near ones count most. drawn: any, drawn beforehand.  [default: near]"
+        one_of(
+            "negatives", "{}. near: near ones count most; drawn: any, beforehand.  [default: near]"
         ),
     ] = None,
     gap: Annotated[
@@ -43,7 +44,7 @@ def deep_ranking(
         typer.Option(help="Fine-tune the network itself on the pictures, from this layer up."),
     ] = None,
     network: Annotated[
-        str, typer.Option(help="same, or multiscale: two shallow paths beside it, on pictures.")
+        str, one_of("network", "{}. multiscale: two shallow paths beside it, on pictures.")
     ] = "same",
     augmented: Annotated[
         bool, typer.Option("--augment", help="Mirror pictures and crop them a little.")
@@ -55,7 +56,7 @@ def deep_ranking(
     weights: Weights = None,
     start: Annotated[
         str | None,
-        typer.Option(help="Of the head: discriminant or random.  [default: discriminant]"),
+        one_of("start", "Of the head: {}.  [default: discriminant]"),
     ] = None,
     learning_rate: Annotated[
         float | None,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dogsim.cli.ask import classify
 from dogsim.cli.common import (
+    Boxes,
     Confidence,
     DatasetFile,
     Head,
@@ -27,6 +28,7 @@ def ask(
     metric: Metric = "euclidean",
     confidence: Confidence = None,
     keep_self: KeepSelf = False,
+    boxes: Boxes = None,
     as_json: Json = False,
 ) -> None:
     """Do what `classify` does for each line of the input, with the network kept loaded.
@@ -57,6 +59,7 @@ def ask(
                 metric=metric,
                 confidence=confidence,
                 keep_self=keep_self,
+                boxes=boxes,
                 as_json=as_json,
             )
         except DogsimError as error:

@@ -1,6 +1,5 @@
 """A query and its nearest pictures. Figures are made and handed back: `display` shows or saves."""
 
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -19,7 +18,7 @@ from dogsim.dataset import Dataset
 from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
 from dogsim.figures.canvas import Drawing
-from dogsim.images import Source, open_image
+from dogsim.images import Source, file_of, open_image
 from dogsim.plumbing.terminal import printable
 from dogsim.vote import count_votes, majority_vote
 
@@ -51,7 +50,8 @@ def result_grid(
     query : path, array or PIL image
         The picture that was asked about.
     dataset : Dataset
-        The one that was asked; its picture files are read.
+        The one that was asked; its picture files are read, and shown as far as its network saw
+        them.
     indices : (k,) int
         Rows of the neighbours in the dataset, nearest first.
     distances : (k,) float
@@ -152,7 +152,7 @@ def _figure(
         for tile in tiles:
             tile.set_axis_off()
         own = own_nearest(dataset, metric)
-        shown = [dataset.picture(row) for row in indices] if pictures is None else pictures
+        shown = [dataset.source(row) for row in indices] if pictures is None else pictures
         for rank, (row, distance) in enumerate(zip(indices, distances, strict=True), 1):
             tile = tiles[rank - 1]
             _picture(tile, shown[rank - 1], dataset.paths[row], dataset.breed(row), truth)
@@ -245,7 +245,8 @@ def _fill(text: str, width: int, lines: int = 3) -> str:
 
 
 def _name(query: Source) -> str:
-    return Path(query).name if isinstance(query, str | os.PathLike) else "a picture"
+    file = file_of(query)
+    return file.name if file else "a picture"
 
 
 def _show(tile: Axes, picture: Image.Image | None, colour: str, width: float) -> None:

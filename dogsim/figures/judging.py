@@ -216,7 +216,7 @@ def worst_mistakes(
         yield (
             f"mistake-{number}",
             result_grid(
-                asked.picture(row), dataset, indices, distances, asked.breed(row), found.metric
+                asked.source(row), dataset, indices, distances, asked.breed(row), found.metric
             ),
         )
 

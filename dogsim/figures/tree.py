@@ -120,7 +120,7 @@ def _label(leaves: Axes, names: list[str]) -> None:
 def _show(leaves: Axes, place: int, dataset: Dataset, row: int) -> None:
     """Show a picture beside its leaf, nothing where it cannot be read."""
     try:
-        picture = open_image(dataset.picture(row))
+        picture = open_image(dataset.source(row))
     except DogsimError:
         return
     side = min(picture.size)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Picture, Skipped, box_rows, stamp_rows
-from dogsim.images import Cropped, load_image, read_picture
+from dogsim.images import Cropped, UnreadableError, load_image, read_picture
 from dogsim.networks.extractor import Extractor
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import printable, track
@@ -33,6 +33,10 @@ class _Read:
 
 
 _Stretch: TypeAlias = "list[tuple[NDArray[np.float32], list[_Read]]]"
+# Features of a stretch of pictures, or the file of a shard that has them; and what was left out.
+Computed: TypeAlias = tuple[Dataset | Path | None, list[Skipped]]
+_Load: TypeAlias = Callable[[], Extractor]
+Compute: TypeAlias = Callable[[Path, list[Picture], Recipe, _Load, int, bool], Iterator[Computed]]
 
 
 def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:
@@ -43,8 +47,8 @@ def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:
         pixels = load_image(seen, recipe.image_size, recipe.resize)
         return _Read(picture, pixels, bytes_sha256(content))
     except DogsimError as error:  # the file may also have gone since it was listed
-        why = str(error)
-        return Skipped(printable(picture.path), (why.partition(" as a picture: ")[2] or why)[:-1])
+        why = error.why if isinstance(error, UnreadableError) else str(error)[:-1]
+        return Skipped(printable(picture.path), why)
 
 
 def compute_shards(

@@ -152,9 +152,12 @@ class Shards:
         self.rows = kept
         return [picture for picture in pictures if picture.path not in kept]
 
-    def add(self, shard: Dataset) -> None:
-        """Keep the features of a stretch of pictures."""
-        self._take(self.folder.add(shard))
+    def add(self, shard: Dataset | Path) -> None:
+        """Keep the features of a stretch of pictures, or take the file in which they are kept."""
+        if isinstance(shard, Path):
+            self._take(Part.of(shard, Dataset.open(shard)))
+        else:
+            self._take(self.folder.add(shard))
 
     def write(self, pictures: Sequence[Picture], recipe: Recipe, root: Path) -> Dataset:
         """Write those pictures that have features to the output, and forget the shards.

@@ -21,6 +21,7 @@ from dogsim.networks.heads import check_model_name, embed, save_model
 from dogsim.networks.weights import load_keras_file
 from dogsim.plumbing.files import replacing
 from dogsim.recipe import Recipe
+from dogsim.sameness import learned
 
 FACTS = "dogsim.json"  # what the file says beside Keras' own entries
 TEMPERATURES = np.geomspace(0.1, 10, 200)
@@ -179,7 +180,8 @@ def train_classifier(
     ----------
     dataset : Dataset
         Two breeds or more with at least 4 pictures each; breeds with fewer, and pictures of
-        unknown breed, are left out.
+        unknown breed, are left out. So are those that the network or the head behind the features
+        has learned from: it knows them too well to tell how sure one may be of a new one.
     dropout : float
         Part of the features hidden in each step.
     learning_rate : float, optional
@@ -208,7 +210,7 @@ def train_classifier(
     check_numbers(learning_rate=rate, max_epochs=max_epochs, patience=patience)
     if not 0 <= dropout < 1:
         raise DogsimError(f"Received dropout={dropout}. Expected 0 or more, less than 1.")
-    known = trainable(dataset)
+    known = _to_learn_from(dataset)
     labels, names = _numbered(known)
     rest, held = hold_out(replace(known, labels=labels, breeds=names), HELD_OUT, seed, least=1)
     keras = import_keras()
@@ -257,6 +259,21 @@ def calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = B
     which = np.minimum((sure * bins).astype(int), bins - 1)
     gaps = np.bincount(which, sure - right, bins)
     return float(np.abs(gaps).sum() / len(table))
+
+
+def _to_learn_from(dataset: Dataset) -> Dataset:
+    """Take the pictures of breeds that have enough, which no network or head has learned from."""
+    known = learned(dataset)
+    if not known.any():
+        return trainable(dataset)
+    try:
+        return trainable(dataset.take(np.flatnonzero(~known)))
+    except DogsimError as error:
+        raise DogsimError(
+            f"The network or the head behind these features has learned from {known.sum()} of the "
+            f"{len(dataset)} pictures, and the others are too few to train on. Train on the "
+            "dataset before dogsim project, or on pictures that were not learned from."
+        ) from error
 
 
 def _softmax(features: NDArray[np.float32], breeds: int, dropout: float) -> Any:

@@ -113,7 +113,7 @@ def fine_tune(
     k = int(np.unique(held.labels, return_counts=True)[1].min()) - 1
     triplets = sample_triplets(part.labels, max_steps * batch_size, seed)
     batches = (
-        [part.picture(row) for row in batch.T.ravel()] for batch in np.split(triplets, max_steps)
+        [part.source(row) for row in batch.T.ravel()] for batch in np.split(triplets, max_steps)
     )
     losses: list[float] = []
     loaded = load_batches(
@@ -211,7 +211,7 @@ def _score(model: Any, held: Dataset, recipe: Recipe, k: int) -> float:
     """Precision@k of the held-out pictures, each asked of the others."""
     prepare = find_backbone(recipe.backbone).prepare
     rows = np.array_split(np.arange(len(held)), -(-len(held) // 32))
-    batches = [[held.picture(row) for row in some] for some in rows]
+    batches = [[held.source(row) for row in some] for some in rows]
     loaded = load_batches(batches, recipe.image_size, recipe.resize)
     features = np.concatenate(
         [embed(model, prepare(images.astype(np.float32))) for images in loaded]

@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
@@ -41,6 +42,34 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     remaining = iter(items)
     while batch := list(islice(remaining, size)):
         yield batch
+
+
+class Room:
+    """So much of something for all threads together: who wants more than is left waits.
+
+    >>> room = Room(3)
+    >>> with room.taking(2), room.taking(1):
+    ...     room.left
+    0
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = self.left = size
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taking(self, amount: int) -> Iterator[None]:
+        """Take so much for the block; all of it, where there never is enough."""
+        amount = min(amount, self.size)
+        with self._changed:
+            self._changed.wait_for(lambda: self.left >= amount)
+            self.left -= amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.left += amount
+                self._changed.notify_all()
 
 
 def in_time(ask: Callable[[], R], seconds: float) -> R:

@@ -55,12 +55,15 @@ def stanford_dogs(
     precision: str = "auto",
     strict: bool = False,
     restart: bool = False,
+    crop_boxes: bool = False,
+    margin: float | None = None,
 ) -> dict[str, Dataset]:
     """Fetch Stanford Dogs, compute its features and write them by the official lists.
 
     What has been fetched and unpacked before is taken as it is. In `folder` then lie ``Images``,
     ``lists``, on request ``Annotation``, and ``stanford_dogs.h5`` (all pictures), ``train.h5`` and
-    ``test.h5``.
+    ``test.h5``; of cropped pictures ``stanford_dogs_cropped.h5`` and so on, beside those of whole
+    ones.
 
     Parameters
     ----------
@@ -71,6 +74,10 @@ def stanford_dogs(
     annotations : bool
         Whether to fetch the bounding boxes too.
     backbone, weights, layer, resize, batch_size, engine, precision, strict, restart
+        As for `dogsim.create_dataset`.
+    crop_boxes : bool
+        Fetch the bounding boxes, and see of each picture only its largest box.
+    margin : float, optional
         As for `dogsim.create_dataset`.
 
     Returns
@@ -84,19 +91,25 @@ def stanford_dogs(
         If an archive cannot be had, is another or cannot be unpacked, a listed picture is missing,
         or as `dogsim.create_dataset` does.
     """
-    folder, out = Path(folder), Path(folder) / "stanford_dogs.h5"
+    folder, kind = Path(folder), "_cropped" if crop_boxes else ""
+    out = folder / f"stanford_dogs{kind}.h5"
+    files = {split: folder / f"{split}{kind}.h5" for split in SPLITS}
+    if margin and not crop_boxes:
+        raise DogsimError(f"Received margin={margin} without boxes. Give --crop-boxes, too.")
     wanted = Wanted(backbone, weights, layer, resize, engine, precision)
     make_folder(folder)
     check_output(out)
     if not (folder / "Images").is_dir():  # a wrong option shall not wait for 800 MB
         extract_features([np.zeros((1, 1, 3), np.uint8)], wanted.load(), batch_size)
-    for name in ("lists", "Images", "Annotation")[: 3 if annotations else 2]:
+    for name in ("lists", "Images", "Annotation")[: 3 if annotations or crop_boxes else 2]:
         _provide(folder, name, Path(archives) if archives else None)
     splits = {split: _official(folder, split, count) for split, count in SPLITS.items()}
     images = folder / "Images"
     for split, paths in splits.items():
-        _check_ours(folder / f"{split}.h5", paths)
-    update = bring_up_to_date(images, out, wanted, batch_size, strict, restart)
+        _check_ours(files[split], paths)
+    boxes = folder / "Annotation" if crop_boxes else None
+    how = batch_size, strict, restart
+    update = bring_up_to_date(images, out, wanted, *how, boxes=boxes, margin=margin)
     _require_all(update, [path for paths in splits.values() for path in paths], images)
     row_of = {path: row for row, path in enumerate(update.dataset.paths)}
     datasets = {
@@ -104,7 +117,7 @@ def stanford_dogs(
         for split, paths in splits.items()
     }
     for split, dataset in datasets.items():
-        dataset.save(folder / f"{split}.h5", MADE_BY)
+        dataset.save(files[split], MADE_BY)
     return datasets
 
 
@@ -127,7 +140,8 @@ def _require_all(update: Update, listed: list[str], images: Path) -> None:
         raise DogsimError(
             f"{len(lacking):,} of the listed pictures cannot be read, the first {lacking[0]}: "
             f"{reasons.get(lacking[0], 'it is gone')}. Put it right, or remove {images} and run "
-            "again to have it unpacked anew; what is computed is kept."
+            "again to have it unpacked anew; what is computed is kept. A picture whose file of "
+            "boxes is removed is seen whole."
         )
 
 

@@ -100,7 +100,8 @@ def audit(dataset: DatasetOrFile, testset: DatasetOrFile | None = None) -> Audit
     Parameters
     ----------
     dataset : Dataset or path
-        Its pictures are read where they can be; without them only its features are looked at.
+        Its pictures are read where they can be, as far as its network saw them; without them only
+        its features are looked at.
     testset : Dataset or path, optional
         Look also for its pictures in the dataset.
 
@@ -216,7 +217,7 @@ def _poor(dataset: Dataset) -> list[Poor]:
 
 def _problem(dataset: Dataset, row: int) -> str:
     try:
-        image = open_image(dataset.picture(row))
+        image = open_image(dataset.source(row))
     except DogsimError:
         return "cannot be read"
     if min(image.size) < TINY:

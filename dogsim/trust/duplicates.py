@@ -21,7 +21,7 @@ from PIL import Image
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
-from dogsim.images import open_image
+from dogsim.images import Cropped, open_image
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch
 from dogsim.sameness import row_hashes
@@ -166,7 +166,7 @@ def _groups(pairs: list[tuple[int, int, str]]) -> list[Duplicates]:
 
 def _compare(dataset: Dataset, testset: Dataset, pair: tuple[int, int]) -> str:
     """Tell in how far two pictures are the same, "" if they are not."""
-    files = dataset.picture(pair[0]), testset.picture(pair[1])
+    files = dataset.source(pair[0]), testset.source(pair[1])
     try:
         if not same_picture(*map(_look, files)):
             return ""
@@ -218,7 +218,7 @@ class Look:
 
 
 @lru_cache(maxsize=512)
-def _look(file: Path) -> Look:
+def _look(file: Path | Cropped) -> Look:
     return Look(open_image(file))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.images import open_image
+from dogsim.images import Cropped, file_of, open_image
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.plumbing.tables import write_csv
 from dogsim.plumbing.terminal import printable
@@ -70,27 +70,34 @@ def _rows(found: Audit) -> Iterator[dict[str, object]]:
 
 def _page(found: Audit, dataset: Dataset, testset: Dataset | None) -> Iterator[str]:
     yield f"{PAGE_START}<style>{STYLE}</style>"
-    yield "<h1>Audit</h1><p>Nothing was deleted or relabelled.</p>"
-    here, there = Path(dataset.root), Path(testset.root) if testset else Path()
+    shown = " Pictures are shown as they were seen, by their boxes." * (dataset.boxes is not None)
+    yield f"<h1>Audit</h1><p>Nothing was deleted or relabelled.{shown}</p>"
+    here = dict(zip(dataset.paths, map(dataset.source, range(len(dataset))), strict=True))
     groups = (
-        (kind, [here / path for path in group])
+        (kind, [here[path] for path in group])
         for group, kind in zip(found.duplicates, found.kinds, strict=True)
     )
     yield from _section("Duplicates", len(found.duplicates), groups)
-    leaks = (("in both", [here / known, there / asked]) for known, asked in found.leaks)
+    leaks = (
+        ("in both", [here[known], testset.source(testset.paths.index(asked))])
+        for known, asked in found.leaks
+        if testset
+    )
     yield from _section("Leaks", len(found.leaks), leaks)
     labels = (
-        (f"{x.breed}, or {x.suggested}? Chance {x.chance:.2f}", [here / x.path])
+        (f"{x.breed}, or {x.suggested}? Chance {x.chance:.2f}", [here[x.path]])
         for x in found.labels
     )
     yield from _section("Suspicious labels", len(found.labels), labels)
-    novel = ((f"p = {each.p:.4f}", [here / each.path]) for each in found.novel)
+    novel = ((f"p = {each.p:.4f}", [here[each.path]]) for each in found.novel)
     yield from _section("Fits nowhere", len(found.novel), novel)
-    poor = ((each.problem, [here / each.path]) for each in found.poor)
+    poor = ((each.problem, [here[each.path]]) for each in found.poor)
     yield from _section("Poor pictures", len(found.poor), poor)
 
 
-def _section(title: str, number: int, findings: Iterator[tuple[str, list[Path]]]) -> Iterator[str]:
+def _section(
+    title: str, number: int, findings: Iterator[tuple[str, list[Path | Cropped]]]
+) -> Iterator[str]:
     shown = f", {SHOWN} of them shown" if number > SHOWN else ""
     yield f"<section><h2>{title}: {number}{shown}</h2>"
     for _, (told, files) in zip(range(SHOWN), findings, strict=False):
@@ -98,10 +105,11 @@ def _section(title: str, number: int, findings: Iterator[tuple[str, list[Path]]]
     yield "</section>"
 
 
-def _figure(file: Path) -> str:
+def _figure(picture: Path | Cropped) -> str:
+    file = file_of(picture) or Path()
     name = escape(printable(f"{file.parent.name}/{file.name}"))
     try:
-        image = open_image(file)
+        image = open_image(picture)
     except DogsimError:
         return f"<figure><figcaption>not found: {name}</figcaption></figure>"
     image.thumbnail((THUMBNAIL, THUMBNAIL))

@@ -182,7 +182,7 @@ class Desk:
             if origin is None:
                 origin = origin_of(self.dataset, metric)
                 self._origins.put(metric, origin)
-            image = query.seen.pixels if query.seen else self.dataset.picture(query.row or 0)
+            image = query.seen.pixels if query.seen else self.dataset.source(query.row or 0)
             kept = explain_row(image, self.dataset, other, self._extractor(), metric, origin)
             self._explained.put(name, kept)
         return kept

@@ -70,7 +70,7 @@ class Pictures:
     def _thumbnail(self, row: int, size: int) -> bytes:
         kept = self._kept.get((row, size))
         if kept is None:
-            kept = _jpeg(open_image(self._dataset.picture(row), at_least=size), size)
+            kept = _jpeg(open_image(self._dataset.source(row), at_least=size), size)
             self._kept.put((row, size), kept)
         return kept
 

@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 
@@ -10,10 +11,7 @@ from conftest import LITE
 from PIL import Image
 from test_image_distance import picture
 
-from dogsim import (
-    ImageDistance,
-    sample_queries,
-)
+from dogsim import Dataset, ImageDistance, sample_queries
 
 QUERIES = [str(path) for path in sample_queries()[:2]]
 
@@ -70,6 +68,45 @@ def test_show(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:
     result = dogsim_json("show", picture, "-k", 3, "--dataset", stored, "--save", tmp_path)
     assert result["grids"] == [str(tmp_path / "0.png")]
     assert (tmp_path / "0.png").stat().st_size > 10_000
+
+
+def test_pictures_that_have_moved(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:
+    Dataset.open(stored).take(range(6)).save(tmp_path / "d.h5")
+    moved = replace(Dataset.open(tmp_path / "d.h5"), root=str(tmp_path / "gone"))
+    moved.save(tmp_path / "d.h5")
+    asked = (breeds_dir / "striped" / "0.png", "-k", 3, "--dataset", tmp_path / "d.h5")
+    grids = ("--save", tmp_path / "grids")
+    said = dogsim("show", *asked, *grids).stderr
+    assert f"3 of the pictures are not in {tmp_path / 'gone'}." in said
+    assert "--root FOLDER" in said
+    assert "--root" not in dogsim("show", *asked, *grids, "--root", breeds_dir).stderr
+    assert "--root FOLDER" in refusal("explain", *asked, *grids)
+    assert len(dogsim_json("explain", *asked, *grids, "--root", breeds_dir)["pairs"]) == 3
+
+
+def test_neighbours_of_no_breed(breeds_dir: Path, colours: str, tmp_path: Path) -> None:
+    """One folder of pictures is searched, and nobody is told of a vote that there was not."""
+    flat = tmp_path / "flat"
+    copytree(breeds_dir / "striped", flat)
+    dogsim("create-dataset", flat, "-o", tmp_path / "d.h5", "--weights", colours)
+    asked = (breeds_dir / "n00000001-red_setter" / "0.png", "--dataset", tmp_path / "d.h5")
+    line = dogsim("classify", *asked, "-k", 3).stdout
+    assert line.count(" at ") == 3
+    assert "vote" not in line
+    assert line.endswith("; of unknown breed\n")
+    (answer,) = dogsim_json("classify", *asked, "-k", 3)["results"]
+    assert (answer["breed"], answer["votes"], answer["runner_up"]) == ("unknown", 0, "")
+    assert [each["breed"] for each in answer["neighbours"]] == ["unknown"] * 3
+    assert dogsim_json("show", *asked, "-k", 3, "--save", tmp_path / "grids")["grids"]
+
+
+def test_help_tells_where_the_truth_comes_from() -> None:
+    for command, source in [
+        ("show", "that its folder or its own name tells"),
+        ("classify", "the name of the folder that it lay in"),
+        ("accuracy", "the name of the folder that it lay in"),
+    ]:
+        assert source in " ".join(dogsim(command, "--help").stdout.split())
 
 
 def test_grids_never_replace_photos(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:

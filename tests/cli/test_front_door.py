@@ -7,6 +7,7 @@ import pytest
 from commands import COMMANDS, dogsim, loaded_after, python, refusal
 
 from dogsim import Dataset
+from dogsim.cli.choices import TABLES, choices
 
 
 def test_help_has_an_example_of_every_command() -> None:
@@ -14,6 +15,41 @@ def test_help_has_an_example_of_every_command() -> None:
     for command in COMMANDS:
         assert command in listing
         assert f"Example: dogsim {command} " in dogsim(command, "--help").stdout
+
+
+def test_help_lists_the_names_that_fit() -> None:
+    for name in TABLES:
+        assert len(choices(name)) > 1
+    for command in COMMANDS:
+        told = " ".join(dogsim(command, "--help").stdout.replace("│", " ").split())
+        assert "{}" not in told.replace("{A", "")
+        for name in TABLES:
+            if f"--{name} " in told:
+                assert ", ".join(choices(name)) in told, (command, name)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="bash")
+def test_the_tabulator_completes() -> None:
+    for line, completions in [
+        ("dogsim tre", ["tree"]),
+        ("dogsim accuracy --metric c", ["cosine", "cityblock", "chebyshev", "correlation"]),
+        ("dogsim accuracy --per", ["--per-breed"]),
+        ("dogsim create-dataset photos --backbone resnet3", ["resnet34"]),
+        ("dogsim accuracy --vote ", ["uniform", "distance"]),
+    ]:
+        words = line.split(" ")
+        asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+        code = "from dogsim.cli import app; app(prog_name='dogsim')"
+        done = python("-c", code, _DOGSIM_COMPLETE="complete_bash", **asked)
+        assert done.stdout.split() == completions, (line, done)
+
+
+def test_usage_reads_well() -> None:
+    for command in COMMANDS:
+        usage = dogsim(command, "--help").stdout.split("Usage:")[1].split("\n\n")[0]
+        assert "[[" not in usage
+        assert "...]..." not in usage
+        assert "...}..." not in usage
 
 
 def test_the_front_door_is_light() -> None:

@@ -75,6 +75,23 @@ def test_pictures_without_breed_and_breeds_without_pictures() -> None:
     assert trained.judge(data)[0] > 0.8  # of the three breeds that it knows
 
 
+def test_pictures_that_a_head_has_learned_from_are_left_out(
+    halves: tuple[Dataset, Dataset], trained: Classifier
+) -> None:
+    train, test = halves
+    both = Dataset(
+        np.concatenate([train.features, np.flip(test.features, axis=1)]),
+        np.concatenate([train.labels, test.labels]),
+        (*train.paths, *(f"seen/{path}" for path in test.paths)),
+        train.breeds,
+        learned=np.arange(len(train) + len(test)) >= len(train),
+    )
+    again = train_classifier(both)
+    assert np.array_equal(again(test.features), trained(test.features))
+    with pytest.raises(DogsimError, match=r"learned from 480 of the 480 pictures.*before dogsim"):
+        train_classifier(replace(both, learned=np.ones(len(both), bool)))
+
+
 def test_files_that_are_none(tmp_path: Path, colours: str) -> None:
     (tmp_path / "x.keras").write_text("no model")
     with zipfile.ZipFile(tmp_path / "y.keras", "w") as file:

@@ -35,6 +35,10 @@ TRAIN = [
 TEST = ["n02085620-Chihuahua/n02085620_2.jpg", "n02085936-Maltese_dog/n02085936_3.jpg"]
 
 
+BOX = b"""<annotation><size><width>40</width><height>30</height></size><object><bndbox>
+<xmin>10</xmin><ymin>0</ymin><xmax>40</xmax><ymax>20</ymax></bndbox></object></annotation>"""
+
+
 def mat_of(paths: list[str]) -> bytes:
     buffer = io.BytesIO()
     cells = np.array(paths, object)[:, None]
@@ -53,11 +57,12 @@ def picture(number: int) -> bytes:
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A small Stanford Dogs on a server of this machine."""
     images = [(f"Images/{path}", picture(i)) for i, path in enumerate(TRAIN + TEST)]
+    boxes = [(f"Annotation/{path.removesuffix('.jpg')}", BOX) for path in TRAIN + TEST]
     lists = [("train_list.mat", mat_of(TRAIN)), ("test_list.mat", mat_of(TEST))]
     archives = {
         "Images": ("images.tar", tar_of(*images)),
         "lists": ("lists.tar", tar_of(*lists)),
-        "Annotation": ("annotation.tar", tar_of(("Annotation/n02085620-Chihuahua/x", b"<a/>"))),
+        "Annotation": ("annotation.tar", tar_of(*boxes)),
     }
     with serving() as server:
         server.files = {f"/{file}": content for file, content in archives.values()}
@@ -76,7 +81,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """For what fails before features are computed."""
     monkeypatch.setattr(Wanted, "load", lambda _: None)
     monkeypatch.setattr(module, "extract_features", lambda *_: None)
-    monkeypatch.setattr(module, "bring_up_to_date", lambda *_: pytest.fail("came to the features"))
+    monkeypatch.setattr(
+        module, "bring_up_to_date", lambda *_, **__: pytest.fail("came to the features")
+    )
 
 
 def run(*arguments: str | Path) -> Any:
@@ -105,7 +112,7 @@ def test_fetched_once_and_split(site: Server, tmp_path: Path) -> None:
     result = run(folder, "--annotations", "--json")
     told = json.loads(result.stdout)
     assert {split: entry["pictures"] for split, entry in told.items()} == {"train": 4, "test": 2}
-    assert (folder / "Annotation/n02085620-Chihuahua/x").is_file()
+    assert (folder / "Annotation/n02085620-Chihuahua/n02085620_3").is_file()
     everything = Dataset.open(folder / "stanford_dogs.h5")
     assert sorted(everything.paths) == sorted(TRAIN + TEST)
     for split, paths in (("train", TRAIN), ("test", TEST)):
@@ -127,6 +134,20 @@ def test_fetched_once_and_split(site: Server, tmp_path: Path) -> None:
     )
     assert len(site.ranges) == 3
     assert (folder / "Images").stat().st_mtime_ns == unpacked
+
+
+def test_cropped_beside_whole(site: Server, tmp_path: Path) -> None:
+    run(tmp_path)
+    told = json.loads(run(tmp_path, "--crop-boxes", "--margin", "0.1", "--json").stdout)
+    assert told["test"]["dataset"] == str(tmp_path / "test_cropped.h5")
+    whole, cropped = (Dataset.open(tmp_path / f"test{kind}.h5") for kind in ("", "_cropped"))
+    assert (whole.paths, whole.boxes) == (cropped.paths, None)
+    assert cropped.boxes is not None
+    assert cropped.boxes.tolist() == [[7, -2, 43, 22, 40, 30]] * 2
+    assert cropped.recipe is not None
+    assert cropped.recipe.margin == 0.1
+    assert (cropped.features != whole.features).any(axis=1).all()
+    assert "Give --crop-boxes" in check_refused("", tmp_path, "--margin", "0.1")
 
 
 def test_archives_from_disk(site: Server, tmp_path: Path, no_network: None) -> None:
