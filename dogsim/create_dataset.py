@@ -3,15 +3,16 @@
 import os
 from collections.abc import Set
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from dogsim.boxes import Boxes
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Skipped, in_order, list_pictures, with_boxes
-from dogsim.folders.reading import Compute, compute_shards, refuse
+from dogsim.folders.reading import Compute, calibration, compute_shards, refuse
 from dogsim.folders.shards import Shards
+from dogsim.images import RESIZES
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.files import check_output
 from dogsim.plumbing.signals import stopped_in_order, uninterrupted
@@ -170,7 +171,8 @@ def bring_up_to_date(
         wanted, cropped = wanted.filled(shards.options), Boxes.wanted(boxes, margin, shards.options)
         seen, unfit = with_boxes(listing.pictures, cropped)
         refuse(unfit, strict)
-        load = cache(wanted.load)
+        some = partial(calibration, root, seen, wanted.resize or RESIZES[0])
+        load = cache(replace(wanted, calibration=some).load)
         recipe = (shards.recipe and wanted.recipe(shards.recipe)) or load().recipe
         recipe = replace(recipe, **cropped.options)
         shards.settle(recipe)

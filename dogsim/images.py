@@ -20,7 +20,6 @@ from dogsim.boxes import Box, Parts
 from dogsim.errors import DogsimError, reason, unknown
 from dogsim.plumbing.threads import Room
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image | Cropped"
 RESIZES = ("squash", "crop")
 
 PICTURE_SUFFIXES = (
@@ -58,8 +57,11 @@ class Cropped:
     (8, 8, 3)
     """
 
-    source: Source
+    source: "Source"
     box: Box
+
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image | Cropped
 
 
 def file_of(source: Source) -> Path | None:
@@ -146,7 +148,7 @@ def check_resize(resize: str) -> None:
         raise unknown("resize", resize, RESIZES)
 
 
-def many(images: "Source | Iterable[Source]") -> Iterable[Source]:
+def many(images: Source | Iterable[Source]) -> Iterable[Source]:
     """Take one picture as a list of one, and let many be.
 
     >>> many("a.jpg"), many(["a.jpg", "b.jpg"])

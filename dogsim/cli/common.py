@@ -58,7 +58,12 @@ Confidence = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Engine = Annotated[str, one_of("engine", "What computes: {}; auto takes the faster one here.")]
 Precision = Annotated[
-    str, one_of("precision", "Of the numbers: {}; auto takes bfloat16 where the CPU has it.")
+    str,
+    one_of(
+        "precision",
+        "Of the numbers: {}; auto takes bfloat16 where the CPU has it, int8 is made with your "
+        "pictures.",
+    ),
 ]
 BackboneOfFile = Annotated[
     str | None, one_of("backbone", "The network: {}.  [default: the file's, else resnet50]")
