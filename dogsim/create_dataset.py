@@ -175,6 +175,7 @@ def bring_up_to_date(
         load = cache(replace(wanted, calibration=some).load)
         recipe = (shards.recipe and wanted.recipe(shards.recipe)) or load().recipe
         recipe = replace(recipe, **cropped.options)
+        shards.require_seen(listing, root)
         shards.settle(recipe)
         pictures = sorted([*seen, *shards.unseen(listing, root)], key=in_order)
         pending = shards.find(pictures, root, verify)

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from dogsim.cli.choices import one_of
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.signals import Terminated
-from dogsim.plumbing.terminal import note, printable, valid_in
+from dogsim.plumbing.terminal import note, printable, say, valid_in
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
@@ -192,4 +192,5 @@ def print_result(result: Mapping[str, Any], as_json: bool, text: str) -> None:
     if as_json:
         print(json.dumps(valid_in(result)))
     elif text:
-        print("\n".join(printable(line) for line in text.split("\n")))
+        for line in text.split("\n"):
+            say(line)

@@ -8,7 +8,8 @@ of float32. In int8 OpenVINO runs a network that has been made for it (`quantize
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
