@@ -166,7 +166,7 @@ async function fillAnswer(now, mine) {
   $("results-title").textContent = "The nearest";
   const right = answer.row ? answer.row.label : null;
   $("neighbours").replaceChildren(...answer.neighbours.map((each, i) => {
-    const said = `at ${far(each.distance)} · ${each.votes} of ${answer.k} votes`;
+    const said = `at ${far(each.distance)} · ${each.votes} ${each.votes === 1 ? "vote" : "votes"}`;
     const wrong = right !== null && right >= 0 && each.label !== right;
     const made = tile(each, { said, rank: i + 1, wrong, why: () => openWhy(now, each) });
     explainOnRest(made, now, each);
@@ -344,7 +344,7 @@ async function openWhy(now, each) {
   $("why-title").textContent = `Why is this ${each.breed} near?`;
   $("why-caption").textContent = "";
   $("match").textContent = "Looking at both pictures; the first time takes some seconds …";
-  const frames = [["why-query", shownBy(now, 640), "Your picture"],
+  const frames = [["why-query", shownBy(now, 640), now.row === null ? "Your picture" : "The picture asked about"],
     ["why-other", pictureOf(each.row, 640), each.breed]].map(([id, source, name]) => {
     const framed = frame(source, name);
     $(id).replaceChildren(framed, el("figcaption", {}, name));
@@ -355,7 +355,9 @@ async function openWhy(now, each) {
     const [why] = await Promise.all([explanation(now, each.row),
       ...frames.map((framed) => framed.querySelector("img")?.decode().catch(() => null))]);
     if (!dialog.open) return;
-    dialog.drawing = { why, frames };
+    const layers = [why.query, why.other].map((side, i) => overlay(frames[i], side.box));
+    dialog.drawing = { why, layers };
+    if (why.pairs) layers.forEach((layer, side) => pointable(layer, side, dialog.drawing));
     drawWhy();
   } catch (error) {
     $("match").textContent = error.message;
@@ -368,26 +370,24 @@ $("maps").addEventListener("change", () => drawWhy());
 const chosenMap = () => document.querySelector("#maps input:checked").value;
 const POINT = "Point to a place of either picture, or move there with the arrow keys, to see its match.";
 
-// Draw the chosen map over both pictures, each of which one may point into.
+// Draw the chosen map over both pictures.
 function drawWhy() {
-  const drawing = $("why").drawing;
-  if (!drawing) return;
-  const { why, frames } = drawing;
+  if (!$("why").drawing) return;
+  const { why, layers } = $("why").drawing;
   const kind = chosenMap();
-  const [mine, yours] = [why.query, why.other].map((side) => (kind === "parts" ? side.parts : side.likeness));
-  const most = Math.max(...mine.flat().map(Math.abs), ...yours.flat().map(Math.abs)) || 1;
-  drawing.layers = frames.map((framed, side) => {
-    const layer = overlay(framed, (side ? why.other : why.query).box);
-    const rows = [mine, yours][side];
-    layer.append(kind === "pairs" ? cells(rows.map((row) => row.map(() => 0)), 1)
-      : cells(rows, kind === "parts" ? -1 : 1, most));
-    if (why.pairs) pointable(layer, side, drawing);
-    return layer;
+  const maps = [why.query, why.other].map((side) => (kind === "parts" ? side.parts : side.likeness));
+  const most = Math.max(...maps.flat(2).map(Math.abs)) || 1;
+  layers.forEach((layer, side) => {
+    layer.parentNode.classList.toggle("grey", kind !== "pairs");
+    layer.replaceChildren(kind === "pairs" ? blank(why.shape)
+      : cells(maps[side], kind === "parts" ? -1 : 1, most));
   });
-  if (kind === "pairs") why.best_pairs.forEach((pair, i) => numbered(drawing.layers, why.shape, pair, i + 1));
+  if (kind === "pairs") why.best_pairs.forEach((pair, i) => numbered(layers, why.shape, pair, i + 1));
   $("why-caption").textContent = why.captions[{ pairs: 0, likeness: 1, parts: 2 }[kind]];
   $("match").textContent = why.pairs ? POINT : "";
 }
+
+const blank = ([height, width]) => cells(Array.from({ length: height }, () => Array(width).fill(0)), 1);
 
 function numbered(layers, [height, width], [row, column, otherRow, otherColumn], n) {
   [[row, column], [otherRow, otherColumn]].forEach(([i, j], side) => {
@@ -421,8 +421,7 @@ function pointable(layer, side, drawing) {
     match(drawing, side, place);
   });
   layer.addEventListener("focus", () => { if (layer.matches(":focus-visible")) match(drawing, side, place); });
-  layer.addEventListener("pointerleave", () => drawWhy());
-  layer.addEventListener("blur", () => { if ($("why").drawing) drawWhy(); });
+  for (const leaving of ["pointerleave", "blur"]) layer.addEventListener(leaving, drawWhy);
 }
 
 // Show where a place of one picture finds its match in the other.
@@ -433,10 +432,10 @@ function match({ why, layers }, side, [row, column]) {
   const best = there.indexOf(Math.max(...there));
   const [bestRow, bestColumn] = [Math.floor(best / width), best % width];
   const rows = Array.from({ length: height }, (_, i) => there.slice(i * width, (i + 1) * width));
-  const blank = rows.map((each) => each.map(() => 0));
-  layers[side].querySelector("svg").replaceWith(cells(blank, 1));
-  layers[1 - side].querySelector("svg").replaceWith(cells(rows, 1));
-  for (const badge of document.querySelectorAll("#why .badge")) badge.remove();
+  layers.forEach((layer, i) => {
+    layer.parentNode.classList.toggle("grey", i !== side);
+    layer.replaceChildren(i === side ? blank(why.shape) : cells(rows, 1));
+  });
   outline(layers[side], why.shape, row, column);
   outline(layers[1 - side], why.shape, bestRow, bestColumn);
   $("match").textContent = `Row ${row + 1}, column ${column + 1} finds its match in row ${bestRow + 1}, `
