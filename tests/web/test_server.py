@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +25,7 @@ import pytest
 from commands import refusal
 from conftest import REPOSITORY
 from PIL import Image
+from test_pages import SERVED, blocks
 
 from dogsim import Dataset, classify
 from dogsim.errors import DogsimError
@@ -387,6 +390,32 @@ def served(*arguments: object) -> "Iterator[tuple[str, subprocess.Popen[str]]]":
 def fetch(address: str, content: bytes | None = None) -> Any:
     with urlopen(Request(address, content, OWN), timeout=60) as answer:
         return json.load(answer)
+
+
+def test_every_route_has_its_examples_and_they_run(
+    stored: Path, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_dog.jpg").write_bytes(picture(3, "JPEG"))
+    page, names = blocks(SERVED), dict[str, Any]()
+    told = [block for language, block in page if language == "console" and "curl" in block]
+    code = [block for language, block in page if language == "python"]
+    for route in server.app_of(desk).routes:
+        start = str(getattr(route, "path", "")).partition("{")[0]
+        if start.startswith("/api/"):
+            assert any(start in block for block in told), start
+            assert any(start in block for block in code), start
+    with served("--dataset", stored) as (address, _):
+        for block in code:
+            exec(block.replace("http://127.0.0.1:8042", address), names)
+        for command in "".join(told).splitlines():
+            told_here = command.replace("http://127.0.0.1:8042", address)
+            arguments = shlex.split(told_here.replace("NAME", names["mine"]))
+            if shutil.which("curl"):
+                subprocess.run([*arguments, "--fail", "--silent"], check=True, capture_output=True)
+    for figure in ("first.jpg", *(["curves.png"] if shutil.which("curl") else [])):
+        assert Image.open(figure).size > (30, 30)
+    assert len(names["answer"]["neighbours"]) == 3
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
