@@ -41,9 +41,9 @@ ORDER = [
         for name in ("augmentation", "hold_out", "discriminant", "triplets", "training")
     ),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
+    *(f"cluster.{name}" for name in ("connection", "workers", "extraction", "search")),
     *(f"web.{name}" for name in ("worker", "shelf", "pictures", "desk", "told", "findings")),
     *("web.guard", "web.server"),
-    *(f"cluster.{name}" for name in ("connection", "workers", "extraction")),
     *(f"cli.{name}" for name in ("choices", "common", "answers", "ask", "judge")),
     *("cli.datasets", "cli.learn"),
     *("cli.keep", "cli.session", "cli.serve", "cli"),
