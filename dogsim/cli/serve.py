@@ -1,5 +1,6 @@
 """A page to ask from, on one's own machine."""
 
+import os
 import secrets
 import socket
 import sys
@@ -13,9 +14,11 @@ import typer
 
 from dogsim.cli.common import DatasetFile, Head, Json, Root, Weights, open_dataset, print_result
 from dogsim.errors import DogsimError
+from dogsim.plumbing.signals import Terminated, stopped_in_order
 
 PORT = 8042
 LEAST_TOKEN = 8  # letters
+STOPPED = {KeyboardInterrupt: 130, Terminated: 143}  # exit status
 
 
 def serve(
@@ -46,7 +49,6 @@ def serve(
     Example: `dogsim serve --dataset dogs.h5`, then open http://127.0.0.1:8042 in a browser
     """
     _check_extra()
-    from dogsim.plumbing.signals import stopped_in_order
     from dogsim.plumbing.terminal import note
     from dogsim.trust.confidence import check_confidence
     from dogsim.web.desk import Desk
@@ -64,8 +66,13 @@ def serve(
         said = f"{address} shows {len(known)} pictures. Ctrl-C ends it."
         print_result({"address": address, "pictures": len(known)}, as_json, said)
         sys.stdout.flush()
-        with stopped_in_order():
-            run(app, taken)
+        try:
+            with stopped_in_order():
+                run(app, taken)
+        except KeyboardInterrupt as stop:  # nothing is to be saved, and TensorFlow goes slowly
+            note("dogsim: Stopped.")
+            sys.stderr.flush()
+            os._exit(STOPPED[type(stop)])
 
 
 def _check_extra() -> None:

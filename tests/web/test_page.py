@@ -29,9 +29,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    DRIVER is None, reason="no chromedriver: apt-get install chromium chromium-driver"
-)
+pytestmark = [
+    pytest.mark.slow,  # a minute; the routes have tests of their own
+    pytest.mark.skipif(
+        DRIVER is None, reason="no chromedriver: apt-get install chromium chromium-driver"
+    ),
+]
+PREPARED = 120  # seconds, in which a busy machine makes a network ready to explain
 AXE = os.environ.get("DOGSIM_TEST_AXE", "")
 HOSTILE = "<img src=x onerror=alert(1)>"
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
@@ -216,7 +220,7 @@ def test_resting_on_a_neighbour_shows_maps_on_both(page: Page) -> None:
     tile = page.wait(lambda: page.all("#neighbours .tile"))[1]
     page.wait(lambda: page.js("return document.querySelector('#shown img').naturalWidth"))
     webdriver.ActionChains(page.driver).move_to_element(tile).perform()
-    page.wait(lambda: page.all("#shown .map rect") and page.all(".tile .map rect"))
+    page.wait(lambda: page.all("#shown .map rect") and page.all(".tile .map rect"), PREPARED)
     assert len(page.all("#shown .map rect")) >= 49
     webdriver.ActionChains(page.driver).move_to_element(page.all("header")[0]).perform()
     page.wait(lambda: not page.all(".map"))
@@ -226,7 +230,7 @@ def test_point_to_a_place_and_see_its_match(page: Page) -> None:
     page.open("/?row=0&k=3")
     ready(page)
     page.wait(lambda: page.all("#neighbours .tile button"))[0].click()
-    page.wait(lambda: len(page.all("#why .map rect")) >= 98)
+    page.wait(lambda: len(page.all("#why .map rect")) >= 98, PREPARED)
     layer = page.all("#why-query .map")[0]
     webdriver.ActionChains(page.driver).move_to_element_with_offset(layer, 3, 3).perform()
     page.wait(lambda: page.text("#match").startswith("Row 4, column 4 finds its match in row "))

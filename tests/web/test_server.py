@@ -40,6 +40,7 @@ from dogsim.web.desk import Desk
 from dogsim.web.worker import BusyError, Worker
 
 OWN = {"X-Dogsim": "1"}
+SOON = 6  # seconds; 1.3 on an idle machine, and this one may run other tests besides
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -440,7 +441,7 @@ def test_many_at_once_some_cut_off_and_the_end_in_time(stored: Path) -> None:
             start = time.monotonic()
             process.send_signal(signal.SIGTERM)
             _, told = process.communicate(timeout=30)
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < SOON
         assert process.returncode == 143
         lines = [
             line for line in told.splitlines() if not line.startswith(("Preparing", "Loading"))
@@ -455,5 +456,5 @@ def test_ctrl_c_ends_it_while_the_network_is_being_loaded(stored: Path) -> None:
         start = time.monotonic()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < SOON
         assert process.returncode == 130
