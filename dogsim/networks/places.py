@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.networks._keras import import_keras
+from dogsim.networks._openvino import import_openvino
 from dogsim.networks.backbones import find_backbone
 from dogsim.networks.compiled import keep_network, kept_network
 from dogsim.networks.engines import choose_engine, convert
@@ -155,7 +156,7 @@ def _both(recipe: Recipe) -> Any:
 
 def _run_openvino(converted: Any) -> Network:
     """Make what `convert` has given run, picture by picture, on all cores."""
-    import openvino
+    openvino = import_openvino()
 
     converted.reshape([1, *list(converted.input(0).partial_shape)[1:]])
     hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
