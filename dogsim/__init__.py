@@ -20,6 +20,7 @@ _MODULE_OF = {
     name: module
     for module, name in re.findall(r"^from (\S+) import (\w+) as \2$", _STUB, re.MULTILINE)
 }
+__all__ = ["__version__", *_MODULE_OF]
 
 
 def __getattr__(name: str) -> Any:
@@ -29,7 +30,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return ["__version__", *_MODULE_OF]
+    return __all__
 
 
 class _Package(ModuleType):

@@ -54,6 +54,8 @@ from dogsim.networks.heads import load_head as load_head
 from dogsim.networks.heads import save_model as save_model
 from dogsim.networks.multiscale import alexnet as alexnet
 from dogsim.networks.multiscale import multiscale as multiscale
+from dogsim.plumbing.terminal import printable as printable
+from dogsim.plumbing.terminal import say as say
 from dogsim.recipe import Recipe as Recipe
 from dogsim.sources.matlab import export_mat as export_mat
 from dogsim.sources.matlab import import_mat as import_mat

@@ -77,7 +77,7 @@ def loaded_extractor(
 
 
 def classify(
-    images: "Source | Iterable[Source]",
+    images: Source | Iterable[Source],
     dataset: DatasetOrFile,
     k: int = 20,
     metric: str = "euclidean",

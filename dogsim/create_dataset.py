@@ -3,15 +3,16 @@
 import os
 from collections.abc import Set
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from dogsim.boxes import Boxes
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Skipped, in_order, list_pictures, with_boxes
-from dogsim.folders.reading import compute_shards, refuse
+from dogsim.folders.reading import Compute, calibration, compute_shards, refuse
 from dogsim.folders.shards import Shards
+from dogsim.images import RESIZES
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.files import check_output
 from dogsim.plumbing.signals import stopped_in_order, uninterrupted
@@ -153,8 +154,12 @@ def bring_up_to_date(
     wait: bool = False,
     boxes: str | os.PathLike[str] | None = None,
     margin: float | None = None,
+    compute: Compute = compute_shards,
 ) -> Update:
-    """Do the work of `update_dataset`; with `wait` after another process that writes `out`."""
+    """Do the work of `update_dataset`; with `wait` after another process that writes `out`.
+
+    `compute` is who computes features: by default this process.
+    """
     root, out = Path(images_dir), Path(out)
     if batch_size < 1:
         raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
@@ -166,15 +171,17 @@ def bring_up_to_date(
         wanted, cropped = wanted.filled(shards.options), Boxes.wanted(boxes, margin, shards.options)
         seen, unfit = with_boxes(listing.pictures, cropped)
         refuse(unfit, strict)
-        load = cache(wanted.load)
+        some = partial(calibration, root, seen, wanted.resize or RESIZES[0])
+        load = cache(replace(wanted, calibration=some).load)
         recipe = (shards.recipe and wanted.recipe(shards.recipe)) or load().recipe
         recipe = replace(recipe, **cropped.options)
+        shards.require_seen(listing, root)
         shards.settle(recipe)
         pictures = sorted([*seen, *shards.unseen(listing, root)], key=in_order)
         pending = shards.find(pictures, root, verify)
         skipped = listing.skipped + listing.linked + unfit + shards.unread
         with shards.telling_how_to_go_on():
-            for shard, bad in compute_shards(root, pending, recipe, load, batch_size, strict):
+            for shard, bad in compute(root, pending, recipe, load, batch_size, strict):
                 skipped += bad
                 if shard:
                     with uninterrupted():

@@ -46,7 +46,7 @@ def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArra
 
 
 def extract_features(
-    images: "Source | Iterable[Source]", extractor: Extractor, batch_size: int = 32
+    images: Source | Iterable[Source], extractor: Extractor, batch_size: int = 32
 ) -> NDArray[np.float32]:
     """Compute the features of many pictures, holding no more than one batch of them.
 

@@ -3,7 +3,8 @@
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -20,7 +21,6 @@ from dogsim.boxes import Box, Parts
 from dogsim.errors import DogsimError, reason, unknown
 from dogsim.plumbing.threads import Room
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image | Cropped"
 RESIZES = ("squash", "crop")
 
 PICTURE_SUFFIXES = (
@@ -58,8 +58,11 @@ class Cropped:
     (8, 8, 3)
     """
 
-    source: Source
+    source: "Source"
     box: Box
+
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.Image | Cropped
 
 
 def file_of(source: Source) -> Path | None:
@@ -117,11 +120,11 @@ def load_image(
     check_resize(resize)
     if not isinstance(size, int | np.integer) or size < 1:
         raise DogsimError(f"Received size={size!r}. Expected a number of pixels from 1 up.")
-    image = open_image(source, _kept_side(size, resize), name)
-    if image.size != (size, size):
+    with _opened(source, _kept_side(size, resize), name) as image:
+        if image.size == (size, size):
+            return np.array(image)
         box = seen_part(*image.size, size, resize)
-        image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return np.array(image)
+        return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
 
 
 def seen_part(
@@ -146,7 +149,7 @@ def check_resize(resize: str) -> None:
         raise unknown("resize", resize, RESIZES)
 
 
-def many(images: "Source | Iterable[Source]") -> Iterable[Source]:
+def many(images: Source | Iterable[Source]) -> Iterable[Source]:
     """Take one picture as a list of one, and let many be.
 
     >>> many("a.jpg"), many(["a.jpg", "b.jpg"])
@@ -168,21 +171,31 @@ def open_image(source: Source, at_least: int | None = None, name: str | None = N
     >>> open_image(np.zeros((40, 30), np.uint8)).size
     (30, 40)
     """
+    with _opened(source, at_least, name) as image:
+        return image
+
+
+@contextmanager
+def _opened(source: Source, at_least: int | None, name: str | None) -> Iterator[Image.Image]:
+    """Do what `open_image` does, with a share of all threads' room for as long as the block."""
     box = source.box if isinstance(source, Cropped) else None
     if file := file_of(source):
         name = str(file)
     content = _content(source.source if isinstance(source, Cropped) else source)
     try:
         if isinstance(content, Image.Image):
-            return _cut(_to_rgb(content), _parts(content, box))
-        with _opened(content) as image:
-            parts, whole = _parts(image, box), image.width * image.height
-            if at_least:
-                image.draft(None, _whole_size(at_least, parts, _orientation(image)))
-            # A progressive JPEG is held whole, however small it is to become.
-            scaled = not image.info.get("progressive")
-            with _room.taking(image.width * image.height if scaled else whole):
-                return _cut(_to_rgb(image), parts)
+            yield _cut(_to_rgb(content), _parts(content, box))
+            return
+        with _recognised(content) as image:
+            pixels, parts = image.width * image.height, None
+            if isinstance(image, JpegImageFile):  # others are decoded to tell their orientation
+                parts = _parts(image, box)
+                if at_least:
+                    image.draft(None, _whole_size(at_least, parts, _orientation(image)))
+                if not image.info.get("progressive"):  # which is held whole, whatever it becomes
+                    pixels = image.width * image.height
+            with _room.taking(pixels):
+                yield _cut(_to_rgb(image), parts or _parts(image, box))
     except Exception as error:  # decoders of broken files raise nearly anything
         raise _unreadable(name or "the content", reason(error)) from error
 
@@ -266,7 +279,7 @@ class _RefusedError(Exception):
     """Why a picture is not decoded, though perhaps it could be."""
 
 
-def _opened(content: bytes) -> Image.Image:
+def _recognised(content: bytes) -> Image.Image:
     """Open a picture without decoding it; raises `_RefusedError` if it has too many pixels."""
     most = max_pixels()
     if Image.MAX_IMAGE_PIXELS and most > 2 * Image.MAX_IMAGE_PIXELS:

@@ -38,8 +38,12 @@ def in_gallery(dataset: Dataset, testset: Dataset) -> NDArray[np.bool_]:
     return same
 
 
+@lru_cache(maxsize=1)
 def rows_by_content(dataset: Dataset) -> dict[str, int]:
-    """Map the SHA-256 of each picture file to its first row; empty where there are no stamps."""
+    """Map the SHA-256 of each picture file to its first row; empty where there are no stamps.
+
+    Made once for the dataset that was asked last: a million rows take a second.
+    """
     if dataset.stamps is None:
         return {}
     hashes = dataset.stamps["sha256"].tolist()
@@ -74,14 +78,9 @@ def seen(picture: Source, dataset: Dataset | None, boxes: Boxes = NO_BOXES) -> S
 
 def _row_of(file: Path, dataset: Dataset) -> int | None:
     try:
-        return _rows(dataset).get(bytes_sha256(read_picture(file)))
+        return rows_by_content(dataset).get(bytes_sha256(read_picture(file)))
     except DogsimError:  # reading it again will tell
         return None
-
-
-@lru_cache(maxsize=1)
-def _rows(dataset: Dataset) -> dict[str, int]:
-    return rows_by_content(dataset)
 
 
 def learned(dataset: Dataset) -> NDArray[np.bool_]:

@@ -37,7 +37,7 @@ def grids(args: argparse.Namespace) -> Iterator[tuple[str, Figure]]:
         distances, indices = dogsim.mink(distances, args.k)
         # mode(labels(indices)): the breed that most of the neighbours have
         label = dogsim.majority_vote(dataset.labels[indices])[0]
-        print(f"{picture.name}: {dataset.breed_of_label(label)}")
+        dogsim.say(f"{picture.name}: {dataset.breed_of_label(label)}")
         # subplot, imshow: the picture first, then its neighbours
         truth = dataset.breed_told_by(picture)
         grid = dogsim.result_grid(picture, dataset, indices[0], distances[0], truth)
@@ -63,6 +63,6 @@ if __name__ == "__main__":
     arguments = parse_args()
     try:
         for path in dogsim.show_or_save(grids(arguments), arguments.save):
-            print(path)
+            dogsim.say(str(path))
     except dogsim.DogsimError as error:
-        sys.exit(f"main.py: {error}")
+        sys.exit(dogsim.printable(f"main.py: {error}"))

@@ -314,7 +314,7 @@ class History(RuleBasedStateMachine):
         for file in folder_model.shard_files(self.out):
             if file.read_bytes() == b"mine":
                 file.unlink()
-        table = self.home / "d.skipped.csv"
+        table = self.home / "d.h5.skipped.csv"
         if table.exists() and table.read_text() == "mine":
             table.unlink()
 
@@ -481,7 +481,7 @@ class History(RuleBasedStateMachine):
         return target.with_name(f"{target.name}.partial")
 
     def table(self) -> Path:
-        return self.home / "d.skipped.csv"
+        return self.home / "d.h5.skipped.csv"
 
     def inputs(self) -> dict[str, object]:
         """All that no run may change."""

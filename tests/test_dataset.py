@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,19 @@ import h5py
 import numpy as np
 import pytest
 
+from dogsim import (
+    accuracy,
+    accuracy_figures,
+    breed_tree,
+    classify,
+    export_mat,
+    fine_tune,
+    hold_out,
+    import_mat,
+    project,
+    train_classifier,
+    train_ranking,
+)
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.plumbing.files import replacing
@@ -211,3 +225,33 @@ def test_a_file_that_is_replaced_while_it_is_opened(
     opened = Dataset.open(path)
     assert opened.paths == four.paths[::-1]
     assert opened.features.ravel().tolist() == [6, 5, 1, 0]
+
+
+def test_functions_take_a_dataset_or_its_path(four: Dataset, tmp_path: Path) -> None:
+    """A path is opened, and what is neither is told by its type."""
+    file = tmp_path / "four.h5"
+    four.save(file)
+    assert [each.paths for each in hold_out(file, 0.5)] == [
+        each.paths for each in hold_out(four, 0.5)
+    ]
+    export_mat(file, tmp_path / "four.mat")
+    assert import_mat(tmp_path / "four.mat").breeds == four.breeds
+    assert breed_tree(str(file)).axes
+    assert [name for name, _ in accuracy_figures(file, 1)]
+    functions: list[Callable[[Any], object]] = [
+        lambda x: hold_out(x, 0.5),
+        breed_tree,
+        lambda x: list(accuracy_figures(x, 1)),
+        lambda x: export_mat(x, tmp_path / "x.mat"),
+        lambda x: project(x, tmp_path / "head.keras"),
+        train_classifier,
+        train_ranking,
+        lambda x: fine_tune(x, "conv5_block1_1_conv"),
+        lambda x: accuracy(x, 1),
+        lambda x: classify("a.jpg", x),
+    ]
+    for function in functions:
+        with pytest.raises(DogsimError, match="Received list. Expected a Dataset or the path"):
+            function([1])
+        with pytest.raises(DogsimError, match="There is no dataset file"):
+            function(tmp_path / "gone.h5")

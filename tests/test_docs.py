@@ -25,7 +25,7 @@ ORDER = [
         for name in ("trained_on", "building_blocks", "multiscale", "engines", "heads")
     ),
     "networks.backbones",
-    *("networks.models", "networks.extractor", "networks.extractor_for"),
+    *(f"networks.{name}" for name in ("models", "quantized", "extractor", "extractor_for")),
     "networks.places",
     *("feature_extract", "dataset_file", "dataset", "sameness"),
     *(f"folders.{name}" for name in ("listing", "reading", "partial", "shards")),
@@ -41,6 +41,7 @@ ORDER = [
         for name in ("augmentation", "hold_out", "discriminant", "triplets", "training")
     ),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
+    *(f"cluster.{name}" for name in ("connection", "workers", "extraction")),
     *(f"cli.{name}" for name in ("choices", "common", "answers", "ask", "judge")),
     *("cli.datasets", "cli.learn"),
     *("cli.keep", "cli.session", "cli"),

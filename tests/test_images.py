@@ -201,6 +201,13 @@ def test_find_pictures(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
     found = [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)]
     assert found == ["a.png", "b/1.jpeg", "b/2.JPG"]
+    outside = tmp_path.with_name(f"{tmp_path.name} elsewhere") / "c"
+    outside.mkdir(parents=True)
+    (outside / "3.png").touch()
+    (tmp_path / "linked").symlink_to(outside)
+    (tmp_path / "back").symlink_to(tmp_path)
+    found = [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)]
+    assert found == ["a.png", "b/1.jpeg", "b/2.JPG", "linked/3.png"]
     assert find_pictures(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
     with pytest.raises(DogsimError, match="no picture in the folder"):
         find_pictures(tmp_path / "folder.jpg")

@@ -230,6 +230,10 @@ def test_the_method_on_one_screen(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == "Dalmatian.jpg: Dalmatian"
     assert lines[-1] == str(tmp_path / f"{Path(QUERIES[1]).stem}.png")
+    gone = python("scripts/main.py", "\x1b[2J犬.png", PYTHONIOENCODING="cp1252")
+    assert gone.stderr.splitlines()[-1] == (
+        r"main.py: There is no picture or folder \x1b[2J\u72ac.png."
+    )
     assert "WARNING" not in done.stderr
     assert "oneDNN" not in done.stderr
 

@@ -168,7 +168,10 @@ def grid(
     truth = dataset.breed_told_by(path)
     figure = result_grid(picture, dataset, answer.indices, answer.distances, truth, metric)
     if answer.trust:
-        figure.suptitle(textwrap.fill(_vote(answer), 80))
+        width, height = figure.get_size_inches()
+        told = textwrap.fill(_vote(answer), int(10 * width))
+        figure.suptitle(told)
+        figure.set_size_inches(width, height + 0.25 * (told.count("\n") + 1))
     return figure
 
 

@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -123,7 +123,7 @@ def classify(
 
     Example: `dogsim classify my_dog.jpg holiday/ -k 20 --dataset dogs.h5`
     """
-    from dogsim.cli.answers import COLUMNS, line, row, told
+    from dogsim.cli.answers import COLUMNS, row
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import has_columns, write_csv
 
@@ -134,20 +134,30 @@ def classify(
     known = open_dataset(dataset, weights)
     trained = _classifier(classifier, known) if classifier else None
     asked = Asked(images, known, k, metric, weights, head, confidence, keep_self, boxes)
+    results = answer(asked, as_json, trained)
+    if results and csv:
+        write_csv(csv, [row(each) for each in results], COLUMNS)
+    asked.finish()
+
+
+def answer(
+    asked: Asked, as_json: bool, trained: "TrainedClassifier | None" = None
+) -> list[dict[str, Any]]:
+    """Print each answer as it comes, or with `as_json` all of them, and return what JSON tells."""
+    from dogsim.cli.answers import line, told
+
     results = []
-    for path, answer in asked:
-        result, text = told(path, answer, known), line(path, answer, known)
+    for path, found in asked:
+        result, text = told(path, found, asked.dataset), line(path, found, asked.dataset)
         if trained:
-            result["classifier"] = learned = trained.told(answer.features)
+            result["classifier"] = learned = trained.told(found.features)
             text += f"; classifier: {learned['breed']} ({learned['probability']:.2f})"
         results.append(result)
         if not as_json:
             print_result({}, False, text)
-    if results and csv:
-        write_csv(csv, [row(each) for each in results], COLUMNS)
     if results:
-        print_result({"k": k, "metric": metric, "results": results}, as_json, "")
-    asked.finish()
+        print_result({"k": asked.k, "metric": asked.metric, "results": results}, as_json, "")
+    return results
 
 
 def distance(

@@ -23,6 +23,7 @@ TABLES = {  # of each such option: the module, and its table there
     "start": ("learning.deep_ranking", "STARTS"),
     "network": ("learning.fine_tune", "NETWORKS"),
 }
+CLUSTER = "--cluster"
 PLACE = "{}"  # of the names in a help text
 
 
@@ -49,7 +50,16 @@ def _completing(name: str) -> Callable[[str], list[str]]:
 
 
 class Command(TyperCommand):
-    """A command whose help lists the names that fit its options."""
+    """A command whose help lists the names that fit its options, and whose cluster needs none."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Let ``--cluster`` stand alone: what follows is its value only if it is an address."""
+        from dogsim.cluster.connection import ADDRESS, HERE
+
+        for i in reversed([i for i, each in enumerate(args) if each == CLUSTER]):
+            if not (args[i + 1 :] and ADDRESS.fullmatch(args[i + 1])):
+                args.insert(i + 1, HERE)
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from dogsim.cli.choices import one_of
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.signals import Terminated
-from dogsim.plumbing.terminal import note, printable, valid
+from dogsim.plumbing.terminal import note, printable, say, valid
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
@@ -58,7 +58,12 @@ Confidence = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Engine = Annotated[str, one_of("engine", "What computes: {}; auto takes the faster one here.")]
 Precision = Annotated[
-    str, one_of("precision", "Of the numbers: {}; auto takes bfloat16 where the CPU has it.")
+    str,
+    one_of(
+        "precision",
+        "Of the numbers: {}; auto takes bfloat16 where the CPU has it, int8 is made with your "
+        "pictures.",
+    ),
 ]
 BackboneOfFile = Annotated[
     str | None, one_of("backbone", "The network: {}.  [default: the file's, else resnet50]")
@@ -98,6 +103,13 @@ KeepSelf = Annotated[
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Replace a file that this command did not make.")
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[HOST:PORT]",
+        help="Work on a Ray cluster: the one at that address, else one of this machine alone.",
+    ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")]
 Restart = Annotated[
@@ -180,7 +192,8 @@ def print_result(result: Mapping[str, Any], as_json: bool, text: str) -> None:
     if as_json:
         print(json.dumps(_valid(result)))
     elif text:
-        print("\n".join(printable(line) for line in text.split("\n")))
+        for line in text.split("\n"):
+            say(line)
 
 
 def _valid(value: Any) -> Any:

@@ -10,6 +10,7 @@ from dogsim.cli.common import (
     Backbone,
     BackboneOfFile,
     BatchSize,
+    Cluster,
     Engine,
     File,
     Force,
@@ -59,6 +60,7 @@ def create_dataset(
     ] = None,
     margin: Margin = None,
     force: Force = False,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
     """Compute the features of a folder of breed folders and store them.
@@ -68,14 +70,19 @@ def create_dataset(
 
     Example: `dogsim create-dataset Images -o dogs.h5`
     """
+    from dogsim.cluster.extraction import compute_on
     from dogsim.create_dataset import bring_up_to_date
     from dogsim.folders.listing import check_table, report_skipped
+    from dogsim.folders.reading import compute_shards
     from dogsim.networks.extractor import Wanted
 
     wanted = Wanted(backbone, weights, layer, resize, engine, precision)
     check_table(out, force)
+    compute = compute_on(cluster, out) if cluster else compute_shards
     how = batch_size, strict, restart, verify, force
-    update = bring_up_to_date(images_dir, out, wanted, *how, boxes=boxes, margin=margin)
+    update = bring_up_to_date(
+        images_dir, out, wanted, *how, boxes=boxes, margin=margin, compute=compute
+    )
     report_skipped(update.skipped, out)
     made = update.dataset
     counts = {name: getattr(update, name) for name in ("new", "changed", "kept", "removed")}

@@ -4,7 +4,8 @@ import os
 import shlex
 from pathlib import Path
 
-from dogsim.cli.ask import classify
+from dogsim.cli.answers import Asked
+from dogsim.cli.ask import answer
 from dogsim.cli.common import (
     Boxes,
     Confidence,
@@ -47,21 +48,13 @@ def ask(
     check_k(k, len(known))
     check_metric(metric)
     loaded_extractor(known.recipe, weights, head)
+    how = k, metric, weights, head, confidence, keep_self, boxes
     unanswered = 0
     for line in asked_lines("picture: "):
         try:
-            classify(
-                [_named(line)],
-                k=k,
-                dataset=dataset,
-                weights=weights,
-                head=head,
-                metric=metric,
-                confidence=confidence,
-                keep_self=keep_self,
-                boxes=boxes,
-                as_json=as_json,
-            )
+            asked = Asked([_named(line)], known, *how)
+            answer(asked, as_json)
+            asked.finish()
         except DogsimError as error:
             note(f"dogsim: {error}")
             unanswered += 1

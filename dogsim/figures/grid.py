@@ -23,7 +23,8 @@ from dogsim.plumbing.terminal import printable
 from dogsim.vote import count_votes, majority_vote
 
 TILE, TEXT = 1.75, 0.75  # inches: a neighbour's square, and the lines above and below it
-QUERY = 2.7  # inches: the query's column
+LINE = 0.16  # inches: one more line of text
+QUERY, BELOW = 2.7, 1.3  # inches: the query's column, and what stands below and above its picture
 BAR, BARS = 0.3, 6  # inches of a breed's bar, and how many breeds have one
 TILE_PIXELS = 400
 ASKED = 200  # pictures whose nearest tell what is near in a gallery
@@ -31,6 +32,7 @@ ASKED = 200  # pictures whose nearest tell what is near in a gallery
 # text is dark on white.
 RIGHT, WRONG, NEUTRAL = ("✓", "#007a5e"), ("✗", "#c44e00"), ("", "#444444")
 DARK, GREY = "#1a1a1a", "#5a5a5a"
+LEGEND = "rank · distance · part of the gallery whose own nearest picture is nearer than that"
 Found: TypeAlias = tuple[Dataset, NDArray[np.integer], NDArray[np.floating]]
 
 
@@ -129,37 +131,54 @@ def _figure(
 ) -> Figure:
     picture = open_image(query)
     shapes = [_shape(len(indices)) for _, (_, indices, _) in found]
+    votes = [_votes(dataset, dataset.labels[indices]) for _, (dataset, indices, _) in found]
     columns = max(columns for _, columns in shapes)
-    heights = [max(rows * (TILE + TEXT), QUERY + 2.2) for rows, _ in shapes]
+    heights = [
+        max(_height(dataset, indices, shape), QUERY + BELOW + _bars_height(counts))
+        for (_, (dataset, indices, _)), shape, counts in zip(found, shapes, votes, strict=True)
+    ]
     spaced = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06)
     figure = Drawing(figsize=(QUERY + 0.4 + columns * (TILE + 0.1), sum(heights)), layout=spaced)
     if len(own_nearest(found[0][1][0], metric)):
-        legend = (
-            "rank · distance · part of the gallery whose own nearest picture is nearer than that"
-        )
-        figure.supxlabel(legend, fontsize=8, color=GREY)
+        figure.supxlabel(textwrap.fill(LEGEND, 24 * (columns + 1)), fontsize=8, color=GREY)
     parts = figure.subfigures(len(found), 1, height_ratios=heights, squeeze=False)[:, 0]
-    for part, (name, (dataset, indices, distances)), shape in zip(
-        parts, found, shapes, strict=True
+    for part, (name, answer), shape, counts, height in zip(
+        parts, found, shapes, votes, heights, strict=True
     ):
         if name:
             part.suptitle(name, x=0.01, ha="left", fontsize=13, color=DARK)
         left, right = part.subfigures(1, 2, width_ratios=[QUERY + 0.4, columns * (TILE + 0.1)])
-        labels = dataset.labels[indices]
-        height = max(shape[0] * (TILE + TEXT), QUERY + 2.2)
-        _query(left, picture, _name(query), _votes(dataset, labels), truth, height)
+        _query(left, picture, _name(query), counts, truth, height)
         tiles = list(right.subplots(shape[0], columns, squeeze=False).flat)
-        for tile in tiles:
-            tile.set_axis_off()
-        own = own_nearest(dataset, metric)
-        shown = [dataset.source(row) for row in indices] if pictures is None else pictures
-        for rank, (row, distance) in enumerate(zip(indices, distances, strict=True), 1):
-            tile = tiles[rank - 1]
-            _picture(tile, shown[rank - 1], dataset.paths[row], dataset.breed(row), truth)
-            part = f" · {np.searchsorted(own, distance) / len(own):.0%}" if len(own) else ""
-            told = f"#{rank} · {distance:#.3g}{part}"
-            tile.set_xlabel(told, fontsize=8.5, color=DARK, labelpad=2)
+        _neighbours(tiles, answer, truth, metric, pictures)
     return figure
+
+
+def _height(dataset: Dataset, indices: NDArray[np.integer], shape: tuple[int, int]) -> float:
+    """Inches of the neighbours' rows; one whose names take two lines is higher."""
+    rows = [indices[i : i + shape[1]] for i in range(0, len(indices), shape[1])]
+    long = sum(any("\n" in _title(dataset.breed(i)) for i in row) for row in rows)
+    return shape[0] * (TILE + TEXT) + long * LINE
+
+
+def _neighbours(
+    tiles: Sequence[Axes],
+    answer: Found,
+    truth: str | None,
+    metric: str,
+    pictures: Sequence[Source] | None,
+) -> None:
+    dataset, indices, distances = answer
+    own = own_nearest(dataset, metric)
+    shown = [dataset.source(row) for row in indices] if pictures is None else pictures
+    for tile in tiles:
+        tile.set_axis_off()
+    for rank, (row, distance) in enumerate(zip(indices, distances, strict=True), 1):
+        tile = tiles[rank - 1]
+        _picture(tile, shown[rank - 1], dataset.paths[row], dataset.breed(row), truth)
+        part = f" · {np.searchsorted(own, distance) / len(own):.0%}" if len(own) else ""
+        told = f"#{rank} · {distance:#.3g}{part}"
+        tile.set_xlabel(told, fontsize=8.5, color=DARK, labelpad=2)
 
 
 def _shape(k: int) -> tuple[int, int]:
@@ -187,8 +206,8 @@ def _query(
     height: float,
 ) -> None:
     """Set the query apart: its picture in a thick neutral frame, and below it how was voted."""
-    bars = BAR * min(len(votes), BARS) + 0.2
-    rest = max(height - QUERY - bars - 1.0, 0.01)
+    bars = _bars_height(votes)
+    rest = max(height - QUERY - bars - BELOW, 0.01)
     tile, chart, empty = part.subplots(3, 1, height_ratios=[QUERY, bars, rest])
     empty.set_axis_off()
     tile.set_title(_fill(f"query: {name}", 34), fontsize=10, color=DARK)
@@ -200,6 +219,10 @@ def _query(
     lines = [_fill(f"is: {truth}", 38)] * (truth is not None) + [_fill(f"voted: {told}{more}", 38)]
     tile.set_xlabel("\n".join(lines) + (tie or ""), fontsize=9, color=DARK)
     _bars(chart, list(votes.items())[:BARS], truth)
+
+
+def _bars_height(votes: Mapping[str, int]) -> float:
+    return BAR * min(len(votes), BARS) + 0.2
 
 
 def _bars(chart: Axes, votes: Sequence[tuple[str, int]], truth: str | None) -> None:
@@ -224,13 +247,17 @@ def _picture(tile: Axes, source: Source, path: str, breed: str, truth: str | Non
         tile.text(0.5, 0.5, text, ha="center", va="center", fontsize=8, in_layout=False)
     tile.set_axis_on()
     _show(tile, picture, colour, 2.5)
-    tile.set_title(_fill(breed, 24, 2), fontsize=9.5, color=DARK)
+    tile.set_title(_title(breed), fontsize=9.5, color=DARK)
     below: dict[str, Any] = {"transform": tile.transAxes, "ha": "center", "va": "top"}
     tile.text(0.5, -0.14, _fill(Path(path).name, 30, 1), fontsize=6.5, color=GREY, **below)
     if mark:
         badge = {"boxstyle": "circle,pad=0.2", "fc": colour, "ec": "white"}
         place: dict[str, Any] = {"transform": tile.transAxes, "ha": "center", "va": "center"}
         tile.text(0.92, 0.92, mark, fontsize=9, color="white", bbox=badge, **place)
+
+
+def _title(breed: str) -> str:
+    return _fill(breed, 24, 2)
 
 
 def _look(breed: str, truth: str | None) -> tuple[str, str]:

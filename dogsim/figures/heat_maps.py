@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import ConnectionPatch, Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -29,7 +30,12 @@ SIGNED = LinearSegmentedColormap.from_list("signed", ["#0072b2", "white", "#d55e
 HATCH: dict[str, Any] = {"fill": False, "hatch": "////", "lw": 0, "ec": "#7a3600"}
 HATCHED = 0.25
 APART_ABOVE, TOGETHER_ABOVE = (1, "together  ←   → apart"), (-1, "apart  ←   → together")
-CIRCLE = {"boxstyle": "circle,pad=0.25", "fc": "white", "ec": "black"}
+NUMBER: dict[str, Any] = {
+    "size": 9,
+    "ha": "center",
+    "va": "center",
+    "bbox": {"boxstyle": "circle,pad=0.25", "fc": "white", "ec": "black"},
+}
 LINE: dict[str, Any] = {
     "lw": 1.5,
     "shrinkA": 8,  # points: it ends where the circles do
@@ -135,11 +141,14 @@ def _join(figure: Figure, tiles: Sequence[Axes], why: Explanation, boxes: Sequen
             _middle(boxes[0], shape, row, column),
             _middle(boxes[1], shape, other_row, other_column),
         )
-        for tile, end in zip(tiles, ends, strict=False):
-            tile.text(*end, str(number), size=9, ha="center", va="center", bbox=CIRCLE)
         line = ConnectionPatch(*ends, "data", "data", axesA=tiles[0], axesB=tiles[1], **LINE)
-        line.set_in_layout(False)
-        figure.add_artist(line)
+        numbers = (  # above all lines, so they belong to the figure as well
+            Text(*end, str(number), transform=tile.transData, zorder=line.zorder + 1, **NUMBER)
+            for tile, end in zip(tiles, ends, strict=False)
+        )
+        for artist in (line, *numbers):
+            artist.set_in_layout(False)
+            figure.add_artist(artist)
 
 
 def _cell(box: Box, shape: tuple[int, ...], row: int, column: int) -> Box:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dogsim.accuracy import measure
 from dogsim.by_breed import confusions
-from dogsim.dataset import Dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import dist_calc
 from dogsim.figures.canvas import Drawing
 from dogsim.figures.grid import result_grid
@@ -30,9 +30,9 @@ ASKED = 200  # pictures whose distances a histogram takes
 
 
 def accuracy_figures(
-    dataset: Dataset,
+    dataset: DatasetOrFile,
     k: int = 20,
-    testset: Dataset | None = None,
+    testset: DatasetOrFile | None = None,
     n_test: int | None = None,
     metric: str = "euclidean",
     protocol: str = "honest",
@@ -50,6 +50,8 @@ def accuracy_figures(
     str, matplotlib.figure.Figure
         A name for each figure, and the figure.
     """
+    dataset = as_dataset(dataset)
+    testset = None if testset is None else as_dataset(testset)
     check_vote(vote)
     if found is None:
         found = neighbours_to_draw(Search(dataset, testset, n_test, metric, protocol, seed), k)

@@ -7,7 +7,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
-from dogsim.dataset import Dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_metric
 from dogsim.errors import DogsimError
 from dogsim.figures.canvas import Drawing
@@ -19,12 +19,12 @@ THUMBNAIL = 64  # pixels
 COLOUR = "#0072b2"
 
 
-def breed_tree(dataset: Dataset, metric: str = "euclidean") -> Figure:
+def breed_tree(dataset: DatasetOrFile, metric: str = "euclidean") -> Figure:
     """Draw which breeds are near each other: hierarchical clustering of their mean features.
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset or path
         Two breeds or more; pictures of unknown breed are left out.
     metric : str
         One of `dogsim.METRICS`, between the means.
@@ -41,6 +41,7 @@ def breed_tree(dataset: Dataset, metric: str = "euclidean") -> Figure:
     DogsimError
         If the metric is unknown or there are fewer than two breeds.
     """
+    dataset = as_dataset(dataset)
     from scipy.cluster.hierarchy import dendrogram
 
     labels, means, joined = _clustered(dataset, metric)

@@ -190,8 +190,8 @@ def check_table(out: Path, force: bool) -> None:
 
 
 def skipped_table(out: Path) -> Path:
-    """Where the skipped files of a dataset are listed: ``dogs.skipped.csv`` for ``dogs.h5``."""
-    return out.with_name(f"{out.name.removesuffix('.h5')}.skipped.csv")
+    """Where the skipped files of a dataset are listed: ``dogs.h5.skipped.csv`` for ``dogs.h5``."""
+    return out.with_name(f"{out.name}.skipped.csv")
 
 
 def _is_our_table(table: Path) -> bool:

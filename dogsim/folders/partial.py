@@ -14,6 +14,8 @@ the restart was.
 
 import json
 import re
+import secrets
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -134,10 +136,16 @@ class PartialFolder:
             else:
                 yield Part.of(file, dataset)
 
-    def add(self, shard: Dataset) -> Part:
-        """Keep the features of a stretch of pictures: a file, whole or not at all."""
+    def add(self, shard: Dataset, drawn: bool = False) -> Part:
+        """Keep the features of a stretch of pictures: a file, whole or not at all.
+
+        It is numbered after the others. Where several write at a time, its number is `drawn`: the
+        time, so that it is still about in order, and what makes it the only one.
+        """
         make_folder(self.path)
         number = max((int(file.stem) for file in self._files()), default=-1) + 1
+        if drawn:
+            number = (time.time_ns() << 64) + secrets.randbits(64)
         file = self.path / f"{number:06d}.h5"
         shard.write(file, MADE_BY)
         return Part.of(file, shard)

@@ -1,7 +1,9 @@
 """Pictures to features at full speed: threads read what comes next while the network works."""
 
 import os
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ from dogsim.plumbing.threads import batched, prefetch
 from dogsim.recipe import Recipe
 
 SHARD = 256
+CALIBRATION = 300  # pictures to calibrate a network with: more tell no more
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +36,22 @@ class _Read:
 
 
 _Stretch: TypeAlias = "list[tuple[NDArray[np.float32], list[_Read]]]"
+# Features of a stretch of pictures, or the file of a shard that has them; and what was left out.
+Computed: TypeAlias = tuple[Dataset | Path | None, list[Skipped]]
+_Load: TypeAlias = Callable[[], Extractor]
+Compute: TypeAlias = Callable[[Path, list[Picture], Recipe, _Load, int, bool], Iterator[Computed]]
+
+
+def _pixels(content: bytes, picture: Picture, size: int, resize: str) -> NDArray[np.uint8]:
+    seen = Cropped(content, picture.box) if picture.box else content
+    return load_image(seen, size, resize)
 
 
 def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:
     file = root / picture.path
     try:
         content = read_picture(file)  # once: it may be replaced while it is decoded
-        seen = Cropped(content, picture.box) if picture.box else content
-        pixels = load_image(seen, recipe.image_size, recipe.resize)
+        pixels = _pixels(content, picture, recipe.image_size, recipe.resize)
         return _Read(picture, pixels, bytes_sha256(content))
     except DogsimError as error:  # the file may also have gone since it was listed
         why = error.why if isinstance(error, UnreadableError) else str(error)[:-1]
@@ -98,6 +109,26 @@ def compute_shards(
             yield _shard(stretch, recipe, root), skipped
         raise
     yield _shard(stretch, recipe, root) if stretch else None, skipped
+
+
+def calibration(
+    root: Path, pictures: Sequence[Picture], resize: str, size: int
+) -> list[NDArray[np.uint8]]:
+    """Read some of the pictures, the same ones of the same folder, for a network in int8.
+
+    Those that cannot be read are left out; raises `DogsimError` if none can.
+    """
+    chosen = random.Random(0).sample(pictures, min(CALIBRATION, len(pictures)))
+
+    def load(picture: Picture) -> NDArray[np.uint8] | None:
+        with suppress(DogsimError):
+            return _pixels(read_picture(root / picture.path), picture, size, resize)
+        return None
+
+    loaded = prefetch(load, chosen, ahead=len(chosen), threads=os.cpu_count() or 1)
+    if not (readable := [pixels for pixels in loaded if pixels is not None]):
+        raise DogsimError(f"None of {len(chosen)} pictures drawn from {root} can be read.")
+    return readable
 
 
 def _shard(stretch: _Stretch, recipe: Recipe, root: Path) -> Dataset:

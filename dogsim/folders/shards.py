@@ -69,6 +69,7 @@ class Shards:
     ) -> None:
         self.out, self._table = written_through(out), skipped_table(out)
         self.restart, self.force, self.wait = restart, force, wait
+        self.finished: Part | None = None  # the output as it is
         self.parts: list[Part] = []  # the finished file first, if it counts, then the shards
         self.rows: dict[str, tuple[int, int]] = {}  # of each picture: its part, its row there
         self.unread: list[Skipped] = []  # what is kept without having been looked at
@@ -126,6 +127,18 @@ class Shards:
         if (self.restart or noted is not None) and noted != options_of(recipe):
             self.folder.note_restart(recipe)
 
+    def require_seen(self, listing: Listing, root: Path) -> None:
+        """Raise `DogsimError` if a restart would lose what cannot be looked at this time."""
+        restarting = self.restart or self.folder.restart is not None
+        if not restarting or self.finished is None or self.finished.root != str(root.resolve()):
+            return
+        if lost := [path for path in self.finished.paths if listing.hides(path)]:
+            why = next(iter(each.reason for each in listing.skipped), "it is hidden")
+            raise DogsimError(
+                f"A restart would lose {len(lost)} pictures of {self.out}, which cannot be looked "
+                f"at now, the first {lost[0]} ({why}). Let it be read, or move {self.out} away."
+            )
+
     def unseen(self, listing: Listing, root: Path) -> list[Picture]:
         """List the pictures that are there, and lie where could not be looked this time."""
         home = str(root.resolve())
@@ -152,9 +165,12 @@ class Shards:
         self.rows = kept
         return [picture for picture in pictures if picture.path not in kept]
 
-    def add(self, shard: Dataset) -> None:
-        """Keep the features of a stretch of pictures."""
-        self._take(self.folder.add(shard))
+    def add(self, shard: Dataset | Path) -> None:
+        """Keep the features of a stretch of pictures, or take the file in which they are kept."""
+        if isinstance(shard, Path):
+            self._take(Part.of(shard, Dataset.open(shard)))
+        else:
+            self._take(self.folder.add(shard))
 
     def write(self, pictures: Sequence[Picture], recipe: Recipe, root: Path) -> Dataset:
         """Write those pictures that have features to the output, and forget the shards.
@@ -209,9 +225,9 @@ class Shards:
     def _open(self) -> None:
         """Open what earlier runs left."""
         self.folder = PartialFolder(partial_folder(self.out))
-        finished = self._finished()
-        if finished and self.folder.restart is None:
-            self._take(finished)
+        self.finished = self._finished()
+        if self.finished and self.folder.restart is None:
+            self._take(self.finished)
         for shard in self.folder.shards():
             self._take(shard)
 

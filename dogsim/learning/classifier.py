@@ -11,15 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dogsim.breeds import breed_key
-from dogsim.dataset import Dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import unit_vectors
 from dogsim.errors import DogsimError
 from dogsim.learning.hold_out import hold_out
 from dogsim.learning.training import HELD_OUT, check_numbers, trainable
 from dogsim.networks._keras import import_keras
-from dogsim.networks.heads import check_model_name, embed, save_model
+from dogsim.networks.heads import embed, save_model
 from dogsim.networks.weights import load_keras_file
-from dogsim.plumbing.files import replacing
 from dogsim.recipe import Recipe
 from dogsim.sameness import learned
 
@@ -111,17 +110,8 @@ class Classifier:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a ``.keras`` file, whole or not at all; `load_classifier` reads it."""
-        path = check_model_name(path)
         facts = {"breeds": self.breeds, "made_for": self.made_for}
-        with replacing(path) as temporary:
-            whole = temporary.with_name(f"{temporary.name}.keras")
-            try:
-                save_model(self.model, whole)
-                with zipfile.ZipFile(whole, "a") as file:
-                    file.writestr(FACTS, json.dumps(facts))
-                whole.replace(temporary)
-            finally:
-                whole.unlink(missing_ok=True)
+        save_model(self.model, path, {FACTS: json.dumps(facts)})
 
 
 def is_classifier(path: Path) -> bool:
@@ -163,7 +153,7 @@ train-classifier.
 
 
 def train_classifier(
-    dataset: Dataset,
+    dataset: DatasetOrFile,
     dropout: float = 0.5,
     learning_rate: float | None = None,
     max_epochs: int = 100,
@@ -178,7 +168,7 @@ def train_classifier(
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset or path
         Two breeds or more with at least 4 pictures each; breeds with fewer, and pictures of
         unknown breed, are left out. So are those that the network or the head behind the features
         has learned from: it knows them too well to tell how sure one may be of a new one.
@@ -206,6 +196,7 @@ def train_classifier(
     >>> classifier.names(classifier(np.array([[0.9, 0.1], [-0.9, 0.1]], np.float32)))
     ['pug', 'whippet']
     """
+    dataset = as_dataset(dataset)
     rate = STEP / dataset.features.shape[1] if learning_rate is None else learning_rate
     check_numbers(learning_rate=rate, max_epochs=max_epochs, patience=patience)
     if not 0 <= dropout < 1:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.accuracy import accuracy
-from dogsim.dataset import Dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import unit_vectors
 from dogsim.errors import DogsimError, unknown
 from dogsim.learning.discriminant import discriminant
@@ -57,7 +57,7 @@ class _Plan:
 
 
 def train_ranking(
-    dataset: Dataset,
+    dataset: DatasetOrFile,
     negatives: str = "near",
     gap: float = 0.2,
     width: int | None = None,
@@ -77,7 +77,7 @@ def train_ranking(
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset or path
         Two breeds or more with at least 4 pictures each; breeds with fewer, and pictures of
         unknown breed, are left out.
     negatives : {"near", "drawn"}
@@ -109,6 +109,7 @@ def train_ranking(
     DogsimError
         If `negatives` is unknown, a number is out of range or the dataset is too small.
     """
+    dataset = as_dataset(dataset)
     if negatives not in NEGATIVES:
         raise unknown("negatives", negatives, NEGATIVES)
     if start not in STARTS:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.accuracy import accuracy
-from dogsim.dataset import Dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError, unknown
 from dogsim.images import Source, load_image
 from dogsim.learning.augmentation import augment
@@ -41,7 +41,7 @@ AHEAD = 2  # batches whose pictures are being read while the network computes
 
 
 def fine_tune(
-    dataset: Dataset,
+    dataset: DatasetOrFile,
     from_layer: str | None,
     weights: str | None = None,
     gap: float = 0.2,
@@ -61,7 +61,7 @@ def fine_tune(
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset or path
         Its picture files are read, by several threads; breeds with fewer than 4 are left out.
     from_layer : str or None
         This layer and all after it learn, but for batch normalisations, whose statistics a small
@@ -96,6 +96,7 @@ def fine_tune(
         If the dataset has no recipe or went through a head, its network or a picture cannot be
         loaded, the layer is unknown, a number is out of range or the dataset is too small.
     """
+    dataset = as_dataset(dataset)
     if network not in NETWORKS:
         raise unknown("network", network, NETWORKS)
     rate = learning_rate or (1e-5 if from_layer else 1e-3)

@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from dogsim.dataset import Dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
 
 
 def hold_out(
-    dataset: Dataset, part: float, seed: int = 0, least: int = 0
+    dataset: DatasetOrFile, part: float, seed: int = 0, least: int = 0
 ) -> tuple[Dataset, Dataset]:
     """Draw a part of each breed's pictures; those of unknown breed stay in the rest.
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset or path
     part : float
         More than 0, less than 1; the number is rounded down for each breed.
     seed : int
@@ -34,6 +34,7 @@ def hold_out(
     >>> len(rest), held.labels
     (6, array([0, 1]))
     """
+    dataset = as_dataset(dataset)
     if not 0 < part < 1:
         raise DogsimError(f"Received part={part}. Expected more than 0 and less than 1.")
     rng = np.random.default_rng(seed)

@@ -4,19 +4,19 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from dogsim.dataset import Dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
 from dogsim.networks.heads import NAMED, head_name, load_head
 from dogsim.recipe import Recipe
 from dogsim.sameness import learned, learned_by
 
 
-def project(dataset: Dataset, head: str | os.PathLike[str]) -> Dataset:
+def project(dataset: DatasetOrFile, head: str | os.PathLike[str]) -> Dataset:
     """Send a dataset's features through a head, which becomes part of its recipe.
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset or path
         With features (n, D).
     head : path
         A ``.keras`` file of `dogsim deep-ranking`, (D) to (E). Queries of the new dataset go
@@ -34,6 +34,7 @@ def project(dataset: Dataset, head: str | os.PathLike[str]) -> Dataset:
         If the head cannot be loaded or was trained on other features, or the dataset went
         through one already.
     """
+    dataset = as_dataset(dataset)
     recipe = dataset.recipe
     if recipe and recipe.head_sha256:
         raise DogsimError(

@@ -4,7 +4,7 @@
 fold batch normalisation and the like. ``openvino`` is the faster one on a CPU, and a network that
 it has converted can be kept (`compiled`). Either computes in bfloat16 where the processor does so
 natively: twice to five times as fast, and the features keep a cosine of 0.999 and more with those
-of float32.
+of float32. In int8 OpenVINO runs a network that has been made for it (`quantized`).
 """
 
 import os
@@ -23,12 +23,14 @@ from dogsim.errors import DogsimError, unknown
 from dogsim.networks._keras import import_keras
 
 ENGINES = ("auto", "tensorflow", "openvino")
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 CHUNK = 8  # pictures at once: more do not fit the caches of a CPU and are slower
 # What shows that there may be a GPU: files of the drivers of NVIDIA (the second on Windows'
 # subsystem for Linux) and AMD, and the folder where plugins such as Apple's lie.
 GPU_DRIVERS = ("/dev/nvidiactl", "/usr/lib/wsl/lib/libcuda.so.1", "/dev/kfd")
 GPU_PLUGINS = "tensorflow-plugins"
+IN_TESTS = ("CI", "NNCF_CI")  # what says so to those who would report
+HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}  # OpenVINO's, for what is in float
 _ENVIRONMENT = Lock()  # it is one for all threads
 
 Network = Callable[[NDArray[Any]], NDArray[np.float32]]
@@ -42,8 +44,9 @@ def choose_engine(engine: str = "auto", precision: str = "auto") -> tuple[str, s
     ----------
     engine : {"auto", "tensorflow", "openvino"}
         Automatically TensorFlow on a GPU, else OpenVINO where it is installed, else TensorFlow.
-    precision : {"auto", "float32", "bfloat16"}
-        Automatically bfloat16 on a CPU that has it; float32 where it would be emulated.
+    precision : {"auto", "float32", "bfloat16", "int8"}
+        Automatically bfloat16 on a CPU that has it; float32 where it would be emulated. int8 is
+        computed by OpenVINO alone.
 
     Returns
     -------
@@ -52,11 +55,11 @@ def choose_engine(engine: str = "auto", precision: str = "auto") -> tuple[str, s
     Raises
     ------
     DogsimError
-        If a name is unknown, or OpenVINO is asked for and not installed.
+        If a name is unknown, or OpenVINO is asked for and not installed, or cannot be meant.
     """
     check_engine(engine, precision)
     installed = find_spec("openvino") is not None
-    gpu = engine != "openvino" and _has_gpu()
+    gpu = engine != "openvino" and precision != "int8" and _has_gpu()
     if engine == "auto":
         engine = "openvino" if installed and not gpu else "tensorflow"
     if precision == "auto":
@@ -65,12 +68,17 @@ def choose_engine(engine: str = "auto", precision: str = "auto") -> tuple[str, s
 
 
 def check_engine(engine: str, precision: str) -> None:
-    """Raise `DogsimError` for an unknown name, or an engine that is not installed."""
+    """Raise `DogsimError` for an unknown name, or an engine that is not there or cannot do it."""
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
-    if engine == "openvino" and find_spec("openvino") is None:
+    if (engine, precision) == ("tensorflow", "int8"):
+        raise DogsimError(
+            "Received the precision int8 for the engine tensorflow. Expected openvino, which alone "
+            "computes in it; leave --engine out."
+        )
+    if (engine == "openvino" or precision == "int8") and find_spec("openvino") is None:
         raise DogsimError(
             "The engine openvino is not installed. Run: pip install openvino, where it has a "
             "package for this machine; else the engine is tensorflow."
@@ -141,24 +149,25 @@ def convert(model: Any, prepare: Prepare | None, shape: tuple[int, ...]) -> Any:
     traced = _traced(model, prepare)
     import openvino
 
-    with _unreported():
+    with unreported():
         converted = openvino.convert_model(traced)
     converted.reshape([-1, *shape])
     return converted
 
 
 @contextmanager
-def _unreported() -> Iterator[None]:
-    """Keep OpenVINO's converter from reporting its use to its makers, as it does but in tests."""
+def unreported() -> Iterator[None]:
+    """Keep OpenVINO's converter, and NNCF, from reporting their use, as they do but in tests."""
     with _ENVIRONMENT:
-        before = os.environ.get("CI")
-        os.environ["CI"] = "true"
+        before = {name: os.environ.get(name) for name in IN_TESTS}
+        os.environ |= dict.fromkeys(IN_TESTS, "true")
         try:
             yield
         finally:
-            del os.environ["CI"]
-            if before is not None:
-                os.environ["CI"] = before
+            for name, value in before.items():
+                del os.environ[name]
+                if value is not None:
+                    os.environ[name] = value
 
 
 def run_openvino(converted: Any, precision: str) -> Network:
@@ -176,7 +185,7 @@ def run_openvino(converted: Any, precision: str) -> Network:
 
     shape = list(converted.input(0).partial_shape)[1:]
     width = converted.output(0).partial_shape[1].get_length()
-    hint = {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision]}
+    hint = {"INFERENCE_PRECISION_HINT": HINTS[precision]}
     lock = Lock()  # threads share it, and it has one place for what it computes
 
     def compiled(batch: int, performance: str) -> Any:

@@ -1,7 +1,7 @@
 """A network loaded to turn pictures into features, and the recipe it works by."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from dogsim.networks.engines import (
     run_tensorflow,
 )
 from dogsim.networks.models import FEATURE_LAYER, input_size, load_network
+from dogsim.networks.quantized import check_quantizer, quantized
 from dogsim.networks.weights import IMAGENET, given_file, weights_sha256
 from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 
 DEFAULT = "resnet50"
+Calibration = Callable[[int], Sequence[NDArray[np.uint8]]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Wanted:
     """The extractor that somebody asks for; the fields are parameters of `load_extractor`.
 
     It stands for them wherever an extractor is loaded later, or perhaps not at all. None stands for
-    what was not asked for.
+    what was not asked for. `calibration` gives pictures (H, W, 3) uint8 of a size, with which a
+    network in int8 is made where none is kept.
     """
 
     backbone: str | None = None
@@ -75,6 +78,7 @@ class Wanted:
     resize: str | None = None
     engine: str = "auto"
     precision: str = "auto"
+    calibration: Calibration | None = field(default=None, compare=False)
 
     def check(self) -> None:
         """Raise `DogsimError` for a name that is unknown or a weight file that is not there."""
@@ -99,7 +103,7 @@ class Wanted:
         self.check()
         engine, precision = choose_engine(self.engine, self.precision)
         if engine == "openvino":
-            converted, sha256 = self._converted()
+            converted, sha256 = self._converted(precision == "int8")
             size = converted.input(0).partial_shape[1].get_length()
             network = run_openvino(converted, precision)
         else:
@@ -110,21 +114,39 @@ class Wanted:
         recipe = Recipe(**known, image_size=size, engine=engine, precision=precision)
         return Extractor(recipe, network)
 
-    def _converted(self) -> tuple[Any, str]:
-        """Find the network for OpenVINO in the cache, or convert it; and hash its weights."""
+    def _converted(self, int8: bool = False) -> tuple[Any, str]:
+        """Find the network for OpenVINO in the cache, or make it; and hash its weights."""
         file = self._weights_file()
         sha256 = file and weights_sha256(file)
-        if sha256 and (network := kept_network(self._made_from(sha256))):
+        if sha256 and (network := kept_network(self._made_from(sha256, int8))):
             return network, sha256
-        note(f"Preparing {self.backbone or DEFAULT}; the next time it is there at once.")
-        model, sha256, size = self._keras_model()
-        network = convert(model, self._spec.prepare, (size, size, 3))
-        keep_network(network, self._made_from(sha256))
+        if int8:
+            network, sha256 = self._quantized()
+        else:
+            note(f"Preparing {self.backbone or DEFAULT}; the next time it is there at once.")
+            model, sha256, size = self._keras_model()
+            network = convert(model, self._spec.prepare, (size, size, 3))
+        keep_network(network, self._made_from(sha256, int8))
         return network, sha256
 
-    def _made_from(self, sha256: str) -> dict[str, str]:
+    def _quantized(self) -> tuple[Any, str]:
+        """Make the network for int8 of that for float32; with the hash of its weights."""
+        name = self.backbone or DEFAULT
+        if self.calibration is None:
+            raise DogsimError(
+                f"There is no {name} in int8 yet, which is made with pictures of yours: "
+                "dogsim create-dataset --precision int8 does, and keeps it."
+            )
+        check_quantizer()
+        network, sha256 = self._converted()
+        pictures = self.calibration(network.input(0).partial_shape[1].get_length())
+        note(f"Making {name} in int8 with {len(pictures)} of the pictures, a minute or so, once.")
+        return quantized(network, pictures), sha256
+
+    def _made_from(self, sha256: str, int8: bool) -> dict[str, str]:
         layer = self.layer or FEATURE_LAYER
-        return {"name": self.backbone or DEFAULT, "layer": layer, "weights_sha256": sha256}
+        made_from = {"name": self.backbone or DEFAULT, "layer": layer, "weights_sha256": sha256}
+        return made_from | ({"precision": "int8"} if int8 else {})
 
     def _keras_model(self) -> tuple[Any, str, int]:
         """Load the Keras model; with the hash of its weights and its input size."""
@@ -213,8 +235,9 @@ def load_extractor(
         How pictures become square, see `dogsim.load_image`.
     engine : {"auto", "tensorflow", "openvino"}
         What computes, see `dogsim.choose_engine`; automatically the fastest that is installed.
-    precision : {"auto", "float32", "bfloat16"}
-        Automatically bfloat16 where the CPU has it.
+    precision : {"auto", "float32", "bfloat16", "int8"}
+        Automatically bfloat16 where the CPU has it. int8 only where `dogsim.create_dataset` has
+        made such a network, with the pictures that it was given.
 
     Returns
     -------

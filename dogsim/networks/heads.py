@@ -3,8 +3,11 @@
 import os
 import shutil
 import tempfile
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -103,10 +106,13 @@ def head_name(recipe: Recipe | None) -> str:
     return f"{NAMED}{recipe.fingerprint}" if recipe else "head"
 
 
-def save_model(model: Any, path: str | os.PathLike[str]) -> None:
+def save_model(
+    model: Any, path: str | os.PathLike[str], entries: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Write a Keras model to a ``.keras`` file, whole or not at all.
 
-    One that this package has trained keeps there which pictures it has learned from.
+    One that this package has trained keeps there which pictures it has learned from. `entries` lie
+    in the file, a zip archive, beside those of Keras.
 
     Raises `DogsimError` if the file cannot be written or is not called ``.keras``.
     """
@@ -115,6 +121,9 @@ def save_model(model: Any, path: str | os.PathLike[str]) -> None:
         file = Path(folder) / "model.keras"  # Keras takes no other ending
         model.save(file)
         write_memory(model, file)
+        with zipfile.ZipFile(file, "a") as archive:
+            for name, text in entries.items():
+                archive.writestr(name, text)
         shutil.copyfile(file, temporary)
 
 

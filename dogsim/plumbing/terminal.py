@@ -55,8 +55,17 @@ def _escaped(half: str) -> str:
     return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else repr(half)[1:-1]
 
 
+def say(text: str) -> None:
+    """Print a result in one line, as `printable` writes it.
+
+    What the terminal has no letter for, as one of Windows has none for 犬, becomes an escape too.
+    """
+    letters = sys.stdout.encoding or "utf-8"
+    print(printable(text).encode(letters, "backslashreplace").decode(letters))
+
+
 def note(text: str) -> None:
-    """Tell the user something in one line."""
+    """Tell the user something in one line on stderr, which Python lets escape by itself."""
     print(printable(text), file=sys.stderr, flush=True)
 
 

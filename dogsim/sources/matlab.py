@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.io import whosmat
 
 from dogsim.breeds import labels_of_folders
-from dogsim.dataset import Dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
 from dogsim.plumbing.files import replacing
 from dogsim.plumbing.terminal import note
@@ -58,7 +58,7 @@ def import_mat(path: str | os.PathLike[str]) -> Dataset:
         raise DogsimError(f"{path}: {error}") from error
 
 
-def export_mat(dataset: Dataset, path: str | os.PathLike[str]) -> None:
+def export_mat(dataset: DatasetOrFile, path: str | os.PathLike[str]) -> None:
     """Write a dataset for MATLAB and Octave, whole or not at all.
 
     MATLAB: ``load(path)`` then gives ``features`` (n x d single: what ``activations`` returns, and
@@ -67,7 +67,7 @@ def export_mat(dataset: Dataset, path: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset or path
     path : path
         The file to write: version 5 of the format, which MATLAB and Octave read; scipy, and so
         `import_mat`, too, but for emoji in a path or a breed, of which a note tells.
@@ -77,6 +77,7 @@ def export_mat(dataset: Dataset, path: str | os.PathLike[str]) -> None:
     DogsimError
         If the features take 2 GiB or more, the format's limit, or the file cannot be written.
     """
+    dataset = as_dataset(dataset)
     size = len(dataset) * dataset.features.shape[1] * 4
     if size >= MAT_LIMIT:
         raise DogsimError(

@@ -16,7 +16,7 @@ from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch
 from dogsim.trust.calibration import Calibration, LeftOut, calibrate, leave_out
 from dogsim.trust.confidence import p_values
-from dogsim.trust.duplicates import find_duplicates, find_leaks, own_neighbours
+from dogsim.trust.duplicates import Found, find_duplicates, find_leaks, own_neighbours
 from dogsim.trust.novelty import novelty_scores
 
 SUSPICIOUS, NOVEL = 0.1, 0.01  # p-values up to which a label, a picture is listed
@@ -39,6 +39,8 @@ class Suspect:
         The share of its own breed less that of the suggested one, -1 to 0.
     chance : float
         The share of the suggested breed, which the vote's temperature makes a probability.
+    like : str
+        The path of the nearest picture of that breed.
     """
 
     path: str
@@ -46,6 +48,7 @@ class Suspect:
     suggested: str
     score: float
     chance: float
+    like: str
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def audit(dataset: DatasetOrFile, testset: DatasetOrFile | None = None) -> Audit
         kinds=tuple(group.kind for group in groups),
         leaks=tuple((gallery.paths[i], queries.paths[j]) for i, j, _ in leaks if queries),
         leaks_add=_added(gallery, queries, leaked) if queries and leaks else None,
-        labels=_suspects(gallery, calibration, margins, suggested, shares),
+        labels=_suspects(gallery, calibration, found, margins, suggested, shares),
         novel=_novel(gallery, calibration, novelty),
         poor=tuple(_poor(gallery)),
     )
@@ -167,12 +170,19 @@ def _judged(
 def _suspects(
     dataset: Dataset,
     calibration: Calibration,
+    found: Found,
     margins: NDArray[np.float64],
     suggested: NDArray[np.intp],
     shares: NDArray[np.float64],
 ) -> tuple[Suspect, ...]:
     rare = p_values(calibration.own, shares[:, 0]) <= SUSPICIOUS
     listed = np.flatnonzero(rare & (margins < 0) & (dataset.labels >= 0))
+
+    def like(row: int) -> str:
+        near = found[1][row]
+        of_breed = near[dataset.labels[near] == suggested[row]]
+        return dataset.paths[of_breed[0]] if len(of_breed) else ""
+
     return tuple(
         Suspect(
             path=dataset.paths[row],
@@ -180,6 +190,7 @@ def _suspects(
             suggested=dataset.breeds[suggested[row]],
             score=float(margins[row]),
             chance=float(shares[row, 1]),
+            like=like(row),
         )
         for row in listed[np.argsort(margins[listed], kind="stable")].tolist()
     )

@@ -101,7 +101,9 @@ def find_leaks(dataset: Dataset, testset: Dataset) -> list[tuple[int, int, str]]
     list of (row, row of the test set, kind)
         For every such picture of the test set one of the dataset.
     """
-    found = {asked: (known, asked, kind) for known, asked, kind in _equal(dataset, testset)}
+    found: dict[int, tuple[int, int, str]] = {}
+    for known, asked, kind in _equal(dataset, testset):
+        found.setdefault(asked, (known, asked, kind))
     if not (len(dataset) and len(testset)):
         return []
     near = nearest(dataset, testset, min(TYPICAL, len(dataset)), "cosine")
@@ -113,13 +115,16 @@ def find_leaks(dataset: Dataset, testset: Dataset) -> list[tuple[int, int, str]]
 
 def _equal(dataset: Dataset, testset: Dataset, own: bool = False) -> Iterator[tuple[int, int, str]]:
     """Yield the pairs of rows whose files have the same bytes, or whose features are equal."""
+    told: set[tuple[int, int]] = set()
     for kind, known, asked in _keys(dataset, testset):
         first: dict[object, int] = {}
         for row, key in enumerate(known):
             first.setdefault(key, row)
-        for row, key in enumerate(asked):
-            if key in first and not (own and first[key] == row):
-                yield first[key], row, kind
+        pairs = ((first[key], row) for row, key in enumerate(asked) if key in first)
+        for pair in pairs:
+            if pair not in told and not (own and pair[0] == pair[1]):
+                told.add(pair)
+                yield *pair, kind
 
 
 def _keys(

@@ -1,8 +1,9 @@
 import csv
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
-from shutil import copytree
+from shutil import copyfile, copytree
 
 import numpy as np
 import pytest
@@ -107,6 +108,20 @@ def test_help_tells_where_the_truth_comes_from() -> None:
         ("accuracy", "the name of the folder that it lay in"),
     ]:
         assert source in " ".join(dogsim(command, "--help").stdout.split())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names that are not UTF-8")
+def test_a_picture_whose_name_is_not_utf8(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:
+    picture = tmp_path / os.fsdecode(b"caf\xe9.png")
+    copyfile(breeds_dir / "striped" / "0.png", picture)
+    asked = ("classify", picture, "-k", 3, "--dataset", stored)
+    assert dogsim(*asked).stdout.startswith(rf"{tmp_path}/caf\xe9.png: ")
+    said = dogsim(*asked, "--json").stdout
+    said.encode()  # no lone half of a letter
+    assert json.loads(said)["results"][0]["image"] == rf"{tmp_path}/caf\xe9.png"
+    table = tmp_path / "t.csv"
+    dogsim(*asked, "--csv", table)
+    assert r"caf\xe9.png" in table.read_text(encoding="utf-8")
 
 
 def test_grids_never_replace_photos(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:

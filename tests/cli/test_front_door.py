@@ -1,6 +1,7 @@
 """What a user meets first: help, at once; mistakes told in one line."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,22 @@ def test_mistakes_are_told_in_one_line(
 def test_usage_errors_exit_with_2() -> None:
     for arguments in (("nonsense",), ("accuracy", "--k", "many"), ("info",)):
         assert dogsim(*arguments, code=2).stdout == ""
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_terminal_without_the_letters(encoding: str, four: Dataset, tmp_path: Path) -> None:
+    replace(four, breeds=("犬", "名"), root="\x1b[31mred 🐶").save(tmp_path / "d.h5")
+    code = "from dogsim.cli import app; app()"
+    for arguments, told in [
+        (("accuracy", "--dataset", tmp_path / "d.h5", "-k", 1, "--per-breed"), r"\u72ac, \u540d"),
+        (("info", tmp_path / "d.h5"), r"\x1b[31mred \U0001f436"),
+        (("info", tmp_path / "犬\x1b[2J.h5"), r"\u72ac\x1b[2J.h5"),
+    ]:
+        done = python("-c", code, *arguments, PYTHONIOENCODING=encoding)
+        shown = done.stdout + done.stderr
+        assert all(each in shown for each in told.split(", ")), done
+        assert "\x1b" not in shown
+        assert "Traceback" not in shown
 
 
 def test_ctrl_c_is_told_in_one_line(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,14 @@ import select
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import python
+from typer.testing import CliRunner
+
+from dogsim.cli import app
+from dogsim.dataset_file import read_fields as read
 
 APP = "from dogsim.cli import app; app()"
 
@@ -34,6 +39,22 @@ def test_ask_in_json(stored: Path, breeds_dir: Path) -> None:
     lines = python(*command, given=f"{breeds_dir}/striped").stdout.splitlines()
     assert len(lines) == 1
     assert [each["breed"] for each in json.loads(lines[0])["results"]] == ["striped"] * 3
+
+
+def test_ask_opens_the_dataset_once(
+    stored: Path, breeds_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def counted(path: Path) -> Any:
+        opened.append(path)
+        return read(path)
+
+    monkeypatch.setattr("dogsim.dataset.read_fields", counted)
+    lines = f"{breeds_dir}/striped/0.png\n" * 3
+    result = CliRunner().invoke(app, ["ask", "-k", "2", "--dataset", str(stored)], input=lines)
+    assert result.stdout.count("striped (2 of 2 votes)") == 3
+    assert len(opened) == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")

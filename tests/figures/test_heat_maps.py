@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.patches import ConnectionPatch, Rectangle
+from matplotlib.text import Text
 from PIL import Image
 
 from dogsim import heat_maps
@@ -57,8 +58,12 @@ def test_near_and_far_differ_by_more_than_colour() -> None:
 def test_pairs_are_joined_and_numbers_are_printed() -> None:
     why = explanation("squash")
     figure = heat_maps(TALL, WIDE, why, ("a.jpg", "wide"))
-    assert sum(isinstance(artist, ConnectionPatch) for artist in figure.get_children()) == 5
-    first = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
+    numbers = [artist for artist in figure.get_children() if isinstance(artist, Text)]
+    of_query = [each for each in numbers if each.get_transform() == figure.axes[0].transData]
+    first = {text.get_text(): text.get_position() for text in of_query}
+    lines = [each for each in figure.get_children() if isinstance(each, ConnectionPatch)]
+    assert len(lines) == 5
+    assert min(each.zorder for each in numbers[:2]) > max(each.zorder for each in lines)
     assert first["1"] == (75, 150)  # row 1, column 2 of 3 x 4 places on 120 x 300
     pairs, likeness, distance = captions(why)
     assert "5 best of 144 pairs of places hold 70.0%" in pairs

@@ -121,7 +121,7 @@ def test_a_whole_run(folder: Path, tmp_path: Path) -> None:
     for row, path in enumerate(made.paths):  # each row's features are of its own picture
         mean = load_image(folder / path, 16).mean(axis=(0, 1))
         np.testing.assert_allclose(made.features[row], mean, rtol=1e-5)
-    table = (tmp_path / "d.skipped.csv").read_text().splitlines()
+    table = (tmp_path / "d.h5.skipped.csv").read_text().splitlines()
     assert table[0] == "path,reason"
     assert len(table) == 1 + len(result["skipped"])
 

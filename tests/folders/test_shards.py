@@ -332,6 +332,21 @@ def test_what_cannot_be_looked_at_is_kept(
     assert [(each.path, each.reason) for each in update.skipped] == [
         ("pug", "folder: Permission denied")
     ]
+    whole = out.read_bytes()
+    with pytest.raises(DogsimError, match=r"restart would lose 2 pictures .*first pug/1\.png"):
+        update_dataset(photos, out, restart=True)
+    assert out.read_bytes() == whole
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert counts(update_dataset(photos, out, restart=True)) == (0, 4, 0, 0)
+
+
+def test_each_output_has_a_list_of_its_own(photos: Path, tmp_path: Path) -> None:
+    for name, bad in (("d", "bad.png"), ("d.h5", "worse.png")):
+        (photos / "pug" / bad).write_text("no picture")
+        dogsim("create-dataset", photos, "-o", tmp_path / name)
+        (photos / "pug" / bad).unlink()
+    lists = [(tmp_path / f"{name}.skipped.csv").read_text() for name in ("d", "d.h5")]
+    assert ["bad.png" in lists[0], "worse.png" in lists[1]] == [True, True]
 
 
 def test_verify_keeps_what_cannot_be_read(
@@ -462,7 +477,9 @@ def test_written_through_a_link(photos: Path, tmp_path: Path, four: Dataset) -> 
     (tmp_path / "disk").mkdir()
     target, link = tmp_path / "disk" / "d.h5", tmp_path / "d.h5"
     link.symlink_to(target)
-    (tmp_path / ".d.skipped.csv.99.tmp").touch()  # of a killed run: the list lies beside the link
+    (
+        tmp_path / ".d.h5.skipped.csv.99.tmp"
+    ).touch()  # of a killed run: the list lies beside the link
     for write in (lambda: create_dataset(photos, link), lambda: four.save(link)):
         write()
         assert link.is_symlink()
@@ -473,7 +490,10 @@ def test_written_through_a_link(photos: Path, tmp_path: Path, four: Dataset) -> 
 
 def test_a_table_of_ones_own_is_not_replaced(photos: Path, tmp_path: Path) -> None:
     (photos / "pug" / "3.png").write_text("no picture")
-    table, create = tmp_path / "d.skipped.csv", ("create-dataset", photos, "-o", tmp_path / "d.h5")
+    table, create = (
+        tmp_path / "d.h5.skipped.csv",
+        ("create-dataset", photos, "-o", tmp_path / "d.h5"),
+    )
     table.write_text("my notes")
     assert "exists and was not made" in refusal(*create)
     assert table.read_text() == "my notes"

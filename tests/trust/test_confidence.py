@@ -9,17 +9,22 @@ import numpy as np
 import pytest
 from clouds import cloud
 from commands import dogsim, dogsim_json, refusal
+from conftest import REPOSITORY
 from crepes import ConformalClassifier
+from numpy.typing import NDArray
+from PIL import Image
 
 from dogsim.accuracy import judge
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
+from dogsim.feature_extract import extract_features
 from dogsim.learning.deep_ranking import train_ranking
 from dogsim.learning.hold_out import hold_out
 from dogsim.learning.project import project
+from dogsim.networks.extractor import load_extractor
 from dogsim.networks.heads import save_model
 from dogsim.recipe import Recipe
-from dogsim.trust.calibration import calibration_of
+from dogsim.trust.calibration import calibration_of, neighbourhood, soft_votes
 from dogsim.trust.confidence import p_values, trust
 from dogsim.trust.coverage import Coverage, coverage
 
@@ -29,6 +34,16 @@ def test_p_values_are_those_of_crepes() -> None:
     known, asked = rng.random(200).round(2), rng.random((50, 6)).round(2)  # with ties
     theirs = ConformalClassifier().fit(1 - known).predict_p(1 - asked, smoothing=False)
     np.testing.assert_allclose(p_values(known, asked), theirs, rtol=0, atol=1e-12)
+
+
+def test_p_values_on_a_split_are_those_of_crepes() -> None:
+    known, new = cloud(300), cloud(200)
+    calibration = calibration_of(known)
+    voters = neighbourhood(known, calibration.rows, calibration.place, new.features)
+    shares = soft_votes(*voters, calibration.temperature, 4)
+    theirs = ConformalClassifier().fit(-calibration.own).predict_p(-shares, smoothing=False)
+    ours = [answer.p_values for answer in trust(known, new.features, 0.9)]
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
 
 
 def test_one_that_is_left_out_does_not_count() -> None:
@@ -197,6 +212,9 @@ def test_commands(tmp_path: Path) -> None:
     assert "less than 1" in refusal("accuracy", "--dataset", known, "--confidence", 90)
 
 
+OTHERS = ("cat1", "cat2", "cow", "horse", "person")  # photos of no dog
+
+
 def split(breeds120: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     """9,600 known pictures and 2,400 that are new."""
     asked = np.zeros(12000, bool)
@@ -204,7 +222,9 @@ def split(breeds120: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     return breeds120.take(np.flatnonzero(~asked)), breeds120.take(np.flatnonzero(asked))
 
 
-def measured(breeds120: Dataset, splits: int, record: Callable[[str, object], None]) -> None:
+def measured(
+    breeds120: Dataset, splits: int, slack: float, record: Callable[[str, object], None]
+) -> None:
     """Ask whether the promise is kept on average over some splits, and keep the numbers."""
     found: dict[float, list[Coverage]] = {0.8: [], 0.9: [], 0.95: []}
     for seed in range(splits):
@@ -221,8 +241,8 @@ def measured(breeds120: Dataset, splits: int, record: Callable[[str, object], No
         record(f"{confidence} set size", np.mean([x.mean_set_size for x in each]))
         record(f"{confidence} unknown", np.mean([x.unknown_rate for x in each]))
         record(f"{confidence} worst breed", f"{worst} {np.mean(by_breed[worst]):.3f}")
-        assert np.mean([x.coverage for x in each]) >= confidence - 0.01
-        assert np.mean([x.unknown_rate for x in each]) <= 0.055
+        assert np.mean([x.coverage for x in each]) >= confidence - slack
+        assert np.mean([x.unknown_rate for x in each]) <= 0.045 + slack
     assert np.mean([x.mean_set_size for x in found[0.9]]) <= 1.6
 
 
@@ -230,7 +250,7 @@ def measured(breeds120: Dataset, splits: int, record: Callable[[str, object], No
 def test_promise_is_kept_on_real_features(
     breeds120: Dataset, record_property: Callable[[str, object], None]
 ) -> None:
-    measured(breeds120, 2, record_property)
+    measured(breeds120, 2, 0.025, record_property)
 
 
 @pytest.mark.real_data
@@ -238,7 +258,7 @@ def test_promise_is_kept_on_real_features(
 def test_promise_is_kept_on_average_over_twenty_splits(
     breeds120: Dataset, record_property: Callable[[str, object], None]
 ) -> None:
-    measured(breeds120, 20, record_property)
+    measured(breeds120, 20, 0.01, record_property)
 
 
 @pytest.mark.real_data
@@ -259,3 +279,31 @@ def test_a_real_head_calibrates_on_what_it_has_not_seen(
     assert broken.coverage < 0.85
     assert kept.coverage == pytest.approx(0.9, abs=0.025)
     assert kept.unknown_rate == pytest.approx(0.05, abs=0.02)
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_what_is_none_of_the_breeds(
+    breeds120: Dataset,
+    real_data: Path,
+    resnet_file: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    unseen = np.random.default_rng(0).choice(120, 20, replace=False)
+    foreign = np.isin(breeds120.labels, unseen)
+    known = breeds120.take(np.flatnonzero(~foreign))
+    network = load_extractor("resnet50", str(resnet_file))
+
+    def caught(name: str, features: NDArray[np.float32]) -> float:
+        part = float(np.mean([answer.unknown for answer in trust(known, features, 0.9)]))
+        record_property(name, f"{part:.3f} of {len(features)}")
+        return part
+
+    sheet = np.asarray(Image.open(real_data / "data/fashion_mnist_sprite.png").convert("RGB"))
+    clothes = [sheet[28 * i : 28 * i + 28, 28 * i : 28 * i + 28] for i in range(30)]
+    drawings = sorted((REPOSITORY / "data/sample_dogs").glob("*/0[1-5].jpg"))
+    photos = [real_data / "data/query_images" / f"{name}.jpg" for name in OTHERS]
+    assert caught("photos of other things", extract_features(photos, network)) >= 0.8
+    assert caught("clothes", extract_features(clothes, network)) >= 0.95
+    assert caught("drawings of dogs", extract_features(drawings, network)) >= 0.8
+    assert caught("unseen breeds", breeds120.features[foreign]) >= 0.15

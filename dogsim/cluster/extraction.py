@@ -1,0 +1,129 @@
+"""Pictures to features on many machines: each worker writes the shards of its stretches.
+
+What is done lies on the file system that all nodes share, in `dogsim.folders.partial`'s folder, and
+nowhere else: a lost worker, a lost node and a killed driver cost the stretches that were being
+worked on. The numbers of these shards are drawn, so that a worker that was taken for lost never
+writes over what another has written.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from dogsim import __version__
+from dogsim.cluster.connection import check_cluster, joined
+from dogsim.cluster.workers import Workers
+from dogsim.errors import DogsimError
+from dogsim.folders.listing import Picture, Skipped
+from dogsim.folders.partial import PartialFolder, options_of
+from dogsim.folders.reading import SHARD, Compute, Computed, compute_shards, refuse
+from dogsim.folders.shards import partial_folder
+from dogsim.networks.extractor import Extractor, Wanted
+from dogsim.plumbing.files import make_folder, written_through
+from dogsim.plumbing.terminal import track
+from dogsim.plumbing.threads import batched
+from dogsim.recipe import DECISIVE, Recipe
+
+
+def compute_on(address: str, out: Path) -> Compute:
+    """Who computes the shards of `out`: a cluster, for `dogsim.create_dataset.bring_up_to_date`.
+
+    Parameters
+    ----------
+    address : str
+        See `dogsim.cluster.connection.check_cluster`, which is called at once.
+    out : Path
+        The dataset file that is made, on a file system that all nodes share, as the pictures are.
+    """
+    check_cluster(address)
+    return partial(_compute, address, partial_folder(written_through(out).resolve()))
+
+
+def _compute(
+    address: str,
+    folder: Path,
+    root: Path,
+    pending: list[Picture],
+    recipe: Recipe,
+    load: Any,
+    batch_size: int,
+    strict: bool,
+) -> Iterator[Computed]:
+    """Do what `compute_shards` does; the shards come as files, in whatever order."""
+    if not pending:
+        return
+    with joined(address), _seen_by_all(folder) as sign:
+        workers = Workers(_Worker, root.resolve(), folder, sign, recipe, batch_size)
+        found = workers.results("shards", ((stretch,) for stretch in batched(pending, SHARD)))
+        for done in track((done for _, done in found), len(pending), "pictures"):
+            yield from ((file, []) for file in done.files)
+            refuse(done.skipped, strict)
+            yield None, done.skipped
+
+
+@contextmanager
+def _seen_by_all(folder: Path) -> Iterator[Path]:
+    """A file with a secret, by which a worker sees that its node shares the folder with us."""
+    make_folder(folder)
+    sign = folder / f".{secrets.token_hex(16)}.tmp"
+    sign.write_text(sign.name, encoding="ascii")
+    try:
+        yield sign
+    finally:
+        sign.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What a worker has made of so many pictures: the files of shards, and what was left out."""
+
+    files: list[Path]
+    skipped: list[Skipped]
+    pictures: int
+
+    def __len__(self) -> int:
+        return self.pictures
+
+
+class _Worker:
+    """Holds the network and computes stretches of a listing."""
+
+    def __init__(
+        self, root: Path, folder: Path, sign: Path, recipe: Recipe, batch_size: int
+    ) -> None:
+        self.root, self.folder, self.sign = root, folder, sign
+        self.recipe, self.batch_size = recipe, batch_size
+
+    def ready(self, expected: str = __version__) -> None:
+        """Raise `DogsimError` unless this node has the files, the network and the same dogsim."""
+        for path in (self.sign, self.root):
+            if not path.exists():
+                raise DogsimError(
+                    f"This node does not see {path.parent if path == self.sign else path}. "
+                    "Expected a file system that all nodes share, at the same place"
+                )
+        if not os.access(self.folder, os.W_OK):
+            raise DogsimError(f"This node cannot write to {self.folder}")
+        self.extractor  # noqa: B018
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        extractor = Wanted().filled(options_of(self.recipe)).load()
+        names = (*DECISIVE, "engine", "precision")
+        self.recipe.require(extractor.recipe, "a network of this node", names)
+        return extractor
+
+    def shards(self, pictures: list[Picture]) -> _Done:
+        """Compute a stretch of pictures, and keep their features."""
+        files, skipped = [], []
+        how = (self.recipe, lambda: self.extractor, self.batch_size, False)
+        for shard, bad in compute_shards(self.root, pictures, *how):
+            skipped += bad
+            if shard is not None:
+                files.append(PartialFolder(self.folder).add(shard, drawn=True).file)
+        return _Done(files, skipped, len(pictures))

@@ -1,0 +1,82 @@
+"""What is told before Ray is started, or where it cannot be; none of it needs Ray."""
+
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from commands import dogsim_json, refusal
+
+from dogsim import DogsimError
+from dogsim.cluster import connection
+from dogsim.cluster.connection import HERE, check_cluster, usable_cpus
+
+
+def versions(monkeypatch: pytest.MonkeyPatch, found: str | None) -> None:
+    def version(name: str) -> str:
+        if found is None:
+            raise metadata.PackageNotFoundError(name)
+        return found
+
+    monkeypatch.setattr(connection, "version", version)
+
+
+def test_without_ray_the_line_that_installs_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, breeds_dir: Path, tmp_path: Path
+) -> None:
+    versions(monkeypatch, None)
+    told = refusal("create-dataset", breeds_dir, "-o", tmp_path / "d.h5", "--cluster")
+    assert "pip install 'dogsim[cluster]'" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("found", ["2.51.1", "1.13.0"])
+def test_an_unsafe_ray_is_refused(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+    versions(monkeypatch, found)
+    with pytest.raises(DogsimError, match=rf"Received Ray {found}\. Expected 2\.52 or newer"):
+        check_cluster(HERE)
+
+
+@pytest.mark.parametrize("found", ["2.52.0", "2.100.0.dev0", "3.0.0rc1"])
+def test_a_new_ray_is_taken(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+    versions(monkeypatch, found)
+    for address in (HERE, "auto", "10.0.0.1:6379", "head-node:6379"):
+        check_cluster(address)
+
+
+def test_windows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(DogsimError, match="not supported on Windows"):
+        check_cluster(HERE)
+
+
+def test_an_address_where_nobody_answers(
+    monkeypatch: pytest.MonkeyPatch, breeds_dir: Path, colours: str, tmp_path: Path
+) -> None:
+    versions(monkeypatch, "2.60.0")
+    out = ("-o", tmp_path / "d.h5", "--weights", colours)
+    told = refusal("create-dataset", breeds_dir, *out, "--cluster", "127.0.0.1:9")
+    assert "Nobody answers at 127.0.0.1:9" in told
+    assert list(tmp_path.glob("d.h5*")) == []
+    told = refusal("create-dataset", breeds_dir, *out, "--cluster=ray://127.0.0.1:10001")
+    assert "Expected HOST:PORT" in told
+
+
+def test_a_cluster_that_has_nothing_to_do_is_not_begun(
+    monkeypatch: pytest.MonkeyPatch, breeds_dir: Path, colours: str, tmp_path: Path
+) -> None:
+    versions(monkeypatch, "2.60.0")
+    out = ("-o", tmp_path / "d.h5")
+    dogsim_json("create-dataset", breeds_dir, *out, "--weights", colours)
+    made = dogsim_json("create-dataset", "--cluster", breeds_dir, *out)  # DIR is no address
+    assert (made["new"], made["kept"]) == (0, 6)
+
+
+def test_processors_of_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    quota = tmp_path / "cpu.max"
+    monkeypatch.setattr(connection, "QUOTA", quota)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)), raising=False)
+    for told, cpus in ((None, 16), ("max 100000\n", 16), ("250000 100000\n", 2), ("5 100000", 1)):
+        if told:
+            quota.write_text(told)
+        assert usable_cpus() == cpus

@@ -1,0 +1,139 @@
+"""Features made on a real cluster of three nodes: the same, whatever is killed meanwhile."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nodes import Command, Nodes, processes_with, wait_until
+from PIL import Image
+
+from dogsim import Dataset, create_dataset
+from dogsim.folders.shards import partial_folder
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed"),
+]
+
+BREEDS, EACH = 4, 80
+PICTURES = BREEDS * EACH
+NETWORK = ("--backbone", "efficientnet-lite0")
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    cluster = Nodes()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for breed in range(BREEDS):
+        (root / f"breed{breed}").mkdir()
+        for i in range(EACH):
+            pixels = rng.integers(0, 255, (24, 24, 3), np.uint8)
+            Image.fromarray(pixels).save(root / f"breed{breed}" / f"{i}.png")
+    (root / "breed0" / "broken.png").write_text("no picture")
+    return root
+
+
+@pytest.fixture(scope="module")
+def alone(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """What one machine makes."""
+    return create_dataset(photos, tmp_path_factory.mktemp("alone") / "d.h5", NETWORK[1])
+
+
+def same(file: Path, expected: Dataset) -> None:
+    made = Dataset.open(file)
+    for name in ("paths", "breeds", "recipe", "root"):
+        assert getattr(made, name) == getattr(expected, name)
+    assert (made.labels == expected.labels).all()
+    np.testing.assert_array_equal(made.stamps, expected.stamps)
+    scale = np.abs(expected.features).max()
+    np.testing.assert_allclose(made.features, expected.features, atol=2e-2 * scale)
+    assert not partial_folder(file).exists()
+
+
+def shards(file: Path) -> int:
+    return len(list(partial_folder(file).glob("[0-9]*.h5")))
+
+
+def test_a_cluster_makes_what_one_machine_makes(
+    nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "d.h5"
+    made = Command(
+        "create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address
+    ).answer()
+    assert (made["new"], made["kept"]) == (PICTURES, 0)
+    assert [each["path"] for each in made["skipped"]] == ["breed0/broken.png"]
+    same(out, alone)
+
+
+def test_a_node_that_is_killed_costs_seconds(
+    nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "d.h5"
+    run = Command("create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address)
+    wait_until(lambda: shards(out) >= 4)
+    began = time.monotonic()
+    nodes.kill_one()
+    assert run.answer()["new"] == PICTURES
+    assert time.monotonic() - began < 60
+    nodes.mend()
+    same(out, alone)
+
+
+@pytest.mark.parametrize("moment", [0, 1, 7, 14, 20])
+def test_a_killed_driver_loses_nothing_that_is_done(
+    nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path, moment: int
+) -> None:
+    """At the start, on the way, and when all is computed but the file is not written."""
+    out = tmp_path / "d.h5"
+    arguments = ("create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address)
+    run = Command(*arguments)
+    wait_until(lambda: partial_folder(out).exists() and shards(out) >= moment)
+    run.kill()
+    done = sum(len(Dataset.open(file)) for file in partial_folder(out).glob("[0-9]*.h5"))
+    made = Command(*arguments).answer()
+    assert made["kept"] + made["new"] == PICTURES
+    if not out.exists() or moment < 20:
+        assert made["new"] <= PICTURES - done
+    same(out, alone)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_a_stop_leaves_no_process_behind(
+    photos: Path,
+    alone: Dataset,
+    tmp_path: Path,
+    number: int,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    mark = f"DOGSIM_TEST_MARK=of-{os.getpid()}-{number}"
+    monkeypatch.setenv(*mark.split("="))
+    out = tmp_path / "d.h5"
+    run = Command("create-dataset", photos, "-o", out, *NETWORK, "--cluster")
+    wait_until(lambda: shards(out) >= 3)
+    run.stop(number)
+    code, stdout, told = run.ended()
+    assert code == status
+    if number != signal.SIGKILL:
+        assert "run the same command again to go on" in told.splitlines()[-1], told
+        assert stdout == ""
+    wait_until(lambda: processes_with(mark) == [], 30)
+    monkeypatch.delenv("DOGSIM_TEST_MARK")
+    create_dataset(photos, out)
+    same(out, alone)

@@ -1,0 +1,120 @@
+"""A network in int8: made with the user's own pictures, kept, and refused where it cannot be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import LITE
+
+from dogsim import Dataset, accuracy, create_dataset, extractor_for, load_extractor, update_dataset
+from dogsim.errors import DogsimError
+from dogsim.folders.listing import list_pictures
+from dogsim.folders.reading import calibration
+from dogsim.images import load_image
+from dogsim.networks import compiled, quantized
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def edges(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """File of a network with two layers that have weights."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    layers = [
+        keras.Input((32, 32, 3)),
+        keras.layers.Conv2D(16, 3, strides=2, activation="relu"),
+        keras.layers.Conv2D(64, 3, strides=2, activation="relu"),
+        keras.layers.GlobalAveragePooling2D(name="avg_pool"),
+    ]
+    file = tmp_path_factory.mktemp("edges") / "edges.keras"
+    keras.Sequential(layers).save(file)
+    return str(file)
+
+
+def without_nncf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantized, "find_spec", lambda _: None)
+
+
+def test_a_dataset_in_int8(
+    folder: Path,
+    breeds_dir: Path,
+    edges: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Made once with NNCF, and gone on with and asked without it."""
+    pytest.importorskip("nncf", reason="NNCF: pip install 'dogsim[int8]'")
+    one, other, exact = (tmp_path / f"{name}.h5" for name in ("one", "other", "exact"))
+    made = create_dataset(breeds_dir, one, weights=edges, precision="int8")
+    told = capfd.readouterr()
+    assert "Making resnet50 in int8 with 6 of the pictures" in told.err
+    assert told.out == ""  # stdout belongs to results, whatever NNCF reports
+    assert (made.recipe.engine, made.recipe.precision) == ("openvino", "int8")  # type: ignore[union-attr]
+    floats = create_dataset(breeds_dir, exact, weights=edges, precision="float32")
+    assert not np.array_equal(made.features, floats.features)
+    cosine = (made.features * floats.features).sum(axis=1) / np.prod(
+        [np.linalg.norm(x.features, axis=1) for x in (made, floats)], axis=0
+    )
+    assert cosine.min() > 0.99
+    without_nncf(monkeypatch)
+    monkeypatch.setattr("dogsim.networks.extractor.load_network", None)
+    again = create_dataset(breeds_dir, other, weights=edges, precision="int8")
+    assert np.array_equal(again.features, made.features)
+    assert update_dataset(breeds_dir, one).kept == 6
+    with pytest.raises(DogsimError, match=r"precision=float32. The dataset needs precision=int8"):
+        create_dataset(breeds_dir, one, precision="float32")
+    with pytest.raises(DogsimError, match=r"precision=int8. The dataset needs precision=float32"):
+        create_dataset(breeds_dir, exact, precision="int8")
+    query = extractor_for(made.recipe)
+    assert query.recipe.precision != "int8"
+    size = query.recipe.image_size
+    asked = query(np.stack([load_image(breeds_dir / made.paths[0], size)]))
+    assert np.linalg.norm(asked - made.features, axis=1).argmin() == 0
+
+
+def test_what_is_missing(
+    folder: Path, breeds_dir: Path, edges: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DogsimError, match="no vgg16 in int8 yet, which is made with pictures"):
+        load_extractor("vgg16", edges, precision="int8")
+    without_nncf(monkeypatch)
+    with pytest.raises(DogsimError, match=r"pip install 'dogsim\[int8\]'"):
+        create_dataset(breeds_dir, tmp_path / "d.h5", weights=edges, precision="int8")
+    assert not (tmp_path / "d.h5").exists()
+
+
+def test_pictures_to_calibrate_with(breeds_dir: Path, tmp_path: Path) -> None:
+    pictures = list_pictures(breeds_dir).pictures
+    some = calibration(breeds_dir, pictures, "squash", 32)
+    assert [each.shape for each in some] == [(32, 32, 3)] * 6
+    assert np.array_equal(some, calibration(breeds_dir, pictures, "squash", 32))
+    assert len(calibration(breeds_dir, pictures * 51, "squash", 32)) == 300
+    (tmp_path / "bad.jpg").write_text("no picture")
+    with pytest.raises(DogsimError, match="None of 1 pictures drawn from"):
+        calibration(tmp_path, list_pictures(tmp_path).pictures, "squash", 32)
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_it_answers_as_well(folder: Path, real_data: Path, tmp_path: Path) -> None:
+    """On 1,200 real photos."""
+    pytest.importorskip("nncf", reason="NNCF: pip install 'dogsim[int8]'")
+    photos = real_data / "data" / "stanford_dogs_224"
+    made: list[Dataset] = [
+        create_dataset(photos, tmp_path / f"{name}.h5", LITE, precision=name)
+        for name in ("float32", "int8")
+    ]
+    for k in (1, 5, 20):
+        exact, int8 = (accuracy(dataset, k=k) for dataset in made)
+        assert int8.precision_at_k > exact.precision_at_k - 0.01
+        assert int8.vote_accuracy > exact.vote_accuracy - 0.02

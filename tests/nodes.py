@@ -1,0 +1,95 @@
+"""A real Ray cluster of several nodes on this machine, and commands that join it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+RUN = Path(__file__).with_name("cluster_run.py")
+PATIENCE = 180  # seconds that a command may take on a machine that others use as well
+HEALTH = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 2000,
+    "health_check_failure_threshold": 3,
+}
+SETTINGS = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+class Nodes:
+    """Three nodes of one processor each; those after the first can be killed, and come back."""
+
+    def __init__(self) -> None:
+        os.environ |= SETTINGS
+        from ray.cluster_utils import Cluster
+
+        self._cluster: Any = Cluster()
+        self._add(_system_config=HEALTH, include_dashboard=False)
+        self.others = [self._add(), self._add()]
+        self.address: str = self._cluster.address
+
+    def _add(self, **options: Any) -> Any:
+        return self._cluster.add_node(num_cpus=1, object_store_memory=100 << 20, **options)
+
+    def kill_one(self) -> None:
+        """Kill a node as a power cut does."""
+        self._cluster.remove_node(self.others.pop(), allow_graceful=False)
+
+    def mend(self) -> None:
+        while len(self.others) < 2:
+            self.others.append(self._add())
+
+    def close(self) -> None:
+        self._cluster.shutdown()
+
+
+class Command:
+    """``dogsim ARGUMENTS --json`` in a process of its own, with shards of 16 pictures."""
+
+    def __init__(self, *arguments: object) -> None:
+        command = [sys.executable, RUN, *arguments, "--json"]
+        self.process = subprocess.Popen(
+            list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def stop(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.stop(signal.SIGKILL)
+        self.process.communicate(timeout=PATIENCE)
+
+    def ended(self) -> tuple[int, str, str]:
+        """Wait for its end: exit status, stdout and stderr."""
+        out, told = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, out, told
+
+    def answer(self) -> dict[str, Any]:
+        code, out, told = self.ended()
+        assert code == 0, told
+        answer: dict[str, Any] = json.loads(out)
+        return answer
+
+
+def wait_until(what: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it has not come to pass"
+        time.sleep(0.02)
+
+
+def processes_with(variable: str) -> list[str]:
+    """Command lines of the processes that have inherited a variable of the environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if variable.encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:  # it has ended, or is somebody else's
+            continue
+    return found
