@@ -17,7 +17,8 @@ from PIL import Image
 import dogsim
 from dogsim.boxes import Box, Boxes
 from dogsim.images import Source, file_of, open_image
-from draw_sample_dogs import BREEDS, draw_with_box
+from draw_sample_dogs import draw_with_box
+from sample_breeds import BREEDS
 
 GREY = (124, 116, 104)  # the mean colour of ImageNet, which says nothing to a network of it
 PARTS = ("whole", "dog only", "background only")
@@ -32,7 +33,9 @@ def main(args: argparse.Namespace) -> None:
         raise dogsim.DogsimError(
             f"None of the pictures in {args.photos} has a box in {args.boxes}."
         )
-    pictures, names, boxes = ([each[i] for each in known] for i in range(3))
+    pictures = [picture for picture, _, _ in known]
+    names = [name for _, name, _ in known]
+    boxes = [box for _, _, box in known]
     breeds, labels = np.unique(names, return_inverse=True)
     covered = np.mean([share(open_image(x), box) for x, box in zip(pictures, boxes, strict=True)])
     print(f"{len(known)} pictures of {len(breeds)} breeds; ", end="")
