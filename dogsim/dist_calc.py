@@ -124,6 +124,8 @@ def nearest(
     gallery, queries = _pair(dataset, testset, metric)
     exclude = _excluded(exclude, len(queries), len(gallery))
     check_k(k, len(gallery) - (exclude is not None))
+    if isinstance(dataset, Dataset) and dataset.search:
+        return dataset.search(queries, k, metric, exclude)
     distances = np.empty((len(queries), k))
     indices = np.empty((len(queries), k), np.intp)
     size = max(1, BLOCK_BYTES // exact.bytes_of_a_query(k, gallery.shape[1]))
@@ -217,7 +219,8 @@ def _pair(dataset: Vectors, testset: Vectors, metric: str) -> tuple[Floats, Floa
             f"Received a dataset {gallery.shape} and a test set {queries.shape}. "
             "Expected (n_dataset, d) and (n_test, d)."
         )
-    _check_numbers("dataset", gallery, metric)
+    if not (isinstance(dataset, Dataset) and dataset.search):  # which looks at them itself
+        _check_numbers("dataset", gallery, metric)
     _check_numbers("test set", queries, metric)
     return gallery, queries
 
