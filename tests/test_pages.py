@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
-from commands import dogsim
+from commands import dogsim, lesson
 from conftest import LITE, REPOSITORY
 from PIL import Image
 
@@ -20,11 +20,13 @@ from dogsim import export_mat, sample_dataset, sample_queries, train_classifier
 from dogsim.learning.project import project
 
 PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((REPOSITORY / "docs").glob("*.md")))]
+SERVED = "docs/page-and-api.md"  # whose examples want a server: tests/web/test_server.py runs them
 # The last digits differ between processors: with AMX, without, and without OpenVINO.
 TOLERANCE = 0.02
 # Commands that other tests run, for what they need is not here: the network, minutes, or a folder.
 ELSEWHERE = re.compile(
-    "dogsim stanford-dogs|pip |python |.* --from-layer|.* --network|.* Images |.* --boxes"
+    r"dogsim stanford-dogs|pip |python (?!scripts/solutions)"
+    r"|.* --from-layer|.* --network|.* Images |.* --boxes"
 )
 
 
@@ -98,6 +100,8 @@ def provide(file: str) -> None:
 def run(command: str) -> str:
     """Run a command of the app, after making what it reads."""
     app, name, *arguments = shlex.split(command, comments=True)
+    if app == "python":
+        return lesson(Path(name).stem, *arguments)
     assert app == "dogsim", command
     outputs = {arguments[i + 1] for i, each in enumerate(arguments) if each in ("-o", "--csv")}
     outputs |= set(arguments[1:2]) if name in ("import-mat", "export-mat") else set()
@@ -113,7 +117,7 @@ def run(command: str) -> str:
     return printed
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [page for page in PAGES if page != SERVED])
 def test_page(page: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, object] = {}
     printed = ""
