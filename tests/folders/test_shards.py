@@ -340,6 +340,25 @@ def test_what_cannot_be_looked_at_is_kept(
     assert counts(update_dataset(photos, out, restart=True)) == (4, 0, 0, 0)
 
 
+def test_a_picture_that_is_replaced_while_it_is_decoded(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is hashed is what was decoded, so that the next run sees the difference."""
+    decode = reading.load_image
+
+    def replaced(*source: Any) -> Any:
+        pixels = decode(*source)
+        paint(photos / "pug" / "1.png", 90)
+        return pixels
+
+    monkeypatch.setattr(reading, "load_image", replaced)
+    create_dataset(photos, tmp_path / "d.h5")
+    monkeypatch.setattr(reading, "load_image", decode)
+    update = update_dataset(photos, tmp_path / "d.h5", verify=True)
+    assert counts(update) == (0, 1, 2, 0)
+    assert reds(update.dataset)["pug/1.png"] == 90
+
+
 def test_each_output_has_a_list_of_its_own(photos: Path, tmp_path: Path) -> None:
     for name, bad in (("d", "bad.png"), ("d.h5", "worse.png")):
         (photos / "pug" / bad).write_text("no picture")
