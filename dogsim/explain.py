@@ -25,6 +25,8 @@ The cosine distance 1 - f.g / (|f| |g|) is half the squared distance of f / |f| 
 are the means of a_i / |f| and b_j / |g|: the same sums again, halved, and pairs that with u = 0 add
 up to the cosine. Correlation is the cosine of vectors less their own mean, a_i as well as f. A
 linear head maps f to z / |z| with z = W f / |f| + c, which is the mean of (W a_i / |f| + c) / |z|.
+Of a picture and its mirror, --views flip, the features are (f / |f| + f' / |f'|) / 2, the mean of
+(a_i / |f| + a'_i / |f'|) / 2, where a'_i is the mirror's place that shows what a_i shows.
 """
 
 from collections.abc import Sequence

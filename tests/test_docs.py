@@ -22,7 +22,7 @@ ORDER = [
     *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
     *(
         f"networks.{name}"
-        for name in ("trained_on", "building_blocks", "multiscale", "engines", "heads")
+        for name in ("trained_on", "building_blocks", "multiscale", "engines", "heads", "views")
     ),
     "networks.backbones",
     *(f"networks.{name}" for name in ("models", "quantized", "extractor", "extractor_for")),
@@ -38,7 +38,7 @@ ORDER = [
     *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),
     *(
         f"learning.{name}"
-        for name in ("augmentation", "hold_out", "discriminant", "triplets", "training")
+        for name in ("augmentation", "hold_out", "discriminant", "triplets", "training", "proxies")
     ),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
     *(f"cluster.{name}" for name in ("connection", "workers", "extraction", "search")),

@@ -96,6 +96,12 @@ Margin = Annotated[
         help="Part of its sides by which a box is made wider.  [default: the file's, or 0]"
     ),
 ]
+VIEWS = (
+    "none, flip: the mean of a picture's features and its mirror's, or flip,crops: of 12 views, in "
+    "12 times the time."
+)
+Views = Annotated[str, typer.Option(help=VIEWS)]
+ViewsOfFile = Annotated[str | None, typer.Option(help=f"{VIEWS}  [default: the file's, else none]")]
 Classifier = Annotated[
     Path | None,
     typer.Option(help="A file of dogsim train-classifier: its answer beside the vote."),
