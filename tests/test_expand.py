@@ -36,9 +36,9 @@ def test_opposite_pictures_do_not_move_each_other() -> None:
 
 def test_more_neighbours_are_right() -> None:
     rng = np.random.default_rng(4)
-    labels = np.arange(240) % 4
+    labels = (np.arange(240) % 4).astype(np.int32)
     features = np.eye(4)[labels].repeat(8, axis=1) + rng.normal(0, 0.9, (240, 32))
-    known = Dataset(features, labels, tuple(map(str, range(240))), tuple("abcd"))
+    known = Dataset(features.astype(np.float32), labels, tuple(map(str, range(240))), tuple("abcd"))
     gallery, queries = hold_out(known, 0.3)
     found = compared(gallery, 20, queries)
     assert list(found) == ["raw", "unit", "expand"]
