@@ -1,6 +1,7 @@
 """Features with their labels and paths, in memory and in HDF5."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,6 +21,13 @@ from dogsim.errors import DogsimError
 from dogsim.images import Cropped
 from dogsim.plumbing.files import writing
 from dogsim.recipe import Recipe
+
+MEMORY = ("features", "search")  # what is not written as it is
+# Takes queries (m, d), k, the metric and rows to exclude, and finds what `dogsim.nearest` finds.
+Search: TypeAlias = Callable[
+    [NDArray[np.floating], int, str, NDArray[np.intp] | None],
+    tuple[NDArray[np.float64], NDArray[np.intp]],
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +59,8 @@ class Dataset:
     boxes : (n, 6) float64, optional
         The part of each picture that the features are of, see `dogsim.boxes.Box`, margin and all;
         zeros for a whole picture. None where all are whole.
+    search : callable, optional
+        Who finds neighbours in it for `dogsim.nearest`, in the place of this process: a cluster.
 
     Raises
     ------
@@ -71,6 +81,7 @@ class Dataset:
     stamps: NDArray[np.void] | None = None
     learned: NDArray[np.bool_] | None = None
     boxes: NDArray[np.float64] | None = None
+    search: Search | None = None
 
     def __post_init__(self) -> None:
         fitting = {
@@ -177,6 +188,7 @@ class Dataset:
             stamps=None if self.stamps is None else self.stamps[chosen],
             learned=None if self.learned is None else self.learned[chosen],
             boxes=None if self.boxes is None else self.boxes[chosen],
+            search=None,  # it knows all rows
         )
 
     @classmethod
@@ -205,7 +217,7 @@ class Dataset:
     def write(self, path: str | os.PathLike[str], made_by: str = "") -> None:
         """Do what `save` does, for a caller who holds the lock of the file."""
         blocks = (self.features[i : i + BLOCK] for i in range(0, len(self), BLOCK))
-        fields = {name: value for name, value in vars(self).items() if name != "features"}
+        fields = {name: value for name, value in vars(self).items() if name not in MEMORY}
         write_dataset(path, blocks, self.features.shape[1], **fields, made_by=made_by)
 
 

@@ -41,7 +41,7 @@ ORDER = [
         for name in ("augmentation", "hold_out", "discriminant", "triplets", "training")
     ),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
-    *(f"cluster.{name}" for name in ("connection", "workers", "extraction")),
+    *(f"cluster.{name}" for name in ("connection", "workers", "extraction", "search")),
     *(f"cli.{name}" for name in ("choices", "common", "answers", "ask", "judge")),
     *("cli.datasets", "cli.learn"),
     *("cli.keep", "cli.session", "cli"),

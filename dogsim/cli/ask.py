@@ -15,6 +15,7 @@ from dogsim.cli.common import (
     BackboneOfFile,
     Boxes,
     Classifier,
+    Cluster,
     Confidence,
     DatasetFile,
     Force,
@@ -114,6 +115,7 @@ def classify(
     boxes: Boxes = None,
     csv: Annotated[Path | None, typer.Option(help="Write the answers to this CSV file.")] = None,
     force: Force = False,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
     """Name the breed of each picture by the vote of its k nearest.
@@ -131,7 +133,7 @@ def classify(
         files = (Path(each) for each in (weights, head) if each)
         check_output(csv, [dataset, *(images or ()), *files])
         check_replaceable(csv, lambda there: has_columns(there, COLUMNS), force)
-    known = open_dataset(dataset, weights)
+    known = open_dataset(dataset, weights, cluster)
     trained = _classifier(classifier, known) if classifier else None
     asked = Asked(images, known, k, metric, weights, head, confidence, keep_self, boxes)
     results = answer(asked, as_json, trained)

@@ -4,6 +4,7 @@ import json
 import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from errno import EPIPE
 from io import TextIOWrapper
@@ -25,6 +26,7 @@ Images = Annotated[
     list[Path] | None, typer.Argument(metavar="IMAGE|DIR", help="Pictures or folders of them.")
 ]
 K = Annotated[int, typer.Option("--k", "-k", help="How many neighbours.")]
+HELD = ExitStack()  # what a command holds until it ends
 DATASET = "DOGSIM_DATASET"  # the environment variable
 DatasetFile = Annotated[
     Path | None,
@@ -108,7 +110,7 @@ Cluster = Annotated[
     str | None,
     typer.Option(
         metavar="[HOST:PORT]",
-        help="Work on a Ray cluster: the one at that address, else one of this machine alone.",
+        help="Let a Ray cluster work: the one at that address, else one of this machine alone.",
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")]
@@ -130,7 +132,8 @@ class OneLineErrors(TyperGroup):
             if isinstance(stream, TextIOWrapper):  # what a terminal has no letter for is escaped
                 stream.reconfigure(errors="backslashreplace")
         try:
-            return super().invoke(ctx)
+            with HELD:
+                return super().invoke(ctx)
         except DogsimError as error:
             note(f"dogsim: {' '.join(str(error).split())}")
             raise typer.Exit(1) from error
@@ -145,13 +148,18 @@ class OneLineErrors(TyperGroup):
             raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from stop
 
 
-def open_dataset(file: Path | None, weights: str | None) -> "Dataset":
-    """Open a dataset file, or the sample."""
+def open_dataset(file: Path | None, weights: str | None, cluster: str | None = None) -> "Dataset":
+    """Open a dataset file, or the sample; a cluster searches it until the command ends."""
     from dogsim.dataset import Dataset
     from dogsim.networks.weights import IMAGENET
     from dogsim.sources.sample import sample_dataset
 
-    return Dataset.open(file) if file else sample_dataset(weights or IMAGENET)
+    dataset = Dataset.open(file) if file else sample_dataset(weights or IMAGENET)
+    if cluster is None:
+        return dataset
+    from dogsim.cluster.search import spread
+
+    return HELD.enter_context(spread(dataset, cluster))
 
 
 def check_dataset_output(out: Path, inputs: list[Path], command: str, force: bool) -> None:

@@ -10,6 +10,7 @@ import typer
 from dogsim.cli.choices import one_of
 from dogsim.cli.common import (
     Classifier,
+    Cluster,
     Confidence,
     DatasetFile,
     File,
@@ -67,6 +68,7 @@ def accuracy(
     figures: Annotated[
         Path | None, typer.Option(help="Save figures that show where it goes wrong here.")
     ] = None,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
     """Judge how good the k nearest are; give --k several times for several k.
@@ -89,7 +91,8 @@ def accuracy(
     if csv:
         check_output(csv, [dataset, test])
         check_replaceable(csv, _is_our_table, force)
-    known, testset = open_dataset(dataset, weights), Dataset.open(test) if test else None
+    known = open_dataset(dataset, weights, cluster)
+    testset = Dataset.open(test) if test else None
     trained = _trained(classifier, test)
     asked = known, testset, n_test, metric, protocol, seed
     found = _searched(k or [20], *asked) if figures else None
@@ -193,6 +196,7 @@ def audit(
         Path | None, typer.Option(help="Write audit.html and audit.csv to this folder.")
     ] = None,
     force: Force = False,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
     """Find copies, suspicious labels, what fits nowhere and poor pictures; change nothing.
@@ -207,7 +211,8 @@ def audit(
     if save:
         for name in (PAGE, TABLE):
             check_replaceable(save / name, is_ours, force)
-    known, asked = Dataset.open(dataset), Dataset.open(test) if test else None
+    known = open_dataset(dataset, None, cluster)
+    asked = Dataset.open(test) if test else None
     found = audit(known, asked)
     written = [str(path) for path in save_audit(found, known, save, asked)] if save else []
     leaks = "" if found.leaks_add is None else f" (they add {found.leaks_add:.4f} to the accuracy)"

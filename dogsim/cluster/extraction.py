@@ -15,9 +15,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from dogsim import __version__
 from dogsim.cluster.connection import check_cluster, joined
-from dogsim.cluster.workers import Workers
+from dogsim.cluster.workers import Workers, require_same_version
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Picture, Skipped
 from dogsim.folders.partial import PartialFolder, options_of
@@ -28,6 +27,10 @@ from dogsim.plumbing.files import make_folder, written_through
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched
 from dogsim.recipe import DECISIVE, Recipe
+
+# A stretch costs a tenth of a second by itself, and a failure half a stretch: scripts/scale.py.
+MOST_SHARDS = 4  # of a stretch
+PARTS = 8  # stretches for each worker, at least, so that all end at about the same time
 
 
 def compute_on(address: str, out: Path) -> Compute:
@@ -59,7 +62,8 @@ def _compute(
         return
     with joined(address), _seen_by_all(folder) as sign:
         workers = Workers(_Worker, root.resolve(), folder, sign, recipe, batch_size)
-        found = workers.results("shards", ((stretch,) for stretch in batched(pending, SHARD)))
+        length = max(SHARD, min(MOST_SHARDS * SHARD, len(pending) // (PARTS * len(workers))))
+        found = workers.results("shards", ((stretch,) for stretch in batched(pending, length)))
         for done in track((done for _, done in found), len(pending), "pictures"):
             yield from ((file, []) for file in done.files)
             refuse(done.skipped, strict)
@@ -99,8 +103,9 @@ class _Worker:
         self.root, self.folder, self.sign = root, folder, sign
         self.recipe, self.batch_size = recipe, batch_size
 
-    def ready(self, expected: str = __version__) -> None:
+    def ready(self, expected: str) -> None:
         """Raise `DogsimError` unless this node has the files, the network and the same dogsim."""
+        require_same_version(expected)
         for path in (self.sign, self.root):
             if not path.exists():
                 raise DogsimError(

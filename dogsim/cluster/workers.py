@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from dogsim import __version__
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.terminal import note
 
@@ -22,6 +23,12 @@ TICK = 1.0  # seconds between two looks at the cluster
 NEWS = 10.0  # seconds between two looks for new nodes, and until one is told that workers wait
 START = 180.0  # seconds in which the first worker must be ready
 LIMIT = 900.0  # seconds that an item may take
+
+
+def require_same_version(expected: str) -> None:
+    """Raise `DogsimError` if this node has another dogsim than the one that asks."""
+    if __version__ != expected:
+        raise DogsimError(f"This node has dogsim {__version__}. Expected {expected}, as it is here")
 
 
 @dataclass(eq=False)
@@ -55,8 +62,8 @@ class Workers:
     Parameters
     ----------
     kind : class
-        What a worker is: a class with a method ``ready()``, which raises `DogsimError` if it cannot
-        work on its node, and methods that answer.
+        What a worker is: a class with a method ``ready(version)``, which raises `DogsimError` if it
+        cannot work on its node or with a dogsim of that version, and methods that answer.
     arguments
         Of its constructor. They are small, or Ray could not start a worker again whose driver's
         object store is gone (ray-project/ray#53727).
@@ -96,6 +103,7 @@ class Workers:
         """
         import ray
 
+        self._forget()
         waiting = deque(_Item(number, arguments) for number, arguments in enumerate(items))
         while waiting or any(asked.item for asked in self._asked.values()):
             self._look_around()
@@ -116,6 +124,11 @@ class Workers:
                     if asked.item:
                         yield asked.item.number, result
             self._stop_the_overdue()
+
+    def _forget(self) -> None:
+        """Forget what was asked in a search that has failed."""
+        for reference in [each for each, asked in self._asked.items() if asked.item]:
+            self._asked.pop(reference).worker.asked -= 1
 
     def _place(self) -> None:
         """Start workers on nodes that have none."""
@@ -140,7 +153,7 @@ class Workers:
                 ).remote(*self._arguments)
                 worker = _Worker(started, node["NodeManagerAddress"], cpus // parts)
                 self._workers.append(worker)
-                self._asked[started.ready.remote()] = _Asked(worker, None)
+                self._asked[started.ready.remote(__version__)] = _Asked(worker, None)
                 worker.asked += 1
 
     def _give(self, method: str, waiting: "deque[_Item]", ahead: int) -> None:

@@ -46,7 +46,8 @@ def project(dataset: DatasetOrFile, head: str | os.PathLike[str]) -> Dataset:
         _require_same_features(loaded.model.name, recipe, head)
         recipe = replace(recipe, head=str(Path(head).resolve()), head_sha256=loaded.sha256)
     seen = learned(dataset) | learned_by(dataset, Path(head))
-    return replace(dataset, features=loaded(dataset.features), recipe=recipe, learned=seen)
+    features = loaded(dataset.features)
+    return replace(dataset, features=features, recipe=recipe, learned=seen, search=None)
 
 
 def _require_same_features(name: str, recipe: Recipe, head: str | os.PathLike[str]) -> None:

@@ -186,6 +186,8 @@ def run_openvino(converted: Any, precision: str) -> Network:
     shape = list(converted.input(0).partial_shape)[1:]
     width = converted.output(0).partial_shape[1].get_length()
     hint = {"INFERENCE_PRECISION_HINT": HINTS[precision]}
+    if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():  # as others keep to it
+        hint["INFERENCE_NUM_THREADS"] = threads
     lock = Lock()  # threads share it, and it has one place for what it computes
 
     def compiled(batch: int, performance: str) -> Any:
