@@ -24,7 +24,8 @@ PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((REPOSITORY / "do
 TOLERANCE = 0.02
 # Commands that other tests run, for what they need is not here: the network, minutes, or a folder.
 ELSEWHERE = re.compile(
-    "dogsim stanford-dogs|pip |python |.* --from-layer|.* --network|.* Images |.* --boxes"
+    "dogsim stanford-dogs|pip |python |ray |"
+    ".* --from-layer|.* --network|.* Images |.* --boxes|.* --cluster"
 )
 
 
