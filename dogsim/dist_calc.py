@@ -13,6 +13,7 @@ from dogsim.errors import DogsimError, unknown
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev", "correlation")
 BLOCK_BYTES = 1 << 28  # held at a time for the queries of a block
+SORTED_WHOLE = 128  # numbers in a row, which are sorted sooner than sifted
 FULL_ROWS = 8192  # of the gallery, which scipy turns to float64 at a time
 
 Floats = NDArray[np.floating]
@@ -79,11 +80,14 @@ def mink(distances: ArrayLike, k: int) -> tuple[NDArray[np.float64], NDArray[np.
     check_k(k, rows.shape[1])
     if np.isnan(rows).any():
         raise DogsimError("Received a distance that is NaN. Expected numbers only.")
-    bounds = np.partition(rows, k - 1, axis=1)[:, k - 1]
-    indices = np.empty((len(rows), k), np.intp)
-    for row, bound, chosen in zip(rows, bounds, indices, strict=True):
-        candidates = np.flatnonzero(row <= bound)  # at least k; more where ties straddle the end
-        chosen[:] = candidates[np.argsort(row[candidates], kind="stable")[:k]]
+    if rows.shape[1] <= SORTED_WHOLE:
+        indices = np.argsort(rows, axis=1, kind="stable")[:, :k]
+    else:
+        indices = np.empty((len(rows), k), np.intp)
+        bounds = np.partition(rows, k - 1, axis=1)[:, k - 1]
+        for row, bound, chosen in zip(rows, bounds, indices, strict=True):
+            candidates = np.flatnonzero(row <= bound)  # at least k; more with ties at the end
+            chosen[:] = candidates[np.argsort(row[candidates], kind="stable")[:k]]
     values = np.take_along_axis(rows, indices, axis=1)
     return (values, indices) if array.ndim > 1 else (values[0], indices[0])
 
@@ -132,14 +136,11 @@ def nearest(
     for start in range(0, len(queries), size):
         block = slice(start, start + size)
         own = None if exclude is None else exclude[block]
-        in_full = []
-        for i, rows in enumerate(_sieve(gallery, queries[block], k, metric, own), start):
-            if rows is None:
-                in_full.append(i)
-                continue
-            found = _distances(gallery[rows], queries[i, None], metric)[0]
-            distances[i], chosen = mink(found, k)
-            indices[i] = rows[chosen]
+        candidates = _sieve(gallery, queries[block], k, metric, own)
+        sieved = [i for i, rows in enumerate(candidates, start) if rows is not None]
+        rows = [each for each in candidates if each is not None]
+        distances[sieved], indices[sieved] = _of_few(gallery, queries[sieved], k, metric, rows)
+        in_full = sorted({*range(start, start + len(candidates))} - {*sieved})
         own = None if exclude is None else exclude[in_full]
         distances[in_full], indices[in_full] = _in_full(gallery, queries[in_full], k, metric, own)
     return distances, indices
@@ -191,6 +192,19 @@ def _sieve(
     return [None] * len(queries)
 
 
+def _of_few(
+    gallery: Floats, queries: Floats, k: int, metric: str, candidates: list[NDArray[np.intp]]
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Find the k nearest of each query among its candidates, rows in ascending order."""
+    shape = len(queries), max((len(rows) for rows in candidates), default=k)
+    distances, known = np.full(shape, np.inf), np.zeros(shape, np.intp)
+    for i, rows in enumerate(candidates):
+        distances[i, : len(rows)] = _distances(gallery[rows], queries[i, None], metric)[0]
+        known[i, : len(rows)] = rows
+    values, chosen = mink(distances, k)
+    return values, np.take_along_axis(known, chosen, axis=1)
+
+
 def _in_full(
     gallery: Floats, queries: Floats, k: int, metric: str, exclude: NDArray[np.integer] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
@@ -226,8 +240,8 @@ def _pair(dataset: Vectors, testset: Vectors, metric: str) -> tuple[Floats, Floa
 
 
 def _check_numbers(what: str, features: Floats, metric: str) -> None:
-    for start in range(0, len(features), FULL_ROWS):
-        chunk = features[start : start + FULL_ROWS]
+    for start in range(0, len(features), exact.CHUNK):
+        chunk = features[start : start + exact.CHUNK]
         if not np.isfinite(chunk).all():
             raise DogsimError(f"The {what} has features of NaN or infinity. Expected numbers.")
         if metric == "cosine" and not chunk.any(axis=1).all():

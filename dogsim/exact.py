@@ -21,6 +21,14 @@ every true neighbour has one too, and score - E <= t. Exactly these are the cand
 sinks from chunk to chunk, so none is missed, and their float64 distances decide. (What float64
 itself rounds, (d + 4) 2^-53 (A + B)^2, is covered by the 8.) Where the bound cannot tell pictures
 apart, a row gets so many candidates that it is given up, to be computed in full: slow, and right.
+
+For few queries the preparation would cost more than the product saves, so their differences are
+taken as they are. Rounding each number of g - q, its square, and the sum of d of these in whatever
+order, leaves |g - q|^2 (1 + e) with |e| <= (d + 8) u / (1 - (d + 8) u), where u = 2^-53 for float64
+numbers; what is flushed to 0 adds (d + 8) 2^-124 at most. Nothing cancels: the bound is a part of
+the distance itself. With t the k-th smallest score, every true neighbour has a squared distance
+of at most (t + a) / (1 - e), a being the absolute part, and so a score of at most 1 + e times
+that, and a.
 """
 
 from collections.abc import Callable
@@ -30,6 +38,8 @@ from numpy.typing import NDArray
 
 UNIT_ROUNDOFF = 2.0**-24
 CHUNK = 1024  # pictures of the gallery at a time
+FEW = 4  # queries whose differences are taken one by one
+FEW_BYTES = 1 << 19  # of differences at a time, which stay in a processor's cache
 
 Floats = NDArray[np.floating]
 Transform = Callable[[Floats], Floats]
@@ -63,8 +73,13 @@ def candidates(
     Returns
     -------
     list of m
-        Rows in ascending order, (c,) int with c >= k; None where they would be too many.
+        Rows in ascending order, (c,) int with c >= k; None where they would be too many, or where
+        a number is not finite.
     """
+    if len(queries) <= FEW:
+        own = [None] * len(queries) if exclude is None else exclude
+        each = zip(transform(queries), own, strict=True)
+        return [_of_one(gallery, query, k, row, transform, noise) for query, row in each]
     size = max(CHUNK, 4 * k)
     first, asked = transform(gallery[:size]), transform(queries)
     centre = first.mean(axis=0, dtype=np.float64)
@@ -92,9 +107,47 @@ def candidates(
     return sieve.results(best.max(axis=1))
 
 
+def _of_one(
+    gallery: Floats,
+    query: Floats,
+    k: int,
+    exclude: np.integer | None,
+    transform: Transform,
+    noise: float,
+) -> NDArray[np.intp] | None:
+    """Find the candidates of one query by its differences to every row."""
+    scores, d = _squared_distances(gallery, query, transform), len(query)
+    # Of the score, and of the float64 distances that will decide.
+    relative = (d + 8) * (np.finfo(scores.dtype).eps / 2 + 2.0**-53)
+    if not np.isfinite(scores).all() or relative >= 0.25:
+        return None
+    if exclude is not None:
+        scores[exclude] = np.inf
+    error, least = relative / (1 - relative), (d + 8) * 2.0**-124 + noise
+    bound = (float(np.partition(scores, k - 1)[k - 1]) + least) * (1 + error) / (1 - error) + least
+    limit = np.nextafter(scores.dtype.type(bound), scores.dtype.type(np.inf))
+    rows = np.flatnonzero(scores <= limit)
+    return rows if len(rows) <= _most(k) else None
+
+
+def _squared_distances(gallery: Floats, query: Floats, transform: Transform) -> Floats:
+    """Compute (n,) in the numbers' own precision; infinite where they leave its range."""
+    n, d = gallery.shape
+    dtype = np.result_type(transform(gallery[:1]), query)
+    squares, size = np.empty(n, dtype), max(1, FEW_BYTES // (dtype.itemsize * d))
+    space = np.empty((min(size, n), d), dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, n, size):
+            known = transform(gallery[start : start + size])
+            off = np.subtract(known, query, out=space[: len(known)])
+            products = np.matmul(off[:, None], off[:, :, None])  # each row by BLAS
+            squares[start : start + size] = products[:, 0, 0]
+    return squares
+
+
 def bytes_of_a_query(k: int, d: int) -> int:
-    """How much memory `candidates` takes for each query, at most."""
-    return 4 * max(CHUNK, 4 * k) + 20 * _most(k) + 4 * d
+    """How much memory `candidates`, and their distances, take for each query, at most."""
+    return 4 * max(CHUNK, 4 * k) + 40 * _most(k) + 4 * d
 
 
 def _most(k: int) -> int:

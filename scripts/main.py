@@ -32,6 +32,7 @@ def grids(args: argparse.Namespace) -> Iterator[tuple[str, Figure]]:
         # features = activations(net, imresize(img, [224 224]), 'avg_pool')
         features = dogsim.feature_extract(picture, extractor)
         # distances = dist_calc(dataset, testset): row i is test picture i, column j known picture j
+        # Your turn: another distance, dist_calc(dataset, [features], "chebyshev")
         distances = dogsim.dist_calc(dataset, [features])
         # [distances, indices] = mink(distances, k, 2)
         distances, indices = dogsim.mink(distances, args.k)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
+from dogsim import exact
 from dogsim.dataset import Dataset
-from dogsim.dist_calc import METRICS, dist_calc, mink, nearest
+from dogsim.dist_calc import METRICS, _sieve, dist_calc, mink, nearest
 from dogsim.errors import DogsimError
 from dogsim.recipe import Recipe
 
@@ -104,16 +105,33 @@ def test_nearest_is_exactly_what_float64_gives(seed: int, metric: str, dtype: ty
         ):
             return
     rng = np.random.default_rng(seed)
-    k = int(rng.integers(1, len(vectors)))
     rows = np.arange(len(vectors))
-    full = dist_calc(vectors, vectors, metric)
-    for exclude in (None, rows):
-        if exclude is not None:
-            full[rows, rows] = np.inf
-        values, indices = mink(full, k)
-        found_values, found_indices = nearest(vectors, vectors, k, metric, exclude)
-        assert np.array_equal(found_indices, indices)
-        assert np.array_equal(found_values, values)
+    for asked in (rows, rows[: exact.FEW]):  # many, and few, which are sieved in another way
+        k = int(rng.integers(1, len(vectors)))
+        full = dist_calc(vectors, vectors[asked], metric)
+        for exclude in (None, asked):
+            if exclude is not None:
+                full[asked, asked] = np.inf
+            values, indices = mink(full, k)
+            found_values, found_indices = nearest(vectors, vectors[asked], k, metric, exclude)
+            assert np.array_equal(found_indices, indices)
+            assert np.array_equal(found_values, values)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_a_few_queries_are_sieved(metric: str) -> None:
+    """Rather than computed in full; of neighbours that float32 cannot tell apart, and overflows."""
+    rng = np.random.default_rng(6)
+    near = np.repeat(rng.normal(size=(1, 30)), 500, axis=0).astype(np.float32)
+    near[::3] += rng.normal(scale=1e-5, size=(167, 30)).astype(np.float32)
+    spread = rng.normal(size=(500, 30)).astype(np.float32)
+    for gallery, sieved in ((spread, True), (near, True), (spread * np.float32(1e30), False)):
+        (rows,) = _sieve(gallery, gallery[:1], 5, metric, np.zeros(1, int))
+        assert (rows is not None) == (sieved or metric == "cosine")
+        values, indices = mink(dist_calc(gallery, gallery[:1], metric)[:, 1:], 5)
+        found = nearest(gallery, gallery[:1], 5, metric, exclude=[0])
+        assert np.array_equal(found[0], values)
+        assert np.array_equal(found[1], indices + 1)
 
 
 def test_nearest_in_many_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

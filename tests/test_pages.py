@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
-from commands import dogsim
+from commands import dogsim, lesson
 from conftest import LITE, REPOSITORY
 from PIL import Image
 
@@ -24,8 +24,8 @@ PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((REPOSITORY / "do
 TOLERANCE = 0.02
 # Commands that other tests run, for what they need is not here: the network, minutes, or a folder.
 ELSEWHERE = re.compile(
-    "dogsim stanford-dogs|pip |python |ray |"
-    ".* --from-layer|.* --network|.* Images |.* --boxes|.* --cluster"
+    r"dogsim stanford-dogs|pip |python (?!scripts/solutions)|ray "
+    r"|.* --from-layer|.* --network|.* Images |.* --boxes|.* --cluster"
 )
 
 
@@ -99,6 +99,8 @@ def provide(file: str) -> None:
 def run(command: str) -> str:
     """Run a command of the app, after making what it reads."""
     app, name, *arguments = shlex.split(command, comments=True)
+    if app == "python":
+        return lesson(Path(name).stem, *arguments)
     assert app == "dogsim", command
     outputs = {arguments[i + 1] for i, each in enumerate(arguments) if each in ("-o", "--csv")}
     outputs |= set(arguments[1:2]) if name in ("import-mat", "export-mat") else set()

@@ -337,7 +337,7 @@ def test_what_cannot_be_looked_at_is_kept(
         update_dataset(photos, out, restart=True)
     assert out.read_bytes() == whole
     monkeypatch.setattr(os, "scandir", scandir)
-    assert counts(update_dataset(photos, out, restart=True)) == (0, 4, 0, 0)
+    assert counts(update_dataset(photos, out, restart=True)) == (4, 0, 0, 0)
 
 
 def test_each_output_has_a_list_of_its_own(photos: Path, tmp_path: Path) -> None:
