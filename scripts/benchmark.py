@@ -1,8 +1,9 @@
-"""How fast is it? Everything side by side in one run, interleaved, medians.
+"""How fast is it? Everything side by side in one run, warm, in turn, medians and spread.
 
 python scripts/benchmark.py extract PHOTOS --weights FILE     # pictures a second
 python scripts/benchmark.py memory PHOTOS --weights FILE      # peak memory, few and many
 python scripts/benchmark.py answer DATASET PHOTO              # whole commands, cold and warm
+python scripts/benchmark.py search                            # neighbours, n x d x k x queries
 python scripts/benchmark.py decode                            # from JPEG to pixels, by megapixels
 """
 
@@ -10,7 +11,6 @@ import io
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,11 +33,16 @@ from PIL import Image
 import dogsim
 from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import write_dataset
+from dogsim.folders.listing import list_pictures
+from dogsim.folders.reading import calibration
 from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import find_backbone
+from dogsim.networks.engines import ENGINES
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.tables import table
+from race import Runner, Runs, milliseconds, race, rates
 
+END_TO_END, ALONE = "end to end", "inference alone"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Photos = Annotated[Path, typer.Argument(help="A folder of breed folders.")]
 Weights = Annotated[str, typer.Option(help="imagenet, or a weight file.")]
@@ -53,33 +58,26 @@ def extract(
     repeats: int = 3,
     as_json: Json = False,
 ) -> None:
-    """Files to finished HDF5 file: the usual way, our engines, and inference alone."""
+    """Files to finished HDF5 file: the usual way, our engines, and their inference alone."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder, out = repeated(photos, Path(temporary) / "photos", count), Path(temporary) / "d.h5"
-        ways: dict[str, Callable[[], object]] = {
-            "usual way": usual_way(folder, out, weights, backbone)
-        }
+        folder = repeated(photos, Path(temporary) / "photos", count)
+        network = {"folder": str(folder), "weights": weights, "backbone": backbone}
+        runners = {"usual way": Runner(usual_way, **network)}
         for engine, precision in engines():
-            wanted = Wanted(backbone, weights, engine=engine, precision=precision)
-            extractor = wanted.load()  # which is not timed
-            ways[f"{engine} {precision}"] = partial(
-                bring_up_to_date, folder, out, Loaded(extractor=extractor), restart=True
-            )
-        fastest = f"inference alone, {engine} {precision}"
-        size = extractor.recipe.image_size
-        files = dogsim.find_pictures(folder)[:256]
-        pixels = np.stack([dogsim.load_image(file, size) for file in files])
-        ways[fastest] = lambda: [extractor(pixels) for _ in range(count // len(pixels))]
-        rates = side_by_side(ways, repeats, {fastest: count // len(pixels) * len(pixels)}, count)
-    rows = [
-        {
-            "way": name,
-            "pictures_per_second": round(rate, 1),
-            "times_the_usual": round(rate / rates["usual way"], 2),
-            "of_the_ceiling": round(rate / rates[fastest], 2),
-        }
-        for name, rate in rates.items()
-    ]
+            name = f"{engine} {precision}"
+            runners[name] = Runner(our_way, **network, engine=engine, precision=precision)
+        times = race(runners, repeats)
+    usual = statistics.median(times["usual way", END_TO_END])
+    rows = []
+    for (way, run), taken in times.items():
+        row = {"way": way, "run": run, **rates(taken, count)}
+        if run == END_TO_END:
+            row["times_the_usual"] = round(usual / statistics.median(taken), 2)
+            if alone := times.get((way, ALONE)):
+                row["of_inference_alone"] = round(
+                    statistics.median(alone) / statistics.median(taken), 2
+                )
+        rows.append(row)
     result = {"processor": processor(), "pictures": count, "repeats": repeats, "results": rows}
     show(result, as_json)
 
@@ -168,23 +166,23 @@ def seconds_of(cache: Path, command: list[Any]) -> float:
 @app.command()
 def decode(size: int = 224, repeats: int = 5, as_json: Json = False) -> None:
     """From the bytes of a JPEG to a network's pixels, on one core: as dogsim does, and whole."""
-    rows = []
+    ways = {way: Runner(decodings, way=way, size=size) for way in ("dogsim", "decoded whole")}
+    rows: list[dict[str, Any]] = [
+        {"megapixels": megapixels, "way": way, **milliseconds(taken)}
+        for (way, megapixels), taken in race(ways, repeats).items()
+    ]
+    rows.sort(key=lambda row: float(row["megapixels"]))
+    show({"processor": processor(), "repeats": repeats, "results": rows}, as_json)
+
+
+def decodings(way: str, size: int) -> Runs:
+    """Make ready one way's decoding of a picture of each size."""
+    runs: dict[str, Callable[[], object]] = {}
     for width, height in ((500, 375), (1600, 1200), (2592, 1944), (4000, 3000), (6000, 4000)):
         content = photo_like(width, height)
-        ways: dict[str, Callable[[], object]] = {
-            "dogsim": partial(dogsim.load_image, content, size),
-            "decoded whole": partial(decoded_whole, content, size),
-        }
-        rates = side_by_side(ways, repeats, {}, 1)
-        rows += [
-            {
-                "megapixels": round(width * height / 1e6, 1),
-                "way": name,
-                "milliseconds": round(1000 / rate, 1),
-            }
-            for name, rate in rates.items()
-        ]
-    show({"processor": processor(), "repeats": repeats, "results": rows}, as_json)
+        decoding = dogsim.load_image if way == "dogsim" else decoded_whole
+        runs[f"{width * height / 1e6:.1f}"] = partial(decoding, content, size)
+    return runs
 
 
 def decoded_whole(content: bytes, size: int) -> Image.Image:
@@ -223,66 +221,69 @@ def search(
     dataset: Annotated[
         Path | None, typer.Argument(help="Dataset file; else synthetic features.")
     ] = None,
-    k: int = 20,
-    repeats: int = 3,
-    sizes: list[int] = [1000, 10_000, 20_000],  # noqa: B006 - typer needs a list
-    dimension: int = 2048,
+    ks: Annotated[list[int], typer.Option("--k", "-k")] = [1, 20, 100],  # noqa: B006 - typer needs a list
+    repeats: int = 5,
+    sizes: list[int] = [1000, 10_000, 20_000],  # noqa: B006
+    dimensions: list[int] = [256, 1280, 2048],  # noqa: B006
     disk: int = 0,
     as_json: Json = False,
 ) -> None:
-    """Leave-one-out neighbours of a dataset, and of synthetic ones: ours and what others have.
+    """Leave-one-out neighbours of one picture and of all: ours and what others have.
 
     With --disk N one query is asked of N x 256 features that lie in a file.
     """
     rows = []
-    if dataset:
-        rows += search_rows(dataset.name, dogsim.Dataset.open(dataset).features, k, repeats)
-    for n in sizes:
-        rows += search_rows("synthetic", synthetic(n, dimension), k, repeats)
-    for d, few in ((256, k), (dimension, 1), (dimension, 100)):  # how cost grows with d and k
-        rows += search_rows("synthetic", synthetic(sizes[0], d), few, repeats)
+    for n, d in [(0, 0)] if dataset else product(sizes, dimensions):
+        features = {"file": str(dataset or ""), "n": n, "d": d, "ks": ks}
+        ways = [way for way in SEARCHES if not SEARCHES[way] or find_spec(SEARCHES[way])]
+        times = race({way: Runner(searches, way=way, **features) for way in ways}, repeats)
+        for (way, run), taken in times.items():
+            own = statistics.median(times["dogsim", run])
+            rows.append(
+                {
+                    "features": dataset.name if dataset else f"{n} x {d}",
+                    "run": run,
+                    "way": way,
+                    **milliseconds(taken),
+                    "times_ours": round(statistics.median(taken) / own, 2),
+                }
+            )
     if disk:
-        rows.append(from_disk(disk, k, repeats))
+        rows.append(from_disk(disk, ks[0], repeats))
     show({"processor": processor(), "repeats": repeats, "results": rows}, as_json)
 
 
-def search_rows(name: str, features: Any, k: int, repeats: int) -> list[dict[str, Any]]:
-    """Time all ways to find every picture's k nearest others."""
-    x = np.ascontiguousarray(features, np.float32)
-    n, own, part = len(x), np.arange(len(x)), min(20, len(x))
-    ways: dict[str, Callable[[], object]] = {
-        "dogsim": lambda: dogsim.nearest(x, x, k, exclude=own),
-        "NumPy product alone": lambda: [x[i : i + 1024] @ x.T for i in range(0, n, 1024)],
-        "NumPy double loop, extrapolated": lambda: [
-            [np.linalg.norm(x[i] - x[j]) for j in range(n)] for i in range(part)
-        ],
-    }
-    if find_spec("faiss"):
-        faiss = import_module("faiss")
+# Ways to search, and the package that each needs.
+SEARCHES = {
+    "dogsim": "",
+    "NumPy product alone": "",
+    "FAISS IndexFlatL2": "faiss",
+    "scikit-learn brute force": "sklearn",
+}
 
-        def flat() -> None:
-            index = faiss.IndexFlatL2(x.shape[1])
+
+def searches(way: str, file: str, n: int, d: int, ks: list[int]) -> Runs:
+    """Make ready one way's searches for one query and for all, with each k."""
+    x = dogsim.Dataset.open(file).features if file else synthetic(n, d)
+    x = np.ascontiguousarray(x, np.float32)
+
+    def search(rows: Any, k: int) -> object:
+        asked = x[rows]
+        if way == "dogsim":
+            return dogsim.nearest(x, asked, k, exclude=rows)
+        if way == "FAISS IndexFlatL2":
+            index = import_module("faiss").IndexFlatL2(x.shape[1])
             index.add(x)
-            index.search(x, k + 1)
+            return index.search(asked, k + 1)
+        if way == "scikit-learn brute force":
+            peer = import_module("sklearn.neighbors").NearestNeighbors(algorithm="brute")
+            return peer.fit(x).kneighbors(asked, n_neighbors=k + 1)
+        return [asked[i : i + 1024] @ x.T for i in range(0, len(asked), 1024)]
 
-        ways["FAISS IndexFlatL2"] = flat
-    if find_spec("sklearn"):
-        peer = import_module("sklearn.neighbors").NearestNeighbors(algorithm="brute")
-        ways["scikit-learn brute force"] = lambda: peer.fit(x).kneighbors(n_neighbors=k)
-    loop = "NumPy double loop, extrapolated"
-    once = side_by_side({loop: ways.pop(loop)}, 1, {}, 1)
-    rates = side_by_side(ways, repeats, {}, 1) | {loop: once[loop] * part / n}
-    return [
-        {
-            "features": f"{name} {n} x {x.shape[1]}",
-            "k": k,
-            "way": way,
-            "seconds": round(1 / rate, 3),
-            "times_ours": round(rates["dogsim"] / rate, 2),
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        }
-        for way, rate in rates.items()
-    ]
+    queries = {"one query": np.array([7]), "all queries": np.arange(len(x))}
+    return {
+        f"{which}, k = {k}": partial(search, rows, k) for k in ks for which, rows in queries.items()
+    }
 
 
 def from_disk(n: int, k: int, repeats: int) -> dict[str, Any]:
@@ -307,10 +308,10 @@ def from_disk(n: int, k: int, repeats: int) -> dict[str, Any]:
         _, _, usage = os.wait4(run.pid, 0)
         run.returncode = 0
     return {
-        "features": f"on disk {n} x 256, one query",
-        "k": k,
+        "features": f"{n} x 256 on disk",
+        "run": f"one query, k = {k}",
         "way": "dogsim",
-        "seconds": round(statistics.median(times), 3),
+        **milliseconds(times),
         "times_ours": 1.0,
         "peak_mb": usage.ru_maxrss // 1024,
     }
@@ -323,7 +324,7 @@ def synthetic(n: int, d: int, seed: int = 0) -> Any:
     return np.maximum(centres[rng.integers(0, 100, n)] + rng.normal(size=(n, d)), 0).astype("f4")
 
 
-def usual_way(folder: Path, out: Path, weights: str, backbone: str) -> Callable[[], None]:
+def usual_way(folder: str, weights: str, backbone: str) -> Runs:
     """Pillow and Keras' `predict`, file by file and batch by batch, as tutorials have it."""
     keras, spec = import_keras(), find_backbone(backbone)
     if weights.endswith(".keras"):
@@ -342,10 +343,28 @@ def usual_way(folder: Path, out: Path, weights: str, backbone: str) -> Callable[
                 image = Image.open(file).convert("RGB").resize((spec.image_size,) * 2)
                 batch.append(np.asarray(image, np.float32))
             features.append(model.predict(spec.prepare(np.stack(batch)), batch_size=32, verbose=0))
-        with h5py.File(out, "w") as file:
+        with h5py.File(Path(folder).with_name("usual.h5"), "w") as file:
             file["features"] = np.concatenate(features)
 
-    return run
+    return {END_TO_END: run}
+
+
+def our_way(folder: str, weights: str, backbone: str, engine: str, precision: str) -> Runs:
+    """`create_dataset` with its network loaded, and the network alone."""
+    name = f"{engine} {precision}"
+    root, out = Path(folder), Path(folder).with_name(f"{name}.h5")
+    pictures = list_pictures(root).pictures
+    some = partial(calibration, root, pictures, "squash")
+    wanted = Wanted(backbone, weights, engine=engine, precision=precision, calibration=some)
+    loaded = Loaded(engine=engine, precision=precision, extractor=wanted.load())
+    size = loaded.extractor.recipe.image_size
+    pixels = np.stack([dogsim.load_image(root / each.path, size) for each in pictures[:256]])
+
+    def alone() -> None:
+        for start in range(0, len(pictures), len(pixels)):
+            loaded.extractor(pixels[: len(pictures) - start])
+
+    return {END_TO_END: partial(bring_up_to_date, root, out, loaded, restart=True), ALONE: alone}
 
 
 @dataclass(frozen=True)
@@ -359,23 +378,13 @@ class Loaded(Wanted):
 
 
 def engines() -> list[tuple[str, str]]:
-    """List the engines installed here, each at its best precision, the fastest last."""
-    best = dogsim.choose_engine()[0]
-    names = ["tensorflow", best] if best != "tensorflow" else [best]
-    return [("tensorflow", "float32"), *(dogsim.choose_engine(name) for name in names)]
-
-
-def side_by_side(
-    ways: dict[str, Callable[[], object]], repeats: int, counts: dict[str, int], count: int
-) -> dict[str, float]:
-    """Run all ways in turn, again and again; things a second by the median of each."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, run in ways.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
-    return {name: counts.get(name, count) / statistics.median(times[name]) for name in ways}
+    """List the engines that are installed here, each at float32 and at the precisions it can."""
+    found = []
+    for engine in ENGINES[1:]:
+        if engine == "tensorflow" or find_spec(engine):
+            precisions = {"float32": None, dogsim.choose_engine(engine)[1]: None}
+            found += [(engine, precision) for precision in precisions]
+    return found + [("openvino", "int8")] * bool(find_spec("openvino") and find_spec("nncf"))
 
 
 def repeated(photos: Path, folder: Path, count: int) -> Path:
