@@ -19,6 +19,7 @@ from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.threads import batched, prefetch
 from dogsim.recipe import Recipe
 from dogsim.sameness import boxes_for, rows_by_content, seen
+from dogsim.trust.calibration import Calibration
 from dogsim.trust.confidence import Trust, calibration_for, trust
 from dogsim.vote import VOTES as VOTES  # with the next two: importable from here as ever
 from dogsim.vote import count_votes
@@ -158,15 +159,6 @@ def answers(
     read = partial(_read, rows_by_content(dataset), recipe)
     results = prefetch(read, images, ahead=BATCH, threads=os.cpu_count() or 1)
 
-    def voted(features: NDArray[np.float32], same: Sequence[int | None]) -> Iterator[Answer]:
-        rows = np.array([-1 if row is None or keep_self else row for row in same], np.intp)
-        exclude = rows if (rows >= 0).all() else None
-        found = nearest(dataset, features, k, metric, exclude)
-        trusts: Sequence[Trust | None] = [None] * len(rows)
-        if confidence is not None:
-            trusts = trust(dataset, features, confidence, rows)
-        return _votes(dataset, features, *found, trusts, same)
-
     for batch in batched(results, BATCH):
         told: dict[int, Answer | DogsimError] = {
             i: each for i, each in enumerate(batch) if isinstance(each, DogsimError)
@@ -179,12 +171,44 @@ def answers(
             told |= dict.fromkeys(known, DogsimError(why))
         elif known:
             rows = list(known.values())
-            told |= zip(known, voted(np.asarray(dataset.features[rows]), rows), strict=True)
+            features = np.asarray(dataset.features[rows])
+            found = answers_to(features, dataset, k, metric, confidence, rows, keep_self)
+            told |= zip(known, found, strict=True)
         new = {i: each for i, each in enumerate(batch) if isinstance(each, np.ndarray)}
         if new:
             features = load()(np.stack(list(new.values())))
-            told |= zip(new, voted(features, [None] * len(new)), strict=True)
+            told |= zip(new, answers_to(features, dataset, k, metric, confidence), strict=True)
         yield from (told[i] for i in range(len(batch)))
+
+
+def answers_to(
+    features: NDArray[np.float32],
+    dataset: Dataset,
+    k: int,
+    metric: str = "euclidean",
+    confidence: float | None = None,
+    same: Sequence[int | None] | None = None,
+    keep_self: bool = False,
+    calibration: Calibration | None = None,
+) -> Iterator[Answer]:
+    """Answer as `classify` does for pictures whose features (n, d) are there already.
+
+    Parameters
+    ----------
+    same : sequence of int or None, optional
+        For each picture its row in the dataset, None where it has none.
+    calibration : Calibration, optional
+        That of the dataset, where a caller who asks often has kept it.
+
+    Others as for `classify`, which raises the same.
+    """
+    same = [None] * len(features) if same is None else same
+    rows = np.array([-1 if row is None or keep_self else row for row in same], np.intp)
+    found = nearest(dataset, features, k, metric, rows if (rows >= 0).all() else None)
+    trusts: Sequence[Trust | None] = [None] * len(rows)
+    if confidence is not None:
+        trusts = trust(dataset, features, confidence, rows, calibration)
+    return _votes(dataset, features, *found, trusts, same)
 
 
 def _read(rows: dict[str, int], recipe: Recipe, source: Source) -> _Read:

@@ -56,6 +56,7 @@ def create_dataset(
     force: bool = False,
     boxes: str | os.PathLike[str] | None = None,
     margin: float | None = None,
+    views: str | None = None,
 ) -> Dataset:
     """Compute the features of all pictures in a folder of breed folders and store them.
 
@@ -92,6 +93,9 @@ def create_dataset(
         empty text is no folder.
     margin : float, optional
         What is added to each side of a box, in parts of its width and height; by default nothing.
+    views : {"none", "flip", "flip,crops"}, optional
+        In which views each picture is seen, as for `dogsim.load_extractor`; what is not given is as
+        in the file, where there is one.
 
     Returns
     -------
@@ -104,7 +108,7 @@ def create_dataset(
         If there are no pictures or boxes, none can be read, the network cannot be loaded, earlier
         work was made in another way, or `out` cannot be written or is a file of another kind.
     """
-    wanted = Wanted(backbone, weights, layer, resize, engine, precision)
+    wanted = Wanted(backbone, weights, layer, resize, engine, precision, views)
     how = batch_size, strict, restart, verify, force
     update = bring_up_to_date(images_dir, out, wanted, *how, boxes=boxes, margin=margin)
     if update.skipped:
@@ -129,6 +133,7 @@ def update_dataset(
     force: bool = False,
     boxes: str | os.PathLike[str] | None = None,
     margin: float | None = None,
+    views: str | None = None,
 ) -> Update:
     """Do what `create_dataset` does, take and raise what it does, and tell what was done.
 
@@ -137,7 +142,7 @@ def update_dataset(
     Update
         The dataset, how many pictures were new, changed, kept and removed, and what was skipped.
     """
-    wanted = Wanted(backbone, weights, layer, resize, engine, precision)
+    wanted = Wanted(backbone, weights, layer, resize, engine, precision, views)
     how = batch_size, strict, restart, verify, force
     return bring_up_to_date(images_dir, out, wanted, *how, boxes=boxes, margin=margin)
 

@@ -25,6 +25,8 @@ The cosine distance 1 - f.g / (|f| |g|) is half the squared distance of f / |f| 
 are the means of a_i / |f| and b_j / |g|: the same sums again, halved, and pairs that with u = 0 add
 up to the cosine. Correlation is the cosine of vectors less their own mean, a_i as well as f. A
 linear head maps f to z / |z| with z = W f / |f| + c, which is the mean of (W a_i / |f| + c) / |z|.
+Of a picture and its mirror, --views flip, the features are (f / |f| + f' / |f'|) / 2, the mean of
+(a_i / |f| + a'_i / |f'|) / 2, where a'_i is the mirror's place that shows what a_i shows.
 """
 
 from collections.abc import Sequence
@@ -190,15 +192,28 @@ def explain_neighbours(
     origin, found = origin_of(dataset, metric), []
     for image, answer in zip(images, answers, strict=True):
         query = places(load_image(image, recipe.image_size, recipe.resize)[None])
-        explained = []
-        for row in answer.indices.tolist():
-            picture = load_image(dataset.source(row), recipe.image_size, recipe.resize)
-            other = places(picture[None])
-            _require_same(other[1][0], dataset, row)
-            maps, features = (np.concatenate(each) for each in zip(query, other, strict=True))
-            explained.append((row, _explanation(maps, features, metric, origin, recipe)))
-        found.append(explained)
+        rows = answer.indices.tolist()
+        found.append([(row, _to_row(query, dataset, row, recipe, metric, origin)) for row in rows])
     return found
+
+
+def explain_row(
+    image: Source,
+    dataset: Dataset,
+    row: int,
+    extractor: Extractor,
+    metric: str = "euclidean",
+    origin: Floats | None = None,
+) -> Explanation:
+    """Explain to a picture one of a dataset, whose file is looked at again.
+
+    Takes and raises what `explain` and `explain_neighbours` do.
+    """
+    check_explained(metric)
+    recipe = extractor.recipe
+    _require_pictures(dataset, np.array([row]))
+    query = load_places(recipe)(load_image(image, recipe.image_size, recipe.resize)[None])
+    return _to_row(query, dataset, row, recipe, metric, origin)
 
 
 def origin_of(dataset: Dataset, metric: str = "euclidean") -> Floats:
@@ -282,6 +297,22 @@ def _seen_by(metric: str, places: Floats, features: NDArray[np.floating]) -> Flo
         return places
     lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
     return places / np.where(lengths > 0, lengths, 1)
+
+
+def _to_row(
+    query: tuple[NDArray[np.float32], NDArray[np.float32]],
+    dataset: Dataset,
+    row: int,
+    recipe: Recipe,
+    metric: str,
+    origin: Floats | None,
+) -> Explanation:
+    """Explain a picture of the dataset to a query, whose places and features are there."""
+    picture = load_image(dataset.source(row), recipe.image_size, recipe.resize)
+    other = load_places(recipe)(picture[None])
+    _require_same(other[1][0], dataset, row)
+    maps, features = (np.concatenate(each) for each in zip(query, other, strict=True))
+    return _explanation(maps, features, metric, origin, recipe)
 
 
 def _require_same(features: NDArray[np.float32], dataset: Dataset, row: int) -> None:

@@ -5,8 +5,12 @@ from hashlib import sha256
 
 from dogsim.errors import DogsimError
 
-HEAD = ("head", "head_sha256", "boxes", "margin")  # what the recipes of older files do not have
-DECISIVE = ("backbone", "weights_sha256", "layer", "image_size", "resize", "head_sha256")
+HEAD = ("head", "head_sha256", "boxes", "margin", "views", "head_layer")  # not in older files
+DECISIVE = (
+    *("backbone", "weights_sha256", "layer", "image_size", "resize", "views"),
+    *("head_sha256", "head_layer"),
+)
+LATER = {"views": "none", "head_layer": ""}  # fingerprints are those of before where it is so
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,15 @@ class Recipe:
         Height and width of the network's input, pixels.
     resize : str
         ``"squash"`` or ``"crop"``, see `dogsim.load_image`.
+    views : str
+        In which views each picture was seen, one of `dogsim.networks.views.VIEWS`.
     engine, precision : str
         What computed the features. For information: they change rounding, not meaning.
     head, head_sha256 : str
         The file of the learned embedding that the layer's output went through, see
         `dogsim.project`, and its SHA-256. Empty where there is none.
+    head_layer : str
+        The layer of the head whose output the features are, empty for its last one.
     boxes : str
         The folder of bounding boxes that pictures were cropped to, empty for whole pictures. For
         information: the same network sees them, and each picture's box stands with its features.
@@ -51,12 +59,15 @@ class Recipe:
     head_sha256: str = ""
     boxes: str = ""
     margin: float = 0.0
+    views: str = "none"
+    head_layer: str = ""
 
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits: the same for features that can be compared, else others."""
         values = asdict(self)
-        return sha256(repr([values[name] for name in DECISIVE]).encode()).hexdigest()[:16]
+        names = [name for name in DECISIVE if name not in LATER or values[name] != LATER[name]]
+        return sha256(repr([values[name] for name in names]).encode()).hexdigest()[:16]
 
     def require(self, other: "Recipe", what: str, names: tuple[str, ...] = DECISIVE) -> None:
         """Raise `DogsimError` unless features of `other` can be compared with ours.

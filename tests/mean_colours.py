@@ -1,11 +1,13 @@
 """A network of no weight, the mean of each colour, in the place of all others."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from dogsim.networks.extractor import Extractor, Wanted
+from dogsim.networks.views import seen_by
 from dogsim.recipe import Recipe
 
 PATIENCE = 0.01  # seconds that a batch takes, for those who stop a run in the middle
@@ -21,7 +23,8 @@ def load(wanted: Wanted) -> Extractor:
     engine = "tensorflow" if wanted.engine == "auto" else wanted.engine
     precision = "float32" if wanted.precision == "auto" else wanted.precision
     recipe = Recipe(backbone, "", "0" * 64, "avg_pool", 16, resize, engine, precision)
-    return Extractor(recipe, colours)
+    recipe = replace(recipe, views=wanted.views or "none")
+    return Extractor(recipe, seen_by(colours, recipe.views))
 
 
 # What is put in the place of methods of Wanted.

@@ -110,7 +110,7 @@ def options_of(command: Callable[..., None]) -> list[Option]:
 COMMANDS = {
     str(command.callback.__name__).replace("_", "-"): options_of(command.callback)
     for command in app.registered_commands
-    if command.callback
+    if command.callback and command.callback.__name__ != "serve"  # which goes on for ever
 }
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -237,6 +238,24 @@ def test_another_recipe_starts_over_only_when_told(photos: Path, tmp_path: Path)
         assert "was not made by this command" in run(photos, out, *options, code=1)["error"]
     assert len(Dataset.open(out)) == 1
     assert run(photos, out, "--force")["pictures"] == 3
+
+
+def test_views_are_part_of_the_recipe(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.h5"
+    plain = run(photos, out)
+    assert plain["views"] == "none"
+    assert (
+        "Received this command with views=flip."
+        in run(photos, out, "--views", "flip", code=1)["error"]
+    )
+    assert counts(run(photos, out, "--views", "flip", "--restart")) == (3, 0, 0, 0)
+    assert run(photos, out)["views"] == "flip"  # what is not given is as in the file
+    assert counts(run(photos, out)) == (0, 0, 3, 0)
+    lengths = np.linalg.norm(Dataset.open(out).features, axis=1)
+    assert (lengths < 1 + 1e-6).all()
+    with h5py.File(out, "a") as file:  # as an older version wrote it
+        del file.attrs["views"]
+    assert getattr(Dataset.open(out).recipe, "views", "") == "none"
 
 
 def test_moved_pictures_are_found_again(photos: Path, tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ def test_ours_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
             "head_sha256": "",
             "boxes": "",
             "margin": 0,
+            "views": "none",
+            "head_layer": "",
         }
 
 

@@ -18,11 +18,11 @@ ORDER = [
     *("errors", "recipe", "breeds"),
     *(f"plumbing.{name}" for name in ("files", "hdf5", "signals", "terminal", "tables", "threads")),
     *("plumbing.cache", "plumbing.download", "plumbing.unpack"),
-    *("vote", "boxes", "images", "networks.compiled"),
+    *("vote", "boxes", "images", "networks._openvino", "networks.compiled"),
     *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
     *(
         f"networks.{name}"
-        for name in ("trained_on", "building_blocks", "multiscale", "engines", "heads")
+        for name in ("trained_on", "building_blocks", "multiscale", "engines", "heads", "views")
     ),
     "networks.backbones",
     *(f"networks.{name}" for name in ("models", "quantized", "extractor", "extractor_for")),
@@ -38,13 +38,15 @@ ORDER = [
     *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),
     *(
         f"learning.{name}"
-        for name in ("augmentation", "hold_out", "discriminant", "triplets", "training")
+        for name in ("augmentation", "hold_out", "discriminant", "triplets", "training", "proxies")
     ),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
     *(f"cluster.{name}" for name in ("connection", "workers", "extraction", "search")),
+    *(f"web.{name}" for name in ("worker", "shelf", "pictures", "desk", "told", "findings")),
+    *("web.guard", "web.server"),
     *(f"cli.{name}" for name in ("choices", "common", "answers", "ask", "judge")),
     *("cli.datasets", "cli.learn"),
-    *("cli.keep", "cli.session", "cli"),
+    *("cli.keep", "cli.session", "cli.serve", "cli"),
 ]
 FOUND = list(pkgutil.walk_packages(dogsim.__path__, "dogsim."))
 MODULES = [module.name.removeprefix("dogsim.") for module in FOUND]

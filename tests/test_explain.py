@@ -134,6 +134,28 @@ def test_the_same_picture(lite: Extractor) -> None:
     assert len({(row, column) for row, column, *_ in best.tolist()}) == 49  # no place twice
 
 
+def test_of_a_picture_and_its_mirror_the_parts_add_up_too(lite: Extractor, tmp_path: Path) -> None:
+    flip = load_extractor(LITE, precision="float32", views="flip")
+    for extractor in (flip, through(flip, head_of(tmp_path, 1280))):
+        pictures = tall_and_wide()
+        f, g = extract_features(pictures, extractor)
+        for metric in METRICS:
+            why = explain(pictures[0], pictures[1], extractor, metric)
+            (distance,) = dist_calc([g], [f], metric)[0]
+            whole = distance**2 if metric == "euclidean" else distance
+            assert why.sum == pytest.approx(whole, rel=1e-4), metric
+    (picture, _), mirror = (
+        tall_and_wide(),
+        tall_and_wide()[0].transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    )
+    there, back = (explain(each, pictures[1], flip) for each in (picture, mirror))
+    assert there.distance == pytest.approx(back.distance, rel=1e-5)
+    assert there.query_parts == pytest.approx(back.query_parts[:, ::-1], abs=1e-4)
+    crops = replace(flip, recipe=replace(flip.recipe, views="flip,crops"))
+    with pytest.raises(DogsimError, match=r"of views flip,crops.* Explained can be views none"):
+        explain(picture, mirror, crops)
+
+
 def noise(rng: np.random.Generator) -> NDArray[np.uint8]:
     """A random picture: coloured noise of a random grain."""
     cells = 224 // int(rng.choice([4, 8, 16, 32, 112]))
@@ -209,7 +231,7 @@ def test_what_cannot_be_explained_is_refused_by_name(
         explain(picture, picture, largest)
 
     bent = through(extractor, head_of(tmp_path, 3, keras.layers.ReLU()))
-    with pytest.raises(DogsimError, match=r"has ReLU re_lu.*, so .* as dogsim deep-ranking makes"):
+    with pytest.raises(DogsimError, match=r"has ReLU re_lu.*, so .* as dogsim project --layer"):
         explain(picture, picture, bent)
 
     dataset = Dataset.open(stored)

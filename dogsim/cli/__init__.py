@@ -1,8 +1,8 @@
 """The command line: parse, call one function, print.
 
 One module for each thing a user may be about: `ask` of pictures, ask many in a `session`, `judge`
-the answers, make `datasets`, `learn` from them, `keep` what makes the next time quick. What loads
-slowly is imported inside the commands.
+the answers, make `datasets`, `learn` from them, `serve` a page, `keep` what makes the next time
+quick. What loads slowly is imported inside the commands.
 """
 
 from typing import Annotated
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dogsim import __version__
-from dogsim.cli import ask, datasets, judge, keep, learn, session
+from dogsim.cli import ask, datasets, judge, keep, learn, serve, session
 from dogsim.cli.choices import Command
 from dogsim.cli.common import OneLineErrors
 
@@ -19,7 +19,7 @@ COMMANDS = (
     *(datasets.create_dataset, datasets.info),
     *(datasets.stanford_dogs, datasets.import_mat, datasets.export_mat),
     *(ask.distance, ask.explain, learn.deep_ranking, learn.project),
-    *(learn.train_classifier, session.ask, keep.cache),
+    *(learn.train_classifier, session.ask, serve.serve, keep.cache),
 )
 
 app = typer.Typer(

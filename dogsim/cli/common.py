@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from dogsim.cli.choices import one_of
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.signals import Terminated
-from dogsim.plumbing.terminal import note, printable, say, valid
+from dogsim.plumbing.terminal import note, printable, say, valid_in
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
@@ -96,6 +96,12 @@ Margin = Annotated[
         help="Part of its sides by which a box is made wider.  [default: the file's, or 0]"
     ),
 ]
+VIEWS = (
+    "none, flip: the mean of a picture's features and its mirror's, or flip,crops: of 12 views, in "
+    "12 times the time."
+)
+Views = Annotated[str, typer.Option(help=VIEWS)]
+ViewsOfFile = Annotated[str | None, typer.Option(help=f"{VIEWS}  [default: the file's, else none]")]
 Classifier = Annotated[
     Path | None,
     typer.Option(help="A file of dogsim train-classifier: its answer beside the vote."),
@@ -198,16 +204,7 @@ def description(dataset: "Dataset") -> dict[str, Any]:
 def print_result(result: Mapping[str, Any], as_json: bool, text: str) -> None:
     """Print a result on stdout: one JSON object, or text."""
     if as_json:
-        print(json.dumps(_valid(result)))
+        print(json.dumps(valid_in(result)))
     elif text:
         for line in text.split("\n"):
             say(line)
-
-
-def _valid(value: Any) -> Any:
-    """The same of JSON's types, with text that any reader of JSON takes."""
-    if isinstance(value, str):
-        return valid(value)
-    if isinstance(value, Mapping):
-        return {name: _valid(each) for name, each in value.items()}
-    return [_valid(each) for each in value] if isinstance(value, list | tuple) else value

@@ -25,6 +25,8 @@ from dogsim.cli.common import (
     ResizeOfFile,
     Restart,
     Strict,
+    Views,
+    ViewsOfFile,
     WeightsOfFile,
     check_dataset_output,
     description,
@@ -45,6 +47,7 @@ def create_dataset(
     batch_size: BatchSize = 32,
     engine: Engine = "auto",
     precision: Precision = "auto",
+    views: ViewsOfFile = None,
     strict: Strict = False,
     restart: Restart = False,
     verify: Annotated[
@@ -76,7 +79,7 @@ def create_dataset(
     from dogsim.folders.reading import compute_shards
     from dogsim.networks.extractor import Wanted
 
-    wanted = Wanted(backbone, weights, layer, resize, engine, precision)
+    wanted = Wanted(backbone, weights, layer, resize, engine, precision, views)
     check_table(out, force)
     compute = compute_on(cluster, out) if cluster else compute_shards
     how = batch_size, strict, restart, verify, force
@@ -126,6 +129,7 @@ def stanford_dogs(
     batch_size: BatchSize = 32,
     engine: Engine = "auto",
     precision: Precision = "auto",
+    views: Views = "none",
     strict: Strict = False,
     restart: Restart = False,
     as_json: Json = False,
@@ -152,6 +156,7 @@ def stanford_dogs(
         restart,
         crop_boxes,
         margin,
+        views,
     )
     kind = "_cropped" if crop_boxes else ""
     files = {split: folder / f"{split}{kind}.h5" for split in made}

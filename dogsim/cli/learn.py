@@ -30,7 +30,9 @@ def deep_ranking(
     negatives: Annotated[
         str | None,
         one_of(
-            "negatives", "{}. near: near ones count most; drawn: any, beforehand.  [default: near]"
+            "negatives",
+            "{}. proxies: a stand-in for each breed; near: near pictures count most; "
+            "drawn: any pictures.  [default: proxies]",
         ),
     ] = None,
     gap: Annotated[
@@ -60,7 +62,7 @@ def deep_ranking(
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Of Adam.  [default: 1e-3; with --from-layer 1e-5]"),
+        typer.Option(help="Of Adam.  [default: 3e-3; with triplets 1e-3, with --from-layer 1e-5]"),
     ] = None,
     patience: Annotated[
         int, typer.Option(help="Stop when so many rounds of 25 steps brought nothing better.")
@@ -76,7 +78,10 @@ def deep_ranking(
             "promise something (--confidence)."
         ),
     ] = None,
-    max_steps: Annotated[int, typer.Option(help="Of training, at most.")] = 500,
+    max_steps: Annotated[
+        int | None,
+        typer.Option(help="Of training, at most.  [default: 500; with proxies 760]"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     force: Force = False,
     as_json: Json = False,
@@ -106,7 +111,7 @@ def deep_ranking(
         known, _ = hold_out(known, hold_back, seed, least=1)
     common: dict[str, Any] = {
         "gap": gap,
-        "max_steps": max_steps,
+        **({} if max_steps is None else {"max_steps": max_steps}),
         "patience": patience,
         "seed": seed,
     }
@@ -129,12 +134,11 @@ def deep_ranking(
     else:
         from dogsim.learning.deep_ranking import train_ranking
 
-        rate = 1e-3 if learning_rate is None else learning_rate
         trained = train_ranking(
             known,
-            negatives or "near",
+            negatives or "proxies",
             width=width,
-            learning_rate=rate,
+            learning_rate=learning_rate,
             start=start or "discriminant",
             **common,
         )
@@ -179,6 +183,13 @@ def project(
     file: File,
     head: Annotated[Path, typer.Option(help="A head of dogsim deep-ranking.")],
     out: Out,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the head ends: general, or an empty text for its last layer.  [default: "
+            "the last, if it has learned all of the dataset's breeds]"
+        ),
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -190,7 +201,7 @@ def project(
     from dogsim.learning.project import project as through
 
     check_dataset_output(out, [file, head], "project", force)
-    made = through(Dataset.open(file), head)
+    made = through(Dataset.open(file), head, layer)
     made.save(out, "project")
     text = f"{out}: {len(made)} pictures, {made.features.shape[1]} numbers each"
     print_result({"dataset": str(out), **description(made)}, as_json, text)

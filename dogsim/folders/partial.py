@@ -35,7 +35,10 @@ from dogsim.plumbing.hdf5 import mapped_rows
 from dogsim.recipe import Recipe
 
 MADE_BY = "create-dataset"
-OPTIONS = ("backbone", "weights", "layer", "resize", "engine", "precision", "boxes", "margin")
+OPTIONS = (
+    *("backbone", "weights", "layer", "resize", "engine", "precision"),
+    *("boxes", "margin", "views"),
+)
 RESTART = "restart"
 OURS = re.compile(rf"\d{{6,}}\.h5|{RESTART}|\..*\.tmp")  # what such a folder holds
 HDF5 = b"\x89HDF\r\n\x1a\n"  # what such a file begins with

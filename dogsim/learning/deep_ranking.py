@@ -10,6 +10,7 @@ and negative in turn.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from dogsim.dist_calc import unit_vectors
 from dogsim.errors import DogsimError, unknown
 from dogsim.learning.discriminant import discriminant
 from dogsim.learning.hold_out import hold_out
+from dogsim.learning.proxies import draw_to_proxies, with_breeds
 from dogsim.learning.training import (
     HELD_OUT,
     ROUND,
@@ -36,11 +38,13 @@ from dogsim.networks.heads import embed, head_name
 from dogsim.networks.trained_on import picture_keys, remember
 from dogsim.plumbing.terminal import track
 
-NEGATIVES = ("near", "drawn")
+NEGATIVES = ("proxies", "near", "drawn")
 STARTS = ("discriminant", "random")
 BREEDS, PICTURES = 128, 8  # of a batch, at most: 8 pictures of each of 128 breeds
 TRIPLETS = 1024  # of a batch, where they are drawn beforehand
 K = 20
+# Dropout, rate of learning and steps: what proxies do best with, and triplets.
+DEFAULTS = {"proxies": (0.7, 3e-3, 760), "near": (0.15, 1e-3, 500), "drawn": (0.15, 1e-3, 500)}
 
 
 @dataclass(frozen=True)
@@ -58,29 +62,32 @@ class _Plan:
 
 def train_ranking(
     dataset: DatasetOrFile,
-    negatives: str = "near",
+    negatives: str = "proxies",
     gap: float = 0.2,
     width: int | None = None,
-    dropout: float = 0.15,
-    learning_rate: float = 1e-3,
-    max_steps: int = 500,
+    dropout: float | None = None,
+    learning_rate: float | None = None,
+    max_steps: int | None = None,
     patience: int = 4,
     seed: int = 0,
     start: str = "discriminant",
 ) -> Ranking:
-    """Train an embedding of a dataset's stored features with the triplet ranking loss.
+    """Train an embedding of a dataset's stored features, so that a breed's pictures come first.
 
-    The embedding is linear, from unit vectors to unit vectors, and starts from linear
+    By the triplet ranking loss, or by proxies, which rank better; see `dogsim.learning.proxies`.
+    What triplets learn is linear, from unit vectors to unit vectors. Both start from linear
     discriminant analysis, which is often hard to better, or from random numbers. A tenth of each
     breed is held out and says when to stop; then the training is done over with all pictures, for
-    as many steps as were best: none, where nothing ranks better than the start.
+    as many steps as were best: none, where nothing ranks better than the start. With proxies it is
+    all steps or none.
 
     Parameters
     ----------
     dataset : Dataset or path
         Two breeds or more with at least 4 pictures each; breeds with fewer, and pictures of
         unknown breed, are left out.
-    negatives : {"near", "drawn"}
+    negatives : {"proxies", "near", "drawn"}
+        ``"proxies"``: no pictures, but a stand-in for each other breed, all of them at once.
         ``"near"``: all triplets of batches of up to 128 breeds x 8 pictures, near negatives
         counting most. ``"drawn"``: triplets drawn beforehand, every negative with the same chance,
         as in the paper.
@@ -90,11 +97,12 @@ def train_ranking(
     width : int, optional
         How long embeddings are, by default and at most one less than breeds.
     dropout : float
-        Part of the features hidden in each step.
+        Part of the features hidden in each step, by default 0.7 with proxies, else 0.15.
     learning_rate : float
-        Of Adam.
+        Of Adam, by default 0.003 with proxies, else 0.001.
     max_steps, patience : int
-        Stop after so many steps, or when so many rounds of 25 have brought nothing better.
+        Stop after so many steps (by default 760 with proxies, else 500), or when so many rounds of
+        25 have brought nothing better. With proxies the rate falls to 0 by the last step.
     seed : int
         The same seed gives the same head on the same machine.
     start : {"discriminant", "random"}
@@ -114,30 +122,59 @@ def train_ranking(
         raise unknown("negatives", negatives, NEGATIVES)
     if start not in STARTS:
         raise unknown("start", start, STARTS)
-    check_numbers(gap=gap, learning_rate=learning_rate, max_steps=max_steps, patience=patience)
+    usual = DEFAULTS[negatives]
+    dropout = usual[0] if dropout is None else dropout
+    rate = usual[1] if learning_rate is None else learning_rate
+    steps = usual[2] if max_steps is None else max_steps
+    check_numbers(gap=gap, learning_rate=rate, max_steps=steps, patience=patience)
     check_numbers(width=1 if width is None else width)
     if not 0 <= dropout < 1:
         raise DogsimError(f"Received dropout={dropout}. Expected 0 or more, less than 1.")
     known = trainable(dataset)
     part, asked = hold_out(known, HELD_OUT, seed, least=1)
-    plan = _Plan(negatives, gap, width, start, dropout, learning_rate, seed)
+    plan = _Plan(negatives, gap, width, start, dropout, rate, seed)
     k = min(K, len(part) // 2)  # with k all, every ranking would find the same
     raw = accuracy(part, k, asked).precision_at_k
-    trial = _start(part, plan)
-
-    def score() -> float:
-        gallery, queries = (replace(x, features=embed(trial, x.features)) for x in (part, asked))
-        return accuracy(gallery, k, queries).precision_at_k
-
-    losses: list[float] = []
-    rounds = track(_training(trial, part, plan, max_steps, losses), max_steps, "steps, stops early")
-    history, best = train_until_best(trial, rounds, score, patience)
-    head, steps = _start(known, plan), min(best * ROUND, max_steps)
-    if steps:
-        again = _training(head, known, plan, steps, [])
-        deque(track(again, steps, "steps on all pictures"), maxlen=0)
-    remember(head, picture_keys(known.features, known.stamps))
+    if negatives == "proxies":
+        head, history, losses = _by_proxies(known, part, asked, plan, steps, k)
+        best = int(history[1] > history[0])
+        steps *= best
+        breeds = {known.breed_of_label(label) for label in np.unique(known.labels)}
+    else:
+        trial, losses, breeds = _start(part, plan), [], set[str]()
+        rounds = track(_training(trial, part, plan, steps, losses), steps, "steps, stops early")
+        score = partial(_score, trial, part, asked, k)
+        history, best = train_until_best(trial, rounds, score, patience)
+        head, steps = _start(known, plan), min(best * ROUND, steps)
+        if steps:
+            again = _training(head, known, plan, steps, [])
+            deque(track(again, steps, "steps on all pictures"), maxlen=0)
+    remember(head, picture_keys(known.features, known.stamps), breeds)
     return Ranking(head, raw, history, best, steps, k, tuple(losses))
+
+
+def _score(head: Any, part: Dataset, asked: Dataset, k: int) -> float:
+    """Precision@k of held-out pictures, asked of the others."""
+    gallery, queries = (replace(x, features=embed(head, x.features)) for x in (part, asked))
+    return accuracy(gallery, k, queries).precision_at_k
+
+
+def _by_proxies(
+    known: Dataset, part: Dataset, asked: Dataset, plan: _Plan, steps: int, k: int
+) -> tuple[Any, tuple[float, ...], list[float]]:
+    """Train on a part, see whether that betters the start, and train on all pictures if it does."""
+
+    def taught(dataset: Dataset, start: Any, steps: int) -> tuple[Any, list[float]]:
+        labels, how = dataset.labels, (plan.learning_rate, steps, plan.seed)
+        proxies, losses = draw_to_proxies(start, dataset.features, labels, *how)
+        return with_breeds(start, proxies, dataset.features), losses
+
+    start = _start(part, plan)
+    before = _score(start, part, asked, k)
+    trial, losses = taught(part, start, steps)
+    after = _score(trial, part, asked, k)
+    head, _ = taught(known, _start(known, plan), steps if after > before else 0)
+    return head, (before, after), losses
 
 
 def _start(dataset: Dataset, plan: _Plan) -> Any:
@@ -146,6 +183,8 @@ def _start(dataset: Dataset, plan: _Plan) -> Any:
     units = unit_vectors(dataset.features)
     mean, directions = discriminant(units, dataset.labels, plan.width)
     spread = float(((units - mean) ** 2).sum(axis=1).mean())
+    if plan.negatives == "proxies":  # a variance of 1 for each feature, not for all together
+        spread /= len(mean)
     head = import_keras().Sequential(
         [
             import_keras().Input((units.shape[1],)),

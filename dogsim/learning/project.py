@@ -4,14 +4,21 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from dogsim.breeds import breed_key
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
-from dogsim.networks.heads import NAMED, head_name, load_head
+from dogsim.networks.heads import GENERAL, NAMED, head_name, load_head
+from dogsim.networks.trained_on import read_breeds
+from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 from dogsim.sameness import learned, learned_by
 
 
-def project(dataset: DatasetOrFile, head: str | os.PathLike[str]) -> Dataset:
+def project(
+    dataset: DatasetOrFile, head: str | os.PathLike[str], layer: str | None = None
+) -> Dataset:
     """Send a dataset's features through a head, which becomes part of its recipe.
 
     Parameters
@@ -21,6 +28,10 @@ def project(dataset: DatasetOrFile, head: str | os.PathLike[str]) -> Dataset:
     head : path
         A ``.keras`` file of `dogsim deep-ranking`, (D) to (E). Queries of the new dataset go
         through it as well, so it must stay where it is.
+    layer : str, optional
+        Where the head ends: ``"general"``, or ``""`` for its last layer. By default at the last,
+        which gives the probabilities of the breeds that it has learned, if the dataset has no
+        others; else where it is general.
 
     Returns
     -------
@@ -41,13 +52,31 @@ def project(dataset: DatasetOrFile, head: str | os.PathLike[str]) -> Dataset:
             f"Received a dataset that went through the head {recipe.head} already. "
             "Expected the one that it was made from."
         )
-    loaded = load_head(head)
+    layer = _layer_for(dataset, Path(head)) if layer is None else layer
+    loaded = load_head(head, layer=layer)
     if recipe:
         _require_same_features(loaded.model.name, recipe, head)
-        recipe = replace(recipe, head=str(Path(head).resolve()), head_sha256=loaded.sha256)
+        path = str(Path(head).resolve())
+        recipe = replace(recipe, head=path, head_sha256=loaded.sha256, head_layer=layer)
     seen = learned(dataset) | learned_by(dataset, Path(head))
     features = loaded(dataset.features)
     return replace(dataset, features=features, recipe=recipe, learned=seen, search=None)
+
+
+def _layer_for(dataset: Dataset, head: Path) -> str:
+    """Choose the head's last layer where it has learned all breeds of a dataset that it names."""
+    learned_breeds = {breed_key(breed) for breed in read_breeds(head)}
+    labels = np.unique(dataset.labels[dataset.labels >= 0])
+    new = [
+        breed
+        for breed in map(dataset.breed_of_label, labels)
+        if breed_key(breed) not in learned_breeds
+    ]
+    if not learned_breeds or not new:
+        return ""
+    others = " and others" if new[1:] else ""
+    note(f"The head has not learned {new[0]}{others}: it ends at --layer {GENERAL}.")
+    return GENERAL
 
 
 def _require_same_features(name: str, recipe: Recipe, head: str | os.PathLike[str]) -> None:

@@ -67,11 +67,12 @@ def trainable(dataset: Dataset) -> Dataset:
 
 
 def gradient_step(
-    model: Any, loss_of: Callable[[Any], Any], learning_rate: float
+    model: Any, loss_of: Callable[[Any], Any], learning_rate: Any
 ) -> Callable[[Any], float]:
     """Make the function by which a model learns from a batch, one step of Adam, and tells the loss.
 
-    `loss_of` maps a batch, a tensor, to the loss of the model, a scalar tensor.
+    `loss_of` maps a batch, a tensor, to the loss of the model, a scalar tensor. `learning_rate` is
+    a number, or a schedule of Keras.
     """
     import tensorflow as tf
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dogsim.errors import DogsimError, reason
+from dogsim.networks._openvino import import_openvino
 from dogsim.plumbing.cache import cache_folder
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.plumbing.terminal import note
@@ -36,7 +37,7 @@ def kept_network(made_from: Mapping[str, Any]) -> Any | None:
     -------
     openvino.Model or None
     """
-    import openvino
+    openvino = import_openvino()
 
     try:
         with zipfile.ZipFile(_file(made_from)) as archive:  # which has a check sum of each part
@@ -50,7 +51,7 @@ def kept_network(made_from: Mapping[str, Any]) -> Any | None:
 
 def keep_network(network: Any, made_from: Mapping[str, Any]) -> None:
     """Keep a converted network, an `openvino.Model`; where that fails, say so and go on."""
-    import openvino
+    openvino = import_openvino()
 
     file = _file(made_from)
     try:
@@ -73,6 +74,6 @@ def _file(made_from: Mapping[str, Any]) -> Path:
 
 def _with_versions(made_from: Mapping[str, Any]) -> dict[str, Any]:
     # In the file, not in its name: a new version takes the place of the old one.
-    import openvino
+    openvino = import_openvino()
 
     return {**made_from, "openvino": openvino.get_version(), "conversion": CONVERSION}

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, unknown
 from dogsim.networks._keras import import_keras
+from dogsim.networks._openvino import import_openvino
 
 ENGINES = ("auto", "tensorflow", "openvino")
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
@@ -147,7 +148,7 @@ def convert(model: Any, prepare: Prepare | None, shape: tuple[int, ...]) -> Any:
         For batches of any length.
     """
     traced = _traced(model, prepare)
-    import openvino
+    openvino = import_openvino()
 
     with unreported():
         converted = openvino.convert_model(traced)
@@ -181,7 +182,7 @@ def run_openvino(converted: Any, precision: str) -> Network:
     callable
         Maps (B, ...) to (B, D) float32; threads may share it.
     """
-    import openvino
+    openvino = import_openvino()
 
     shape = list(converted.input(0).partial_shape)[1:]
     width = converted.output(0).partial_shape[1].get_length()

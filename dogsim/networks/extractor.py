@@ -22,6 +22,7 @@ from dogsim.networks.engines import (
 )
 from dogsim.networks.models import FEATURE_LAYER, input_size, load_network
 from dogsim.networks.quantized import check_quantizer, quantized
+from dogsim.networks.views import VIEWS, check_views, seen_by
 from dogsim.networks.weights import IMAGENET, given_file, weights_sha256
 from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
@@ -78,12 +79,14 @@ class Wanted:
     resize: str | None = None
     engine: str = "auto"
     precision: str = "auto"
+    views: str | None = None
     calibration: Calibration | None = field(default=None, compare=False)
 
     def check(self) -> None:
         """Raise `DogsimError` for a name that is unknown or a weight file that is not there."""
         find_backbone(self.backbone or DEFAULT)
         check_resize(self.resize or RESIZES[0])
+        check_views(self.views or VIEWS[0])
         check_engine(self.engine, self.precision)
         given_file(self.weights or IMAGENET)
 
@@ -112,7 +115,7 @@ class Wanted:
             network = run_tensorflow(model, self._spec.prepare, precision)
         known = self._known(sha256)
         recipe = Recipe(**known, image_size=size, engine=engine, precision=precision)
-        return Extractor(recipe, network)
+        return Extractor(recipe, seen_by(network, recipe.views))
 
     def _converted(self, int8: bool = False) -> tuple[Any, str]:
         """Find the network for OpenVINO in the cache, or make it; and hash its weights."""
@@ -170,6 +173,7 @@ class Wanted:
         """
         spec = self._spec
         check_resize(self.resize or RESIZES[0])
+        check_views(self.views or VIEWS[0])
         sha256 = self._weights_sha256(like)
         if sha256 is None:
             return None
@@ -182,6 +186,7 @@ class Wanted:
             precision=like.precision if self.precision == "auto" else self.precision,
             head="",
             head_sha256="",
+            head_layer="",
         )
 
     def _weights_sha256(self, like: Recipe) -> str | None:
@@ -204,6 +209,7 @@ class Wanted:
             "weights_sha256": weights_sha256,
             "layer": self.layer or FEATURE_LAYER,
             "resize": self.resize or RESIZES[0],
+            "views": self.views or VIEWS[0],
         }
 
 
@@ -214,6 +220,7 @@ def load_extractor(
     resize: str = "squash",
     engine: str = "auto",
     precision: str = "auto",
+    views: str = "none",
 ) -> Extractor:
     """Load a network that turns pictures into features.
 
@@ -238,6 +245,8 @@ def load_extractor(
     precision : {"auto", "float32", "bfloat16", "int8"}
         Automatically bfloat16 where the CPU has it. int8 only where `dogsim.create_dataset` has
         made such a network, with the pictures that it was given.
+    views : {"none", "flip", "flip,crops"}
+        In which views each picture is seen, see `dogsim.networks.views`.
 
     Returns
     -------
@@ -249,4 +258,4 @@ def load_extractor(
     DogsimError
         If the backbone, layer or file is unknown, does not fit, or cannot be downloaded.
     """
-    return Wanted(backbone, weights, layer, resize, engine, precision).load()
+    return Wanted(backbone, weights, layer, resize, engine, precision, views).load()

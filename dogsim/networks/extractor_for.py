@@ -36,7 +36,7 @@ def extractor_for(
     check_own_head(recipe, head)
     extractor = wanted.load()
     if recipe.head_sha256:
-        extractor = _through_head(extractor, Path(head or recipe.head), recipe.head_sha256)
+        extractor = _through_head(extractor, Path(head or recipe.head), recipe)
     recipe.require(extractor.recipe, f"the weights {wanted.weights}")
     return extractor
 
@@ -46,7 +46,8 @@ def check_own_weights(recipe: Recipe, weights: str | None) -> Wanted:
 
     `weights` is where its weight file lies now, if that has moved.
     """
-    wanted = Wanted(recipe.backbone, weights or recipe.weights, recipe.layer, recipe.resize)
+    names = recipe.layer, recipe.resize
+    wanted = Wanted(recipe.backbone, weights or recipe.weights, *names, views=recipe.views)
     try:
         given_file(recipe.weights if weights is None else weights)
     except DogsimError as error:
@@ -56,7 +57,7 @@ def check_own_weights(recipe: Recipe, weights: str | None) -> Wanted:
         ) from error
     found = wanted.recipe(recipe)
     if found is not None:
-        asked = replace(found, head=recipe.head, head_sha256=recipe.head_sha256)
+        asked = _with_head_of(recipe, found, recipe.head)
         recipe.require(asked, f"the weights {wanted.weights}")
     return wanted
 
@@ -82,20 +83,27 @@ def require_recipe(recipe: Recipe | None) -> Recipe:
     return recipe
 
 
-def _through_head(extractor: Extractor, file: Path, sha256: str) -> Extractor:
-    recipe = replace(extractor.recipe, head=str(file), head_sha256=sha256)
+def _with_head_of(dataset: Recipe, recipe: Recipe, file: str) -> Recipe:
+    sha256, layer = dataset.head_sha256, dataset.head_layer
+    return replace(recipe, head=file, head_sha256=sha256, head_layer=layer)
+
+
+def _through_head(extractor: Extractor, file: Path, dataset: Recipe) -> Extractor:
+    recipe = _with_head_of(dataset, extractor.recipe, str(file))
     if recipe.engine == "openvino":
-        head = run_openvino(_converted_head(file, sha256), "float32")
+        head = run_openvino(_converted_head(file, recipe), "float32")
     else:
-        head = load_head(file, sha256)
+        head = load_head(file, recipe.head_sha256, recipe.head_layer)
     return Extractor(recipe, lambda images: head(extractor.network(images)))
 
 
-def _converted_head(file: Path, sha256: str) -> Any:
-    made_from = {"name": "head", "head_sha256": sha256}
+def _converted_head(file: Path, recipe: Recipe) -> Any:
+    made_from = {"name": "head", "head_sha256": recipe.head_sha256}
+    if recipe.head_layer:
+        made_from["head_layer"] = recipe.head_layer
     if network := kept_network(made_from):
         return network
-    model = load_head(file, sha256).model
+    model = load_head(file, recipe.head_sha256, recipe.head_layer).model
     network = convert(model, None, model.input_shape[1:])
     keep_network(network, made_from)
     return network

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
+from dogsim.networks._keras import import_keras
 from dogsim.networks.trained_on import write_memory
 from dogsim.networks.weights import load_keras_file
 from dogsim.plumbing.files import file_sha256, replacing
@@ -21,6 +22,7 @@ from dogsim.recipe import Recipe
 
 BLOCK = 4096  # rows through a head at once
 NAMED = "head_for_"
+GENERAL = "general"  # the layer that ends a head for breeds that it has not learned
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,12 @@ def embed(model: Any, features: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([model(block, training=False).numpy() for block in blocks])
 
 
-def load_head(path: str | os.PathLike[str], sha256: str | None = None) -> Head:
+def load_head(path: str | os.PathLike[str], sha256: str | None = None, layer: str = "") -> Head:
     """Load a head file of `dogsim deep-ranking`; code that a file may carry is not run.
 
-    Raises `DogsimError` if there is no such file, it has another SHA-256 than the one that is
-    given, or it maps no features to features.
+    With `layer` it ends there, otherwise with its last layer. Raises `DogsimError` if there is no
+    such file, it has another SHA-256 than the one that is given or no such layer, or it maps no
+    features to features.
 
     >>> load_head("gone.keras")
     Traceback (most recent call last):
@@ -78,7 +81,16 @@ dataset again: dogsim project.
             f"The model in {path} maps {shapes[0]} to {shapes[1]}. Expected a head, (None, D) to "
             "(None, E): dogsim deep-ranking makes one."
         )
-    return Head(model, found)
+    return Head(_ending_in(model, layer, path) if layer else model, found)
+
+
+def _ending_in(model: Any, layer: str, path: Path) -> Any:
+    names = [each.name for each in model.layers]
+    if layer not in names:
+        raise DogsimError(f"The head {path} has no layer {layer}. It has: {', '.join(names)}.")
+    start = import_keras().Input(model.input_shape[1:])
+    kept = model.layers[: names.index(layer) + 1]
+    return import_keras().Sequential([start, *kept], name=model.name)
 
 
 def head_file_sha256(path: Path, wanted: str | None = None) -> str:

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.networks._keras import import_keras
+from dogsim.networks._openvino import import_openvino
 from dogsim.networks.backbones import find_backbone
 from dogsim.networks.compiled import keep_network, kept_network
 from dogsim.networks.engines import choose_engine, convert
 from dogsim.networks.extractor_for import check_own_weights
 from dogsim.networks.heads import Head, load_head
 from dogsim.networks.models import load_network
+from dogsim.networks.views import mirrored, of_length_1
 from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 
@@ -85,12 +87,25 @@ def load_places(recipe: Recipe) -> Places:
         gone or another one by now.
     """
     wanted = check_own_weights(recipe, None)
-    head = load_head(recipe.head, recipe.head_sha256) if recipe.head_sha256 else None
+    head = None
+    if sha256 := recipe.head_sha256:
+        head = load_head(recipe.head, sha256, recipe.head_layer)
     if head:
         _check_linear(head, Path(recipe.head))
+    network = _network(recipe, wanted.backbone or recipe.backbone)
+    return Places(_both_ways(network) if recipe.views == "flip" else network, head)
+
+
+def _network(recipe: Recipe, name: str) -> Network:
+    """Load what gives the last map and the features of one view."""
+    if recipe.views not in ("none", "flip"):
+        raise DogsimError(
+            f"These features are of views {recipe.views}, whose places lie in different parts of a "
+            "picture. Explained can be views none and flip."
+        )
     prepare = find_backbone(recipe.backbone).prepare
     if choose_engine()[0] == "tensorflow":
-        return Places(_run_tensorflow(_both(recipe), prepare), head)
+        return _run_tensorflow(_both(recipe), prepare)
     made_from = {
         "name": recipe.backbone,
         "layer": recipe.layer,
@@ -99,10 +114,31 @@ def load_places(recipe: Recipe) -> Places:
     }
     network = kept_network(made_from)
     if network is None:
-        note(f"Preparing the places of {wanted.backbone}; the next time they are there at once.")
+        note(f"Preparing the places of {name}; the next time they are there at once.")
         network = convert(_both(recipe), prepare, (recipe.image_size, recipe.image_size, 3))
         keep_network(network, made_from)
-    return Places(_run_openvino(network), head)
+    return _run_openvino(network)
+
+
+def _both_ways(network: Network) -> Network:
+    """Let a network see pictures and their mirrors, whose maps are mirrored back.
+
+    A mean of means is the mean of the maps, each divided by the length of its own mean.
+    """
+
+    def mean(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        (maps, features), (their_maps, theirs) = network(images), network(mirrored(images))
+        places = _over(maps, features) + mirrored(_over(their_maps, theirs))
+        both = of_length_1(features) + of_length_1(theirs)
+        return np.asarray(places / 2, np.float32), np.asarray(both / 2, np.float32)
+
+    return mean
+
+
+def _over(maps: Floats, features: Floats) -> Floats:
+    """Divide maps (B, h, w, D) by the lengths of their features (B, D)."""
+    lengths = np.linalg.norm(features, axis=1)[:, None, None, None]
+    return np.asarray(maps / np.where(lengths > 0, lengths, np.float32(1)), np.float32)
 
 
 def _both(recipe: Recipe) -> Any:
@@ -120,7 +156,7 @@ def _both(recipe: Recipe) -> Any:
 
 def _run_openvino(converted: Any) -> Network:
     """Make what `convert` has given run, picture by picture, on all cores."""
-    import openvino
+    openvino = import_openvino()
 
     converted.reshape([1, *list(converted.input(0).partial_shape)[1:]])
     hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
@@ -158,7 +194,7 @@ def _check_linear(head: Head, file: Path) -> None:
         raise DogsimError(
             f"The head {file} has {what}, so its features are no sum over the places of a picture. "
             f"Explained can be a chain of {', '.join(AFFINE)} (without activation) and {LENGTH_1}, "
-            "as dogsim deep-ranking makes it, or the dataset that it was projected from."
+            "as dogsim project --layer general ends it, or the dataset that it was projected from."
         )
 
 

@@ -5,7 +5,9 @@ alone. It holds 8 bytes of a hash of each picture's file and 8 of its features: 
 pictures, and nothing that shows them.
 """
 
+import json
 import zipfile
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ENTRY = "trained_on.uint64"
+ENTRY, BREEDS = "trained_on.uint64", "trained_on.json"
 Keys = NDArray[np.uint64]
 
 
@@ -37,9 +39,12 @@ def picture_keys(features: NDArray[np.floating], stamps: NDArray[np.void] | None
     return np.asarray(np.array(columns, np.uint64).T)
 
 
-def remember(model: Any, keys: Keys) -> None:
-    """Let a Keras model know what it has learned from, for the file that it will be saved to."""
-    model.trained_on = np.unique(keys)
+def remember(model: Any, keys: Keys, breeds: Iterable[str] = ()) -> None:
+    """Let a Keras model know what it has learned from, for the file that it will be saved to.
+
+    `breeds` are those whose probabilities it gives, if it gives such.
+    """
+    model.trained_on, model.trained_breeds = np.unique(keys), sorted(breeds)
 
 
 def write_memory(model: Any, file: Path) -> None:
@@ -47,6 +52,7 @@ def write_memory(model: Any, file: Path) -> None:
     if (keys := getattr(model, "trained_on", None)) is not None:
         with zipfile.ZipFile(file, "a") as archive:
             archive.writestr(ENTRY, keys.astype("<u8").tobytes())
+            archive.writestr(BREEDS, json.dumps(model.trained_breeds))
 
 
 def read_memory(file: Path) -> Keys:
@@ -56,6 +62,15 @@ def read_memory(file: Path) -> Keys:
             return np.frombuffer(archive.read(ENTRY), "<u8").astype(np.uint64)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile):
         return np.zeros(0, np.uint64)
+
+
+def read_breeds(file: Path) -> tuple[str, ...]:
+    """Read from a ``.keras`` file which breeds its model tells apart; empty where it is silent."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return tuple(map(str, json.loads(archive.read(BREEDS))))
+    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile):
+        return ()
 
 
 def has_memory(file: Path) -> bool:

@@ -2,9 +2,9 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -48,6 +48,19 @@ def valid(text: str) -> str:
     caf\xe9
     """
     return "".join(_escaped(c) if "\ud800" <= c <= "\udfff" else c for c in text)
+
+
+def valid_in(value: Any) -> Any:
+    r"""Make all text in a value of JSON's types `valid`; tuples become lists.
+
+    >>> print(valid_in({"paths": ("caf\udce9", 1)}))
+    {'paths': ['caf\\xe9', 1]}
+    """
+    if isinstance(value, str):
+        return valid(value)
+    if isinstance(value, Mapping):
+        return {name: valid_in(each) for name, each in value.items()}
+    return [valid_in(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _escaped(half: str) -> str:

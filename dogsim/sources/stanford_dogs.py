@@ -57,6 +57,7 @@ def stanford_dogs(
     restart: bool = False,
     crop_boxes: bool = False,
     margin: float | None = None,
+    views: str = "none",
 ) -> dict[str, Dataset]:
     """Fetch Stanford Dogs, compute its features and write them by the official lists.
 
@@ -73,7 +74,7 @@ def stanford_dogs(
         The folder with the archives; by default they are downloaded into `folder`.
     annotations : bool
         Whether to fetch the bounding boxes too.
-    backbone, weights, layer, resize, batch_size, engine, precision, strict, restart
+    backbone, weights, layer, resize, batch_size, engine, precision, strict, restart, views
         As for `dogsim.create_dataset`.
     crop_boxes : bool
         Fetch the bounding boxes, and see of each picture only its largest box.
@@ -96,7 +97,7 @@ def stanford_dogs(
     files = {split: folder / f"{split}{kind}.h5" for split in SPLITS}
     if margin and not crop_boxes:
         raise DogsimError(f"Received margin={margin} without boxes. Give --crop-boxes, too.")
-    wanted = Wanted(backbone, weights, layer, resize, engine, precision)
+    wanted = Wanted(backbone, weights, layer, resize, engine, precision, views)
     make_folder(folder)
     check_output(out)
     if not (folder / "Images").is_dir():  # a wrong option shall not wait for 800 MB

@@ -59,6 +59,7 @@ def trust(
     features: NDArray[np.float32],
     confidence: float,
     rows: NDArray[np.intp] | None = None,
+    calibration: Calibration | None = None,
 ) -> list[Trust]:
     """Find for each picture the set of breeds that holds its own with the given confidence.
 
@@ -72,6 +73,8 @@ def trust(
         More than 0, less than 1: 0.9 promises to be right in nine of ten cases.
     rows : (n,) int, optional
         For each picture its row in the dataset, which is left out then; -1 where it has none.
+    calibration : Calibration, optional
+        That of the dataset, from `calibration_for`, where a caller who asks often has kept it.
 
     Returns
     -------
@@ -84,7 +87,7 @@ def trust(
         for 0.95) from which its network or head has not learned, or its head does not tell from
         which it has.
     """
-    calibration = calibration_for(dataset, confidence)
+    calibration = calibration or calibration_for(dataset, confidence)
     answers = []
     for p_values, novelty in _asked(dataset, calibration, features, rows):
         for p, new in zip(p_values, novelty.tolist(), strict=True):

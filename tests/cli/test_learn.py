@@ -27,7 +27,7 @@ def test_deep_ranking_and_project(tmp_path: Path) -> None:
     assert learned["precision_after"] >= learned["precision_before"] > learned["precision_raw"]
     assert learned["k"] == 20
     made = dogsim_json("project", tmp_path / "plain.h5", "--head", head, "-o", tmp_path / "g.h5")
-    assert made["features"] == 3
+    assert made["features"] == 4  # probabilities of the breeds
     assert load_head(head).sha256 == file_sha256(head)
     before, after = (
         dogsim_json("accuracy", "--dataset", tmp_path / name, "-k", 5)

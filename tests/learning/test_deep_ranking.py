@@ -19,7 +19,7 @@ from dogsim import (
 
 @pytest.fixture(scope="module")
 def trained() -> Any:
-    return train_ranking(breeds_in_noise(), max_steps=100, seed=3)
+    return train_ranking(breeds_in_noise(), "near", max_steps=100, seed=3)
 
 
 def test_training_finds_what_tells_breeds_apart(trained: Any, tmp_path: Path) -> None:
@@ -36,17 +36,17 @@ def test_training_finds_what_tells_breeds_apart(trained: Any, tmp_path: Path) ->
 
 
 def test_the_seed_decides(trained: Any) -> None:
-    again = train_ranking(breeds_in_noise(), max_steps=100, seed=3)
+    again = train_ranking(breeds_in_noise(), "near", max_steps=100, seed=3)
     assert again.history == trained.history
     assert np.array_equal(again.model.get_weights()[0], trained.model.get_weights()[0])
-    other = train_ranking(breeds_in_noise(), max_steps=100, seed=4)
+    other = train_ranking(breeds_in_noise(), "near", max_steps=100, seed=4)
     assert other.history != trained.history
 
 
 def test_training_stops_when_nothing_gets_better() -> None:
     data = breeds_in_noise()
     noise = np.random.default_rng(5).normal(size=data.features.shape).astype(np.float32)
-    ranking = train_ranking(replace(data, features=noise), max_steps=2000, patience=2)
+    ranking = train_ranking(replace(data, features=noise), "near", max_steps=2000, patience=2)
     assert len(ranking.history) < 60
     assert len(ranking.history) - 1 - ranking.best == 2
 
@@ -58,7 +58,9 @@ def test_triplets_drawn_beforehand_train_as_well() -> None:
 
 
 def test_from_random_numbers_the_loss_alone_teaches() -> None:
-    ranking = train_ranking(breeds_in_noise(), max_steps=100, start="random", learning_rate=0.03)
+    ranking = train_ranking(
+        breeds_in_noise(), "near", max_steps=100, start="random", learning_rate=0.03
+    )
     assert ranking.history[0] < 0.4
     assert ranking.history[ranking.best] > ranking.history[0] + 0.4
     assert len(ranking.losses) == len(ranking.history) - 1
@@ -69,7 +71,7 @@ def test_small_breeds_and_unknown_ones_are_left_out() -> None:
     data = breeds_in_noise()
     labels = data.labels.copy()
     labels[:22] = -1  # two of breed "a" are left
-    narrow = train_ranking(replace(data, labels=labels), max_steps=25, width=2)
+    narrow = train_ranking(replace(data, labels=labels), "near", max_steps=25, width=2)
     assert narrow.model.output_shape == (None, 2)
     with pytest.raises(DogsimError, match="in which 1 breeds have 4 pictures or more"):
         train_ranking(replace(data, labels=np.where(labels == 1, 1, -1).astype(np.int32)))
@@ -105,11 +107,11 @@ def test_one_step_is_one_step() -> None:
 def test_a_score_that_can_move() -> None:
     """Of few pictures not all are neighbours: then every ranking would be as good."""
     small = breeds_in_noise(breeds=2, pictures=6)
-    ranking = train_ranking(small, max_steps=25)
+    ranking = train_ranking(small, "near", max_steps=25)
     assert ranking.k == 5
     assert ranking.raw < 1
 
 
 def test_raw_is_what_the_features_give() -> None:
-    ranking = train_ranking(breeds_in_noise(), max_steps=1, seed=3)
+    ranking = train_ranking(breeds_in_noise(), "near", max_steps=1, seed=3)
     assert ranking.raw < ranking.history[0]  # the start, from linear discriminant analysis

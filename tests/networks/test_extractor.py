@@ -125,6 +125,21 @@ def test_a_model_brings_its_own_input_size(tmp_path: Path) -> None:
     np.testing.assert_allclose(extractor(white)[0], [151.061, 138.221, 131.32], rtol=1e-4)
 
 
+def test_a_picture_is_seen_in_several_views(colours: str) -> None:
+    one = load_extractor("resnet50", colours, precision="float32")
+    two = load_extractor("resnet50", colours, precision="float32", views="flip")
+    assert (one.recipe.views, two.recipe.views) == ("none", "flip")
+    assert one.recipe.fingerprint != two.recipe.fingerprint
+    image = np.random.default_rng(3).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    length = np.linalg.norm(one(image))
+    assert two(image) == pytest.approx(one(image) / length, abs=1e-6)  # a mean of colours
+    assert extractor_for(two.recipe).recipe.views == "flip"
+    with pytest.raises(DogsimError, match=r"with views=none. The dataset needs views=flip"):
+        two.recipe.require(one.recipe, "an extractor")
+    with pytest.raises(DogsimError, match="Unknown views 'flop'"):
+        load_extractor("resnet50", colours, views="flop")
+
+
 def test_images_of_another_kind_are_refused(lite: Extractor) -> None:
     wrong: list[Any] = [IMAGES[:, :100], IMAGES.astype(np.float32), IMAGES[0]]
     for images in wrong:

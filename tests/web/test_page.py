@@ -1,0 +1,347 @@
+"""The page in a real browser: Chromium, driven by Selenium; axe-core judges who can use it."""
+
+import base64
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import LITE, REPOSITORY
+from PIL import Image
+
+from dogsim import create_dataset
+
+pytest.importorskip("starlette", reason='the page needs pip install "dogsim[web]"')
+pytest.importorskip("selenium", reason='a browser is driven by pip install "dogsim[web-test]"')
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+DRIVER = shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.slow,  # a minute; the routes have tests of their own
+    pytest.mark.skipif(
+        DRIVER is None, reason="no chromedriver: apt-get install chromium chromium-driver"
+    ),
+]
+PREPARED = 120  # seconds, in which a busy machine makes a network ready to explain
+AXE = os.environ.get("DOGSIM_TEST_AXE", "")
+HOSTILE = "<img src=x onerror=alert(1)>"
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+
+
+@pytest.fixture(scope="module")
+def address(breeds_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The page of a dataset with two pictures of a hostile name, served by a process."""
+    file = tmp_path_factory.mktemp("page") / "d.h5"
+    dataset = create_dataset(breeds_dir, file, LITE)
+    replace(dataset, breeds=("red setter", HOSTILE)).save(file)
+    command = ["-c", "from dogsim.cli import app; app()", "serve", "--dataset", str(file)]
+    process = subprocess.Popen(
+        [sys.executable, *command, "--port", "0", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    try:
+        assert process.stdout
+        yield json.loads(process.stdout.readline())["address"]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+class Page:
+    """A browser that shows the page."""
+
+    def __init__(self, address: str) -> None:
+        options = Options()
+        for flag in FLAGS:
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = webdriver.Chrome(options, Service(DRIVER))
+        self.address = address
+        self.asked: list[str] = []  # all that the browser has asked for
+
+    def open(self, path: str = "/") -> None:
+        self.driver.get(self.address + path)
+        self.wait(lambda: self.js("return document.querySelectorAll('main .tile').length") > 0)
+
+    def js(self, script: str, *arguments: object) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def wait(self, true: Callable[[], Any], seconds: float = 30) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := true()):
+            assert time.monotonic() < deadline, self.text("main")
+            time.sleep(0.05)
+        return found
+
+    def all(self, selector: str) -> list[Any]:
+        return list(self.driver.find_elements(By.CSS_SELECTOR, selector))
+
+    def text(self, selector: str) -> str:
+        return str(self.js("return document.querySelector(arguments[0])?.innerText", selector))
+
+    def press(self, *keys: str) -> None:
+        webdriver.ActionChains(self.driver).send_keys(*keys).perform()
+
+    @property
+    def focused(self) -> str:
+        return str(self.js("return document.activeElement.outerHTML"))
+
+    def emulate(self, command: str, **what: object) -> None:
+        self.driver.execute_cdp_cmd(f"Emulation.{command}", what)
+
+    def errors(self) -> list[str]:
+        return [str(each["message"]) for each in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
+
+    def requests(self) -> list[str]:
+        """What the browser has asked for since this was called last."""
+        log = self.driver.get_log("performance")  # type: ignore[no-untyped-call]
+        messages = [json.loads(each["message"])["message"] for each in log]
+        sent = [each for each in messages if each["method"] == "Network.requestWillBeSent"]
+        news = [str(each["params"]["request"]["url"]) for each in sent]
+        self.asked += news
+        return news
+
+
+@pytest.fixture(scope="module")
+def browser(address: str) -> Iterator[Page]:
+    page = Page(address)
+    try:
+        yield page
+    finally:
+        page.driver.quit()
+
+
+@pytest.fixture
+def page(browser: Page) -> Iterator[Page]:
+    """The page, and in the end no error in the browser's log and no request to elsewhere."""
+    browser.errors()
+    browser.requests()
+    browser.asked.clear()
+    yield browser
+    browser.requests()
+    asked = [url for url in browser.asked if not url.startswith(("data:", "about:", "chrome:"))]
+    assert asked
+    assert [url for url in asked if not url.startswith(browser.address + "/")] == []
+    assert browser.errors() == []
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture that the dataset has not got: red, with a stripe."""
+    pixels = np.zeros((90, 120, 3), np.uint8)
+    pixels[..., 0] = 200
+    pixels[40:60] = 255
+    file = tmp_path_factory.mktemp("photo") / "mine.png"
+    Image.fromarray(pixels).save(file)
+    return file
+
+
+def ready(page: Page) -> None:
+    page.wait(lambda: "being loaded" not in page.text("#network"), 60)
+
+
+def test_a_chosen_file_is_answered_and_k_moves_without_it(page: Page, photo: Path) -> None:
+    page.open()
+    ready(page)
+    page.all("#file")[0].send_keys(str(photo))
+    page.wait(lambda: "query=" in page.driver.current_url)
+    page.wait(lambda: len(page.all("#neighbours .tile")) == 5)
+    assert "k=5" in page.driver.current_url
+    assert page.text("#says h1")
+    page.requests()
+    page.js("""const k = document.getElementById('k'); k.value = 2;
+               k.dispatchEvent(new Event('input'))""")
+    page.wait(lambda: len(page.all("#neighbours .tile")) == 2)
+    assert "k=2" in page.driver.current_url
+    asked = page.requests()
+    assert any("/api/answer?" in url for url in asked)
+    assert not any(url.endswith("/api/queries") for url in asked)
+
+
+@pytest.mark.parametrize("kind", ["drop", "paste"])
+def test_a_picture_is_dropped_or_pasted(page: Page, photo: Path, kind: str) -> None:
+    page.open()
+    ready(page)
+    page.js(
+        """
+        const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], "mine.png", { type: "image/png" }));
+        const event = arguments[1] === "drop" ? new DragEvent("drop", { dataTransfer: data })
+          : new ClipboardEvent("paste", { clipboardData: data });
+        window.dispatchEvent(event);
+        """,
+        base64.b64encode(photo.read_bytes()).decode(),
+        kind,
+    )
+    page.wait(lambda: "query=" in page.driver.current_url)
+    page.wait(lambda: len(page.all("#neighbours .tile")) == 5)
+    shown = page.all("#shown img")[0]
+    page.wait(lambda: page.js("return arguments[0].naturalWidth", shown) == 120)
+
+
+def test_click_onward_and_back_and_the_address_can_be_sent(page: Page) -> None:
+    page.open("/?row=0&k=3&metric=cosine")
+    page.wait(lambda: len(page.all("#neighbours .tile")) == 3)
+    first = page.text("#neighbours")
+    page.all("#neighbours .tile a")[0].click()
+    page.wait(lambda: "row=0" not in page.driver.current_url)
+    assert "k=3&metric=cosine" in page.driver.current_url
+    page.wait(lambda: page.text("#neighbours") != first)
+    sent = page.driver.current_url.removeprefix(page.address)
+    onward = page.text("#neighbours")
+    page.driver.back()
+    page.wait(lambda: page.text("#neighbours") == first)
+    assert "row=0" in page.driver.current_url
+    page.open(sent)
+    page.wait(lambda: page.text("#neighbours") == onward)
+
+
+def test_resting_on_a_neighbour_shows_maps_on_both(page: Page) -> None:
+    page.open("/?row=0&k=3")
+    ready(page)
+    tile = page.wait(lambda: page.all("#neighbours .tile"))[1]
+    page.wait(lambda: page.js("return document.querySelector('#shown img').naturalWidth"))
+    webdriver.ActionChains(page.driver).move_to_element(tile).perform()
+    page.wait(lambda: page.all("#shown .map rect") and page.all(".tile .map rect"), PREPARED)
+    assert len(page.all("#shown .map rect")) >= 49
+    webdriver.ActionChains(page.driver).move_to_element(page.all("header")[0]).perform()
+    page.wait(lambda: not page.all(".map"))
+
+
+def test_point_to_a_place_and_see_its_match(page: Page) -> None:
+    page.open("/?row=0&k=3")
+    ready(page)
+    page.wait(lambda: page.all("#neighbours .tile button"))[0].click()
+    page.wait(lambda: len(page.all("#why .map rect")) >= 98, PREPARED)
+    layer = page.all("#why-query .map")[0]
+    webdriver.ActionChains(page.driver).move_to_element_with_offset(layer, 3, 3).perform()
+    page.wait(lambda: page.text("#match").startswith("Row 4, column 4 finds its match in row "))
+    row, column = (int(word.rstrip(",")) for word in page.text("#match").split()[9:12:2])
+    row_, column_ = _best_of(page, 24)
+    assert (row, column) == (row_, column_)
+    assert len(page.all("#why-other .pointed")) == 2
+    page.press(Keys.ESCAPE)
+    page.wait(lambda: not page.js("return document.getElementById('why').open"))
+
+
+def _best_of(page: Page, place: int) -> tuple[int, int]:
+    """The place that matches one of the query best, by the numbers of the server."""
+    pairs = page.driver.execute_async_script(
+        """const [done] = [arguments[0]];
+           const href = document.querySelector("#neighbours .tile a").getAttribute("href");
+           const other = new URLSearchParams(href.slice(2)).get("row");
+           fetch(`/api/explanation?row=0&other=${other}`).then((x) => x.json())
+             .then((why) => done(why.pairs))"""
+    )
+    best = int(np.argmax(pairs[place]))
+    return best // 7 + 1, best % 7 + 1
+
+
+def test_by_the_keyboard_alone(page: Page) -> None:
+    page.open("/?row=0&k=2")
+    ready(page)
+    page.wait(lambda: len(page.all("#neighbours .tile")) == 2)
+    reached = []
+    for _ in range(14):
+        page.press(Keys.TAB)
+        reached.append(page.focused)
+        if 'aria-label="Why is number 1' in reached[-1]:
+            break
+    for what in ('class="skip"', 'class="brand"', 'id="file"', 'id="k"', 'id="metric"', "row="):
+        assert any(what in each for each in reached), what
+    page.press(Keys.ENTER)
+    page.wait(lambda: len(page.all("#why .map rect")) >= 98)
+    for _ in range(6):
+        page.press(Keys.TAB)
+        if "Places of your picture" in page.focused:
+            break
+    page.press(Keys.ARROW_UP)
+    page.wait(lambda: page.text("#match").startswith("Row 3, column 4 finds"))
+    page.press(Keys.ESCAPE)
+    page.wait(lambda: 'aria-label="Why is number 1' in page.focused)  # where one came from
+
+
+@pytest.mark.parametrize("path", ["/", "/?row=0&k=5", "/?view=browse", "/?view=judging"])
+def test_a_telephone_needs_no_scrolling_aside_and_dark_is_dark(page: Page, path: str) -> None:
+    page.emulate("setDeviceMetricsOverride", **PHONE)
+    features = [{"name": "prefers-color-scheme", "value": "dark"}]
+    page.emulate("setEmulatedMedia", features=features)
+    try:
+        page.driver.get(page.address + path)
+        page.wait(lambda: page.all("main img"))
+        assert page.js("return document.documentElement.scrollWidth") <= 360
+        shot = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("L")
+        assert np.asarray(shot)[:4].mean() < 60
+    finally:
+        page.emulate("clearDeviceMetricsOverride")
+        page.emulate("setEmulatedMedia", features=[])
+
+
+def test_names_stay_text(page: Page) -> None:
+    for path in ("/", "/?row=3&k=5", "/?view=browse", "/?view=browse&label=1"):
+        page.open(path)
+        page.wait(lambda: HOSTILE in page.text("main"))
+        assert page.js("return document.querySelectorAll('img[src=x]').length") == 0
+
+
+def test_mistakes_are_told_on_the_page(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    page.open()
+    ready(page)
+    page.all("#file")[0].send_keys(str(tmp_path / "text.png"))
+    page.wait(lambda: "no known picture format" in page.text("#trouble"))
+    page.driver.get(page.address + "/?query=gone")
+    page.wait(lambda: "has been forgotten" in page.text("#trouble"))
+    refused = [each for each in page.errors() if "400" not in each and "404" not in each]
+    assert refused == []  # the browser logs what it was refused; nothing else
+
+
+def test_judging_and_audit_lead_to_pictures(page: Page) -> None:
+    page.driver.get(page.address + "/?view=judging")
+    page.wait(lambda: len(page.all("#judging .figures img")) == 3, 60)
+    page.driver.get(page.address + "/?view=audit")
+    page.wait(lambda: page.all("#audit .finding .tile a"), 60)[0].click()
+    page.wait(lambda: "row=" in page.driver.current_url)
+    page.wait(lambda: page.all("#neighbours .tile"))
+
+
+@pytest.mark.skipif(not Path(AXE).is_file(), reason="DOGSIM_TEST_AXE names no axe.min.js")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "path", ["/", "/?row=0&k=5", "/?view=browse", "/?view=judging", "/?view=audit", "why"]
+)
+def test_axe_finds_no_fault(page: Page, path: str, scheme: str) -> None:
+    page.emulate("setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    page.driver.get(page.address + ("/?row=0&k=5" if path == "why" else path))
+    page.wait(lambda: page.all("main:has(.tile), main:has(table)"), 60)
+    if path == "why":
+        ready(page)
+        page.all("#neighbours .tile button")[0].click()
+        page.wait(lambda: len(page.all("#why .map rect")) >= 98)
+    page.js(Path(AXE).read_text())
+    found = page.driver.execute_async_script(
+        "axe.run(document, { resultTypes: ['violations'] }).then(arguments[0])"
+    )
+    faults = [
+        (each["id"], each["impact"], [node["html"][:120] for node in each["nodes"][:3]])
+        for each in found["violations"]
+    ]
+    assert [each for each in faults if each[1] in ("serious", "critical", "moderate")] == []
