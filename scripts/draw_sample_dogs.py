@@ -36,7 +36,6 @@ PER_BREED = 25
 QUERY = 0  # the number that seeds a breed's query; the pictures to search count from 1
 OVERSAMPLING = 3
 JPEG_QUALITY = 82
-BOXES = "sample_boxes.csv"  # where the dog is in each of them
 
 Point = tuple[float, float]
 Colour = tuple[int, ...]
@@ -441,17 +440,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     default = Path(__file__).resolve().parent.parent / "data"
     parser.add_argument("out_dir", nargs="?", type=Path, default=default, metavar="OUT_DIR")
     out_dir: Path = parser.parse_args(argv).out_dir
-    rows = []
     for breed in BREEDS:
         files = {QUERY: out_dir / "sample_queries" / f"{breed}.jpg"}
         for number in range(1, PER_BREED + 1):
             files[number] = out_dir / "sample_dogs" / breed / f"{number:02}.jpg"
         for number, file in files.items():
             file.parent.mkdir(parents=True, exist_ok=True)
-            picture, box = draw_with_box(breed, number)
-            picture.save(file, quality=JPEG_QUALITY, optimize=True)
-            rows.append(",".join(map(str, (file.relative_to(out_dir).as_posix(), *box))))
-    (out_dir / BOXES).write_text("\n".join(["path,left,top,right,bottom", *rows, ""]))
+            draw_dog(breed, number).save(file, quality=JPEG_QUALITY, optimize=True)
     print(f"{len(BREEDS) * (PER_BREED + 1)} pictures written to {out_dir}")
 
 

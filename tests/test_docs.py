@@ -30,7 +30,7 @@ ORDER = [
     *("feature_extract", "dataset_file", "dataset", "sameness"),
     *(f"folders.{name}" for name in ("listing", "reading", "partial", "shards")),
     *("create_dataset", "exact", "dist_calc", "neighbours"),
-    *(f"trust.{name}" for name in ("duplicates", "novelty", "calibration")),
+    *(f"trust.{name}" for name in ("duplicates", "novelty", "voters", "calibration")),
     *(f"trust.{name}" for name in ("confidence", "coverage", "audit", "page")),
     *("classify", "by_breed", "accuracy", "explain", "image_distance"),
     *(f"figures.{name}" for name in ("canvas", "grid", "heat_maps", "distances", "tree")),

@@ -290,3 +290,66 @@ def test_the_lesson_of_two_classifiers_on_little(unknown: int, tmp_path: Path) -
 def test_the_method_takes_its_dataset_from_the_environment() -> None:
     done = python("scripts/main.py", DOGSIM_DATASET="gone.h5")
     assert "There is no dataset file gone.h5" in done.stderr
+
+
+def test_the_lesson_of_backgrounds(tmp_path: Path) -> None:
+    """Striped dogs and plain ones, before grounds of colours that both breeds have."""
+    rng = np.random.default_rng(0)
+    for breed in ("plain", "striped"):
+        (tmp_path / "photos" / breed).mkdir(parents=True)
+        (tmp_path / "boxes" / breed).mkdir(parents=True)
+        for i in range(5):
+            pixels = np.full((128, 128, 3), (50 * i, 100, 250 - 50 * i), np.uint8)
+            dog = pixels[16:112, 16:112]
+            dog[:] = rng.integers(80, 120, dog.shape)
+            dog[:: 8 if breed == "striped" else 96] = 255
+            Image.fromarray(pixels).save(tmp_path / "photos" / breed / f"{i}.png")
+            (tmp_path / "boxes" / breed / f"{i}.xml").write_text(
+                "<annotation><object><bndbox><xmin>16</xmin><ymin>16</ymin>"
+                "<xmax>112</xmax><ymax>112</ymax></bndbox></object></annotation>"
+            )
+    out = lesson(
+        *("background", "--photos", tmp_path / "photos", "--boxes", tmp_path / "boxes"),
+        *("--backbone", "efficientnet-lite0", "-k", 4, "--save", tmp_path / "figure"),
+    )
+    assert "10 pictures of 2 breeds; a box covers 56% of its picture" in out
+    precision = {
+        part: float(line.removeprefix(part).split()[0])
+        for line in out.splitlines()
+        for part in ("whole", "dog only", "background only")
+        if line.startswith(f"{part} ")
+    }
+    assert precision["dog only"] == 1
+    assert precision["background only"] <= 0.6  # the other breed has the same one
+    assert (tmp_path / "figure" / "background.png").is_file()
+    (tmp_path / "none").mkdir()
+    wrong = ("background", "--photos", tmp_path / "photos", "--boxes", tmp_path / "none")
+    assert "None of the pictures" in lesson_refusal(*wrong)
+
+
+def test_what_is_greyed(tmp_path: Path) -> None:
+    background = import_module("background")
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    box = background.Box(10, 6, 30, 20, 80, 60)  # of a copy twice as large
+    whole, dog, around = (
+        np.asarray(next(background.greyed([tmp_path / "x.png"], [box], part)))
+        for part in background.PARTS
+    )
+    assert np.array_equal(whole, pixels)
+    inside = np.zeros((30, 40), bool)
+    inside[3:10, 5:15] = True
+    assert np.array_equal(dog[inside], pixels[inside])
+    assert np.array_equal(around[~inside], pixels[~inside])
+    assert (dog[~inside] == background.GREY).all()
+    assert (around[inside] == background.GREY).all()
+
+
+def test_where_the_drawn_dog_is() -> None:
+    background, pen = import_module("background"), import_module("draw_sample_dogs")
+    picture, breed, box = next(background.drawings(1))
+    sides = background.where(picture, box)
+    assert breed == next(iter(background.BREEDS))
+    assert 0.1 < background.share(picture, box) < 0.9
+    assert sides == (box.left, box.top, box.right, box.bottom)
+    assert picture.tobytes() == pen.draw_dog(breed, 1).tobytes()

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from commands import lesson
 
-from dogsim import Dataset, ImageDistance, accuracy, hold_out, project, save_model, train_ranking
+from dogsim import (
+    Dataset,
+    ImageDistance,
+    accuracy,
+    create_dataset,
+    hold_out,
+    project,
+    save_model,
+    train_ranking,
+)
 
 pytestmark = pytest.mark.real_data
 
@@ -49,3 +58,17 @@ def test_breeds_lie_apart(real_data: Path, resnet_file: Path) -> None:
     breed = np.arange(16) // 4
     same = (breed[:, None] == breed) & ~np.eye(16, dtype=bool)
     assert matrix[same].mean() < 0.8 * matrix[breed[:, None] != breed].mean()
+
+
+def test_dogs_are_told_apart_better_by_their_boxes(
+    real_data: Path, resnet_file: Path, tmp_path: Path
+) -> None:
+    data = real_data / "data"
+    photos, boxes = data / "stanford_dogs_original", data / "stanford_dogs_annotation"
+    whole = create_dataset(photos, tmp_path / "whole.h5", weights=str(resnet_file))
+    cropped = create_dataset(photos, tmp_path / "cropped.h5", weights=str(resnet_file), boxes=boxes)
+    assert cropped.boxes is not None
+    assert cropped.boxes.any(axis=1).all()
+    before, after = (accuracy(each, 20).precision_at_k for each in (whole, cropped))
+    assert before == pytest.approx(0.940, abs=0.02)
+    assert after >= before + 0.01

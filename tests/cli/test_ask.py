@@ -13,6 +13,7 @@ from PIL import Image
 from test_image_distance import picture
 
 from dogsim import Dataset, ImageDistance, sample_queries
+from dogsim.networks.extractor import Wanted
 
 QUERIES = [str(path) for path in sample_queries()[:2]]
 
@@ -99,6 +100,24 @@ def test_neighbours_of_no_breed(breeds_dir: Path, colours: str, tmp_path: Path) 
     assert (answer["breed"], answer["votes"], answer["runner_up"]) == ("unknown", 0, "")
     assert [each["breed"] for each in answer["neighbours"]] == ["unknown"] * 3
     assert dogsim_json("show", *asked, "-k", 3, "--save", tmp_path / "grids")["grids"]
+
+
+def test_what_costs_nothing_is_checked_before_the_network_is_loaded(
+    stored: Path, breeds_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "new.png")
+    (tmp_path / "mine.csv").write_text("mine")
+    monkeypatch.setattr(Wanted, "load", lambda _: pytest.fail("loaded"))
+    asked = ("classify", tmp_path / "new.png", "--dataset", stored)
+    for wrong, told in [
+        (("-k", 0), "Received k=0"),
+        (("-k", 3, "--metric", "l2"), "Unknown metric"),
+        (("-k", 3, "--csv", tmp_path / "mine.csv"), "--force"),
+        (("-k", 3, "--csv", tmp_path / "no" / "t.csv"), "There is no folder"),
+        (("-k", 3, "--weights", "gone.h5"), "There is no weight file"),
+        (("-k", 3, "--confidence", 2), "confidence"),
+    ]:
+        assert told in refusal(*asked, *wrong)
 
 
 def test_help_tells_where_the_truth_comes_from() -> None:

@@ -34,9 +34,7 @@ def test_the_tabulator_completes() -> None:
     for line, completions in [
         ("dogsim tre", ["tree"]),
         ("dogsim accuracy --metric c", ["cosine", "cityblock", "chebyshev", "correlation"]),
-        ("dogsim accuracy --per", ["--per-breed"]),
         ("dogsim create-dataset photos --backbone resnet3", ["resnet34"]),
-        ("dogsim accuracy --vote ", ["uniform", "distance"]),
     ]:
         words = line.split(" ")
         asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
@@ -113,8 +111,8 @@ def test_usage_errors_exit_with_2() -> None:
         assert dogsim(*arguments, code=2).stdout == ""
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
-def test_a_terminal_without_the_letters(encoding: str, four: Dataset, tmp_path: Path) -> None:
+def test_a_terminal_without_the_letters(four: Dataset, tmp_path: Path) -> None:
+    """As one of Windows, into which commands are piped."""
     replace(four, breeds=("犬", "名"), root="\x1b[31mred 🐶").save(tmp_path / "d.h5")
     code = "from dogsim.cli import app; app()"
     for arguments, told in [
@@ -122,7 +120,7 @@ def test_a_terminal_without_the_letters(encoding: str, four: Dataset, tmp_path: 
         (("info", tmp_path / "d.h5"), r"\x1b[31mred \U0001f436"),
         (("info", tmp_path / "犬\x1b[2J.h5"), r"\u72ac\x1b[2J.h5"),
     ]:
-        done = python("-c", code, *arguments, PYTHONIOENCODING=encoding)
+        done = python("-c", code, *arguments, PYTHONIOENCODING="cp1252")
         shown = done.stdout + done.stderr
         assert all(each in shown for each in told.split(", ")), done
         assert "\x1b" not in shown

@@ -130,3 +130,12 @@ def test_figures_and_the_tree(
     out.write_text("mine")
     assert "was not made by this command" in refusal("tree", "--dataset", stored, "--save", out)
     assert out.read_text() == "mine"
+
+
+def test_results_are_a_list_for_any_number_of_k(stored: Path) -> None:
+    of = ("accuracy", "--dataset", stored)
+    one, two = dogsim_json(*of, "-k", 1), dogsim_json(*of, "-k", 1, "-k", 2)
+    assert one["results"] == two["results"][:1]
+    assert {name: one[name] for name in one["results"][0]} == one["results"][0]
+    assert [each["k"] for each in two["results"]] == [1, 2]
+    assert "precision_at_k" not in two  # of which k?

@@ -16,7 +16,7 @@ from mean_colours import load as load_colours
 from PIL import Image
 
 import dogsim as package
-from dogsim import Dataset, DogsimError, create_dataset, find_pictures, update_dataset
+from dogsim import Dataset, DogsimError, create_dataset, find_pictures, load_image, update_dataset
 from dogsim.folders import reading
 from dogsim.folders.partial import PartialFolder
 from dogsim.folders.shards import Shards, partial_folder
@@ -338,6 +338,24 @@ def test_what_cannot_be_looked_at_is_kept(
     assert out.read_bytes() == whole
     monkeypatch.setattr(os, "scandir", scandir)
     assert counts(update_dataset(photos, out, restart=True)) == (4, 0, 0, 0)
+
+
+def test_a_picture_that_is_replaced_while_it_is_decoded(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is hashed is what was decoded, so that the next run sees the difference."""
+
+    def replaced(*source: Any) -> Any:
+        pixels = load_image(*source)
+        paint(photos / "pug" / "1.png", 90)
+        return pixels
+
+    monkeypatch.setattr("dogsim.folders.reading.load_image", replaced)
+    create_dataset(photos, tmp_path / "d.h5")
+    monkeypatch.setattr("dogsim.folders.reading.load_image", load_image)
+    update = update_dataset(photos, tmp_path / "d.h5", verify=True)
+    assert counts(update) == (0, 1, 2, 0)
+    assert reds(update.dataset)["pug/1.png"] == 90
 
 
 def test_each_output_has_a_list_of_its_own(photos: Path, tmp_path: Path) -> None:

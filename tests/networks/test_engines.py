@@ -66,3 +66,25 @@ def test_wrong_names(monkeypatch: pytest.MonkeyPatch) -> None:
     for asked in ({"engine": "openvino"}, {"precision": "int8"}):
         with pytest.raises(DogsimError, match="pip install openvino"):
             choose_engine(**asked)
+
+
+def test_one_picture_costs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    import keras
+
+    layers = [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()]
+    converted = engines.convert(keras.Sequential(layers), lambda images: images, (8, 8, 3))
+    network, batches = engines.run_openvino(converted, "float32"), []
+    compile_model = openvino.Core.compile_model
+
+    def told(core: Any, model: Any, *options: Any) -> Any:
+        batches.append(model.input(0).partial_shape[0].get_length())
+        return compile_model(core, model, *options)
+
+    monkeypatch.setattr(openvino.Core, "compile_model", told)
+    images = np.arange(16 * 8 * 8 * 3, dtype=np.float32).reshape(16, 8, 8, 3).astype(np.uint8)
+    means = images.mean(axis=(1, 2), dtype=np.float64)
+    np.testing.assert_allclose(network(images[:1]), means[:1], rtol=1e-5)
+    assert batches == [1]
+    np.testing.assert_allclose(network(images), means, rtol=1e-5)
+    assert batches == [1, engines.CHUNK]
