@@ -32,7 +32,7 @@ ORDER = [
     *("create_dataset", "exact", "dist_calc", "neighbours"),
     *(f"trust.{name}" for name in ("duplicates", "novelty", "voters", "calibration")),
     *(f"trust.{name}" for name in ("confidence", "coverage", "audit", "page")),
-    *("classify", "by_breed", "accuracy", "explain", "image_distance"),
+    *("classify", "by_breed", "accuracy", "expand", "explain", "image_distance"),
     *(f"figures.{name}" for name in ("canvas", "grid", "heat_maps", "distances", "tree")),
     *("figures.judging", "figures.display"),
     *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),
