@@ -17,14 +17,9 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.trust.calibration import (
-    BLOCK,
-    Calibration,
-    calibration_of,
-    neighbourhood,
-    soft_votes,
-)
+from dogsim.trust.calibration import Calibration, calibration_of
 from dogsim.trust.novelty import UNKNOWN_AT, novelty_scores
+from dogsim.trust.voters import BLOCK, neighbourhood, soft_votes
 
 Floats = NDArray[np.float64]
 
