@@ -19,6 +19,7 @@ TABLES = {  # of each such option: the module, and its table there
     "metric": ("dist_calc", "METRICS"),
     "protocol": ("neighbours", "PROTOCOLS"),
     "vote": ("vote", "VOTES"),
+    "rank": ("expand", "RANKS"),
     "negatives": ("learning.deep_ranking", "NEGATIVES"),
     "start": ("learning.deep_ranking", "STARTS"),
     "network": ("learning.fine_tune", "NETWORKS"),

@@ -68,6 +68,12 @@ def accuracy(
     figures: Annotated[
         Path | None, typer.Option(help="Save figures that show where it goes wrong here.")
     ] = None,
+    rank: Annotated[
+        str, one_of("rank", "{}. expand: each picture is moved towards its nearest first.")
+    ] = "plain",
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Judge several ways to rank, each in a line.")
+    ] = False,
     cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
@@ -79,6 +85,7 @@ def accuracy(
     """
     from dogsim.accuracy import judge
     from dogsim.dataset import Dataset
+    from dogsim.expand import RANKS, check_rank, compared, ranked
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import write_csv
     from dogsim.plumbing.terminal import note
@@ -93,6 +100,9 @@ def accuracy(
         check_replaceable(csv, _is_our_table, force)
     known = open_dataset(dataset, weights, cluster)
     testset = Dataset.open(test) if test else None
+    if rank != RANKS[0]:
+        check_rank(rank, metric, protocol, confidence)
+        known, testset = ranked(known, testset)
     trained = _trained(classifier, test)
     asked = known, testset, n_test, metric, protocol, seed
     found = _searched(k or [20], *asked) if figures else None
@@ -124,6 +134,11 @@ def accuracy(
     if trained and testset:
         right, error = trained.judge(testset)
         shown |= {"classifier_accuracy": right, "classifier_calibration_error": error}
+    if compare:
+        shown["compare"] = [
+            {"rank": name, **asdict(result)}
+            for name, result in compared(known, (k or [20])[0], testset, n_test, seed).items()
+        ]
     if csv:
         last = [name for name in TABLES if name in shown][-1]
         write_csv(csv, shown[last], _columns_of(last))
@@ -286,6 +301,9 @@ def _text(shown: Mapping[str, Any]) -> str:
         if shown.get(name):
             parts.append(table(shown[name][:most]))
     parts += shown.get("figures", [])
+    if "compare" in shown:
+        lines = [{"rank": each["rank"], **_columns(each)} for each in shown["compare"]]
+        parts.append(table(lines))
     if shown.get("confusions") == ():
         parts.append("No breed is taken for another.")
     return "\n\n".join(parts)

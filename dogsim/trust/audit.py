@@ -14,10 +14,11 @@ from dogsim.images import open_image
 from dogsim.neighbours import Search
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch
-from dogsim.trust.calibration import Calibration, LeftOut, calibrate, leave_out
+from dogsim.trust.calibration import Calibration, calibrate
 from dogsim.trust.confidence import p_values
 from dogsim.trust.duplicates import Found, find_duplicates, find_leaks, own_neighbours
 from dogsim.trust.novelty import novelty_scores
+from dogsim.trust.voters import LeftOut, leave_out
 
 SUSPICIOUS, NOVEL = 0.1, 0.01  # p-values up to which a label, a picture is listed
 TINY = 64  # pixels of the short side
