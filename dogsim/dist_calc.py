@@ -15,7 +15,6 @@ METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev", "corr
 BLOCK_BYTES = 1 << 28  # held at a time for the queries of a block
 SORTED_WHOLE = 128  # numbers in a row, which are sorted sooner than sifted
 FULL_ROWS = 8192  # of the gallery, which scipy turns to float64 at a time
-FEW = 8  # queries that are answered sooner without the sieve, which first shifts the whole gallery
 
 Floats = NDArray[np.floating]
 Vectors: TypeAlias = "Dataset | str | os.PathLike[str] | ArrayLike"
@@ -182,7 +181,7 @@ def _sieve(
     gallery: Floats, queries: Floats, k: int, metric: str, exclude: NDArray[np.integer] | None
 ) -> list[NDArray[np.intp] | None]:
     """Find for each query rows that hold its k nearest for certain; None stands for all rows."""
-    if len(queries) <= FEW or 8 * k > len(gallery):  # most rows would pass
+    if 8 * k > len(gallery):  # most rows would pass
         return [None] * len(queries)
     if metric in ("euclidean", "sqeuclidean"):
         return exact.candidates(gallery, queries, k, exclude)

@@ -86,6 +86,7 @@ def candidates(
     scale = _scale(first, asked, centre)
     asked = _shifted(asked, centre, scale)
     lengths = np.sqrt(np.einsum("ij,ij->i", asked, asked, dtype=np.float64))
+    asked *= -2  # exactly, and once for all chunks
     best = np.full((len(queries), k), np.inf, np.float32)  # the k smallest of score + E
     sieve = _Sieve(len(queries), most=_most(k))
     for start in range(0, len(gallery), size):
@@ -183,16 +184,18 @@ class _Sieve:
 
 
 def _scores(
-    known: NDArray[np.float32], asked: NDArray[np.float32], lengths: NDArray[np.float64]
+    known: NDArray[np.float32], doubled: NDArray[np.float32], lengths: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Score a chunk, (m, c), and bound the error of each query's scores, (m,)."""
+    """Score a chunk, (m, c), and bound the error of each query's scores, (m,).
+
+    The queries are given as -2 q, with the lengths of q.
+    """
     squares = np.einsum("ij,ij->i", known, known, dtype=np.float64)
     longest, d = np.sqrt(squares.max()), known.shape[1]
     relative = (d + 8) * UNIT_ROUNDOFF
     if not longest < 2.0**60 or relative >= 0.5:  # float32 or the theorem ends here
-        return np.zeros((len(asked), len(known)), np.float32), np.full(len(asked), np.inf)
-    scores = asked @ known.T
-    scores *= -2
+        return np.zeros((len(doubled), len(known)), np.float32), np.full(len(doubled), np.inf)
+    scores = doubled @ known.T
     scores += squares.astype(np.float32)
     error = relative / (1 - relative) * (lengths + longest) ** 2 + (d + 8) * 2.0**-125
     return scores, error

@@ -35,10 +35,10 @@ from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import write_dataset
 from dogsim.folders.listing import list_pictures
 from dogsim.folders.reading import calibration
-from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import find_backbone
 from dogsim.networks.engines import ENGINES
 from dogsim.networks.extractor import Wanted
+from dogsim.networks.models import load_network
 from dogsim.plumbing.tables import table
 from race import Runner, Runs, milliseconds, race, rates
 
@@ -67,17 +67,19 @@ def extract(
             name = f"{engine} {precision}"
             runners[name] = Runner(our_way, **network, engine=engine, precision=precision)
         times = race(runners, repeats)
-    usual = statistics.median(times["usual way", END_TO_END])
-    rows = []
-    for (way, run), taken in times.items():
-        row = {"way": way, "run": run, **rates(taken, count)}
-        if run == END_TO_END:
-            row["times_the_usual"] = round(usual / statistics.median(taken), 2)
-            if alone := times.get((way, ALONE)):
-                row["of_inference_alone"] = round(
-                    statistics.median(alone) / statistics.median(taken), 2
-                )
-        rows.append(row)
+    median = {run: statistics.median(taken) for run, taken in times.items()}
+    rows = [
+        {
+            "way": way,
+            "run": run,
+            **rates(taken, count),
+            "times_the_usual": round(median["usual way", END_TO_END] / median[way, run], 2),
+            "of_inference_alone": round(median[way, ALONE] / median[way, run], 2)
+            if (way, ALONE) in median
+            else None,
+        }
+        for (way, run), taken in times.items()
+    ]
     result = {"processor": processor(), "pictures": count, "repeats": repeats, "results": rows}
     show(result, as_json)
 
@@ -326,13 +328,7 @@ def synthetic(n: int, d: int, seed: int = 0) -> Any:
 
 def usual_way(folder: str, weights: str, backbone: str) -> Runs:
     """Pillow and Keras' `predict`, file by file and batch by batch, as tutorials have it."""
-    keras, spec = import_keras(), find_backbone(backbone)
-    if weights.endswith(".keras"):
-        model = keras.models.load_model(weights, compile=False)
-        model = keras.Model(model.inputs, model.get_layer("avg_pool").output)
-    else:
-        builder = getattr(import_module(spec.module), spec.builder)
-        model = builder(include_top=False, pooling="avg", weights=weights)
+    model, spec = load_network(backbone, weights)[0], find_backbone(backbone)
     files = dogsim.find_pictures(folder)
 
     def run() -> None:

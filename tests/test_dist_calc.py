@@ -42,6 +42,7 @@ def test_mink_of_a_tie_across_the_end() -> None:
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.data())
+@settings(deadline=None)
 def test_mink_is_a_stable_sort(numbers: list[int], data: st.DataObject) -> None:
     k = data.draw(st.integers(1, len(numbers)))
     values, indices = mink(numbers, k)

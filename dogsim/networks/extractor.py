@@ -99,7 +99,7 @@ class Wanted:
         options = {name: value for name, value in like.items() if name in vars(self)}
         if options and not has_engine(options["engine"], options["precision"]):
             options |= {"engine": "auto", "precision": "auto"}
-        return Wanted(**{**options, **values})
+        return replace(self, **{**options, **values})
 
     def load(self) -> Extractor:
         """Load it; raises what `load_extractor` does."""
