@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,12 @@ HEALTH = {
     "health_check_timeout_ms": 2000,
     "health_check_failure_threshold": 3,
 }
-SETTINGS = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
+SETTINGS = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": "t" * 64,
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # else others on this machine would hold the tests up
+}
 
 
 class Nodes:
@@ -43,6 +49,29 @@ class Nodes:
     def mend(self) -> None:
         while len(self.others) < 2:
             self.others.append(self._add())
+
+    @contextmanager
+    def occupied(self) -> Iterator[None]:
+        """Let somebody else use all processors."""
+        code = (
+            "import ray, time\n"
+            f"ray.init({self.address!r}, log_to_driver=False)\n"
+            "@ray.remote(num_cpus=1)\n"
+            "class Other:\n"
+            "    def here(self): pass\n"
+            "others = [Other.remote() for _ in range(3)]\n"
+            "ray.get([other.here.remote() for other in others])\n"
+            "print('all', flush=True)\n"
+            "time.sleep(600)\n"
+        )
+        other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert other.stdout
+        assert any(line == "all\n" for line in other.stdout)
+        try:
+            yield
+        finally:
+            other.kill()
+            other.communicate()
 
     def close(self) -> None:
         self._cluster.shutdown()

@@ -35,7 +35,7 @@ ORDER = [
     *("classify", "by_breed", "accuracy", "expand", "explain", "image_distance"),
     *(f"figures.{name}" for name in ("canvas", "grid", "heat_maps", "distances", "tree")),
     *("figures.judging", "figures.display"),
-    *(f"sources.{name}" for name in ("matfile", "matlab", "sample", "stanford_dogs")),
+    *(f"sources.{name}" for name in ("matfile", "matlab", "vectors", "sample", "stanford_dogs")),
     *(
         f"learning.{name}"
         for name in ("augmentation", "hold_out", "discriminant", "triplets", "training", "proxies")

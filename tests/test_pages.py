@@ -25,8 +25,8 @@ SERVED = "docs/page-and-api.md"  # whose examples want a server: tests/web/test_
 TOLERANCE = 0.02
 # Commands that other tests run, for what they need is not here: the network, minutes, or a folder.
 ELSEWHERE = re.compile(
-    r"dogsim stanford-dogs|pip |python (?!scripts/solutions)"
-    r"|.* --from-layer|.* --network|.* Images |.* --boxes"
+    r"dogsim stanford-dogs|pip |python (?!scripts/solutions)|ray "
+    r"|.* --from-layer|.* --network|.* Images |.* --boxes|.* --cluster"
 )
 
 

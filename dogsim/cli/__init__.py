@@ -17,7 +17,7 @@ from dogsim.cli.common import OneLineErrors
 COMMANDS = (
     *(ask.show, ask.classify, judge.accuracy, judge.audit, judge.tree),
     *(datasets.create_dataset, datasets.info),
-    *(datasets.stanford_dogs, datasets.import_mat, datasets.export_mat),
+    *(datasets.stanford_dogs, datasets.import_mat, datasets.export_mat, datasets.export),
     *(ask.distance, ask.explain, learn.deep_ranking, learn.project),
     *(learn.train_classifier, session.ask, serve.serve, keep.cache),
 )

@@ -206,3 +206,25 @@ def export_mat(
     dataset = Dataset.open(file)
     write(dataset, out)
     print_result({"file": str(out), **description(dataset)}, as_json, summary(out, dataset))
+
+
+def export(
+    file: File,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .npy or .parquet file to write.")],
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write the features for NumPy, FAISS or a vector database.
+
+    Example: `dogsim export dogs.h5 dogs.npy`
+    """
+    from dogsim.dataset import Dataset
+    from dogsim.plumbing.files import check_output, check_replaceable
+    from dogsim.sources.vectors import check_vectors, export_vectors
+
+    check_vectors(out)
+    check_output(out, [file])
+    check_replaceable(out, lambda _: False, force)
+    dataset = Dataset.open(file)
+    export_vectors(dataset, out)
+    print_result({"file": str(out), **description(dataset)}, as_json, summary(out, dataset))

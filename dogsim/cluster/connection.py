@@ -25,6 +25,7 @@ OLDEST = (2, 52)  # without CVE-2025-62593
 # Ray tells its makers how it is used, and prints on stdout what befalls nodes.
 SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
 STORE = 256 << 20  # bytes of Ray's object store: only queries and answers go through it
+MOST = 300  # letters of what Ray tells
 PATIENCE = 5  # seconds in which a machine answers
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds, and of how many
 
@@ -73,19 +74,26 @@ def joined(address: str) -> Iterator[None]:
     os.environ |= SILENT
     import ray
 
+    try:
+        with _own_handler_of_sigterm():
+            _begin(address, alone)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _begin(address: str, alone: bool) -> None:
+    import ray
+
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     own = {"num_cpus": usable_cpus(), "include_dashboard": False, "object_store_memory": STORE}
     given = None if address == HERE else address
     try:
-        with _own_handler_of_sigterm():
-            _ = ray.init("local", **quiet, **own) if alone else ray.init(given, **quiet)
-        yield
-    except (ConnectionError, RuntimeError) as error:
-        if ray.is_initialized():
-            raise
-        raise DogsimError(f"Cannot join the cluster {address}: {reason(error)}.") from error
-    finally:
-        ray.shutdown()
+        _ = ray.init("local", **quiet, **own) if alone else ray.init(given, **quiet)
+    except Exception as error:  # it raises nearly anything
+        raise DogsimError(
+            f"Cannot join the cluster {given or HERE}: {reason(error)[:MOST]}."
+        ) from error
 
 
 def usable_cpus() -> int:
@@ -102,11 +110,15 @@ def usable_cpus() -> int:
 
 
 def _keep_to_ourselves() -> None:
-    """Make Ray, which reads these when it is imported, listen on the loopback address only."""
+    """Make Ray, which reads these when it is imported, listen on the loopback address only.
+
+    Its workers would give way to all other processes; here they are what the user waits for.
+    """
     if "ray" in sys.modules:  # whoever imported it has decided that
         return
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ |= {"RAY_worker_niceness": "0"}
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 

@@ -19,7 +19,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.trust.calibration import Calibration, calibration_of
 from dogsim.trust.novelty import UNKNOWN_AT, novelty_scores
-from dogsim.trust.voters import BLOCK, neighbourhood, soft_votes
+from dogsim.trust.voters import BLOCK, K, neighbourhood, soft_votes
 
 Floats = NDArray[np.float64]
 
@@ -79,8 +79,8 @@ def trust(
     ------
     DogsimError
         If the confidence is out of range, the dataset has too few pictures for it (9 for 0.9, 19
-        for 0.95) from which its network or head has not learned, or its head does not tell from
-        which it has.
+        for 0.95) from which its network or head has not learned, its head does not tell from which
+        it has, or so many have no vote for their own breed that every set would hold all breeds.
     """
     calibration = calibration or calibration_for(dataset, confidence)
     answers = []
@@ -136,6 +136,14 @@ def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
             f"Received confidence={confidence:g} and a dataset in which {calibration.counting} "
             f"pictures count. Expected at least {needed} of known breeds, no copies, for that "
             f"promise: {why}."
+        )
+    lost = float((calibration.own == 0).sum() + 1) / (calibration.counting + 1)
+    # This is the p-value of a breed without a vote. Where all pictures vote, few make it large.
+    if lost > 1 - confidence and len(calibration.rows) > K:
+        raise DogsimError(
+            f"Received confidence={confidence:g} and a dataset in which {lost:.1%} of the pictures "
+            "have none of their own breed among those that vote. A set would hold every breed. "
+            f"Expected a confidence of less than {1 - lost:.3f}."
         )
     return calibration
 

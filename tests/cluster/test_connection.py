@@ -9,7 +9,7 @@ from commands import dogsim_json, refusal
 
 from dogsim import DogsimError
 from dogsim.cluster import connection
-from dogsim.cluster.connection import HERE, check_cluster, usable_cpus
+from dogsim.cluster.connection import HERE, check_cluster, joined, usable_cpus
 
 
 def versions(monkeypatch: pytest.MonkeyPatch, found: str | None) -> None:
@@ -70,6 +70,27 @@ def test_a_cluster_that_has_nothing_to_do_is_not_begun(
     dogsim_json("create-dataset", breeds_dir, *out, "--weights", colours)
     made = dogsim_json("create-dataset", "--cluster", breeds_dir, *out)  # DIR is no address
     assert (made["new"], made["kept"]) == (0, 6)
+
+
+def test_whatever_ray_raises_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ray:
+        shut = False
+
+        @staticmethod
+        def init(*_: object, **__: object) -> None:
+            raise Exception("The current node\ntimed out")
+
+        @classmethod
+        def shutdown(cls) -> None:
+            cls.shut = True
+
+    versions(monkeypatch, "2.60.0")
+    monkeypatch.setitem(sys.modules, "ray", Ray)
+    monkeypatch.setattr("os.environ", {})
+    told = "Cannot join the cluster local: The current node timed out"
+    with pytest.raises(DogsimError, match=told), joined(HERE):
+        pass
+    assert Ray.shut
 
 
 def test_processors_of_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -91,6 +91,18 @@ def test_a_node_that_is_killed_costs_seconds(
     same(out, alone)
 
 
+def test_workers_that_wait_for_processors_are_told(
+    nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "d.h5"
+    with nodes.occupied():
+        run = Command("create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address)
+        assert run.process.stderr
+        assert any("Waiting for workers" in line for line in run.process.stderr)
+    assert run.answer()["new"] == PICTURES
+    same(out, alone)
+
+
 @pytest.mark.parametrize("moment", [0, 1, 7, 14, 20])
 def test_a_killed_driver_loses_nothing_that_is_done(
     nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path, moment: int

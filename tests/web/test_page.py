@@ -86,7 +86,7 @@ class Page:
     def wait(self, true: Callable[[], Any], seconds: float = 30) -> Any:
         deadline = time.monotonic() + seconds
         while not (found := true()):
-            assert time.monotonic() < deadline, self.text("main")
+            assert time.monotonic() < deadline, self.text("main") + self.text("#why")
             time.sleep(0.05)
         return found
 
@@ -232,8 +232,12 @@ def test_point_to_a_place_and_see_its_match(page: Page) -> None:
     page.wait(lambda: page.all("#neighbours .tile button"))[0].click()
     page.wait(lambda: len(page.all("#why .map rect")) >= 98, PREPARED)
     layer = page.all("#why-query .map")[0]
-    webdriver.ActionChains(page.driver).move_to_element_with_offset(layer, 3, 3).perform()
-    page.wait(lambda: page.text("#match").startswith("Row 4, column 4 finds its match in row "))
+
+    def pointed() -> bool:
+        webdriver.ActionChains(page.driver).move_to_element_with_offset(layer, 3, 3).perform()
+        return page.text("#match").startswith("Row 4, column 4 finds its match in row ")
+
+    page.wait(pointed)
     row, column = (int(word.rstrip(",")) for word in page.text("#match").split()[9:12:2])
     row_, column_ = _best_of(page, 24)
     assert (row, column) == (row_, column_)

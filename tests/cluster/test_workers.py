@@ -1,0 +1,60 @@
+"""What a worker does on its node, called as Ray calls it; none of it needs Ray."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dogsim import Dataset, DogsimError, __version__
+from dogsim.cluster.extraction import _Worker
+from dogsim.cluster.search import _Rows
+from dogsim.folders.listing import list_pictures
+
+
+@pytest.fixture
+def worker(stored: Path, tmp_path: Path) -> Any:
+    made = Dataset.open(stored)
+    sign = tmp_path / ".sign.tmp"
+    sign.touch()
+    return _Worker(Path(made.root), tmp_path, sign, made.recipe, 2)  # type: ignore[arg-type]
+
+
+def test_a_worker_writes_shards_that_never_collide(worker: Any, stored: Path) -> None:
+    worker.ready(__version__)
+    pictures = list_pictures(worker.root).pictures
+    done = [worker.shards(pictures), worker.shards(pictures)]  # as two that took it for lost
+    files = [file for each in done for file in each.files]
+    assert len({*files}) == 2
+    assert [len(each) for each in done] == [len(pictures)] * 2
+    expected = Dataset.open(stored)
+    for file in files:
+        assert Dataset.open(file).paths == expected.paths
+        np.testing.assert_allclose(Dataset.open(file).features, expected.features, rtol=0.02)
+
+
+def test_a_node_that_cannot_work_says_so(worker: Any, tmp_path: Path) -> None:
+    with pytest.raises(DogsimError, match=r"This node has dogsim .* Expected 9\.9"):
+        worker.ready("9.9")
+    worker.recipe = replace(worker.recipe, weights_sha256="0" * 64)
+    with pytest.raises(DogsimError, match="a network of this node with weights_sha256"):
+        worker.ready(__version__)
+    worker.root = tmp_path / "gone"
+    with pytest.raises(DogsimError, match="does not see .*gone"):
+        worker.ready(__version__)
+    worker.sign.unlink()
+    with pytest.raises(DogsimError, match="file system that all nodes share"):
+        worker.ready(__version__)
+
+
+def test_a_dataset_that_was_replaced_is_seen(stored: Path, tmp_path: Path) -> None:
+    file = tmp_path / "d.h5"
+    file.write_bytes(stored.read_bytes())
+    rows = _Rows.of(Dataset.open(file))
+    np.testing.assert_array_equal(rows.mapped(), Dataset.open(stored).features)
+    with pytest.raises(DogsimError, match="was replaced"):
+        replace(rows, mtime_ns=1).mapped()
+    file.unlink()
+    with pytest.raises(DogsimError, match="does not see"):
+        rows.mapped()
