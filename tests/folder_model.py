@@ -289,9 +289,10 @@ def _options(marker: Path) -> dict[str, Any] | None:
     if not marker.exists():
         return None
     try:
-        return dict(json.loads(marker.read_text()))
+        noted = dict(json.loads(marker.read_text()))
     except ValueError:
         return {}
+    return {name: value for name, value in noted.items() if name in RECIPE}
 
 
 def _made_with(part: Part | None) -> dict[str, Any]:

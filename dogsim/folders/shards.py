@@ -67,7 +67,7 @@ class Shards:
     def __init__(
         self, out: Path, restart: bool = False, force: bool = False, wait: bool = False
     ) -> None:
-        self.out, self._table = written_through(out), skipped_table(out)
+        self.out, self._named, self._table = written_through(out), out, skipped_table(out)
         self.restart, self.force, self.wait = restart, force, wait
         self.finished: Part | None = None  # the output as it is
         self.parts: list[Part] = []  # the finished file first, if it counts, then the shards
@@ -78,7 +78,7 @@ class Shards:
     def __enter__(self) -> "Shards":
         with ExitStack() as held:
             held.enter_context(writing(self.out, self.wait))
-            for written in (self.out, self._table):
+            for written in (self.out, self._named, self._table):  # its link was a file, perhaps
                 remove_left_overs(written)
             self._open()
             self._held = held.pop_all()
