@@ -114,12 +114,12 @@ def test_a_head_for_other_features_of_the_same_length(
         stamps=None,
     )
     save_model(train_ranking(twice, max_steps=1).model, tmp_path / "head.keras")
-    assert project(data, tmp_path / "head.keras").features.shape == (6, 1)
+    assert project(data, tmp_path / "head.keras").features.shape == (6, 2)
     other = replace(data, recipe=replace(data.recipe, layer="block1"))
     with pytest.raises(DogsimError, match=r"was trained on features of another network.*block1"):
         project(other, tmp_path / "head.keras")
     moved = replace(data, recipe=replace(data.recipe, weights="elsewhere.h5", engine="other"))
-    assert project(moved, tmp_path / "head.keras").features.shape == (6, 1)
+    assert project(moved, tmp_path / "head.keras").features.shape == (6, 2)
 
 
 def test_files_of_before_there_were_heads_keep_their_recipe(
