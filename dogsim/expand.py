@@ -45,7 +45,7 @@ def expand(dataset: Dataset, testset: Dataset | None = None) -> Dataset:
     >>> three = Dataset(np.c_[np.cos(angles), np.sin(angles)], np.zeros(3, int), tuple("abc"),
     ...                 ("pug",))
     >>> np.arctan2(*expand(three).features.T[::-1]).round(2)  # the first two have come together
-    array([0.05, 0.05, 1.5 ], dtype=float32)
+    array([0.05, 0.05, 1.49], dtype=float32)
     """
     own, moved = testset is None, dataset if testset is None else testset
     if testset is not None:
