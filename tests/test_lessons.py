@@ -152,6 +152,7 @@ def test_the_lesson_of_classifiers(classes: Path, tmp_path: Path) -> None:
         assert float(shown.removeprefix(name).split(",")[0]) > 0.8
 
 
+@pytest.mark.slow
 def test_features_made_by_hand(tmp_path: Path) -> None:
     """Striped and plain pictures in two colours, and a class that is none."""
     rng = np.random.default_rng(0)
@@ -185,6 +186,7 @@ def test_a_colour_histogram_counts_colours_wherever_they_lie() -> None:
     assert not np.array_equal(lesson_module.raw_pixels(picture), lesson_module.raw_pixels(turned))
 
 
+@pytest.mark.slow
 def test_the_look_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = import_module("look_inside")
     monkeypatch.setattr(inside, "KERAS", ("MobileNet",))

@@ -21,6 +21,8 @@ from dogsim.learning.project import project
 
 PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((REPOSITORY / "docs").glob("*.md")))]
 SERVED = "docs/page-and-api.md"  # whose examples want a server: tests/web/test_server.py runs them
+# Pages whose commands train something.
+LONG = {"docs/classifier.md", "docs/deep_ranking.md", "docs/ranking.md"}
 # The last digits differ between processors: with AMX, without, and without OpenVINO.
 TOLERANCE = 0.02
 # Commands that other tests run, for what they need is not here: the network, minutes, or a folder.
@@ -117,7 +119,14 @@ def run(command: str) -> str:
     return printed
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != SERVED])
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page in LONG else ())
+        for page in PAGES
+        if page != SERVED
+    ],
+)
 def test_page(page: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, object] = {}
     printed = ""

@@ -64,6 +64,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.Monkey
         sample_dataset("none.keras")
 
 
+@pytest.mark.slow
 def test_two_first_uses_at_once(tmp_path: Path) -> None:
     """The second waits for the first, and takes what that one has made."""
     command = [sys.executable, "-c", "import dogsim; print(len(dogsim.sample_dataset()))"]
