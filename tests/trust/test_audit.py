@@ -234,17 +234,17 @@ def test_planted_in_real_photos(
     for kind in KINDS:
         asked = [(copy, of) for copy, (each, of) in planted.items() if each == kind]
         recall = np.mean([any({*pair} <= group for group in groups) for pair in asked])
-        record_property(f"recall of {kind}", recall)
+        record_property(f"recall of {kind}", str(recall))
         assert recall >= (0.9 if kind == "cropped" else 0.99)
     sources = [{planted.get(path, ("", path))[1] for path in group} for group in groups]
     others = [names for names in sources if len(names) > 1]
-    record_property("groups", len(groups))
-    record_property("not planted", others)
+    record_property("groups", str(len(groups)))
+    record_property("not planted", str(others))
     assert all(names in KNOWN_COPIES for names in others)  # each seen with one's own eyes
 
     alone = dataset.take([row for row, path in enumerate(dataset.paths) if path not in planted])
     for seed in range(3):
         auroc, found = judged_labels(alone, seed)
-        record_property(f"labels exchanged, seed {seed}", (auroc, found))
+        record_property(f"labels exchanged, seed {seed}", str((auroc, found)))
         assert auroc >= 0.97
         assert found >= 0.88

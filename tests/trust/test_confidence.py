@@ -248,9 +248,9 @@ def measured(
             for breed in rates.per_breed:
                 by_breed[breed.breed].append(breed.coverage)
         worst = min(by_breed, key=lambda breed: float(np.mean(by_breed[breed])))
-        record(f"{confidence} coverage", np.mean([x.coverage for x in each]))
-        record(f"{confidence} set size", np.mean([x.mean_set_size for x in each]))
-        record(f"{confidence} unknown", np.mean([x.unknown_rate for x in each]))
+        record(f"{confidence} coverage", float(np.mean([x.coverage for x in each])))
+        record(f"{confidence} set size", float(np.mean([x.mean_set_size for x in each])))
+        record(f"{confidence} unknown", float(np.mean([x.unknown_rate for x in each])))
         record(f"{confidence} worst breed", f"{worst} {np.mean(by_breed[worst]):.3f}")
         assert np.mean([x.coverage for x in each]) >= confidence - slack
         assert np.mean([x.unknown_rate for x in each]) <= 0.045 + slack
@@ -266,10 +266,10 @@ def test_promise_is_kept_on_real_features(
 
 @pytest.mark.real_data
 @pytest.mark.slow
-def test_promise_is_kept_on_average_over_twenty_splits(
+def test_promise_is_kept_on_average_over_six_splits(
     breeds120: Dataset, record_property: Callable[[str, object], None]
 ) -> None:
-    measured(breeds120, 20, 0.01, record_property)
+    measured(breeds120, 6, 0.015, record_property)
 
 
 @pytest.mark.real_data
@@ -287,8 +287,10 @@ def test_a_real_head_calibrates_on_what_it_has_not_seen(
     kept = coverage(through, asked.features, asked.labels, 0.85)
     ignored = replace(through, learned=np.zeros(len(known), bool))
     broken = coverage(ignored, asked.features, asked.labels, 0.9)
-    record_property("seen left out", (kept.coverage, kept.mean_set_size, kept.unknown_rate))
-    record_property("seen counted", (broken.coverage, broken.mean_set_size, broken.unknown_rate))
+    record_property("seen left out", str((kept.coverage, kept.mean_set_size, kept.unknown_rate)))
+    record_property(
+        "seen counted", str((broken.coverage, broken.mean_set_size, broken.unknown_rate))
+    )
     assert broken.coverage < 0.85
     assert broken.unknown_rate > 0.1
     assert kept.coverage == pytest.approx(0.85, abs=0.03)
