@@ -21,6 +21,7 @@ def main(folder: Path) -> None:
     for name in dir(dogsim):  # pdoc shows what has been imported; dogsim imports at first use
         setattr(dogsim, name, getattr(dogsim, name))
     warnings.simplefilter("error")  # pdoc's of what it cannot resolve
+    warnings.filterwarnings("ignore", "'dogsim' may refer to either the installed", RuntimeWarning)
     pdoc.render.configure(docformat="numpy", show_source=False)
     pdoc.pdoc("dogsim", r"!dogsim\..*", output_directory=folder)
 
