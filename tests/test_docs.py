@@ -41,6 +41,7 @@ ORDER = [
         for name in ("augmentation", "hold_out", "discriminant", "triplets", "training", "proxies")
     ),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
+    "estimators",
     *(f"cluster.{name}" for name in ("connection", "workers", "extraction", "search")),
     *(f"web.{name}" for name in ("worker", "shelf", "pictures", "desk", "told", "findings")),
     *("web.guard", "web.server"),
