@@ -16,7 +16,7 @@ from dogsim.images import Cropped, Source, file_of, load_image, many, read_pictu
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.files import bytes_sha256
-from dogsim.plumbing.threads import batched, prefetch
+from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.recipe import Recipe
 from dogsim.sameness import boxes_for, rows_by_content, seen
 from dogsim.trust.calibration import Calibration
@@ -157,7 +157,7 @@ def answers(
     if confidence is not None:  # a promise that cannot be made is told before the network is loaded
         calibration_for(dataset, confidence)
     read = partial(_read, rows_by_content(dataset), recipe)
-    results = prefetch(read, images, ahead=BATCH, threads=os.cpu_count() or 1)
+    results = prefetch(read, images, ahead=BATCH, threads=usable_cpus())
 
     for batch in batched(results, BATCH):
         told: dict[int, Answer | DogsimError] = {
