@@ -17,7 +17,7 @@ from dogsim.images import Cropped, Source, file_of, load_image, many, read_pictu
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.files import bytes_sha256
-from dogsim.plumbing.threads import batched, prefetch
+from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.recipe import Recipe
 from dogsim.sameness import boxes_for, rows_by_content, seen
 from dogsim.trust.calibration import Calibration
@@ -126,7 +126,7 @@ def answers(
     def read(picture: Source) -> tuple[Source, _Read]:
         return picture, _read(rows_of, recipe, picture)
 
-    results = prefetch(read, images, ahead=BATCH, threads=os.cpu_count() or 1)
+    results = prefetch(read, images, ahead=BATCH, threads=usable_cpus())
     for pictures, batch in (zip(*each, strict=True) for each in batched(results, BATCH)):
         told: dict[int, Answer | DogsimError] = {
             i: each for i, each in enumerate(batch) if isinstance(each, DogsimError)
