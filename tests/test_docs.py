@@ -18,7 +18,8 @@ ORDER = [
     *("errors", "recipe", "breeds"),
     *(f"plumbing.{name}" for name in ("files", "hdf5", "signals", "terminal", "tables", "threads")),
     *("plumbing.cache", "plumbing.download", "plumbing.unpack"),
-    *("vote", "boxes", "images", "figures.thumbnails", "networks._openvino", "networks.compiled"),
+    *("vote", "boxes", "picture_files", "images", "figures.thumbnails"),
+    *("networks._openvino", "networks.compiled"),
     *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
     *(
         f"networks.{name}"
