@@ -7,7 +7,8 @@ Let g and q be a gallery and a query vector after a common shift and scale, whic
 A the largest norm of a g, B the norm of q, d their length, u = 2^-24 float32's unit roundoff.
 
 1. Rounding g and q to float32 moves each by at most u of its norm, and so the squared distance
-   by at most 2.01 u (A + B)^2.
+   by at most 2.01 u (A + B)^2. (Shifting float32 numbers in float32 is that rounding; a scale of
+   less than 2^60 keeps what it may flush to 0 far below it.)
 2. A float32 sum of d products is off by at most d u / (1 - d u) times the sum of their absolute
    values, in whatever order it is added up (Higham, "Accuracy and Stability of Numerical
    Algorithms", 2002, section 3.1), here at most A B for q.g. Rounding |g|^2, and the difference,
@@ -84,6 +85,8 @@ def candidates(
     first, asked = transform(gallery[:size]), transform(queries)
     centre = first.mean(axis=0, dtype=np.float64)
     scale = _scale(first, asked, centre)
+    if 2.0**-60 < scale < 2.0**60:  # here float32's differences are float64's, rounded once
+        centre = centre.astype(np.result_type(first, asked))
     asked = _shifted(asked, centre, scale)
     lengths = np.sqrt(np.einsum("ij,ij->i", asked, asked, dtype=np.float64))
     asked *= -2  # exactly, and once for all chunks
@@ -231,7 +234,7 @@ def _scale(first: Floats, asked: Floats, centre: NDArray[np.float64]) -> float:
     return float(2.0 ** -np.ceil(np.log2(largest))) if largest > 0 else 1.0
 
 
-def _shifted(x: Floats, centre: NDArray[np.float64], scale: float) -> NDArray[np.float32]:
+def _shifted(x: Floats, centre: Floats, scale: float) -> NDArray[np.float32]:
     result = np.empty(x.shape, np.float32)
     for start in range(0, len(x), CHUNK):  # so that float64 is never held for all rows at once
         rows = slice(start, start + CHUNK)

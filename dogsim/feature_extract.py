@@ -1,6 +1,5 @@
 """Pictures to features."""
 
-import os
 from collections.abc import Iterable
 from functools import cache, partial
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from dogsim.errors import DogsimError
 from dogsim.images import Source, load_image, many
 from dogsim.networks.extractor import Extractor, load_extractor
-from dogsim.plumbing.threads import batched, prefetch
+from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 
 
 def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArray[np.float32]:
@@ -73,7 +72,7 @@ def extract_features(
         raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
     recipe = extractor.recipe
     load = partial(load_image, size=recipe.image_size, resize=recipe.resize)
-    loaded = prefetch(load, many(images), ahead=batch_size, threads=os.cpu_count() or 1)
+    loaded = prefetch(load, many(images), ahead=batch_size, threads=usable_cpus())
     batches = [extractor(np.stack(batch)) for batch in batched(loaded, batch_size)]
     if not batches:
         raise DogsimError("Received no picture. Expected at least one.")

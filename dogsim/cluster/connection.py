@@ -13,11 +13,11 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from dogsim.errors import DogsimError, reason
+from dogsim.plumbing.threads import usable_cpus
 
 HERE, AUTO = "local", "auto"  # our own cluster; the one that runs on this machine
 ADDRESS = re.compile(rf"{HERE}|{AUTO}|[\w.-]+:\d+")
@@ -27,7 +27,6 @@ SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
 STORE = 256 << 20  # bytes of Ray's object store: only queries and answers go through it
 MOST = 300  # letters of what Ray tells
 PATIENCE = 5  # seconds in which a machine answers
-QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds, and of how many
 
 
 def check_cluster(address: str) -> None:
@@ -94,19 +93,6 @@ def _begin(address: str, alone: bool) -> None:
         raise DogsimError(
             f"Cannot join the cluster {given or HERE}: {reason(error)[:MOST]}."
         ) from error
-
-
-def usable_cpus() -> int:
-    """How many processors this process may use: in a container fewer than the machine has.
-
-    >>> 1 <= usable_cpus() <= os.cpu_count()
-    True
-    """
-    mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
-    with suppress(OSError, ValueError):
-        quota, period = map(int, QUOTA.read_text(encoding="ascii").split())
-        return max(1, min(len(mine), quota // period))
-    return len(mine)
 
 
 def _keep_to_ourselves() -> None:

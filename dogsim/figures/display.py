@@ -71,7 +71,8 @@ def _display() -> Callable[[Figure], Any] | None:
     if ipython and hasattr(ipython.get_ipython(), "kernel"):  # a notebook, not a terminal
         from IPython.display import display
 
-        return display  # type: ignore[no-any-return]
+        show: Callable[[Figure], Any] = display
+        return show
     import matplotlib.pyplot as plt
 
     probe = plt.figure()

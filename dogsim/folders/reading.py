@@ -1,6 +1,5 @@
 """Pictures to features at full speed: threads read what comes next while the network works."""
 
-import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -15,11 +14,12 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Picture, Skipped, box_rows, stamp_rows
-from dogsim.images import Cropped, UnreadableError, load_image, read_picture
+from dogsim.images import Cropped, load_image
 from dogsim.networks.extractor import Extractor
+from dogsim.picture_files import UnreadableError, read_picture
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import printable, track
-from dogsim.plumbing.threads import batched, prefetch
+from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.recipe import Recipe
 
 SHARD = 256
@@ -91,7 +91,7 @@ def compute_shards(
     if not pending:
         return
     read = partial(_read, root, recipe)
-    results = prefetch(read, pending, ahead=3 * batch_size, threads=os.cpu_count() or 1)
+    results = prefetch(read, pending, ahead=3 * batch_size, threads=usable_cpus())
     stretch: _Stretch = []
     skipped: list[Skipped] = []
     try:
@@ -125,7 +125,7 @@ def calibration(
             return _pixels(read_picture(root / picture.path), picture, size, resize)
         return None
 
-    loaded = prefetch(load, chosen, ahead=len(chosen), threads=os.cpu_count() or 1)
+    loaded = prefetch(load, chosen, ahead=len(chosen), threads=usable_cpus())
     if not (readable := [pixels for pixels in loaded if pixels is not None]):
         raise DogsimError(f"None of {len(chosen)} pictures drawn from {root} can be read.")
     return readable

@@ -28,7 +28,7 @@ from dogsim.folders.listing import (
     stamp_rows,
 )
 from dogsim.folders.partial import MADE_BY, Part, PartialFolder, options_of
-from dogsim.images import read_picture
+from dogsim.picture_files import read_picture
 from dogsim.plumbing.files import (
     bytes_sha256,
     check_replaceable,

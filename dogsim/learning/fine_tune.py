@@ -1,6 +1,5 @@
 """Deep ranking on pictures: the network itself learns, from a named layer up."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +32,7 @@ from dogsim.networks.models import load_network
 from dogsim.networks.multiscale import multiscale
 from dogsim.networks.trained_on import picture_keys, read_memory, remember
 from dogsim.plumbing.terminal import track
-from dogsim.plumbing.threads import prefetch
+from dogsim.plumbing.threads import prefetch, usable_cpus
 from dogsim.recipe import Recipe
 
 NETWORKS = ("same", "multiscale")
@@ -152,7 +151,7 @@ def load_batches(
         rng = np.random.default_rng([augment_seed, number])
         return np.stack([augment(image, rng) for image in images])
 
-    return prefetch(load, enumerate(batches), AHEAD, threads=workers or os.cpu_count() or 1)
+    return prefetch(load, enumerate(batches), AHEAD, threads=workers or usable_cpus())
 
 
 def _network(recipe: Recipe, from_layer: str | None, weights: str | None) -> tuple[Any, Path]:

@@ -1,15 +1,32 @@
 """Work in threads: what goes on while earlier results are used, and what must end in time."""
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds, and of how many
+
+
+def usable_cpus() -> int:
+    """How many processors this process may use: in a container fewer than the machine has.
+
+    >>> 1 <= usable_cpus() <= os.cpu_count()
+    True
+    """
+    mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+    with suppress(OSError, ValueError):
+        quota, period = map(int, QUOTA.read_text(encoding="ascii").split())
+        return max(1, min(len(mine), quota // period))
+    return len(mine)
 
 
 def prefetch(

@@ -1,6 +1,5 @@
 """What is wrong with a dataset: copies, suspicious labels, what fits nowhere, poor pictures."""
 
-import os
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +12,7 @@ from dogsim.errors import DogsimError
 from dogsim.images import open_image
 from dogsim.neighbours import Search
 from dogsim.plumbing.terminal import track
-from dogsim.plumbing.threads import batched, prefetch
+from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.trust.calibration import Calibration, calibrate
 from dogsim.trust.confidence import p_values
 from dogsim.trust.duplicates import Found, find_duplicates, find_leaks, own_neighbours
@@ -219,7 +218,7 @@ def _poor(dataset: Dataset) -> list[Poor]:
     if not (len(dataset) and dataset.picture(0).is_file()):
         return []
     look = partial(_problem, dataset)
-    problems = prefetch(look, range(len(dataset)), ahead=64, threads=os.cpu_count() or 1)
+    problems = prefetch(look, range(len(dataset)), ahead=64, threads=usable_cpus())
     batches = track(batched(problems, 64), len(dataset), "pictures")
     told = [problem for batch in batches for problem in batch]
     return [

@@ -6,7 +6,6 @@ Re-encoding, resizing, mirroring and cropping leave it at 0.95 and more; two pho
 the same place reach 0.9. Similar is not a duplicate.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -23,7 +22,7 @@ from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
 from dogsim.images import Cropped, open_image
 from dogsim.plumbing.terminal import track
-from dogsim.plumbing.threads import batched, prefetch
+from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.sameness import row_hashes
 
 KINDS = ("same file", "same pixels", "nearly the same")
@@ -152,7 +151,7 @@ def _confirmed(
     look = partial(_compare, dataset, testset)
     if not (pairs and dataset.picture(0).is_file() and testset.picture(0).is_file()):
         return  # where they lay once; nothing to look at
-    kinds = prefetch(look, pairs, ahead=64, threads=os.cpu_count() or 1)
+    kinds = prefetch(look, pairs, ahead=64, threads=usable_cpus())
     for batch in track(batched(zip(pairs, kinds, strict=True), 64), len(pairs), "pairs"):
         yield from ((*pair, kind) for pair, kind in batch if kind)
 

@@ -9,7 +9,7 @@ from commands import dogsim_json, refusal
 
 from dogsim import DogsimError
 from dogsim.cluster import connection
-from dogsim.cluster.connection import HERE, check_cluster, joined, usable_cpus
+from dogsim.cluster.connection import HERE, check_cluster, joined
 
 
 def versions(monkeypatch: pytest.MonkeyPatch, found: str | None) -> None:
@@ -91,13 +91,3 @@ def test_whatever_ray_raises_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(DogsimError, match=told), joined(HERE):
         pass
     assert Ray.shut
-
-
-def test_processors_of_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    quota = tmp_path / "cpu.max"
-    monkeypatch.setattr(connection, "QUOTA", quota)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)), raising=False)
-    for told, cpus in ((None, 16), ("max 100000\n", 16), ("250000 100000\n", 2), ("5 100000", 1)):
-        if told:
-            quota.write_text(told)
-        assert usable_cpus() == cpus
