@@ -383,3 +383,38 @@ def test_where_the_drawn_dog_is(backgrounds: tuple[str, SimpleNamespace, Path]) 
     assert 0.1 < background.share(picture, box) < 0.9
     assert sides == (box.left, box.top, box.right, box.bottom)
     assert picture.tobytes() == pen.draw_dog(breed, 1).tobytes()
+
+
+@pytest.mark.slow
+def test_the_lesson_of_judging(tmp_path: Path) -> None:
+    out = lesson("judging", "--save", tmp_path)
+    assert "of 8 planted copies 8 are found" in out
+    assert "of 8 planted labels 7 are found" in out
+    known, new = (
+        float(line.split()[-2]) for line in out.splitlines() if line.startswith("a head, asked")
+    )
+    assert known > 0.98 > new > 0.85
+    assert (tmp_path / "intervals.png").is_file()
+
+
+@pytest.mark.slow
+def test_the_lesson_of_nearness(tmp_path: Path) -> None:
+    out = lesson("why_near", "--save", tmp_path)
+    sums = [line.rpartition("its square ")[2] for line in out.splitlines() if "add up to" in line]
+    assert len(sums) == 2
+    for told in sums:
+        square, total = told.split("; 49 places of either add up to ")
+        assert float(total) == pytest.approx(float(square), abs=2e-4)
+    assert len(list(tmp_path.glob("*.png"))) == 5
+
+
+@pytest.mark.slow
+def test_the_lesson_of_trust(tmp_path: Path) -> None:
+    out = lesson("how_sure", "--save", tmp_path)
+    rows = [line.split() for line in out.splitlines() if line.startswith("0.")][:6]
+    for promised, kept, _ in rows:
+        assert float(kept) > float(promised) - 0.06  # 100 queries
+    sizes = [float(size) for _, _, size in rows]
+    assert sizes == sorted(sizes)
+    assert "unknown    0.004  Dalmatian" in out
+    assert len(list(tmp_path.glob("*.png"))) == 2
