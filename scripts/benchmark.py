@@ -35,10 +35,9 @@ from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import write_dataset
 from dogsim.folders.listing import list_pictures
 from dogsim.folders.reading import calibration
-from dogsim.networks.backbones import find_backbone
 from dogsim.networks.engines import ENGINES
 from dogsim.networks.extractor import Wanted
-from dogsim.networks.models import load_network
+from dogsim.networks.keras_network import KerasNetwork
 from dogsim.plumbing.tables import table
 from race import Runner, Runs, milliseconds, race, rates
 
@@ -328,7 +327,7 @@ def synthetic(n: int, d: int, seed: int = 0) -> Any:
 
 def usual_way(folder: str, weights: str, backbone: str) -> Runs:
     """Pillow and Keras' `predict`, file by file and batch by batch, as tutorials have it."""
-    model, spec = load_network(backbone, weights)[0], find_backbone(backbone)
+    model, prepare, size = KerasNetwork(backbone, weights).model()
     files = dogsim.find_pictures(folder)
 
     def run() -> None:
@@ -336,9 +335,9 @@ def usual_way(folder: str, weights: str, backbone: str) -> Runs:
         for i in range(0, len(files), 32):
             batch = []
             for file in files[i : i + 32]:
-                image = Image.open(file).convert("RGB").resize((spec.image_size,) * 2)
+                image = Image.open(file).convert("RGB").resize((size, size))
                 batch.append(np.asarray(image, np.float32))
-            features.append(model.predict(spec.prepare(np.stack(batch)), batch_size=32, verbose=0))
+            features.append(model.predict(prepare(np.stack(batch)), batch_size=32, verbose=0))
         with h5py.File(Path(folder).with_name("usual.h5"), "w") as file:
             file["features"] = np.concatenate(features)
 

@@ -25,7 +25,7 @@ ORDER = [
         for name in ("trained_on", "building_blocks", "multiscale", "engines", "heads", "views")
     ),
     "networks.backbones",
-    *(f"networks.{name}" for name in ("models", "quantized", "extractor", "extractor_for")),
+    *(f"networks.{name}" for name in ("keras_network", "quantized", "extractor", "extractor_for")),
     "networks.places",
     *("feature_extract", "dataset_file", "dataset", "sameness"),
     *(f"folders.{name}" for name in ("listing", "reading", "partial", "shards")),
