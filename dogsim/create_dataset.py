@@ -57,6 +57,9 @@ def create_dataset(
     boxes: str | os.PathLike[str] | None = None,
     margin: float | None = None,
     views: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    image_size: int | None = None,
 ) -> Dataset:
     """Compute the features of all pictures in a folder of breed folders and store them.
 
@@ -74,7 +77,7 @@ def create_dataset(
         pictures, those in `images_dir` itself are taken, of unknown breed.
     out : path
         The HDF5 file to write, see `Dataset.save`.
-    backbone, weights, layer, resize, engine, precision
+    backbone, weights, layer, resize, engine, precision, mean, std, image_size
         As for `dogsim.load_extractor`; what is not given is as in the file, where there is one.
     batch_size : int
         How many pictures go through the network at once.
@@ -108,7 +111,8 @@ def create_dataset(
         If there are no pictures or boxes, none can be read, the network cannot be loaded, earlier
         work was made in another way, or `out` cannot be written or is a file of another kind.
     """
-    wanted = Wanted(backbone, weights, layer, resize, engine, precision, views)
+    seen = resize, engine, precision, views, mean, std, image_size
+    wanted = Wanted(backbone, weights, layer, *seen)
     how = batch_size, strict, restart, verify, force
     update = bring_up_to_date(images_dir, out, wanted, *how, boxes=boxes, margin=margin)
     if update.skipped:
@@ -134,6 +138,9 @@ def update_dataset(
     boxes: str | os.PathLike[str] | None = None,
     margin: float | None = None,
     views: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    image_size: int | None = None,
 ) -> Update:
     """Do what `create_dataset` does, take and raise what it does, and tell what was done.
 
@@ -142,7 +149,8 @@ def update_dataset(
     Update
         The dataset, how many pictures were new, changed, kept and removed, and what was skipped.
     """
-    wanted = Wanted(backbone, weights, layer, resize, engine, precision, views)
+    seen = resize, engine, precision, views, mean, std, image_size
+    wanted = Wanted(backbone, weights, layer, *seen)
     how = batch_size, strict, restart, verify, force
     return bring_up_to_date(images_dir, out, wanted, *how, boxes=boxes, margin=margin)
 

@@ -25,8 +25,11 @@ ORDER = [
         for name in ("trained_on", "building_blocks", "multiscale", "engines", "heads", "views")
     ),
     "networks.backbones",
-    *(f"networks.{name}" for name in ("keras_network", "quantized", "extractor", "extractor_for")),
-    "networks.places",
+    *(
+        f"networks.{name}"
+        for name in ("pixels", "onnx_file", "onnx_graph", "onnx_network", "keras_network")
+    ),
+    *(f"networks.{name}" for name in ("quantized", "extractor", "extractor_for", "places")),
     *("feature_extract", "dataset_file", "dataset", "sameness"),
     *(f"folders.{name}" for name in ("listing", "reading", "partial", "shards")),
     *("create_dataset", "exact", "dist_calc", "neighbours"),

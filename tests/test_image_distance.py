@@ -102,7 +102,7 @@ def test_other_networks(backbone: str, tmp_path: Path) -> None:
 def test_resnet_by_depth(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     with monkeypatch.context() as patch:
-        patch.setattr("dogsim.image_distance.load_extractor", lambda *args: asked.append(args))
+        patch.setattr("dogsim.image_distance.load_extractor", lambda *args, **_: asked.append(args))
         for depth in (50, 101, 152):
             distance = ResNetDistance(depth, weights="w.h5", layer="avg_pool", metric="cityblock")
             assert (distance.metric, distance.normalize) == ("cityblock", True)

@@ -184,7 +184,8 @@ def run_openvino(converted: Any, precision: str) -> Network:
     """
     openvino = import_openvino()
 
-    shape = list(converted.input(0).partial_shape)[1:]
+    batch, *shape = converted.input(0).partial_shape
+    most = CHUNK if batch.is_dynamic else batch.get_length()  # 1 where a graph can do no more
     width = converted.output(0).partial_shape[1].get_length()
     hint = {"INFERENCE_PRECISION_HINT": HINTS[precision]}
     if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():  # as others keep to it
@@ -198,7 +199,7 @@ def run_openvino(converted: Any, precision: str) -> Network:
 
     @cache
     def many() -> Any:
-        queue = openvino.AsyncInferQueue(compiled(CHUNK, "THROUGHPUT"))
+        queue = openvino.AsyncInferQueue(compiled(most, "THROUGHPUT"))
         queue.set_callback(lambda request, rows: np.copyto(rows, request.get_output_tensor(0).data))
         return queue
 
@@ -209,13 +210,13 @@ def run_openvino(converted: Any, precision: str) -> Network:
     def network(images: NDArray[Any]) -> NDArray[np.float32]:
         features = np.empty((len(images), width), np.float32)
         # A single chunk would leave the other cores idle.
-        chunks = len(images) // CHUNK if len(images) >= 2 * CHUNK else 0
+        chunks = len(images) // most if len(images) >= 2 * most else 0
         with lock:
-            for i in range(0, chunks * CHUNK, CHUNK):
-                many().start_async({0: images[i : i + CHUNK]}, features[i : i + CHUNK])
+            for i in range(0, chunks * most, most):
+                many().start_async({0: images[i : i + most]}, features[i : i + most])
             if chunks:
                 many().wait_all()
-            for i in range(chunks * CHUNK, len(images)):
+            for i in range(chunks * most, len(images)):
                 features[i] = one().infer({0: images[i : i + 1]})[0]
         return features
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.images import RESIZES, check_resize
+from dogsim.networks.backbones import ONNX
 from dogsim.networks.compiled import keep_network, kept_network
 from dogsim.networks.engines import (
     check_engine,
@@ -19,6 +20,8 @@ from dogsim.networks.engines import (
     run_tensorflow,
 )
 from dogsim.networks.keras_network import FEATURE_LAYER, KerasNetwork
+from dogsim.networks.onnx_network import OnnxNetwork
+from dogsim.networks.pixels import Pixels
 from dogsim.networks.quantized import check_quantizer, quantized
 from dogsim.networks.views import VIEWS, check_views, seen_by
 from dogsim.networks.weights import IMAGENET
@@ -26,6 +29,8 @@ from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 
 DEFAULT = "resnet50"
+PIXELS = ("mean", "std", "image_size")  # what has to be told of a network that does not know it
+Network: TypeAlias = KerasNetwork | OnnxNetwork
 Calibration = Callable[[int], Sequence[NDArray[np.uint8]]]
 
 
@@ -78,14 +83,28 @@ class Wanted:
     engine: str = "auto"
     precision: str = "auto"
     views: str | None = None
+    mean: str | None = None
+    std: str | None = None
+    image_size: int | None = None
     calibration: Calibration | None = field(default=None, compare=False)
 
     @property
-    def network(self) -> KerasNetwork:
-        """The network behind it, which need not be there."""
-        return KerasNetwork(
-            self.backbone or DEFAULT, self.weights or IMAGENET, self.layer or FEATURE_LAYER
-        )
+    def network(self) -> Network:
+        """The network behind it, which need not be there.
+
+        Raises `DogsimError` if it prepares its pixels in another way than is asked for.
+        """
+        backbone, weights = self.backbone or DEFAULT, self.weights or IMAGENET
+        pixels = Pixels.of(self.mean, self.std, self.image_size)
+        if backbone == ONNX:
+            return OnnxNetwork(weights, self.layer, pixels)
+        if pixels != Pixels():
+            given = ", ".join(f"{name}={value}" for name, value in vars(pixels).items() if value)
+            raise DogsimError(
+                f"Received {given} for {backbone}, which knows how it wants its pixels. Leave it "
+                "out: it can be told a network of --backbone onnx."
+            )
+        return KerasNetwork(backbone, weights, self.layer or FEATURE_LAYER)
 
     def check(self) -> None:
         """Raise `DogsimError` for a name that is unknown or a weight file that is not there."""
@@ -97,10 +116,14 @@ class Wanted:
     def filled(self, like: Mapping[str, Any]) -> "Wanted":
         """Take what was not asked for from options of these names.
 
-        An engine or precision that this machine has not got stays a free choice.
+        An engine or precision that this machine has not got stays a free choice, and how pixels are
+        prepared belongs to the network.
         """
         values = {name: value for name, value in vars(self).items() if value not in (None, "auto")}
-        options = {name: value for name, value in like.items() if name in vars(self)}
+        other = self.backbone or self.weights or not like.get("mean")
+        left_out = PIXELS if other else ()
+        names = [name for name in like if name in vars(self) and name not in left_out]
+        options = {name: like[name] for name in names}
         if options and not has_engine(options["engine"], options["precision"]):
             options |= {"engine": "auto", "precision": "auto"}
         return replace(self, **{**options, **values})
@@ -116,14 +139,14 @@ class Wanted:
             size = converted.input(0).partial_shape[1].get_length()
             run = run_openvino(converted, precision)
         else:
-            note(f"Loading {network.backbone} ...")
+            note(f"Loading {network.name} ...")
             model, prepare, size = network.model()
             run = run_tensorflow(model, prepare, precision)
         known = {**network.facts, **self._seen, "weights_sha256": network.sha256()}
         recipe = Recipe(**known | {"image_size": size}, engine=engine, precision=precision)
         return Extractor(recipe, seen_by(run, recipe.views))
 
-    def _converted(self, network: KerasNetwork, int8: bool = False) -> Any:
+    def _converted(self, network: Network, int8: bool = False) -> Any:
         """Find a network for OpenVINO in the cache, or make it and keep it there."""
         kept = network.sha256() and kept_network(_made_from(network, int8))
         if kept:
@@ -131,14 +154,14 @@ class Wanted:
         if int8:
             made = self._quantized(network)
         else:
-            note(f"Preparing {network.backbone}; the next time it is there at once.")
+            note(f"Preparing {network.name}; the next time it is there at once.")
             made = network.convert()
         keep_network(made, _made_from(network, int8))
         return made
 
-    def _quantized(self, network: KerasNetwork) -> Any:
+    def _quantized(self, network: Network) -> Any:
         """Make a network for int8 of that for float32."""
-        name = network.backbone
+        name = network.name
         if self.calibration is None:
             raise DogsimError(
                 f"There is no {name} in int8 yet, which is made with pictures of yours: "
@@ -180,13 +203,14 @@ class Wanted:
         return {"resize": self.resize or RESIZES[0], "views": self.views or VIEWS[0]}
 
 
-def _made_from(network: KerasNetwork, int8: bool) -> dict[str, Any]:
+def _made_from(network: Network, int8: bool) -> dict[str, Any]:
     return network.made_from | ({"precision": "int8"} if int8 else {})
 
 
-def _sha256(network: KerasNetwork, like: Recipe) -> str | None:
+def _sha256(network: Network, like: Recipe) -> str | None:
     """Hash a network's weights, but take the word of `like` for its own where they have gone."""
-    same = (network.backbone, network.weights) == (like.backbone, like.weights)
+    facts = network.facts
+    same = (facts["backbone"], network.weights) == (like.backbone, like.weights)
     if same and network.weights != IMAGENET and not Path(network.weights).is_file():
         return like.weights_sha256
     return network.sha256() or (like.weights_sha256 if same else None)
@@ -200,6 +224,9 @@ def load_extractor(
     engine: str = "auto",
     precision: str = "auto",
     views: str = "none",
+    mean: str | None = None,
+    std: str | None = None,
+    image_size: int | None = None,
 ) -> Extractor:
     """Load a network that turns pictures into features.
 
@@ -208,15 +235,17 @@ def load_extractor(
     Parameters
     ----------
     backbone : str
-        A name of `BACKBONES`.
+        A name of `BACKBONES`, or ``"onnx"`` for a network of an ONNX file.
     weights : str
         ``"imagenet"`` (downloaded once by Keras; installed with dogsim for
         ``efficientnet-lite0``), the path of an ``.h5`` or ``.weights.h5`` weight file of that
         network, with or without its classifier, or of a ``.keras`` model whose pixels are
-        prepared as the backbone's.
+        prepared as the backbone's. For ``"onnx"`` the ``.onnx`` file.
     layer : str, optional
         The layer whose output the features are, by default ``avg_pool``, the global average
-        pooling. A layer that gives a map (h, w, D) is averaged over h and w.
+        pooling. A layer that gives a map (h, w, D) is averaged over h and w. Of an ONNX file it
+        is an output, by default the first that pictures alone decide; of tokens (T, D) the first
+        is taken.
     resize : {"squash", "crop"}
         How pictures become square, see `dogsim.load_image`.
     engine : {"auto", "tensorflow", "openvino"}
@@ -226,6 +255,12 @@ def load_extractor(
         made such a network, with the pictures that it was given.
     views : {"none", "flip", "flip,crops"}
         In which views each picture is seen, see `dogsim.networks.views`.
+    mean, std : str, optional
+        Of an ONNX file: what its network wants taken off and divided by, of white that is 1: one
+        number, or three for red, green and blue, such as ``"0.485,0.456,0.406"``. By default what
+        its notes say, or a file of Hugging Face, timm or OpenCLIP beside it.
+    image_size : int, optional
+        Of an ONNX file: height and width of the pictures, where it takes any and tells none.
 
     Returns
     -------
@@ -237,4 +272,5 @@ def load_extractor(
     DogsimError
         If the backbone, layer or file is unknown, does not fit, or cannot be downloaded.
     """
-    return Wanted(backbone, weights, layer, resize, engine, precision, views).load()
+    how = resize, engine, precision, views
+    return Wanted(backbone, weights, layer, *how, mean, std, image_size).load()

@@ -36,6 +36,16 @@ class KerasNetwork:
         """Raise `DogsimError` if its name is unknown or its weight file is not there."""
         find_backbone(self.backbone)
         given_file(self.weights)
+        if self.weights.endswith(".onnx"):
+            raise DogsimError(
+                f"Received {self.weights} for {self.backbone}. An ONNX file is a network of its "
+                "own: --backbone onnx."
+            )
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return self.backbone
 
     @property
     def spec(self) -> Backbone:

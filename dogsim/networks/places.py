@@ -19,9 +19,9 @@ from dogsim.networks._keras import import_keras
 from dogsim.networks._openvino import import_openvino
 from dogsim.networks.compiled import keep_network, kept_network
 from dogsim.networks.engines import choose_engine
+from dogsim.networks.extractor import Network
 from dogsim.networks.extractor_for import check_own_weights
 from dogsim.networks.heads import Head, load_head
-from dogsim.networks.keras_network import KerasNetwork
 from dogsim.networks.views import mirrored, of_length_1
 from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
@@ -29,7 +29,7 @@ from dogsim.recipe import Recipe
 LENGTH_1 = "UnitNormalization"
 AFFINE = ("Dense", "Normalization", "BatchNormalization", "Rescaling", "Dropout")  # at inference
 Floats: TypeAlias = NDArray[np.float32]
-Network: TypeAlias = Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
+Run: TypeAlias = Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Places:
         What the features go through: a chain of affine layers and of such that bring to length 1.
     """
 
-    network: Network
+    network: Run
     head: Head | None = None
 
     def __call__(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
@@ -100,20 +100,20 @@ def load_places(recipe: Recipe) -> Places:
     return Places(_both_ways(run) if recipe.views == "flip" else run, head)
 
 
-def _run(network: KerasNetwork) -> Network:
+def _run(network: Network) -> Run:
     """Load what gives the last map and the features of one view."""
     if choose_engine(network.engine)[0] == "tensorflow":
         return _run_tensorflow(*network.model(places=True)[:2])
     made_from = network.made_from | {"gives": "places"}
     converted = kept_network(made_from)
     if converted is None:
-        note(f"Preparing the places of {network.backbone}; the next time they are there at once.")
+        note(f"Preparing the places of {network.name}; the next time they are there at once.")
         converted = network.convert(places=True)
         keep_network(converted, made_from)
     return _run_openvino(converted)
 
 
-def _both_ways(network: Network) -> Network:
+def _both_ways(network: Run) -> Run:
     """Let a network see pictures and their mirrors, whose maps are mirrored back.
 
     A mean of means is the mean of the maps, each divided by the length of its own mean.
@@ -134,7 +134,7 @@ def _over(maps: Floats, features: Floats) -> Floats:
     return np.asarray(maps / np.where(lengths > 0, lengths, np.float32(1)), np.float32)
 
 
-def _run_openvino(converted: Any) -> Network:
+def _run_openvino(converted: Any) -> Run:
     """Make what `convert` has given run, picture by picture, on all cores."""
     openvino = import_openvino()
 
@@ -152,7 +152,7 @@ def _run_openvino(converted: Any) -> Network:
     return network
 
 
-def _run_tensorflow(model: Any, prepare: Callable[[Any], Any]) -> Network:
+def _run_tensorflow(model: Any, prepare: Callable[[Any], Any]) -> Run:
     import tensorflow as tf
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)])  # type: ignore[untyped-decorator]
