@@ -13,6 +13,7 @@ from dogsim.folders.listing import Skipped, in_order, list_pictures, with_boxes
 from dogsim.folders.reading import Compute, calibration, compute_shards, refuse
 from dogsim.folders.shards import Shards
 from dogsim.images import RESIZES
+from dogsim.networks.engines import FEW
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.files import check_output
 from dogsim.plumbing.signals import stopped_in_order, uninterrupted
@@ -177,7 +178,7 @@ def bring_up_to_date(
         seen, unfit = with_boxes(listing.pictures, cropped)
         refuse(unfit, strict)
         some = partial(calibration, root, seen, wanted.resize or RESIZES[0])
-        load = cache(replace(wanted, calibration=some).load)
+        load = cache(replace(wanted, few=len(seen) < FEW, calibration=some).load)
         recipe = (shards.recipe and wanted.recipe(shards.recipe)) or load().recipe
         recipe = replace(recipe, **cropped.options)
         shards.require_seen(listing, root)

@@ -273,7 +273,7 @@ def explain(
 
     check_explained(metric)
     pictures = pictures_or_sample(images)
-    wanted = Wanted(backbone, weights, layer, resize)
+    wanted = Wanted(backbone, weights, layer, resize, few=True)
     if dataset is None and len(pictures) == 2:
         pairs = _to_each_other(pictures, wanted, metric, boxes)
     else:

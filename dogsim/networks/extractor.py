@@ -69,8 +69,8 @@ class Wanted:
     """The extractor that somebody asks for; the fields are parameters of `load_extractor`.
 
     It stands for them wherever an extractor is loaded later, or perhaps not at all. None stands for
-    what was not asked for. `calibration` gives pictures (H, W, 3) uint8 of a size, with which a
-    network in int8 is made where none is kept.
+    what was not asked for. `few` is that of `choose_engine`. `calibration` gives pictures (H, W, 3)
+    uint8 of a size, with which a network in int8 is made where none is kept.
     """
 
     backbone: str | None = None
@@ -80,6 +80,7 @@ class Wanted:
     engine: str = "auto"
     precision: str = "auto"
     views: str | None = None
+    few: bool = field(default=False, compare=False)
     calibration: Calibration | None = field(default=None, compare=False)
 
     def check(self) -> None:
@@ -104,7 +105,7 @@ class Wanted:
     def load(self) -> Extractor:
         """Load it; raises what `load_extractor` does."""
         self.check()
-        engine, precision = choose_engine(self.engine, self.precision)
+        engine, precision = choose_engine(self.engine, self.precision, self.few)
         if engine == "openvino":
             converted, sha256 = self._converted(precision == "int8")
             size = converted.input(0).partial_shape[1].get_length()

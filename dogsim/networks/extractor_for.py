@@ -47,7 +47,9 @@ def check_own_weights(recipe: Recipe, weights: str | None) -> Wanted:
     `weights` is where its weight file lies now, if that has moved.
     """
     names = recipe.layer, recipe.resize
-    wanted = Wanted(recipe.backbone, weights or recipe.weights, *names, views=recipe.views)
+    wanted = Wanted(
+        recipe.backbone, weights or recipe.weights, *names, views=recipe.views, few=True
+    )
     try:
         given_file(recipe.weights if weights is None else weights)
     except DogsimError as error:
