@@ -8,13 +8,13 @@ from pathlib import Path
 
 from dogsim.boxes import Boxes
 from dogsim.dataset import Dataset
+from dogsim.dataset_file import check_place
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Skipped, in_order, list_pictures, with_boxes
 from dogsim.folders.reading import Compute, calibration, compute_shards, refuse
 from dogsim.folders.shards import Shards
 from dogsim.images import RESIZES
 from dogsim.networks.extractor import Wanted
-from dogsim.plumbing.files import check_output
 from dogsim.plumbing.signals import stopped_in_order, uninterrupted
 from dogsim.plumbing.terminal import note
 
@@ -169,7 +169,7 @@ def bring_up_to_date(
     if batch_size < 1:
         raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
     wanted.check()
-    check_output(out, [Path(wanted.weights)] if wanted.weights else [])
+    check_place(out, [Path(wanted.weights)] if wanted.weights else [])
     listing = list_pictures(root)
     refuse(listing.skipped, strict)
     with Shards(out, restart, force, wait) as shards, stopped_in_order():

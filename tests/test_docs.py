@@ -17,7 +17,7 @@ import dogsim
 ORDER = [
     *("errors", "recipe", "breeds"),
     *(f"plumbing.{name}" for name in ("files", "hdf5", "signals", "terminal", "tables", "threads")),
-    *("plumbing.cache", "plumbing.download", "plumbing.unpack"),
+    *("plumbing.cache", "plumbing.download", "plumbing.unpack", "plumbing.rows"),
     *("vote", "boxes", "images", "networks._openvino", "networks.compiled"),
     *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
     *(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.boxes import Box, BoxError, Boxes
-from dogsim.dataset_file import STAMP
+from dogsim.dataset_file import STAMP, check_place
 from dogsim.errors import DogsimError, reason
 from dogsim.images import PICTURE_SUFFIXES
 from dogsim.plumbing.files import check_output, check_replaceable
@@ -182,7 +182,7 @@ def report_skipped(skipped: Sequence[Skipped], out: Path) -> None:
 
 def check_table(out: Path, force: bool) -> None:
     """Raise `DogsimError` if the list of `report_skipped` would replace a file of another kind."""
-    check_output(out)
+    check_place(out)
     table = skipped_table(out)
     if table.is_symlink() or table.exists():
         check_output(table)
