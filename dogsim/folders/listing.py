@@ -104,7 +104,7 @@ def in_order(picture: Picture) -> list[str]:
     return picture.path.split("/")
 
 
-def stamp_rows(pictures: list[Picture], hashes: list[Any]) -> NDArray[np.void]:
+def stamp_rows(pictures: Sequence[Picture], hashes: list[Any]) -> NDArray[np.void]:
     """Make the stamps of pictures from their listing and the hashes of their content."""
     rows = [(p.size, p.mtime_ns, sha256) for p, sha256 in zip(pictures, hashes, strict=True)]
     return np.array(rows, STAMP)
@@ -135,7 +135,7 @@ def with_boxes(pictures: list[Picture], boxes: Boxes) -> tuple[list[Picture], li
     return boxed, skipped
 
 
-def box_rows(pictures: list[Picture]) -> NDArray[np.float64] | None:
+def box_rows(pictures: Sequence[Picture]) -> NDArray[np.float64] | None:
     """Make the boxes of pictures as a dataset keeps them, None if all are whole."""
     rows = [picture.box.row if picture.box else (0.0,) * 6 for picture in pictures]
     return np.array(rows) if any(picture.box for picture in pictures) else None

@@ -39,6 +39,7 @@ from dogsim.folders.listing import (
     stamp_rows,
 )
 from dogsim.folders.partial import MADE_BY, Part, PartialFolder, options_of
+from dogsim.folders.reading import SHARD, shard_of
 from dogsim.images import read_picture
 from dogsim.plumbing.files import (
     bytes_sha256,
@@ -51,6 +52,8 @@ from dogsim.plumbing.rows import ShardedRows
 from dogsim.plumbing.signals import uninterrupted
 from dogsim.plumbing.terminal import printable
 from dogsim.recipe import DECISIVE, Recipe
+
+FEW = SHARD // 2  # pictures of a shard, below which it is put together with others
 
 
 class Shards:
@@ -194,14 +197,15 @@ class Shards:
         The file is left alone if it holds just these already.
         """
         done = [picture for picture in pictures if picture.path in self.rows]
-        places = [self.rows[picture.path] for picture in done]
-        stamps = stamp_rows(done, [self._stamp(place)["sha256"] for place in places])
-        boxes = box_rows(done)
+        hashes = [self._stamp(self.rows[picture.path])["sha256"] for picture in done]
+        stamps, boxes = stamp_rows(done, hashes), box_rows(done)
         paths, home = tuple(picture.path for picture in done), str(root.resolve())
-        folders = [path.split("/")[0] if "/" in path else "" for path in paths]
-        labels, breeds = labels_of_folders(folders)
         if not self._holds(paths, home, stamps, boxes, recipe):
-            rows = self._lying(places) if self.sharded else self._gather(places)
+            rows = (
+                self._condensed(done, hashes, recipe, home) if self.sharded else self._gather(paths)
+            )
+            folders = [path.split("/")[0] if "/" in path else "" for path in paths]
+            labels, breeds = labels_of_folders(folders)
             write_dataset(
                 self.out,
                 rows,
@@ -331,20 +335,40 @@ class Shards:
         same = np.array_equal(first.stamps, stamps) and np.array_equal(first.boxes, boxes)  # type: ignore[arg-type]
         return same and found == (self.out, paths, root, recipe)
 
-    def _lying(self, places: Sequence[tuple[int, int]]) -> ShardedRows:
-        """Tell where features lie, each row named by its part and its row there."""
+    def _lying(self, paths: Sequence[str]) -> ShardedRows:
+        """Tell where the features of pictures lie."""
         firsts = np.cumsum([0, *(len(part.paths) for part in self.parts)])
-        parts, rows = np.array(places).T
+        parts, rows = np.array([self.rows[path] for path in paths]).T
         whole = ShardedRows.joined([part.lying() for part in self.parts])
         return whole.take(firsts[parts] + rows)
 
-    def _gather(self, places: Sequence[tuple[int, int]]) -> Iterator[NDArray[np.float32]]:
-        """Yield features in blocks, each row named by its part and its row there.
+    def _condensed(
+        self, pictures: list[Picture], hashes: list[Any], recipe: Recipe, root: str
+    ) -> ShardedRows:
+        """Put together what is used of shards of which little is, so that they can go.
+
+        Else a folder that is brought up to date every day would end in files that hold nothing.
+        """
+        paths = [picture.path for picture in pictures]
+        rows = self._lying(paths)
+        sizes = np.array([place.rows for place in rows.places])
+        used = np.bincount(rows.runs["place"], rows.runs["rows"], len(sizes))
+        few = used < FEW
+        if few.sum() < 2 and not (2 * used < sizes)[few].any():
+            return rows
+        moved = np.flatnonzero(np.repeat(few[rows.runs["place"]], rows.runs["rows"]))
+        for some in np.split(moved, range(BLOCK, len(moved), BLOCK)):
+            own, digests = [pictures[row] for row in some], [hashes[row] for row in some]
+            self.add(shard_of(rows[some], own, digests, recipe, root))
+        return self._lying(paths)
+
+    def _gather(self, paths: Sequence[str]) -> Iterator[NDArray[np.float32]]:
+        """Yield the features of pictures in blocks.
 
         One file is open at a time, however many there are.
         """
-        for i in range(0, len(places), BLOCK):
-            parts, rows = np.array(places[i : i + BLOCK]).T
+        for i in range(0, len(paths), BLOCK):
+            parts, rows = np.array([self.rows[path] for path in paths[i : i + BLOCK]]).T
             block = np.empty((len(parts), self.parts[0].dimension), np.float32)
             for part in np.unique(parts):
                 block[parts == part] = self.parts[part].features(rows[parts == part])

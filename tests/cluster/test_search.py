@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from commands import dogsim, refusal
 from nodes import Command, Nodes
+from sharded import sharded
 
 from dogsim import Dataset, DogsimError
 from dogsim.cluster.search import merged, spread
@@ -86,11 +87,13 @@ def nodes() -> Iterator[Nodes]:
     cluster.close()
 
 
-@pytest.fixture(scope="module")
-def stored_crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("crowd") / "d.h5"
-    crowd(3000, 64).save(file)
-    return file
+@pytest.fixture(scope="module", params=["d.h5", "d.dogsim"])
+def stored_crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("crowd") / request.param
+    if place.suffix == ".dogsim":
+        return sharded(crowd(3000, 64), place)
+    crowd(3000, 64).save(place)
+    return place
 
 
 @needs_ray

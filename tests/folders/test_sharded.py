@@ -20,8 +20,9 @@ from dogsim import Dataset, DogsimError, create_dataset, nearest, update_dataset
 from dogsim.dataset_file import INDEX
 from dogsim.dist_calc import METRICS, dist_calc
 from dogsim.folders import reading
+from dogsim.folders import shards as module
 from dogsim.networks.extractor import Wanted
-from dogsim.plumbing.rows import ShardedRows
+from dogsim.plumbing.rows import Place, ShardedRows
 from dogsim.sameness import in_gallery, row_hashes
 from dogsim.trust.confidence import calibration_for
 
@@ -35,6 +36,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, method in SEAM.items():
         monkeypatch.setattr(Wanted, name, method)
     monkeypatch.setattr(reading, "SHARD", 2)
+    monkeypatch.setattr(module, "FEW", 1)
     for name, red in COLOURS.items():
         paint(tmp_path / "photos" / name, red)
     return tmp_path / "photos"
@@ -93,9 +95,35 @@ def test_brought_up_to_date(photos: Path, tmp_path: Path) -> None:
     assert first < shards(out)  # those that are replaced stay for who has opened it before
     assert reds(before) == COLOURS
     assert made(photos, out) == (now, (0, 0, 6, 0))
-    used = {place.file for place in Dataset.open(out).features.places}  # type: ignore[attr-defined]
-    assert shards(out) == used
+    assert shards(out) == {place.file for place in lying(out)}
     assert reds(Dataset.open(out)) == now
+
+
+def test_small_shards_are_put_together(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, colours = tmp_path / "d.dogsim", COLOURS
+    monkeypatch.setattr(module, "FEW", 3)
+    monkeypatch.setattr(module, "BLOCK", 4)
+    assert made(photos, out)[0] == colours
+    assert {place.rows for place in lying(out)} == {4, 2}  # of three shards of two
+    for day in range(20):
+        name = f"pug/{9 - day % 3}.png"
+        paint(photos / name, 200 + day)
+        os.utime(photos / name, ns=(day, day))
+        colours = {**colours, name: 200 + day}
+        assert made(photos, out)[0] == dict(sorted(colours.items()))
+        used = sum(place.rows for place in lying(out))
+        assert len(lying(out)) <= 4
+        assert used <= len(colours) + 3
+    assert made(photos, out)[1] == (0, 0, 9, 0)
+    assert len(shards(out)) == len(lying(out))
+
+
+def lying(out: Path) -> tuple[Place, ...]:
+    features = Dataset.open(out).features
+    assert isinstance(features, ShardedRows)
+    return features.places
 
 
 def stopping(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
