@@ -310,9 +310,9 @@ class History(RuleBasedStateMachine):
         elif kind == "mend":
             self.mend()
         elif not folder.is_dir():
-            if kind == "file" and not folder.exists():
+            if kind == "file" and not folder.exists() and folder.suffix != ".dogsim":
                 folder.write_text("mine")
-            else:
+            elif folder.suffix != ".dogsim":
                 folder.unlink(missing_ok=True)
         elif kind == "file":
             shutil.rmtree(folder)
