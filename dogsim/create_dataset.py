@@ -73,8 +73,8 @@ def create_dataset(
         ``cocker_spaniel`` becomes the breed "Chihuahua" or "cocker spaniel". Where no folder has
         pictures, those in `images_dir` itself are taken, of unknown breed.
     out : path
-        The HDF5 file to write, see `Dataset.save`. A name that ends in ``.dogsim`` makes a folder of
-        shards, for sets that are never to be copied into one file (docs/scale.md).
+        The HDF5 file to write, see `Dataset.save`. A name that ends in ``.dogsim`` makes a folder
+        of shards, for sets that are never to be copied into one file (docs/scale.md).
     backbone, weights, layer, resize, engine, precision
         As for `dogsim.load_extractor`; what is not given is as in the file, where there is one.
     batch_size : int

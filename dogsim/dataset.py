@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -193,6 +194,37 @@ class Dataset:
             boxes=None if self.boxes is None else self.boxes[chosen],
             search=None,  # it knows all rows
         )
+
+    def to_frame(self) -> Any:
+        """Give paths, breeds and features to pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each picture, with the columns ``path``, ``breed`` and ``f0``, ``f1``, ...: a
+            copy of the features, float32.
+
+        Raises
+        ------
+        DogsimError
+            Without pandas.
+
+        >>> Dataset(np.eye(2), np.array([0, -1]), ("a.jpg", "b.jpg"), ("pug",)).to_frame()
+            path    breed   f0   f1
+        0  a.jpg      pug  1.0  0.0
+        1  b.jpg  unknown  0.0  1.0
+        """
+        if find_spec("pandas") is None:
+            raise DogsimError(
+                "A frame takes pandas, which is not installed. Run: pip install 'dogsim[pandas]'"
+            )
+        import pandas as pd
+
+        names = [f"f{i}" for i in range(self.features.shape[1])]
+        frame = pd.DataFrame(np.array(self.features, np.float32), columns=names)
+        frame.insert(0, "breed", list(map(self.breed, range(len(self)))))
+        frame.insert(0, "path", list(self.paths))
+        return frame
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Dataset":

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from dogsim.boxes import Boxes
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.images import Cropped, Source, file_of, read_picture
+from dogsim.images import Cropped, Source, file_of
 from dogsim.networks.trained_on import picture_keys, read_memory
+from dogsim.picture_files import read_picture
 from dogsim.plumbing.files import bytes_sha256
 
 NO_BOXES = Boxes()

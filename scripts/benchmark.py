@@ -384,11 +384,16 @@ def engines() -> list[tuple[str, str]]:
 
 
 def repeated(photos: Path, folder: Path, count: int) -> Path:
-    """Make a folder of breed folders with `count` links to photos, each as often as it takes."""
+    """Make a folder of breed folders with `count` copies of photos, each as often as it takes.
+
+    A picture that is there twice is computed once. So each copy ends in its number, which readers
+    of pictures pass over.
+    """
     pictures = cycle(dogsim.find_pictures(photos))
     for i, picture in enumerate(islice(pictures, count)):
         (folder / picture.parent.name).mkdir(parents=True, exist_ok=True)
-        (folder / picture.parent.name / f"{i}{picture.suffix}").symlink_to(picture.resolve())
+        copy = folder / picture.parent.name / f"{i}{picture.suffix}"
+        copy.write_bytes(picture.read_bytes() + i.to_bytes(4, "big"))
     return folder
 
 

@@ -257,3 +257,17 @@ def test_functions_take_a_dataset_or_its_path(four: Dataset, tmp_path: Path) -> 
             function([1])
         with pytest.raises(DogsimError, match="There is no dataset file"):
             function(tmp_path / "gone.h5")
+
+
+def test_a_frame_for_pandas(four: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    four.save(tmp_path / "d.h5")
+    frame = Dataset.open(tmp_path / "d.h5").to_frame()
+    assert frame.columns.tolist() == ["path", "breed", "f0"]
+    assert frame["path"].tolist() == list(four.paths)
+    assert frame["breed"].tolist() == ["pug", "pug", "whippet", "whippet"]
+    assert frame["f0"].dtype == np.float32
+    frame.loc[0, "f0"] = 7  # a copy: the file is only mapped
+    assert Dataset.open(tmp_path / "d.h5").features[0, 0] == 0
+    monkeypatch.setattr("dogsim.dataset.find_spec", lambda _: None)
+    with pytest.raises(DogsimError, match=r"pip install 'dogsim\[pandas\]'"):
+        four.to_frame()

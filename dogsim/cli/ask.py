@@ -77,7 +77,6 @@ def show(
 
     Example: `dogsim show my_dog.jpg --dataset dogs.h5 --save grids`
     """
-    from dogsim.cli.answers import grid
     from dogsim.figures.display import show_or_save
     from dogsim.plumbing.terminal import note
 
@@ -89,7 +88,7 @@ def show(
     def grids() -> "Iterator[tuple[str, Figure]]":
         for path, answer in asked:
             lost.update(r for r in answer.indices.tolist() if not known.picture(r).is_file())
-            yield path.stem, grid(path, asked.seen[path], known, answer, metric)
+            yield path.stem, answer.figure()
 
     written = [str(path) for path in show_or_save(grids(), save, asked.pictures)]
     if asked.answered:
@@ -146,11 +145,11 @@ def answer(
     asked: Asked, as_json: bool, trained: "TrainedClassifier | None" = None
 ) -> list[dict[str, Any]]:
     """Print each answer as it comes, or with `as_json` all of them, and return what JSON tells."""
-    from dogsim.cli.answers import line, told
+    from dogsim.cli.answers import told
 
     results = []
     for path, found in asked:
-        result, text = told(path, found, asked.dataset), line(path, found, asked.dataset)
+        result, text = told(path, found), f"{path}: {found}"
         if trained:
             result["classifier"] = learned = trained.told(found.features)
             text += f"; classifier: {learned['breed']} ({learned['probability']:.2f})"

@@ -30,7 +30,9 @@ HELD = ExitStack()  # what a command holds until it ends
 DATASET = "DOGSIM_DATASET"  # the environment variable
 DatasetFile = Annotated[
     Path | None,
-    typer.Option("--dataset", envvar=DATASET, help="Dataset file or folder.  [default: the sample]"),
+    typer.Option(
+        "--dataset", envvar=DATASET, help="Dataset file or folder.  [default: the sample]"
+    ),
 ]
 Root = Annotated[
     Path | None, typer.Option(help="Where the dataset's pictures lie, if they have moved.")

@@ -1,6 +1,6 @@
 """How good the answers are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +25,7 @@ from dogsim.cli.common import (
 from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:
+    from dogsim.accuracy import Accuracy
     from dogsim.learning.classifier import Classifier as TrainedClassifier
     from dogsim.neighbours import Neighbours
 
@@ -134,11 +135,9 @@ def accuracy(
     if trained and testset:
         right, error = trained.judge(testset)
         shown |= {"classifier_accuracy": right, "classifier_calibration_error": error}
+    ways = compared(known, (k or [20])[0], testset, n_test, seed) if compare else {}
     if compare:
-        shown["compare"] = [
-            {"rank": name, **asdict(result)}
-            for name, result in compared(known, (k or [20])[0], testset, n_test, seed).items()
-        ]
+        shown["compare"] = [{"rank": name, **asdict(result)} for name, result in ways.items()]
     if csv:
         last = [name for name in TABLES if name in shown][-1]
         write_csv(csv, shown[last], _columns_of(last))
@@ -146,7 +145,7 @@ def accuracy(
         shown["figures"] = _drawn(figures, known, max(k or [20]), *asked[1:], vote, found)
     # With one k its numbers stand on the first level as well.
     flat = shown["results"][0] if len(shown["results"]) == 1 else {}
-    print_result({**flat, **shown}, as_json, _text(shown))
+    print_result({**flat, **shown}, as_json, _text(judged.results, shown, ways))
 
 
 def _trained(classifier: Path | None, test: Path | None) -> "TrainedClassifier | None":
@@ -270,16 +269,13 @@ def _is_our_table(file: Path) -> bool:
     return any(has_columns(file, _columns_of(name)) for name in TABLES)
 
 
-def _text(shown: Mapping[str, Any]) -> str:
+def _text(
+    results: "Sequence[Accuracy]", shown: Mapping[str, Any], compared: "Mapping[str, Accuracy]"
+) -> str:
     """Tell the results as a person reads them."""
     from dogsim.plumbing.tables import table
 
-    first = shown["results"][0]
-    parts = [
-        f"{first['queries']} queries, {first['gallery']} pictures to choose from, "
-        f"{first['metric']} distance; a neighbour by chance is right with {first['chance']:.4f}",
-        table([_columns(result) for result in shown["results"]]),
-    ]
+    parts = [results[0].heading, table([result.columns for result in results])]
     if "map_at_r" in shown:
         parts.append(f"MAP@R {shown['map_at_r']:.4f}")
     if "classifier_accuracy" in shown:
@@ -301,21 +297,8 @@ def _text(shown: Mapping[str, Any]) -> str:
         if shown.get(name):
             parts.append(table(shown[name][:most]))
     parts += shown.get("figures", [])
-    if "compare" in shown:
-        lines = [{"rank": each["rank"], **_columns(each)} for each in shown["compare"]]
-        parts.append(table(lines))
+    if compared:
+        parts.append(table([{"rank": name, **each.columns} for name, each in compared.items()]))
     if shown.get("confusions") == ():
         parts.append("No breed is taken for another.")
     return "\n\n".join(parts)
-
-
-def _columns(result: Mapping[str, Any]) -> dict[str, Any]:
-    low, high = result["vote_accuracy_ci95"]
-    return {
-        "k": result["k"],
-        "precision@k": result["precision_at_k"],
-        "recall@k": result["recall_at_k"],
-        "F1@k": result["f1_at_k"],
-        "vote accuracy": result["vote_accuracy"],
-        "its 95 % interval": f"{low:.4f} to {high:.4f}",
-    }

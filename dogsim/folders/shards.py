@@ -40,7 +40,7 @@ from dogsim.folders.listing import (
 )
 from dogsim.folders.partial import MADE_BY, Part, PartialFolder, options_of
 from dogsim.folders.reading import SHARD, shard_of
-from dogsim.images import read_picture
+from dogsim.picture_files import read_picture
 from dogsim.plumbing.files import (
     bytes_sha256,
     check_replaceable,
