@@ -55,7 +55,7 @@ def expand(dataset: DatasetOrFile) -> Dataset:
     >>> three = Dataset(np.c_[np.cos(angles), np.sin(angles)], np.zeros(3, int), tuple("abc"),
     ...                 ("pug",))
     >>> nearest(expand(three), three, 2, exclude=[0, 1, 2])[0].round(2).tolist()
-    [[0.0, 1.38], [0.0, 1.38], [1.38, 1.38]]
+    [[0.0, 1.32], [0.0, 1.32], [1.32, 1.32]]
     """
     dataset = as_dataset(dataset)
     return replace(dataset, search=_Expanded(dataset))
