@@ -64,7 +64,7 @@ class Dataset:
         The part of each picture that the features are of, see `dogsim.boxes.Box`, margin and all;
         zeros for a whole picture. None where all are whole.
     search : callable, optional
-        Who finds neighbours in it for `dogsim.nearest`, in the place of this process: a cluster.
+        Who finds neighbours in it in the place of `dogsim.nearest`: a cluster, or `dogsim.expand`.
 
     Raises
     ------

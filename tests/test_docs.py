@@ -30,11 +30,11 @@ ORDER = [
     "networks.places",
     *("feature_extract", "dataset_file", "dataset", "sameness"),
     *(f"folders.{name}" for name in ("listing", "reading", "partial", "shards")),
-    *("create_dataset", "exact", "dist_calc", "neighbours"),
+    *("create_dataset", "exact", "dist_calc", "expand", "neighbours"),
     *(f"trust.{name}" for name in ("duplicates", "novelty", "voters", "calibration")),
     *(f"trust.{name}" for name in ("confidence", "coverage", "audit", "page")),
     *("figures.canvas", "figures.grid", "figures.display", "answer", "classify"),
-    *("by_breed", "measure", "accuracy", "expand", "explain", "image_distance"),
+    *("by_breed", "measure", "accuracy", "compare", "explain", "image_distance"),
     *(f"figures.{name}" for name in ("heat_maps", "distances", "tree", "judging")),
     *(f"sources.{name}" for name in ("matfile", "matlab", "vectors", "sample", "stanford_dogs")),
     *(

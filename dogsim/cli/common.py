@@ -55,6 +55,9 @@ SQUARE = "{}. squash gives up the aspect ratio, crop the margins."
 Resize = Annotated[str, one_of("resize", SQUARE)]
 BatchSize = Annotated[int, typer.Option(help="Pictures through the network at once.")]
 Metric = Annotated[str, one_of("metric", "Distance: {}.")]
+Rank = Annotated[
+    str, one_of("rank", "{}. expand: each picture is moved towards its nearest first.")
+]
 Confidence = Annotated[
     float | None,
     typer.Option(help="Name a set of breeds that holds the true one in so many cases, as 0.9."),
