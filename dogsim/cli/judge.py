@@ -83,8 +83,7 @@ def accuracy(
 
     Example: `dogsim accuracy --k 1 --k 20 --dataset dogs.h5 --confusions`
     """
-    from dogsim.accuracy import judge
-    from dogsim.compare import compared
+    from dogsim.accuracy import compared, judge
     from dogsim.dataset import Dataset
     from dogsim.expand import check_rank, ranking
     from dogsim.plumbing.files import check_output, check_replaceable
