@@ -28,6 +28,7 @@ from dogsim.cli.common import (
     LayerOfFile,
     Metric,
     NetworkWeights,
+    Rank,
     ResizeOfFile,
     Root,
     Weights,
@@ -68,6 +69,7 @@ def show(
     confidence: Confidence = None,
     keep_self: KeepSelf = False,
     boxes: Boxes = None,
+    rank: Rank = "plain",
     as_json: Json = False,
 ) -> None:
     """Show each picture with its k nearest; without a display, save the grids to results/.
@@ -77,11 +79,13 @@ def show(
 
     Example: `dogsim show my_dog.jpg --dataset dogs.h5 --save grids`
     """
+    from dogsim.expand import check_rank, ranking
     from dogsim.figures.display import show_or_save
     from dogsim.plumbing.terminal import note
 
+    check_rank(rank, metric)
     known = open_dataset(dataset, weights)
-    known = replace(known, root=str(root)) if root else known
+    known = ranking(replace(known, root=str(root)) if root else known, rank)
     asked = Asked(images, known, k, metric, weights, head, confidence, keep_self, boxes)
     lost: set[int] = set()
 
@@ -112,6 +116,7 @@ def classify(
     confidence: Confidence = None,
     keep_self: KeepSelf = False,
     boxes: Boxes = None,
+    rank: Rank = "plain",
     csv: Annotated[Path | None, typer.Option(help="Write the answers to this CSV file.")] = None,
     force: Force = False,
     cluster: Cluster = None,
@@ -125,6 +130,7 @@ def classify(
     Example: `dogsim classify my_dog.jpg holiday/ -k 20 --dataset dogs.h5`
     """
     from dogsim.cli.answers import COLUMNS, row
+    from dogsim.expand import check_rank, ranking
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import has_columns, write_csv
 
@@ -132,7 +138,8 @@ def classify(
         files = (Path(each) for each in (weights, head) if each)
         check_output(csv, [dataset, *(images or ()), *files])
         check_replaceable(csv, lambda there: has_columns(there, COLUMNS), force)
-    known = open_dataset(dataset, weights, cluster)
+    check_rank(rank, metric)
+    known = ranking(open_dataset(dataset, weights, cluster), rank)
     trained = _classifier(classifier, known) if classifier else None
     asked = Asked(images, known, k, metric, weights, head, confidence, keep_self, boxes)
     results = answer(asked, as_json, trained)
@@ -146,6 +153,7 @@ def answer(
 ) -> list[dict[str, Any]]:
     """Print each answer as it comes, or with `as_json` all of them, and return what JSON tells."""
     from dogsim.cli.answers import told
+    from dogsim.expand import rank_of
 
     results = []
     for path, found in asked:
@@ -157,7 +165,8 @@ def answer(
         if not as_json:
             print_result({}, False, text)
     if results:
-        print_result({"k": asked.k, "metric": asked.metric, "results": results}, as_json, "")
+        how = {"k": asked.k, "metric": asked.metric, "rank": rank_of(asked.dataset)}
+        print_result({**how, "results": results}, as_json, "")
     return results
 
 
