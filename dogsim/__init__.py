@@ -1,10 +1,65 @@
 """dogsim: which of the pictures I know look most like this one?
 
-As in MATLAB a file is its function: ``from dogsim import feature_extract`` gives the function of
-``dogsim/feature_extract.py``. The public names and their modules stand in ``__init__.pyi`` and
-nowhere else: type checkers read them there, and so does this file. A module is imported at the
-first use of one of its names, so that ``import dogsim`` loads neither TensorFlow nor matplotlib.
+The functions in the order of the method, and the classes of what they take and give:
+
+Pictures
+    find_pictures: the picture files of a folder
+    load_image: a file, array or PIL image as the pixels that a network takes
+
+Features
+    feature_extract, extract_features: of one picture, of many
+    load_extractor, extractor_for, Extractor: the network, by its name, or as a dataset needs it
+    Recipe: how features were made
+    BACKBONES, choose_engine: which networks there are, and what computes here
+
+Known pictures
+    Dataset: their features, breeds and paths, in memory and in a file
+    create_dataset, update_dataset, Update: of a folder of breed folders; what has changed in it
+    sample_dataset, sample_queries: drawings that come along
+    stanford_dogs: photos of 120 breeds, downloaded
+    import_mat, export_mat: from MATLAB and to it
+
+Nearest
+    dist_calc, mink, nearest, METRICS: distances, the k smallest, both in bounded memory
+    expand: nearest by more than one picture
+    ImageDistance, ResNetDistance: how far two pictures are apart
+
+Answers
+    majority_vote: what the neighbours say
+    classify, Answer: pictures in, breeds out
+
+How good they are
+    accuracy, Accuracy: over all pictures, or those of a test set
+    hold_out: pictures to judge by, apart from those to learn from
+    audit, Audit: copies, suspicious labels and poor pictures of a dataset
+
+Looking
+    result_grid, result_grids, heat_maps, accuracy_figures, breed_tree: figures
+    show_or_save: on the screen, or to files
+    explain, Explanation: which parts of two pictures bring them together or apart
+
+Learning
+    train_ranking, Ranking, project: a head that weighs features; a dataset goes through it
+    load_head, Head, save_model: heads and networks in files
+    train_classifier, load_classifier, Classifier, calibration_error: a softmax on the features
+    fine_tune, augment: the network itself, by triplets of pictures
+    sample_triplets, ranking_loss, discriminant: the parts of deep ranking
+
+Networks from their blocks
+    convolution_block, identity_block, inception_module: of ResNet and Inception
+    resnet50, googlenet, alexnet, multiscale: whole ones
+
+What a program needs
+    DogsimError: what the user can mend, in one line
+    say, printable: text in a terminal
+
+`dogsim.estimators` has all of this for scikit-learn.
 """
+
+# As in MATLAB a file is its function: `from dogsim import feature_extract` gives the function of
+# `dogsim/feature_extract.py`. The public names and their modules stand in `__init__.pyi`: type
+# checkers read them there, and so does this file. A module is imported at the first use of one of
+# its names, so that `import dogsim` loads neither TensorFlow nor matplotlib.
 
 import re
 import sys

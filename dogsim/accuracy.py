@@ -1,60 +1,24 @@
-"""How good the answers are, on average and in all."""
+"""How good the answers are: everybody is asked, and judged for each k."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
-from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dogsim.by_breed import BreedScore, Confusion
 from dogsim.by_breed import confusions as confusions  # importable from here as ever
 from dogsim.by_breed import per_breed as per_breed
-from dogsim.dataset import DatasetOrFile, as_dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
+from dogsim.expand import expand
+from dogsim.measure import Accuracy as Accuracy
+from dogsim.measure import average_precisions
+from dogsim.measure import map_at_r as map_at_r
+from dogsim.measure import measure as measure
 from dogsim.neighbours import Neighbours, Search
 from dogsim.trust.confidence import check_confidence
 from dogsim.trust.coverage import Coverage, coverage
 from dogsim.vote import check_vote
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """How good the k nearest neighbours are, on average over the queries.
-
-    Attributes
-    ----------
-    queries, gallery : int
-        How many pictures were asked, and among how many each one's neighbours were sought.
-    k : int
-    protocol, metric : str
-    precision_at_k : float
-        Part of the neighbours that have the query's breed.
-    recall_at_k : float
-        Part of the breed's pictures in the gallery that are among the neighbours. Queries whose
-        breed the gallery does not have are left out.
-    f1_at_k : float
-        Harmonic mean of the two.
-    vote_accuracy : float
-        Part of the queries whose breed wins the vote of the neighbours.
-    vote_accuracy_ci95 : (float, float)
-        Its Wilson score interval (Wilson 1927, doi:10.1080/01621459.1927.10502953).
-    chance : float
-        What `precision_at_k` would be for neighbours drawn at random.
-    """
-
-    queries: int
-    gallery: int
-    k: int
-    protocol: str
-    metric: str
-    precision_at_k: float
-    recall_at_k: float
-    f1_at_k: float
-    vote_accuracy: float
-    vote_accuracy_ci95: tuple[float, float]
-    chance: float
 
 
 @dataclass(frozen=True)
@@ -200,49 +164,36 @@ def judge(
     )
 
 
-def measure(found: Neighbours, k: int, vote: str = "uniform") -> Accuracy:
-    """Judge the first k of the neighbours that were found, see `accuracy`."""
-    counted = k - (found.protocol == "matlab")
-    hits = (found.labels[:, :counted] == found.truth[:, None]).sum(axis=1)
-    precision = float(hits.mean() / counted)
-    findable = found.of_breed > 0
-    recall = float((hits[findable] / found.of_breed[findable]).mean()) if findable.any() else 0.0
-    right = int((found.answers(counted, vote) == found.truth).sum())
-    return Accuracy(
-        queries=len(hits),
-        gallery=found.gallery,
-        k=k,
-        protocol=found.protocol,
-        metric=found.metric,
-        precision_at_k=precision,
-        recall_at_k=recall,
-        f1_at_k=2 * precision * recall / (precision + recall) if hits.any() else 0.0,
-        vote_accuracy=right / len(hits),
-        vote_accuracy_ci95=_wilson(right, len(hits)),
-        chance=float(found.of_breed.mean() / found.gallery),
-    )
-
-
-def map_at_r(found: Neighbours) -> float:
-    """Mean average precision at R, R being how many pictures of its breed a query could find.
-
-    For each query the mean over i = 1..R of precision@i where neighbour i is right, and 0 where it
-    is wrong (Musgrave, Belongie and Lim, "A Metric Learning Reality Check", 2020,
-    arXiv:2003.08505). Queries that could find none are left out.
+def compared(
+    dataset: Dataset,
+    k: int = 20,
+    testset: Dataset | None = None,
+    n_test: int | None = None,
+    seed: int = 0,
+) -> dict[str, Accuracy]:
+    """Judge several ways to rank the same pictures, so that nobody has to guess.
 
     Parameters
     ----------
-    found : Neighbours
-        As many for each query as it could find at most, R. Under protocol matlab the query itself
-        is the first of them, so k is R + 1.
+    dataset, k, testset, n_test, seed
+        As for `accuracy`.
 
     Returns
     -------
-    float
-        From 0 to 1; 1 if all R come before any other.
+    dict of str to Accuracy
+        ``"raw"``: the features as they are; ``"unit"``: of length 1, metric cosine; ``"expand"``:
+        as `dogsim.expand` moves them. Of a dataset with views all are of these views.
+
+    Raises
+    ------
+    DogsimError
+        As `accuracy` does.
     """
-    precisions = _average_precisions(found)
-    return float(precisions.mean()) if len(precisions) else 0.0
+    return {
+        "raw": accuracy(dataset, k, testset, n_test, seed=seed),
+        "unit": accuracy(dataset, k, testset, n_test, "cosine", seed=seed),
+        "expand": accuracy(expand(dataset), k, testset, n_test, seed=seed),
+    }
 
 
 def _coverage(search: Search, confidence: float) -> Coverage:
@@ -254,22 +205,5 @@ def _coverage(search: Search, confidence: float) -> Coverage:
 
 def _mean_of_blocks(search: Search) -> float:
     """`map_at_r` of all queries, holding the rankings of some of them at a time."""
-    precisions = np.concatenate([_average_precisions(found) for found in search.blocks()])
+    precisions = np.concatenate([average_precisions(found) for found in search.blocks()])
     return float(precisions.mean()) if len(precisions) else 0.0
-
-
-def _average_precisions(found: Neighbours) -> NDArray[np.float64]:
-    """Average precision at R of each query that could find something."""
-    ranks = np.arange(1, found.labels.shape[1] + 1)
-    hits = (found.labels == found.truth[:, None]) & (ranks <= found.of_breed[:, None])
-    sums = (np.cumsum(hits, axis=1) / ranks * hits).sum(axis=1)
-    findable = found.of_breed > 0
-    return np.asarray(sums[findable] / found.of_breed[findable])
-
-
-def _wilson(right: int, n: int) -> tuple[float, float]:
-    # Wilson 1927; scipy.stats has it too (`binomtest`), but takes half a second to import.
-    z = NormalDist().inv_cdf(0.975)
-    middle = right + z * z / 2
-    half = z * sqrt(right * (n - right) / n + z * z / 4)
-    return max(middle - half, 0.0) / (n + z * z), min((middle + half) / (n + z * z), 1.0)

@@ -2,20 +2,22 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.answer import Answer as Answer  # importable from here as ever
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_k, check_metric, nearest
 from dogsim.errors import DogsimError
-from dogsim.images import Cropped, Source, file_of, load_image, many, read_picture
+from dogsim.images import Cropped, Source, file_of, load_image, many
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.files import bytes_sha256
+from dogsim.plumbing.picture_files import read_picture
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.recipe import Recipe
 from dogsim.sameness import boxes_for, rows_by_content, seen
@@ -27,42 +29,6 @@ from dogsim.vote import majority_vote as majority_vote
 from dogsim.vote import vote_weights as vote_weights
 
 BATCH = 32  # pictures through the network at once
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What a dataset says of one picture.
-
-    Attributes
-    ----------
-    breed : str
-        The breed with most votes, "unknown" if no neighbour has a breed.
-    votes : int
-        How many of the k neighbours have that breed.
-    indices : (k,) int
-        Rows of the neighbours in the dataset, nearest first.
-    distances : (k,) float64
-    features : (d,) float32
-        Of the picture itself.
-    trust : Trust, optional
-        Where a confidence was asked for: the set of breeds that holds the picture's own as often as
-        that, their p-values, and whether it is of none of them.
-    runner_up : str
-        The breed with most votes of the others, "" if there is none.
-    runner_up_votes : int
-    same : int, optional
-        The row of the very same picture, where the dataset has it: it has no vote on itself.
-    """
-
-    breed: str
-    votes: int
-    indices: NDArray[np.intp]
-    distances: NDArray[np.float64]
-    features: NDArray[np.float32]
-    trust: Trust | None = None
-    runner_up: str = ""
-    runner_up_votes: int = 0
-    same: int | None = None
 
 
 # Pixels, or the row of the dataset that is the same picture, or why there is neither.
@@ -156,10 +122,13 @@ def answers(
     check_metric(metric)
     if confidence is not None:  # a promise that cannot be made is told before the network is loaded
         calibration_for(dataset, confidence)
-    read = partial(_read, rows_by_content(dataset), recipe)
-    results = prefetch(read, images, ahead=BATCH, threads=usable_cpus())
+    rows_of = rows_by_content(dataset)
 
-    for batch in batched(results, BATCH):
+    def read(picture: Source) -> tuple[Source, _Read]:
+        return picture, _read(rows_of, recipe, picture)
+
+    results = prefetch(read, images, ahead=BATCH, threads=usable_cpus())
+    for pictures, batch in (zip(*each, strict=True) for each in batched(results, BATCH)):
         told: dict[int, Answer | DogsimError] = {
             i: each for i, each in enumerate(batch) if isinstance(each, DogsimError)
         }
@@ -178,7 +147,9 @@ def answers(
         if new:
             features = load()(np.stack(list(new.values())))
             told |= zip(new, answers_to(features, dataset, k, metric, confidence), strict=True)
-        yield from (told[i] for i in range(len(batch)))
+        for i, picture in enumerate(pictures):
+            answer = told[i]
+            yield replace(answer, picture=picture) if isinstance(answer, Answer) else answer
 
 
 def answers_to(
@@ -208,7 +179,7 @@ def answers_to(
     trusts: Sequence[Trust | None] = [None] * len(rows)
     if confidence is not None:
         trusts = trust(dataset, features, confidence, rows, calibration)
-    return _votes(dataset, features, *found, trusts, same)
+    return _votes(dataset, features, *found, trusts, same, metric)
 
 
 def _read(rows: dict[str, int], recipe: Recipe, source: Source) -> _Read:
@@ -233,6 +204,7 @@ def _votes(
     indices: NDArray[np.intp],
     trusts: Sequence[Trust | None],
     same: Sequence[int | None],
+    metric: str,
 ) -> Iterator[Answer]:
     labels = dataset.labels[indices]
     winners, votes = majority_vote(labels), count_votes(labels).max(axis=1)
@@ -249,4 +221,6 @@ def _votes(
             runner_up_votes=int(second_votes[i]),
             same=same[i],
             features=features[i],
+            dataset=dataset,
+            metric=metric,
         )

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from dogsim.boxes import Boxes
 from dogsim.dataset import Dataset
+from dogsim.dataset_file import check_place
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Skipped, in_order, list_pictures, with_boxes
 from dogsim.folders.reading import Compute, calibration, compute_shards, refuse
 from dogsim.folders.shards import Shards
 from dogsim.images import RESIZES
+from dogsim.networks.engines import FEW
 from dogsim.networks.extractor import Wanted
-from dogsim.plumbing.files import check_output
 from dogsim.plumbing.signals import stopped_in_order, uninterrupted
 from dogsim.plumbing.terminal import note
 
@@ -76,7 +77,8 @@ def create_dataset(
         ``cocker_spaniel`` becomes the breed "Chihuahua" or "cocker spaniel". Where no folder has
         pictures, those in `images_dir` itself are taken, of unknown breed.
     out : path
-        The HDF5 file to write, see `Dataset.save`.
+        The HDF5 file to write, see `Dataset.save`. A name that ends in ``.dogsim`` makes a folder
+        of shards, for sets that are never to be copied into one file (docs/scale.md).
     backbone, weights, layer, resize, engine, precision, mean, std, image_size
         As for `dogsim.load_extractor`; what is not given is as in the file, where there is one.
     batch_size : int
@@ -177,7 +179,7 @@ def bring_up_to_date(
     if batch_size < 1:
         raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
     wanted.check()
-    check_output(out, [Path(wanted.weights)] if wanted.weights else [])
+    check_place(out, [Path(wanted.weights)] if wanted.weights else [])
     listing = list_pictures(root)
     refuse(listing.skipped, strict)
     with Shards(out, restart, force, wait) as shards, stopped_in_order():
@@ -185,7 +187,7 @@ def bring_up_to_date(
         seen, unfit = with_boxes(listing.pictures, cropped)
         refuse(unfit, strict)
         some = partial(calibration, root, seen, wanted.resize or RESIZES[0])
-        load = cache(replace(wanted, calibration=some).load)
+        load = cache(replace(wanted, few=len(seen) < FEW, calibration=some).load)
         recipe = (shards.recipe and wanted.recipe(shards.recipe)) or load().recipe
         recipe = replace(recipe, **cropped.options)
         shards.require_seen(listing, root)

@@ -1,45 +1,26 @@
 """A file, an array or a PIL image becomes uint8 RGB of the wanted size."""
 
 import os
-import re
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from io import BytesIO
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from dogsim.boxes import Box, Parts
 from dogsim.errors import DogsimError, reason, unknown
+from dogsim.plumbing.picture_files import PICTURE_SUFFIXES as PICTURE_SUFFIXES  # from here as ever
+from dogsim.plumbing.picture_files import RefusedError, read_picture, recognised, unreadable
 from dogsim.plumbing.threads import Room
 
 RESIZES = ("squash", "crop")
 
-PICTURE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"),
-    *(".tif", ".tiff", ".avif", ".heic", ".heif", ".ppm", ".pgm"),
-)
-# Only these are opened, whatever a file is called: Pillow knows formats that run other programs.
-FORMATS = (
-    *("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "AVIF", "PPM"),
-    "HEIF",  # by pillow-heif
-)
-JPEG = b"\xff\xd8\xff"
-HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}  # brands, and
-CONTAINERS = {b"mif1", b"msf1"}  # those of a file that may hold AVIF as well
-
-LIMIT = "DOGSIM_MAX_PIXELS"
-MAX_PIXELS = 120_000_000  # the largest sensors beside a few telephones', which write JPEG
-MAX_JPEG = 2.5  # times as many: libjpeg scales while it decodes
-MOST_BYTES = 16  # of a pixel: four channels of 32 bits, not compressed
 AT_ONCE = 40_000_000  # pixels that all threads together decode; a larger picture is decoded alone
 ORIENTATION = 0x0112  # the number of the EXIF entry
 WHITES = {"iu": (255, 4095, 65535, 2**31 - 1), "f": (1, 255, 65535)}  # of pixels that are numbers
@@ -69,12 +50,6 @@ def file_of(source: Source) -> Path | None:
     """Name the file that a picture, or a part of one, lies in; None for what lies in none."""
     picture = source.source if isinstance(source, Cropped) else source
     return Path(picture) if isinstance(picture, str | os.PathLike) else None
-
-
-class UnreadableError(DogsimError):
-    """A file or content that is no picture; `why` tells it without the name."""
-
-    why = ""
 
 
 def load_image(
@@ -186,7 +161,7 @@ def _opened(source: Source, at_least: int | None, name: str | None) -> Iterator[
         if isinstance(content, Image.Image):
             yield _cut(_to_rgb(content), _parts(content, box))
             return
-        with _recognised(content) as image:
+        with recognised(content) as image:
             pixels, parts = image.width * image.height, None
             if isinstance(image, JpegImageFile):  # others are decoded to tell their orientation
                 parts = _parts(image, box)
@@ -197,7 +172,7 @@ def _opened(source: Source, at_least: int | None, name: str | None) -> Iterator[
             with _room.taking(pixels):
                 yield _cut(_to_rgb(image), parts or _parts(image, box))
     except Exception as error:  # decoders of broken files raise nearly anything
-        raise _unreadable(name or "the content", reason(error)) from error
+        raise unreadable(name or "the content", reason(error)) from error
 
 
 def _content(source: Source) -> bytes | Image.Image:
@@ -217,7 +192,7 @@ def _parts(image: Image.Image, box: Box | None) -> Parts:
     parts = box.parts(image.size, _orientation(image))
     if parts is None:
         size = f"{box.width:g} x {box.height:g}" if box.width else "another size"
-        raise _RefusedError(
+        raise RefusedError(
             f"its box, of a picture of {size}, does not fit its {image.width} x {image.height}"
         )
     return parts
@@ -248,107 +223,7 @@ def _cut(image: Image.Image, parts: Parts) -> Image.Image:
     return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
 
 
-def read_picture(path: str | os.PathLike[str]) -> bytes:
-    """Read a picture file, so that what is hashed is what is decoded.
-
-    Raises `DogsimError` if there is no such file or it cannot be read; its cause is the `OSError`.
-    """
-    path = Path(path)
-    try:
-        # Without O_NONBLOCK opening a pipe, which a file may have become, would wait for ever.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK)) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise DogsimError(f"{path} is not a regular file. Expected a picture file.")
-            if status.st_size > MOST_BYTES * max_pixels():
-                raise _unreadable(path, _too_many())
-            return file.read()
-    except IsADirectoryError as error:
-        raise DogsimError(f"Received the folder {path}. Expected a picture file.") from error
-    except FileNotFoundError as error:
-        raise DogsimError(f"There is no picture {path}.") from error
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        raise _unreadable(path, reason(error)) from error
-
-
-_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has no such flag, and no such pipes
 _room = Room(AT_ONCE)
-
-
-class _RefusedError(Exception):
-    """Why a picture is not decoded, though perhaps it could be."""
-
-
-def _recognised(content: bytes) -> Image.Image:
-    """Open a picture without decoding it; raises `_RefusedError` if it has too many pixels."""
-    most = max_pixels()
-    if Image.MAX_IMAGE_PIXELS and most > 2 * Image.MAX_IMAGE_PIXELS:
-        Image.MAX_IMAGE_PIXELS = most  # the user allows more than Pillow does
-    try:
-        image: Image.Image = Image.open(BytesIO(content), formats=_formats())
-    except UnidentifiedImageError as error:
-        raise _RefusedError(_unknown_format(content)) from error
-    except Image.DecompressionBombError as error:
-        if not content.startswith(JPEG):
-            raise _RefusedError(_too_many()) from error
-        image = JpegImageFile(BytesIO(content))
-    pixels, is_jpeg = image.width * image.height, isinstance(image, JpegImageFile)
-    if pixels > (most * MAX_JPEG if is_jpeg else most):
-        raise _RefusedError(_too_many())
-    if pixels > most:
-        image.draft(None, (image.width // 2, image.height // 2))
-    return image
-
-
-def max_pixels() -> int:
-    """How many pixels a picture may have, from the environment variable `LIMIT`."""
-    text = os.environ.get(LIMIT, str(MAX_PIXELS))
-    if not re.fullmatch(r"[1-9][0-9]{0,17}", text):
-        raise DogsimError(f"Received {LIMIT}={text}. Expected a number of pixels from 1 up.")
-    return int(text)
-
-
-def _too_many() -> str:
-    return f"it has more than {max_pixels():,} pixels; {LIMIT}=N in the environment allows N"
-
-
-@cache
-def _formats() -> list[str]:
-    try:
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
-    except ImportError:
-        pass  # the message says what to install, should there be such a picture
-    Image.init()
-    # Pixels in one piece, which the system gets back at once; of pieces the C library keeps many.
-    Image.core.set_block_size(1 << 28)  # type: ignore[attr-defined]
-    return [name for name in FORMATS if name in Image.OPEN]
-
-
-def _unknown_format(content: bytes) -> str:
-    brands = _brands(content)
-    is_avif = bool(brands & {b"avif", b"avis"})
-    is_heic = bool(brands & HEIC) or (bool(brands & CONTAINERS) and not is_avif)
-    if is_heic and "HEIF" not in _formats():
-        return 'it is HEIC, which takes pillow-heif: pip install "dogsim[heic]"'
-    if is_avif and "AVIF" not in _formats():
-        return "it is AVIF, which takes a newer Pillow: pip install --upgrade pillow"
-    return "its content is of no known picture format"
-
-
-def _brands(content: bytes) -> set[bytes]:
-    """What a file of ISO 14496-12 says that it is: the brands of its first box."""
-    if content[4:8] != b"ftyp":
-        return set()
-    end = min(int.from_bytes(content[:4], "big"), 256)
-    return {content[8:12], *(content[i : i + 4] for i in range(16, end, 4))}
-
-
-def _unreadable(name: object, why: str) -> UnreadableError:
-    error = UnreadableError(f"Cannot read {name} as a picture: {why}.")
-    error.why = why
-    return error
 
 
 def _kept_side(size: int, resize: str) -> int:
@@ -386,7 +261,7 @@ def _scaled(numbers: NDArray[np.integer | np.floating]) -> NDArray[np.uint8]:
     white = next((white for white in WHITES[kind] if most <= white), None)
     if white is None or not least >= 0:  # NaN is no less
         usual = " or ".join(f"{each:,}" for each in WHITES[kind])
-        raise _RefusedError(f"its pixels are numbers from {least} to {most}, not from 0 to {usual}")
+        raise RefusedError(f"its pixels are numbers from {least} to {most}, not from 0 to {usual}")
     return np.asarray(np.round(numbers * (255 / white)), np.uint8)
 
 

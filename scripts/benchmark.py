@@ -35,7 +35,7 @@ from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import write_dataset
 from dogsim.folders.listing import list_pictures
 from dogsim.folders.reading import calibration
-from dogsim.networks.engines import ENGINES
+from dogsim.networks.engines import ENGINES, gpus, has_engine
 from dogsim.networks.extractor import Wanted
 from dogsim.networks.keras_network import KerasNetwork
 from dogsim.plumbing.tables import table
@@ -57,14 +57,17 @@ def extract(
     repeats: int = 3,
     as_json: Json = False,
 ) -> None:
-    """Files to finished HDF5 file: the usual way, our engines, and their inference alone."""
+    """Files to finished HDF5 file: the usual way, our engines, and their inference alone.
+
+    Where TensorFlow has a GPU, so has the usual way, and our engines compute on the CPU beside it.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = repeated(photos, Path(temporary) / "photos", count)
         network = {"folder": str(folder), "weights": weights, "backbone": backbone}
         runners = {"usual way": Runner(usual_way, **network)}
-        for engine, precision in engines():
-            name = f"{engine} {precision}"
-            runners[name] = Runner(our_way, **network, engine=engine, precision=precision)
+        for engine, precision, device in engines():
+            how = {"engine": engine, "precision": precision, "device": device}
+            runners[" ".join(how.values())] = Runner(our_way, **network, **how)
         times = race(runners, repeats)
     median = {run: statistics.median(taken) for run, taken in times.items()}
     rows = [
@@ -79,7 +82,8 @@ def extract(
         }
         for (way, run), taken in times.items()
     ]
-    result = {"processor": processor(), "pictures": count, "repeats": repeats, "results": rows}
+    computer = processor() | {"gpus": gpus()}
+    result = {"processor": computer, "pictures": count, "repeats": repeats, "results": rows}
     show(result, as_json)
 
 
@@ -344,10 +348,13 @@ def usual_way(folder: str, weights: str, backbone: str) -> Runs:
     return {END_TO_END: run}
 
 
-def our_way(folder: str, weights: str, backbone: str, engine: str, precision: str) -> Runs:
+def our_way(
+    folder: str, weights: str, backbone: str, engine: str, precision: str, device: str
+) -> Runs:
     """`create_dataset` with its network loaded, and the network alone."""
-    name = f"{engine} {precision}"
-    root, out = Path(folder), Path(folder).with_name(f"{name}.h5")
+    if device == "CPU":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    root, out = Path(folder), Path(folder).with_name(f"{engine} {precision} {device}.h5")
     pictures = list_pictures(root).pictures
     some = partial(calibration, root, pictures, "squash")
     wanted = Wanted(backbone, weights, engine=engine, precision=precision, calibration=some)
@@ -372,22 +379,27 @@ class Loaded(Wanted):
         return self.extractor
 
 
-def engines() -> list[tuple[str, str]]:
-    """List the engines that are installed here, each at float32 and at the precisions it can."""
-    found = []
-    for engine in ENGINES[1:]:
-        if engine == "tensorflow" or find_spec(engine):
-            precisions = {"float32": None, dogsim.choose_engine(engine)[1]: None}
-            found += [(engine, precision) for precision in precisions]
-    return found + [("openvino", "int8")] * bool(find_spec("openvino") and find_spec("nncf"))
+def engines() -> list[tuple[str, str, str]]:
+    """List what computes here: each engine in the precisions that it has, and on what."""
+    found = [("tensorflow", "float32", "GPU")] if gpus() else []
+    for engine, precision in product(ENGINES[1:], ("float32", "bfloat16")):
+        if has_engine(engine, precision):
+            found.append((engine, precision, "CPU"))
+    int8 = find_spec("openvino") and find_spec("nncf")
+    return found + [("openvino", "int8", "CPU")] * bool(int8)
 
 
 def repeated(photos: Path, folder: Path, count: int) -> Path:
-    """Make a folder of breed folders with `count` links to photos, each as often as it takes."""
+    """Make a folder of breed folders with `count` copies of photos, each as often as it takes.
+
+    A picture that is there twice is computed once. So each copy ends in its number, which readers
+    of pictures pass over.
+    """
     pictures = cycle(dogsim.find_pictures(photos))
     for i, picture in enumerate(islice(pictures, count)):
         (folder / picture.parent.name).mkdir(parents=True, exist_ok=True)
-        (folder / picture.parent.name / f"{i}{picture.suffix}").symlink_to(picture.resolve())
+        copy = folder / picture.parent.name / f"{i}{picture.suffix}"
+        copy.write_bytes(picture.read_bytes() + i.to_bytes(4, "big"))
     return folder
 
 
@@ -398,6 +410,8 @@ def show(result: dict[str, Any], as_json: bool) -> None:
         return
     if computer := result.get("processor"):
         print(f"{computer['name']}, {computer['cores']} cores, {' '.join(computer['features'])}")
+        if names := computer.get("gpus"):
+            print("TensorFlow has " + ", ".join(names))
     print(table(result["results"]))
 
 

@@ -32,6 +32,13 @@ class Breed:
     curly: bool = False
 
 
+class Pose(NamedTuple):
+    """How the trunk is held."""
+
+    turn: float = 0.0  # degrees by which the chest is raised
+    low: bool = False  # it rests on the ground
+
+
 # fmt: off
 BREEDS = {
     "Dalmatian": Breed(
@@ -140,6 +147,8 @@ MARKS = {
 LEGS = {  # knots in multiples of the leg, with radii in chest depths (first) and bones (others)
     "foreleg": "0,0,.27 -.02,-.45,1.4 0,-.8,1 0,-.95,1",
     "hindleg": "0,0,.34 .1,-.4,1.7 -.13,-.68,1 -.09,-.95,1",
+    "folded foreleg": "0,0,.27 -.3,-.6,1.4 .8,-.85,1.1 2.2,-.9,1",
+    "folded hindleg": "0,0,.34 .9,.05,2 .1,-.75,1.1 1.1,-.9,1",
 }
 
 

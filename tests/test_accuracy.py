@@ -314,7 +314,20 @@ def test_map_at_r_in_bounded_memory(pictures: int) -> None:
 def test_the_interval_is_scipys(right: int, n: int) -> None:
     from scipy.stats import binomtest
 
-    from dogsim.accuracy import _wilson
+    from dogsim.measure import _wilson
 
     expected = binomtest(right, n).proportion_ci(method="wilson")
     assert _wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_an_accuracy_tells_itself() -> None:
+    found = accuracy(line([0, 1, 5, 6, 8], [0, 0, 0, 1, 1]), k=1)
+    told = "<Accuracy: P@1 0.6000, vote 0.6000 (0.2307 to 0.8824), 5 queries>"
+    assert repr(found) == told
+    heading, columns, numbers = str(found).replace("\n\n", "\n").splitlines()
+    assert heading.startswith("5 queries, 4 pictures to choose from, euclidean distance; ")
+    assert columns.split()[:3] == ["k", "precision@k", "recall@k"]
+    assert numbers.split()[:3] == ["1", "0.6000", "0.4000"]
+    shown = found._repr_html_()
+    assert "<th>precision@k</th>" in shown
+    assert "<td>0.6000</td>" in shown

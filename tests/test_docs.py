@@ -17,8 +17,10 @@ import dogsim
 ORDER = [
     *("errors", "recipe", "breeds"),
     *(f"plumbing.{name}" for name in ("files", "hdf5", "signals", "terminal", "tables", "threads")),
-    *("plumbing.cache", "plumbing.download", "plumbing.unpack"),
-    *("vote", "boxes", "images", "networks._openvino", "networks.compiled"),
+    *("plumbing.cache", "plumbing.download", "plumbing.unpack", "plumbing.rows"),
+    "plumbing.picture_files",
+    *("vote", "boxes", "images", "figures.thumbnails"),
+    *("networks._openvino", "networks.compiled"),
     *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
     *(
         f"networks.{name}"
@@ -32,18 +34,19 @@ ORDER = [
     *(f"networks.{name}" for name in ("quantized", "extractor", "extractor_for", "places")),
     *("feature_extract", "dataset_file", "dataset", "sameness"),
     *(f"folders.{name}" for name in ("listing", "reading", "partial", "shards")),
-    *("create_dataset", "exact", "dist_calc", "neighbours"),
+    *("create_dataset", "exact", "dist_calc", "expand", "neighbours"),
     *(f"trust.{name}" for name in ("duplicates", "novelty", "voters", "calibration")),
     *(f"trust.{name}" for name in ("confidence", "coverage", "audit", "page")),
-    *("classify", "by_breed", "accuracy", "expand", "explain", "image_distance"),
-    *(f"figures.{name}" for name in ("canvas", "grid", "heat_maps", "distances", "tree")),
-    *("figures.judging", "figures.display"),
+    *("figures.canvas", "figures.grid", "figures.display", "answer", "classify"),
+    *("by_breed", "measure", "accuracy", "explain", "image_distance"),
+    *(f"figures.{name}" for name in ("heat_maps", "distances", "tree", "judging")),
     *(f"sources.{name}" for name in ("matfile", "matlab", "vectors", "sample", "stanford_dogs")),
     *(
         f"learning.{name}"
         for name in ("augmentation", "hold_out", "discriminant", "triplets", "training", "proxies")
     ),
     *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
+    "estimators",
     *(f"cluster.{name}" for name in ("connection", "workers", "extraction", "search")),
     *(f"web.{name}" for name in ("worker", "shelf", "pictures", "desk", "told", "findings")),
     *("web.guard", "web.server"),
@@ -79,6 +82,12 @@ def test_public_names() -> None:
         assert promised.__doc__
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         dogsim.nonsense  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_help_opens_with_a_map_of_all_names() -> None:
+    told = re.findall(r"^    ([\w, ]+): ", str(dogsim.__doc__), re.MULTILINE)
+    names = [name for line in told for name in line.split(", ")]
+    assert sorted(names) == sorted(PUBLIC)
 
 
 def test_a_file_is_its_function() -> None:

@@ -1,6 +1,5 @@
 """Pictures and their answers, as they come, and how they are told."""
 
-import textwrap
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,14 +10,10 @@ from dogsim.errors import DogsimError
 from dogsim.plumbing.terminal import note
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from dogsim.classify import Answer
     from dogsim.dataset import Dataset
     from dogsim.images import Source
 
-NAMED = 8  # breeds of a set, at most, in a line of text
-NEAR = 3  # neighbours, at most, in a line of text, where none has a breed
 COLUMNS = (
     *("image", "breed", "votes", "runner_up", "runner_up_votes", "in_dataset"),
     *("nearest", "nearest_breed", "distance", "breeds", "credibility", "novelty_p", "unknown"),
@@ -121,8 +116,9 @@ class Asked:
             raise self.failed[-1]
 
 
-def told(path: Path, answer: "Answer", dataset: "Dataset") -> dict[str, Any]:
+def told(path: Path, answer: "Answer") -> dict[str, Any]:
     """Tell an answer for JSON."""
+    dataset = answer.dataset
     result = {
         "image": str(path),
         "breed": answer.breed,
@@ -147,41 +143,3 @@ def row(result: dict[str, Any]) -> dict[str, Any]:
     every = result | nearest | {"distance": first["distance"]}
     every["breeds"] = "; ".join(result.get("breeds", ()))
     return {name: every.get(name) for name in COLUMNS}
-
-
-def line(path: Path, answer: "Answer", dataset: "Dataset") -> str:
-    """Tell an answer in a line; where no neighbour has a breed, the neighbours alone."""
-    if not answer.votes and answer.trust is None:
-        found = list(zip(answer.indices, answer.distances, strict=True))[:NEAR]
-        told = ", ".join(f"{dataset.paths[row]} at {far:.3g}" for row, far in found)
-        return f"{path}: nearest {told}; of unknown breed"
-    nearest = f"nearest {dataset.paths[answer.indices[0]]} at {answer.distances[0]:.3g}"
-    return f"{path}: {_vote(answer)}, {nearest}"
-
-
-def grid(
-    path: Path, picture: "Source", dataset: "Dataset", answer: "Answer", metric: str
-) -> "Figure":
-    """Draw an answer, with its promise above it; `picture` is what was seen of the file."""
-    from dogsim.figures.grid import result_grid
-
-    truth = dataset.breed_told_by(path)
-    figure = result_grid(picture, dataset, answer.indices, answer.distances, truth, metric)
-    if answer.trust:
-        width, height = figure.get_size_inches()
-        told = textwrap.fill(_vote(answer), int(10 * width))
-        figure.suptitle(told)
-        figure.set_size_inches(width, height + 0.25 * (told.count("\n") + 1))
-    return figure
-
-
-def _vote(answer: "Answer") -> str:
-    second = f", {answer.runner_up} {answer.runner_up_votes}" if answer.runner_up else ""
-    vote = f"{answer.breed} ({answer.votes} of {len(answer.indices)} votes{second})"
-    if answer.trust is None:
-        return vote
-    if answer.trust.unknown:
-        return f"unknown, none of the breeds (p = {answer.trust.novelty_p:.3f}); nearest {vote}"
-    named, more = answer.trust.breeds[:NAMED], len(answer.trust.breeds) - NAMED
-    others = f" and {more} more" if more > 0 else ""
-    return f"{{{', '.join(named)}{others}}}; vote {vote}"

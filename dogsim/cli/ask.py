@@ -30,6 +30,7 @@ from dogsim.cli.common import (
     Mean,
     Metric,
     NetworkWeights,
+    Rank,
     ResizeOfFile,
     Root,
     Std,
@@ -71,6 +72,7 @@ def show(
     confidence: Confidence = None,
     keep_self: KeepSelf = False,
     boxes: Boxes = None,
+    rank: Rank = "plain",
     as_json: Json = False,
 ) -> None:
     """Show each picture with its k nearest; without a display, save the grids to results/.
@@ -80,19 +82,20 @@ def show(
 
     Example: `dogsim show my_dog.jpg --dataset dogs.h5 --save grids`
     """
-    from dogsim.cli.answers import grid
+    from dogsim.expand import check_rank, ranking
     from dogsim.figures.display import show_or_save
     from dogsim.plumbing.terminal import note
 
+    check_rank(rank, metric)
     known = open_dataset(dataset, weights)
-    known = replace(known, root=str(root)) if root else known
+    known = ranking(replace(known, root=str(root)) if root else known, rank)
     asked = Asked(images, known, k, metric, weights, head, confidence, keep_self, boxes)
     lost: set[int] = set()
 
     def grids() -> "Iterator[tuple[str, Figure]]":
         for path, answer in asked:
             lost.update(r for r in answer.indices.tolist() if not known.picture(r).is_file())
-            yield path.stem, grid(path, asked.seen[path], known, answer, metric)
+            yield path.stem, answer.figure()
 
     written = [str(path) for path in show_or_save(grids(), save, asked.pictures)]
     if asked.answered:
@@ -116,6 +119,7 @@ def classify(
     confidence: Confidence = None,
     keep_self: KeepSelf = False,
     boxes: Boxes = None,
+    rank: Rank = "plain",
     csv: Annotated[Path | None, typer.Option(help="Write the answers to this CSV file.")] = None,
     force: Force = False,
     cluster: Cluster = None,
@@ -129,6 +133,7 @@ def classify(
     Example: `dogsim classify my_dog.jpg holiday/ -k 20 --dataset dogs.h5`
     """
     from dogsim.cli.answers import COLUMNS, row
+    from dogsim.expand import check_rank, ranking
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import has_columns, write_csv
 
@@ -136,7 +141,8 @@ def classify(
         files = (Path(each) for each in (weights, head) if each)
         check_output(csv, [dataset, *(images or ()), *files])
         check_replaceable(csv, lambda there: has_columns(there, COLUMNS), force)
-    known = open_dataset(dataset, weights, cluster)
+    check_rank(rank, metric)
+    known = ranking(open_dataset(dataset, weights, cluster), rank)
     trained = _classifier(classifier, known) if classifier else None
     asked = Asked(images, known, k, metric, weights, head, confidence, keep_self, boxes)
     results = answer(asked, as_json, trained)
@@ -149,11 +155,12 @@ def answer(
     asked: Asked, as_json: bool, trained: "TrainedClassifier | None" = None
 ) -> list[dict[str, Any]]:
     """Print each answer as it comes, or with `as_json` all of them, and return what JSON tells."""
-    from dogsim.cli.answers import line, told
+    from dogsim.cli.answers import told
+    from dogsim.expand import rank_of
 
     results = []
     for path, found in asked:
-        result, text = told(path, found, asked.dataset), line(path, found, asked.dataset)
+        result, text = told(path, found), f"{path}: {found}"
         if trained:
             result["classifier"] = learned = trained.told(found.features)
             text += f"; classifier: {learned['breed']} ({learned['probability']:.2f})"
@@ -161,7 +168,8 @@ def answer(
         if not as_json:
             print_result({}, False, text)
     if results:
-        print_result({"k": asked.k, "metric": asked.metric, "results": results}, as_json, "")
+        how = {"k": asked.k, "metric": asked.metric, "rank": rank_of(asked.dataset)}
+        print_result({**how, "results": results}, as_json, "")
     return results
 
 
@@ -284,7 +292,8 @@ def explain(
 
     check_explained(metric)
     pictures = pictures_or_sample(images)
-    wanted = Wanted(backbone, weights, layer, resize, mean=mean, std=std, image_size=image_size)
+    network = backbone, weights, layer
+    wanted = Wanted(*network, resize, mean=mean, std=std, image_size=image_size, few=True)
     if dataset is None and len(pictures) == 2:
         pairs = _to_each_other(pictures, wanted, metric, boxes)
     else:

@@ -30,7 +30,9 @@ HELD = ExitStack()  # what a command holds until it ends
 DATASET = "DOGSIM_DATASET"  # the environment variable
 DatasetFile = Annotated[
     Path | None,
-    typer.Option("--dataset", envvar=DATASET, help="Dataset file.  [default: the sample]"),
+    typer.Option(
+        "--dataset", envvar=DATASET, help="Dataset file or folder.  [default: the sample]"
+    ),
 ]
 Root = Annotated[
     Path | None, typer.Option(help="Where the dataset's pictures lie, if they have moved.")
@@ -53,6 +55,9 @@ SQUARE = "{}. squash gives up the aspect ratio, crop the margins."
 Resize = Annotated[str, one_of("resize", SQUARE)]
 BatchSize = Annotated[int, typer.Option(help="Pictures through the network at once.")]
 Metric = Annotated[str, one_of("metric", "Distance: {}.")]
+Rank = Annotated[
+    str, one_of("rank", "{}. expand: each picture is moved towards its nearest first.")
+]
 Confidence = Annotated[
     float | None,
     typer.Option(help="Name a set of breeds that holds the true one in so many cases, as 0.9."),
@@ -138,8 +143,13 @@ Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad fi
 Restart = Annotated[
     bool, typer.Option("--restart", help="Compute everything anew, whatever is there.")
 ]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A dataset file.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="The dataset file to write.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A dataset file, or folder of shards.")]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", help="The dataset file to write; NAME.dogsim is a folder of shards."
+    ),
+]
 
 
 class OneLineErrors(TyperGroup):

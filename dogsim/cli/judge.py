@@ -1,6 +1,6 @@
 """How good the answers are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ from dogsim.cli.common import (
     Force,
     Json,
     Metric,
+    Rank,
     Root,
     Weights,
     open_dataset,
@@ -25,6 +26,7 @@ from dogsim.cli.common import (
 from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:
+    from dogsim.accuracy import Accuracy
     from dogsim.learning.classifier import Classifier as TrainedClassifier
     from dogsim.neighbours import Neighbours
 
@@ -68,9 +70,7 @@ def accuracy(
     figures: Annotated[
         Path | None, typer.Option(help="Save figures that show where it goes wrong here.")
     ] = None,
-    rank: Annotated[
-        str, one_of("rank", "{}. expand: each picture is moved towards its nearest first.")
-    ] = "plain",
+    rank: Rank = "plain",
     compare: Annotated[
         bool, typer.Option("--compare", help="Judge several ways to rank, each in a line.")
     ] = False,
@@ -83,9 +83,9 @@ def accuracy(
 
     Example: `dogsim accuracy --k 1 --k 20 --dataset dogs.h5 --confusions`
     """
-    from dogsim.accuracy import judge
+    from dogsim.accuracy import compared, judge
     from dogsim.dataset import Dataset
-    from dogsim.expand import RANKS, check_rank, compared, ranked
+    from dogsim.expand import check_rank, ranking
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import write_csv
     from dogsim.plumbing.terminal import note
@@ -100,9 +100,8 @@ def accuracy(
         check_replaceable(csv, _is_our_table, force)
     known = open_dataset(dataset, weights, cluster)
     testset = Dataset.open(test) if test else None
-    if rank != RANKS[0]:
-        check_rank(rank, metric, protocol, confidence)
-        known, testset = ranked(known, testset)
+    check_rank(rank, metric, protocol)
+    plain, known = known, ranking(known, rank)
     trained = _trained(classifier, test)
     asked = known, testset, n_test, metric, protocol, seed
     found = _searched(k or [20], *asked) if figures else None
@@ -134,11 +133,9 @@ def accuracy(
     if trained and testset:
         right, error = trained.judge(testset)
         shown |= {"classifier_accuracy": right, "classifier_calibration_error": error}
+    ways = compared(plain, (k or [20])[0], testset, n_test, seed) if compare else {}
     if compare:
-        shown["compare"] = [
-            {"rank": name, **asdict(result)}
-            for name, result in compared(known, (k or [20])[0], testset, n_test, seed).items()
-        ]
+        shown["compare"] = [{"rank": name, **asdict(result)} for name, result in ways.items()]
     if csv:
         last = [name for name in TABLES if name in shown][-1]
         write_csv(csv, shown[last], _columns_of(last))
@@ -146,7 +143,7 @@ def accuracy(
         shown["figures"] = _drawn(figures, known, max(k or [20]), *asked[1:], vote, found)
     # With one k its numbers stand on the first level as well.
     flat = shown["results"][0] if len(shown["results"]) == 1 else {}
-    print_result({**flat, **shown}, as_json, _text(shown))
+    print_result({**flat, **shown}, as_json, _text(judged.results, shown, ways))
 
 
 def _trained(classifier: Path | None, test: Path | None) -> "TrainedClassifier | None":
@@ -270,16 +267,13 @@ def _is_our_table(file: Path) -> bool:
     return any(has_columns(file, _columns_of(name)) for name in TABLES)
 
 
-def _text(shown: Mapping[str, Any]) -> str:
+def _text(
+    results: "Sequence[Accuracy]", shown: Mapping[str, Any], compared: "Mapping[str, Accuracy]"
+) -> str:
     """Tell the results as a person reads them."""
     from dogsim.plumbing.tables import table
 
-    first = shown["results"][0]
-    parts = [
-        f"{first['queries']} queries, {first['gallery']} pictures to choose from, "
-        f"{first['metric']} distance; a neighbour by chance is right with {first['chance']:.4f}",
-        table([_columns(result) for result in shown["results"]]),
-    ]
+    parts = [results[0].heading, table([result.columns for result in results])]
     if "map_at_r" in shown:
         parts.append(f"MAP@R {shown['map_at_r']:.4f}")
     if "classifier_accuracy" in shown:
@@ -301,21 +295,8 @@ def _text(shown: Mapping[str, Any]) -> str:
         if shown.get(name):
             parts.append(table(shown[name][:most]))
     parts += shown.get("figures", [])
-    if "compare" in shown:
-        lines = [{"rank": each["rank"], **_columns(each)} for each in shown["compare"]]
-        parts.append(table(lines))
+    if compared:
+        parts.append(table([{"rank": name, **each.columns} for name, each in compared.items()]))
     if shown.get("confusions") == ():
         parts.append("No breed is taken for another.")
     return "\n\n".join(parts)
-
-
-def _columns(result: Mapping[str, Any]) -> dict[str, Any]:
-    low, high = result["vote_accuracy_ci95"]
-    return {
-        "k": result["k"],
-        "precision@k": result["precision_at_k"],
-        "recall@k": result["recall_at_k"],
-        "F1@k": result["f1_at_k"],
-        "vote accuracy": result["vote_accuracy"],
-        "its 95 % interval": f"{low:.4f} to {high:.4f}",
-    }

@@ -72,8 +72,8 @@ class Wanted:
     """The extractor that somebody asks for; the fields are parameters of `load_extractor`.
 
     It stands for them wherever an extractor is loaded later, or perhaps not at all. None stands for
-    what was not asked for. `calibration` gives pictures (H, W, 3) uint8 of a size, with which a
-    network in int8 is made where none is kept.
+    what was not asked for. `few` is that of `choose_engine`. `calibration` gives pictures (H, W, 3)
+    uint8 of a size, with which a network in int8 is made where none is kept.
     """
 
     backbone: str | None = None
@@ -86,6 +86,7 @@ class Wanted:
     mean: str | None = None
     std: str | None = None
     image_size: int | None = None
+    few: bool = field(default=False, compare=False)
     calibration: Calibration | None = field(default=None, compare=False)
 
     @property
@@ -133,7 +134,7 @@ class Wanted:
         self.check()
         network = self.network
         engine = network.engine if self.engine == "auto" else self.engine
-        engine, precision = choose_engine(engine, self.precision)
+        engine, precision = choose_engine(engine, self.precision, self.few)
         if engine == "openvino":
             converted = self._converted(network, precision == "int8")
             size = converted.input(0).partial_shape[1].get_length()

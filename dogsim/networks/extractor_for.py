@@ -48,7 +48,7 @@ def check_own_weights(recipe: Recipe, weights: str | None) -> Wanted:
     """
     names = ("backbone", "layer", "resize", "views", *(PIXELS if recipe.mean else ()))
     options = {name: getattr(recipe, name) for name in names}
-    wanted = Wanted(weights=weights or recipe.weights, **options)
+    wanted = Wanted(weights=weights or recipe.weights, few=True, **options)
     try:
         given_file(recipe.weights if weights is None else weights)
     except DogsimError as error:

@@ -1,7 +1,8 @@
-"""Results as text for the terminal, and as CSV."""
+"""Results as text for the terminal, as HTML for a notebook, and as CSV."""
 
 import csv
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,18 @@ def table(rows: Rows) -> str:
         for line in lines
     )
     return "\n".join(padded)
+
+
+def html_table(rows: Rows) -> str:
+    """Lay rows out as a table of HTML, with the numbers of `table`; all text is escaped.
+
+    >>> html_table([{"breed": "<pug>"}])
+    '<table><tr><th>breed</th></tr><tr><td>&lt;pug&gt;</td></tr></table>'
+    """
+    lines = [[("th", name) for name in rows[0]]]
+    lines += [[("td", _cell(value)) for value in row.values()] for row in rows]
+    cells = ("".join(f"<{tag}>{escape(text)}</{tag}>" for tag, text in line) for line in lines)
+    return f"<table>{''.join(f'<tr>{each}</tr>' for each in cells)}</table>"
 
 
 def write_csv(path: Path, rows: Rows, columns: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from dogsim.plumbing.files import make_folder
 from dogsim.plumbing.terminal import note
 
 DEFAULT, INSTALLED = "resnet50", "efficientnet-lite0"
+PLAIN, HARD = "sample_dogs", "hard_dogs"  # folders of pictures
 
 
 def sample_queries() -> list[Path]:
@@ -30,8 +31,11 @@ def sample_queries() -> list[Path]:
     return find_pictures(_folder("sample_queries"))
 
 
-def sample_dataset(weights: str = IMAGENET) -> Dataset:
+def sample_dataset(weights: str = IMAGENET, hard: bool = False) -> Dataset:
     """Open the dataset of the drawings; their features are computed at first use.
+
+    The 300 of the sample are easy to tell apart. The 240 of the harder one are of breeds that look
+    alike, in odd poses and bad light, and some labels are wrong: `key.csv` beside them tells which.
 
     ResNet-50 makes them where its weights can be had, EfficientNet-Lite0 where they cannot. Which
     it was is told on stderr and stands in the recipe.
@@ -40,6 +44,8 @@ def sample_dataset(weights: str = IMAGENET) -> Dataset:
     ----------
     weights : str
         ``"imagenet"`` or a weight file of ResNet-50, see `dogsim.load_extractor`.
+    hard : bool
+        Whether to open the harder sample.
 
     Returns
     -------
@@ -50,26 +56,28 @@ def sample_dataset(weights: str = IMAGENET) -> Dataset:
     DogsimError
         If the weight file does not fit, or the cache folder cannot be written.
     """
+    folder = HARD if hard else PLAIN
     if file := given_file(weights):
-        dataset = _cached(DEFAULT, file)
-    elif _cache_file(INSTALLED).is_file() and not find_backbone(DEFAULT).imagenet_file():
-        dataset = _cached(INSTALLED)  # no use knocking at a closed door every time
+        dataset = _cached(folder, DEFAULT, file)
+    elif _cache_file(folder, INSTALLED).is_file() and not find_backbone(DEFAULT).imagenet_file():
+        dataset = _cached(folder, INSTALLED)  # no use knocking at a closed door every time
     else:
         try:
-            dataset = _cached(DEFAULT)
+            dataset = _cached(folder, DEFAULT)
         except WeightsUnavailableError as error:
             note(f"{error} The sample takes {INSTALLED}.")
-            dataset = _cached(INSTALLED)
+            dataset = _cached(folder, INSTALLED)
     recipe = dataset.recipe
     note(
-        f"Dataset: the sample, {len(dataset)} drawings of {len(dataset.breeds)} breeds, "
+        f"Dataset: the {'harder ' if hard else ''}sample, "
+        f"{len(dataset)} drawings of {len(dataset.breeds)} breeds, "
         f"features of {recipe.backbone if recipe else 'an unknown network'}."
     )
     return dataset
 
 
-def _cached(backbone: str, weights: Path | None = None) -> Dataset:
-    file, pictures = _cache_file(backbone, weights), _folder("sample_dogs")
+def _cached(folder: str, backbone: str, weights: Path | None = None) -> Dataset:
+    file, pictures = _cache_file(folder, backbone, weights), _folder(folder)
     try:
         dataset = Dataset.open(file)
     except DogsimError:  # not made yet, or damaged; or another process is making it
@@ -79,17 +87,17 @@ def _cached(backbone: str, weights: Path | None = None) -> Dataset:
     return replace(dataset, root=str(pictures))  # a later installation may lie elsewhere
 
 
-def _cache_file(backbone: str, weights: Path | None = None) -> Path:
-    digest = _pictures_digest().copy()
+def _cache_file(folder: str, backbone: str, weights: Path | None = None) -> Path:
+    digest = _pictures_digest(folder).copy()
     if weights:
         digest.update(weights_sha256(weights).encode())
     return cache_folder() / f"sample-{backbone}-{digest.hexdigest()[:12]}.h5"
 
 
 @cache
-def _pictures_digest() -> Any:
+def _pictures_digest(folder: str) -> Any:
     digest = sha256()
-    for picture in find_pictures(_folder("sample_dogs")):
+    for picture in find_pictures(_folder(folder)):
         digest.update(picture.read_bytes())
     return digest
 

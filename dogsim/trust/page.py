@@ -1,15 +1,13 @@
 """An audit as a page to look at, one HTML file with its thumbnails inside, and as a table."""
 
-import base64
-import io
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import TypeAlias
 
 from dogsim.dataset import Dataset
-from dogsim.errors import DogsimError
-from dogsim.images import Cropped, file_of, open_image
+from dogsim.figures.thumbnails import html_figure
+from dogsim.images import Cropped, file_of
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.plumbing.tables import write_csv
 from dogsim.plumbing.terminal import printable
@@ -18,7 +16,6 @@ from dogsim.trust.audit import Audit, Suspect
 Picture: TypeAlias = Path | Cropped
 PAGE, TABLE = "audit.html", "audit.csv"
 SHOWN = 200  # findings of a kind on the page; the table has all
-THUMBNAIL = 128  # pixels
 COLUMNS = ("finding", "path", "other", "breed", "suggested", "number")
 PAGE_START = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>dogsim audit</title>'
@@ -141,14 +138,4 @@ def _shown(findings: list[tuple[str, list[Picture]]]) -> Iterator[str]:
 
 def _figure(picture: Picture) -> str:
     file = file_of(picture) or Path()
-    name = escape(printable(f"{file.parent.name}/{file.name}"))
-    try:
-        image = open_image(picture)
-    except DogsimError:
-        return f"<figure><figcaption>not found: {name}</figcaption></figure>"
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=80)
-    data = base64.b64encode(content.getvalue()).decode()
-    source = f"data:image/jpeg;base64,{data}"
-    return f'<figure><img src="{source}" alt="{name}"><figcaption>{name}</figcaption></figure>'
+    return html_figure(picture, f"{file.parent.name}/{file.name}")

@@ -10,7 +10,8 @@ from PIL import Image
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.images import load_image, open_image, seen_part
+from dogsim.figures.thumbnails import jpeg
+from dogsim.images import load_image, seen_part
 from dogsim.networks.extractor_for import require_recipe
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.sameness import rows_by_content
@@ -70,7 +71,7 @@ class Pictures:
     def _thumbnail(self, row: int, size: int) -> bytes:
         kept = self._kept.get((row, size))
         if kept is None:
-            kept = _jpeg(open_image(self._dataset.source(row), at_least=size), size)
+            kept = jpeg(self._dataset.source(row), size)
             self._kept.put((row, size), kept)
         return kept
 
@@ -80,7 +81,7 @@ class Pictures:
             Seen(
                 row=self._rows.get(bytes_sha256(content)),
                 pixels=load_image(content, recipe.image_size, recipe.resize),
-                shown=_jpeg(open_image(content, at_least=SIZES[-1]), SIZES[-1]),
+                shown=jpeg(content, SIZES[-1]),
             )
             for content in contents
         ]
@@ -98,10 +99,3 @@ def check_row(row: int, rows: int) -> None:
     """Raise `DogsimError` unless a dataset of so many rows has that one."""
     if not 0 <= row < rows:
         raise DogsimError(f"Received row {row}. Expected 0 to {rows - 1}, a row of the dataset.")
-
-
-def _jpeg(image: Image.Image, size: int) -> bytes:
-    image.thumbnail((size, size))
-    content = BytesIO()
-    image.save(content, "JPEG", quality=85)
-    return content.getvalue()

@@ -1,3 +1,4 @@
+import csv
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from conftest import REPOSITORY
 from dogsim import Extractor, accuracy, sample_dataset, sample_queries
 from dogsim.errors import DogsimError
 from dogsim.images import open_image
+from draw_hard_dogs import draw_hard_dog
 from draw_sample_dogs import draw_dog
 
 DATA = REPOSITORY / "data"
@@ -24,7 +26,8 @@ def test_twelve_breeds_of_25_and_a_query_each() -> None:
         ]
     queries = [path.stem for path in sample_queries()]
     assert queries == [folder.name for folder in folders]
-    assert sum(path.stat().st_size for path in DATA.rglob("*.jpg")) < 4_000_000
+    drawings = [path for kind in ("jpg", "webp") for path in DATA.rglob(f"*.{kind}")]
+    assert sum(path.stat().st_size for path in drawings) < 4_000_000
 
 
 def test_drawing_again_gives_the_same_picture() -> None:
@@ -41,6 +44,28 @@ def test_no_two_drawings_are_alike() -> None:
     assert len(seen) == 312
 
 
+def test_the_harder_sample_is_drawn_again_too() -> None:
+    for name in ("beagle/07", "beagle/05", "Doberman/11"):  # plain, in the wrong folder, a copy
+        drawn = np.asarray(draw_hard_dog(name), int)
+        stored = np.asarray(open_image(DATA / "hard_dogs" / f"{name}.webp"), int)
+        assert abs(stored - drawn).mean() < 5, name  # what WebP costs
+
+
+def test_the_answer_key_of_the_harder_sample() -> None:
+    folder = DATA / "hard_dogs"
+    assert len(list(folder.glob("*/*.webp"))) == 250
+    with (folder / "key.csv").open(newline="") as file:
+        key = list(csv.DictReader(file))
+    assert len(key) == 16
+    for row in key:
+        assert (folder / row["picture"]).is_file()
+        if row["what"] == "wrong label":
+            assert (folder / row["of"]).is_dir()
+        else:
+            same = (folder / row["of"]).read_bytes() == (folder / row["picture"]).read_bytes()
+            assert same is (row["what"] == "copy, the same file"), row
+
+
 def test_the_sample_needs_eyes(lite: Extractor) -> None:
     """A trained network finds the breeds, plain pixels do not."""
     from dataclasses import replace
@@ -55,7 +80,7 @@ def test_the_sample_needs_eyes(lite: Extractor) -> None:
 def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = sample_dataset()
     sample = sys.modules["dogsim.sources.sample"]
-    file = sample._cache_file("efficientnet-lite0")
+    file = sample._cache_file("sample_dogs", "efficientnet-lite0")
     half = file.read_bytes()[:5000]
     file.unlink()  # the features in use are mapped from this file: it must not shrink under them
     file.write_bytes(half)

@@ -1,0 +1,78 @@
+"""An answer tells itself: in a line, in a notebook without harm or bulk, and as a grid."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dogsim import Answer, Dataset, DogsimError
+from dogsim.classify import answers_to
+from dogsim.images import Source
+from dogsim.trust.confidence import Trust
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Dataset:
+    """Forty large photos of noise, two breeds in turn; the name of one is a script."""
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        pixels = rng.integers(0, 255, (600, 900, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.jpg")
+    return Dataset(
+        features=np.arange(40, dtype=np.float32)[:, None],
+        labels=(np.arange(40) % 2).astype(np.int32),
+        paths=tuple(f"{i % 4}.jpg" for i in range(40)),
+        breeds=(HOSTILE, "pug"),
+        root=str(tmp_path),
+    )
+
+
+def answer(gallery: Dataset, k: int, picture: Source | None = None) -> Answer:
+    (found,) = answers_to(np.zeros((1, 1), np.float32), gallery, k)
+    return replace(found, picture=picture)
+
+
+def test_in_a_line(gallery: Dataset) -> None:
+    calm = replace(gallery, breeds=("beagle", "pug"))
+    found = answer(calm, 5)
+    assert str(found) == "beagle (3 of 5 votes, pug 2), nearest 0.jpg at 0"
+    assert repr(found) == f"<Answer: {found}>"
+    sure = Trust(("beagle", "pug"), np.array([0.4, 0.3]), 0.4, 0.5, unknown=False)
+    assert str(replace(found, trust=sure)).startswith("{beagle, pug}; vote beagle (3 of 5 votes")
+    odd = str(replace(found, trust=replace(sure, unknown=True, novelty_p=0.01)))
+    assert odd.startswith("unknown, none of the breeds (p = 0.010); nearest beagle (3 of 5")
+    nobody = answer(replace(calm, labels=np.full(40, -1)), 5)
+    assert str(nobody) == "nearest 0.jpg at 0, 1.jpg at 1, 2.jpg at 2; of unknown breed"
+    assert "\n" not in str(answer(replace(calm, paths=("a\nb",) * 40), 1))
+
+
+def test_in_a_notebook(gallery: Dataset, tmp_path: Path) -> None:
+    asked = tmp_path / "<b>.png"
+    Image.new("RGB", (4000, 3000), "olive").save(asked)
+    shown = answer(gallery, 40, asked)._repr_html_()
+    assert shown.count("<img ") == 12
+    assert "and 29 more neighbours" in shown
+    assert len(shown) < 250_000
+    assert "<script" not in shown
+    assert "<b>" not in shown
+    assert "asked: &lt;b&gt;.png" in shown
+    assert "asked" not in answer(gallery, 3)._repr_html_().partition("</style>")[2]
+    gone = answer(replace(gallery, root=str(tmp_path / "gone")), 2)._repr_html_()
+    assert gone.count("not found: ") == 2
+
+
+def test_as_a_grid(gallery: Dataset, tmp_path: Path) -> None:
+    asked = tmp_path / "pug.png"
+    Image.new("RGB", (30, 40)).save(asked)
+    found = answer(replace(gallery, breeds=("beagle", "pug")), 2, asked)
+    tile = found.figure().axes[0]
+    assert tile.get_xlabel() == "is: pug\nvoted: beagle 1, pug 1\ntie: the nearest of them decides"
+    assert found.show(tmp_path / "grids") == [tmp_path / "grids" / "pug.png"]
+    pixels = np.zeros((9, 9), np.uint8)
+    assert answer(gallery, 2, pixels).show(tmp_path / "grids")[0].name == "answer.png"
+    with pytest.raises(DogsimError, match="answer is to features alone"):
+        answer(gallery, 2).show()
