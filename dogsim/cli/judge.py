@@ -230,11 +230,13 @@ def audit(
     leaks = "" if found.leaks_add is None else f" (they add {found.leaks_add:.4f} to the accuracy)"
     lines = [
         f"{len(found.duplicates)} groups of the same picture",
+        *(f"  {' = '.join(each)}" for each in found.duplicates[:FINDINGS_SHOWN]),
         *(
             [f"{len(found.leaks)} pictures of the test set are in the dataset{leaks}"]
             if test
             else []
         ),
+        *(f"  {of_test} = {own}" for own, of_test in found.leaks[:FINDINGS_SHOWN]),
         f"{len(found.labels)} suspicious labels",
         *(f"  {x.path}: {x.breed}, or {x.suggested}?" for x in found.labels[:FINDINGS_SHOWN]),
         f"{len(found.novel)} pictures that fit nowhere",
