@@ -21,6 +21,7 @@ Known pictures
 
 Nearest
     dist_calc, mink, nearest, METRICS: distances, the k smallest, both in bounded memory
+    expand: nearest by more than one picture
     ImageDistance, ResNetDistance: how far two pictures are apart
 
 Answers

@@ -12,6 +12,7 @@ from dogsim.dist_calc import dist_calc as dist_calc
 from dogsim.dist_calc import mink as mink
 from dogsim.dist_calc import nearest as nearest
 from dogsim.errors import DogsimError as DogsimError
+from dogsim.expand import expand as expand
 from dogsim.explain import Explanation as Explanation
 from dogsim.explain import explain as explain
 from dogsim.feature_extract import extract_features as extract_features

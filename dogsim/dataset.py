@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from dogsim.boxes import Box
 from dogsim.breeds import breed_key
 from dogsim.breeds import breed_name as breed_name  # with the next ones: importable from here
-from dogsim.dataset_file import BLOCK, DamagedError, read_fields
+from dogsim.dataset_file import BLOCK, INDEX, DamagedError, read_fields
 from dogsim.dataset_file import FORMAT as FORMAT
 from dogsim.dataset_file import FORMAT_VERSION as FORMAT_VERSION
 from dogsim.dataset_file import STAMP as STAMP
@@ -21,6 +21,7 @@ from dogsim.dataset_file import write_dataset as write_dataset
 from dogsim.errors import DogsimError
 from dogsim.images import Cropped
 from dogsim.plumbing.files import writing
+from dogsim.plumbing.rows import ShardedRows
 from dogsim.recipe import Recipe
 
 MEMORY = ("features", "search")  # what is not written as it is
@@ -40,7 +41,9 @@ class Dataset:
     Attributes
     ----------
     features : (n, d) float32
-        Row i belongs to picture i.
+        Row i belongs to picture i. Where they lie in a folder of shards this is no array but stands
+        for one: rows are read as they are asked for, and `numpy.asarray` reads all, see
+        `dogsim.plumbing.rows.ShardedRows`.
     labels : (n,) int32
         Index into `breeds`; -1 where the breed is not known.
     paths : tuple of n str
@@ -61,7 +64,7 @@ class Dataset:
         The part of each picture that the features are of, see `dogsim.boxes.Box`, margin and all;
         zeros for a whole picture. None where all are whole.
     search : callable, optional
-        Who finds neighbours in it for `dogsim.nearest`, in the place of this process: a cluster.
+        Who finds neighbours in it in the place of `dogsim.nearest`: a cluster, or `dogsim.expand`.
 
     Raises
     ------
@@ -183,7 +186,7 @@ class Dataset:
             )
         return replace(
             self,
-            features=np.asarray(self.features)[chosen],
+            features=self.features[chosen],
             labels=np.asarray(self.labels)[chosen],
             paths=tuple(self.paths[row] for row in chosen),
             stamps=None if self.stamps is None else self.stamps[chosen],
@@ -225,12 +228,13 @@ class Dataset:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Dataset":
-        """Open a dataset file; its features are read from disk as they are needed.
+        """Open a dataset file, or folder; its features are read from disk as they are needed.
 
         Raises `DogsimError` if there is no such file, or if it is not a dataset, is cut short or
         was written by a newer version.
         """
         path = Path(path)
+        path = path / INDEX if path.is_dir() else path
         fields = read_fields(path)
         try:
             return cls(**fields)
@@ -270,8 +274,10 @@ def as_dataset(dataset: DatasetOrFile) -> Dataset:
     return dataset
 
 
-def _numbers(name: str, value: Any, kinds: str, kind: Any) -> NDArray[Any]:
+def _numbers(name: str, value: Any, kinds: str, kind: Any) -> Any:
     """Turn a list into an array, and let an array be, wherever it lies."""
+    if isinstance(value, ShardedRows):
+        return value
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
     if array.size == 0 and not isinstance(value, np.ndarray):
         array = array.astype(kind)  # of [] NumPy makes floats

@@ -1,30 +1,54 @@
-"""The dataset file, HDF5: what lies where in it, written whole, and read where it lies."""
+"""The dataset file, HDF5: what lies where in it, written whole, and read where it lies.
+
+A dataset can also be a folder of shards: its file is an index there, in the place of whose features
+stands in which rows of which shards they lie.
+"""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, reason
-from dogsim.plumbing.files import replacing
+from dogsim.plumbing.files import check_output, replacing, written_through
 from dogsim.plumbing.hdf5 import mapped_rows, new_hdf5
+from dogsim.plumbing.rows import RUN, Place, ShardedRows
 from dogsim.plumbing.signals import uninterrupted
 from dogsim.recipe import HEAD, Recipe
 
 FORMAT = "dogsim-dataset"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # the newest that is read: of an index; that of a file is 1
 BLOCK = 1024  # rows that are written at a time
 STAMP = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("sha256", "S64")])
+FOLDER, INDEX = ".dogsim", "index.h5"  # how a folder of shards ends, and its file
+TABLE = np.dtype([("offset", "<i8"), ("rows", "<i8")])  # of features in a shard
+
+Features: TypeAlias = "NDArray[np.float32] | ShardedRows"
 
 
 class DamagedError(DogsimError):
     """A file can be read, and what it holds is no dataset or not all of one."""
+
+
+def is_sharded(path: Path) -> bool:
+    """Whether what is to be written there is a folder of shards, by its name; a file stays one.
+
+    >>> is_sharded(Path("dogs.dogsim")), is_sharded(Path("dogs.h5"))
+    (True, False)
+    """
+    return path.suffix == FOLDER and not path.is_file()
+
+
+def check_place(path: Path, inputs: Iterable[Path | None] = ()) -> None:
+    """Raise `DogsimError` if `path` is no place for a dataset; as `files.check_output` does."""
+    target = written_through(path)
+    check_output(target / INDEX if is_sharded(target) and target.is_dir() else path, inputs)
 
 
 @contextmanager
@@ -40,9 +64,9 @@ def reading(path: Path) -> Iterator[Any]:
         If it can be read and does not hold what it should.
     """
     if not path.is_file():
-        raise DogsimError(
-            f"There is no dataset file {path}. dogsim create-dataset DIR -o {path} makes one."
-        )
+        folder = path.name == INDEX and path.parent.is_dir()
+        what, out = ("dataset in the folder", path.parent) if folder else ("dataset file", path)
+        raise DogsimError(f"There is no {what} {out}. dogsim create-dataset DIR -o OUT makes one.")
     try:
         with h5py.File(path) as file:
             _check_format(file)
@@ -60,13 +84,27 @@ def reading(path: Path) -> Iterator[Any]:
         raise DamagedError(f"Cannot read {path} as a dataset: {reason(error)}. {remedy}") from error
 
 
+def read_features(path: Path) -> Features:
+    """Map the features of a dataset file where they lie, and read nothing else of it."""
+    with reading(path) as file:
+        return _features(file, path)
+
+
+def file_of(features: Features) -> Path | None:
+    """The file that features are mapped from, or the index of their shards; None for others."""
+    if isinstance(features, ShardedRows):
+        return features.folder / INDEX
+    name = features.filename if isinstance(features, np.memmap) else None
+    return None if name is None else Path(name)
+
+
 def read_fields(path: Path) -> dict[str, Any]:
     """Read a `Dataset`'s fields; the features are mapped where they lie. Raises as `reading`."""
     while True:
         before = _identity(path)
         with reading(path) as file:
             fields = {
-                "features": mapped_rows(file["features"], path),
+                "features": _features(file, path),
                 "labels": np.asarray(file["labels"], np.int32),
                 "paths": tuple(file["paths"].asstr()),
                 "breeds": tuple(file["breeds"].asstr()),
@@ -86,9 +124,16 @@ def made_by(path: Path) -> str:
         return _text(file.attrs.get("made_by", ""))
 
 
+def known_shards(path: Path) -> frozenset[str]:
+    """Names of the shards that an index is of, and of those that it has replaced."""
+    with reading(path) as file:
+        names = [name for part in ("shards", "replaced") if part in file for name in file[part]]
+        return frozenset(name.decode() for name in names)
+
+
 def write_dataset(
     path: str | os.PathLike[str],
-    blocks: Iterable[NDArray[np.floating]],
+    blocks: Iterable[NDArray[np.floating]] | ShardedRows,
     dimension: int,
     *,
     labels: NDArray[np.integer],
@@ -100,8 +145,12 @@ def write_dataset(
     learned: NDArray[np.bool_] | None = None,
     boxes: NDArray[np.float64] | None = None,
     made_by: str = "",
+    replaced: Iterable[str] = (),
 ) -> None:
     """Write a dataset file whose features, (n, dimension), come in blocks of rows.
+
+    Features that lie in shards stay there, and the file becomes their index: it has to lie in their
+    folder. `replaced` are shards there that are no part of it, and never will be.
 
     The rest are a `Dataset`'s fields. The caller holds the file's lock, see
     `dogsim.plumbing.files.writing`. Raises `DogsimError` if the file cannot be written.
@@ -110,21 +159,56 @@ def write_dataset(
     _require_utf8([*paths, *breeds])
     # HDF5 calls back to write, and nothing may be raised there: a stop waits for the block's end.
     with replacing(Path(path)) as new, uninterrupted() as let_through, new_hdf5(new) as file:
-        features = file.create_dataset("features", (len(paths), dimension), np.float32)
-        row = 0
-        for block in blocks:
-            features[row : row + len(block)] = block
-            row += len(block)
-            let_through()
+        if isinstance(blocks, ShardedRows):
+            _write_index(file, blocks, replaced)
+        else:
+            _write_features(file, blocks, (len(paths), dimension), let_through)
         file["labels"] = np.asarray(labels, np.int32)
         file.create_dataset("paths", data=list(paths), dtype=text)
         file.create_dataset("breeds", data=list(breeds), dtype=text)
         for name, of_rows in {"stamps": stamps, "learned": learned, "boxes": boxes}.items():
             if of_rows is not None:
                 file[name] = of_rows
-        file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION, "made_by": made_by})
+        version = FORMAT_VERSION if isinstance(blocks, ShardedRows) else 1
+        file.attrs.update({"format": FORMAT, "format_version": version, "made_by": made_by})
         for name, value in {"root": root, **(asdict(recipe) if recipe else {})}.items():
             file.attrs[name] = _stored(value)
+
+
+def _write_features(
+    file: Any,
+    blocks: Iterable[NDArray[np.floating]],
+    shape: tuple[int, int],
+    let_through: Callable[[], None],
+) -> None:
+    features, row = file.create_dataset("features", shape, np.float32), 0
+    for block in blocks:
+        features[row : row + len(block)] = block
+        row += len(block)
+        let_through()
+
+
+def _write_index(file: Any, rows: ShardedRows, replaced: Iterable[str]) -> None:
+    text = h5py.string_dtype("utf-8")
+    file.create_dataset("shards", data=[place.file for place in rows.places], dtype=text)
+    file.create_dataset("replaced", data=list(replaced), dtype=text)
+    file["tables"] = np.array([(place.offset, place.rows) for place in rows.places], TABLE)
+    file["runs"] = rows.runs
+    file.attrs["dimension"] = rows.shape[1]
+
+
+def _features(file: Any, path: Path) -> Features:
+    """Map the features of an open file, or of the shards that it is the index of."""
+    if "shards" not in file:
+        return mapped_rows(file["features"], path)
+    names, tables = file["shards"].asstr(), file["tables"][:].tolist()
+    places = [Place(name, *table) for name, table in zip(names, tables, strict=True)]
+    runs, dimension = file["runs"][:].astype(RUN), int(file.attrs["dimension"])
+    there = {each.name: each.stat().st_size for each in os.scandir(path.parent)}
+    gone = [each.file for each in places if there.get(each.file, 0) < each.end(dimension)]
+    if gone:
+        raise ValueError(f"{len(gone)} of its {len(places)} shards are lost or cut, as {gone[0]}")
+    return ShardedRows(path.parent, places, runs, dimension)
 
 
 def _check_format(file: Any) -> None:

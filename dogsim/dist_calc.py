@@ -10,6 +10,7 @@ from scipy.spatial.distance import cdist
 from dogsim import exact
 from dogsim.dataset import Dataset, as_dataset
 from dogsim.errors import DogsimError, unknown
+from dogsim.plumbing.rows import as_rows
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev", "correlation")
 BLOCK_BYTES = 1 << 28  # held at a time for the queries of a block
@@ -227,7 +228,8 @@ def _pair(dataset: Vectors, testset: Vectors, metric: str) -> tuple[Floats, Floa
     dataset, testset = (as_dataset(x) if _is_path(x) else x for x in (dataset, testset))  # type: ignore[arg-type]
     if isinstance(dataset, Dataset) and isinstance(testset, Dataset):
         dataset.require_comparable(testset)
-    gallery, queries = _features("dataset", dataset), np.atleast_2d(_features("test set", testset))
+    gallery, queries = _features("dataset", dataset), _features("test set", testset)
+    queries = np.atleast_2d(queries) if queries.ndim < 2 else queries
     if gallery.ndim != 2 or queries.ndim != 2 or gallery.shape[1] != queries.shape[1]:
         raise DogsimError(
             f"Received a dataset {gallery.shape} and a test set {queries.shape}. "
@@ -254,7 +256,7 @@ def _check_numbers(what: str, features: Floats, metric: str) -> None:
 
 def _features(what: str, x: Vectors) -> Floats:
     try:
-        features = np.asarray(x.features if isinstance(x, Dataset) else x)
+        features: Floats = as_rows(x.features if isinstance(x, Dataset) else x)
         return features if features.dtype == np.float32 else features.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DogsimError(

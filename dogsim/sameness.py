@@ -2,6 +2,7 @@
 
 import os
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 
 from dogsim.boxes import Boxes
 from dogsim.dataset import Dataset
+from dogsim.dataset_file import BLOCK
 from dogsim.errors import DogsimError
 from dogsim.images import Cropped, Source, file_of
 from dogsim.networks.trained_on import picture_keys, read_memory
-from dogsim.picture_files import read_picture
 from dogsim.plumbing.files import bytes_sha256
+from dogsim.plumbing.picture_files import read_picture
 
 NO_BOXES = Boxes()
 
@@ -114,6 +116,14 @@ def learned_by(dataset: Dataset, model: Path) -> NDArray[np.bool_]:
         return np.zeros(len(dataset), bool)
     keys = picture_keys(dataset.features, dataset.stamps)
     return np.asarray(np.isin(keys, memory).any(axis=1))
+
+
+def features_hash(dataset: Dataset) -> str:
+    """Hash all features of a dataset, in 32 hexadecimal digits."""
+    digest = sha256(repr((dataset.features.shape, dataset.features.dtype.str)).encode())
+    for start in range(0, len(dataset), BLOCK):
+        digest.update(np.ascontiguousarray(dataset.features[start : start + BLOCK]).data)
+    return digest.hexdigest()[:32]
 
 
 def row_hashes(dataset: Dataset) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from stoppable_run import SIZE, features
 
-from dogsim.picture_files import PICTURE_SUFFIXES
+from dogsim.plumbing.picture_files import PICTURE_SUFFIXES
 from dogsim.plumbing.terminal import printable
 
 RECIPE = (
@@ -30,6 +31,7 @@ RECIPE = (
     *("engine", "precision", "head", "head_sha256"),
 )
 SHARD = re.compile(r"\d{6,}\.h5")
+OURS = re.compile(rf"{SHARD.pattern}|restart|\..*")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Part:
     breeds: list[str]
     made_by: str
     stamped: bool
+    sharded: bool
 
 
 def look(root: Path) -> Look:
@@ -153,7 +156,7 @@ def breeds(folders: list[str]) -> tuple[list[int], list[str]]:
 
 
 def part(file: Path) -> Part:
-    """Read a file of features; raises `OSError` or `KeyError` where it is none."""
+    """Read a file of features, or an index; raises `OSError` or `KeyError` where it is none."""
     with h5py.File(file) as opened:
         if opened.attrs["format"] != "dogsim-dataset":
             raise KeyError("format")
@@ -163,7 +166,7 @@ def part(file: Path) -> Part:
         rows = {
             path: (Stamp(int(size), int(time), digest.decode()), row)
             for path, (size, time, digest), row in zip(
-                paths, stamps, opened["features"][:], strict=True
+                paths, stamps, _features(opened, file.parent), strict=True
             )
         }
         return Part(
@@ -174,7 +177,20 @@ def part(file: Path) -> Part:
             breeds=[name.decode() for name in opened["breeds"]],
             made_by=opened.attrs.get("made_by", ""),
             stamped=stamped,
+            sharded="shards" in opened,
         )
+
+
+def _features(opened: h5py.File, folder: Path) -> NDArray[np.float32]:
+    if "shards" not in opened:
+        rows: NDArray[np.float32] = opened["features"][:]
+        return rows
+    names, found = [name.decode() for name in opened["shards"]], []
+    for shard, first, rows in opened["runs"][:].tolist():
+        with h5py.File(folder / names[shard]) as part:
+            found.append(part["features"][first : first + rows])
+            assert len(found[-1]) == rows
+    return np.concatenate(found)
 
 
 def row_of(content: bytes, recipe: dict[str, Any]) -> NDArray[np.float32] | None:
@@ -233,12 +249,13 @@ class RefusedError(Exception):
 
 def kept(out: Path, restart: bool, force: bool) -> Kept:
     """What counts of an output and of the folder beside it, raises `RefusedError`."""
-    target = Path(os.path.realpath(out))
-    folder = target.with_name(f"{target.name}.partial")
-    finished = _finished(target, force)
+    folder, finished = partial(out), _finished(file_of(out), force)
     if folder.exists() and not folder.is_dir():
         raise RefusedError("no folder")
-    shards = [part for part in map(shard, shard_files(out)) if part]
+    unfinished = is_folder(out) and folder.is_dir() and not file_of(out).exists()
+    if unfinished and not force and any(not OURS.fullmatch(f.name) for f in folder.iterdir()):
+        raise RefusedError("strange folder")
+    shards = [part for part in map(shard, shard_files(out, finished is not None)) if part]
     options = _options(folder / "restart")
     if options is None and restart:
         return Kept(options=_made_with(finished or next(iter(shards), None)))
@@ -249,11 +266,34 @@ def kept(out: Path, restart: bool, force: bool) -> Kept:
     return Kept(shards, set(), options or _made_with(next(iter(shards), None)))
 
 
-def shard_files(out: Path) -> list[Path]:
+def is_folder(out: Path) -> bool:
+    """Whether an output is a folder of shards."""
+    return out.name.endswith(".dogsim")
+
+
+def file_of(out: Path) -> Path:
+    """The file of a dataset: where a link leads to, or the index of a folder."""
     target = Path(os.path.realpath(out))
-    folder = target.with_name(f"{target.name}.partial")
+    return target / "index.h5" if is_folder(out) else target
+
+
+def partial(out: Path) -> Path:
+    """The folder of work in progress."""
+    target = Path(os.path.realpath(out))
+    return target if is_folder(out) else target.with_name(f"{target.name}.partial")
+
+
+def shard_files(out: Path, finished: bool = True) -> list[Path]:
+    """The shards of work in progress: of a folder those that its `finished` index has not."""
+    folder, known = partial(out), set()
+    if finished and is_folder(out):
+        with suppress(OSError, KeyError), h5py.File(file_of(out)) as opened:
+            known = {name.decode() for part in ("shards", "replaced") for name in opened[part]}
     files = folder.iterdir() if folder.is_dir() else ()
-    return sorted(file for file in files if SHARD.fullmatch(file.name))
+    return sorted(
+        (file for file in files if SHARD.fullmatch(file.name) and file.name not in known),
+        key=lambda file: int(file.stem),
+    )
 
 
 def shard(file: Path) -> Part | None:
@@ -274,9 +314,10 @@ def _finished(target: Path, force: bool) -> Part | None:
         raise RefusedError("no file")
     try:
         found = part(target)
-    except (OSError, KeyError):
+    except (OSError, KeyError, AssertionError):
         found = None
     ours = found and found.stamped and found.recipe and not found.recipe["head_sha256"]
+    ours = ours and found and found.sharded == (target.name == "index.h5")
     if found and ours and found.made_by in ("", "create-dataset"):
         return found
     if not force:

@@ -1,8 +1,11 @@
-"""Gather many shards under a limit of open files: million_rows.py SHARDS ROWS_OF_EACH.
+"""Make a folder of many shards, and a file of them, where few files may be open.
+
+million_rows.py SHARDS ROWS_OF_EACH
 
 Prints the limit and the peak of memory in MB.
 """
 
+import os
 import resource
 import sys
 from pathlib import Path
@@ -17,15 +20,16 @@ from dogsim.folders.partial import MADE_BY
 from dogsim.folders.shards import Shards, partial_folder
 from dogsim.recipe import Recipe
 
-LIMIT, DIMENSION = 255, 8
+LIMIT, DIMENSION, BLOCK = 255, 8, 1 << 17
 shards, rows = int(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, LIMIT))
 recipe = Recipe("resnet50", "imagenet", "0" * 64, "avg_pool", 224)
 pictures = [Picture(f"b/{i:07d}.jpg", 1, 1) for i in range(shards * rows)]
 
 with TemporaryDirectory() as folder:
-    out = Path(folder) / "d.h5"
-    partial_folder(out).mkdir()
+    out, other = Path(folder) / "d.dogsim", Path(folder) / "d.h5"
+    for place in (out, partial_folder(other)):
+        place.mkdir()
     for number in range(shards):
         some = pictures[number * rows : (number + 1) * rows]
         features = np.full((rows, DIMENSION), number, np.float32)
@@ -33,10 +37,15 @@ with TemporaryDirectory() as folder:
         labels, paths = np.full(rows, -1, np.int32), tuple(each.path for each in some)
         stamps = stamp_rows(some, [b""] * rows)
         shard = Dataset(features, labels, paths, (), recipe, folder, stamps)
-        shard.write(partial_folder(out) / f"{number:06d}.h5", MADE_BY)
-    with Shards(out) as found:
-        assert found.find(pictures, Path(folder), verify=False) == []
-        made = found.write(pictures, recipe, Path(folder))
-    assert made.features[:, 0].tolist() == list(range(rows)) * shards
-    assert (made.features[:, 1].reshape(shards, rows) == np.arange(shards)[:, None]).all()
+        shard.write(out / f"{number:06d}.h5", MADE_BY)
+        os.link(out / f"{number:06d}.h5", partial_folder(other) / f"{number:06d}.h5")
+    for place in (out, other):
+        with Shards(place) as found:
+            assert found.find(pictures, Path(folder), verify=False) == []
+            made = found.write(pictures, recipe, Path(folder)).features
+        for begin in range(0, len(made), BLOCK):
+            numbers = np.arange(begin, min(begin + BLOCK, len(made)))
+            for read in (made[begin : begin + BLOCK], made[numbers]):
+                assert (read[:, 0] == numbers % rows).all()
+                assert (read[:, 1] == numbers // rows).all()
 print(LIMIT, peak_megabytes())

@@ -75,7 +75,7 @@ def features(pixels: NDArray[np.uint8], *made_with: str) -> NDArray[np.float32]:
 
 
 def _replace_network() -> None:
-    from dogsim.folders import reading
+    from dogsim.folders import reading, shards
     from dogsim.networks.extractor import Extractor, Wanted
     from dogsim.plumbing.files import file_sha256
     from dogsim.recipe import Recipe
@@ -103,7 +103,7 @@ def _replace_network() -> None:
 
     Wanted.load = load  # type: ignore[assignment,method-assign]
     Wanted.recipe = recipe  # type: ignore[assignment,method-assign]
-    reading.SHARD = SHARD
+    reading.SHARD, shards.FEW = SHARD, 2
 
 
 class _Countdown:

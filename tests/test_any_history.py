@@ -28,7 +28,13 @@ import pytest
 from folder_model import Expected
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from PIL import Image
 from stoppable_run import HANGS, Done, Server, Stop
 
@@ -54,6 +60,7 @@ NAMES = (
     *("\udcff.png", ".5.png", "notes.txt", "\x1b[31m.png"),
 )
 ROOTS = ("photos", "moved")
+HEADER = 1000  # bytes of a shard before its features
 BYTES = 3000  # of every content, so that size tells nothing
 
 
@@ -104,12 +111,21 @@ class History(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.home = Path(tempfile.mkdtemp(prefix="history-")).resolve()
-        self.out, self.time = self.home / "d.h5", 10**18
+        self.name, self.time = "d.h5", 10**18
         for name in ("a.weights.h5", "b.weights.h5"):
             (self.home / name).write_text(name)
         for number, name in enumerate(("pug/1.png", "pug/2.JPG", "whippet/3.gif", "whippet/4.png")):
             self.put(self.home / "photos" / name, number)
             self.put(self.home / "elsewhere" / name, number + 2)
+
+    @initialize(name=st.sampled_from(("d.h5", "d.dogsim")))
+    def choose_output(self, name: str) -> None:
+        """Make a file, or a folder of shards."""
+        self.name = name
+
+    @property
+    def out(self) -> Path:
+        return self.home / self.name
 
     def teardown(self) -> None:
         shutil.rmtree(self.home)
@@ -248,7 +264,7 @@ class History(RuleBasedStateMachine):
         part=st.floats(0, 1),
     )
     def replace_output(self, kind: str, part: float) -> None:
-        target = Path(os.path.realpath(self.out))
+        target = folder_model.file_of(self.out)
         if not target.is_file():
             if target.is_dir():
                 target.rmdir()
@@ -269,31 +285,34 @@ class History(RuleBasedStateMachine):
     @rule()
     def link_output(self) -> None:
         """Put the output elsewhere, and a link in its place."""
-        if self.out.is_file() and not self.out.is_symlink():
+        if folder_model.file_of(self.out).is_file() and not self.out.is_symlink():
             (self.home / "disk").mkdir(exist_ok=True)
             partial = self.home / "d.h5.partial"
             if not (self.home / "disk" / "d.h5.partial").exists() and partial.exists():
                 partial.rename(self.home / "disk" / "d.h5.partial")
-            self.out.replace(self.home / "disk" / "d.h5")
-            self.out.symlink_to("disk/d.h5")
+            if not (self.home / "disk" / self.name).is_dir():
+                self.out.replace(self.home / "disk" / self.name)
+                self.out.symlink_to(f"disk/{self.name}")
 
     @rule(
         kind=st.sampled_from(
             ("cut", "zeros", "text", "gone", "mine", "file", "empty marker", "table", "mend")
         ),
+        finished=st.booleans(),
         number=some,
         part=st.floats(0, 1),
     )
-    def spoil_work(self, kind: str, number: int, part: float) -> None:
-        files, folder = folder_model.shard_files(self.out), self.partial()
+    def spoil_work(self, kind: str, finished: bool, number: int, part: float) -> None:
+        """Spoil a shard, of work in progress or, in a folder of shards, of any."""
+        files, folder = folder_model.shard_files(self.out, not finished), self.partial()
         if kind == "table":
             self.table().write_text("mine")
         elif kind == "mend":
             self.mend()
         elif not folder.is_dir():
-            if kind == "file" and not folder.exists():
+            if kind == "file" and not folder.exists() and folder.suffix != ".dogsim":
                 folder.write_text("mine")
-            else:
+            elif folder.suffix != ".dogsim":
                 folder.unlink(missing_ok=True)
         elif kind == "file":
             shutil.rmtree(folder)
@@ -306,6 +325,8 @@ class History(RuleBasedStateMachine):
             size = file.stat().st_size
             if kind == "gone":
                 file.unlink()
+            elif str(file) in self.finished():  # of which only the features are still needed
+                os.truncate(file, int(part * min(size, HEADER)))
             elif kind == "cut":
                 os.truncate(file, int(part * size))
             else:
@@ -313,10 +334,10 @@ class History(RuleBasedStateMachine):
 
     def mend(self) -> None:
         """Move away what dogsim asks a user to move away."""
-        for file in folder_model.shard_files(self.out):
+        for file in folder_model.shard_files(self.out, finished=False):
             if file.read_bytes() == b"mine":
                 file.unlink()
-        table = self.home / "d.h5.skipped.csv"
+        table = self.table()
         if table.exists() and table.read_text() == "mine":
             table.unlink()
 
@@ -360,17 +381,18 @@ class History(RuleBasedStateMachine):
         root = roots[number % len(roots)] if roots else self.home / "photos"
         if style.startswith("photos") and not (self.home / "photos").is_dir():
             style = "{}"
-        arguments = [style.format(root.name, home=self.home), "-o", "d.h5", "--json", *chosen]
+        arguments = [style.format(root.name, home=self.home), "-o", self.name, "--json", *chosen]
         for name, value in given.items():
             arguments += [f"--{name}", str(value)]
         os.chdir(self.home)
         expected = self.expected(root, given, chosen)
-        inputs, output, work = self.inputs(), self.state(self.out), self.work()
+        file = folder_model.file_of(self.out)
+        inputs, output, work = self.inputs(), self.state(file), self.work()
         done = self.server.run(arguments, self.home, stop)
         self.told = (arguments, stop, expected.refused, done)
         assert self.inputs() == inputs, self.told
         assert done.code != HANGS, self.told
-        if self.state(self.out) != output:
+        if self.state(file) != output:
             assert not expected.refused, self.told
             self.check_file(expected)
         if done.code in (0, 1):
@@ -413,7 +435,8 @@ class History(RuleBasedStateMachine):
             assert skipped[path], self.told
         self.check_file(expected)
         self.check_table(skipped)
-        assert not [p for p in self.work() if not p.endswith("mine.h5")], self.told
+        mine = str(self.partial() / "mine.h5")
+        assert not self.work().keys() - self.finished() - {mine}, self.told
         left = {path.name for path in self.home.iterdir()} | {
             path.name for path in Path(os.path.realpath(self.out)).parent.iterdir()
         }
@@ -421,7 +444,7 @@ class History(RuleBasedStateMachine):
 
     def check_file(self, expected: Expected) -> None:
         """Compare the finished file with what the model says."""
-        made = folder_model.part(self.out)
+        made = folder_model.part(folder_model.file_of(self.out))
         paths = sorted(expected.rows, key=lambda path: path.split("/"))
         assert list(made.rows) == paths, self.told
         labels, breeds = folder_model.breeds([p.split("/")[0] if "/" in p else "" for p in paths])
@@ -461,10 +484,11 @@ class History(RuleBasedStateMachine):
 
     def check_rows(self) -> None:
         """Every row that lies anywhere is of the picture with the hash that stands beside it."""
-        for file in [self.out, *folder_model.shard_files(self.out)]:
+        shards = folder_model.shard_files(self.out, finished=False)
+        for file in [folder_model.file_of(self.out), *shards]:
             try:
                 part = folder_model.part(file)
-            except (OSError, KeyError):
+            except (OSError, KeyError, AssertionError):
                 continue
             if part.stamped and part.recipe and not part.recipe["head_sha256"]:
                 for path, (stamp, row) in part.rows.items():
@@ -479,11 +503,10 @@ class History(RuleBasedStateMachine):
     # What is compared before and after.
 
     def partial(self) -> Path:
-        target = Path(os.path.realpath(self.out))
-        return target.with_name(f"{target.name}.partial")
+        return folder_model.partial(self.out)
 
     def table(self) -> Path:
-        return self.home / "d.h5.skipped.csv"
+        return self.home / f"{self.name}.skipped.csv"
 
     def inputs(self) -> dict[str, object]:
         """All that no run may change."""
@@ -497,6 +520,12 @@ class History(RuleBasedStateMachine):
         link = file.is_symlink() and file.readlink()
         return status.st_mode, status.st_mtime_ns, link, file.read_bytes()
 
+    def finished(self) -> set[str]:
+        """What lies in a folder of shards, and is no work in progress."""
+        shards = folder_model.shard_files(self.out, finished=False)
+        known = {*shards} - {*folder_model.shard_files(self.out)}
+        return {str(file) for file in (*known, folder_model.file_of(self.out))}
+
     def work(self) -> dict[str, bytes]:
         """What is kept of unfinished runs, but for what a power cut has spoilt."""
         folder, found = self.partial(), {}
@@ -505,7 +534,7 @@ class History(RuleBasedStateMachine):
                 whole = not folder_model.SHARD.fullmatch(file.name) or folder_model.shard(file)
             except folder_model.RefusedError:
                 whole = True
-            if whole and not file.name.endswith(".tmp"):
+            if whole and file.is_file() and not file.name.startswith("."):
                 found[str(file)] = file.read_bytes()
         return found
 

@@ -128,13 +128,20 @@ def test_killed_at_random_moments(
     check_same(out, uninterrupted)
 
 
+WORST = ("write", "closed", "fsync", "before replace", "after replace", "before clean-up")
+
+
 @pytest.mark.parametrize(
-    "where", ["write", "closed", "fsync", "before replace", "after replace", "before clean-up"]
+    ("where", "name"),
+    [
+        *((where, "d.h5") for where in WORST),
+        *(pytest.param(where, "d.dogsim", marks=pytest.mark.slow) for where in WORST[3:]),
+    ],
 )
 def test_killed_at_the_worst_moments(
-    where: str, many: Path, uninterrupted: Dataset, tmp_path: Path
+    where: str, name: str, many: Path, uninterrupted: Dataset, tmp_path: Path
 ) -> None:
-    out, killed = tmp_path / "d.h5", 0
+    out, killed = tmp_path / name, 0
     for number in (0, 3, 8, 11, 40):
         process = start(where, number, many, out, "--batch-size", "4")
         process.communicate()

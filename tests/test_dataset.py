@@ -83,6 +83,8 @@ def test_ours_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
             "margin": 0,
             "views": "none",
             "head_layer": "",
+            "mean": "",
+            "std": "",
         }
 
 
@@ -109,7 +111,7 @@ def test_files_that_are_no_datasets(tmp_path: Path, four: Dataset) -> None:
     whole = (tmp_path / "whole.h5").read_bytes()
     (tmp_path / "short.h5").write_bytes(whole[:-200])
     (tmp_path / "text.h5").write_text("features")
-    write_by_h5py(tmp_path / "newer.h5", format_version=2)
+    write_by_h5py(tmp_path / "newer.h5", format_version=3)
     write_by_h5py(tmp_path / "other.h5", format="other")
     write_by_h5py(tmp_path / "ragged.h5")
     with h5py.File(tmp_path / "ragged.h5", "a") as file:
@@ -124,10 +126,10 @@ def test_files_that_are_no_datasets(tmp_path: Path, four: Dataset) -> None:
     (tmp_path / "folder.h5").mkdir()
     for name, message in {
         "none.h5": "There is no dataset file",
-        "folder.h5": "There is no dataset file",
+        "folder.h5": "There is no dataset in the folder",
         "short.h5": "truncated.*cut short",
         "text.h5": "signature",
-        "newer.h5": "format version 2 is newer than 1.*Upgrade",
+        "newer.h5": "format version 3 is newer than 2.*Upgrade",
         "other.h5": "format='other'. Expected 'dogsim-dataset'",
         "ragged.h5": r"labels \(2,\) and 3 paths",
         "beyond.h5": "labels from -1 to 5. Expected -1",

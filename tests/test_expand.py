@@ -1,37 +1,59 @@
 """Pictures that are moved towards their nearest: by hand, what it brings, what it refuses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from clouds import breeds_in_noise
+from clouds import breeds_in_noise, cloud
 from commands import dogsim, dogsim_json, refusal
+from numpy.typing import NDArray
 
-from dogsim import Dataset, DogsimError, accuracy, hold_out
-from dogsim.expand import NEIGHBOURS, POWER, check_rank, compared, expand
+from dogsim import Dataset, DogsimError, accuracy, classify, expand, hold_out, nearest
+from dogsim.accuracy import compared
+from dogsim.classify import answers_to
+from dogsim.expand import NEIGHBOURS, POWER, _Expanded, check_rank
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of its own."""
+    monkeypatch.setattr("dogsim.plumbing.cache.cache_folder", lambda: tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+def moved(dataset: Dataset) -> NDArray[np.float32]:
+    assert isinstance(dataset.search, _Expanded)
+    return dataset.search.moved
 
 
 def test_by_hand() -> None:
     angles = np.array([0.0, 0.2, 0.5])
-    points = np.c_[np.cos(angles), np.sin(angles)]
-    three = Dataset(7 * points, np.zeros(3, int), tuple("abc"), ("pug",))  # lengths do not count
+    known = np.c_[np.cos(angles), np.sin(angles)]
+    three = Dataset(7 * known, np.zeros(3, int), tuple("abc"), ("pug",))  # lengths do not count
     weights = np.cos(angles[:, None] - angles) ** POWER  # of itself 1
-    moved = weights @ points
-    expected = moved / np.linalg.norm(moved, axis=1, keepdims=True)
-    assert expand(three).features == pytest.approx(expected, abs=1e-6)
-    asked = Dataset(points[:1], np.zeros(1, int), ("x",), ("pug",))
-    both = (
-        points[0] + weights[0] @ points
-    )  # a query is no picture of the dataset: all three move it
-    both /= np.linalg.norm(both)
-    assert expand(three, asked).features[0] == pytest.approx(both, abs=1e-6)
+    expected = weights @ known
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert moved(expand(three)) == pytest.approx(expected, abs=1e-6)
+    # A query is no picture of the dataset: all three move it.
+    asked = known[0] + weights[0] @ known
+    asked /= np.linalg.norm(asked)
+    apart = np.linalg.norm(expected - asked, axis=1)
+    distances, rows = nearest(expand(three), 9 * known[:1], 3)
+    assert distances[0] == pytest.approx(np.sort(apart), abs=1e-6)
+    assert rows[0].tolist() == np.argsort(apart).tolist()
+    # Left out of its gallery, it is moved as in there, by the two others.
+    alone = np.linalg.norm(expected - expected[0], axis=1)
+    assert nearest(expand(three), three, 2, exclude=range(3))[0][0] == pytest.approx(
+        np.sort(alone[1:]), abs=1e-6
+    )
 
 
 def test_opposite_pictures_do_not_move_each_other() -> None:
     two = Dataset(np.array([[1.0, 0.0], [-1.0, 0.1]]), np.zeros(2, int), ("a", "b"), ("pug",))
-    assert expand(two).features[0] == pytest.approx([1, 0])
+    assert moved(expand(two))[0] == pytest.approx([1, 0])
     one = two.take([0])
-    assert expand(one).features == pytest.approx(one.features)
+    assert moved(expand(one)) == pytest.approx(one.features)
 
 
 def test_more_neighbours_are_right() -> None:
@@ -44,32 +66,67 @@ def test_more_neighbours_are_right() -> None:
     assert list(found) == ["raw", "unit", "expand"]
     assert found["raw"] == accuracy(gallery, 20, queries)
     assert found["unit"] == accuracy(gallery, 20, queries, metric="cosine")
+    assert found["expand"] == accuracy(expand(gallery), 20, queries)
     assert found["expand"].precision_at_k > found["unit"].precision_at_k + 0.03
     assert len(gallery) > NEIGHBOURS
 
 
+def test_which_are_near_is_kept(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, asked = cloud(100), cloud(5).features
+    first = nearest(expand(known), asked, 7)
+    (file,) = kept.glob("near-*.npz")
+    with monkeypatch.context() as patch:
+        patch.setattr(_Expanded, "_own_nearest", lambda _: pytest.fail("again"))
+        again = nearest(expand(cloud(100)), asked, 7)
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    file.write_bytes(file.read_bytes()[:200])
+    np.testing.assert_array_equal(nearest(expand(known), asked, 7)[1], first[1])
+
+
 def test_what_does_not_go_with_it() -> None:
     for wrong, message in (
-        (("expnd", "cosine", "honest", None), "Unknown rank 'expnd'; did you mean 'expand'"),
-        (("expand", "cityblock", "honest", None), "metric 'cityblock' with rank 'expand'"),
-        (("expand", "cosine", "matlab", None), "with protocol matlab, which is of plain"),
-        (("expand", "cosine", "honest", 0.9), "with a confidence"),
+        (("expnd", "cosine"), "Unknown rank 'expnd'; did you mean 'expand'"),
+        (("expand", "cityblock"), "metric 'cityblock' with rank 'expand'"),
+        (("expand", "cosine", "matlab"), "with protocol matlab, which is of plain"),
     ):
         with pytest.raises(DogsimError, match=message):
             check_rank(*wrong)
+    known = expand(cloud(60))
+    with pytest.raises(DogsimError, match="metric 'cityblock' with rank 'expand'"):
+        nearest(known, known.features[:1], 3, "cityblock")
+    with pytest.raises(DogsimError, match="rank 'expand' with a confidence"):
+        answers_to(known.features[:1], known, 3, confidence=0.9)
+    nothing = replace(cloud(9), features=np.zeros((9, 2), np.float32))
+    with pytest.raises(DogsimError, match="all zeros"):
+        nearest(expand(nothing), np.ones((1, 2)), 3)
 
 
-def test_the_command_compares(tmp_path: Path) -> None:
+def test_accuracy_ranks_and_compares(tmp_path: Path) -> None:
     file = tmp_path / "d.h5"
     breeds_in_noise(4, 30).save(file)
     result = dogsim_json("accuracy", "--dataset", file, "-k", 5, "--compare")
     assert [each["rank"] for each in result["compare"]] == ["raw", "unit", "expand"]
-    raw, unit, moved = result["compare"]
+    raw, unit, best = result["compare"]
     assert raw["precision_at_k"] == result["precision_at_k"]
     assert raw["vote_accuracy_ci95"][0] < raw["vote_accuracy"] < raw["vote_accuracy_ci95"][1]
     by_itself = dogsim_json("accuracy", "--dataset", file, "-k", 5, "--rank", "expand")
-    assert by_itself["precision_at_k"] == pytest.approx(moved["precision_at_k"])
+    assert by_itself["precision_at_k"] == best["precision_at_k"]
     told = dogsim("accuracy", "--dataset", file, "-k", 5, "--compare").stdout
     assert f"{unit['precision_at_k']:.4f}" in told
     assert "expand" in told
     assert "Unknown rank" in refusal("accuracy", "--dataset", file, "--rank", "best")
+
+
+def test_pictures_are_ranked_so(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:
+    picture = breeds_dir / "striped" / "0.png"
+    asked = (picture, "-k", 3, "--dataset", stored, "--rank", "expand")
+    told = dogsim_json("classify", *asked)
+    assert told["rank"] == "expand"
+    (expected,) = classify(picture, expand(stored), k=3)
+    (answer,) = told["results"]
+    assert [each["distance"] for each in answer["neighbours"]] == expected.distances.tolist()
+    assert 0 < expected.distances[0] < 2
+    assert dogsim_json("show", *asked, "--save", tmp_path)["grids"] == [str(tmp_path / "0.png")]
+    assert "with a confidence" in refusal("classify", *asked, "--confidence", 0.5)
+    assert "metric 'chebyshev'" in refusal("show", *asked, "--metric", "chebyshev")

@@ -21,15 +21,19 @@ from dogsim.cli.common import (
     Force,
     Head,
     Images,
+    ImageSize,
     Json,
     K,
     KeepSelf,
     Layer,
     LayerOfFile,
+    Mean,
     Metric,
     NetworkWeights,
+    Rank,
     ResizeOfFile,
     Root,
+    Std,
     Weights,
     WeightsOfFile,
     open_dataset,
@@ -68,6 +72,7 @@ def show(
     confidence: Confidence = None,
     keep_self: KeepSelf = False,
     boxes: Boxes = None,
+    rank: Rank = "plain",
     as_json: Json = False,
 ) -> None:
     """Show each picture with its k nearest; without a display, save the grids to results/.
@@ -77,11 +82,13 @@ def show(
 
     Example: `dogsim show my_dog.jpg --dataset dogs.h5 --save grids`
     """
+    from dogsim.expand import check_rank, ranking
     from dogsim.figures.display import show_or_save
     from dogsim.plumbing.terminal import note
 
+    check_rank(rank, metric)
     known = open_dataset(dataset, weights)
-    known = replace(known, root=str(root)) if root else known
+    known = ranking(replace(known, root=str(root)) if root else known, rank)
     asked = Asked(images, known, k, metric, weights, head, confidence, keep_self, boxes)
     lost: set[int] = set()
 
@@ -112,6 +119,7 @@ def classify(
     confidence: Confidence = None,
     keep_self: KeepSelf = False,
     boxes: Boxes = None,
+    rank: Rank = "plain",
     csv: Annotated[Path | None, typer.Option(help="Write the answers to this CSV file.")] = None,
     force: Force = False,
     cluster: Cluster = None,
@@ -125,6 +133,7 @@ def classify(
     Example: `dogsim classify my_dog.jpg holiday/ -k 20 --dataset dogs.h5`
     """
     from dogsim.cli.answers import COLUMNS, row
+    from dogsim.expand import check_rank, ranking
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import has_columns, write_csv
 
@@ -132,7 +141,8 @@ def classify(
         files = (Path(each) for each in (weights, head) if each)
         check_output(csv, [dataset, *(images or ()), *files])
         check_replaceable(csv, lambda there: has_columns(there, COLUMNS), force)
-    known = open_dataset(dataset, weights, cluster)
+    check_rank(rank, metric)
+    known = ranking(open_dataset(dataset, weights, cluster), rank)
     trained = _classifier(classifier, known) if classifier else None
     asked = Asked(images, known, k, metric, weights, head, confidence, keep_self, boxes)
     results = answer(asked, as_json, trained)
@@ -146,6 +156,7 @@ def answer(
 ) -> list[dict[str, Any]]:
     """Print each answer as it comes, or with `as_json` all of them, and return what JSON tells."""
     from dogsim.cli.answers import told
+    from dogsim.expand import rank_of
 
     results = []
     for path, found in asked:
@@ -157,7 +168,8 @@ def answer(
         if not as_json:
             print_result({}, False, text)
     if results:
-        print_result({"k": asked.k, "metric": asked.metric, "results": results}, as_json, "")
+        how = {"k": asked.k, "metric": asked.metric, "rank": rank_of(asked.dataset)}
+        print_result({**how, "results": results}, as_json, "")
     return results
 
 
@@ -168,6 +180,9 @@ def distance(
     backbone: Backbone = "resnet50",
     weights: NetworkWeights = "imagenet",
     layer: Layer = None,
+    mean: Mean = None,
+    std: Std = None,
+    image_size: ImageSize = None,
     metric: Metric = "cosine",
     no_normalize: Annotated[
         bool, typer.Option("--no-normalize", help="Leave features as long as they are.")
@@ -194,7 +209,8 @@ def distance(
     if csv:
         check_output(csv, pictures)
         check_replaceable(csv, _is_our_matrix, force)
-    measure = ImageDistance(backbone, metric, layer, not no_normalize, weights)
+    told = mean, std, image_size
+    measure = ImageDistance(backbone, metric, layer, not no_normalize, weights, *told)
     distances = measure.compute_batch(pictures).tolist()
     names = [str(path) for path in pictures]
     result = {"images": names, "distances": distances, "metric": metric, "backbone": backbone}
@@ -253,6 +269,9 @@ def explain(
     weights: WeightsOfFile = None,
     layer: LayerOfFile = None,
     resize: ResizeOfFile = None,
+    mean: Mean = None,
+    std: Std = None,
+    image_size: ImageSize = None,
     metric: Metric = "euclidean",
     root: Root = None,
     boxes: Boxes = None,
@@ -273,7 +292,8 @@ def explain(
 
     check_explained(metric)
     pictures = pictures_or_sample(images)
-    wanted = Wanted(backbone, weights, layer, resize)
+    network = backbone, weights, layer
+    wanted = Wanted(*network, resize, mean=mean, std=std, image_size=image_size, few=True)
     if dataset is None and len(pictures) == 2:
         pairs = _to_each_other(pictures, wanted, metric, boxes)
     else:
@@ -332,7 +352,8 @@ def _to_their_nearest(
     from dogsim.networks.extractor_for import check_own_weights
     from dogsim.sameness import boxes_for, seen
 
-    given = [f"--{name}" for name in ("backbone", "layer", "resize") if getattr(wanted, name)]
+    names = ("backbone", "layer", "resize", "mean", "std", "image_size")
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(wanted, name)]
     if given:
         raise DogsimError(
             f"Received {' and '.join(given)}, but the dataset decides that. Leave it out, or give "

@@ -30,7 +30,9 @@ HELD = ExitStack()  # what a command holds until it ends
 DATASET = "DOGSIM_DATASET"  # the environment variable
 DatasetFile = Annotated[
     Path | None,
-    typer.Option("--dataset", envvar=DATASET, help="Dataset file.  [default: the sample]"),
+    typer.Option(
+        "--dataset", envvar=DATASET, help="Dataset file or folder.  [default: the sample]"
+    ),
 ]
 Root = Annotated[
     Path | None, typer.Option(help="Where the dataset's pictures lie, if they have moved.")
@@ -44,7 +46,7 @@ Head = Annotated[
 ]
 Backbone = Annotated[str, one_of("backbone", "The network: {}.")]
 NetworkWeights = Annotated[
-    str, typer.Option(help="imagenet, or a file: .h5, .weights.h5 or .keras.")
+    str, typer.Option(help="imagenet, or a file: .h5, .weights.h5, .keras or .onnx.")
 ]
 Layer = Annotated[
     str | None, typer.Option(help="The layer that gives the features.  [default: avg_pool]")
@@ -53,6 +55,9 @@ SQUARE = "{}. squash gives up the aspect ratio, crop the margins."
 Resize = Annotated[str, one_of("resize", SQUARE)]
 BatchSize = Annotated[int, typer.Option(help="Pictures through the network at once.")]
 Metric = Annotated[str, one_of("metric", "Distance: {}.")]
+Rank = Annotated[
+    str, one_of("rank", "{}. expand: each picture is moved towards its nearest first.")
+]
 Confidence = Annotated[
     float | None,
     typer.Option(help="Name a set of breeds that holds the true one in so many cases, as 0.9."),
@@ -73,7 +78,7 @@ BackboneOfFile = Annotated[
 WeightsOfFile = Annotated[
     str | None,
     typer.Option(
-        help="imagenet, or a file: .h5, .weights.h5 or .keras.  "
+        help="imagenet, or a file: .h5, .weights.h5, .keras or .onnx.  "
         "[default: the file's, else imagenet]"
     ),
 ]
@@ -83,6 +88,21 @@ LayerOfFile = Annotated[
 ]
 ResizeOfFile = Annotated[
     str | None, one_of("resize", f"{SQUARE}  [default: the file's, else squash]")
+]
+OF_ONNX = "For --backbone onnx:"
+TOLD = "[default: as the network's file or one beside it tells]"
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R,G,B", help=f"{OF_ONNX} what is taken off the colours; white is 1.  {TOLD}"
+    ),
+]
+Std = Annotated[
+    str | None,
+    typer.Option(metavar="R,G,B", help=f"{OF_ONNX} what they are then divided by.  {TOLD}"),
+]
+ImageSize = Annotated[
+    int | None, typer.Option(help=f"{OF_ONNX} height and width of the pictures.  {TOLD}")
 ]
 Boxes = Annotated[
     Path | None,
@@ -123,8 +143,13 @@ Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad fi
 Restart = Annotated[
     bool, typer.Option("--restart", help="Compute everything anew, whatever is there.")
 ]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A dataset file.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="The dataset file to write.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A dataset file, or folder of shards.")]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", help="The dataset file to write; NAME.dogsim is a folder of shards."
+    ),
+]
 
 
 class OneLineErrors(TyperGroup):

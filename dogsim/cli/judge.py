@@ -17,6 +17,7 @@ from dogsim.cli.common import (
     Force,
     Json,
     Metric,
+    Rank,
     Root,
     Weights,
     open_dataset,
@@ -69,9 +70,7 @@ def accuracy(
     figures: Annotated[
         Path | None, typer.Option(help="Save figures that show where it goes wrong here.")
     ] = None,
-    rank: Annotated[
-        str, one_of("rank", "{}. expand: each picture is moved towards its nearest first.")
-    ] = "plain",
+    rank: Rank = "plain",
     compare: Annotated[
         bool, typer.Option("--compare", help="Judge several ways to rank, each in a line.")
     ] = False,
@@ -84,9 +83,9 @@ def accuracy(
 
     Example: `dogsim accuracy --k 1 --k 20 --dataset dogs.h5 --confusions`
     """
-    from dogsim.accuracy import judge
+    from dogsim.accuracy import compared, judge
     from dogsim.dataset import Dataset
-    from dogsim.expand import RANKS, check_rank, compared, ranked
+    from dogsim.expand import check_rank, ranking
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import write_csv
     from dogsim.plumbing.terminal import note
@@ -101,9 +100,8 @@ def accuracy(
         check_replaceable(csv, _is_our_table, force)
     known = open_dataset(dataset, weights, cluster)
     testset = Dataset.open(test) if test else None
-    if rank != RANKS[0]:
-        check_rank(rank, metric, protocol, confidence)
-        known, testset = ranked(known, testset)
+    check_rank(rank, metric, protocol)
+    plain, known = known, ranking(known, rank)
     trained = _trained(classifier, test)
     asked = known, testset, n_test, metric, protocol, seed
     found = _searched(k or [20], *asked) if figures else None
@@ -135,7 +133,7 @@ def accuracy(
     if trained and testset:
         right, error = trained.judge(testset)
         shown |= {"classifier_accuracy": right, "classifier_calibration_error": error}
-    ways = compared(known, (k or [20])[0], testset, n_test, seed) if compare else {}
+    ways = compared(plain, (k or [20])[0], testset, n_test, seed) if compare else {}
     if compare:
         shown["compare"] = [{"rank": name, **asdict(result)} for name, result in ways.items()]
     if csv:
@@ -232,11 +230,13 @@ def audit(
     leaks = "" if found.leaks_add is None else f" (they add {found.leaks_add:.4f} to the accuracy)"
     lines = [
         f"{len(found.duplicates)} groups of the same picture",
+        *(f"  {' = '.join(each)}" for each in found.duplicates[:FINDINGS_SHOWN]),
         *(
             [f"{len(found.leaks)} pictures of the test set are in the dataset{leaks}"]
             if test
             else []
         ),
+        *(f"  {of_test} = {own}" for own, of_test in found.leaks[:FINDINGS_SHOWN]),
         f"{len(found.labels)} suspicious labels",
         *(f"  {x.path}: {x.breed}, or {x.suggested}?" for x in found.labels[:FINDINGS_SHOWN]),
         f"{len(found.novel)} pictures that fit nowhere",

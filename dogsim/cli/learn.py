@@ -148,11 +148,11 @@ def deep_ranking(
 
 def _check_options(on_pictures: bool, useless: dict[str, Any]) -> None:
     """Raise `DogsimError` for an option that would do nothing."""
+    use = "heads only: leave out" if on_pictures else "networks only: add one of"
     for name, value in useless.items():
         if value is not None:
             raise DogsimError(
-                f"Received --{name} {value} with{'' if on_pictures else 'out'} --from-layer. "
-                f"It is for {'heads' if on_pictures else 'networks'} only."
+                f"Received --{name} {value}. It is for {use} --from-layer and --network."
             )
 
 

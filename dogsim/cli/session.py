@@ -15,6 +15,7 @@ from dogsim.cli.common import (
     K,
     KeepSelf,
     Metric,
+    Rank,
     Weights,
     open_dataset,
 )
@@ -30,6 +31,7 @@ def ask(
     confidence: Confidence = None,
     keep_self: KeepSelf = False,
     boxes: Boxes = None,
+    rank: Rank = "plain",
     as_json: Json = False,
 ) -> None:
     """Do what `classify` does for each line of the input, with the network kept loaded.
@@ -42,9 +44,11 @@ def ask(
     """
     from dogsim.classify import loaded_extractor
     from dogsim.dist_calc import check_k, check_metric
+    from dogsim.expand import check_rank, ranking
     from dogsim.plumbing.terminal import asked_lines, note
 
-    known = open_dataset(dataset, weights)
+    check_rank(rank, metric)
+    known = ranking(open_dataset(dataset, weights), rank)
     check_k(k, len(known))
     check_metric(metric)
     loaded_extractor(known.recipe, weights, head)

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from dogsim.cluster.connection import check_cluster, joined
 from dogsim.cluster.workers import Workers, require_same_version
 from dogsim.dataset import Dataset
+from dogsim.dataset_file import Features, file_of, read_features
 from dogsim.dist_calc import mink, nearest
 from dogsim.errors import DogsimError
+from dogsim.plumbing.rows import between
 
 BLOCK_BYTES = 32 << 20  # of queries that all workers are asked at a time
 WORK = 1 << 32  # pairs of a query and a row that a worker is asked at a time: minutes
@@ -52,27 +54,26 @@ def spread(dataset: Dataset, address: str) -> Iterator[Dataset]:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Where the features (n, d) lie, and by what one knows the file."""
+    """In which dataset file the features (n, d) lie, and by what one knows it."""
 
     file: Path
-    offset: int
     shape: tuple[int, ...]
     size: int
     mtime_ns: int
 
     @classmethod
     def of(cls, dataset: Dataset) -> "_Rows":
-        rows = dataset.features
-        if not isinstance(rows, np.memmap) or rows.filename is None:
+        rows, file = dataset.features, file_of(dataset.features)
+        if file is None or read_features(file).shape != rows.shape:
             raise DogsimError(
                 "Received features that lie in no file as they are. Expected a dataset file of "
                 "dogsim, which each worker opens by itself: Dataset.save makes one."
             )
-        file = Path(rows.filename).resolve()
+        file = file.resolve()
         status = file.stat()
-        return cls(file, rows.offset, rows.shape, status.st_size, status.st_mtime_ns)
+        return cls(file, rows.shape, status.st_size, status.st_mtime_ns)
 
-    def mapped(self) -> NDArray[np.float32]:
+    def mapped(self) -> Features:
         """Map them on this node; raises `DogsimError` if the file is not there, or another."""
         try:
             status = self.file.stat()
@@ -83,7 +84,7 @@ class _Rows:
             ) from None
         if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
             raise DogsimError(f"{self.file} is another file here, or was replaced. Run it again")
-        return np.memmap(self.file, np.float32, "r", self.offset, self.shape)
+        return read_features(self.file)
 
 
 class _Search:
@@ -165,12 +166,12 @@ class _Worker:
         self.mapped  # noqa: B018
 
     @cached_property
-    def mapped(self) -> NDArray[np.float32]:
+    def mapped(self) -> Features:
         return self.rows.mapped()
 
     def nearest(self, first: int, last: int, queries: Any, k: int, metric: str) -> Found:
         try:
-            distances, indices = nearest(self.mapped[first:last], queries, k, metric)
+            distances, indices = nearest(between(self.mapped, first, last), queries, k, metric)
         except DogsimError as error:
             raise DogsimError(f"In the rows from {first} to {last - 1}: {error}") from error
         return distances, indices + first

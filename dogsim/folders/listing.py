@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.boxes import Box, BoxError, Boxes
-from dogsim.dataset_file import STAMP
+from dogsim.dataset_file import STAMP, check_place
 from dogsim.errors import DogsimError, reason
-from dogsim.picture_files import PICTURE_SUFFIXES
 from dogsim.plumbing.files import check_output, check_replaceable
+from dogsim.plumbing.picture_files import PICTURE_SUFFIXES
 from dogsim.plumbing.tables import write_csv
 from dogsim.plumbing.terminal import note, printable
 
@@ -104,7 +104,7 @@ def in_order(picture: Picture) -> list[str]:
     return picture.path.split("/")
 
 
-def stamp_rows(pictures: list[Picture], hashes: list[Any]) -> NDArray[np.void]:
+def stamp_rows(pictures: Sequence[Picture], hashes: list[Any]) -> NDArray[np.void]:
     """Make the stamps of pictures from their listing and the hashes of their content."""
     rows = [(p.size, p.mtime_ns, sha256) for p, sha256 in zip(pictures, hashes, strict=True)]
     return np.array(rows, STAMP)
@@ -135,7 +135,7 @@ def with_boxes(pictures: list[Picture], boxes: Boxes) -> tuple[list[Picture], li
     return boxed, skipped
 
 
-def box_rows(pictures: list[Picture]) -> NDArray[np.float64] | None:
+def box_rows(pictures: Sequence[Picture]) -> NDArray[np.float64] | None:
     """Make the boxes of pictures as a dataset keeps them, None if all are whole."""
     rows = [picture.box.row if picture.box else (0.0,) * 6 for picture in pictures]
     return np.array(rows) if any(picture.box for picture in pictures) else None
@@ -182,7 +182,7 @@ def report_skipped(skipped: Sequence[Skipped], out: Path) -> None:
 
 def check_table(out: Path, force: bool) -> None:
     """Raise `DogsimError` if the list of `report_skipped` would replace a file of another kind."""
-    check_output(out)
+    check_place(out)
     table = skipped_table(out)
     if table.is_symlink() or table.exists():
         check_output(table)

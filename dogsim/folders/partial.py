@@ -10,13 +10,16 @@ cost the shard before.
 A restart, which computes everything anew, is a file ``restart`` in that folder, with the options it
 was begun with: while it lies there ``OUT.h5`` counts for nothing, and every later run goes on where
 the restart was.
+
+Of a dataset that is itself a folder of shards this is that folder: work in progress is what its
+index does not know.
 """
 
 import json
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +34,13 @@ from dogsim.dataset import Dataset
 from dogsim.dataset_file import DamagedError
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.files import make_folder, replacing
-from dogsim.plumbing.hdf5 import mapped_rows
+from dogsim.plumbing.rows import RUN, Place, ShardedRows
 from dogsim.recipe import Recipe
 
 MADE_BY = "create-dataset"
 OPTIONS = (
     *("backbone", "weights", "layer", "resize", "engine", "precision"),
-    *("boxes", "margin", "views"),
+    *("boxes", "margin", "views", "mean", "std", "image_size"),
 )
 RESTART = "restart"
 OURS = re.compile(rf"\d{{6,}}\.h5|{RESTART}|\..*\.tmp")  # what such a folder holds
@@ -83,17 +86,32 @@ class Part:
 
     def features(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Read some rows; the file of a shard is open no longer than that takes."""
-        if self.mapped is not None:
-            return np.asarray(self.mapped[rows])
+        return np.asarray((self.lying() if self.mapped is None else self.mapped)[rows])
+
+    def lying(self) -> ShardedRows:
+        """Tell where the rows of a shard lie, or those of a folder of shards."""
+        if isinstance(self.mapped, ShardedRows):
+            return self.mapped
         try:
             with h5py.File(self.file) as opened:
-                return np.asarray(mapped_rows(opened["features"], self.file)[rows])
+                offset = opened["features"].id.get_offset()
         except OSError as error:
             raise DogsimError(f"Cannot read {self.file}: {reason(error)}.") from error
+        if offset is None:
+            raise DogsimError(f"{self.file} is no shard of create-dataset. Move it away.")
+        place = Place(self.file.name, offset, len(self.paths))
+        whole = np.array([(0, 0, place.rows)], RUN)
+        return ShardedRows(self.file.parent, [place], whole, self.dimension)
 
 
 class PartialFolder:
     """The folder at `path`, which need not be there.
+
+    Parameters
+    ----------
+    path : Path
+    settled : set of str
+        Names of shards in it that are no work in progress.
 
     Raises
     ------
@@ -101,12 +119,17 @@ class PartialFolder:
         If something else is there.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settled: Set[str] = frozenset()) -> None:
         if path.exists() and not path.is_dir():
             raise DogsimError(
                 f"{path} is no folder. It is the place for work in progress: move it away."
             )
-        self.path = path
+        self.path, self.settled = path, settled
+
+    @staticmethod
+    def made(path: Path) -> bool:
+        """Whether there is nothing in a folder but what such a one holds; hidden files are none."""
+        return all(OURS.fullmatch(each.name) for each in path.iterdir() if each.name[0] != ".")
 
     @property
     def restart(self) -> dict[str, Any] | None:
@@ -142,13 +165,15 @@ class PartialFolder:
     def add(self, shard: Dataset, drawn: bool = False) -> Part:
         """Keep the features of a stretch of pictures: a file, whole or not at all.
 
-        It is numbered after the others. Where several write at a time, its number is `drawn`: the
-        time, so that it is still about in order, and what makes it the only one.
+        It is numbered after the others. Where several write at a time, or somebody may still read
+        an older one of that name, its number is `drawn`: the time, so that it is still about in
+        order, and what makes it the only one.
         """
         make_folder(self.path)
-        number = max((int(file.stem) for file in self._files()), default=-1) + 1
         if drawn:
             number = (time.time_ns() << 64) + secrets.randbits(64)
+        else:
+            number = max((int(file.stem) for file in self._files()), default=-1) + 1
         file = self.path / f"{number:06d}.h5"
         shard.write(file, MADE_BY)
         return Part.of(file, shard)
@@ -156,23 +181,27 @@ class PartialFolder:
     def clear(self) -> None:
         """Remove the shards: the output holds all that is in them, or they are not wanted.
 
-        Nothing else is removed, and the note of a restart goes first: without its shards it would
-        let a finished output count for nothing.
+        Nothing else is removed, and no settled shard. The note of a restart goes first: without its
+        shards it would let a finished output count for nothing.
         """
         self._note.unlink(missing_ok=True)
         for file in self.path.iterdir() if self.path.is_dir() else ():
-            if OURS.fullmatch(file.name):
+            if OURS.fullmatch(file.name) and file.name not in self.settled:
                 file.unlink()
         with suppress(OSError):  # not there, or with something of somebody else's in it
             self.path.rmdir()
+
+    def names(self) -> set[str]:
+        """Names of the shards that lie there, settled or not."""
+        files = self.path.iterdir() if self.path.is_dir() else ()
+        return {file.name for file in files if file.suffix == ".h5" and OURS.fullmatch(file.name)}
 
     @property
     def _note(self) -> Path:
         return self.path / RESTART
 
     def _files(self) -> list[Path]:
-        files = self.path.iterdir() if self.path.is_dir() else ()
-        return [file for file in files if file.suffix == ".h5" and OURS.fullmatch(file.name)]
+        return [self.path / name for name in self.names() - self.settled]
 
 
 def options_of(recipe: Recipe) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,8 @@ from dogsim.errors import DogsimError
 from dogsim.folders.listing import Picture, Skipped, box_rows, stamp_rows
 from dogsim.images import Cropped, load_image
 from dogsim.networks.extractor import Extractor
-from dogsim.picture_files import UnreadableError, read_picture
 from dogsim.plumbing.files import bytes_sha256
+from dogsim.plumbing.picture_files import UnreadableError, read_picture
 from dogsim.plumbing.terminal import printable, track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.recipe import Recipe
@@ -131,19 +131,31 @@ def calibration(
     return readable
 
 
-def _shard(stretch: _Stretch, recipe: Recipe, root: Path) -> Dataset:
-    read = [each for _, batch in stretch for each in batch]
-    pictures = [each.picture for each in read]
+def shard_of(
+    features: NDArray[np.float32],
+    pictures: Sequence[Picture],
+    hashes: list[Any],
+    recipe: Recipe,
+    root: str,
+) -> Dataset:
+    """Put the features (n, d) of n pictures and the hashes of their files into a shard."""
     return Dataset(
-        features=np.concatenate([features for features, _ in stretch]),
-        labels=np.full(len(read), -1, np.int32),
+        features=features,
+        labels=np.full(len(pictures), -1, np.int32),
         paths=tuple(picture.path for picture in pictures),
         breeds=(),
         recipe=recipe,
-        root=str(root.resolve()),
-        stamps=stamp_rows(pictures, [each.sha256 for each in read]),
+        root=root,
+        stamps=stamp_rows(pictures, hashes),
         boxes=box_rows(pictures),
     )
+
+
+def _shard(stretch: _Stretch, recipe: Recipe, root: Path) -> Dataset:
+    read = [each for _, batch in stretch for each in batch]
+    features = np.concatenate([features for features, _ in stretch])
+    hashes = [each.sha256 for each in read]
+    return shard_of(features, [each.picture for each in read], hashes, recipe, str(root.resolve()))
 
 
 def refuse(skipped: list[Skipped], strict: bool) -> None:

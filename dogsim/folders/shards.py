@@ -3,10 +3,13 @@
 What a run has done lies in shards beside the output (see `partial`), and the output itself is
 replaced whole at the end. Which picture's features lie where is told by this one object, for the
 run that holds the output's lock.
+
+Where the output is a folder of shards they stay, and what is replaced is its index. Shards that are
+no part of it any more stay until the next run, for whoever has opened it before.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,15 @@ from numpy.typing import NDArray
 
 from dogsim.breeds import labels_of_folders
 from dogsim.dataset import Dataset
-from dogsim.dataset_file import BLOCK, made_by, write_dataset
+from dogsim.dataset_file import (
+    BLOCK,
+    INDEX,
+    check_place,
+    is_sharded,
+    known_shards,
+    made_by,
+    write_dataset,
+)
 from dogsim.errors import DogsimError, reason
 from dogsim.folders.listing import (
     GONE,
@@ -28,17 +39,21 @@ from dogsim.folders.listing import (
     stamp_rows,
 )
 from dogsim.folders.partial import MADE_BY, Part, PartialFolder, options_of
-from dogsim.picture_files import read_picture
+from dogsim.folders.reading import SHARD, shard_of
 from dogsim.plumbing.files import (
     bytes_sha256,
     check_replaceable,
+    locked,
     remove_left_overs,
-    writing,
     written_through,
 )
+from dogsim.plumbing.picture_files import read_picture
+from dogsim.plumbing.rows import ShardedRows
 from dogsim.plumbing.signals import uninterrupted
 from dogsim.plumbing.terminal import printable
 from dogsim.recipe import DECISIVE, Recipe
+
+FEW = SHARD // 2  # pictures of a shard, below which it is put together with others
 
 
 class Shards:
@@ -49,7 +64,7 @@ class Shards:
     Parameters
     ----------
     out : Path
-        The dataset file that is to be made or brought up to date.
+        The dataset file, or folder of shards, that is to be made or brought up to date.
     restart : bool
         Compute everything anew, or go on with a restart that is under way, see `settle`.
     force : bool
@@ -67,7 +82,9 @@ class Shards:
     def __init__(
         self, out: Path, restart: bool = False, force: bool = False, wait: bool = False
     ) -> None:
-        self.out, self._named, self._table = written_through(out), out, skipped_table(out)
+        self._place, self._named, self._table = written_through(out), out, skipped_table(out)
+        self.sharded = is_sharded(self._place)
+        self.out = self._place / INDEX if self.sharded else self._place  # the file
         self.restart, self.force, self.wait = restart, force, wait
         self.finished: Part | None = None  # the output as it is
         self.parts: list[Part] = []  # the finished file first, if it counts, then the shards
@@ -77,7 +94,8 @@ class Shards:
 
     def __enter__(self) -> "Shards":
         with ExitStack() as held:
-            held.enter_context(writing(self.out, self.wait))
+            check_place(self._place)
+            held.enter_context(locked(self._place, self.wait))
             for written in (self.out, self._named, self._table):  # its link was a file, perhaps
                 remove_left_overs(written)
             self._open()
@@ -119,7 +137,7 @@ class Shards:
         noted, misfit = self.folder.restart, self._misfit(recipe)
         if misfit and not self.restart:
             raise DogsimError(
-                f"{misfit} Give --restart to make {self.out.name} anew, or name another output."
+                f"{misfit} Give --restart to make {self._named.name} anew, or name another output."
             )
         if self.restart and (misfit or noted is None):
             self.folder.clear()
@@ -135,8 +153,9 @@ class Shards:
         if lost := [path for path in self.finished.paths if listing.hides(path)]:
             why = next(iter(each.reason for each in listing.skipped), "it is hidden")
             raise DogsimError(
-                f"A restart would lose {len(lost)} pictures of {self.out}, which cannot be looked "
-                f"at now, the first {lost[0]} ({why}). Let it be read, or move {self.out} away."
+                f"A restart would lose {len(lost)} pictures of {self._place}, which cannot be "
+                f"looked at now, the first {lost[0]} ({why}). Let it be read, or move "
+                f"{self._place} away."
             )
 
     def unseen(self, listing: Listing, root: Path) -> list[Picture]:
@@ -170,24 +189,26 @@ class Shards:
         if isinstance(shard, Path):
             self._take(Part.of(shard, Dataset.open(shard)))
         else:
-            self._take(self.folder.add(shard))
+            self._take(self.folder.add(shard, drawn=self.sharded))
 
     def write(self, pictures: Sequence[Picture], recipe: Recipe, root: Path) -> Dataset:
-        """Write those pictures that have features to the output, and forget the shards.
+        """Write those pictures that have features to the output, and forget the other shards.
 
         The file is left alone if it holds just these already.
         """
         done = [picture for picture in pictures if picture.path in self.rows]
-        places = [self.rows[picture.path] for picture in done]
-        stamps = stamp_rows(done, [self._stamp(place)["sha256"] for place in places])
-        boxes = box_rows(done)
+        hashes = [self._stamp(self.rows[picture.path])["sha256"] for picture in done]
+        stamps, boxes = stamp_rows(done, hashes), box_rows(done)
         paths, home = tuple(picture.path for picture in done), str(root.resolve())
-        folders = [path.split("/")[0] if "/" in path else "" for path in paths]
-        labels, breeds = labels_of_folders(folders)
         if not self._holds(paths, home, stamps, boxes, recipe):
+            rows = (
+                self._condensed(done, hashes, recipe, home) if self.sharded else self._gather(paths)
+            )
+            folders = [path.split("/")[0] if "/" in path else "" for path in paths]
+            labels, breeds = labels_of_folders(folders)
             write_dataset(
                 self.out,
-                self._gather(places),
+                rows,
                 self.parts[0].dimension,
                 labels=labels,
                 paths=paths,
@@ -197,10 +218,14 @@ class Shards:
                 stamps=stamps,
                 boxes=boxes,
                 made_by=MADE_BY,
+                replaced=self.folder.names() - _shards_of(rows),
             )
+        dataset = Dataset.open(self.out)
+        before = self.finished.mapped if self.finished else None
+        self.folder.settled = _shards_of(dataset.features) | _shards_of(before)
         with uninterrupted():
             self.folder.clear()
-        return Dataset.open(self.out)
+        return dataset
 
     @contextmanager
     def telling_how_to_go_on(self) -> Iterator[None]:
@@ -213,7 +238,8 @@ class Shards:
             raise DogsimError(f"{error} {self._how_to_go_on()}".rstrip()) from error
 
     def _how_to_go_on(self) -> str:
-        shards = [part for part in self.parts if part.file != self.out and part.file.exists()]
+        done = {self.out.name, *self._known()}
+        shards = [part for part in self.parts if part.file.name not in done and part.file.exists()]
         kept = sum(len(part.paths) for part in shards)
         if not kept:
             return ""
@@ -224,8 +250,10 @@ class Shards:
 
     def _open(self) -> None:
         """Open what earlier runs left."""
-        self.folder = PartialFolder(partial_folder(self.out))
+        self.folder = PartialFolder(partial_folder(self._place))
         self.finished = self._finished()
+        if self.finished:
+            self.folder.settled = self._known()
         if self.finished and self.folder.restart is None:
             self._take(self.finished)
         for shard in self.folder.shards():
@@ -234,6 +262,8 @@ class Shards:
     def _finished(self) -> Part | None:
         """Open the output, if it is there and made by this class, else see that it may go."""
         if not self.out.exists():
+            if self.sharded:
+                check_replaceable(self._place, PartialFolder.made, self.force)
             return None
         check_replaceable(self.out, h5py.is_hdf5, self.force)
         try:
@@ -243,10 +273,17 @@ class Shards:
                 return None
             raise
         made_here = maker in (MADE_BY, "") and dataset.stamps is not None  # "": by version 0.1.0
+        made_here &= isinstance(dataset.features, ShardedRows) == self.sharded
         if made_here and dataset.recipe and not dataset.recipe.head_sha256:
             return Part.of(self.out, dataset, mapped=True)
         check_replaceable(self.out, lambda _: False, self.force)
         return None
+
+    def _known(self) -> frozenset[str]:
+        """Names of the shards in the output, and of those that it has replaced."""
+        with suppress(DogsimError):
+            return known_shards(self.out) if self.sharded else frozenset()
+        return frozenset()
 
     def _take(self, part: Part) -> None:
         self.rows |= {path: (len(self.parts), row) for row, path in enumerate(part.paths)}
@@ -298,13 +335,40 @@ class Shards:
         same = np.array_equal(first.stamps, stamps) and np.array_equal(first.boxes, boxes)  # type: ignore[arg-type]
         return same and found == (self.out, paths, root, recipe)
 
-    def _gather(self, places: Sequence[tuple[int, int]]) -> Iterator[NDArray[np.float32]]:
-        """Yield features in blocks, each row named by its part and its row there.
+    def _lying(self, paths: Sequence[str]) -> ShardedRows:
+        """Tell where the features of pictures lie."""
+        firsts = np.cumsum([0, *(len(part.paths) for part in self.parts)])
+        parts, rows = np.array([self.rows[path] for path in paths]).T
+        whole = ShardedRows.joined([part.lying() for part in self.parts])
+        return whole.take(firsts[parts] + rows)
+
+    def _condensed(
+        self, pictures: list[Picture], hashes: list[Any], recipe: Recipe, root: str
+    ) -> ShardedRows:
+        """Put together what is used of shards of which little is, so that they can go.
+
+        Else a folder that is brought up to date every day would end in files that hold nothing.
+        """
+        paths = [picture.path for picture in pictures]
+        rows = self._lying(paths)
+        sizes = np.array([place.rows for place in rows.places])
+        used = np.bincount(rows.runs["place"], rows.runs["rows"], len(sizes))
+        few = used < FEW
+        if few.sum() < 2 and not (2 * used < sizes)[few].any():
+            return rows
+        moved = np.flatnonzero(np.repeat(few[rows.runs["place"]], rows.runs["rows"]))
+        for some in np.split(moved, range(BLOCK, len(moved), BLOCK)):
+            own, digests = [pictures[row] for row in some], [hashes[row] for row in some]
+            self.add(shard_of(rows[some], own, digests, recipe, root))
+        return self._lying(paths)
+
+    def _gather(self, paths: Sequence[str]) -> Iterator[NDArray[np.float32]]:
+        """Yield the features of pictures in blocks.
 
         One file is open at a time, however many there are.
         """
-        for i in range(0, len(places), BLOCK):
-            parts, rows = np.array(places[i : i + BLOCK]).T
+        for i in range(0, len(paths), BLOCK):
+            parts, rows = np.array([self.rows[path] for path in paths[i : i + BLOCK]]).T
             block = np.empty((len(parts), self.parts[0].dimension), np.float32)
             for part in np.unique(parts):
                 block[parts == part] = self.parts[part].features(rows[parts == part])
@@ -313,5 +377,10 @@ class Shards:
 
 
 def partial_folder(out: Path) -> Path:
-    """Where the shards of `out` lie."""
-    return out.with_name(f"{out.name}.partial")
+    """Where the shards of `out` lie: beside it, or in it if they stay there."""
+    return out if is_sharded(out) else out.with_name(f"{out.name}.partial")
+
+
+def _shards_of(features: Any) -> set[str]:
+    """Names of the shards in which features lie."""
+    return {place.file for place in getattr(features, "places", ())}

@@ -1,16 +1,21 @@
 """The user's cache folder: what dogsim keeps there to be quick the next time, and nothing else."""
 
+import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from dogsim.errors import DogsimError, reason
+from dogsim.plumbing.files import make_folder, replacing
 
 LOCK = ".lock"
+MOST = 20  # files of arrays of a kind that are kept: those that were read or written last
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ KINDS = {
     "network-": "a network, ready to run",
     "sample-": "features of the sample",
     "trust-": "how far a dataset's answers can be trusted",
+    "near-": "which pictures of a dataset are near each other",
 }
 LEFT_OVER = "left by a run that was stopped"  # its name begins with a dot, as a lock's does
 
@@ -55,6 +61,34 @@ def clear_cache() -> list[Kept]:
         if not (busy and path.name.lstrip(".").startswith(busy)):
             _remove(path)
     return cached()
+
+
+def kept_arrays(name: str, expected: Iterable[str]) -> dict[str, Any] | None:
+    """Read what `keep_arrays` has left under a name; None where it is not there, or damaged."""
+    file = cache_folder() / f"{name}.npz"
+    try:
+        with np.load(io.BytesIO(file.read_bytes())) as stored:
+            arrays = {each: stored[each] for each in expected}
+        file.touch()
+    except Exception:  # in whatever way
+        return None
+    return arrays
+
+
+def keep_arrays(name: str, **arrays: Any) -> None:
+    """Keep arrays under a name, and `MOST` of its kind; one that cannot be kept costs time only."""
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    folder, kind = cache_folder(), name.partition("-")[0]
+    try:
+        make_folder(folder)
+        with replacing(folder / f"{name}.npz") as temporary:
+            temporary.write_bytes(content.getvalue())
+        kept = sorted(folder.glob(f"{kind}-*.npz"), key=lambda each: each.stat().st_mtime)
+        for old in kept[:-MOST]:
+            old.unlink()
+    except (DogsimError, OSError):
+        pass
 
 
 def _ours() -> Iterator[tuple[Path, str]]:

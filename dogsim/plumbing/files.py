@@ -115,11 +115,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of a dataset file, which dies with its process: one writer at a time.
+    """Hold the lock of a new file, see `check_output` and `locked`."""
+    check_output(path)
+    with locked(path, wait):
+        yield
+
+
+@contextmanager
+def locked(path: Path, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of a dataset, which dies with its process: one writer at a time.
 
     Raises `DogsimError` if another holds it, or with `wait` waits for that one's end.
     """
-    check_output(path)
     target = written_through(path)
     lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=-1 if wait else 0)
     try:
@@ -137,7 +144,7 @@ def writing(path: Path, wait: bool = False) -> Iterator[None]:
 def remove_left_overs(path: Path) -> None:
     """Remove what `replacing` left when it was killed; for the only process that writes `path`."""
     stem, ending = _temporary_name(path)
-    for temporary in path.parent.iterdir():
+    for temporary in path.parent.iterdir() if path.parent.is_dir() else ():
         if re.fullmatch(rf"{re.escape(stem)}\.\d+{re.escape(ending)}", temporary.name):
             temporary.unlink(missing_ok=True)
 

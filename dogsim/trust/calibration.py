@@ -8,8 +8,7 @@ Copies and shots of one burst would vouch for each other, and no new picture has
 of each group that `duplicates` finds only the first calibrates and votes.
 """
 
-import io
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -19,18 +18,17 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
+from dogsim.expand import require_plain
 from dogsim.networks.trained_on import has_memory
-from dogsim.plumbing.cache import cache_folder
-from dogsim.plumbing.files import make_folder, replacing
-from dogsim.sameness import learned
+from dogsim.plumbing.cache import keep_arrays, kept_arrays
+from dogsim.sameness import features_hash, learned
 from dogsim.trust.duplicates import find_duplicates, own_neighbours
 from dogsim.trust.novelty import novelty_scores
-from dogsim.trust.voters import BLOCK, LeftOut, leave_out
+from dogsim.trust.voters import LeftOut, leave_out
 
 TEMPERATURES = 2.0 ** -np.arange(0, 7, 0.5)  # of the median squared distance to the last of them
 UNIFORM = 0.01  # what of a probability is spread evenly: a breed without a vote is not impossible
-KEPT = 20  # datasets whose calibration is kept
-VERSION = 2  # of what is kept
+VERSION = 3  # of what is kept
 
 Floats = NDArray[np.float64]
 
@@ -77,20 +75,16 @@ def calibration_of(dataset: Dataset) -> Calibration:
         If it has less than two pictures that vote, or its head does not tell from which pictures
         it has learned.
     """
+    require_plain(dataset)
     _require_memory(dataset)
     seen = learned(dataset)
-    file = cache_folder() / f"trust-{_content(dataset, seen)}.npz"
-    try:
-        with np.load(io.BytesIO(file.read_bytes())) as stored:
-            kept = {field.name: stored[field.name] for field in fields(Calibration)}
-        file.touch()  # the ones asked last are kept
-        return Calibration(**{**kept, "temperature": float(kept["temperature"])})
-    except Exception:  # not there yet, or damaged in whatever way
-        pass
+    name = f"trust-{_content(dataset, seen)}"
+    if kept := kept_arrays(name, [field.name for field in fields(Calibration)]):
+        return replace(Calibration(**kept), temperature=float(kept["temperature"]))
     found = own_neighbours(dataset)
     left_out = leave_out(dataset, find_duplicates(dataset, near=False, found=found), found)
     calibration = calibrate(dataset, left_out, seen)
-    _keep(file, calibration)
+    keep_arrays(name, **vars(calibration))
     return calibration
 
 
@@ -146,25 +140,8 @@ def _require_memory(dataset: Dataset) -> None:
 
 def _content(dataset: Dataset, seen: NDArray[np.bool_]) -> str:
     """Hash what a calibration depends on."""
-    digest = sha256(repr((VERSION, dataset.features.shape, len(dataset.breeds))).encode())
-    for start in range(0, len(dataset), BLOCK):
-        digest.update(np.ascontiguousarray(dataset.features[start : start + BLOCK]).tobytes())
+    digest = sha256(repr((VERSION, features_hash(dataset), len(dataset.breeds))).encode())
     digest.update(np.ascontiguousarray(dataset.labels, np.int32).tobytes())
     digest.update(np.packbits(seen).tobytes())
     digest.update(bytes([len(dataset) > 0 and dataset.picture(0).is_file()]))
     return digest.hexdigest()[:32]
-
-
-def _keep(file: Path, calibration: Calibration) -> None:
-    """Keep a calibration, and no more than `KEPT` of them; without it the next one takes longer."""
-    content = io.BytesIO()
-    np.savez(content, **asdict(calibration))
-    try:
-        make_folder(file.parent)
-        with replacing(file) as temporary:
-            temporary.write_bytes(content.getvalue())
-        kept = sorted(file.parent.glob("trust-*.npz"), key=lambda each: each.stat().st_mtime)
-        for old in kept[:-KEPT]:
-            old.unlink()
-    except (DogsimError, OSError):
-        pass

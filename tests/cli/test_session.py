@@ -35,8 +35,8 @@ def test_ask_answers_line_by_line(stored: Path, breeds_dir: Path) -> None:
 
 
 def test_ask_in_json(stored: Path, breeds_dir: Path) -> None:
-    command = ("-c", APP, "ask", "-k", 3, "--dataset", stored, "--json")
-    lines = python(*command, given=f"{breeds_dir}/striped").stdout.splitlines()
+    options = ("-k", 3, "--rank", "expand", "--dataset", stored, "--json")
+    lines = python("-c", APP, "ask", *options, given=f"{breeds_dir}/striped").stdout.splitlines()
     assert len(lines) == 1
     assert [each["breed"] for each in json.loads(lines[0])["results"]] == ["striped"] * 3
 

@@ -13,6 +13,7 @@ from nodes import Command, Nodes, processes_with, wait_until
 from PIL import Image
 
 from dogsim import Dataset, create_dataset
+from dogsim.dataset_file import INDEX
 from dogsim.folders.shards import partial_folder
 
 pytestmark = [
@@ -23,6 +24,7 @@ pytestmark = [
 BREEDS, EACH = 4, 80
 PICTURES = BREEDS * EACH
 NETWORK = ("--backbone", "efficientnet-lite0")
+both = pytest.mark.parametrize("name", ["d.h5", "d.dogsim"])
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +60,23 @@ def same(file: Path, expected: Dataset) -> None:
     np.testing.assert_array_equal(made.stamps, expected.stamps)
     scale = np.abs(expected.features).max()
     np.testing.assert_allclose(made.features, expected.features, atol=2e-2 * scale)
-    assert not partial_folder(file).exists()
+    used = {place.file for place in getattr(made.features, "places", ())}
+    assert {each.name for each in shards(file)} == used  # of a file none is left
 
 
-def shards(file: Path) -> int:
-    return len(list(partial_folder(file).glob("[0-9]*.h5")))
+def finished(file: Path) -> bool:
+    return (file / INDEX if file.suffix == ".dogsim" else file).exists()
 
 
+def shards(file: Path) -> list[Path]:
+    return list(partial_folder(file).glob("[0-9]*.h5"))
+
+
+@both
 def test_a_cluster_makes_what_one_machine_makes(
-    nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path
+    nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path, name: str
 ) -> None:
-    out = tmp_path / "d.h5"
+    out = tmp_path / name
     made = Command(
         "create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address
     ).answer()
@@ -77,12 +85,13 @@ def test_a_cluster_makes_what_one_machine_makes(
     same(out, alone)
 
 
+@both
 def test_a_node_that_is_killed_costs_seconds(
-    nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path
+    nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path, name: str
 ) -> None:
-    out = tmp_path / "d.h5"
+    out = tmp_path / name
     run = Command("create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address)
-    wait_until(lambda: shards(out) >= 4)
+    wait_until(lambda: len(shards(out)) >= 4)
     began = time.monotonic()
     nodes.kill_one()
     assert run.answer()["new"] == PICTURES
@@ -104,19 +113,20 @@ def test_workers_that_wait_for_processors_are_told(
 
 
 @pytest.mark.parametrize("moment", [0, 1, 7, 14, 20])
+@both
 def test_a_killed_driver_loses_nothing_that_is_done(
-    nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path, moment: int
+    nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path, name: str, moment: int
 ) -> None:
     """At the start, on the way, and when all is computed but the file is not written."""
-    out = tmp_path / "d.h5"
+    out = tmp_path / name
     arguments = ("create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address)
     run = Command(*arguments)
-    wait_until(lambda: partial_folder(out).exists() and shards(out) >= moment)
+    wait_until(lambda: partial_folder(out).exists() and len(shards(out)) >= moment)
     run.kill()
-    done = sum(len(Dataset.open(file)) for file in partial_folder(out).glob("[0-9]*.h5"))
+    done, whole = sum(len(Dataset.open(file)) for file in shards(out)), finished(out)
     made = Command(*arguments).answer()
     assert made["kept"] + made["new"] == PICTURES
-    if not out.exists() or moment < 20:
+    if not whole:
         assert made["new"] <= PICTURES - done
     same(out, alone)
 
@@ -138,7 +148,7 @@ def test_a_stop_leaves_no_process_behind(
     monkeypatch.setenv(*mark.split("="))
     out = tmp_path / "d.h5"
     run = Command("create-dataset", photos, "-o", out, *NETWORK, "--cluster")
-    wait_until(lambda: shards(out) >= 3)
+    wait_until(lambda: len(shards(out)) >= 3)
     run.stop(number)
     code, stdout, told = run.ended()
     assert code == status

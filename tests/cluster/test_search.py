@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from commands import dogsim, refusal
 from nodes import Command, Nodes
+from sharded import sharded
 
 from dogsim import Dataset, DogsimError
 from dogsim.cluster.search import merged, spread
@@ -86,18 +87,21 @@ def nodes() -> Iterator[Nodes]:
     cluster.close()
 
 
-@pytest.fixture(scope="module")
-def stored_crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("crowd") / "d.h5"
-    crowd(3000, 64).save(file)
-    return file
+@pytest.fixture(scope="module", params=["d.h5", "d.dogsim"])
+def stored_crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place: Path = tmp_path_factory.mktemp("crowd") / request.param
+    if place.suffix == ".dogsim":
+        return sharded(crowd(3000, 64), place)
+    crowd(3000, 64).save(place)
+    return place
 
 
 @needs_ray
 @pytest.mark.slow
 def test_commands_answer_alike(nodes: Nodes, stored_crowd: Path) -> None:
     judge = ("accuracy", "--dataset", stored_crowd, "--k", 20, "--map-at-r", "--per-breed")
-    for command in (judge, (*judge, "--protocol", "matlab"), ("audit", stored_crowd)):
+    others = (*judge, "--protocol", "matlab"), ("audit", stored_crowd)
+    for command in (judge, *(others if stored_crowd.is_file() else ())):
         expected = json.loads(dogsim(*command, "--json").stdout)
         assert Command(*command, "--cluster", nodes.address).answer() == expected
 

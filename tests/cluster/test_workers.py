@@ -1,15 +1,19 @@
 """What a worker does on its node, called as Ray calls it; none of it needs Ray."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sharded import sharded
 
 from dogsim import Dataset, DogsimError, __version__
 from dogsim.cluster.extraction import _Worker
 from dogsim.cluster.search import _Rows
+from dogsim.cluster.search import _Worker as Searcher
+from dogsim.dist_calc import nearest
 from dogsim.folders.listing import list_pictures
 
 
@@ -58,3 +62,17 @@ def test_a_dataset_that_was_replaced_is_seen(stored: Path, tmp_path: Path) -> No
     file.unlink()
     with pytest.raises(DogsimError, match="does not see"):
         rows.mapped()
+
+
+def test_a_folder_is_searched_by_ranges_of_rows(four: Dataset, tmp_path: Path) -> None:
+    rows = _Rows.of(Dataset.open(sharded(four, tmp_path / "d.dogsim", 2)))
+    assert len(pickle.dumps(rows)) < 1000  # however many shards there are
+    worker = Searcher(rows)
+    worker.ready(__version__)
+    for first, last in ((0, 4), (1, 3), (2, 3)):
+        found = worker.nearest(first, last, four.features, 1, "euclidean")
+        expected = nearest(four.features[first:last], four.features, 1)
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_array_equal(found[1], expected[1] + first)
+    with pytest.raises(DogsimError, match="lie in no file"):
+        _Rows.of(replace(four, features=np.asarray(four.features)))

@@ -175,7 +175,7 @@ def test_leave_one_out_covers_as_promised_by_construction() -> None:
 
 
 def test_kept_by_content(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("dogsim.trust.calibration.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr("dogsim.plumbing.cache.cache_folder", lambda: tmp_path)
     first = calibration_of(cloud(100))
     (file,) = tmp_path.glob("trust-*.npz")
     with monkeypatch.context() as patch:
@@ -185,7 +185,7 @@ def test_kept_by_content(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     for damage in (b"", b"nonsense", file.read_bytes()[:200]):
         file.write_bytes(damage)
         np.testing.assert_array_equal(calibration_of(cloud(100)).own, first.own)
-    monkeypatch.setattr("dogsim.trust.calibration.KEPT", 2)
+    monkeypatch.setattr("dogsim.plumbing.cache.MOST", 2)
     for n in (30, 31, 32):
         calibration_of(cloud(n))
     assert len(list(tmp_path.iterdir())) == 2
@@ -195,7 +195,7 @@ def test_cache_that_cannot_be_written_costs_time_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr("dogsim.trust.calibration.cache_folder", lambda: tmp_path / "file")
+    monkeypatch.setattr("dogsim.plumbing.cache.cache_folder", lambda: tmp_path / "file")
     assert len(trust(cloud(50), cloud(5).features, 0.9)) == 5
 
 

@@ -1,0 +1,271 @@
+"""A dataset that is a folder of shards: what a file gives, brought up to date as a file is."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from clouds import cloud
+from commands import dogsim_json, refusal
+from mean_colours import SEAM
+from mean_colours import load as load_colours
+from PIL import Image
+from sharded import sharded
+
+import dogsim as package
+from dogsim import Dataset, DogsimError, create_dataset, nearest, update_dataset
+from dogsim.dataset_file import INDEX
+from dogsim.dist_calc import METRICS, dist_calc
+from dogsim.folders import reading
+from dogsim.folders import shards as module
+from dogsim.networks.extractor import Wanted
+from dogsim.plumbing.rows import Place, ShardedRows
+from dogsim.sameness import in_gallery, row_hashes
+from dogsim.trust.confidence import calibration_for
+
+COLOURS = {
+    f"{breed}/{number}.png": 10 * number for breed in ("pug", "whippet") for number in (1, 2, 3)
+}
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, method in SEAM.items():
+        monkeypatch.setattr(Wanted, name, method)
+    monkeypatch.setattr(reading, "SHARD", 2)
+    monkeypatch.setattr(module, "FEW", 1)
+    for name, red in COLOURS.items():
+        paint(tmp_path / "photos" / name, red)
+    return tmp_path / "photos"
+
+
+def paint(file: Path, red: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (16, 16), (red, 0, 0)).save(file)
+
+
+def reds(dataset: Dataset) -> dict[str, int]:
+    return {path: int(row[0]) for path, row in zip(dataset.paths, dataset.features, strict=True)}
+
+
+def made(photos: Path, out: Path, **options: Any) -> tuple[dict[str, int], tuple[int, ...]]:
+    """Bring a dataset up to date, in shards of two; its rows, and new, changed, kept, removed."""
+    update = update_dataset(photos, out, batch_size=1, **options)
+    return reds(update.dataset), (update.new, update.changed, update.kept, update.removed)
+
+
+def shards(out: Path) -> set[str]:
+    return {file.name for file in out.iterdir()} - {INDEX}
+
+
+def test_the_folder_is_what_the_file_is(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.dogsim"
+    folder, file = create_dataset(photos, out, batch_size=1), create_dataset(photos, tmp_path / "f")
+    assert isinstance(folder.features, ShardedRows)
+    for name in ("paths", "breeds", "recipe", "root", "labels", "stamps"):
+        np.testing.assert_array_equal(getattr(folder, name), getattr(file, name))
+    np.testing.assert_array_equal(folder.features, file.features)
+    assert len(shards(out)) == 3
+    assert {each.name for each in tmp_path.iterdir()} - {"photos"} == {
+        *("d.dogsim", "f", ".d.dogsim.lock", ".f.lock")
+    }
+    assert repr(folder) == repr(file)
+    out.rename(tmp_path / "moved")
+    assert reds(Dataset.open(tmp_path / "moved")) == COLOURS
+
+
+def test_brought_up_to_date(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.dogsim"
+    assert made(photos, out) == (COLOURS, (6, 0, 0, 0))
+    first, index = shards(out), (out / INDEX).stat().st_mtime_ns
+    before = Dataset.open(out)
+    assert made(photos, out) == (COLOURS, (0, 0, 6, 0))
+    assert (out / INDEX).stat().st_mtime_ns == index
+    for name in ("pug/1.png", "pug/2.png", "whippet/1.png"):
+        paint(photos / name, 200)
+        os.utime(photos / name, ns=(1, 1))
+    (photos / "whippet" / "3.png").unlink()
+    paint(photos / "borzoi" / "1.png", 99)
+    now = {"borzoi/1.png": 99, "pug/1.png": 200, "pug/2.png": 200, "pug/3.png": 30}
+    now |= {"whippet/1.png": 200, "whippet/2.png": 20}
+    assert made(photos, out) == (now, (1, 3, 2, 1))
+    assert first < shards(out)  # those that are replaced stay for who has opened it before
+    assert reds(before) == COLOURS
+    assert made(photos, out) == (now, (0, 0, 6, 0))
+    assert shards(out) == {place.file for place in lying(out)}
+    assert reds(Dataset.open(out)) == now
+
+
+def test_small_shards_are_put_together(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, colours = tmp_path / "d.dogsim", COLOURS
+    monkeypatch.setattr(module, "FEW", 3)
+    monkeypatch.setattr(module, "BLOCK", 4)
+    assert made(photos, out)[0] == colours
+    assert {place.rows for place in lying(out)} == {4, 2}  # of three shards of two
+    for day in range(20):
+        name = f"pug/{9 - day % 3}.png"
+        paint(photos / name, 200 + day)
+        os.utime(photos / name, ns=(day, day))
+        colours = {**colours, name: 200 + day}
+        assert made(photos, out)[0] == dict(sorted(colours.items()))
+        used = sum(place.rows for place in lying(out))
+        assert len(lying(out)) <= 4
+        assert used <= len(colours) + 3
+    assert made(photos, out)[1] == (0, 0, 9, 0)
+    assert len(shards(out)) == len(lying(out))
+
+
+def lying(out: Path) -> tuple[Place, ...]:
+    features = Dataset.open(out).features
+    assert isinstance(features, ShardedRows)
+    return features.places
+
+
+def stopping(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
+    left = [batches]
+
+    def load(wanted: Wanted) -> Any:
+        extractor = load_colours(wanted)
+
+        def network(images: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            return extractor.network(images)
+
+        return package.Extractor(extractor.recipe, network)
+
+    monkeypatch.setattr(Wanted, "load", load)
+
+
+def test_a_stopped_restart_leaves_the_index_valid(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "d.dogsim"
+    made(photos, out)
+    anew = {name: red + 100 for name, red in COLOURS.items()}
+    for name, red in anew.items():
+        before = (photos / name).stat().st_mtime_ns
+        paint(photos / name, red)
+        os.utime(photos / name, ns=(before, before))
+    stopping(monkeypatch, 4)
+    with pytest.raises(KeyboardInterrupt, match=r"4 pictures, is kept in .*d\.dogsim: run"):
+        made(photos, out, restart=True, resize="crop")
+    assert reds(Dataset.open(out)) == COLOURS
+    stopping(monkeypatch, 2)
+    assert made(photos, out)[0] == anew
+    stopping(monkeypatch, 0)
+    assert made(photos, out) == (anew, (0, 0, 6, 0))
+    assert len(shards(out)) == 3  # nothing is left of what was there before the restart
+
+
+def test_shards_are_the_truth(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "d.dogsim"
+    made(photos, out)
+    (out / INDEX).unlink()
+    with pytest.raises(DogsimError, match="no dataset in the folder"):
+        Dataset.open(out)
+    stopping(monkeypatch, 0)
+    assert made(photos, out)[0] == COLOURS
+    lost = min(shards(out))
+    for spoil in (Path.unlink, lambda file: os.truncate(file, 100)):
+        spoil(out / lost)
+        told = refusal("info", out)
+        assert f"1 of its 3 shards are lost or cut, as {lost}" in told
+        assert "--force" in told
+        stopping(monkeypatch, 2)
+        with pytest.raises(DogsimError, match="lost or cut"):
+            made(photos, out)
+        assert made(photos, out, force=True)[0] == COLOURS
+        lost = min(shards(out))
+
+
+def test_what_is_somebody_elses_is_left_alone(
+    photos: Path, tmp_path: Path, four: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "d.dogsim"
+    out.mkdir()
+    notes = out / "notes.txt"
+    notes.write_text("mine")
+    create = ("create-dataset", photos, "-o", out)
+    assert "d.dogsim exists and was not made by this command" in refusal(*create)
+    assert list(out.iterdir()) == [notes]
+    assert dogsim_json(*create, "--force")["new"] == 6
+    assert dogsim_json(*create)["kept"] == 6
+    assert notes.read_text() == "mine"
+    four.save(out / INDEX)  # a whole file in the place of the index
+    assert "was not made by this command" in refusal(*create)
+    assert Dataset.open(out).paths == four.paths
+    assert "Received the folder" in refusal("create-dataset", photos, "-o", tmp_path)
+    shutil.rmtree(out)
+    four.save(out)  # a file whose name ends so stays a file
+    assert "was not made by this command" in refusal(*create)
+    assert Dataset.open(out).paths == four.paths
+
+
+def test_an_index_that_lies_elsewhere(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d.dogsim"
+    made(photos, out)
+    shutil.copy(out / INDEX, tmp_path / "d.h5")
+    assert "3 of its 3 shards are lost" in refusal("info", tmp_path / "d.h5")
+    assert "not made by this command" in refusal("create-dataset", photos, "-o", out / INDEX)
+    assert reds(Dataset.open(out / INDEX)) == COLOURS
+    with h5py.File(out / INDEX, "a") as file:
+        file["shards"][0] = "../d.h5"
+    assert "lost or cut, as ../d.h5" in refusal("info", out)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_answers_are_those_of_the_file(tmp_path: Path, mixed: bool) -> None:
+    whole = cloud(300)
+    parts = Dataset.open(sharded(whole, tmp_path / "d.dogsim", 7, mixed))
+    asked = Dataset.open(sharded(cloud(40), tmp_path / "q.dogsim", 2, mixed))
+    for metric in METRICS:
+        for queries in (asked, asked.features[:3], asked.features[0]):
+            expected = nearest(whole, np.asarray(getattr(queries, "features", queries)), 5, metric)
+            for one, other in zip(nearest(parts, queries, 5, metric), expected, strict=True):
+                np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(dist_calc(parts, asked), dist_calc(whole, cloud(40)))
+    np.testing.assert_array_equal(row_hashes(parts), row_hashes(whole))
+    assert in_gallery(parts, whole).all()
+    assert repr(calibration_for(parts, 0.9)) == repr(calibration_for(whole, 0.9))
+    rows = np.array([5, 3, 250])
+    assert isinstance(parts.take(rows).features, np.ndarray)
+    np.testing.assert_array_equal(parts.take(rows).features, whole.features[rows])
+    parts.save(tmp_path / "whole.h5")
+    np.testing.assert_array_equal(Dataset.open(tmp_path / "whole.h5").features, whole.features)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "info IN",
+        "audit IN",
+        "export IN OUT.npy",
+        "export-mat IN OUT.mat",
+        "tree --dataset IN --save OUT.png",
+        "accuracy --dataset IN --k 5 --map-at-r --per-breed --confidence 0.8",
+        "accuracy --dataset IN --k 5 --compare",
+        "accuracy --dataset IN --k 5 --protocol matlab",
+    ],
+)
+def test_commands_answer_alike(tmp_path: Path, command: str) -> None:
+    whole = cloud(200)
+    whole.save(tmp_path / "d.h5")
+    told, written = [], set()
+    for file in (tmp_path / "d.h5", sharded(whole, tmp_path / "d.dogsim")):
+        answer = dogsim_json(
+            *command.replace("IN", str(file)).replace("OUT", f"{file}-out").split()
+        )
+        told.append({name: each for name, each in answer.items() if str(file) not in str(each)})
+        written |= {each.read_bytes()[128:] for each in tmp_path.glob(f"{file.name}-out.*")}
+    assert told[0] == told[1]
+    assert told[0]
+    assert len(written) == ("OUT" in command)

@@ -1,0 +1,93 @@
+"""Rows that lie in many files are read as those of an array are."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dogsim import DogsimError
+from dogsim.plumbing.rows import RUN, Place, ShardedRows, between
+
+SIZES = (1, 7, 3, 12)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> ShardedRows:
+    """Tables of three numbers a row, in files with something before and behind."""
+    rng, tables = np.random.default_rng(0), []
+    for number, size in enumerate(SIZES):
+        before, content = b"\1" * 5 * number, rng.normal(size=(size, 3)).astype("<f4")
+        (tmp_path / str(number)).write_bytes(before + content.tobytes() + b"behind")
+        whole = np.array([(0, 0, size)], RUN)
+        place = Place(str(number), len(before), size)
+        tables.append(ShardedRows(tmp_path, [place], whole, 3))
+    return ShardedRows.joined(tables)
+
+
+def array_of(table: ShardedRows) -> NDArray[np.float32]:
+    contents = [(table.folder / place.file).read_bytes() for place in table.places]
+    found = [
+        np.frombuffer(content[place.offset :][: 12 * place.rows], "<f4").reshape(-1, 3)
+        for place, content in zip(table.places, contents, strict=True)
+    ]
+    return np.concatenate(found)
+
+
+def keys(n: int, rng: np.random.Generator) -> list[Any]:
+    first, last = sorted(rng.integers(0, n + 1, 2).tolist())
+    numbers = [slice(first, last), slice(None), slice(last, first, -1), slice(first, None, 3)]
+    picked = rng.integers(-n, n, rng.integers(0, 9)) if n else np.empty(0, int)
+    return [*numbers, picked, picked.tolist(), rng.random(n) < 0.5, [], *picked[:1]]
+
+
+def test_rows_are_those_of_an_array(table: ShardedRows) -> None:
+    expected, rng = array_of(table), np.random.default_rng(1)
+    np.testing.assert_array_equal(np.asarray(table), expected)
+    for _ in range(60):
+        chosen = rng.integers(-len(expected), len(expected), rng.integers(0, 30))
+        some, array = table.take(chosen), expected[chosen]
+        assert (some.shape, some.ndim, len(some)) == (array.shape, array.ndim, len(array))
+        assert all(place.rows for place in some.places)
+        for key in keys(len(array), rng):
+            np.testing.assert_array_equal(some[key], array[key])
+        np.testing.assert_array_equal(list(some) or np.empty((0, 3)), array)
+        first, last = sorted(rng.integers(0, len(array) + 1, 2))
+        np.testing.assert_array_equal(between(some, first, last), between(array, first, last))
+        joined = ShardedRows.joined([some, table])
+        np.testing.assert_array_equal(joined[:], np.concatenate([array, expected]))
+
+
+def test_what_lies_together_is_read_where_it_lies(table: ShardedRows) -> None:
+    held = table[2:5].base
+    assert table[3:8].base is held  # of the second file, and no copy
+    assert not table[2:5].flags.writeable
+    assert np.array(table).flags.writeable
+    assert len(table.take(np.arange(len(table))).runs) == len(SIZES)
+
+
+def test_a_row_that_is_not_there(table: ShardedRows) -> None:
+    for key in (len(table), -len(table) - 1, [0, len(table)]):
+        with pytest.raises(IndexError, match="of 23"):
+            table[key]
+    for wrong in (1.5, [True], np.zeros((2, 2), int), "a"):
+        with pytest.raises(IndexError, match="Expected rows"):
+            table[wrong]
+
+
+def test_a_file_that_is_gone_or_too_short(table: ShardedRows) -> None:
+    (table.folder / "2").unlink()
+    (table.folder / "3").write_bytes(b"too short")
+    (table.folder / "0").write_bytes(b"")
+    fresh = ShardedRows(table.folder, table.places, table.runs, 3)
+    assert fresh[1:8].shape == (7, 3)
+    for row in (0, 9, 20):
+        with pytest.raises(DogsimError, match=r"Cannot read .* open the dataset again"):
+            fresh[row]
+
+
+def test_runs_that_cannot_be(table: ShardedRows) -> None:
+    for run in [(4, 0, 1), (-1, 0, 1), (0, -1, 1), (1, 0, -2), (1, 5, 3)]:
+        with pytest.raises(ValueError, match="a run of rows is"):
+            ShardedRows(table.folder, table.places, np.array([run], RUN), 3)

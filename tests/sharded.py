@@ -1,0 +1,33 @@
+"""A dataset as a folder of shards, in which its rows lie in any order."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dogsim import Dataset
+from dogsim.dataset_file import INDEX, STAMP, write_dataset
+from dogsim.folders.partial import MADE_BY, Part
+from dogsim.plumbing.rows import ShardedRows
+from dogsim.recipe import Recipe
+
+SOME = Recipe("resnet50", "imagenet", "0" * 64, "avg_pool", 224)
+
+
+def sharded(dataset: Dataset, folder: Path, shards: int = 5, mixed: bool = True) -> Path:
+    """Write a dataset as a folder; `mixed`, some neighbours lie in other shards."""
+    folder.mkdir()
+    rng, order = np.random.default_rng(len(dataset)), np.arange(len(dataset))
+    if mixed:
+        moved = rng.permutation(len(dataset))[: len(dataset) // 2]
+        order[np.sort(moved)] = moved
+    parts = []
+    for number, rows in enumerate(np.array_split(order, shards)):
+        file, shard = folder / f"{number:06d}.h5", dataset.take(rows)
+        shard.write(file, MADE_BY)
+        stamps = np.zeros(len(rows), STAMP)
+        parts.append(Part(file, shard.paths, stamps, SOME, "", dataset.features.shape[1]))
+    features = ShardedRows.joined([part.lying() for part in parts]).take(np.argsort(order))
+    names = ("labels", "paths", "breeds", "recipe", "root", "stamps", "learned", "boxes")
+    fields = {name: getattr(dataset, name) for name in names}
+    write_dataset(folder / INDEX, features, features.shape[1], **fields, made_by=MADE_BY)
+    return folder
