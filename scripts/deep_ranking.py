@@ -73,6 +73,7 @@ def learning_curves(ranking: dogsim.Ranking) -> Figure:
     above.set(ylabel="loss of the batches", title="Rounds of 25 steps, the dot is the one taken")
     below.plot(rounds, ranking.history, "o-", markersize=4)
     below.plot(ranking.best, ranking.history[ranking.best], "o", color="tab:red", markersize=9)
+    below.xaxis.get_major_locator().set_params(integer=True)
     below.set(xlabel="round", ylabel=f"precision@{ranking.k}, held out")
     return figure
 
@@ -101,8 +102,10 @@ def precision_curve(pairs: dict[str, tuple[dogsim.Dataset, dogsim.Dataset]]) -> 
         xticks=ks,
         title=f"{len(queries)} pictures that training never saw, asked of {len(gallery)}",
     )
-    axes.axhline(results[ks[0]].chance, color="#555555", ls=":")
-    axes.annotate("chance", (ks[-1], results[ks[0]].chance), (8, 0), textcoords="offset points")
+    axes.hlines(results[ks[0]].chance, 1, ks[-1], color="#555555", ls=":")
+    level = (ks[-1], results[ks[0]].chance)
+    axes.annotate("chance", level, (8, 0), textcoords="offset points", va="center")
+    axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 

@@ -33,6 +33,7 @@ def judge(
 
 
 def pictures_of(dataset: dogsim.Dataset) -> list[Path]:
+    """List the pictures' paths."""
     return [dataset.picture(row) for row in range(len(dataset))]
 
 
@@ -83,9 +84,7 @@ def draws() -> None:
     dataset = dogsim.sample_dataset(hard=True)
     for n in (25, 50, 100, 200):
         votes = [dogsim.accuracy(dataset, n_test=n, seed=seed).vote_accuracy for seed in range(100)]
-        print(
-            f"{n:>3} queries: {min(votes):.2f} to {max(votes):.2f}, deviation {np.std(votes):.3f}"
-        )
+        print(f"{n:>3} queries: {np.mean(votes):.3f}, standard deviation {np.std(votes):.3f}")
 
 
 def cleaned() -> None:
