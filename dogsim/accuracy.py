@@ -8,8 +8,9 @@ import numpy as np
 from dogsim.by_breed import BreedScore, Confusion
 from dogsim.by_breed import confusions as confusions  # importable from here as ever
 from dogsim.by_breed import per_breed as per_breed
-from dogsim.dataset import DatasetOrFile, as_dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
+from dogsim.expand import expand
 from dogsim.measure import Accuracy as Accuracy
 from dogsim.measure import average_precisions
 from dogsim.measure import map_at_r as map_at_r
@@ -161,6 +162,38 @@ def judge(
         trained_on=search.trained_on(),
         coverage=None if confidence is None else _coverage(search, confidence),
     )
+
+
+def compared(
+    dataset: Dataset,
+    k: int = 20,
+    testset: Dataset | None = None,
+    n_test: int | None = None,
+    seed: int = 0,
+) -> dict[str, Accuracy]:
+    """Judge several ways to rank the same pictures, so that nobody has to guess.
+
+    Parameters
+    ----------
+    dataset, k, testset, n_test, seed
+        As for `accuracy`.
+
+    Returns
+    -------
+    dict of str to Accuracy
+        ``"raw"``: the features as they are; ``"unit"``: of length 1, metric cosine; ``"expand"``:
+        as `dogsim.expand` moves them. Of a dataset with views all are of these views.
+
+    Raises
+    ------
+    DogsimError
+        As `accuracy` does.
+    """
+    return {
+        "raw": accuracy(dataset, k, testset, n_test, seed=seed),
+        "unit": accuracy(dataset, k, testset, n_test, "cosine", seed=seed),
+        "expand": accuracy(expand(dataset), k, testset, n_test, seed=seed),
+    }
 
 
 def _coverage(search: Search, confidence: float) -> Coverage:

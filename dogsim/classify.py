@@ -16,8 +16,8 @@ from dogsim.errors import DogsimError
 from dogsim.images import Cropped, Source, file_of, load_image, many
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
-from dogsim.picture_files import read_picture
 from dogsim.plumbing.files import bytes_sha256
+from dogsim.plumbing.picture_files import read_picture
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.recipe import Recipe
 from dogsim.sameness import boxes_for, rows_by_content, seen

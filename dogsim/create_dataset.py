@@ -14,6 +14,7 @@ from dogsim.folders.listing import Skipped, in_order, list_pictures, with_boxes
 from dogsim.folders.reading import Compute, calibration, compute_shards, refuse
 from dogsim.folders.shards import Shards
 from dogsim.images import RESIZES
+from dogsim.networks.engines import FEW
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.signals import stopped_in_order, uninterrupted
 from dogsim.plumbing.terminal import note
@@ -57,6 +58,9 @@ def create_dataset(
     boxes: str | os.PathLike[str] | None = None,
     margin: float | None = None,
     views: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    image_size: int | None = None,
 ) -> Dataset:
     """Compute the features of all pictures in a folder of breed folders and store them.
 
@@ -75,7 +79,7 @@ def create_dataset(
     out : path
         The HDF5 file to write, see `Dataset.save`. A name that ends in ``.dogsim`` makes a folder
         of shards, for sets that are never to be copied into one file (docs/scale.md).
-    backbone, weights, layer, resize, engine, precision
+    backbone, weights, layer, resize, engine, precision, mean, std, image_size
         As for `dogsim.load_extractor`; what is not given is as in the file, where there is one.
     batch_size : int
         How many pictures go through the network at once.
@@ -109,7 +113,8 @@ def create_dataset(
         If there are no pictures or boxes, none can be read, the network cannot be loaded, earlier
         work was made in another way, or `out` cannot be written or is a file of another kind.
     """
-    wanted = Wanted(backbone, weights, layer, resize, engine, precision, views)
+    seen = resize, engine, precision, views, mean, std, image_size
+    wanted = Wanted(backbone, weights, layer, *seen)
     how = batch_size, strict, restart, verify, force
     update = bring_up_to_date(images_dir, out, wanted, *how, boxes=boxes, margin=margin)
     if update.skipped:
@@ -135,6 +140,9 @@ def update_dataset(
     boxes: str | os.PathLike[str] | None = None,
     margin: float | None = None,
     views: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    image_size: int | None = None,
 ) -> Update:
     """Do what `create_dataset` does, take and raise what it does, and tell what was done.
 
@@ -143,7 +151,8 @@ def update_dataset(
     Update
         The dataset, how many pictures were new, changed, kept and removed, and what was skipped.
     """
-    wanted = Wanted(backbone, weights, layer, resize, engine, precision, views)
+    seen = resize, engine, precision, views, mean, std, image_size
+    wanted = Wanted(backbone, weights, layer, *seen)
     how = batch_size, strict, restart, verify, force
     return bring_up_to_date(images_dir, out, wanted, *how, boxes=boxes, margin=margin)
 
@@ -178,7 +187,7 @@ def bring_up_to_date(
         seen, unfit = with_boxes(listing.pictures, cropped)
         refuse(unfit, strict)
         some = partial(calibration, root, seen, wanted.resize or RESIZES[0])
-        load = cache(replace(wanted, calibration=some).load)
+        load = cache(replace(wanted, few=len(seen) < FEW, calibration=some).load)
         recipe = (shards.recipe and wanted.recipe(shards.recipe)) or load().recipe
         recipe = replace(recipe, **cropped.options)
         shards.require_seen(listing, root)

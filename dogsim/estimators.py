@@ -49,7 +49,7 @@ class PictureFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     Parameters
     ----------
-    backbone, weights, layer, resize, engine, precision, views
+    backbone, weights, layer, resize, engine, precision, views, mean, std, image_size
         As for `dogsim.load_extractor`.
     batch_size : int
         How many pictures go through the network at once.
@@ -68,6 +68,9 @@ class PictureFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         precision: str = "auto",
         views: str = "none",
         batch_size: int = 32,
+        mean: str | None = None,
+        std: str | None = None,
+        image_size: int | None = None,
     ) -> None:
         self.backbone = backbone
         self.weights = weights
@@ -77,6 +80,9 @@ class PictureFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.precision = precision
         self.views = views
         self.batch_size = batch_size
+        self.mean = mean
+        self.std = std
+        self.image_size = image_size
 
     def fit(self, X: Any, y: Any = None) -> "PictureFeatures":
         """Check what was asked for; raises `DogsimError` for a name or file that there is not."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.images import Source, load_image, many
-from dogsim.networks.extractor import Extractor, load_extractor
+from dogsim.networks.extractor import Extractor, Wanted
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 
 
@@ -81,4 +81,4 @@ def extract_features(
 
 @cache
 def _default_extractor() -> Extractor:
-    return load_extractor()
+    return Wanted(few=True).load()

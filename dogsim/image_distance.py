@@ -9,7 +9,7 @@ from dogsim.dist_calc import check_metric, dist_calc, unit_vectors
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
 from dogsim.images import Source
-from dogsim.networks.extractor import load_extractor
+from dogsim.networks.extractor import Wanted
 
 ROUNDING = 1e-12  # what the metric of a picture and itself may come to, instead of 0
 DEPTHS = {18: "resnet18", 34: "resnet34", 50: "resnet50", 101: "resnet101", 152: "resnet152"}
@@ -27,7 +27,7 @@ class ImageDistance:
     ----------
     backbone : str
         A name of `dogsim.BACKBONES`, such as ``"vgg16"``, ``"inceptionv3"`` or
-        ``"densenet121"``.
+        ``"densenet121"``, or ``"onnx"``.
     metric : str
         One of `dogsim.METRICS`.
     layer : str, optional
@@ -36,6 +36,8 @@ class ImageDistance:
         Bring features to length 1, so that the brightness of a feature map counts for nothing.
     weights : str
         ``"imagenet"`` or a file, see `dogsim.load_extractor`.
+    mean, std, image_size
+        Of an ONNX file, see `dogsim.load_extractor`.
 
     Raises
     ------
@@ -55,11 +57,16 @@ class ImageDistance:
         layer: str | None = None,
         normalize: bool = True,
         weights: str = "imagenet",
+        mean: str | None = None,
+        std: str | None = None,
+        image_size: int | None = None,
     ) -> None:
         check_metric(metric)
         self.metric = metric
         self.normalize = normalize
-        self.extractor = load_extractor(backbone, weights, layer)
+        network = backbone, weights, layer
+        wanted = Wanted(*network, mean=mean, std=std, image_size=image_size, few=True)
+        self.extractor = wanted.load()
 
     def compute(self, image1: Source, image2: Source) -> float:
         """Compute the distance between two pictures: paths, arrays or PIL images.

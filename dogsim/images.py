@@ -15,8 +15,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from dogsim.boxes import Box, Parts
 from dogsim.errors import DogsimError, reason, unknown
-from dogsim.picture_files import PICTURE_SUFFIXES as PICTURE_SUFFIXES  # from here as ever
-from dogsim.picture_files import RefusedError, read_picture, recognised, unreadable
+from dogsim.plumbing.picture_files import PICTURE_SUFFIXES as PICTURE_SUFFIXES  # from here as ever
+from dogsim.plumbing.picture_files import RefusedError, read_picture, recognised, unreadable
 from dogsim.plumbing.threads import Room
 
 RESIZES = ("squash", "crop")

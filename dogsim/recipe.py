@@ -5,12 +5,16 @@ from hashlib import sha256
 
 from dogsim.errors import DogsimError
 
-HEAD = ("head", "head_sha256", "boxes", "margin", "views", "head_layer")  # not in older files
+HEAD = (  # not in older files
+    *("head", "head_sha256", "boxes", "margin", "views", "head_layer"),
+    *("mean", "std"),
+)
 DECISIVE = (
     *("backbone", "weights_sha256", "layer", "image_size", "resize", "views"),
-    *("head_sha256", "head_layer"),
+    *("head_sha256", "head_layer", "mean", "std"),
 )
-LATER = {"views": "none", "head_layer": ""}  # fingerprints are those of before where it is so
+# Fingerprints are those of before where it is so.
+LATER = {"views": "none", "head_layer": "", "mean": "", "std": ""}
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Recipe:
     Attributes
     ----------
     backbone : str
-        A name of `dogsim.BACKBONES`.
+        A name of `dogsim.BACKBONES`, or ``"onnx"``.
     weights : str
         ``"imagenet"`` or the path of the weight file that was used.
     weights_sha256 : str
@@ -40,6 +44,9 @@ class Recipe:
         `dogsim.project`, and its SHA-256. Empty where there is none.
     head_layer : str
         The layer of the head whose output the features are, empty for its last one.
+    mean, std : str
+        What a network that does not know it itself, of an ONNX file, wants taken off and divided
+        by: three numbers for red, green and blue from 0 to 1. Empty for the others.
     boxes : str
         The folder of bounding boxes that pictures were cropped to, empty for whole pictures. For
         information: the same network sees them, and each picture's box stands with its features.
@@ -61,6 +68,8 @@ class Recipe:
     margin: float = 0.0
     views: str = "none"
     head_layer: str = ""
+    mean: str = ""
+    std: str = ""
 
     @property
     def fingerprint(self) -> str:

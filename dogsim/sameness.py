@@ -14,8 +14,8 @@ from dogsim.dataset_file import BLOCK
 from dogsim.errors import DogsimError
 from dogsim.images import Cropped, Source, file_of
 from dogsim.networks.trained_on import picture_keys, read_memory
-from dogsim.picture_files import read_picture
 from dogsim.plumbing.files import bytes_sha256
+from dogsim.plumbing.picture_files import read_picture
 
 NO_BOXES = Boxes()
 

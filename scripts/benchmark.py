@@ -35,10 +35,9 @@ from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import write_dataset
 from dogsim.folders.listing import list_pictures
 from dogsim.folders.reading import calibration
-from dogsim.networks.backbones import find_backbone
-from dogsim.networks.engines import ENGINES
+from dogsim.networks.engines import ENGINES, gpus, has_engine
 from dogsim.networks.extractor import Wanted
-from dogsim.networks.models import load_network
+from dogsim.networks.keras_network import KerasNetwork
 from dogsim.plumbing.tables import table
 from race import Runner, Runs, milliseconds, race, rates
 
@@ -58,14 +57,17 @@ def extract(
     repeats: int = 3,
     as_json: Json = False,
 ) -> None:
-    """Files to finished HDF5 file: the usual way, our engines, and their inference alone."""
+    """Files to finished HDF5 file: the usual way, our engines, and their inference alone.
+
+    Where TensorFlow has a GPU, so has the usual way, and our engines compute on the CPU beside it.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = repeated(photos, Path(temporary) / "photos", count)
         network = {"folder": str(folder), "weights": weights, "backbone": backbone}
         runners = {"usual way": Runner(usual_way, **network)}
-        for engine, precision in engines():
-            name = f"{engine} {precision}"
-            runners[name] = Runner(our_way, **network, engine=engine, precision=precision)
+        for engine, precision, device in engines():
+            how = {"engine": engine, "precision": precision, "device": device}
+            runners[" ".join(how.values())] = Runner(our_way, **network, **how)
         times = race(runners, repeats)
     median = {run: statistics.median(taken) for run, taken in times.items()}
     rows = [
@@ -80,7 +82,8 @@ def extract(
         }
         for (way, run), taken in times.items()
     ]
-    result = {"processor": processor(), "pictures": count, "repeats": repeats, "results": rows}
+    computer = processor() | {"gpus": gpus()}
+    result = {"processor": computer, "pictures": count, "repeats": repeats, "results": rows}
     show(result, as_json)
 
 
@@ -328,7 +331,7 @@ def synthetic(n: int, d: int, seed: int = 0) -> Any:
 
 def usual_way(folder: str, weights: str, backbone: str) -> Runs:
     """Pillow and Keras' `predict`, file by file and batch by batch, as tutorials have it."""
-    model, spec = load_network(backbone, weights)[0], find_backbone(backbone)
+    model, prepare, size = KerasNetwork(backbone, weights).model()
     files = dogsim.find_pictures(folder)
 
     def run() -> None:
@@ -336,19 +339,22 @@ def usual_way(folder: str, weights: str, backbone: str) -> Runs:
         for i in range(0, len(files), 32):
             batch = []
             for file in files[i : i + 32]:
-                image = Image.open(file).convert("RGB").resize((spec.image_size,) * 2)
+                image = Image.open(file).convert("RGB").resize((size, size))
                 batch.append(np.asarray(image, np.float32))
-            features.append(model.predict(spec.prepare(np.stack(batch)), batch_size=32, verbose=0))
+            features.append(model.predict(prepare(np.stack(batch)), batch_size=32, verbose=0))
         with h5py.File(Path(folder).with_name("usual.h5"), "w") as file:
             file["features"] = np.concatenate(features)
 
     return {END_TO_END: run}
 
 
-def our_way(folder: str, weights: str, backbone: str, engine: str, precision: str) -> Runs:
+def our_way(
+    folder: str, weights: str, backbone: str, engine: str, precision: str, device: str
+) -> Runs:
     """`create_dataset` with its network loaded, and the network alone."""
-    name = f"{engine} {precision}"
-    root, out = Path(folder), Path(folder).with_name(f"{name}.h5")
+    if device == "CPU":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    root, out = Path(folder), Path(folder).with_name(f"{engine} {precision} {device}.h5")
     pictures = list_pictures(root).pictures
     some = partial(calibration, root, pictures, "squash")
     wanted = Wanted(backbone, weights, engine=engine, precision=precision, calibration=some)
@@ -373,14 +379,14 @@ class Loaded(Wanted):
         return self.extractor
 
 
-def engines() -> list[tuple[str, str]]:
-    """List the engines that are installed here, each at float32 and at the precisions it can."""
-    found = []
-    for engine in ENGINES[1:]:
-        if engine == "tensorflow" or find_spec(engine):
-            precisions = {"float32": None, dogsim.choose_engine(engine)[1]: None}
-            found += [(engine, precision) for precision in precisions]
-    return found + [("openvino", "int8")] * bool(find_spec("openvino") and find_spec("nncf"))
+def engines() -> list[tuple[str, str, str]]:
+    """List what computes here: each engine in the precisions that it has, and on what."""
+    found = [("tensorflow", "float32", "GPU")] if gpus() else []
+    for engine, precision in product(ENGINES[1:], ("float32", "bfloat16")):
+        if has_engine(engine, precision):
+            found.append((engine, precision, "CPU"))
+    int8 = find_spec("openvino") and find_spec("nncf")
+    return found + [("openvino", "int8", "CPU")] * bool(int8)
 
 
 def repeated(photos: Path, folder: Path, count: int) -> Path:
@@ -404,6 +410,8 @@ def show(result: dict[str, Any], as_json: bool) -> None:
         return
     if computer := result.get("processor"):
         print(f"{computer['name']}, {computer['cores']} cores, {' '.join(computer['features'])}")
+        if names := computer.get("gpus"):
+            print("TensorFlow has " + ", ".join(names))
     print(table(result["results"]))
 
 

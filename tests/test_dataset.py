@@ -83,6 +83,8 @@ def test_ours_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
             "margin": 0,
             "views": "none",
             "head_layer": "",
+            "mean": "",
+            "std": "",
         }
 
 

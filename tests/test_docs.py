@@ -18,7 +18,8 @@ ORDER = [
     *("errors", "recipe", "breeds"),
     *(f"plumbing.{name}" for name in ("files", "hdf5", "signals", "terminal", "tables", "threads")),
     *("plumbing.cache", "plumbing.download", "plumbing.unpack", "plumbing.rows"),
-    *("vote", "boxes", "picture_files", "images", "figures.thumbnails"),
+    "plumbing.picture_files",
+    *("vote", "boxes", "images", "figures.thumbnails"),
     *("networks._openvino", "networks.compiled"),
     *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
     *(
@@ -26,15 +27,18 @@ ORDER = [
         for name in ("trained_on", "building_blocks", "multiscale", "engines", "heads", "views")
     ),
     "networks.backbones",
-    *(f"networks.{name}" for name in ("models", "quantized", "extractor", "extractor_for")),
-    "networks.places",
+    *(
+        f"networks.{name}"
+        for name in ("pixels", "onnx_file", "onnx_graph", "onnx_network", "keras_network")
+    ),
+    *(f"networks.{name}" for name in ("quantized", "extractor", "extractor_for", "places")),
     *("feature_extract", "dataset_file", "dataset", "sameness"),
     *(f"folders.{name}" for name in ("listing", "reading", "partial", "shards")),
     *("create_dataset", "exact", "dist_calc", "expand", "neighbours"),
     *(f"trust.{name}" for name in ("duplicates", "novelty", "voters", "calibration")),
     *(f"trust.{name}" for name in ("confidence", "coverage", "audit", "page")),
     *("figures.canvas", "figures.grid", "figures.display", "answer", "classify"),
-    *("by_breed", "measure", "accuracy", "compare", "explain", "image_distance"),
+    *("by_breed", "measure", "accuracy", "explain", "image_distance"),
     *(f"figures.{name}" for name in ("heat_maps", "distances", "tree", "judging")),
     *(f"sources.{name}" for name in ("matfile", "matlab", "vectors", "sample", "stanford_dogs")),
     *(

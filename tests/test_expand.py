@@ -10,8 +10,8 @@ from commands import dogsim, dogsim_json, refusal
 from numpy.typing import NDArray
 
 from dogsim import Dataset, DogsimError, accuracy, classify, expand, hold_out, nearest
+from dogsim.accuracy import compared
 from dogsim.classify import answers_to
-from dogsim.compare import compared
 from dogsim.expand import NEIGHBOURS, POWER, _Expanded, check_rank
 
 

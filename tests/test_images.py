@@ -277,7 +277,7 @@ def test_heic(tmp_path: Path) -> None:
 
 
 def test_heic_where_it_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dogsim.picture_files._formats", lambda: ["JPEG", "PNG"])
+    monkeypatch.setattr("dogsim.plumbing.picture_files._formats", lambda: ["JPEG", "PNG"])
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
     with pytest.raises(DogsimError, match=r'pip install "dogsim\[heic\]"'):
         open_image(tmp_path / "a.heic")
@@ -299,7 +299,7 @@ def test_heic_where_it_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_a_brand_takes(
     head: bytes, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dogsim.picture_files._formats", lambda: ["JPEG", "PNG"])
+    monkeypatch.setattr("dogsim.plumbing.picture_files._formats", lambda: ["JPEG", "PNG"])
     (tmp_path / "a.jpg").write_bytes(head.ljust(64, b"\0"))
     with pytest.raises(DogsimError, match=re.escape(remedy)):
         open_image(tmp_path / "a.jpg")

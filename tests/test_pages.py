@@ -14,6 +14,7 @@ import pytest
 import skimage.data
 from commands import dogsim, lesson
 from conftest import LITE, REPOSITORY
+from onnx_models import Transformer
 from PIL import Image
 
 from dogsim import export_mat, sample_dataset, sample_queries, train_classifier
@@ -94,6 +95,8 @@ def provide(file: str) -> None:
         train_classifier(known).save(file)
     elif file == "ranked.h5":
         project(known, "head.keras").save(file)
+    elif file.endswith(".onnx"):
+        Transformer().save(path)
     elif file.endswith(".h5"):
         some = np.arange(len(known))[("test" in file or file == "others.h5") :: 2]
         known.take(some).save(file)
@@ -108,7 +111,7 @@ def run(command: str) -> str:
     outputs = {arguments[i + 1] for i, each in enumerate(arguments) if each in ("-o", "--csv")}
     outputs |= set(arguments[1:2]) if name in ("import-mat", "export-mat") else set()
     for file in arguments:
-        known = file.endswith((".h5", ".mat", ".keras")) and file not in outputs
+        known = file.endswith((".h5", ".mat", ".keras", ".onnx")) and file not in outputs
         if known and not Path(file).exists():
             provide(file)
     if name == "create-dataset" and "--backbone" not in arguments:

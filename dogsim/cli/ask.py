@@ -21,16 +21,19 @@ from dogsim.cli.common import (
     Force,
     Head,
     Images,
+    ImageSize,
     Json,
     K,
     KeepSelf,
     Layer,
     LayerOfFile,
+    Mean,
     Metric,
     NetworkWeights,
     Rank,
     ResizeOfFile,
     Root,
+    Std,
     Weights,
     WeightsOfFile,
     open_dataset,
@@ -177,6 +180,9 @@ def distance(
     backbone: Backbone = "resnet50",
     weights: NetworkWeights = "imagenet",
     layer: Layer = None,
+    mean: Mean = None,
+    std: Std = None,
+    image_size: ImageSize = None,
     metric: Metric = "cosine",
     no_normalize: Annotated[
         bool, typer.Option("--no-normalize", help="Leave features as long as they are.")
@@ -203,7 +209,8 @@ def distance(
     if csv:
         check_output(csv, pictures)
         check_replaceable(csv, _is_our_matrix, force)
-    measure = ImageDistance(backbone, metric, layer, not no_normalize, weights)
+    told = mean, std, image_size
+    measure = ImageDistance(backbone, metric, layer, not no_normalize, weights, *told)
     distances = measure.compute_batch(pictures).tolist()
     names = [str(path) for path in pictures]
     result = {"images": names, "distances": distances, "metric": metric, "backbone": backbone}
@@ -262,6 +269,9 @@ def explain(
     weights: WeightsOfFile = None,
     layer: LayerOfFile = None,
     resize: ResizeOfFile = None,
+    mean: Mean = None,
+    std: Std = None,
+    image_size: ImageSize = None,
     metric: Metric = "euclidean",
     root: Root = None,
     boxes: Boxes = None,
@@ -282,7 +292,8 @@ def explain(
 
     check_explained(metric)
     pictures = pictures_or_sample(images)
-    wanted = Wanted(backbone, weights, layer, resize)
+    network = backbone, weights, layer
+    wanted = Wanted(*network, resize, mean=mean, std=std, image_size=image_size, few=True)
     if dataset is None and len(pictures) == 2:
         pairs = _to_each_other(pictures, wanted, metric, boxes)
     else:
@@ -341,7 +352,8 @@ def _to_their_nearest(
     from dogsim.networks.extractor_for import check_own_weights
     from dogsim.sameness import boxes_for, seen
 
-    given = [f"--{name}" for name in ("backbone", "layer", "resize") if getattr(wanted, name)]
+    names = ("backbone", "layer", "resize", "mean", "std", "image_size")
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(wanted, name)]
     if given:
         raise DogsimError(
             f"Received {' and '.join(given)}, but the dataset decides that. Leave it out, or give "

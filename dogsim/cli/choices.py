@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 TABLES = {  # of each such option: the module, and its table there
-    "backbone": ("networks.backbones", "BACKBONES"),
+    "backbone": ("networks.backbones", "NAMES"),
     "resize": ("images", "RESIZES"),
     "engine": ("networks.engines", "ENGINES"),
     "precision": ("networks.engines", "PRECISIONS"),

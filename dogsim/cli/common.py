@@ -46,7 +46,7 @@ Head = Annotated[
 ]
 Backbone = Annotated[str, one_of("backbone", "The network: {}.")]
 NetworkWeights = Annotated[
-    str, typer.Option(help="imagenet, or a file: .h5, .weights.h5 or .keras.")
+    str, typer.Option(help="imagenet, or a file: .h5, .weights.h5, .keras or .onnx.")
 ]
 Layer = Annotated[
     str | None, typer.Option(help="The layer that gives the features.  [default: avg_pool]")
@@ -78,7 +78,7 @@ BackboneOfFile = Annotated[
 WeightsOfFile = Annotated[
     str | None,
     typer.Option(
-        help="imagenet, or a file: .h5, .weights.h5 or .keras.  "
+        help="imagenet, or a file: .h5, .weights.h5, .keras or .onnx.  "
         "[default: the file's, else imagenet]"
     ),
 ]
@@ -88,6 +88,21 @@ LayerOfFile = Annotated[
 ]
 ResizeOfFile = Annotated[
     str | None, one_of("resize", f"{SQUARE}  [default: the file's, else squash]")
+]
+OF_ONNX = "For --backbone onnx:"
+TOLD = "[default: as the network's file or one beside it tells]"
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R,G,B", help=f"{OF_ONNX} what is taken off the colours; white is 1.  {TOLD}"
+    ),
+]
+Std = Annotated[
+    str | None,
+    typer.Option(metavar="R,G,B", help=f"{OF_ONNX} what they are then divided by.  {TOLD}"),
+]
+ImageSize = Annotated[
+    int | None, typer.Option(help=f"{OF_ONNX} height and width of the pictures.  {TOLD}")
 ]
 Boxes = Annotated[
     Path | None,

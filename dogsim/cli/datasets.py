@@ -14,16 +14,19 @@ from dogsim.cli.common import (
     Engine,
     File,
     Force,
+    ImageSize,
     Json,
     Layer,
     LayerOfFile,
     Margin,
+    Mean,
     NetworkWeights,
     Out,
     Precision,
     Resize,
     ResizeOfFile,
     Restart,
+    Std,
     Strict,
     Views,
     ViewsOfFile,
@@ -48,6 +51,9 @@ def create_dataset(
     engine: Engine = "auto",
     precision: Precision = "auto",
     views: ViewsOfFile = None,
+    mean: Mean = None,
+    std: Std = None,
+    image_size: ImageSize = None,
     strict: Strict = False,
     restart: Restart = False,
     verify: Annotated[
@@ -79,7 +85,8 @@ def create_dataset(
     from dogsim.folders.reading import compute_shards
     from dogsim.networks.extractor import Wanted
 
-    wanted = Wanted(backbone, weights, layer, resize, engine, precision, views)
+    seen = resize, engine, precision, views, mean, std, image_size
+    wanted = Wanted(backbone, weights, layer, *seen)
     check_table(out, force)
     compute = compute_on(cluster, out) if cluster else compute_shards
     how = batch_size, strict, restart, verify, force
@@ -130,6 +137,9 @@ def stanford_dogs(
     engine: Engine = "auto",
     precision: Precision = "auto",
     views: Views = "none",
+    mean: Mean = None,
+    std: Std = None,
+    image_size: ImageSize = None,
     strict: Strict = False,
     restart: Restart = False,
     as_json: Json = False,
@@ -157,6 +167,9 @@ def stanford_dogs(
         crop_boxes,
         margin,
         views,
+        mean,
+        std,
+        image_size,
     )
     kind = "_cropped" if crop_boxes else ""
     files = {split: folder / f"{split}{kind}.h5" for split in made}

@@ -83,8 +83,7 @@ def accuracy(
 
     Example: `dogsim accuracy --k 1 --k 20 --dataset dogs.h5 --confusions`
     """
-    from dogsim.accuracy import judge
-    from dogsim.compare import compared
+    from dogsim.accuracy import compared, judge
     from dogsim.dataset import Dataset
     from dogsim.expand import check_rank, ranking
     from dogsim.plumbing.files import check_output, check_replaceable
@@ -231,11 +230,13 @@ def audit(
     leaks = "" if found.leaks_add is None else f" (they add {found.leaks_add:.4f} to the accuracy)"
     lines = [
         f"{len(found.duplicates)} groups of the same picture",
+        *(f"  {' = '.join(each)}" for each in found.duplicates[:FINDINGS_SHOWN]),
         *(
             [f"{len(found.leaks)} pictures of the test set are in the dataset{leaks}"]
             if test
             else []
         ),
+        *(f"  {of_test} = {own}" for own, of_test in found.leaks[:FINDINGS_SHOWN]),
         f"{len(found.labels)} suspicious labels",
         *(f"  {x.path}: {x.breed}, or {x.suggested}?" for x in found.labels[:FINDINGS_SHOWN]),
         f"{len(found.novel)} pictures that fit nowhere",

@@ -40,7 +40,7 @@ from dogsim.recipe import Recipe
 MADE_BY = "create-dataset"
 OPTIONS = (
     *("backbone", "weights", "layer", "resize", "engine", "precision"),
-    *("boxes", "margin", "views"),
+    *("boxes", "margin", "views", "mean", "std", "image_size"),
 )
 RESTART = "restart"
 OURS = re.compile(rf"\d{{6,}}\.h5|{RESTART}|\..*\.tmp")  # what such a folder holds

@@ -40,7 +40,6 @@ from dogsim.folders.listing import (
 )
 from dogsim.folders.partial import MADE_BY, Part, PartialFolder, options_of
 from dogsim.folders.reading import SHARD, shard_of
-from dogsim.picture_files import read_picture
 from dogsim.plumbing.files import (
     bytes_sha256,
     check_replaceable,
@@ -48,6 +47,7 @@ from dogsim.plumbing.files import (
     remove_left_overs,
     written_through,
 )
+from dogsim.plumbing.picture_files import read_picture
 from dogsim.plumbing.rows import ShardedRows
 from dogsim.plumbing.signals import uninterrupted
 from dogsim.plumbing.terminal import printable

@@ -25,10 +25,9 @@ from dogsim.learning.training import (
 )
 from dogsim.learning.triplets import ranking_loss, sample_triplets
 from dogsim.networks._keras import import_keras
-from dogsim.networks.backbones import find_backbone
+from dogsim.networks.engines import Prepare
 from dogsim.networks.extractor_for import check_own_weights, require_recipe
 from dogsim.networks.heads import embed
-from dogsim.networks.models import load_network
 from dogsim.networks.multiscale import multiscale
 from dogsim.networks.trained_on import picture_keys, read_memory, remember
 from dogsim.plumbing.terminal import track
@@ -104,7 +103,7 @@ def fine_tune(
     known = trainable(dataset)
     part, held = hold_out(known, HELD_OUT, seed, least=2)
     recipe = require_recipe(dataset.recipe)
-    model, file = _network(recipe, from_layer, weights)
+    model, prepare = _network(recipe, from_layer, weights)
     if network == "multiscale":
         import_keras().utils.set_random_seed(seed)
         model = multiscale(model)
@@ -120,12 +119,13 @@ def fine_tune(
         batches, recipe.image_size, recipe.resize, workers, seed if augmented else None
     )
     rounds = track(
-        _training(model, recipe, loaded, gap, rate, losses), max_steps, "steps, stops early"
+        _training(model, prepare, loaded, gap, rate, losses), max_steps, "steps, stops early"
     )
     history, best = train_until_best(
-        model, rounds, lambda: _score(model, held, recipe, k), patience
+        model, rounds, lambda: _score(model, prepare, held, recipe, k), patience
     )
-    remember(model, np.union1d(picture_keys(known.features, known.stamps), read_memory(file)))
+    learned_before = read_memory(Path(weights or recipe.weights))
+    remember(model, np.union1d(picture_keys(known.features, known.stamps), learned_before))
     return Ranking(model, history[0], history, best, min(best * ROUND, max_steps), k, tuple(losses))
 
 
@@ -154,15 +154,14 @@ def load_batches(
     return prefetch(load, enumerate(batches), AHEAD, threads=workers or usable_cpus())
 
 
-def _network(recipe: Recipe, from_layer: str | None, weights: str | None) -> tuple[Any, Path]:
-    """Load the dataset's network, with the layers that are to learn marked, and name its file."""
+def _network(recipe: Recipe, from_layer: str | None, weights: str | None) -> tuple[Any, Prepare]:
+    """Load the dataset's network, with the layers that are to learn marked, and what it takes."""
     if recipe.head_sha256:
         raise DogsimError(
             f"Received a dataset that went through the head {recipe.head}. "
             "Expected the one that it was made from: the network learns before the head."
         )
-    check_own_weights(recipe, weights)
-    model, file = load_network(recipe.backbone, weights or recipe.weights, recipe.layer)
+    model, prepare, _ = check_own_weights(recipe, weights).network.model()
     names = [layer.name for layer in model.layers]
     if from_layer is not None and from_layer not in names:
         raise unknown("layer", from_layer, names)
@@ -170,12 +169,12 @@ def _network(recipe: Recipe, from_layer: str | None, weights: str | None) -> tup
     for layer in model.layers:
         learns = learns or layer.name == from_layer
         layer.trainable = learns and not isinstance(layer, import_keras().layers.BatchNormalization)
-    return model, file
+    return model, prepare
 
 
 def _training(
     model: Any,
-    recipe: Recipe,
+    prepare: Prepare,
     loaded: Iterable[NDArray[np.uint8]],
     gap: float,
     learning_rate: float,
@@ -186,8 +185,6 @@ def _training(
     The mean loss of a round is added to `losses`.
     """
     import tensorflow as tf
-
-    prepare = find_backbone(recipe.backbone).prepare
 
     def loss_of(pixels: Any) -> Any:
         embeddings = tf.math.l2_normalize(model(pixels, training=False), axis=1)
@@ -207,9 +204,8 @@ def _training(
         yield range(len(taken))
 
 
-def _score(model: Any, held: Dataset, recipe: Recipe, k: int) -> float:
+def _score(model: Any, prepare: Prepare, held: Dataset, recipe: Recipe, k: int) -> float:
     """Precision@k of the held-out pictures, each asked of the others."""
-    prepare = find_backbone(recipe.backbone).prepare
     rows = np.array_split(np.arange(len(held)), -(-len(held) // 32))
     batches = [[held.source(row) for row in some] for some in rows]
     loaded = load_batches(batches, recipe.image_size, recipe.resize)

@@ -2,5 +2,6 @@
 
 Doors: `extractor` (a loaded network and its recipe), `extractor_for` (that of a dataset),
 `backbones` (the table), `heads` (a learned embedding on top), `building_blocks` (for teaching). The
-rest serves these.
+rest serves these. A network, of `keras_network` or `onnx_network`, tells what of the recipe it
+decides, and becomes a function by way of `engines`.
 """

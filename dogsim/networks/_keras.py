@@ -18,6 +18,7 @@ def import_keras() -> Any:
     Raises `DogsimError` if Keras was already loaded with another backend.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # others want some of its memory
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "tensorflow"
     with _stderr_held_back():

@@ -79,6 +79,8 @@ BACKBONES = {
     "resnet34": Backbone(_OURS + "small_resnets", "ResNet34", top_layers=()),
     "efficientnet-lite0": Backbone(_OURS + "efficientnet_lite0", "EfficientNetLite0"),
 }
+ONNX = "onnx"  # a network that is all in a file
+NAMES = (*BACKBONES, ONNX)
 
 
 def find_backbone(name: str) -> Backbone:
@@ -88,8 +90,8 @@ def find_backbone(name: str) -> Backbone:
     Traceback (most recent call last):
     dogsim.errors.DogsimError: Unknown backbone 'resnet5'; did you mean 'resnet50'? Known: \
 resnet50, resnet101, resnet152, resnet50v2, resnet101v2, resnet152v2, vgg16, vgg19, inceptionv3, \
-densenet121, densenet169, densenet201, resnet18, resnet34, efficientnet-lite0.
+densenet121, densenet169, densenet201, resnet18, resnet34, efficientnet-lite0, onnx.
     """
     if name not in BACKBONES:
-        raise unknown("backbone", name, BACKBONES)
+        raise unknown("backbone", name, NAMES)
     return BACKBONES[name]

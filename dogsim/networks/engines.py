@@ -26,6 +26,8 @@ from dogsim.networks._openvino import import_openvino
 ENGINES = ("auto", "tensorflow", "openvino")
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 CHUNK = 8  # pictures at once: more do not fit the caches of a CPU and are slower
+GPU_CHUNK = 32  # twice as fast there as eight
+FEW = 2000  # pictures that a CPU computes while TensorFlow gets ready on a GPU: it takes 15 s
 # What shows that there may be a GPU: files of the drivers of NVIDIA (the second on Windows'
 # subsystem for Linux) and AMD, and the folder where plugins such as Apple's lie.
 GPU_DRIVERS = ("/dev/nvidiactl", "/usr/lib/wsl/lib/libcuda.so.1", "/dev/kfd")
@@ -38,7 +40,9 @@ Network = Callable[[NDArray[Any]], NDArray[np.float32]]
 Prepare = Callable[[Any], Any]
 
 
-def choose_engine(engine: str = "auto", precision: str = "auto") -> tuple[str, str]:
+def choose_engine(
+    engine: str = "auto", precision: str = "auto", few: bool = False
+) -> tuple[str, str]:
     """Decide what "auto" means on this machine.
 
     Parameters
@@ -46,8 +50,11 @@ def choose_engine(engine: str = "auto", precision: str = "auto") -> tuple[str, s
     engine : {"auto", "tensorflow", "openvino"}
         Automatically TensorFlow on a GPU, else OpenVINO where it is installed, else TensorFlow.
     precision : {"auto", "float32", "bfloat16", "int8"}
-        Automatically bfloat16 on a CPU that has it; float32 where it would be emulated. int8 is
-        computed by OpenVINO alone.
+        Automatically bfloat16 on a CPU that has it; float32 on a GPU, and where bfloat16 would be
+        emulated. bfloat16 and int8 are computed by a CPU, int8 by OpenVINO alone.
+    few : bool
+        Whether it is for some pictures only: OpenVINO has computed them on a CPU before TensorFlow
+        has started on a GPU.
 
     Returns
     -------
@@ -60,7 +67,9 @@ def choose_engine(engine: str = "auto", precision: str = "auto") -> tuple[str, s
     """
     check_engine(engine, precision)
     installed = find_spec("openvino") is not None
-    gpu = engine != "openvino" and precision != "int8" and _has_gpu()
+    on_cpu = engine == "openvino" or precision in ("bfloat16", "int8")
+    sooner = few and engine == "auto" and installed
+    gpu = not on_cpu and not sooner and bool(gpus())
     if engine == "auto":
         engine = "openvino" if installed and not gpu else "tensorflow"
     if precision == "auto":
@@ -116,16 +125,29 @@ def run_tensorflow(model: Any, prepare: Prepare, precision: str) -> Network:
 
     frozen = convert_variables_to_constants_v2(traced)
     graph, config = tf.Graph(), tf.compat.v1.ConfigProto()
+    gpu = precision != "bfloat16" and bool(tf.config.list_physical_devices("GPU"))
     if precision == "bfloat16":  # of this session only; tf.config would change it for everyone
         config.graph_options.rewrite_options.auto_mixed_precision_onednn_bfloat16 = 1
+        config.device_count["GPU"] = 0  # which would compute in float32 all the same
     with graph.as_default():
         tf.graph_util.import_graph_def(frozen.graph.as_graph_def(), name="")
     session = tf.compat.v1.Session(graph=graph, config=config)
     run = session.make_callable(frozen.outputs[0].name, [frozen.inputs[0].name])
 
+    return _in_chunks(run, GPU_CHUNK, whole=True) if gpu else _in_chunks(run, CHUNK)
+
+
+def _in_chunks(run: Network, size: int, whole: bool = False) -> Network:
+    """Send pictures through in chunks; where they have to be whole, the last one is filled up.
+
+    A GPU takes half a second to try out how to compute each new length. One picture stays one.
+    """
+
     def network(images: NDArray[Any]) -> NDArray[np.float32]:
-        chunks = [run(images[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]
-        return np.concatenate(chunks)
+        chunks = [images[i : i + size] for i in range(0, len(images), size)]
+        if whole and len(images) > 1 and (missing := size - len(chunks[-1])):
+            chunks[-1] = np.pad(chunks[-1], [(0, missing), (0, 0), (0, 0), (0, 0)])
+        return np.concatenate([run(chunk) for chunk in chunks])[: len(images)]
 
     return network
 
@@ -184,7 +206,8 @@ def run_openvino(converted: Any, precision: str) -> Network:
     """
     openvino = import_openvino()
 
-    shape = list(converted.input(0).partial_shape)[1:]
+    batch, *shape = converted.input(0).partial_shape
+    most = CHUNK if batch.is_dynamic else batch.get_length()  # 1 where a graph can do no more
     width = converted.output(0).partial_shape[1].get_length()
     hint = {"INFERENCE_PRECISION_HINT": HINTS[precision]}
     if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():  # as others keep to it
@@ -198,7 +221,7 @@ def run_openvino(converted: Any, precision: str) -> Network:
 
     @cache
     def many() -> Any:
-        queue = openvino.AsyncInferQueue(compiled(CHUNK, "THROUGHPUT"))
+        queue = openvino.AsyncInferQueue(compiled(most, "THROUGHPUT"))
         queue.set_callback(lambda request, rows: np.copyto(rows, request.get_output_tensor(0).data))
         return queue
 
@@ -209,13 +232,13 @@ def run_openvino(converted: Any, precision: str) -> Network:
     def network(images: NDArray[Any]) -> NDArray[np.float32]:
         features = np.empty((len(images), width), np.float32)
         # A single chunk would leave the other cores idle.
-        chunks = len(images) // CHUNK if len(images) >= 2 * CHUNK else 0
+        chunks = len(images) // most if len(images) >= 2 * most else 0
         with lock:
-            for i in range(0, chunks * CHUNK, CHUNK):
-                many().start_async({0: images[i : i + CHUNK]}, features[i : i + CHUNK])
+            for i in range(0, chunks * most, most):
+                many().start_async({0: images[i : i + most]}, features[i : i + most])
             if chunks:
                 many().wait_all()
-            for i in range(chunks * CHUNK, len(images)):
+            for i in range(chunks * most, len(images)):
                 features[i] = one().infer({0: images[i : i + 1]})[0]
         return features
 
@@ -237,16 +260,18 @@ def _traced(model: Any, prepare: Prepare | None) -> Any:
     return features.get_concrete_function()
 
 
-def _has_gpu() -> bool:
-    """Whether TensorFlow has a GPU; it is asked only where there are signs of one."""
+def gpus() -> list[str]:
+    """Name the GPUs that TensorFlow has; it is asked only where there are signs of one."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     driver = not hidden and any(map(os.path.exists, GPU_DRIVERS))
     if not (driver or find_spec(GPU_PLUGINS)):
-        return False
+        return []
     import_keras()
     import tensorflow as tf
 
-    return bool(tf.config.list_physical_devices("GPU"))
+    details = tf.config.experimental.get_device_details
+    found = tf.config.list_physical_devices("GPU")
+    return [details(each).get("device_name", each.name) for each in found]
 
 
 def _cpu_has_bfloat16() -> bool:

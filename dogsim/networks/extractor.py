@@ -3,31 +3,34 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.images import RESIZES, check_resize
-from dogsim.networks.backbones import Backbone, find_backbone
+from dogsim.networks.backbones import ONNX
 from dogsim.networks.compiled import keep_network, kept_network
 from dogsim.networks.engines import (
     check_engine,
     choose_engine,
-    convert,
     has_engine,
     run_openvino,
     run_tensorflow,
 )
-from dogsim.networks.models import FEATURE_LAYER, input_size, load_network
+from dogsim.networks.keras_network import FEATURE_LAYER, KerasNetwork
+from dogsim.networks.onnx_network import OnnxNetwork
+from dogsim.networks.pixels import Pixels
 from dogsim.networks.quantized import check_quantizer, quantized
 from dogsim.networks.views import VIEWS, check_views, seen_by
-from dogsim.networks.weights import IMAGENET, given_file, weights_sha256
+from dogsim.networks.weights import IMAGENET
 from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 
 DEFAULT = "resnet50"
+PIXELS = ("mean", "std", "image_size")  # what has to be told of a network that does not know it
+Network: TypeAlias = KerasNetwork | OnnxNetwork
 Calibration = Callable[[int], Sequence[NDArray[np.uint8]]]
 
 
@@ -69,8 +72,8 @@ class Wanted:
     """The extractor that somebody asks for; the fields are parameters of `load_extractor`.
 
     It stands for them wherever an extractor is loaded later, or perhaps not at all. None stands for
-    what was not asked for. `calibration` gives pictures (H, W, 3) uint8 of a size, with which a
-    network in int8 is made where none is kept.
+    what was not asked for. `few` is that of `choose_engine`. `calibration` gives pictures (H, W, 3)
+    uint8 of a size, with which a network in int8 is made where none is kept.
     """
 
     backbone: str | None = None
@@ -80,23 +83,48 @@ class Wanted:
     engine: str = "auto"
     precision: str = "auto"
     views: str | None = None
+    mean: str | None = None
+    std: str | None = None
+    image_size: int | None = None
+    few: bool = field(default=False, compare=False)
     calibration: Calibration | None = field(default=None, compare=False)
+
+    @property
+    def network(self) -> Network:
+        """The network behind it, which need not be there.
+
+        Raises `DogsimError` if it prepares its pixels in another way than is asked for.
+        """
+        backbone, weights = self.backbone or DEFAULT, self.weights or IMAGENET
+        pixels = Pixels.of(self.mean, self.std, self.image_size)
+        if backbone == ONNX:
+            return OnnxNetwork(weights, self.layer, pixels)
+        if pixels != Pixels():
+            given = ", ".join(f"{name}={value}" for name, value in vars(pixels).items() if value)
+            raise DogsimError(
+                f"Received {given} for {backbone}, which knows how it wants its pixels. Leave it "
+                "out: it can be told a network of --backbone onnx."
+            )
+        return KerasNetwork(backbone, weights, self.layer or FEATURE_LAYER)
 
     def check(self) -> None:
         """Raise `DogsimError` for a name that is unknown or a weight file that is not there."""
-        find_backbone(self.backbone or DEFAULT)
+        self.network.check()
         check_resize(self.resize or RESIZES[0])
         check_views(self.views or VIEWS[0])
         check_engine(self.engine, self.precision)
-        given_file(self.weights or IMAGENET)
 
     def filled(self, like: Mapping[str, Any]) -> "Wanted":
         """Take what was not asked for from options of these names.
 
-        An engine or precision that this machine has not got stays a free choice.
+        An engine or precision that this machine has not got stays a free choice, and how pixels are
+        prepared belongs to the network.
         """
         values = {name: value for name, value in vars(self).items() if value not in (None, "auto")}
-        options = {name: value for name, value in like.items() if name in vars(self)}
+        other = self.backbone or self.weights or not like.get("mean")
+        left_out = PIXELS if other else ()
+        names = [name for name in like if name in vars(self) and name not in left_out]
+        options = {name: like[name] for name in names}
         if options and not has_engine(options["engine"], options["precision"]):
             options |= {"engine": "auto", "precision": "auto"}
         return replace(self, **{**options, **values})
@@ -104,66 +132,47 @@ class Wanted:
     def load(self) -> Extractor:
         """Load it; raises what `load_extractor` does."""
         self.check()
-        engine, precision = choose_engine(self.engine, self.precision)
+        network = self.network
+        engine = network.engine if self.engine == "auto" else self.engine
+        engine, precision = choose_engine(engine, self.precision, self.few)
         if engine == "openvino":
-            converted, sha256 = self._converted(precision == "int8")
+            converted = self._converted(network, precision == "int8")
             size = converted.input(0).partial_shape[1].get_length()
-            network = run_openvino(converted, precision)
+            run = run_openvino(converted, precision)
         else:
-            note(f"Loading {self.backbone or DEFAULT} ...")
-            model, sha256, size = self._keras_model()
-            network = run_tensorflow(model, self._spec.prepare, precision)
-        known = self._known(sha256)
-        recipe = Recipe(**known, image_size=size, engine=engine, precision=precision)
-        return Extractor(recipe, seen_by(network, recipe.views))
+            note(f"Loading {network.name} ...")
+            model, prepare, size = network.model()
+            run = run_tensorflow(model, prepare, precision)
+        known = {**network.facts, **self._seen, "weights_sha256": network.sha256()}
+        recipe = Recipe(**known | {"image_size": size}, engine=engine, precision=precision)
+        return Extractor(recipe, seen_by(run, recipe.views))
 
-    def _converted(self, int8: bool = False) -> tuple[Any, str]:
-        """Find the network for OpenVINO in the cache, or make it; and hash its weights."""
-        file = self._weights_file()
-        sha256 = file and weights_sha256(file)
-        if sha256 and (network := kept_network(self._made_from(sha256, int8))):
-            return network, sha256
+    def _converted(self, network: Network, int8: bool = False) -> Any:
+        """Find a network for OpenVINO in the cache, or make it and keep it there."""
+        kept = network.sha256() and kept_network(_made_from(network, int8))
+        if kept:
+            return kept
         if int8:
-            network, sha256 = self._quantized()
+            made = self._quantized(network)
         else:
-            note(f"Preparing {self.backbone or DEFAULT}; the next time it is there at once.")
-            model, sha256, size = self._keras_model()
-            network = convert(model, self._spec.prepare, (size, size, 3))
-        keep_network(network, self._made_from(sha256, int8))
-        return network, sha256
+            note(f"Preparing {network.name}; the next time it is there at once.")
+            made = network.convert()
+        keep_network(made, _made_from(network, int8))
+        return made
 
-    def _quantized(self) -> tuple[Any, str]:
-        """Make the network for int8 of that for float32; with the hash of its weights."""
-        name = self.backbone or DEFAULT
+    def _quantized(self, network: Network) -> Any:
+        """Make a network for int8 of that for float32."""
+        name = network.name
         if self.calibration is None:
             raise DogsimError(
                 f"There is no {name} in int8 yet, which is made with pictures of yours: "
                 "dogsim create-dataset --precision int8 does, and keeps it."
             )
         check_quantizer()
-        network, sha256 = self._converted()
-        pictures = self.calibration(network.input(0).partial_shape[1].get_length())
+        converted = self._converted(network)
+        pictures = self.calibration(converted.input(0).partial_shape[1].get_length())
         note(f"Making {name} in int8 with {len(pictures)} of the pictures, a minute or so, once.")
-        return quantized(network, pictures), sha256
-
-    def _made_from(self, sha256: str, int8: bool) -> dict[str, str]:
-        layer = self.layer or FEATURE_LAYER
-        made_from = {"name": self.backbone or DEFAULT, "layer": layer, "weights_sha256": sha256}
-        return made_from | ({"precision": "int8"} if int8 else {})
-
-    def _keras_model(self) -> tuple[Any, str, int]:
-        """Load the Keras model; with the hash of its weights and its input size."""
-        model, file = load_network(self.backbone or DEFAULT, self.weights or IMAGENET, self.layer)
-        return model, weights_sha256(file), input_size(model, file) or self._spec.image_size
-
-    @property
-    def _spec(self) -> Backbone:
-        return find_backbone(self.backbone or DEFAULT)
-
-    def _weights_file(self) -> Path | None:
-        """Find the weight file, None where it has to be downloaded first."""
-        found = given_file(self.weights or IMAGENET)
-        return found or self._spec.imagenet_file(self.layer in self._spec.top_layers)
+        return quantized(converted, pictures)
 
     def recipe(self, like: Recipe) -> Recipe | None:
         """Tell the recipe that it will have, without loading a network.
@@ -171,17 +180,17 @@ class Wanted:
         What takes loading, the input size of a whole model and an engine that is chosen freely, is
         as in `like`. None where the weights have to be downloaded first.
         """
-        spec = self._spec
+        network = self.network
         check_resize(self.resize or RESIZES[0])
         check_views(self.views or VIEWS[0])
-        sha256 = self._weights_sha256(like)
+        sha256 = _sha256(network, like)
         if sha256 is None:
             return None
-        whole_model = (self.weights or IMAGENET).endswith(".keras")
         return replace(
             like,
-            **self._known(sha256),
-            image_size=like.image_size if whole_model else spec.image_size,
+            **network.facts,
+            **self._seen,
+            weights_sha256=sha256,
             engine=like.engine if self.engine == "auto" else self.engine,
             precision=like.precision if self.precision == "auto" else self.precision,
             head="",
@@ -189,28 +198,23 @@ class Wanted:
             head_layer="",
         )
 
-    def _weights_sha256(self, like: Recipe) -> str | None:
-        """Hash the weight file, but take the word of `like` for its own where they have gone."""
-        weights = self.weights or IMAGENET
-        same = (self.backbone, weights) == (like.backbone, like.weights)
-        if same and weights != IMAGENET and not Path(weights).is_file():
-            return like.weights_sha256
-        file = self._weights_file()
-        if file is None:
-            return like.weights_sha256 if same else None
-        return weights_sha256(file)
+    @property
+    def _seen(self) -> dict[str, Any]:
+        """How pictures are seen, as the recipe has it."""
+        return {"resize": self.resize or RESIZES[0], "views": self.views or VIEWS[0]}
 
-    def _known(self, weights_sha256: str) -> dict[str, Any]:
-        """What of the recipe can be told without loading the network."""
-        weights = self.weights or IMAGENET
-        return {
-            "backbone": self.backbone or DEFAULT,
-            "weights": weights if weights == IMAGENET else str(Path(weights).resolve()),
-            "weights_sha256": weights_sha256,
-            "layer": self.layer or FEATURE_LAYER,
-            "resize": self.resize or RESIZES[0],
-            "views": self.views or VIEWS[0],
-        }
+
+def _made_from(network: Network, int8: bool) -> dict[str, Any]:
+    return network.made_from | ({"precision": "int8"} if int8 else {})
+
+
+def _sha256(network: Network, like: Recipe) -> str | None:
+    """Hash a network's weights, but take the word of `like` for its own where they have gone."""
+    facts = network.facts
+    same = (facts["backbone"], network.weights) == (like.backbone, like.weights)
+    if same and network.weights != IMAGENET and not Path(network.weights).is_file():
+        return like.weights_sha256
+    return network.sha256() or (like.weights_sha256 if same else None)
 
 
 def load_extractor(
@@ -221,6 +225,9 @@ def load_extractor(
     engine: str = "auto",
     precision: str = "auto",
     views: str = "none",
+    mean: str | None = None,
+    std: str | None = None,
+    image_size: int | None = None,
 ) -> Extractor:
     """Load a network that turns pictures into features.
 
@@ -229,15 +236,17 @@ def load_extractor(
     Parameters
     ----------
     backbone : str
-        A name of `BACKBONES`.
+        A name of `BACKBONES`, or ``"onnx"`` for a network of an ONNX file.
     weights : str
         ``"imagenet"`` (downloaded once by Keras; installed with dogsim for
         ``efficientnet-lite0``), the path of an ``.h5`` or ``.weights.h5`` weight file of that
         network, with or without its classifier, or of a ``.keras`` model whose pixels are
-        prepared as the backbone's.
+        prepared as the backbone's. For ``"onnx"`` the ``.onnx`` file.
     layer : str, optional
         The layer whose output the features are, by default ``avg_pool``, the global average
-        pooling. A layer that gives a map (h, w, D) is averaged over h and w.
+        pooling. A layer that gives a map (h, w, D) is averaged over h and w. Of an ONNX file it
+        is an output, by default the first that pictures alone decide; of tokens (T, D) the first
+        is taken.
     resize : {"squash", "crop"}
         How pictures become square, see `dogsim.load_image`.
     engine : {"auto", "tensorflow", "openvino"}
@@ -247,6 +256,12 @@ def load_extractor(
         made such a network, with the pictures that it was given.
     views : {"none", "flip", "flip,crops"}
         In which views each picture is seen, see `dogsim.networks.views`.
+    mean, std : str, optional
+        Of an ONNX file: what its network wants taken off and divided by, of white that is 1: one
+        number, or three for red, green and blue, such as ``"0.485,0.456,0.406"``. By default what
+        its notes say, or a file of Hugging Face, timm or OpenCLIP beside it.
+    image_size : int, optional
+        Of an ONNX file: height and width of the pictures, where it takes any and tells none.
 
     Returns
     -------
@@ -258,4 +273,5 @@ def load_extractor(
     DogsimError
         If the backbone, layer or file is unknown, does not fit, or cannot be downloaded.
     """
-    return Wanted(backbone, weights, layer, resize, engine, precision, views).load()
+    how = resize, engine, precision, views
+    return Wanted(backbone, weights, layer, *how, mean, std, image_size).load()

@@ -7,7 +7,7 @@ from typing import Any
 from dogsim.errors import DogsimError
 from dogsim.networks.compiled import keep_network, kept_network
 from dogsim.networks.engines import convert, run_openvino
-from dogsim.networks.extractor import Extractor, Wanted
+from dogsim.networks.extractor import PIXELS, Extractor, Wanted
 from dogsim.networks.heads import head_file_sha256, load_head
 from dogsim.networks.weights import given_file
 from dogsim.recipe import Recipe
@@ -46,8 +46,9 @@ def check_own_weights(recipe: Recipe, weights: str | None) -> Wanted:
 
     `weights` is where its weight file lies now, if that has moved.
     """
-    names = recipe.layer, recipe.resize
-    wanted = Wanted(recipe.backbone, weights or recipe.weights, *names, views=recipe.views)
+    names = ("backbone", "layer", "resize", "views", *(PIXELS if recipe.mean else ()))
+    options = {name: getattr(recipe, name) for name in names}
+    wanted = Wanted(weights=weights or recipe.weights, few=True, **options)
     try:
         given_file(recipe.weights if weights is None else weights)
     except DogsimError as error:

@@ -17,20 +17,19 @@ from numpy.typing import NDArray
 from dogsim.errors import DogsimError
 from dogsim.networks._keras import import_keras
 from dogsim.networks._openvino import import_openvino
-from dogsim.networks.backbones import find_backbone
 from dogsim.networks.compiled import keep_network, kept_network
-from dogsim.networks.engines import choose_engine, convert
+from dogsim.networks.engines import choose_engine
+from dogsim.networks.extractor import Network
 from dogsim.networks.extractor_for import check_own_weights
 from dogsim.networks.heads import Head, load_head
-from dogsim.networks.models import load_network
 from dogsim.networks.views import mirrored, of_length_1
 from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 
-POOLING, LENGTH_1 = "GlobalAveragePooling2D", "UnitNormalization"
+LENGTH_1 = "UnitNormalization"
 AFFINE = ("Dense", "Normalization", "BatchNormalization", "Rescaling", "Dropout")  # at inference
 Floats: TypeAlias = NDArray[np.float32]
-Network: TypeAlias = Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
+Run: TypeAlias = Callable[[NDArray[np.uint8]], tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Places:
         What the features go through: a chain of affine layers and of such that bring to length 1.
     """
 
-    network: Network
+    network: Run
     head: Head | None = None
 
     def __call__(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
@@ -92,35 +91,29 @@ def load_places(recipe: Recipe) -> Places:
         head = load_head(recipe.head, sha256, recipe.head_layer)
     if head:
         _check_linear(head, Path(recipe.head))
-    network = _network(recipe, wanted.backbone or recipe.backbone)
-    return Places(_both_ways(network) if recipe.views == "flip" else network, head)
-
-
-def _network(recipe: Recipe, name: str) -> Network:
-    """Load what gives the last map and the features of one view."""
     if recipe.views not in ("none", "flip"):
         raise DogsimError(
             f"These features are of views {recipe.views}, whose places lie in different parts of a "
             "picture. Explained can be views none and flip."
         )
-    prepare = find_backbone(recipe.backbone).prepare
-    if choose_engine()[0] == "tensorflow":
-        return _run_tensorflow(_both(recipe), prepare)
-    made_from = {
-        "name": recipe.backbone,
-        "layer": recipe.layer,
-        "weights_sha256": recipe.weights_sha256,
-        "gives": "places",
-    }
-    network = kept_network(made_from)
-    if network is None:
-        note(f"Preparing the places of {name}; the next time they are there at once.")
-        network = convert(_both(recipe), prepare, (recipe.image_size, recipe.image_size, 3))
-        keep_network(network, made_from)
-    return _run_openvino(network)
+    run = _run(wanted.network)
+    return Places(_both_ways(run) if recipe.views == "flip" else run, head)
 
 
-def _both_ways(network: Network) -> Network:
+def _run(network: Network) -> Run:
+    """Load what gives the last map and the features of one view."""
+    if choose_engine(network.engine)[0] == "tensorflow":
+        return _run_tensorflow(*network.model(places=True)[:2])
+    made_from = network.made_from | {"gives": "places"}
+    converted = kept_network(made_from)
+    if converted is None:
+        note(f"Preparing the places of {network.name}; the next time they are there at once.")
+        converted = network.convert(places=True)
+        keep_network(converted, made_from)
+    return _run_openvino(converted)
+
+
+def _both_ways(network: Run) -> Run:
     """Let a network see pictures and their mirrors, whose maps are mirrored back.
 
     A mean of means is the mean of the maps, each divided by the length of its own mean.
@@ -141,20 +134,7 @@ def _over(maps: Floats, features: Floats) -> Floats:
     return np.asarray(maps / np.where(lengths > 0, lengths, np.float32(1)), np.float32)
 
 
-def _both(recipe: Recipe) -> Any:
-    """Load the Keras model that gives the last map and the features."""
-    model, _ = load_network(recipe.backbone, recipe.weights, recipe.layer)
-    pooling = model.layers[-1]
-    if _kind(pooling) != POOLING or pooling.data_format != "channels_last":
-        raise DogsimError(
-            f"The features of layer {recipe.layer} come out of {_kind(pooling)}, so they are no "
-            f"mean over the places of a picture. Explained can be what {POOLING} gives: the layer "
-            "avg_pool of every backbone, or one that gives a map."
-        )
-    return import_keras().Model(model.inputs, [pooling.input, pooling.output])
-
-
-def _run_openvino(converted: Any) -> Network:
+def _run_openvino(converted: Any) -> Run:
     """Make what `convert` has given run, picture by picture, on all cores."""
     openvino = import_openvino()
 
@@ -172,7 +152,7 @@ def _run_openvino(converted: Any) -> Network:
     return network
 
 
-def _run_tensorflow(model: Any, prepare: Callable[[Any], Any]) -> Network:
+def _run_tensorflow(model: Any, prepare: Callable[[Any], Any]) -> Run:
     import tensorflow as tf
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)])  # type: ignore[untyped-decorator]

@@ -58,6 +58,9 @@ def stanford_dogs(
     crop_boxes: bool = False,
     margin: float | None = None,
     views: str = "none",
+    mean: str | None = None,
+    std: str | None = None,
+    image_size: int | None = None,
 ) -> dict[str, Dataset]:
     """Fetch Stanford Dogs, compute its features and write them by the official lists.
 
@@ -80,6 +83,8 @@ def stanford_dogs(
         Fetch the bounding boxes, and see of each picture only its largest box.
     margin : float, optional
         As for `dogsim.create_dataset`.
+    mean, std, image_size
+        Of an ONNX file, as for `dogsim.create_dataset`.
 
     Returns
     -------
@@ -97,7 +102,8 @@ def stanford_dogs(
     files = {split: folder / f"{split}{kind}.h5" for split in SPLITS}
     if margin and not crop_boxes:
         raise DogsimError(f"Received margin={margin} without boxes. Give --crop-boxes, too.")
-    wanted = Wanted(backbone, weights, layer, resize, engine, precision, views)
+    seen = resize, engine, precision, views, mean, std, image_size
+    wanted = Wanted(backbone, weights, layer, *seen)
     make_folder(folder)
     check_output(out)
     if not (folder / "Images").is_dir():  # a wrong option shall not wait for 800 MB

@@ -86,10 +86,11 @@ def test_stanford_dogs_hands_all_its_options_on(
     monkeypatch.setattr("dogsim.sources.stanford_dogs.stanford_dogs", fetch)
     network = ("--backbone", "vgg16", "--weights", "w.h5", "--layer", "fc1", "--resize", "crop")
     engine = ("--engine", "tensorflow", "--precision", "float32", "--strict", "--restart")
-    seen = ("--crop-boxes", "--margin", "0.1", "--views", "flip")
+    seen = ("--crop-boxes", "--margin", "0.1", "--views", "flip", "--mean", "0.5", "--std", "1")
     result = dogsim_json("stanford-dogs", tmp_path, *network, *engine, *seen, "--batch-size", 7)
     assert asked == [
         *(tmp_path, None, False, "vgg16", "w.h5", "fc1", "crop", 7),
         *("tensorflow", "float32", True, True, True, 0.1, "flip"),
+        *("0.5", "1", None),
     ]
     assert result["train"]["pictures"] == 6

@@ -39,7 +39,7 @@ def test_the_second_time_needs_no_keras(
 ) -> None:
     first = load()
     assert "Preparing vgg16" in capsys.readouterr().err
-    monkeypatch.setattr("dogsim.networks.extractor.load_network", None)
+    monkeypatch.setattr("dogsim.networks.keras_network.KerasNetwork.convert", None)
     second = load()
     assert capsys.readouterr().err == ""
     assert second.recipe == first.recipe

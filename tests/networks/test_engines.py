@@ -1,13 +1,17 @@
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from dogsim import ImageDistance, create_dataset, extractor_for
 from dogsim.errors import DogsimError
 from dogsim.networks import engines
 from dogsim.networks.engines import ENGINES, choose_engine
 from dogsim.networks.extractor import load_extractor
+from dogsim.recipe import Recipe
 
 INSTALLED = [name for name in ENGINES[1:] if name == "tensorflow" or importlib.util.find_spec(name)]
 IMAGES = np.random.default_rng(4).integers(0, 256, (19, 224, 224, 3), np.uint8)
@@ -42,17 +46,80 @@ def test_every_engine_computes_the_same(engine: str, precision: str, plain: Any)
 
 
 def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "_has_gpu", lambda: False)
+    monkeypatch.setattr(engines, "gpus", list)
     for installed, engine in ((True, "openvino"), (False, "tensorflow")):
         monkeypatch.setattr(engines, "find_spec", lambda _, found=installed: found or None)
         for native, precision in ((True, "bfloat16"), (False, "float32")):
             monkeypatch.setattr(engines, "_cpu_has_bfloat16", lambda found=native: found)
             assert choose_engine() == (engine, precision)
-    monkeypatch.setattr(engines, "_has_gpu", lambda: True)
-    assert choose_engine() == ("tensorflow", "float32")
+    monkeypatch.setattr(engines, "gpus", lambda: ["a GPU"])
+    assert choose_engine() == choose_engine(few=True) == ("tensorflow", "float32")
     assert choose_engine("tensorflow", "bfloat16") == ("tensorflow", "bfloat16")
     monkeypatch.setattr(engines, "find_spec", lambda _: True)
-    assert choose_engine(precision="int8") == ("openvino", "int8")  # the only one that can
+    assert choose_engine() == ("tensorflow", "float32")
+    for precision in ("bfloat16", "int8"):  # a GPU would not compute in them
+        assert choose_engine(precision=precision) == ("openvino", precision)
+
+
+def test_a_gpu_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda _: True)
+    monkeypatch.setattr(engines, "gpus", lambda: pytest.fail("TensorFlow is asked"))
+    monkeypatch.setattr(engines, "_cpu_has_bfloat16", lambda: False)
+    assert choose_engine(few=True) == ("openvino", "float32")
+    monkeypatch.setattr(engines, "gpus", lambda: ["a GPU"])
+    assert choose_engine("tensorflow", few=True) == ("tensorflow", "float32")  # as it was asked for
+
+
+def test_only_a_large_folder_waits_for_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[bool] = []
+
+    def told(engine: str, precision: str, few: bool) -> Any:
+        asked.append(few)
+        raise DogsimError("Told.")
+
+    monkeypatch.setattr("dogsim.networks.extractor.choose_engine", told)
+    for name in "abc":
+        Image.new("RGB", (9, 9)).save(tmp_path / f"{name}.png")
+    recipe = Recipe("vgg16", "imagenet", "", "avg_pool", 224)
+    for many in (4, 3):
+        monkeypatch.setattr(importlib.import_module("dogsim.create_dataset"), "FEW", many)
+        with pytest.raises(DogsimError, match="Told"):
+            create_dataset(tmp_path, tmp_path / "d.h5", "vgg16")
+    for few in (lambda: ImageDistance("vgg16"), lambda: extractor_for(recipe)):
+        with pytest.raises(DogsimError, match="Told"):
+            few()
+    assert asked == [True, False, True, True]
+
+
+def test_a_gpu_computes_whole_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+    import tensorflow as tf
+
+    make_callable, batches = tf.compat.v1.Session.make_callable, []
+
+    def told(*arguments: Any) -> Any:
+        run = make_callable(*arguments)
+
+        def network(images: Any) -> Any:
+            batches.append(len(images))
+            return run(images)
+
+        return network
+
+    monkeypatch.setattr(tf.compat.v1.Session, "make_callable", told)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["a GPU"])
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+    images = np.arange(64 * 8 * 8 * 3).reshape(64, 8, 8, 3).astype(np.uint8)
+    means = images.mean(axis=(1, 2), dtype=np.float64)
+    gpu = engines.run_tensorflow(model, lambda images: images, "float32")
+    cpu = engines.run_tensorflow(model, lambda images: images, "bfloat16")  # which no GPU has
+    for n, whole, small in ((1, [1], [1]), (2, [32], [2]), (33, [32, 32], [8] * 4 + [1])):
+        for network, expected in ((gpu, whole), (cpu, small)):
+            np.testing.assert_allclose(network(images[:n]), means[:n], rtol=1e-2)
+            assert batches == expected
+            batches.clear()
 
 
 def test_wrong_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,9 +130,9 @@ def test_wrong_names(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DogsimError, match="precision int8 for the engine tensorflow"):
         choose_engine("tensorflow", "int8")
     monkeypatch.setattr(engines, "find_spec", lambda _: None)
-    for asked in ({"engine": "openvino"}, {"precision": "int8"}):
+    for asked in (("openvino", "auto"), ("auto", "int8")):
         with pytest.raises(DogsimError, match="pip install openvino"):
-            choose_engine(**asked)
+            choose_engine(*asked)
 
 
 def test_one_picture_costs_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,9 @@ def test_another_head_is_not_even_opened(
     made = project(data, folder / "head.keras")
     assert made.recipe
     monkeypatch.setattr("dogsim.networks.heads.load_keras_file", lambda _: pytest.fail("opened"))
-    monkeypatch.setattr("dogsim.networks.models.load_keras_file", lambda _: pytest.fail("opened"))
+    monkeypatch.setattr(
+        "dogsim.networks.keras_network.load_keras_file", lambda _: pytest.fail("opened")
+    )
     (tmp_path / "strange.keras").write_bytes(b"code")
     strange = str(tmp_path / "strange.keras")
     with pytest.raises(DogsimError, match="head_sha256"):

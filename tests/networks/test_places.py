@@ -10,6 +10,7 @@ from commands import loaded_after, python
 from dogsim.errors import DogsimError
 from dogsim.networks import compiled, places
 from dogsim.networks.extractor import load_extractor
+from dogsim.networks.keras_network import KerasNetwork
 from dogsim.networks.places import load_places
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (3, 32, 32, 3), np.uint8)
@@ -32,7 +33,7 @@ def test_the_second_time_needs_no_keras(
     first = load_places(recipe)(IMAGES)
     assert "Preparing the places of resnet50" in capsys.readouterr().err
     load_places.cache_clear()
-    monkeypatch.setattr(places, "load_network", None)
+    monkeypatch.setattr(KerasNetwork, "convert", None)
     again = load_places(recipe)(IMAGES)
     assert capsys.readouterr().err == ""
     for one, other in zip(first, again, strict=True):
@@ -44,7 +45,7 @@ def test_either_engine_gives_the_same(colours: str, monkeypatch: pytest.MonkeyPa
     recipe = load_extractor(weights=colours).recipe
     found = load_places(recipe)(IMAGES)
     load_places.cache_clear()
-    monkeypatch.setattr(places, "choose_engine", lambda: ("tensorflow", "float32"))
+    monkeypatch.setattr(places, "choose_engine", lambda _: ("tensorflow", "float32"))
     other = load_places(recipe)(IMAGES)
     assert [each.shape for each in found] == [(3, 32, 32, 3), (3, 3)]
     for one, two in zip(found, other, strict=True):

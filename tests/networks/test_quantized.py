@@ -67,7 +67,7 @@ def test_a_dataset_in_int8(
     )
     assert cosine.min() > 0.99
     without_nncf(monkeypatch)
-    monkeypatch.setattr("dogsim.networks.extractor.load_network", None)
+    monkeypatch.setattr("dogsim.networks.keras_network.KerasNetwork.convert", None)
     again = create_dataset(breeds_dir, other, weights=edges, precision="int8")
     assert np.array_equal(again.features, made.features)
     assert update_dataset(breeds_dir, one).kept == 6

@@ -1,0 +1,374 @@
+"""Networks of ONNX files: what they give, by whatever shape, and what is wrong with others."""
+
+import json
+import shutil
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from commands import dogsim, dogsim_json, python, refusal
+from conftest import LITE
+from onnx import TensorProto, helper, numpy_helper
+from onnx_models import Node, Transformer, colours, save
+
+from dogsim import (
+    DogsimError,
+    Extractor,
+    create_dataset,
+    explain,
+    extract_features,
+    extractor_for,
+    load_extractor,
+)
+from dogsim.networks import onnx_network
+from dogsim.networks.efficientnet_lite0 import weights_file
+from dogsim.networks.extractor import Wanted
+from dogsim.sources.sample import sample_queries
+
+pytest.importorskip("openvino", reason="OpenVINO is not installed")
+
+IMAGES = np.random.default_rng(1).integers(0, 256, (19, 16, 16, 3), np.uint8)
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+TOLD = {"mean": "0.4,0.5,0.6", "std": "0.2,0.25,0.3"}
+PREPARED = (IMAGES / 255 - MEAN) / STD
+
+
+def load(file: str, layer: str | None = None, **more: Any) -> Extractor:
+    return load_extractor("onnx", file, layer, **{**TOLD, "precision": "float32", **more})
+
+
+def test_a_vision_transformer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its class token, as NumPy computes it, whichever way the file has its batch."""
+    images = np.random.default_rng(2).integers(0, 256, (17, 32, 32, 3), np.uint8)
+    network = Transformer()
+    expected = network.tokens((images / 255 - MEAN) / STD)[:, 0]
+    for batch in ("batch", 1):
+        extractor = load(network.save(tmp_path / f"{batch}.onnx", batch))
+        told = capsys.readouterr().err
+        assert "features of" in told
+        assert "are the first of the 17 tokens of last_hidden_state. --layer may name" in told
+        for n in (1, 17):  # one by one and in chunks
+            np.testing.assert_allclose(extractor(images[:n]), expected[:n], rtol=1e-3, atol=1e-3)
+    assert (extractor.recipe.layer, extractor.recipe.image_size) == ("last_hidden_state", 32)
+    pooled = load(str(tmp_path / "1.onnx"), "pooler_output")
+    np.testing.assert_allclose(pooled(images), np.tanh(expected), rtol=1e-3, atol=1e-3)
+    assert pooled.recipe.fingerprint != extractor.recipe.fingerprint
+    quick = load(str(tmp_path / "batch.onnx"), precision="auto")(images)
+    assert (quick * expected).sum() / np.linalg.norm(quick) / np.linalg.norm(expected) > 0.999
+
+
+@pytest.mark.parametrize(
+    ("batch", "kind", "layer"),
+    [
+        ("batch", TensorProto.FLOAT16, None),
+        (1, TensorProto.FLOAT, "map"),
+        (4, TensorProto.FLOAT, "pooled"),
+    ],
+)
+def test_a_map_and_its_mean(tmp_path: Path, batch: Any, kind: int, layer: str | None) -> None:
+    inputs = {"pixels": (batch, 3, 16, 16)}
+    file = colours(tmp_path / "net.onnx", kind=kind, inputs=inputs)
+    features = load(file, layer)(IMAGES)
+    np.testing.assert_allclose(features, PREPARED.mean(axis=(1, 2)), rtol=3e-3, atol=3e-3)
+    assert features.dtype == np.float32
+
+
+def test_channels_last_and_any_size(tmp_path: Path) -> None:
+    """As TensorFlow writes networks, and as Hugging Face leaves all axes free."""
+    last = [
+        ("Identity", "pixels", "map", {}),
+        ("ReduceMean", "map", "features", {"axes": [1, 2], "keepdims": 0}),
+    ]
+    nhwc = save(tmp_path / "nhwc.onnx", last, inputs={"pixels": ("b", 16, 16, 3)})
+    free = colours(tmp_path / "free.onnx", inputs={"pixels": ("b", "c", "h", "w")})
+    for extractor in (load(nhwc), load(nhwc, "map"), load(free, image_size=16)):
+        np.testing.assert_allclose(
+            extractor(IMAGES), PREPARED.mean(axis=(1, 2)), rtol=1e-4, atol=1e-5
+        )
+    with pytest.raises(DogsimError, match="Give --image-size"):
+        load(free)
+    with pytest.raises(DogsimError, match="takes 16 x 16 pixels only"):
+        load(nhwc, image_size=32)
+
+
+def test_pictures_that_would_change_each_other_go_one_by_one(tmp_path: Path) -> None:
+    nodes: list[Node] = [
+        ("GlobalAveragePool", "pixels", "each", {}),
+        ("ReduceMean", "each", "all", {"axes": [0]}),
+        ("Add", "each all", "sum", {}),
+        ("Flatten", "sum", "features", {}),
+    ]
+    extractor = load(save(tmp_path / "mixing.onnx", nodes))
+    np.testing.assert_allclose(
+        extractor(IMAGES), 2 * PREPARED.mean(axis=(1, 2)), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_of_several_inputs_the_pictures(tmp_path: Path) -> None:
+    """As CLIP is exported, whose image half needs no text."""
+    nodes: list[Node] = [
+        ("GlobalAveragePool", "pixels", "pooled", {}),
+        ("Flatten", "pooled", "image_embeds", {}),
+        ("MatMul", "image_embeds text", "logits", {}),
+    ]
+    inputs = {"text": (3, "n"), "pixels": ("b", 3, 16, 16)}
+    outputs = {"logits": ("b", "n"), "image_embeds": ("b", 3)}
+    file = save(tmp_path / "clip.onnx", nodes, inputs=inputs, outputs=outputs)
+    extractor = load(file)
+    assert extractor.recipe.layer == "image_embeds"
+    np.testing.assert_allclose(extractor(IMAGES), PREPARED.mean(axis=(1, 2)), rtol=1e-4, atol=1e-5)
+    with pytest.raises(DogsimError, match=r"logits of .* takes text \[3,\?\] and pixels"):
+        load(file, "logits")
+
+
+NONSENSE = b"hello"
+GROUP = b"\x3b\x3c"  # what protocol buffers no longer have
+
+
+def with_nodes(*nodes: Any, **more: Any) -> Any:
+    return lambda file: save(file, nodes, **more)
+
+
+WRONG = {  # how it is made, and what is said of it
+    "text": (lambda file: file.write_bytes(NONSENSE), "is not an ONNX file, or is cut short"),
+    "empty": (lambda file: file.write_bytes(b""), "is not an ONNX file, or is cut short"),
+    "group": (lambda file: file.write_bytes(GROUP), "is not an ONNX file, or is cut short"),
+    "notes alone": (lambda file: file.write_bytes(b"\x72\x00"), "is not an ONNX file"),
+    "unknown": (with_nodes(("Frobnicate", "pixels", "features", {})), "operations: Frobnicate"),
+    "two inputs": (
+        with_nodes(
+            ("Add", "a b", "features", {}), inputs={"a": ("b", 3, 8, 8), "b": ("b", 3, 8, 8)}
+        ),
+        "features of .* takes a .* and b .* Expected one input of pictures in colour",
+    ),
+    "grey": (with_nodes(("Flatten", "x", "features", {}), inputs={"x": ("b", 1, 8, 8)}), "takes x"),
+    "a sound": (with_nodes(("Relu", "x", "features", {}), inputs={"x": ("b", 100)}), "takes x"),
+    "integers": (
+        with_nodes(("Flatten", "pixels", "features", {}), kind=TensorProto.INT64),
+        "takes pixels .* of float",
+    ),
+    "oblong": (
+        with_nodes(("Flatten", "x", "features", {}), inputs={"x": ("b", 3, 8, 9)}),
+        "Expected square pictures",
+    ),
+    "a number": (
+        with_nodes(("ReduceMean", "pixels", "features", {"keepdims": 0}), outputs={"features": ()}),
+        r"features of .* gives \[\]. Expected",
+    ),
+    "no numbers": (
+        with_nodes(("Sub", "pixels pixels", "zero", {}), ("Div", "zero zero", "features", {})),
+        "numbers that are none",
+    ),
+    "a batch of 4": (
+        with_nodes(
+            ("Reshape", "pixels shape", "features", {}),
+            weights={"shape": np.array([4, -1])},
+            inputs={"pixels": (4, 3, 16, 16)},
+        ),
+        "cannot be computed for one picture: .* Export it with a batch that is free, or of 1",
+    ),
+    "another size": (
+        with_nodes(
+            ("Add", "pixels positions", "features", {}),
+            weights={"positions": np.zeros((1, 3, 8, 8), np.float32)},
+            inputs={"pixels": ("b", 3, "h", "w")},
+        ),
+        "takes no pictures of 16 x 16 pixels",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_wrong_is_told_in_a_line(kind: str, tmp_path: Path) -> None:
+    make, message = WRONG[kind]
+    make(tmp_path / "net.onnx")
+    with pytest.raises(DogsimError, match=message) as caught:
+        load(str(tmp_path / "net.onnx"), image_size=None if kind == "oblong" else 16)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_options(tmp_path: Path, colours_net: str) -> None:
+    whole = Path(colours_net).read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
+    wrong: list[tuple[Any, str]] = [
+        (("onnx",), "Name it: --weights FILE.onnx"),
+        (("onnx", "gone.onnx"), "There is no weight file gone.onnx"),
+        (("onnx", str(tmp_path / "cut.onnx")), "is cut short"),
+        (("onnx", colours_net), "tells how it wants its pixels. Give --mean and --std"),
+        (("onnx", colours_net, "polled"), "Unknown layer 'polled'; did you mean 'pooled'?"),
+        (("resnet50", colours_net), "An ONNX file is a network of its own: --backbone onnx"),
+    ]
+    for options, message in wrong:
+        with pytest.raises(DogsimError, match=message):
+            Wanted(*options).load()
+    with pytest.raises(DogsimError, match="TensorFlow can neither compute nor train it"):
+        load(colours_net, engine="tensorflow")
+    with pytest.raises(DogsimError, match=r"mean=0.4,0.5,0.6, .* for efficientnet-lite0, which"):
+        Wanted(LITE, mean=TOLD["mean"], std=TOLD["std"]).load()
+
+
+@pytest.fixture(scope="module")
+def colours_net(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return colours(tmp_path_factory.mktemp("onnx") / "colours.onnx")
+
+
+def with_weights_in(folder: Path, location: str) -> Path:
+    """Write a network whose weights lie in w.bin, and are said to lie elsewhere."""
+    nodes: list[Node] = [("Flatten", "pixels", "flat", {}), ("MatMul", "flat w", "features", {})]
+    weights = {"w": np.random.default_rng(4).normal(size=(768, 8)).astype(np.float32)}
+    file = folder / "net.onnx"
+    model = onnx.load(save(file, nodes, weights))
+    onnx.save(model, file, save_as_external_data=True, location="w.bin", size_threshold=0)
+    (entry,) = [x for x in model.graph.initializer[0].external_data if x.key == "location"]
+    entry.value = location
+    file.write_bytes(model.SerializeToString())
+    return file
+
+
+def test_weights_in_a_file_beside(tmp_path: Path) -> None:
+    file = with_weights_in(tmp_path, "w.bin")
+    one = load(str(file))
+    weights = np.fromfile(tmp_path / "w.bin", np.float32)
+    flat = PREPARED.transpose(0, 3, 1, 2).reshape(19, -1)
+    np.testing.assert_allclose(one(IMAGES), flat @ weights.reshape(768, 8), rtol=1e-3, atol=1e-3)
+    (tmp_path / "w.bin").write_bytes((2 * weights).tobytes())
+    two = load(str(file))  # whose graph is the same, and whose weights are not
+    assert one.recipe.weights_sha256 != two.recipe.weights_sha256
+    np.testing.assert_allclose(two(IMAGES), 2 * one(IMAGES), rtol=1e-3, atol=1e-3)
+    with pytest.raises(DogsimError, match="weights_sha256"):
+        extractor_for(one.recipe)
+    (tmp_path / "w.bin").unlink()
+    with pytest.raises(DogsimError, match="lie in w.bin, which is not there"):
+        load(str(file))
+
+
+@pytest.mark.parametrize("location", ["../w.bin", "in/../../w.bin", "/etc/hostname", "link.bin"])
+def test_weights_elsewhere_are_refused(location: str, tmp_path: Path) -> None:
+    folder = tmp_path / "net"
+    (folder / "in").mkdir(parents=True)
+    file = with_weights_in(folder, location)
+    shutil.move(folder / "w.bin", tmp_path / "w.bin")
+    (folder / "link.bin").symlink_to(tmp_path / "w.bin")
+    with pytest.raises(DogsimError, match="lies outside of its folder: refused"):
+        load(str(file))
+
+
+def test_weights_elsewhere_are_found_wherever_they_are_named(tmp_path: Path) -> None:
+    """In a constant of a branch, too."""
+    far = TensorProto(name="far", dims=[1], data_type=1, data_location=TensorProto.EXTERNAL)
+    far.external_data.add(key="location", value="../far.bin")
+    constant = helper.make_node("Constant", [], ["c"], value=far)
+    given = [helper.make_tensor_value_info("c", TensorProto.FLOAT, [1])]
+    branch = helper.make_graph([constant], "branch", [], given)
+    yes = {"value": numpy_helper.from_array(np.array(True))}
+    both = {"then_branch": branch, "else_branch": branch}
+    nodes: list[Node] = [("Constant", "", "yes", yes), ("If", "yes", "features", both)]
+    with pytest.raises(DogsimError, match=r"wants weights from ../far.bin, .* refused"):
+        load(save(tmp_path / "net.onnx", nodes))
+
+
+def test_queries_follow(breeds_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, out = tmp_path / "onnx" / "net.onnx", tmp_path / "d.h5"
+    file.parent.mkdir()
+    colours(file)
+    told = tmp_path / "preprocessor_config.json"
+    told.write_text(json.dumps({"image_mean": MEAN, "image_std": STD}))
+    made = create_dataset(breeds_dir, out, "onnx", str(file), "map")
+    assert made.recipe
+    assert {name: getattr(made.recipe, name) for name in TOLD} == TOLD
+    told.unlink()  # the recipe has it all
+    monkeypatch.setattr(onnx_network, "OnnxGraph", None)  # and the network is kept
+    pictures = [made.picture(row) for row in range(len(made))]
+    again = extract_features(pictures, extractor_for(made.recipe))
+    np.testing.assert_allclose(again, made.features, rtol=1e-5, atol=1e-6)
+    assert create_dataset(breeds_dir, out).recipe == made.recipe  # goes on as it is
+    assert dogsim_json("info", out)["std"] == TOLD["std"]
+    moved = shutil.move(file, tmp_path / "moved.onnx")
+    asked = ["classify", breeds_dir / "striped" / "1.png", "-k", 1, "--dataset", out]
+    assert dogsim_json(*asked, "--weights", moved)["results"][0]["breed"] == "striped"
+    with pytest.raises(DogsimError, match="mean=0.1,0.1,0.1. The dataset needs mean=0.4,0.5,0.6"):
+        made.recipe.require(replace(made.recipe, mean="0.1,0.1,0.1"), "an extractor")
+
+
+def test_explaining(colours_net: str, tmp_path: Path) -> None:
+    for layer, shape in [(None, (16, 16)), ("map", (16, 16))]:
+        why = explain(IMAGES[0], IMAGES[1], load(colours_net, layer), "sqeuclidean")
+        assert why.query_parts.shape == shape
+        assert why.sum == pytest.approx(why.distance, rel=1e-4)
+    transformer = load(Transformer().save(tmp_path / "vit.onnx"))
+    with pytest.raises(DogsimError, match="last_hidden_state of .* are no mean over the places"):
+        explain(IMAGES[0], IMAGES[1], transformer)
+    largest: list[Node] = [
+        ("GlobalMaxPool", "pixels", "most", {}),
+        ("Flatten", "most", "features", {}),
+    ]
+    with pytest.raises(DogsimError, match="no mean over the places of a picture. Explained can be"):
+        explain(IMAGES[0], IMAGES[1], load(save(tmp_path / "most.onnx", largest)))
+
+
+def test_commands(breeds_dir: Path, colours_net: str, tmp_path: Path) -> None:
+    network = ["--backbone", "onnx", "--weights", colours_net, "--mean", "0.5", "--std", "1/255"]
+    pictures = sorted((breeds_dir / "striped").iterdir())[:2]
+    told = dogsim_json("distance", *pictures, *network, "--metric", "euclidean")
+    assert told["backbone"] == "onnx"
+    assert told["distance"] > 0
+    why = dogsim_json("explain", *pictures, *network, "--save", tmp_path)["pairs"][0]
+    assert why["sum"] == pytest.approx(why["distance"] ** 2, rel=1e-3)
+    dogsim("create-dataset", breeds_dir, "-o", tmp_path / "d.h5", *network)
+    asked = ["explain", *pictures, "--dataset", tmp_path / "d.h5", "--mean", "0.5"]
+    assert "Received --mean, but the dataset" in refusal(*asked)
+    wrong = ["distance", *pictures, *network[:4], "--mean", "128", "--std", "1"]
+    assert "Received mean 128. Expected one number, or three" in refusal(*wrong)
+
+
+def test_how_pixels_are_prepared_belongs_to_the_network(colours_net: str) -> None:
+    """What a file of another one says about it is not taken over."""
+    like: dict[str, Any] = {
+        "backbone": "onnx",
+        "weights": colours_net,
+        "layer": "map",
+        "image_size": 16,
+    }
+    like |= {**TOLD, "engine": "openvino", "precision": "float32"}
+    assert Wanted().filled(like) == Wanted(**like)
+    assert Wanted(resize="crop").filled(like).mean == TOLD["mean"]
+    for other in (Wanted("resnet50"), Wanted(weights="other.onnx")):
+        filled = other.filled(like)
+        assert (filled.mean, filled.std, filled.image_size) == (None, None, None)
+    assert Wanted("vgg16").filled(like | {"mean": "", "std": ""}).image_size is None
+    recipe = load(colours_net, "map").recipe
+    gone = replace(recipe, weights="/gone/net.onnx")
+    assert Wanted(**like | {"weights": gone.weights}).recipe(gone) == gone  # all is told
+
+
+EXPORT = """
+import sys
+import torch
+from efficientnet_lite_pytorch import EfficientNet
+
+network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=sys.argv[1]).eval()
+network._dropout = network._fc = torch.nn.Identity()  # so that it ends in its pooling
+free = {"input_names": ["pixels"], "dynamic_axes": {"pixels": {0: "batch"}}}
+torch.onnx.export(network, (torch.zeros(1, 3, 224, 224),), sys.argv[2], **free)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not all(map(find_spec, ("torch", "onnxscript", "efficientnet_lite_pytorch"))),
+    reason="PyTorch: pip install torch onnxscript efficientnet_lite_pytorch",
+)
+def test_real_weights_exported_by_pytorch(tmp_path: Path) -> None:
+    """EfficientNet-Lite0 as PyTorch exports it, its weights in a file beside, is ours."""
+    file = tmp_path / "lite0.onnx"
+    exported = python("-c", EXPORT, weights_file(), file)
+    assert exported.returncode == 0, exported.stderr
+    found = load(str(file), mean="127/255", std="128/255")
+    ours = load_extractor(LITE, precision="float32")
+    one, two = (extract_features(sample_queries(), extractor) for extractor in (found, ours))
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
+    assert ((one * two).sum(axis=1) / lengths).min() > 0.9999

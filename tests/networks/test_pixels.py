@@ -1,0 +1,96 @@
+"""How a network wants its pixels, from what stands beside it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dogsim import DogsimError
+from dogsim.networks.pixels import Pixels, pixels_told
+
+COLOURS = "0.485,0.456,0.406", "0.229,0.224,0.225"
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+HALF = "0.5,0.5,0.5"
+RAW = "0,0,0", ",".join(["0.00392156863"] * 3)  # 0 to 255, as it comes
+HUGGING_FACE = {"image_mean": MEAN, "image_std": STD, "rescale_factor": 0.00392156862745098}
+TOLD: list[tuple[str, dict[str, Any], Pixels]] = [
+    (
+        "preprocessor_config.json",  # of DINOv2
+        {
+            **HUGGING_FACE,
+            "size": {"shortest_edge": 256},
+            "crop_size": {"height": 224, "width": 224},
+        },
+        Pixels(*COLOURS, 224),
+    ),
+    (
+        "preprocessor_config.json",  # of ViT
+        {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"height": 384, "width": 384}},
+        Pixels(HALF, HALF, 384),
+    ),
+    (
+        "preprocessor_config.json",  # of an older one
+        {**HUGGING_FACE, "do_center_crop": False, "crop_size": 224, "size": 256},
+        Pixels(*COLOURS, 256),
+    ),
+    ("preprocessor_config.json", {"do_normalize": False}, Pixels("0,0,0", "1,1,1")),
+    ("preprocessor_config.json", {"do_normalize": False, "do_rescale": False}, Pixels(*RAW)),
+    (
+        "preprocessor_config.json",  # -1 to 1 by half as many steps
+        {"image_mean": 1, "image_std": 1, "rescale_factor": 2 / 255},
+        Pixels(HALF, HALF),
+    ),
+    (
+        "config.json",  # of timm
+        {"pretrained_cfg": {"mean": MEAN, "std": STD, "input_size": [3, 240, 240]}},
+        Pixels(*COLOURS, 240),
+    ),
+    (
+        "open_clip_config.json",
+        {"preprocess_cfg": {"mean": MEAN, "std": STD, "size": [224, 224]}},
+        Pixels(*COLOURS, 224),
+    ),
+    ("config.json", {"architectures": ["Dinov2Model"], "image_size": 518}, Pixels(image_size=518)),
+    ("config.json", {"mean": MEAN}, Pixels(COLOURS[0])),
+    ("other.json", HUGGING_FACE, Pixels()),
+]
+
+
+@pytest.mark.parametrize(("name", "facts", "expected"), TOLD)
+def test_what_stands_beside(
+    tmp_path: Path, name: str, facts: dict[str, Any], expected: Pixels
+) -> None:
+    (tmp_path / name).write_text(json.dumps(facts))
+    assert pixels_told(tmp_path / "net.onnx", {}) == expected
+
+
+def test_what_is_noted_comes_first(tmp_path: Path) -> None:
+    notes = {"mean": "0.5", "image_std": "[0.5, 0.5, 0.25]", "author": "{"}
+    told = {**HUGGING_FACE, "size": 99}
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(told))  # as on Hugging Face's Hub
+    assert pixels_told(tmp_path / "onnx" / "net.onnx", notes) == Pixels(HALF, "0.5,0.5,0.25", 99)
+    assert pixels_told(tmp_path / "other" / "net.onnx", notes) == Pixels(HALF, "0.5,0.5,0.25")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "Cannot read .*preprocessor_config.json, which tells of pixels"),
+        ('{"image_mean": "x", "image_std": 1}', "Cannot understand the mean and std in .*json"),
+        ('{"image_mean": {}, "image_std": 1}', "Cannot understand the mean and std in .*json"),
+        ('{"image_mean": 0, "image_std": 1, "rescale_factor": 0}', "Cannot understand the mean"),
+        ('{"image_mean": [123, 117, 104], "image_std": 1}', "Received mean 123.0,.* in .*json"),
+        ('{"image_mean": 0, "image_std": [0, 0, 0]}', "Received std .* above 0"),
+        ('{"size": 100000}', "Received image_size=100000 in .*json. Expected 1 to 4096"),
+        ("[1]", ""),
+    ],
+)
+def test_what_cannot_be_meant(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(text)
+    if not message:
+        assert pixels_told(tmp_path / "net.onnx", {}) == Pixels()
+        return
+    with pytest.raises(DogsimError, match=message):
+        pixels_told(tmp_path / "net.onnx", {})
