@@ -4,7 +4,7 @@ python scripts/background.py                          # the drawings of dogs tha
 python scripts/background.py --photos Images --boxes Annotation --weights FILE --save figures
 """
 
-import argparse
+# %%
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,69 +18,27 @@ import dogsim
 from dogsim.boxes import Box, Boxes
 from dogsim.images import Source, file_of, open_image
 from draw_sample_dogs import draw_with_box
+from edge import options, parser_of, show
 from sample_breeds import BREEDS
 
 GREY = (124, 116, 104)  # the mean colour of ImageNet, which says nothing to a network of it
 PARTS = ("whole", "dog only", "background only")
 RIGHT, WRONG = "#007a5e", "#c44e00"
 
-
-def main(args: argparse.Namespace) -> None:
-    # %% Pictures, and where the dog is in each
-    found_boxes = boxed_photos(args.photos, args.boxes) if args.photos else drawings()
-    known = list(found_boxes)
-    if not known:
-        raise dogsim.DogsimError(
-            f"None of the pictures in {args.photos} has a box in {args.boxes}."
-        )
-    pictures = [picture for picture, _, _ in known]
-    names = [name for _, name, _ in known]
-    boxes = [box for _, _, box in known]
-    breeds, labels = np.unique(names, return_inverse=True)
-    covered = np.mean([share(open_image(x), box) for x, box in zip(pictures, boxes, strict=True)])
-    print(f"{len(known)} pictures of {len(breeds)} breeds; ", end="")
-    print(f"a box covers {covered:.0%} of its picture\n")
-
-    # %% Each picture three times: whole, all but the dog grey, and the dog grey
-    extractor = load(args.backbone, args.weights)
-    features = {
-        part: dogsim.extract_features(greyed(pictures, boxes, part), extractor) for part in PARTS
-    }
-
-    # %% Ask the whole pictures, by all three
-    k = max(1, min(args.k, int(np.bincount(labels).min()) - 1))
-    rows = np.arange(len(pictures))
-    found = {
-        part: dogsim.nearest(features["whole"], features[part], k, args.metric, rows)[1]
-        for part in PARTS
-    }
-    of_breed = np.bincount(labels)[labels] - 1
-    print_table(found, labels, float(of_breed.mean() / (len(labels) - 1)))
-
-    # %% Ask backgrounds of backgrounds: what would be known if no picture showed a dog
-    alone = {
-        part: dogsim.nearest(features[part], features[part], k, args.metric, rows)[1]
-        for part in PARTS[1:]
-    }
-    print()
-    for part, neighbours in alone.items():
-        of = labels[neighbours] == labels[:, None]
-        print(f"{part}, asked of pictures cut the same way: precision@{k} {of.mean():.4f}")
-
-    # %% The query that its background misleads most
-    hits = {part: (labels[found[part]] == labels[:, None]).sum(axis=1) for part in PARTS}
-    row = int(np.argmax(hits["dog only"] - hits["whole"]))
-    file = file_of(pictures[row])
-    print(f"\n{breed_of(names[row])}{f', {file.name}' if file else ''}: of {k} neighbours ", end="")
-    print(", ".join(f"{hits[part][row]} by the {part}" for part in PARTS))
-    seen = [next(greyed(pictures[row : row + 1], boxes[row : row + 1], part)) for part in PARTS]
-    shown = {part: found[part][row, :6] for part in PARTS}
-    figure = three_answers(seen, shown, pictures, names, names[row])
-    for path in dogsim.show_or_save([("background", figure)], args.save):
-        print(path)
+# %% Options
+parser = parser_of(__doc__)
+parser.add_argument("--photos", type=Path, help="folder of breed folders (default: the sample)")
+parser.add_argument("--boxes", type=Path, help="their PASCAL-VOC files, see docs/boxes.md")
+parser.add_argument("--backbone", default="resnet50", help="network (default: resnet50)")
+parser.add_argument("--weights", default="imagenet", help="weight file of the network")
+parser.add_argument("--metric", default="cosine", help="distance (default: cosine)")
+parser.add_argument("-k", type=int, default=20, help="how many neighbours (default: 20)")
+args = options(parser)
+if (args.photos is None) != (args.boxes is None):
+    parser.error("--photos and --boxes belong together")
 
 
-# %% What one has to look at
+# %% Pictures, and where the dog is in each
 def boxed_photos(folder: Path, boxes: Path) -> Iterator[tuple[Source, str, Box]]:
     """Find the photos of breed folders that have a box, with their breed."""
     known = Boxes(boxes)
@@ -95,35 +53,6 @@ def drawings(number: int = 5) -> Iterator[tuple[Source, str, Box]]:
         for i in range(1, number + 1):
             picture, sides = draw_with_box(breed, i)
             yield picture, breed, Box(*sides, picture.width, picture.height)
-
-
-def load(backbone: str, weights: str) -> dogsim.Extractor:
-    """Load the network; where its weights cannot be had, the one that is installed."""
-    try:
-        return dogsim.load_extractor(backbone, weights)
-    except dogsim.DogsimError as error:
-        if weights != "imagenet":
-            raise
-        print(f"{error} This lesson takes efficientnet-lite0.\n", file=sys.stderr)
-        return dogsim.load_extractor("efficientnet-lite0")
-
-
-# %% What is made grey
-def greyed(pictures: Sequence[Source], boxes: Sequence[Box], part: str) -> Iterator[Image.Image]:
-    """Yield each picture with what is not its `part` painted grey, one of `PARTS`."""
-    for picture, box in zip(pictures, boxes, strict=True):
-        whole = open_image(picture)
-        if part == "whole":
-            yield whole
-            continue
-        inside = where(whole, box)
-        if part == "dog only":
-            grey = Image.new("RGB", whole.size, GREY)
-            grey.paste(whole.crop(inside), inside)
-            yield grey
-        else:
-            whole.paste(GREY, inside)
-            yield whole
 
 
 def where(picture: Image.Image, box: Box) -> tuple[int, int, int, int]:
@@ -141,7 +70,56 @@ def share(picture: Image.Image, box: Box) -> float:
     return (right - left) * (bottom - top) / (picture.width * picture.height)
 
 
-# %% What comes from which
+found_boxes = boxed_photos(args.photos, args.boxes) if args.photos else drawings()
+known = list(found_boxes)
+if not known:
+    raise dogsim.DogsimError(f"None of the pictures in {args.photos} has a box in {args.boxes}.")
+pictures = [picture for picture, _, _ in known]
+names = [name for _, name, _ in known]
+boxes = [box for _, _, box in known]
+breeds, labels = np.unique(names, return_inverse=True)
+covered = np.mean([share(open_image(x), box) for x, box in zip(pictures, boxes, strict=True)])
+print(f"{len(known)} pictures of {len(breeds)} breeds; ", end="")
+print(f"a box covers {covered:.0%} of its picture\n")
+
+
+# %% Each picture three times: whole, all but the dog grey, and the dog grey
+def greyed(pictures: Sequence[Source], boxes: Sequence[Box], part: str) -> Iterator[Image.Image]:
+    """Yield each picture with what is not its `part` painted grey, one of `PARTS`."""
+    for picture, box in zip(pictures, boxes, strict=True):
+        whole = open_image(picture)
+        if part == "whole":
+            yield whole
+            continue
+        inside = where(whole, box)
+        if part == "dog only":
+            grey = Image.new("RGB", whole.size, GREY)
+            grey.paste(whole.crop(inside), inside)
+            yield grey
+        else:
+            whole.paste(GREY, inside)
+            yield whole
+
+
+def load(backbone: str, weights: str) -> dogsim.Extractor:
+    """Load the network; where its weights cannot be had, the one that is installed."""
+    try:
+        return dogsim.load_extractor(backbone, weights)
+    except dogsim.DogsimError as error:
+        if weights != "imagenet":
+            raise
+        print(f"{error} This lesson takes efficientnet-lite0.\n", file=sys.stderr)
+        return dogsim.load_extractor("efficientnet-lite0")
+
+
+# Your turn: another GREY, or a box that is twice as large
+extractor = load(args.backbone, args.weights)
+features = {
+    part: dogsim.extract_features(greyed(pictures, boxes, part), extractor) for part in PARTS
+}
+
+
+# %% Ask the whole pictures, by all three
 def print_table(
     found: Mapping[str, NDArray[np.intp]], labels: NDArray[np.intp], chance: float
 ) -> None:
@@ -156,6 +134,32 @@ def print_table(
         print(f"{part:<18} {right[:, 0].mean():.4f} {right.mean():.4f} ", end="")
         print(f"{voted.mean():.4f}   {same:.0%}")
     print(f"by chance          {chance:.4f} {chance:.4f}")
+
+
+k = max(1, min(args.k, int(np.bincount(labels).min()) - 1))
+rows = np.arange(len(pictures))
+found = {
+    part: dogsim.nearest(features["whole"], features[part], k, args.metric, rows)[1]
+    for part in PARTS
+}
+of_breed = np.bincount(labels)[labels] - 1
+print_table(found, labels, float(of_breed.mean() / (len(labels) - 1)))
+
+# %% Ask backgrounds of backgrounds: what would be known if no picture showed a dog
+alone = {
+    part: dogsim.nearest(features[part], features[part], k, args.metric, rows)[1]
+    for part in PARTS[1:]
+}
+print()
+for part, neighbours in alone.items():
+    of = labels[neighbours] == labels[:, None]
+    print(f"{part}, asked of pictures cut the same way: precision@{k} {of.mean():.4f}")
+
+
+# %% The query that its background misleads most
+def breed_of(folder: str) -> str:
+    """Shorten a folder's name to the breed, in a width that a tile has."""
+    return folder.partition("-")[2].replace("_", " ") or folder.replace("_", " ")
 
 
 def three_answers(
@@ -185,30 +189,12 @@ def three_answers(
     return figure
 
 
-def breed_of(folder: str) -> str:
-    """Shorten a folder's name to the breed, in a width that a tile has."""
-    return folder.partition("-")[2].replace("_", " ") or folder.replace("_", " ")
-
-
-# %% From the command line
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--photos", type=Path, help="folder of breed folders (default: the sample)")
-    parser.add_argument("--boxes", type=Path, help="their PASCAL-VOC files, see docs/boxes.md")
-    parser.add_argument("--backbone", default="resnet50", help="network (default: resnet50)")
-    parser.add_argument("--weights", default="imagenet", help="weight file of the network")
-    parser.add_argument("--metric", default="cosine", help="distance (default: cosine)")
-    parser.add_argument("-k", type=int, default=20, help="how many neighbours (default: 20)")
-    parser.add_argument("--save", metavar="DIR", help="save the figure as PNG in this folder")
-    args = parser.parse_args()
-    if (args.photos is None) != (args.boxes is None):
-        parser.error("--photos and --boxes belong together")
-    return args
-
-
-if __name__ == "__main__":
-    try:
-        main(parse_args())
-    except dogsim.DogsimError as error:
-        sys.exit(f"background.py: {error}")
+hits = {part: (labels[found[part]] == labels[:, None]).sum(axis=1) for part in PARTS}
+row = int(np.argmax(hits["dog only"] - hits["whole"]))
+file = file_of(pictures[row])
+print(f"\n{breed_of(names[row])}{f', {file.name}' if file else ''}: of {k} neighbours ", end="")
+print(", ".join(f"{hits[part][row]} by the {part}" for part in PARTS))
+seen = [next(greyed(pictures[row : row + 1], boxes[row : row + 1], part)) for part in PARTS]
+shown = {part: found[part][row, :6] for part in PARTS}
+figure = three_answers(seen, shown, pictures, names, names[row])
+show("background", figure, args)

@@ -1,13 +1,13 @@
 """Any folder of class folders, such as Caltech-101: features learned and made by hand, classifiers.
 
-python scripts/caltech101.py 101_ObjectCategories
-python scripts/caltech101.py                       # the drawings of dogs that come along
-python scripts/caltech101.py --dataset dogs.h5 --weights FILE --save grids
+    python scripts/caltech101.py 101_ObjectCategories
+    python scripts/caltech101.py                       # the harder sample
+    python scripts/caltech101.py --dataset dogs.h5 --save grids
 
 It needs scikit-learn and scikit-image: pip install ".[lessons]"
 """
 
-import argparse
+# %%
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import dogsim
+from edge import dataset_of, options, parser_of
 
 try:
     from skimage.feature import hog
@@ -33,36 +34,16 @@ KS = (1, 5, 20)
 BACKGROUND = "BACKGROUND Google"  # Caltech-101's folder of what belongs to no class
 Pixels = NDArray[np.uint8]
 
-
-def main(args: argparse.Namespace) -> None:
-    dataset = load_dataset(args)
-    if BACKGROUND in dataset.breeds and not args.background:
-        dataset = without(dataset, BACKGROUND)
-        print(f"{BACKGROUND} is left out, being no class (--background keeps it).")
-    known = np.flatnonzero(dataset.labels >= 0)
-    if len(known) < len(dataset):
-        print(f"{len(dataset) - len(known)} pictures of no known class are left out")
-        dataset = dataset.take(known)
-    print(f"{len(dataset)} pictures of {len(dataset.breeds)} classes\n")
-    compare_rankings(dataset)
-    compare_classifiers(*dogsim.hold_out(dataset, 0.2, args.seed, least=1), seed=args.seed)
-    rng = np.random.default_rng(args.seed)
-    queries = rng.choice(len(dataset), min(2, len(dataset)), replace=False)
-    for path in dogsim.show_or_save(grids(dataset, queries), args.save):
-        print(path)
+# %% Options
+parser = parser_of(__doc__, dataset=True)
+parser.add_argument("images", nargs="?", help="folder of class folders (default: the sample)")
+parser.add_argument("--background", action="store_true", help=f"keep the class {BACKGROUND}")
+parser.add_argument("--keep", metavar="FILE", help="keep the folder's features in this file")
+parser.add_argument("--backbone", default="resnet50", help="of the folder (default: resnet50)")
+args = options(parser)
 
 
-def load_dataset(args: argparse.Namespace) -> dogsim.Dataset:
-    """Open the features of a folder, computing them where that has not been done."""
-    if args.dataset:
-        return dogsim.Dataset.open(args.dataset)
-    if not args.images:
-        return dogsim.sample_dataset(args.weights)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(args.keep or Path(folder) / "features.h5")
-        return dogsim.create_dataset(args.images, out, args.backbone, args.weights)
-
-
+# %% The features of a folder, computed where that has not been done
 def without(dataset: dogsim.Dataset, name: str) -> dogsim.Dataset:
     """Leave a class out."""
     gone = dataset.breeds.index(name)
@@ -71,31 +52,23 @@ def without(dataset: dogsim.Dataset, name: str) -> dogsim.Dataset:
     return replace(rest, labels=labels, breeds=tuple(b for b in dataset.breeds if b != name))
 
 
-def compare_rankings(dataset: dogsim.Dataset) -> None:
-    """Rank by features that were learned and by some made by hand, every picture asking all."""
-    ks = [k for k in KS if k < len(dataset)]
-    print(f"{'precision@k':<32}" + "".join(f"{k:>8}" for k in ks))
-
-    def row(name: str, ranked: dogsim.Dataset, metric: str) -> None:
-        found = [dogsim.accuracy(ranked, k, metric=metric).precision_at_k for k in ks]
-        print(f"{name + ', ' + metric:<32}" + "".join(f"{x:8.4f}" for x in found))
-
-    for metric in ("euclidean", "cosine"):
-        row("learned features", dataset, metric)
-    if not dataset.picture(0).is_file():
-        print("(made by hand: none, for the pictures are not there)")
-        return
-    pictures = [dogsim.load_image(dataset.source(i), 64) for i in range(len(dataset))]
-    by_hand: dict[str, Callable[[Pixels], NDArray[np.floating]]] = {
-        "raw pixels": raw_pixels,
-        "colour histogram": colour_histogram,
-        "HOG": gradients,
-    }
-    for name, feature in by_hand.items():
-        features = np.stack([feature(picture) for picture in pictures]).astype(np.float32)
-        row(name, replace(dataset, features=features), "cosine")
+if args.images:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(args.keep or Path(folder) / "features.h5")
+        dataset = dogsim.create_dataset(args.images, out, args.backbone, args.weights)
+else:
+    dataset = dataset_of(args)
+if BACKGROUND in dataset.breeds and not args.background:
+    dataset = without(dataset, BACKGROUND)
+    print(f"{BACKGROUND} is left out, being no class (--background keeps it).")
+known = np.flatnonzero(dataset.labels >= 0)
+if len(known) < len(dataset):
+    print(f"{len(dataset) - len(known)} pictures of no known class are left out")
+    dataset = dataset.take(known)
+print(f"{len(dataset)} pictures of {len(dataset.breeds)} classes\n")
 
 
+# %% Features made by hand
 def raw_pixels(picture: Pixels) -> NDArray[np.floating]:
     """Take the colours of 16 x 16 places, from -1 to 1: (768,)."""
     places: NDArray[np.floating] = picture.reshape(16, 4, 16, 4, 3).mean(axis=(1, 3))
@@ -114,8 +87,41 @@ def gradients(picture: Pixels) -> NDArray[np.floating]:
     return counts
 
 
+# Your turn: a feature of your own, a function of a picture (64, 64, 3) that gives numbers
+BY_HAND: dict[str, Callable[[Pixels], NDArray[np.floating]]] = {
+    "raw pixels": raw_pixels,
+    "colour histogram": colour_histogram,
+    "HOG": gradients,
+}
+
+
+# %% Rank by features that were learned and by these, every picture asking all
+def compare_rankings(dataset: dogsim.Dataset) -> None:
+    """Print a line for each kind of features."""
+    ks = [k for k in KS if k < len(dataset)]
+    print(f"{'precision@k':<32}" + "".join(f"{k:>8}" for k in ks))
+
+    def row(name: str, ranked: dogsim.Dataset, metric: str) -> None:
+        found = [dogsim.accuracy(ranked, k, metric=metric).precision_at_k for k in ks]
+        print(f"{name + ', ' + metric:<32}" + "".join(f"{x:8.4f}" for x in found))
+
+    for metric in ("euclidean", "cosine"):
+        row("learned features", dataset, metric)
+    if not dataset.picture(0).is_file():
+        print("(made by hand: none, for the pictures are not there)")
+        return
+    pictures = [dogsim.load_image(dataset.source(i), 64) for i in range(len(dataset))]
+    for name, feature in BY_HAND.items():
+        features = np.stack([feature(picture) for picture in pictures]).astype(np.float32)
+        row(name, replace(dataset, features=features), "cosine")
+
+
+compare_rankings(dataset)
+
+
+# %% The lazy classifier, which learns nothing, beside three that learn from the features
 def compare_classifiers(train: dogsim.Dataset, test: dogsim.Dataset, seed: int) -> None:
-    """Set the lazy classifier, which learns nothing, beside three that learn from the features."""
+    """Print how many of the test pictures each one names rightly."""
     print(f"\n{len(test)} pictures held out, asked of {len(train)}")
     k = min(20, len(train))
     print(f"vote of {k:<2} neighbours     {dogsim.accuracy(train, k, test).vote_accuracy:.4f}")
@@ -134,8 +140,12 @@ def compare_classifiers(train: dogsim.Dataset, test: dogsim.Dataset, seed: int) 
     print()
 
 
+compare_classifiers(*dogsim.hold_out(dataset, 0.2, args.seed, least=1), seed=args.seed)
+
+
+# %% What two queries find by one metric and by the other
 def grids(dataset: dogsim.Dataset, queries: NDArray[np.intp]) -> Iterator[tuple[str, Figure]]:
-    """Draw what each query finds by one metric and by the other."""
+    """Draw them, where the pictures can be found."""
     for metric in ("euclidean", "cosine"):
         k = min(8, len(dataset) - 1)
         found = dogsim.nearest(dataset, dataset.features[queries], k, metric, queries)
@@ -146,22 +156,7 @@ def grids(dataset: dogsim.Dataset, queries: NDArray[np.intp]) -> Iterator[tuple[
                 yield f"{picture.stem}-{metric}", grid
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("images", nargs="?", help="folder of class folders (default: the sample)")
-    parser.add_argument("--dataset", help="dataset file, instead of a folder")
-    parser.add_argument("--background", action="store_true", help=f"keep the class {BACKGROUND}")
-    parser.add_argument("--keep", metavar="FILE", help="keep the folder's features in this file")
-    parser.add_argument("--backbone", default="resnet50", help="network (default: resnet50)")
-    parser.add_argument("--weights", default="imagenet", help="weight file of the network")
-    parser.add_argument("--save", metavar="DIR", help="save the grids as PNG files in this folder")
-    parser.add_argument("--seed", type=int, default=0, help="for split and queries (default: 0)")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    try:
-        main(parse_args())
-    except dogsim.DogsimError as error:
-        sys.exit(f"caltech101.py: {error}")
+rng = np.random.default_rng(args.seed)
+queries = rng.choice(len(dataset), min(2, len(dataset)), replace=False)
+for path in dogsim.show_or_save(grids(dataset, queries), args.save):
+    print(path)

@@ -1,12 +1,11 @@
 """Which features to weigh? The story of deep ranking, on pictures that training never saw.
 
-python scripts/deep_ranking.py                        # the drawings of dogs that come along
+python scripts/deep_ranking.py                        # the harder sample
 python scripts/deep_ranking.py --dataset dogs.h5 --save figures
 python scripts/deep_ranking.py --start discriminant   # a start that is hard to better
 """
 
-import argparse
-import sys
+# %%
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,46 +14,25 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import dogsim
+from edge import dataset_of, options, parser_of, show
+
+# %% Options
+parser = parser_of(__doc__, dataset=True)
+parser.add_argument("--head", metavar="FILE", help="keep the head in this .keras file")
+parser.add_argument("--negatives", default="near", help="near or drawn (default: near)")
+parser.add_argument("--start", default="random", help="random, or discriminant (default: random)")
+# The paper's gap is 1. Unit vectors are 0 to 2 apart, those of different breeds about 1.4: a gap
+# of 1 goes on pulling at triplets that have long been right, and one of 0.2 does not.
+parser.add_argument("--gap", type=float, default=0.2, help="of the loss (default: 0.2)")
+args = options(parser)
+
+# %% A fifth of each breed is put aside before anything is learned
+dataset = dataset_of(args)
+gallery, queries = dogsim.hold_out(dataset, 0.2, args.seed, least=1)
+print(f"{len(gallery)} pictures to learn from, {len(queries)} that training never sees\n")
 
 
-def main(args: argparse.Namespace) -> None:
-    if args.dataset:
-        dataset = dogsim.Dataset.open(args.dataset)
-    else:
-        dataset = dogsim.sample_dataset(args.weights)
-
-    # A fifth of each breed is put aside before anything is learned.
-    gallery, queries = dogsim.hold_out(dataset, 0.2, args.seed, least=1)
-    print(f"{len(gallery)} pictures to learn from, {len(queries)} that training never sees\n")
-
-    # query, positive, negative: the loss asks that the positive be nearer by a gap
-    triplets = dogsim.sample_triplets(gallery.labels, 10_000, args.seed)
-    worst = triplets[losses(gallery, triplets, args.gap).argmax()]
-    names = (gallery.breed(row) for row in worst)
-    print("the worst of 10,000 triplets: {}, {}, {}".format(*names))
-    show_losses("before", losses(gallery, triplets, args.gap))
-
-    # The gallery learns which features to weigh: a head, as a file of its own.
-    ranking = dogsim.train_ranking(
-        gallery, args.negatives, args.gap, seed=args.seed, start=args.start
-    )
-    with TemporaryDirectory() as folder:
-        head = Path(args.head or Path(folder) / "head.keras")
-        dogsim.save_model(ranking.model, head)
-        after = dogsim.project(gallery, head), dogsim.project(queries, head)
-    show_losses(f"after {ranking.steps} steps", losses(after[0], triplets, args.gap))
-    first, best = ranking.history[0], ranking.history[ranking.best]
-    print(
-        f"precision@{ranking.k} of held-out pictures {first:.4f} at the start, {best:.4f} at best"
-    )
-
-    pairs = {"before": (gallery, queries), "after": after}
-    figures = [("learning", learning_curves(ranking)), ("precision", precision_curve(pairs))]
-    figures += grids(pairs)
-    for path in dogsim.show_or_save(figures, args.save):
-        print(path)
-
-
+# %% Triplets: query, positive, negative; the loss asks that the positive be nearer by a gap
 def losses(dataset: dogsim.Dataset, triplets: NDArray[np.intp], gap: float) -> NDArray[np.float32]:
     """Compute the ranking loss of triplets, for features of length 1."""
     units = dataset.features / np.linalg.norm(dataset.features, axis=1, keepdims=True)
@@ -67,8 +45,27 @@ def show_losses(when: str, losses: NDArray[np.float32]) -> None:
     print(f"{when}: loss {losses.mean():.4f} on average, not 0 for {np.mean(losses > 0):.1%}")
 
 
+triplets = dogsim.sample_triplets(gallery.labels, 10_000, args.seed)
+worst = triplets[losses(gallery, triplets, args.gap).argmax()]
+names = (gallery.breed(row) for row in worst)
+print("the worst of 10,000 triplets: {}, {}, {}".format(*names))
+show_losses("before", losses(gallery, triplets, args.gap))
+
+# %% The gallery learns which features to weigh: a head, as a file of its own
+# Your turn: width=2, for features of two numbers; dropout=0.5; max_steps=50
+ranking = dogsim.train_ranking(gallery, args.negatives, args.gap, seed=args.seed, start=args.start)
+with TemporaryDirectory() as folder:
+    head = Path(args.head or Path(folder) / "head.keras")
+    dogsim.save_model(ranking.model, head)
+    after = dogsim.project(gallery, head), dogsim.project(queries, head)
+show_losses(f"after {ranking.steps} steps", losses(after[0], triplets, args.gap))
+first, best = ranking.history[0], ranking.history[ranking.best]
+print(f"precision@{ranking.k} of held-out pictures {first:.4f} at the start, {best:.4f} at best")
+
+
+# %% How the loss falls and the precision of held-out pictures rises, round by round
 def learning_curves(ranking: dogsim.Ranking) -> Figure:
-    """Draw how the loss falls and the precision of held-out pictures rises, round by round."""
+    """Draw both over the rounds."""
     figure = Figure(layout="constrained")
     above, below = figure.subplots(2, sharex=True)
     rounds = np.arange(len(ranking.history))
@@ -80,6 +77,10 @@ def learning_curves(ranking: dogsim.Ranking) -> Figure:
     return figure
 
 
+show("learning", learning_curves(ranking), args)
+
+
+# %% Before and after, judged by the pictures that training never saw
 def precision_curve(pairs: dict[str, tuple[dogsim.Dataset, dogsim.Dataset]]) -> Figure:
     """Judge the held-out queries at several k, print the numbers and draw them."""
     figure = Figure(layout="constrained")
@@ -105,47 +106,21 @@ def precision_curve(pairs: dict[str, tuple[dogsim.Dataset, dogsim.Dataset]]) -> 
     return figure
 
 
-def grids(pairs: dict[str, tuple[dogsim.Dataset, dogsim.Dataset]]) -> list[tuple[str, Figure]]:
-    """Draw the query that gained most, before and after, where its picture can be found."""
-    hits, found = {}, {}
-    for name, (gallery, queries) in pairs.items():
-        found[name] = dogsim.nearest(gallery, queries, min(8, len(gallery)))
-        hits[name] = (gallery.labels[found[name][1]] == queries.labels[:, None]).sum(axis=1)
-    queries = pairs["before"][1]
-    row = int(np.argmax(hits["after"] - hits["before"]))
-    print(f"\nneighbours of the right breed among 8, for {queries.paths[row]}: ", end="")
-    print(f"{hits['before'][row]} before, {hits['after'][row]} after")
-    if not queries.picture(row).is_file():
-        return []
+pairs = {"before": (gallery, queries), "after": after}
+show("precision", precision_curve(pairs), args)
+
+# %% The query that gained most
+found, hits = {}, {}
+for name, (known, asked) in pairs.items():
+    found[name] = dogsim.nearest(known, asked, min(8, len(known)))
+    hits[name] = (known.labels[found[name][1]] == asked.labels[:, None]).sum(axis=1)
+row = int(np.argmax(hits["after"] - hits["before"]))
+print(f"\nneighbours of the right breed among 8, for {queries.paths[row]}: ", end="")
+print(f"{hits['before'][row]} before, {hits['after'][row]} after")
+if queries.picture(row).is_file():
     answers = {
-        name: (gallery, found[name][1][row], found[name][0][row])
-        for name, (gallery, _) in pairs.items()
+        name: (known, found[name][1][row], found[name][0][row])
+        for name, (known, _) in pairs.items()
     }
-    return [
-        ("before-and-after", dogsim.result_grids(queries.source(row), answers, queries.breed(row)))
-    ]
-
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--dataset", help="dataset file (default: the sample that comes along)")
-    parser.add_argument("--weights", default="imagenet", help="weight file, for the sample")
-    parser.add_argument("--head", metavar="FILE", help="keep the head in this .keras file")
-    parser.add_argument("--negatives", default="near", help="near or drawn (default: near)")
-    parser.add_argument(
-        "--start", default="random", help="random, or discriminant (default: random)"
-    )
-    # The paper's gap is 1. Unit vectors are 0 to 2 apart, those of different breeds about 1.4:
-    # a gap of 1 goes on pulling at triplets that have long been right, and one of 0.2 does not.
-    parser.add_argument("--gap", type=float, default=0.2, help="of the loss (default: 0.2)")
-    parser.add_argument("--save", metavar="DIR", help="save the figures as PNG in this folder")
-    parser.add_argument("--seed", type=int, default=0, help="for split and training (default: 0)")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    try:
-        main(parse_args())
-    except dogsim.DogsimError as error:
-        sys.exit(f"deep_ranking.py: {error}")
+    grids = dogsim.result_grids(queries.source(row), answers, queries.breed(row))
+    show("before-and-after", grids, args)

@@ -3,13 +3,13 @@
 python scripts/fashion_mnist.py                       # Keras downloads the test set
 python scripts/fashion_mnist.py --images t10k-images-idx3-ubyte.gz   # labels lie beside it
 python scripts/fashion_mnist.py --images sprite.png --backbone resnet50 --weights FILE --save grids
+python scripts/fashion_mnist.py --images digits       # written ones, which come with scikit-learn
 python scripts/fashion_mnist.py --queries "Ankle boot" Sneaker Pullover
 python scripts/fashion_mnist.py --compare-networks    # ResNet-50 and ResNet-101
 """
 
-import argparse
+# %%
 import gzip
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,81 +21,161 @@ from PIL import Image
 import dogsim
 from dogsim.errors import reason
 from dogsim.networks._keras import import_keras  # silent, and not before it is needed
+from edge import options, parser_of
 
-CLASSES = (
+CLOTHES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
+DIGITS = "digits"
 KS = (1, 5, 20)
 PUBLISHED = "0.789 / 0.754 / 0.702 at 1 / 5 / 20"  # of the lesson that this one is made after
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int32]
 
 
-def main(args: argparse.Namespace) -> None:
-    images, labels = load_data(args.images)
-    rng = np.random.default_rng(args.seed)
-    rows = np.sort(rng.permutation(len(images))[: args.sample_size])
-    images, labels = images[rows], labels[rows]
-    queries = choose_queries(labels, args.queries, rng)
-    pictures = preprocess_fmnist(images, args.sample_size)
-    print(f"{len(images)} images, {args.metric} distance, every image asks all others")
+# %% Options
+def network(text: str) -> tuple[str, str]:
+    """Read ``NAME`` or ``NAME=WEIGHTS``."""
+    name, _, weights = text.partition("=")
+    return name, weights or "imagenet"
 
-    found = None
-    for name, weights in args.compare_networks or [(args.backbone, args.weights)]:
-        # the same steps as for dogs: pictures, features, neighbours
-        try:
-            model = dogsim.load_extractor(name, weights)
-        except dogsim.DogsimError as error:
-            if not args.compare_networks:
-                raise
-            print(f"\n{name} is left out: {error}")
-            continue
-        given = weights if weights == "imagenet" else Path(weights).name
-        print(f"\n{name}, weights {given}, SHA-256 {model.recipe.weights_sha256[:12]}...")
-        features = extract_features(pictures, model)
-        found = dogsim.nearest(features, features, max(KS), args.metric, np.arange(len(images)))
-        print_metrics_summary(calculate_metrics(labels, labels[found[1]]))
-    if found is None:
-        raise dogsim.DogsimError("None of the networks could be loaded.")
-    print(f"published, 10,000 images, ResNet-101: precision {PUBLISHED}\n")
 
-    distances, neighbours = found  # of the network that came last
-    numbers = tuple(f"image {row}" for row in rows)
-    gallery = dogsim.Dataset(features, labels, numbers, CLASSES)
-    print_confusions(labels, labels[neighbours[:, : args.k]])
-    figures = []
-    for row in queries:
-        shown = neighbours[row, : args.k]
-        names = [CLASSES[label] for label in labels[[row, *shown]]]
-        print(f"{names[0]}: {', '.join(names[1:])}")
-        far = distances[row, : args.k]
-        figure = plot_similar_images(
-            images[row], images[shown], names, far, args.metric, gallery, shown
+parser = parser_of(__doc__)
+parser.add_argument("--images", help="IDX, .npz or sprite PNG, or digits (default: download)")
+parser.add_argument("--sample-size", type=int, default=10000, help="how many (default: 10000)")
+parser.add_argument("--backbone", default="resnet101", help="network (default: resnet101)")
+parser.add_argument("--weights", default="imagenet", help="weight file of the network")
+parser.add_argument("--metric", default="cosine", help="of dogsim.METRICS (default: cosine)")
+parser.add_argument("-k", type=int, default=5, help="neighbours shown (default: 5)")
+parser.add_argument("--queries", nargs="+", metavar="CLASS", help="an image of each class")
+parser.add_argument(
+    "--compare-networks",
+    nargs="*",
+    type=network,
+    metavar="NAME[=WEIGHTS]",
+    help="several networks (default: resnet50 resnet101)",
+)
+args = options(parser)
+if args.compare_networks == []:
+    args.compare_networks = [("resnet50", "imagenet"), ("resnet101", "imagenet")]
+if not 1 <= args.k <= max(KS):
+    parser.error(f"-k {args.k}: expected 1 to {max(KS)}")
+classes = tuple("0123456789") if args.images == DIGITS else CLOTHES
+
+
+# %% Images of 28 x 28 pixels, with labels
+def load_data(name: str | Path | None) -> tuple[Images, Labels]:
+    """Read (n, 28, 28) images with labels: from Keras, IDX, an .npz, a sprite, or digits."""
+    if name is None:
+        return from_keras()
+    if name == DIGITS:
+        return from_digits()
+    file = Path(name)
+    if not file.is_file():
+        raise dogsim.DogsimError(f"There is no file {file}. Expected IDX, .npz or a sprite PNG.")
+    try:
+        if file.suffix == ".npz":
+            images, labels = from_npz(file)
+        elif "images-idx3" in file.name:
+            labels_file = file.with_name(file.name.replace("images-idx3", "labels-idx1"))
+            images, labels = read_idx(file), read_idx(labels_file).astype(np.int32)
+        else:
+            images, labels = from_sprite(file)
+    except Exception as error:  # readers of broken files raise nearly anything
+        raise dogsim.DogsimError(
+            f"Cannot read {file} ({reason(error)}). Expected NAME-images-idx3-ubyte with "
+            "NAME-labels-idx1-ubyte beside it, an .npz with x_test and y_test, or a sprite PNG."
+        ) from error
+    if images.shape[1:] != (28, 28) or labels.shape != (len(images),):
+        raise dogsim.DogsimError(
+            f"{file} holds images {images.shape} and labels {labels.shape}. "
+            "Expected (n, 28, 28) and (n,)."
         )
-        figures.append((f"query-{row}", figure))
-    for path in dogsim.show_or_save(figures, args.save):
-        print(path)
+    if images.dtype != np.uint8 or not np.isin(labels, range(len(CLOTHES))).all():
+        raise dogsim.DogsimError(
+            f"{file} holds images of {images.dtype} and labels of {labels.dtype}. "
+            f"Expected uint8, 0 to 255, and whole numbers from 0 to {len(CLOTHES) - 1}."
+        )
+    return images, labels.astype(np.int32)
 
 
-def choose_queries(
-    labels: Labels, classes: list[str] | None, rng: np.random.Generator
-) -> list[int]:
+def from_keras() -> tuple[Images, Labels]:
+    """Let Keras download the data once; the test set has 10,000 images."""
+    try:
+        _, (images, labels) = import_keras().datasets.fashion_mnist.load_data()
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        raise dogsim.DogsimError(
+            f"Fashion-MNIST could not be downloaded ({reason(error)}). Give a file: --images FILE."
+        ) from error
+    return images, labels.astype(np.int32)
+
+
+def from_npz(file: Path) -> tuple[Images, Labels]:
+    """Read ``x_test`` and ``y_test``, as Keras names them."""
+    with np.load(file, allow_pickle=False) as arrays:
+        return arrays["x_test"], arrays["y_test"]
+
+
+def read_idx(file: Path) -> Images:
+    """Read an IDX file of bytes, gzipped or not: 0, 0, 8, dimensions, sizes, numbers."""
+    data = file.read_bytes()
+    data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    if data[:3] != b"\0\0\x08":
+        raise ValueError(f"{file.name} does not begin as an IDX file of bytes")
+    shape = np.frombuffer(data, ">i4", count=data[3], offset=4)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
+
+
+def from_sprite(file: Path) -> tuple[Images, Labels]:
+    """Cut a sheet of 28 x 28 tiles, the same number of rows for each class, classes in order."""
+    gray = np.asarray(Image.open(file).convert("RGB").convert("L"))
+    rows, columns = gray.shape[0] // 28, gray.shape[1] // 28
+    if gray.shape != (rows * 28, columns * 28) or rows % len(CLOTHES) or not columns:
+        raise ValueError(
+            f"a sprite of {gray.shape} pixels is not of 28 x 28, in rows of 10 classes"
+        )
+    tiles = gray.reshape(rows, 28, columns, 28).swapaxes(1, 2).reshape(-1, 28, 28)
+    labels = np.repeat(np.arange(len(CLOTHES)), len(tiles) // len(CLOTHES))
+    return tiles, labels.astype(np.int32)
+
+
+def from_digits() -> tuple[Images, Labels]:
+    """Enlarge the 1,797 digits of 8 x 8 pixels that come with scikit-learn."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise dogsim.DogsimError('There is no sklearn. Run: pip install ".[lessons]"') from error
+    small, labels = load_digits(return_X_y=True)
+    grey = np.uint8(np.round(small.reshape(-1, 8, 8) * 255 / 16))
+    large = [Image.fromarray(digit).resize((28, 28), Image.Resampling.BILINEAR) for digit in grey]
+    return np.stack([np.asarray(digit) for digit in large]), labels.astype(np.int32)
+
+
+def choose_queries(labels: Labels, wanted: list[str] | None, rng: np.random.Generator) -> list[int]:
     """Draw an image of each class that is named, or three of any."""
-    if not classes:
+    if not wanted:
         return [int(row) for row in rng.choice(len(labels), min(3, len(labels)), replace=False)]
-    known = {name.lower(): label for label, name in enumerate(CLASSES)}
+    known = {name.lower(): label for label, name in enumerate(classes)}
     rows = []
-    for name in classes:
+    for name in wanted:
         of_class = np.flatnonzero(labels == known.get(name.lower(), -1))
         if not len(of_class):
             raise dogsim.DogsimError(
-                f"There is no image of the class {name!r}. Expected one of: {', '.join(CLASSES)}."
+                f"There is no image of the class {name!r}. Expected one of: {', '.join(classes)}."
             )
         rows.append(int(rng.choice(of_class)))
     return rows
 
 
+images, labels = load_data(args.images)
+rng = np.random.default_rng(args.seed)
+rows = np.sort(rng.permutation(len(images))[: args.sample_size])
+images, labels = images[rows], labels[rows]
+queries = choose_queries(labels, args.queries, rng)
+
+
+# %% Pictures as a network wants them
 def preprocess_fmnist(images: Images, sample_size: int = 10000) -> Images:
     """Turn the first of (n, 28, 28) gray images into (m, 224, 224, 3) RGB, bilinear.
 
@@ -109,6 +189,12 @@ def preprocess_fmnist(images: Images, sample_size: int = 10000) -> Images:
     return large
 
 
+# Your turn: 255 - images, black on white
+pictures = preprocess_fmnist(images, args.sample_size)
+print(f"{len(images)} images, {args.metric} distance, every image asks all others")
+
+
+# %% The same steps as for dogs: pictures, features, neighbours
 def extract_features(images: Images, model: dogsim.Extractor) -> NDArray[np.float32]:
     """Compute the features of (n, 224, 224, 3) images, (n, D)."""
     return dogsim.extract_features(images, model)
@@ -149,17 +235,40 @@ def print_metrics_summary(metrics: dict[int, dict[str, float]]) -> None:
 
 def print_confusions(labels: Labels, neighbours: Labels) -> None:
     """Print which classes are most often found for another, of (n, k) neighbours' labels."""
-    counts = np.zeros((len(CLASSES), len(CLASSES)))
+    counts = np.zeros((len(classes), len(classes)))
     np.add.at(counts, (labels[:, None], neighbours), 1)
     parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     np.fill_diagonal(parts, 0)
     print("most often confused")
     for asked, got in np.argwhere(parts > 0)[np.argsort(-parts[parts > 0], kind="stable")][:5]:
         part = parts[asked, got]
-        print(f"{part:6.1%} of the neighbours of {CLASSES[asked]} are {CLASSES[got]}")
+        print(f"{part:6.1%} of the neighbours of {classes[asked]} are {classes[got]}")
     print()
 
 
+found = None
+for name, weights in args.compare_networks or [(args.backbone, args.weights)]:
+    try:
+        model = dogsim.load_extractor(name, weights)
+    except dogsim.DogsimError as error:
+        if not args.compare_networks:
+            raise
+        print(f"\n{name} is left out: {error}")
+        continue
+    given = weights if weights == "imagenet" else Path(weights).name
+    print(f"\n{name}, weights {given}, SHA-256 {model.recipe.weights_sha256[:12]}...")
+    features = extract_features(pictures, model)
+    found = dogsim.nearest(features, features, max(KS), args.metric, np.arange(len(images)))
+    print_metrics_summary(calculate_metrics(labels, labels[found[1]]))
+if found is None:
+    raise dogsim.DogsimError("None of the networks could be loaded.")
+if args.images != DIGITS:
+    print(f"published, 10,000 images, ResNet-101: precision {PUBLISHED}\n")
+distances, neighbours = found  # of the network that came last
+print_confusions(labels, labels[neighbours[:, : args.k]])
+
+
+# %% Look at some
 def plot_similar_images(
     query_image: Images,
     similar_images: Images,
@@ -185,113 +294,17 @@ def plot_similar_images(
     return dogsim.result_grid(asked, gallery, shown, far, query, metric, pictures)
 
 
-def load_data(file: Path | None) -> tuple[Images, Labels]:
-    """Read (n, 28, 28) images with labels: from Keras, an IDX file, an .npz or a sprite."""
-    if file is None:
-        return from_keras()
-    if not file.is_file():
-        raise dogsim.DogsimError(f"There is no file {file}. Expected IDX, .npz or a sprite PNG.")
-    try:
-        if file.suffix == ".npz":
-            images, labels = from_npz(file)
-        elif "images-idx3" in file.name:
-            labels_file = file.with_name(file.name.replace("images-idx3", "labels-idx1"))
-            images, labels = read_idx(file), read_idx(labels_file).astype(np.int32)
-        else:
-            images, labels = from_sprite(file)
-    except Exception as error:  # readers of broken files raise nearly anything
-        raise dogsim.DogsimError(
-            f"Cannot read {file} ({reason(error)}). Expected NAME-images-idx3-ubyte with "
-            "NAME-labels-idx1-ubyte beside it, an .npz with x_test and y_test, or a sprite PNG."
-        ) from error
-    if images.shape[1:] != (28, 28) or labels.shape != (len(images),):
-        raise dogsim.DogsimError(
-            f"{file} holds images {images.shape} and labels {labels.shape}. "
-            "Expected (n, 28, 28) and (n,)."
-        )
-    if images.dtype != np.uint8 or not np.isin(labels, range(len(CLASSES))).all():
-        raise dogsim.DogsimError(
-            f"{file} holds images of {images.dtype} and labels of {labels.dtype}. "
-            f"Expected uint8, 0 to 255, and whole numbers from 0 to {len(CLASSES) - 1}."
-        )
-    return images, labels.astype(np.int32)
-
-
-def from_keras() -> tuple[Images, Labels]:
-    """Let Keras download the data once; the test set has 10,000 images."""
-    try:
-        _, (images, labels) = import_keras().datasets.fashion_mnist.load_data()
-    except Exception as error:  # Keras raises a bare Exception when a download fails
-        raise dogsim.DogsimError(
-            f"Fashion-MNIST could not be downloaded ({reason(error)}). Give a file: --images FILE."
-        ) from error
-    return images, labels.astype(np.int32)
-
-
-def from_npz(file: Path) -> tuple[Images, Labels]:
-    """Read ``x_test`` and ``y_test``, as Keras names them."""
-    with np.load(file, allow_pickle=False) as arrays:
-        return arrays["x_test"], arrays["y_test"]
-
-
-def read_idx(file: Path) -> Images:
-    """Read an IDX file of bytes, gzipped or not: 0, 0, 8, dimensions, sizes, numbers."""
-    data = file.read_bytes()
-    data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    if data[:3] != b"\0\0\x08":
-        raise ValueError(f"{file.name} does not begin as an IDX file of bytes")
-    shape = np.frombuffer(data, ">i4", count=data[3], offset=4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
-
-
-def from_sprite(file: Path) -> tuple[Images, Labels]:
-    """Cut a sheet of 28 x 28 tiles, the same number of rows for each class, classes in order."""
-    gray = np.asarray(Image.open(file).convert("RGB").convert("L"))
-    rows, columns = gray.shape[0] // 28, gray.shape[1] // 28
-    if gray.shape != (rows * 28, columns * 28) or rows % len(CLASSES) or not columns:
-        raise ValueError(
-            f"a sprite of {gray.shape} pixels is not of 28 x 28, in rows of 10 classes"
-        )
-    tiles = gray.reshape(rows, 28, columns, 28).swapaxes(1, 2).reshape(-1, 28, 28)
-    labels = np.repeat(np.arange(len(CLASSES)), len(tiles) // len(CLASSES))
-    return tiles, labels.astype(np.int32)
-
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--images", type=Path, help="IDX, .npz or sprite PNG (default: download)")
-    parser.add_argument("--sample-size", type=int, default=10000, help="how many (default: 10000)")
-    parser.add_argument("--backbone", default="resnet101", help="network (default: resnet101)")
-    parser.add_argument("--weights", default="imagenet", help="weight file of the network")
-    parser.add_argument("--metric", default="cosine", help="of dogsim.METRICS (default: cosine)")
-    parser.add_argument("-k", type=int, default=5, help="neighbours shown (default: 5)")
-    parser.add_argument("--queries", nargs="+", metavar="CLASS", help="an image of each class")
-    parser.add_argument(
-        "--compare-networks",
-        nargs="*",
-        type=network,
-        metavar="NAME[=WEIGHTS]",
-        help="several networks (default: resnet50 resnet101)",
+numbers = tuple(f"image {row}" for row in rows)
+gallery = dogsim.Dataset(features, labels, numbers, classes)
+figures = []
+for row in queries:
+    shown = neighbours[row, : args.k]
+    names = [classes[label] for label in labels[[row, *shown]]]
+    print(f"{names[0]}: {', '.join(names[1:])}")
+    far = distances[row, : args.k]
+    figure = plot_similar_images(
+        images[row], images[shown], names, far, args.metric, gallery, shown
     )
-    parser.add_argument("--save", metavar="DIR", help="save the grids as PNG files in this folder")
-    parser.add_argument("--seed", type=int, default=0, help="for sample and queries (default: 0)")
-    args = parser.parse_args()
-    if args.compare_networks == []:
-        args.compare_networks = [("resnet50", "imagenet"), ("resnet101", "imagenet")]
-    if not 1 <= args.k <= max(KS):
-        parser.error(f"-k {args.k}: expected 1 to {max(KS)}")
-    return args
-
-
-def network(text: str) -> tuple[str, str]:
-    """Read ``NAME`` or ``NAME=WEIGHTS``."""
-    name, _, weights = text.partition("=")
-    return name, weights or "imagenet"
-
-
-if __name__ == "__main__":
-    try:
-        main(parse_args())
-    except dogsim.DogsimError as error:
-        sys.exit(f"fashion_mnist.py: {error}")
+    figures.append((f"query-{row}", figure))
+for path in dogsim.show_or_save(figures, args.save):
+    print(path)

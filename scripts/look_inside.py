@@ -4,9 +4,8 @@ python scripts/look_inside.py --save figures
 python scripts/look_inside.py --all                   # count all networks that Keras has: a minute
 """
 
-import argparse
+# %%
 import inspect
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -18,7 +17,21 @@ from numpy.typing import NDArray
 import dogsim
 from dogsim.networks._keras import import_keras  # silent, and not before it is needed
 from dogsim.networks.building_blocks import INCEPTIONS
+from edge import options, parser_of, show
 
+# %% Options
+parser = parser_of(__doc__)
+parser.add_argument("--all", action="store_true", help="count all networks that Keras has")
+parser.add_argument(
+    "--networks",
+    nargs="*",
+    default=["VGG16", "InceptionV3", "ResNet50", "DenseNet121"],
+    help="of Keras, to count (default: VGG16 InceptionV3 ResNet50 DenseNet121)",
+)
+args = options(parser)
+keras = import_keras()
+
+# %% What the papers tell
 # Millions of parameters as the papers tell them; a dash where the paper counts none.
 PAPERS = {
     **{"AlexNet": "60", "GoogLeNet": "6.8", "VGG16": "138", "VGG19": "144", "InceptionV3": "< 25"},
@@ -38,66 +51,9 @@ PAPERS = {
 }
 # Thousands of weights of GoogLeNet's modules, as its table 1 tells them.
 TABLE_1 = dict(zip(INCEPTIONS, (159, 380, 364, 437, 463, 580, 840, 1072, 1388), strict=True))
-KERAS = ("VGG16", "InceptionV3", "ResNet50", "DenseNet121")
 
 
-def main(args: argparse.Namespace) -> None:
-    model_sizes(args.all)
-    inside_resnet50()
-    inside_googlenet()
-    figure = gradient_norms(thumbnails(), args.seed)
-    for path in dogsim.show_or_save([("gradient-norms", figure)], args.save):
-        print(path)
-
-
-def model_sizes(everything: bool) -> None:
-    """Count the parameters of networks, the small ones last, beside what the papers say."""
-    keras = import_keras()
-    builders: dict[str, Callable[[], Any]] = {
-        "AlexNet": dogsim.alexnet,
-        "GoogLeNet": dogsim.googlenet,
-        "ResNet-56 of thumbnails": thumbnail_resnet,
-    }
-    for name, function in inspect.getmembers(keras.applications, inspect.isfunction):
-        if everything or name in KERAS:
-            builders[name] = partial(function, weights=None)
-    counts = {}
-    for name, build in builders.items():
-        counts[name] = build().count_params()
-        keras.utils.clear_session()
-    print("parameters                    counted    paper, millions")
-    for name, count in sorted(counts.items(), key=lambda item: -item[1]):
-        print(f"{name:<24} {count:>12,}    {PAPERS.get(name, '-')}")
-
-
-def inside_resnet50() -> None:
-    """Count layers and work of the network that finds the dogs."""
-    keras = import_keras()
-    network = dogsim.resnet50()
-    convolutions = [x for x in network.layers if isinstance(x, keras.layers.Conv2D)]
-    main_path = [x for x in convolutions if not x.name.endswith("_0_conv")]
-    work = sum(multiply_adds(layer) for layer in convolutions) + 2048 * 1000
-    print("\nResNet-50                        here    paper")
-    print(f"layers with weights                {len(main_path) + 1}    50")
-    print(f"multiply-adds                  {work / 1e9:.2f} G    3.8 G")
-
-
-def multiply_adds(layer: Any) -> int:
-    """Count how often a convolution multiplies and adds for one picture."""
-    kernel, (_, height, width, _) = layer.kernel.shape, layer.output.shape
-    return int(np.prod(kernel) * height * width)
-
-
-def inside_googlenet() -> None:
-    """Count the weights of each module: four paths side by side, and yet few of them."""
-    network = dogsim.googlenet()
-    print("\nGoogLeNet, weights               here    paper")
-    for name, paper in TABLE_1.items():
-        layers = (x for x in network.layers if x.name.startswith(f"inception_{name}"))
-        count = sum(w.size for layer in layers for w in layer.get_weights() if w.ndim == 4)
-        print(f"inception {name}                {count:>9,}    {paper} K")
-
-
+# %% How many parameters? The small networks last
 def thumbnail_resnet(depth: int = 56, shortcuts: bool = True, classes: int = 10) -> Any:
     """Build the residual network for pictures of 32 x 32, or the same one without its shortcuts.
 
@@ -105,7 +61,6 @@ def thumbnail_resnet(depth: int = 56, shortcuts: bool = True, classes: int = 10)
     layers a block, 6 n + 2 layers. Where the size halves, the shortcut skips every other pixel and
     is filled up with zeros: shortcuts have no weights, and both networks as many.
     """
-    keras = import_keras()
     layers = keras.layers
 
     def convolution(x: Any, filters: int, stride: int) -> Any:
@@ -126,6 +81,48 @@ def thumbnail_resnet(depth: int = 56, shortcuts: bool = True, classes: int = 10)
     return keras.Model(image, x)
 
 
+builders: dict[str, Callable[[], Any]] = {
+    "AlexNet": dogsim.alexnet,
+    "GoogLeNet": dogsim.googlenet,
+    "ResNet-56 of thumbnails": thumbnail_resnet,
+}
+for name, function in inspect.getmembers(keras.applications, inspect.isfunction):
+    if args.all or name in args.networks:
+        builders[name] = partial(function, weights=None)
+counts = {}
+for name, build in builders.items():
+    counts[name] = build().count_params()
+    keras.utils.clear_session()
+print("parameters                    counted    paper, millions")
+for name, count in sorted(counts.items(), key=lambda item: -item[1]):
+    print(f"{name:<24} {count:>12,}    {PAPERS.get(name, '-')}")
+
+
+# %% Layers and work of the network that finds the dogs
+def multiply_adds(layer: Any) -> int:
+    """Count how often a convolution multiplies and adds for one picture."""
+    kernel, (_, height, width, _) = layer.kernel.shape, layer.output.shape
+    return int(np.prod(kernel) * height * width)
+
+
+network = dogsim.resnet50()
+convolutions = [x for x in network.layers if isinstance(x, keras.layers.Conv2D)]
+main_path = [x for x in convolutions if not x.name.endswith("_0_conv")]
+work = sum(multiply_adds(layer) for layer in convolutions) + 2048 * 1000
+print("\nResNet-50                        here    paper")
+print(f"layers with weights                {len(main_path) + 1}    50")
+print(f"multiply-adds                  {work / 1e9:.2f} G    3.8 G")
+
+# %% The weights of each module of GoogLeNet: four paths side by side, and yet few of them
+network = dogsim.googlenet()
+print("\nGoogLeNet, weights               here    paper")
+for name, paper in TABLE_1.items():
+    layers = (x for x in network.layers if x.name.startswith(f"inception_{name}"))
+    count = sum(w.size for layer in layers for w in layer.get_weights() if w.ndim == 4)
+    print(f"inception {name}                {count:>9,}    {paper} K")
+
+
+# %% How long the loss' gradient is at each layer of 56, before anything is learned
 def thumbnails() -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Shrink a fifth of the sample's drawings to 32 x 32, from -1 to 1, and tell their breeds."""
     dataset = dogsim.sample_dataset()
@@ -134,51 +131,37 @@ def thumbnails() -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     return images.astype(np.float32) / 127.5 - 1, dataset.labels[::5]
 
 
-def gradient_norms(pictures: tuple[NDArray[np.float32], NDArray[np.int32]], seed: int) -> Figure:
-    """Draw how long the loss' gradient is at each layer of 56, before anything is learned."""
-    keras = import_keras()
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    print("\ngradient, first layer to last of 55 convolutions")
-    for shortcuts, style in [(False, "o--"), (True, "s-")]:
-        keras.utils.set_random_seed(seed)
-        model = thumbnail_resnet(56, shortcuts, classes=int(pictures[1].max()) + 1)
-        norms = np.array(list(_norms(model, *pictures)))
-        name = "with shortcuts" if shortcuts else "without"
-        print(f"{name:<15} {norms[0]:.3g} to {norms[-1]:.3g}: {norms[0] / norms[-1]:,.1f} times")
-        axes.semilogy(np.arange(1, len(norms) + 1), norms, style, markersize=4, label=name)
-    axes.set(
-        xlabel="convolution, from the picture to the classes",
-        ylabel="length of the gradient",
-        title="56 layers before training: what reaches each of them",
-    )
-    axes.legend()
-    return figure
-
-
-def _norms(model: Any, images: NDArray[np.float32], labels: NDArray[np.int32]) -> Iterator[float]:
+def gradients(
+    model: Any, images: NDArray[np.float32], labels: NDArray[np.int32]
+) -> Iterator[float]:
     import tensorflow as tf
 
-    kernels = [x.kernel.value for x in model.layers if isinstance(x, import_keras().layers.Conv2D)]
+    kernels = [x.kernel.value for x in model.layers if isinstance(x, keras.layers.Conv2D)]
     with tf.GradientTape() as tape:
         probabilities = model(images, training=True)
-        loss = import_keras().losses.sparse_categorical_crossentropy(labels, probabilities)
+        loss = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
         loss = tf.reduce_mean(loss)
     for gradient in tape.gradient(loss, kernels):
         yield float(tf.norm(gradient))
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--all", action="store_true", help="count all networks that Keras has")
-    parser.add_argument("--save", metavar="DIR", help="save the figure as PNG in this folder")
-    parser.add_argument("--seed", type=int, default=0, help="for random weights (default: 0)")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    try:
-        main(parse_args())
-    except dogsim.DogsimError as error:
-        sys.exit(f"look_inside.py: {error}")
+# Your turn: another depth, 6 n + 2 layers
+DEPTH = 56
+pictures, breeds = thumbnails()
+figure = Figure(figsize=(8, 4.5), layout="constrained")
+axes = figure.subplots()
+print(f"\ngradient, first layer to last of {DEPTH - 1} convolutions")
+for shortcuts, style in [(False, "o--"), (True, "s-")]:
+    keras.utils.set_random_seed(args.seed)
+    model = thumbnail_resnet(DEPTH, shortcuts, classes=int(breeds.max()) + 1)
+    norms = np.array(list(gradients(model, pictures, breeds)))
+    name = "with shortcuts" if shortcuts else "without"
+    print(f"{name:<15} {norms[0]:.3g} to {norms[-1]:.3g}: {norms[0] / norms[-1]:,.1f} times")
+    axes.semilogy(np.arange(1, len(norms) + 1), norms, style, markersize=4, label=name)
+axes.set(
+    xlabel="convolution, from the picture to the classes",
+    ylabel="length of the gradient",
+    title=f"{DEPTH} layers before training: what reaches each of them",
+)
+axes.legend()
+show("gradient-norms", figure, args)

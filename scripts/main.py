@@ -5,6 +5,7 @@ python scripts/main.py my_dog.jpg         # a picture of yours
 python scripts/main.py photos --dataset dogs.h5 -k 8 --save grids
 """
 
+# %%
 import argparse
 import os
 import sys
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 import dogsim
 
 
+# %% The five steps
 def grids(args: argparse.Namespace) -> Iterator[tuple[str, Figure]]:
     """Make a grid for each picture. The comments name the step in MATLAB."""
     if args.dataset:  # load('dataset.mat')
@@ -49,6 +51,7 @@ def grids(args: argparse.Namespace) -> Iterator[tuple[str, Figure]]:
         print(f"{sum(right) / len(right):.2%} of {len(right)} neighbours have their query's breed")
 
 
+# %% From the command line
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])

@@ -29,6 +29,7 @@ from dogsim.networks.extractor import Wanted
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 ROUNDS, TAUGHT = 10, 64  # of k-means, and its vectors for each centre
+CODES = 256  # centres of each part of a vector: a byte tells which is nearest
 HOME = "local"  # a cluster of this machine alone
 SIZES = (1_000_000, 100_000_000, 5_000_000_000)
 
@@ -97,7 +98,7 @@ def recall(
     dimension: int = 256,
     queries: int = 1000,
     k: int = 20,
-    threads: int = 1,
+    threads: Annotated[int, typer.Option(help="Of FAISS; dogsim takes all processors.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Recall@k of FAISS' IVF-PQ beside `dogsim.nearest`; seconds and bytes of both."""
@@ -123,7 +124,7 @@ def _recalls(name: str, x: Any, queries: int, k: int) -> list[dict[str, Any]]:
         index.cp.niter = index.pq.cp.niter = ROUNDS
         index.pq.cp.max_points_per_centroid = TAUGHT
         start = time.perf_counter()
-        index.train(x[np.random.default_rng(1).permutation(n)[: TAUGHT * lists]])
+        index.train(x[np.random.default_rng(1).permutation(n)[: TAUGHT * max(lists, CODES)]])
         index.add(x)
         built = time.perf_counter() - start
         for index.nprobe, ahead in ((8, 1), (8, 10), (64, 1), (64, 10)):

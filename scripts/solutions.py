@@ -1,44 +1,199 @@
-"""Solutions to the exercises of docs/lesson-method.md, each with the number to see.
+"""Solutions to the exercises of lessons 1 to 4, each with the number to see.
 
-python scripts/solutions.py          # all three
-python scripts/solutions.py pixels   # one of pixels, k, layers
+python scripts/solutions.py                   # all of them
+python scripts/solutions.py pixels layers     # those of these names, which stand in the lessons
 """
 
-# %% The drawings and their features
-import sys
+import csv
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 import dogsim
+from edge import run_named
 
-dataset = dogsim.sample_dataset()
-pictures = [dataset.picture(row) for row in range(len(dataset))]
-wanted = sys.argv[1:] or ["pixels", "k", "layers"]
+PAIRS = (
+    *(("beagle", "harrier"), ("German shepherd", "Malinois"), ("Siberian husky", "malamute")),
+    *(("golden retriever", "Labrador"), ("Doberman", "Rottweiler")),
+)
+DOUBLES = dict(PAIRS) | {double: breed for breed, double in PAIRS}  # drawn to look alike
 
 
-def judge(name: str, features: ArrayLike, k: int = 20) -> None:
-    """Print how good neighbours are by these features, (n, d), a row for each drawing."""
-    other = replace(dataset, features=np.asarray(features, np.float32))
-    found = dogsim.accuracy(other, k)
+def judge(
+    name: str, dataset: dogsim.Dataset, features: ArrayLike | None = None, k: int = 20
+) -> None:
+    """Print how good neighbours are, by other features, (n, d), where some are given."""
+    if features is not None:
+        dataset = replace(dataset, features=np.asarray(features, np.float32))
+    found = dogsim.accuracy(dataset, k)
     print(f"{name:<24} P@{k} {found.precision_at_k:.4f}  vote {found.vote_accuracy:.4f}")
 
 
-# %% Exercise 1: what a picture is without a network
-if "pixels" in wanted:
-    judge("the network", dataset.features)
-    judge("16 x 16 pixels", [dogsim.load_image(file, 16).ravel() for file in pictures])
-    colours = [dogsim.load_image(file, 64).reshape(-1, 3) // 32 @ [64, 8, 1] for file in pictures]
-    judge("8 x 8 x 8 colours", [np.bincount(each, minlength=512) for each in colours])
+def pictures_of(dataset: dogsim.Dataset) -> list[Path]:
+    return [dataset.picture(row) for row in range(len(dataset))]
 
-# %% Exercise 2: too many neighbours
-if "k" in wanted:
+
+def tiny(dataset: dogsim.Dataset) -> NDArray[np.float32]:
+    """Shrink the pictures to 16 x 16 pixels, (n, 768)."""
+    small = [dogsim.load_image(picture, 16).ravel() for picture in pictures_of(dataset)]
+    return np.stack(small).astype(np.float32)
+
+
+# %% Lesson 1, the method
+def pixels() -> None:
+    """What is a picture without a network?"""
+    dataset = dogsim.sample_dataset()
+    judge("the network", dataset)
+    judge("16 x 16 pixels", dataset, tiny(dataset))
+    pictures = [dogsim.load_image(file, 64).reshape(-1, 3) for file in pictures_of(dataset)]
+    colours = [np.bincount(each // 32 @ [64, 8, 1], minlength=512) for each in pictures]
+    judge("8 x 8 x 8 colours", dataset, colours)
+
+
+def crowd() -> None:
+    """Too many neighbours."""
+    dataset = dogsim.sample_dataset()
     for k in (24, 48, 100, 299):
-        judge("the network", dataset.features, k)
+        judge("the network", dataset, k=k)
 
-# %% Exercise 3: earlier in the network
-if "layers" in wanted:
+
+def layers() -> None:
+    """Earlier in the network."""
+    dataset = dogsim.sample_dataset()
     for layer in ("stem_relu", "block7_add"):
         extractor = dogsim.load_extractor("efficientnet-lite0", layer=layer)
-        judge(layer, dogsim.extract_features(pictures, extractor))
+        judge(layer, dataset, dogsim.extract_features(pictures_of(dataset), extractor))
+
+
+# %% Lesson 2, judging honestly
+def twice() -> None:
+    """What if every picture is in the gallery twice?"""
+    dataset = dogsim.sample_dataset(hard=True)
+    both = dataset.take(np.repeat(np.arange(len(dataset)), 2))
+    for k in (1, 20):
+        judge("once", dataset, k=k)
+        judge("twice", both, k=k)
+
+
+def draws() -> None:
+    """How far apart are a hundred draws of n queries?"""
+    dataset = dogsim.sample_dataset(hard=True)
+    for n in (25, 50, 100, 200):
+        votes = [dogsim.accuracy(dataset, n_test=n, seed=seed).vote_accuracy for seed in range(100)]
+        print(
+            f"{n:>3} queries: {min(votes):.2f} to {max(votes):.2f}, deviation {np.std(votes):.3f}"
+        )
+
+
+def cleaned() -> None:
+    """What is better once the answer key has been followed?"""
+    dataset = dogsim.sample_dataset(hard=True)
+    labels, copies = dataset.labels.copy(), []
+    with Path(dataset.root, "key.csv").open(newline="") as file:
+        for planted in csv.DictReader(file):
+            row = dataset.paths.index(planted["picture"])
+            if planted["what"] == "wrong label":
+                labels[row] = dataset.breeds.index(planted["of"].replace("_", " "))
+            else:
+                copies.append(row)
+    right = replace(dataset, labels=labels)
+    others = np.setdiff1d(np.arange(len(dataset)), copies)
+    judge("as it is", dataset)
+    judge("labels put right", right)
+    judge("copies taken out", dataset.take(others))
+    judge("both", right.take(others))
+
+
+# %% Lesson 3, why are they near
+def middle() -> None:
+    """What lies in the middle nine of 49 places?"""
+    dataset = dogsim.sample_dataset(hard=True)
+    extractor = dogsim.extractor_for(dataset.recipe)
+    parts = []
+    rows = np.arange(5, len(dataset), 12)
+    _, nearest = dogsim.nearest(dataset, dataset.features[rows], 1, exclude=rows)
+    for row, other in zip(rows.tolist(), nearest[:, 0].tolist(), strict=True):
+        why = dogsim.explain(dataset.source(row), dataset.source(other), extractor)
+        both = why.query_parts, why.query_likeness
+        parts.append([each[2:5, 2:5].sum() / each.sum() for each in both])
+    distance, likeness = np.mean(parts, axis=0)
+    print(f"the middle: {9 / 49:.4f} of the places, {distance:.4f} of the distance, ", end="")
+    print(f"{likeness:.4f} of what two nearest have in common")
+
+
+def mistakes() -> None:
+    """How many are between breeds that were drawn to look alike?"""
+    dataset = dogsim.sample_dataset(hard=True)
+    double = np.array([dataset.breeds.index(DOUBLES[breed]) for breed in dataset.breeds])
+    for metric in ("euclidean", "cosine"):
+        _, found = dogsim.nearest(dataset, dataset, 20, metric, np.arange(len(dataset)))
+        voted = dogsim.majority_vote(dataset.labels[found])
+        alike = int((voted == double[dataset.labels]).sum())
+        print(f"{metric:<10} {(voted != dataset.labels).sum()} mistakes, {alike} for the double")
+
+
+def kin() -> None:
+    """Of how many breeds is the double the nearest, by the mean of their features?"""
+    dataset = dogsim.sample_dataset(hard=True)
+    for name, features in (("the network", dataset.features), ("16 x 16 pixels", tiny(dataset))):
+        means = np.stack([features[dataset.labels == label].mean(axis=0) for label in range(10)])
+        _, nearest = dogsim.nearest(means, means, 1, exclude=np.arange(10))
+        kin = [dataset.breeds[label] for label in nearest[:, 0]]
+        alike = [DOUBLES[breed] == other for breed, other in zip(dataset.breeds, kin, strict=True)]
+        print(f"{name:<16} the double is the nearest of {sum(alike)} of 10 breeds")
+
+
+# %% Lesson 4, metrics and classifiers
+def metrics() -> None:
+    """Which distances rank alike, and when?"""
+    dataset = dogsim.sample_dataset(hard=True)
+    lengths = np.linalg.norm(dataset.features, axis=1, keepdims=True)
+    units = replace(dataset, features=dataset.features / lengths)
+    print("P@20          as they are   of length 1")
+    for metric in dogsim.METRICS:
+        both = [dogsim.accuracy(each, 20, metric=metric) for each in (dataset, units)]
+        print(f"{metric:<13} {both[0].precision_at_k:.4f}        {both[1].precision_at_k:.4f}")
+
+
+def voters() -> None:
+    """How many neighbours should vote?"""
+    dataset = dogsim.sample_dataset(hard=True)
+    for k in (1, 3, 5, 10, 20, 50, 100):
+        judge("the network", dataset, k=k)
+
+
+def few() -> None:
+    """What is learned from 2, 5, 10, 20 pictures of each breed? Means of three splits."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import Normalizer, StandardScaler
+    from sklearn.svm import LinearSVC
+
+    def rightly(n: int, seed: int) -> Iterator[float]:
+        rest, held = dogsim.hold_out(dataset, 0.2, seed)
+        rows = [np.flatnonzero(rest.labels == label)[:n] for label in range(10)]
+        known = rest.take(np.concatenate(rows))
+        yield dogsim.accuracy(known, 1, held).vote_accuracy
+        means = np.stack(
+            [known.features[known.labels == label].mean(axis=0) for label in range(10)]
+        )
+        _, nearest = dogsim.nearest(means, held, 1)
+        yield float(np.mean(nearest[:, 0] == held.labels))
+        model = LinearSVC(C=0.01, random_state=seed)
+        model = make_pipeline(Normalizer(), StandardScaler(), model)
+        yield model.fit(known.features, known.labels).score(held.features, held.labels)
+
+    dataset = dogsim.sample_dataset(hard=True)
+    print("known   nearest   nearest mean   linear SVM")
+    for n in (2, 5, 10, 20):
+        found = np.mean([[*rightly(n, seed)] for seed in range(3)], axis=0)
+        print("{:>5}   {:.4f}    {:.4f}         {:.4f}".format(n, *found))
+
+
+if __name__ == "__main__":
+    run_named(
+        *(__doc__, pixels, crowd, layers, twice, draws, cleaned, middle, mistakes, kin),
+        *(metrics, voters, few),
+    )

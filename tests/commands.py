@@ -15,6 +15,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from dogsim.cli import app
+from dogsim.errors import DogsimError
 
 COMMANDS = list(get_command(app).commands)  # type: ignore[attr-defined]
 
@@ -65,19 +66,23 @@ def loaded_after(code: str) -> set[str]:
 
 def lesson(name: str, *arguments: object) -> str:
     """Run a lesson of scripts/ in this process, and return what it prints."""
+    return lesson_and_names(name, *arguments)[0]
+
+
+def lesson_and_names(name: str, *arguments: object) -> tuple[str, dict[str, Any]]:
+    """Run a lesson, and return what it prints, and all names that it leaves: its functions too."""
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
-        patch.setattr(sys, "argv", [name, *map(str, arguments)])
-        runpy.run_path(str(REPOSITORY / "scripts" / f"{name}.py"), run_name="__main__")
-    return out.getvalue()
+        patch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+        patch.setattr(sys, "excepthook", sys.excepthook)
+        names = runpy.run_path(str(REPOSITORY / "scripts" / f"{name}.py"), run_name="__main__")
+    return out.getvalue(), names
 
 
 def lesson_refusal(name: str, *arguments: object) -> str:
     """Run a lesson that a user's mistake ends, and return the line that says so."""
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(DogsimError) as ended:
         lesson(name, *arguments)
-    line = ended.value.code  # text: Python prints it on stderr and exits with 1
-    assert isinstance(line, str)
-    assert line.startswith(f"{name}.py: ")
+    line = str(ended.value)
     assert "\n" not in line
     return line

@@ -1,15 +1,14 @@
 """The lessons in scripts/ run, and their numbers are right."""
 
 import gzip
-import io
-from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from commands import lesson, lesson_refusal, python
+from commands import lesson, lesson_and_names, lesson_refusal, python
 from PIL import Image
 
 from dogsim import Dataset, DogsimError, accuracy, sample_queries
@@ -36,16 +35,22 @@ def clothes(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, np.nd
     return images, labels, folder
 
 
+@pytest.fixture(scope="module")
+def fashion(clothes: Any, colours: str) -> SimpleNamespace:
+    """The lesson's functions."""
+    told = ("--images", clothes[2] / "sprite.png", "--weights", colours, "--save", clothes[2])
+    return SimpleNamespace(**lesson_and_names("fashion_mnist", *told)[1])
+
+
 @pytest.mark.parametrize("name", ["clothes.npz", "t10k-images-idx3-ubyte.gz", "sprite.png"])
-def test_every_kind_of_fashion_file(clothes: Any, name: str) -> None:
+def test_every_kind_of_fashion_file(clothes: Any, fashion: SimpleNamespace, name: str) -> None:
     images, labels, folder = clothes
-    read, read_labels = import_module("fashion_mnist").load_data(folder / name)
+    read, read_labels = fashion.load_data(folder / name)
     assert np.array_equal(read, images)
     assert np.array_equal(read_labels, labels)
 
 
-def test_fashion_files_that_are_none(clothes: Any, tmp_path: Path) -> None:
-    fashion = import_module("fashion_mnist")
+def test_fashion_files_that_are_none(fashion: SimpleNamespace, tmp_path: Path) -> None:
     (tmp_path / "x-images-idx3").write_bytes(b"GIF89a")
     (tmp_path / "x.npz").write_text("no arrays")
     Image.new("L", (100, 100)).save(tmp_path / "x.png")
@@ -63,9 +68,9 @@ def test_fashion_files_that_are_none(clothes: Any, tmp_path: Path) -> None:
         fashion.load_data(None)
 
 
-def test_fashion_pictures_are_bilinear_rgb() -> None:
+def test_fashion_pictures_are_bilinear_rgb(fashion: SimpleNamespace) -> None:
     ramp = np.tile(np.arange(28, dtype=np.uint8) * 9, (3, 28, 1))
-    large = import_module("fashion_mnist").preprocess_fmnist(ramp, sample_size=2)
+    large = fashion.preprocess_fmnist(ramp, sample_size=2)
     assert large.shape == (2, 224, 224, 3)
     assert np.array_equal(large[..., 0], large[..., 2])
     # between the centres of the first and the last pixel a straight line stays one
@@ -73,7 +78,7 @@ def test_fashion_pictures_are_bilinear_rgb() -> None:
     np.testing.assert_allclose(large[1, 100, 4:220, 0], line, atol=0.51)
 
 
-def test_fashion_metrics_are_those_of_accuracy() -> None:
+def test_fashion_metrics_are_those_of_accuracy(fashion: SimpleNamespace) -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, 60).astype(np.int32)
     features = (np.eye(4)[labels] + rng.normal(0, 0.6, (60, 4))).astype(np.float32)
@@ -81,7 +86,7 @@ def test_fashion_metrics_are_those_of_accuracy() -> None:
     from dogsim import nearest
 
     _, rows = nearest(data, data, 20, exclude=np.arange(60))
-    metrics = import_module("fashion_mnist").calculate_metrics(labels, labels[rows])
+    metrics = fashion.calculate_metrics(labels, labels[rows])
     for k, ours in metrics.items():
         theirs = accuracy(data, k)
         assert ours["precision"] == pytest.approx(theirs.precision_at_k)
@@ -110,8 +115,9 @@ def test_the_fashion_lesson(clothes: Any, tmp_path: Path) -> None:
     )
 
 
-def test_fashion_confusions_and_distances(capsys: pytest.CaptureFixture[str]) -> None:
-    fashion = import_module("fashion_mnist")
+def test_fashion_confusions_and_distances(
+    fashion: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
     labels = np.array([0, 0, 6], np.int32)
     fashion.print_confusions(labels, np.array([[0, 6], [6, 6], [6, 6]], np.int32))
     assert "75.0% of the neighbours of T-shirt/top are Shirt" in capsys.readouterr().out
@@ -137,8 +143,18 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_lesson_of_classifiers(classes: Path, tmp_path: Path) -> None:
-    out = lesson("caltech101", "--dataset", classes, "--save", tmp_path)
+@pytest.fixture(scope="module")
+def classifiers(
+    classes: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, SimpleNamespace]:
+    """What the lesson prints, and its functions."""
+    folder = tmp_path_factory.mktemp("grids")
+    out, names = lesson_and_names("caltech101", "--dataset", classes, "--save", folder)
+    return out, SimpleNamespace(**names)
+
+
+def test_the_lesson_of_classifiers(classes: Path, classifiers: tuple[str, SimpleNamespace]) -> None:
+    out, _ = classifiers
     lines = out.splitlines()
     data = Dataset.open(classes)
     for metric in ("euclidean", "cosine"):
@@ -174,8 +190,10 @@ def test_features_made_by_hand(tmp_path: Path) -> None:
     )
 
 
-def test_a_colour_histogram_counts_colours_wherever_they_lie() -> None:
-    lesson_module = import_module("caltech101")
+def test_a_colour_histogram_counts_colours_wherever_they_lie(
+    classifiers: tuple[str, SimpleNamespace],
+) -> None:
+    lesson_module = classifiers[1]
     picture = np.zeros((64, 64, 3), np.uint8)
     picture[:16] = (255, 0, 0)
     turned = picture[::-1]
@@ -187,13 +205,8 @@ def test_a_colour_histogram_counts_colours_wherever_they_lie() -> None:
 
 
 @pytest.mark.slow
-def test_the_look_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inside = import_module("look_inside")
-    monkeypatch.setattr(inside, "KERAS", ("MobileNet",))
-    monkeypatch.setattr("sys.argv", ["look_inside", "--save", str(tmp_path)])
-    with redirect_stdout(io.StringIO()) as told:
-        inside.main(inside.parse_args())
-    out = told.getvalue()
+def test_the_look_inside(tmp_path: Path) -> None:
+    out = lesson("look_inside", "--networks", "MobileNet", "--save", tmp_path)
     for number in ("60,965,224", "6,998,552", "4,253,864", "857,082", "163,328"):
         assert number in out
     without, with_shortcuts = (
@@ -243,19 +256,20 @@ def test_the_method_on_one_screen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["clothes.npz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"]
 )
-def test_fashion_files_that_are_cut(clothes: Any, tmp_path: Path, name: str) -> None:
+def test_fashion_files_that_are_cut(
+    clothes: Any, fashion: SimpleNamespace, tmp_path: Path, name: str
+) -> None:
     _, _, folder = clothes
     for file in folder.iterdir():
         whole = file.read_bytes()
         (tmp_path / file.name).write_bytes(whole[: len(whole) // 2] if file.name == name else whole)
     asked = tmp_path / name.replace("labels-idx1", "images-idx3")
     with pytest.raises(DogsimError, match="Cannot read") as caught:
-        import_module("fashion_mnist").load_data(asked)
+        fashion.load_data(asked)
     assert "\n" not in str(caught.value)
 
 
-def test_fashion_arrays_of_another_kind(tmp_path: Path) -> None:
-    fashion = import_module("fashion_mnist")
+def test_fashion_arrays_of_another_kind(fashion: SimpleNamespace, tmp_path: Path) -> None:
     whole = np.zeros((3, 28, 28), np.uint8)
     for images, labels in ((whole / 255, [0, 1, 2]), (whole, [0, 1, 10]), (whole, [0.5, 1, 2])):
         np.savez(tmp_path / "x.npz", x_test=images, y_test=labels)
@@ -289,13 +303,22 @@ def test_the_lesson_of_two_classifiers_on_little(unknown: int, tmp_path: Path) -
     assert ("4 pictures of no known class are left out" in out) is bool(unknown)
 
 
+def test_a_mistake_ends_a_lesson_in_one_line() -> None:
+    done = python("scripts/deep_ranking.py", "--dataset", "\x1b[2J.h5")
+    assert done.returncode == 1
+    assert done.stderr.startswith(r"deep_ranking.py: There is no dataset file \x1b[2J.h5.")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_the_method_takes_its_dataset_from_the_environment() -> None:
     done = python("scripts/main.py", DOGSIM_DATASET="gone.h5")
     assert "There is no dataset file gone.h5" in done.stderr
 
 
-def test_the_lesson_of_backgrounds(tmp_path: Path) -> None:
-    """Striped dogs and plain ones, before grounds of colours that both breeds have."""
+@pytest.fixture(scope="module")
+def backgrounds(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, SimpleNamespace, Path]:
+    """The lesson of striped dogs and plain ones, before grounds of colours that both have."""
+    tmp_path = tmp_path_factory.mktemp("backgrounds")
     rng = np.random.default_rng(0)
     for breed in ("plain", "striped"):
         (tmp_path / "photos" / breed).mkdir(parents=True)
@@ -310,10 +333,15 @@ def test_the_lesson_of_backgrounds(tmp_path: Path) -> None:
                 "<annotation><object><bndbox><xmin>16</xmin><ymin>16</ymin>"
                 "<xmax>112</xmax><ymax>112</ymax></bndbox></object></annotation>"
             )
-    out = lesson(
+    out, names = lesson_and_names(
         *("background", "--photos", tmp_path / "photos", "--boxes", tmp_path / "boxes"),
         *("--backbone", "efficientnet-lite0", "-k", 4, "--save", tmp_path / "figure"),
     )
+    return out, SimpleNamespace(**names), tmp_path
+
+
+def test_the_lesson_of_backgrounds(backgrounds: tuple[str, SimpleNamespace, Path]) -> None:
+    out, _, tmp_path = backgrounds
     assert "10 pictures of 2 breeds; a box covers 56% of its picture" in out
     precision = {
         part: float(line.removeprefix(part).split()[0])
@@ -329,8 +357,8 @@ def test_the_lesson_of_backgrounds(tmp_path: Path) -> None:
     assert "None of the pictures" in lesson_refusal(*wrong)
 
 
-def test_what_is_greyed(tmp_path: Path) -> None:
-    background = import_module("background")
+def test_what_is_greyed(backgrounds: tuple[str, SimpleNamespace, Path], tmp_path: Path) -> None:
+    background = backgrounds[1]
     pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.png")
     box = background.Box(10, 6, 30, 20, 80, 60)  # of a copy twice as large
@@ -347,11 +375,46 @@ def test_what_is_greyed(tmp_path: Path) -> None:
     assert (around[inside] == background.GREY).all()
 
 
-def test_where_the_drawn_dog_is() -> None:
-    background, pen = import_module("background"), import_module("draw_sample_dogs")
+def test_where_the_drawn_dog_is(backgrounds: tuple[str, SimpleNamespace, Path]) -> None:
+    background, pen = backgrounds[1], import_module("draw_sample_dogs")
     picture, breed, box = next(background.drawings(1))
     sides = background.where(picture, box)
     assert breed == next(iter(background.BREEDS))
     assert 0.1 < background.share(picture, box) < 0.9
     assert sides == (box.left, box.top, box.right, box.bottom)
     assert picture.tobytes() == pen.draw_dog(breed, 1).tobytes()
+
+
+@pytest.mark.slow
+def test_the_lesson_of_judging(tmp_path: Path) -> None:
+    out = lesson("judging", "--save", tmp_path)
+    assert "of 8 planted copies 8 are found" in out
+    assert "of 8 planted labels 7 are found" in out
+    known, new = (
+        float(line.split()[-2]) for line in out.splitlines() if line.startswith("a head, asked")
+    )
+    assert known > 0.98 > new > 0.85
+    assert (tmp_path / "intervals.png").is_file()
+
+
+@pytest.mark.slow
+def test_the_lesson_of_nearness(tmp_path: Path) -> None:
+    out = lesson("why_near", "--save", tmp_path)
+    sums = [line.rpartition("its square ")[2] for line in out.splitlines() if "add up to" in line]
+    assert len(sums) == 2
+    for told in sums:
+        square, total = told.split("; 49 places of either add up to ")
+        assert float(total) == pytest.approx(float(square), abs=2e-4)
+    assert len(list(tmp_path.glob("*.png"))) == 5
+
+
+@pytest.mark.slow
+def test_the_lesson_of_trust(tmp_path: Path) -> None:
+    out = lesson("how_sure", "--save", tmp_path)
+    rows = [line.split() for line in out.splitlines() if line.startswith("0.")][:6]
+    for promised, kept, _ in rows:
+        assert float(kept) > float(promised) - 0.06  # 100 queries
+    sizes = [float(size) for _, _, size in rows]
+    assert sizes == sorted(sizes)
+    assert "unknown    0.004  Dalmatian" in out
+    assert len(list(tmp_path.glob("*.png"))) == 2

@@ -8,13 +8,27 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from ipaddress import ip_address
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dogsim.cli.common import DatasetFile, Head, Json, Root, Weights, open_dataset, print_result
+from dogsim.cli.common import (
+    HELD,
+    Cluster,
+    DatasetFile,
+    Head,
+    Json,
+    Root,
+    Weights,
+    open_dataset,
+    print_result,
+)
 from dogsim.errors import DogsimError
 from dogsim.plumbing.signals import Terminated, stopped_in_order
+
+if TYPE_CHECKING:
+    from dogsim.dataset import Dataset
 
 PORT = 8042
 LEAST_TOKEN = 8  # letters
@@ -40,6 +54,7 @@ def serve(
     confidence: Annotated[
         float, typer.Option(help="How often the answer in words is to be right.")
     ] = 0.9,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
     """Open a page to drop photos on, see the nearest and see why; only this machine reaches it.
@@ -57,7 +72,7 @@ def serve(
     check_confidence(confidence)
     _check_token(host, token)
     with listening(host, port) as taken:
-        known = open_dataset(dataset, weights)
+        known = _opened(dataset, weights, cluster)
         known = replace(known, root=str(root)) if root else known
         app = app_of(Desk(known, weights, head, confidence), _names(host, name or []), token or "")
         address = _address(host, taken.getsockname()[1])
@@ -72,7 +87,21 @@ def serve(
         except KeyboardInterrupt as stop:  # nothing is to be saved, and TensorFlow goes slowly
             note("dogsim: Stopped.")
             sys.stderr.flush()
+            HELD.close()
             os._exit(STOPPED[type(stop)])
+
+
+def _opened(file: Path | None, weights: str | None, cluster: str | None) -> "Dataset":
+    """Open a dataset; a cluster that searches it is there before anybody asks, or refused."""
+    known = open_dataset(file, weights)
+    if cluster is None:
+        return known
+    from dogsim.cluster.search import SHORT, spread
+    from dogsim.dist_calc import nearest
+
+    known = HELD.enter_context(spread(known, cluster, SHORT))
+    nearest(known, known.features[:1], 1)
+    return known
 
 
 def _check_extra() -> None:

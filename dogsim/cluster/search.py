@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
+from threading import Condition
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,14 @@ from dogsim.errors import DogsimError
 from dogsim.plumbing.rows import between
 
 BLOCK_BYTES = 32 << 20  # of queries that all workers are asked at a time
-WORK = 1 << 32  # pairs of a query and a row that a worker is asked at a time: minutes
+WORK = 1 << 32  # pairs of a query and a row that a worker is asked at a time: a minute
+SHORT = 1 << 24  # the same where somebody waits for single answers meanwhile: a second or two
 
 Found = tuple[NDArray[np.float64], NDArray[np.intp]]
 
 
 @contextmanager
-def spread(dataset: Dataset, address: str) -> Iterator[Dataset]:
+def spread(dataset: Dataset, address: str, work: int = WORK) -> Iterator[Dataset]:
     """Let a cluster search a dataset: `dogsim.nearest`, and all that builds on it, asks it.
 
     Parameters
@@ -40,6 +42,9 @@ def spread(dataset: Dataset, address: str) -> Iterator[Dataset]:
         As `Dataset.open` gives it, of a file that all nodes see at the same place.
     address : str
         See `dogsim.cluster.connection.check_cluster`. It is joined when something is sought.
+    work : int
+        How many pairs of a query and a row a worker is asked at a time. What several threads seek
+        is done in turns of so much.
 
     Raises
     ------
@@ -49,7 +54,7 @@ def spread(dataset: Dataset, address: str) -> Iterator[Dataset]:
     check_cluster(address)
     rows = _Rows.of(dataset)
     with ExitStack() as held:
-        yield replace(dataset, search=_Search(rows, address, held))
+        yield replace(dataset, search=_Search(rows, address, held, work))
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,9 @@ class _Rows:
 class _Search:
     """Who searches a dataset, see `dogsim.dataset.Dataset`."""
 
-    def __init__(self, rows: _Rows, address: str, held: ExitStack) -> None:
-        self.rows, self.address, self.held = rows, address, held
+    def __init__(self, rows: _Rows, address: str, held: ExitStack, work: int) -> None:
+        self.rows, self.address, self.held, self.work = rows, address, held, work
+        self._changed, self._tickets, self._called = Condition(), count(), 0
 
     @cached_property
     def workers(self) -> Workers:
@@ -106,18 +112,37 @@ class _Search:
         exclude: NDArray[np.intp] | None,
     ) -> Found:
         """Find what `dogsim.nearest` finds; it has checked what is asked."""
-        rows = self.rows.shape[0]
-        bounds = np.linspace(0, rows, min(len(self.workers), rows) + 1).astype(int).tolist()
-        ranges = list(pairwise(bounds))
+        with self._turn():
+            ranges = self._ranges()
         width = max(last - first for first, last in ranges)
-        size = max(1, min(BLOCK_BYTES // queries[:1].nbytes, WORK // width)) if len(queries) else 1
+        most = BLOCK_BYTES // queries[:1].nbytes if len(queries) else 1
+        size = max(1, min(most, self.work // width))
         found = [(np.empty((0, k)), np.empty((0, k), np.intp))]
         for start in range(0, len(queries), size):
             some = slice(start, start + size)
             own = None if exclude is None else exclude[some]
-            found.append(self._block(queries[some], k, metric, own, ranges))
+            with self._turn():
+                found.append(self._block(queries[some], k, metric, own, ranges))
         distances, indices = zip(*found, strict=True)
         return np.concatenate(distances), np.concatenate(indices)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Be the only thread that asks the workers; who comes first is first."""
+        with self._changed:
+            ticket = next(self._tickets)
+            self._changed.wait_for(lambda: ticket == self._called)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._called += 1
+                self._changed.notify_all()
+
+    def _ranges(self) -> list[tuple[int, int]]:
+        rows = self.rows.shape[0]
+        bounds = np.linspace(0, rows, min(len(self.workers), rows) + 1).astype(int).tolist()
+        return list(pairwise(bounds))
 
     def _block(
         self,

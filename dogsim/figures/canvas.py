@@ -40,9 +40,14 @@ class Drawing(Figure):
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows, also where nobody has set matplotlib up for it."""
-        file = io.BytesIO()
-        self.savefig(file, format="png", dpi=110)
-        return file.getvalue()
+        return png_of(self)
+
+
+def png_of(figure: Figure) -> bytes:
+    """Draw a figure as a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return file.getvalue()
 
 
 def _families(letters: set[str]) -> list[str]:

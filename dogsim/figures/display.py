@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
+from dogsim.figures.canvas import png_of
 from dogsim.plumbing.files import check_output, check_replaceable, make_folder, replacing
 
 MAKER = "dogsim"  # stands in every PNG file, by which its own files are known
@@ -69,16 +70,20 @@ def _display() -> Callable[[Figure], Any] | None:
     """Find what shows a figure here; None without a display."""
     ipython = sys.modules.get("IPython")
     if ipython and hasattr(ipython.get_ipython(), "kernel"):  # a notebook, not a terminal
-        from IPython.display import display
-
-        show: Callable[[Figure], Any] = display
-        return show
+        return _show_below_the_cell
     import matplotlib.pyplot as plt
 
     probe = plt.figure()
     windows = probe.canvas.required_interactive_framework
     plt.close(probe)
     return _show_window if windows else None
+
+
+def _show_below_the_cell(figure: Figure) -> None:
+    """Show a figure in a notebook, also one of matplotlib's own, which is not set up for that."""
+    from IPython import display
+
+    display.display(display.Image(png_of(figure)))
 
 
 def _show_window(figure: Figure) -> None:

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, reason
 
-MAPPED = 128  # files at a time; a process may often open no more than 1024
+MAPPED = 128  # files at a time, where the system does not tell how many may be open
+ENOUGH = 1 << 16  # open files
+PIECES = 16  # of a stretch of rows that are read one by one, and not sorted before
 BLOCK = 1024  # rows at a time, where one goes through them one by one
 RUN = np.dtype([("place", "<i8"), ("first", "<i8"), ("rows", "<i8")])
 
@@ -66,7 +68,7 @@ class ShardedRows:
         self._check()
         self._ends = np.cumsum(runs["rows"])
         self.shape = int(runs["rows"].sum()), dimension
-        self._table: Callable[[Place], Table] = lru_cache(MAPPED)(
+        self._table: Callable[[Place], Table] = lru_cache(_most_mapped())(
             partial(_mapped, folder, dimension)
         )
 
@@ -122,26 +124,20 @@ class ShardedRows:
 
     def _stretch(self, first: int, last: int) -> Table:
         """Read consecutive rows; no number is copied where they lie together."""
-        pieces = self._pieces(first, last)
-        found, n = next(pieces, np.empty((0, self.shape[1]), self.dtype)), max(last - first, 0)
-        if len(found) == n:
-            return found
-        whole, row = np.empty((n, self.shape[1]), self.dtype), len(found)
-        whole[:row] = found
-        for piece in pieces:  # held no longer than it takes: not all files can be open
-            whole[row : row + len(piece)] = piece
-            row += len(piece)
-        return whole
+        run, end = np.searchsorted(self._ends, [first, last - 1], "right").tolist()
+        if first >= last or end - run > PIECES:
+            return self._picked(np.arange(first, last))
+        pieces = [self._piece(each, first, last) for each in range(run, end + 1)]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
-    def _pieces(self, first: int, last: int) -> Iterator[Table]:
-        """Yield consecutive rows, run by run."""
-        run = int(np.searchsorted(self._ends, first, "right"))
-        while first < last:
-            place, start, rows = self.runs[run].tolist()
-            start += first - (int(self._ends[run]) - rows)
-            taken = min(int(self._ends[run]), last) - first
-            yield self._table(self.places[place])[start : start + taken]
-            first, run = first + taken, run + 1
+    def _piece(self, run: int, first: int, last: int) -> Table:
+        """Read those rows of a run that are asked for."""
+        place, start, rows = self.runs[run].tolist()
+        start -= int(self._ends[run]) - rows
+        table = self._table(self.places[place])
+        return table[
+            start + max(first, self._ends[run] - rows) : start + min(last, self._ends[run])
+        ]
 
     def _picked(self, rows: NDArray[np.integer]) -> Table:
         """Read rows in any order, file by file."""
@@ -182,6 +178,16 @@ def between(table: Any, first: int, last: int) -> Any:
     if isinstance(table, ShardedRows):
         return table.take(np.arange(first, last))
     return table[first:last]
+
+
+def _most_mapped() -> int:
+    """How many files are mapped at a time: a quarter of those that this process may open."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return MAPPED
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return min(most, ENOUGH) // 4 if most > 0 else ENOUGH // 4
 
 
 def _mapped(folder: Path, dimension: int, place: Place) -> Table:

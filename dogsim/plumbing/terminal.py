@@ -134,7 +134,9 @@ def track(
     >>> [len(batch) for batch in track([[1, 2], [3]], total=3, what="pictures")]
     [2, 1]
     """
-    console = Console(file=sys.stderr)
+    # A notebook, which claims to be a terminal, has but stderr, where a bar that moves is a mess.
+    moves = sys.stderr.isatty()
+    console = Console(file=sys.stderr, force_jupyter=False, force_terminal=moves)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

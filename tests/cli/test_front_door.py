@@ -89,7 +89,7 @@ def test_mistakes_are_told_in_one_line(
         (("accuracy", "--dataset", tmp_path / "none.h5"), "There is no dataset file"),
         (("accuracy", "--dataset", picture), "Cannot read"),
         (("accuracy", "--k", 6, *of), "Received k=6. Expected 1 to 5"),
-        (("info", tmp_path), "There is no dataset file"),
+        (("info", tmp_path), "There is no dataset in the folder"),
         (("info", tmp_path / ("x" * 300)), ""),  # what is told of it is the system's matter
         (("create-dataset", breeds_dir, "-o", tmp_path / ("x" * 300)), ""),
         (("create-dataset", breeds_dir, "-o", ""), "Received the folder"),

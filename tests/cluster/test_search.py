@@ -1,20 +1,27 @@
 """A search on a real cluster of three nodes finds what one machine finds, bit for bit."""
 
 import json
+import os
+import signal
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
 from commands import dogsim, refusal
-from nodes import Command, Nodes
+from nodes import Command, Nodes, processes_with, wait_until
 from sharded import sharded
 
 from dogsim import Dataset, DogsimError
-from dogsim.cluster.search import merged, spread
+from dogsim.cluster.search import _Rows, _Search, _Worker, merged, spread
 from dogsim.dist_calc import METRICS, mink, nearest
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
@@ -80,6 +87,39 @@ def test_a_search_where_nobody_answers(four: Dataset, tmp_path: Path) -> None:
     assert "Nobody answers" in told
 
 
+class Asked:
+    """Workers that are asked in this process, one question at a time, and take a while."""
+
+    def __init__(self, rows: Any, seconds: float) -> None:
+        self.worker, self.seconds, self.busy = _Worker(rows), seconds, False
+
+    def __len__(self) -> int:
+        return 3
+
+    def results(self, _: str, items: Any, ahead: int) -> Iterator[tuple[int, Any]]:
+        assert not self.busy
+        self.busy = True
+        time.sleep(self.seconds)
+        yield from enumerate(self.worker.nearest(*item) for item in items)
+        self.busy = False
+
+
+def test_threads_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks one question does not wait until all of somebody else are answered."""
+    crowd(300).save(tmp_path / "d.h5")
+    dataset = Dataset.open(tmp_path / "d.h5")
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(put=lambda queries: queries))
+    monkeypatch.setattr(_Search, "workers", Asked(_Rows.of(dataset), 0.02))
+    with spread(dataset, "local", 100 * 10) as known, ThreadPoolExecutor() as threads:
+        long = threads.submit(nearest, known, dataset.features, 5)
+        time.sleep(0.05)
+        for row in range(5):
+            found = nearest(known, dataset.features[row], 5)
+            np.testing.assert_array_equal(found, nearest(dataset, dataset.features[row], 5))
+        assert not long.done()
+        np.testing.assert_array_equal(long.result(), nearest(dataset, dataset.features, 5))
+
+
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
     cluster = Nodes()
@@ -137,3 +177,33 @@ def test_a_dataset_that_a_worker_finds_wrong(nodes: Nodes, tmp_path: Path) -> No
             with pytest.raises(DogsimError, match="In the rows from 66 to 99: Row 4 .* is all zer"):
                 nearest(known, dataset.features[:1], 3, "cosine")
             assert nearest(known, dataset.features[:1], 3)[0][0, 0] == 0
+
+
+@needs_ray
+@pytest.mark.slow
+def test_pictures_are_named_alike(nodes: Nodes, stored: Path, breeds_dir: Path) -> None:
+    of = ("classify", breeds_dir, "-k", 3, "--dataset", stored, "--keep-self")
+    expected = json.loads(dogsim(*of, "--json").stdout)
+    assert len(expected["results"]) == 6
+    assert Command(*of, "--cluster", nodes.address).answer() == expected
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_page_on_a_cluster_of_its_own(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    mark = f"DOGSIM_TEST_MARK=page-{os.getpid()}"
+    monkeypatch.setenv(*mark.split("="))
+    page = Command("serve", "--dataset", stored, "--port", 0, "--cluster")
+    assert page.process.stdout
+    address = json.loads(page.process.stdout.readline())["address"]
+    with urlopen(f"{address}/api/answer?row=4&k=3", timeout=60) as answered:
+        told = json.load(answered)
+    dataset = Dataset.open(stored)
+    distances, rows = nearest(dataset, dataset.features[4:5], 3, exclude=[4])
+    assert [each["row"] for each in told["neighbours"]] == rows[0].tolist()
+    assert [each["distance"] for each in told["neighbours"]] == distances[0].tolist()
+    page.stop(signal.SIGINT)
+    assert page.ended()[0] == 130
+    wait_until(lambda: processes_with(mark) == [], 30)
