@@ -49,7 +49,8 @@ def save(
 def colours(file: Path, **more: Any) -> str:
     """Write a network whose features are the mean colours: a map, and that averaged."""
     nodes: list[Node] = [
-        ("Identity", "pixels", "map", {}),
+        ("Neg", "pixels", "negative", {}),
+        ("Neg", "negative", "map", {}),
         ("GlobalAveragePool", "map", "pooled", {}),
         ("Flatten", "pooled", "features", {}),
     ]

@@ -24,6 +24,8 @@ TABLES = {  # of each such option: the module, and its table there
     "start": ("learning.deep_ranking", "STARTS"),
     "network": ("learning.fine_tune", "NETWORKS"),
 }
+# Of a table that is too long for a help text: a function beside it that tells it in short.
+IN_SHORT = {"backbone": "families"}
 CLUSTER = "--cluster"
 PLACE = "{}"  # of the names in a help text
 
@@ -36,6 +38,13 @@ def choices(name: str) -> list[str]:
     """
     module, table = TABLES[name]
     return list(getattr(import_module(f"dogsim.{module}"), table))
+
+
+def listed(name: str) -> str:
+    """Tell the names that fit an option, for its help."""
+    if name not in IN_SHORT:
+        return ", ".join(choices(name))
+    return str(getattr(import_module(f"dogsim.{TABLES[name][0]}"), IN_SHORT[name])())
 
 
 def one_of(name: str, text: str) -> Any:
@@ -67,6 +76,6 @@ class Command(TyperCommand):
         for parameter in self.params:
             told = getattr(parameter, "help", None)
             if parameter.name in TABLES and told:
-                names = ", ".join(choices(parameter.name))
+                names = listed(parameter.name)
                 parameter.help = told.replace(PLACE, names)  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)

@@ -17,7 +17,8 @@ from dogsim.networks.weights import (
     weights_sha256,
 )
 
-FEATURE_LAYER, POOLING = "avg_pool", "GlobalAveragePooling2D"
+FEATURE_LAYER = "avg_pool"
+POOLING, NORM = "GlobalAveragePooling2D", "LayerNormalization"
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,12 @@ class KerasNetwork:
             As `load_extractor` does, or if its features are no such mean.
         """
         whole, file = self._whole()
-        ours = file.suffix != ".keras"
         size = _input_size(whole, file) or self.spec.image_size
-        model = _cut(whole, self.layer, ours)
+        if self.layer == FEATURE_LAYER and file.suffix != ".keras":  # whose layer has any name
+            output = _below_top(whole) if self._has_top(whole) else whole.output
+        else:
+            output = _output_of(whole, self.layer)
+        model = _ending_in(output, whole, self.layer)
         return _with_map(model, self.layer) if places else model, self.spec.prepare, size
 
     def convert(self, places: bool = False) -> Any:
@@ -121,29 +125,44 @@ class KerasNetwork:
         elif file.suffix == ".keras":
             model = load_keras_file(file)
         else:
-            model = spec.build(self._of_top or file_has_top(file))
-            load_weight_file(model, file, self.backbone)
+            model = spec.build(self._of_top or file_has_top(file, spec.top_layers))
+            part = " with its classifier" if self._has_top(model) else ""
+            load_weight_file(model, file, f"{self.backbone}{part}")
         return model, file
 
     @property
     def _of_top(self) -> bool:
         return self.layer in self.spec.top_layers
 
+    def _has_top(self, model: Any) -> bool:
+        return any(each.name in self.spec.top_layers for each in model.layers)
+
 
 def _absolute(file: str) -> str:
     return str(Path(file).resolve())
 
 
-def _cut(model: Any, layer: str, ours: bool) -> Any:
-    """Cut a Keras model off at a layer, whose map is averaged to (B, D)."""
-    keras = import_keras()
+def _output_of(model: Any, layer: str) -> Any:
+    """Find what a layer gives; raises `DogsimError` if there is none of that name."""
     names = [each.name for each in model.layers]
-    if layer in names:
-        output = model.get_layer(layer).output
-    elif layer == FEATURE_LAYER and ours:  # a network of the table without such a layer
-        output = next(x.output for x in reversed(model.layers) if len(x.output.shape) == 4)
-    else:
+    if layer not in names:
         raise unknown("layer", layer, names)
+    return model.get_layer(layer).output
+
+
+def _below_top(model: Any) -> Any:
+    """Find what goes into the classifier: a map, or in ConvNeXt its mean, normalised."""
+    layers = model.layers
+    kinds = [type(each).__name__ for each in layers]
+    if POOLING not in kinds:  # VGG, which has its map flattened
+        return next(each.output for each in reversed(layers) if len(each.output.shape) == 4)
+    last = len(kinds) - 1 - kinds[::-1].index(POOLING)  # earlier ones are of squeeze and excitation
+    return layers[last + 1].output if kinds[last + 1] == NORM else layers[last].input
+
+
+def _ending_in(output: Any, model: Any, layer: str) -> Any:
+    """Let a model end in an output, whose map is averaged to (B, D)."""
+    keras = import_keras()
     if len(output.shape) == 4:
         output = keras.layers.GlobalAveragePooling2D(name=FEATURE_LAYER)(output)
     if len(output.shape) != 2:

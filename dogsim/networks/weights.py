@@ -7,12 +7,13 @@ import sys
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import h5py
+import numpy as np
 
 from dogsim.errors import DogsimError, reason
 from dogsim.networks._keras import import_keras
@@ -22,6 +23,9 @@ from dogsim.plumbing.threads import in_time
 
 IMAGENET = "imagenet"  # the weights that a network was published with
 HOST = "https://storage.googleapis.com/tensorflow/keras-applications/"
+# Of ImageNet's red, green and blue.
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+STD = np.array([0.229, 0.224, 0.225], np.float32)
 T = TypeVar("T")
 
 
@@ -87,7 +91,13 @@ def keras_download(build: Callable[[], Any], network: str, file_name: str) -> An
     import_keras()
     host = None if cached_weights(file_name) else HOST
     way_out = f"put {file_name} into {_keras_home() / 'models'}"
-    return downloaded(build, network, host, way_out)
+    try:
+        return downloaded(build, network, host, way_out)
+    except WeightsUnavailableError:
+        # Of some files Keras knows no hash: what else has come in their place shall not stay.
+        if host and (wrong := cached_weights(file_name)):
+            wrong.unlink()
+        raise
 
 
 def downloaded(fetch: Callable[[], T], network: str, host: str | None, way_out: str) -> T:
@@ -126,7 +136,8 @@ def downloaded(fetch: Callable[[], T], network: str, host: str | None, way_out: 
 def load_weight_file(model: Any, path: Path, network: str) -> None:
     """Fill a network with the numbers of an ``.h5`` or ``.weights.h5`` file.
 
-    Raises `DogsimError` if the file does not hold every number that the network needs.
+    `network` is its name, for messages. Raises `DogsimError` if the file does not hold every number
+    that the network needs.
     """
     try:
         with warnings.catch_warnings():
@@ -134,10 +145,10 @@ def load_weight_file(model: Any, path: Path, network: str) -> None:
             model.load_weights(path)
     except Exception as error:  # Keras raises ValueError, KeyError or OSError
         raise DogsimError(
-            f"The weights in {path} do not fit {network}"
-            f"{' with its classifier' if _has_top(model) else ''}: {_headline(error)}. "
+            f"The weights in {path} do not fit {network}: {_headline(error)}. "
             "Name the network they belong to with --backbone, or give another file."
         ) from error
+    _normalise_as_on_imagenet(model)
 
 
 def load_keras_file(path: Path) -> Any:
@@ -156,8 +167,8 @@ def load_keras_file(path: Path) -> Any:
         ) from error
 
 
-def file_has_top(path: Path) -> bool:
-    """Whether an ``.h5`` file in Keras' older format holds the classifier as well.
+def file_has_top(path: Path, top_layers: Collection[str]) -> bool:
+    """Whether an ``.h5`` file in Keras' older format holds the classifier's layers as well.
 
     That format is read layer after layer, so the network must be built as it was saved.
     Raises `DogsimError` if the file is no HDF5 file.
@@ -165,7 +176,10 @@ def file_has_top(path: Path) -> bool:
     try:
         with h5py.File(path) as file:
             layers = file.get("model_weights", file).attrs.get("layer_names", ())
-            return any(name in (b"predictions", "predictions") for name in layers)
+            return any(
+                (name.decode() if isinstance(name, bytes) else name) in top_layers
+                for name in layers
+            )
     except OSError as error:
         raise DogsimError(
             f"{path} is not a weight file ({reason(error)}). "
@@ -173,8 +187,18 @@ def file_has_top(path: Path) -> bool:
         ) from error
 
 
-def _has_top(model: Any) -> bool:
-    return bool(model.layers[-1].name == "predictions")
+def _normalise_as_on_imagenet(model: Any) -> None:
+    """Let a network divide by the deviations of ImageNet's colours, not by their roots.
+
+    Keras' files of EfficientNet B0 to B7 have them where variances are expected. Keras puts that
+    right with a further layer, but only if it downloads them itself (its issue 49930).
+    """
+    for layer in model.layers:
+        if type(layer).__name__ == "Normalization" and layer.weights:
+            mean, variance, count = layer.get_weights()
+            if np.allclose(mean, MEAN, atol=1e-3):
+                layer.set_weights([mean, variance * STD, count])
+                layer.finalize_state()
 
 
 def _headline(error: Exception) -> str:

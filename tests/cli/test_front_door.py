@@ -8,7 +8,7 @@ import pytest
 from commands import COMMANDS, dogsim, loaded_after, python, refusal
 
 from dogsim import Dataset
-from dogsim.cli.choices import TABLES, choices
+from dogsim.cli.choices import TABLES, choices, listed
 
 
 def test_help_has_an_example_of_every_command() -> None:
@@ -26,7 +26,7 @@ def test_help_lists_the_names_that_fit() -> None:
         assert "{}" not in told.replace("{A", "")
         for name in TABLES:
             if f"--{name} " in told:
-                assert ", ".join(choices(name)) in told, (command, name)
+                assert listed(name) in told, (command, name)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="bash")

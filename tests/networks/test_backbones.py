@@ -1,42 +1,113 @@
+"""The table of networks: they give what plain Keras code gives, and are as Keras has them."""
+
+import importlib
+import inspect
+import sys
 from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 
 from dogsim.networks.backbones import BACKBONES
-from dogsim.networks.extractor import load_extractor
+from dogsim.networks.extractor import Extractor, load_extractor
+from dogsim.networks.weights import MEAN, STD
 
-IMAGES = np.random.default_rng(2).integers(0, 256, (3, 224, 224, 3), np.uint8)
-
-
-SIZES = {
-    **{name: 2048 for name in BACKBONES if name.startswith(("resnet", "inception"))},
-    **{"resnet18": 512, "resnet34": 512},
-    **{"vgg16": 512, "vgg19": 512, "efficientnet-lite0": 1280},
-    **{"densenet121": 1024, "densenet169": 1664, "densenet201": 1920},
+IMAGES = np.random.default_rng(2).integers(0, 256, (1, 299, 299, 3), np.uint8)
+SIZES = {  # numbers of features, of one of each family but resnet50, which test_extractor looks at
+    **{"mobilenet": 1024, "mobilenetv2": 1280, "mobilenetv3small": 576, "resnet50v2": 2048},
+    **{"vgg16": 512, "inceptionv3": 2048, "inceptionresnetv2": 1536, "xception": 2048},
+    **{"densenet121": 1024, "nasnetmobile": 1056, "efficientnetb0": 1280},
+    **{"efficientnetv2b0": 1280, "convnexttiny": 768},
 }
+QUICK = ("mobilenet",)
+# What goes into their classifiers has no name of its own.
+WITH_TOP = ("vgg16", "mobilenet", "mobilenetv3small", "nasnetmobile", "convnexttiny")
 
 
-QUICK = {"resnet50", "resnet18", "resnet34", "vgg16", "efficientnet-lite0"}
+def plain_keras(name: str, model: Any, image: Any) -> Any:
+    """What a model of Keras makes of a picture, prepared as Keras says."""
+    prepare = importlib.import_module(BACKBONES[name].module).preprocess_input
+    return model(prepare(image.astype(np.float32)), training=False).numpy()
+
+
+def check_same(extractor: Extractor, image: Any, plain: Any) -> None:
+    np.testing.assert_allclose(extractor(image), plain, rtol=1e-3, atol=1e-4 * abs(plain).max())
 
 
 @pytest.mark.parametrize(
     "name",
-    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES],
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SIZES],
 )
-def test_every_backbone_is_kerass(name: str, tmp_path: Path) -> None:
-    """Features equal those of plain Keras code, from a weight file without the top."""
+def test_features_are_kerass(name: str, tmp_path: Path) -> None:
+    """With the same random weights, from a file with the classifier or without it."""
     import keras
 
-    if name in ("resnet18", "resnet34"):
-        pytest.importorskip("keras_hub", reason="Keras Hub: pip install 'dogsim[hub]'")
-    spec = BACKBONES[name]
-    model = spec.build(top=False)
-    model.save_weights(tmp_path / "w.weights.h5")
-    image = np.resize(IMAGES, (1, spec.image_size, spec.image_size, 3))
-    features = load_extractor(name, str(tmp_path / "w.weights.h5"), precision="float32")(image)
-    pixels = spec.prepare(image.astype(np.float32))
-    plain = keras.layers.GlobalAveragePooling2D()(model(pixels, training=False)).numpy()
+    spec, build = BACKBONES[name], getattr(keras.applications, BACKBONES[name].builder)
+    side = spec.image_size
+    plain = build(include_top=False, weights=None, pooling="avg", input_shape=(side, side, 3))
+    saved, file = plain, tmp_path / "w.weights.h5"
+    if name in WITH_TOP:
+        saved, file = build(weights=None), tmp_path / "top.h5"
+        plain.set_weights(saved.get_weights()[: len(plain.weights)])
+    saved.save_weights(file) if file.name == "w.weights.h5" else saved.save(file)
+    image = IMAGES[:, :side, :side]
+    features = plain_keras(name, plain, image)
     assert features.shape == (1, SIZES[name])
-    assert features.dtype == np.float32
-    np.testing.assert_allclose(features, plain, rtol=1e-4, atol=1e-4 * abs(plain).max())
+    check_same(load_extractor(name, str(file), precision="float32"), image, features)
+
+
+@pytest.mark.slow
+def test_a_file_is_what_keras_would_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of EfficientNet, to which Keras adds a layer if it downloads the weights itself."""
+    import keras
+
+    file = tmp_path / "efficientnetb0_notop.h5"
+    published = keras.applications.EfficientNetB0(include_top=False, weights=None)
+    (norm,) = (x for x in published.layers if isinstance(x, keras.layers.Normalization))
+    norm.set_weights([MEAN, STD, np.array(0)])
+    published.save(file)
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: str(file))
+    downloaded = keras.applications.EfficientNetB0(include_top=False, pooling="avg")
+    image = IMAGES[:, :224, :224]
+    features = plain_keras("efficientnetb0", downloaded, image)
+    check_same(load_extractor("efficientnetb0", str(file), precision="float32"), image, features)
+    assert not np.allclose(features, published(image.astype(np.float32)).numpy().mean(axis=(1, 2)))
+
+
+@pytest.mark.parametrize("name", [name for name, spec in BACKBONES.items() if spec.weights_name])
+def test_the_table_is_as_keras_has_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras' own code, its layers but dummies, tells which size it takes and what it downloads."""
+    import keras
+
+    spec, dummy = BACKBONES[name], MagicMock()
+    found: dict[str, Any] = {}
+    dummy.image_data_format.return_value = "channels_last"
+    module = sys.modules[getattr(keras.applications, spec.builder).__module__]
+    for each in {module, sys.modules["keras.src.applications.resnet"]}:
+        for what, value in list(vars(each).items()):
+            layers = inspect.ismodule(value) and value.__name__.endswith((".layers", ".backend"))
+            if layers or inspect.isclass(value) or what == "_depth":
+                monkeypatch.setattr(each, what, dummy)
+
+    def get_file(name: str, *_: Any, cache_subdir: str, **__: Any) -> None:
+        found.update(file=name, folder=cache_subdir)
+        raise InterruptedError
+
+    def input_shape(shape: tuple[int, ...], default_size: int, **_: Any) -> tuple[int, ...]:
+        found.update(asked=shape, size=default_size)
+        return shape
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
+    utilities = "keras.src.applications.imagenet_utils."
+    monkeypatch.setattr(f"{utilities}obtain_input_shape", input_shape)
+    monkeypatch.setattr(f"{utilities}correct_pad", MagicMock())
+    for top in (True, False):
+        with pytest.raises(InterruptedError):
+            spec.build(top, "imagenet")
+        size, where = spec.image_size, {"file": spec.weight_file_name(top), "folder": "models"}
+        assert found.items() >= where.items()
+        assert found.items() <= (where | {"asked": (size, size, 3), "size": size}).items()

@@ -80,7 +80,8 @@ def test_a_map_and_its_mean(tmp_path: Path, batch: Any, kind: int, layer: str | 
 def test_channels_last_and_any_size(tmp_path: Path) -> None:
     """As TensorFlow writes networks, and as Hugging Face leaves all axes free."""
     last = [
-        ("Identity", "pixels", "map", {}),
+        ("Neg", "pixels", "negative", {}),
+        ("Neg", "negative", "map", {}),
         ("ReduceMean", "map", "features", {"axes": [1, 2], "keepdims": 0}),
     ]
     nhwc = save(tmp_path / "nhwc.onnx", last, inputs={"pixels": ("b", 16, 16, 3)})

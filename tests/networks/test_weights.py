@@ -89,6 +89,21 @@ def test_other_bytes(server: Server, genuine: tuple[Any, bytes]) -> None:
     load_extractor("resnet50")  # what was wrong in the cache is replaced
 
 
+def test_other_bytes_of_which_keras_knows_no_hash(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keras.src.applications.mobilenet.BASE_WEIGHT_PATH", server.address)
+    name = "mobilenet_1_0_224_tf_no_top.h5"
+    server.files[f"/{name}"], server.always = b"<html>please log in</html>", server.serve()
+    with pytest.raises(weights.WeightsUnavailableError):
+        load_extractor("mobilenet")
+    assert weights.cached_weights(name) is None
+    keras.applications.MobileNet(include_top=False, weights=None).save(tmp_path / name)
+    server.files[f"/{name}"] = content = (tmp_path / name).read_bytes()
+    recipe = load_extractor("mobilenet").recipe
+    assert recipe.weights_sha256 == hashlib.sha256(content).hexdigest()
+
+
 def test_dropped_connection(server: Server, genuine: tuple[Any, bytes]) -> None:
     serve(server, genuine[1], limit=100_000)
     check_failure("retrieval incomplete")
