@@ -25,7 +25,7 @@ SERVED = "docs/page-and-api.md"  # whose examples want a server: tests/web/test_
 # Pages whose commands train something, or take some seconds.
 LONG = {"docs/classifier.md", "docs/deep_ranking.md", "docs/ranking.md", "docs/lessons.md"}
 LONG |= {f"docs/lesson-{name}.md" for name in ("background", "classifiers", "clothes")}
-LONG |= {f"docs/lesson-{name}.md" for name in ("ranking", "sure")}
+LONG |= {f"docs/lesson-{name}.md" for name in ("judging", "ranking", "sure", "why")}
 # The last digits differ between processors: with AMX, without, and without OpenVINO. More so on the
 # harder sample, where neighbours are nearly as near as others, and where something is learned.
 TOLERANCE, ON_LESSONS = 0.02, 0.1
