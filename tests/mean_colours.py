@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from dogsim.networks.extractor import Extractor, Wanted
 from dogsim.networks.views import seen_by
@@ -33,3 +34,25 @@ SEAM = {
     "load": load,
     "recipe": lambda wanted, like: load(wanted).recipe,
 }
+
+
+def stop_after(
+    batches: int,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: type[BaseException] = KeyboardInterrupt,
+) -> None:
+    """Let a run be stopped when so many batches have gone through the network."""
+    left = [batches]
+
+    def load_stopping(wanted: Wanted) -> Extractor:
+        extractor = load(wanted)
+
+        def network(images: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise stop
+            return extractor.network(images)
+
+        return Extractor(extractor.recipe, network)
+
+    monkeypatch.setattr(Wanted, "load", load_stopping)

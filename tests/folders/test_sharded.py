@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 from clouds import cloud
 from commands import dogsim_json, refusal
-from mean_colours import SEAM
-from mean_colours import load as load_colours
+from mean_colours import SEAM, stop_after
 from PIL import Image
 from sharded import sharded
 
-import dogsim as package
 from dogsim import Dataset, DogsimError, create_dataset, nearest, update_dataset
 from dogsim.dataset_file import INDEX
 from dogsim.dist_calc import METRICS, dist_calc
@@ -126,23 +124,6 @@ def lying(out: Path) -> tuple[Place, ...]:
     return features.places
 
 
-def stopping(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
-    left = [batches]
-
-    def load(wanted: Wanted) -> Any:
-        extractor = load_colours(wanted)
-
-        def network(images: Any) -> Any:
-            left[0] -= 1
-            if left[0] < 0:
-                raise KeyboardInterrupt
-            return extractor.network(images)
-
-        return package.Extractor(extractor.recipe, network)
-
-    monkeypatch.setattr(Wanted, "load", load)
-
-
 def test_a_stopped_restart_leaves_the_index_valid(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,13 +134,13 @@ def test_a_stopped_restart_leaves_the_index_valid(
         before = (photos / name).stat().st_mtime_ns
         paint(photos / name, red)
         os.utime(photos / name, ns=(before, before))
-    stopping(monkeypatch, 4)
+    stop_after(4, monkeypatch)
     with pytest.raises(KeyboardInterrupt, match=r"4 pictures, is kept in .*d\.dogsim: run"):
         made(photos, out, restart=True, resize="crop")
     assert reds(Dataset.open(out)) == COLOURS
-    stopping(monkeypatch, 2)
+    stop_after(2, monkeypatch)
     assert made(photos, out)[0] == anew
-    stopping(monkeypatch, 0)
+    stop_after(0, monkeypatch)
     assert made(photos, out) == (anew, (0, 0, 6, 0))
     assert len(shards(out)) == 3  # nothing is left of what was there before the restart
 
@@ -172,7 +153,7 @@ def test_shards_are_the_truth(
     (out / INDEX).unlink()
     with pytest.raises(DogsimError, match="no dataset in the folder"):
         Dataset.open(out)
-    stopping(monkeypatch, 0)
+    stop_after(0, monkeypatch)
     assert made(photos, out)[0] == COLOURS
     lost = min(shards(out))
     for spoil in (Path.unlink, lambda file: os.truncate(file, 100)):
@@ -180,7 +161,7 @@ def test_shards_are_the_truth(
         told = refusal("info", out)
         assert f"1 of its 3 shards are lost or cut, as {lost}" in told
         assert "--force" in told
-        stopping(monkeypatch, 2)
+        stop_after(2, monkeypatch)
         with pytest.raises(DogsimError, match="lost or cut"):
             made(photos, out)
         assert made(photos, out, force=True)[0] == COLOURS

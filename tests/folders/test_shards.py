@@ -11,11 +11,10 @@ import h5py
 import numpy as np
 import pytest
 from commands import dogsim, dogsim_json, python, refusal
-from mean_colours import SEAM
+from mean_colours import SEAM, stop_after
 from mean_colours import load as load_colours
 from PIL import Image
 
-import dogsim as package
 from dogsim import Dataset, DogsimError, create_dataset, find_pictures, load_image, update_dataset
 from dogsim.folders import reading
 from dogsim.folders.partial import PartialFolder
@@ -58,24 +57,6 @@ def counts(update: Any) -> tuple[int, ...]:
     return update.new, update.changed, update.kept, update.removed
 
 
-def stop_after(number: int, monkeypatch: pytest.MonkeyPatch, stop: type[BaseException]) -> None:
-    """Let a run be stopped when so many batches have gone through the network."""
-    left = [number]
-
-    def load(wanted: Wanted) -> Any:
-        extractor = load_colours(wanted)
-
-        def network(images: Any) -> Any:
-            left[0] -= 1
-            if left[0] < 0:
-                raise stop
-            return extractor.network(images)
-
-        return package.Extractor(extractor.recipe, network)
-
-    monkeypatch.setattr(Wanted, "load", load)
-
-
 def go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Wanted, "load", load_colours)
 
@@ -90,7 +71,7 @@ def test_a_restart_goes_on_where_it_was(
         paint(photos / name, red + 100)  # of the same size and time: only a restart sees it
     choices: list[dict[str, Any]] = [{"restart": True}, {"restart": True, "resize": "crop"}]
     for options in choices:
-        stop_after(2, monkeypatch, KeyboardInterrupt)
+        stop_after(2, monkeypatch)
         with pytest.raises(KeyboardInterrupt, match="2 pictures, is kept"):
             create_dataset(photos, out, batch_size=1, **options)
         assert out.read_bytes() == old
@@ -108,7 +89,7 @@ def test_a_restart_with_other_options_starts_over(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "d.h5"
-    stop_after(2, monkeypatch, KeyboardInterrupt)
+    stop_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         create_dataset(photos, out, batch_size=1, restart=True)
     go_on(monkeypatch)
@@ -127,7 +108,7 @@ def test_a_restart_that_cannot_begin_leaves_all_as_it_was(
         raise DogsimError(f"Unknown layer {wanted.layer!r}.")
 
     for shards, batches in ((1, 2), (0, 3)):  # with work in progress, and with a finished file
-        stop_after(batches, monkeypatch, KeyboardInterrupt)
+        stop_after(batches, monkeypatch)
         with suppress(KeyboardInterrupt):
             create_dataset(photos, out, batch_size=1)
         monkeypatch.setattr(Wanted, "load", load)
@@ -149,7 +130,7 @@ def test_a_restart_whose_note_is_spoilt_still_counts(
     for note in ("", "[1]", '{"layer": "x"}'):
         for name, red in COLOURS.items():
             paint(photos / name, red + 100)
-        stop_after(1, monkeypatch, KeyboardInterrupt)
+        stop_after(1, monkeypatch)
         with pytest.raises(KeyboardInterrupt):
             create_dataset(photos, out, batch_size=1, restart=True)
         (partial_folder(out) / "restart").write_text(note)
@@ -222,7 +203,7 @@ def test_only_a_damaged_shard_is_removed(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, four: Dataset
 ) -> None:
     out = tmp_path / "d.h5"
-    stop_after(2, monkeypatch, KeyboardInterrupt)
+    stop_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         create_dataset(photos, out, batch_size=1)
     go_on(monkeypatch)
