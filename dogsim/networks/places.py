@@ -6,7 +6,7 @@ them is kept ready to run like any other.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeAlias
@@ -75,7 +75,7 @@ class Places:
         return rows.reshape(*places.shape[:-1], -1)
 
 
-@cache
+@lru_cache(maxsize=1)
 def load_places(recipe: Recipe) -> Places:
     """Load the network of a recipe so that it gives its last map as well; kept for the next call.
 

@@ -34,7 +34,7 @@ def sample_queries() -> list[Path]:
 def sample_dataset(weights: str = IMAGENET, hard: bool = False) -> Dataset:
     """Open the dataset of the drawings; their features are computed at first use.
 
-    The 300 of the sample are easy to tell apart. The 240 of the harder one are of breeds that look
+    The 300 of the sample are easy to tell apart. The 250 of the harder one are of breeds that look
     alike, in odd poses and bad light, and some labels are wrong: `key.csv` beside them tells which.
 
     ResNet-50 makes them where its weights can be had, EfficientNet-Lite0 where they cannot. Which
