@@ -158,7 +158,7 @@ def convert(model: Any, prepare: Prepare | None, shape: tuple[int, ...]) -> Any:
     Parameters
     ----------
     model : keras.Model
-        Maps (B, ...) float32 to (B, D) float32.
+        Maps (B, ...) float32 to (B, D) float32, or gives several outputs.
     prepare : callable or None
         As for `run_tensorflow`, of a network that is to take uint8. None leaves float32.
     shape : tuple of int
@@ -174,6 +174,9 @@ def convert(model: Any, prepare: Prepare | None, shape: tuple[int, ...]) -> Any:
 
     with unreported():
         converted = openvino.convert_model(traced)
+    # Functions with gradients of their own, such as swish, add what they have computed to these.
+    own = converted.get_results()[: len(model.outputs)]
+    converted = openvino.Model(own, converted.get_parameters())
     converted.reshape([-1, *shape])
     return converted
 

@@ -155,3 +155,15 @@ def test_one_picture_costs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert batches == [1]
     np.testing.assert_allclose(network(images), means, rtol=1e-5)
     assert batches == [1, engines.CHUNK]
+
+
+def test_a_network_gives_its_own_outputs_alone() -> None:
+    """Not what swish computes on the way, whose gradient is a function of its own."""
+    pytest.importorskip("openvino")
+    import keras
+
+    layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, activation="swish")]
+    layers += [keras.layers.Conv2D(5, 3, activation="swish")]
+    layers += [keras.layers.GlobalAveragePooling2D()]
+    converted = engines.convert(keras.Sequential(layers), lambda images: images, (8, 8, 3))
+    assert [each.get_partial_shape()[1].get_length() for each in converted.outputs] == [5]
