@@ -24,7 +24,7 @@ class Recipe:
     Attributes
     ----------
     backbone : str
-        A name of `dogsim.BACKBONES`, or ``"onnx"``.
+        A name of `dogsim.BACKBONES`, ``"onnx"`` or ``"hub:PRESET"``.
     weights : str
         ``"imagenet"`` or the path of the weight file that was used.
     weights_sha256 : str

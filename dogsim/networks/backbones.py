@@ -4,10 +4,11 @@ import importlib
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from dogsim.errors import unknown
 from dogsim.networks._keras import import_keras
+from dogsim.networks.hub import PREFIX, HubBackbone
 from dogsim.networks.weights import IMAGENET, cached_weights, keras_download
 
 KERAS = "keras.applications"
@@ -29,6 +30,15 @@ class Backbone:
     image_size: int = 224
     notop: str = "_notop"
     top_layers: tuple[str, ...] = ("predictions",)
+    feature_layer: ClassVar[str] = "avg_pool"  # the global average pooling
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What of a recipe it decides before it is there."""
+        return {"image_size": self.image_size}
+
+    def check(self) -> None:
+        """Do nothing: each that is in the table can be had."""
 
     def build(self, top: bool, weights: str | None = None) -> Any:
         """Build the Keras model, ending in its features or a map, or with ``top`` in classes."""
@@ -145,21 +155,25 @@ def families() -> str:
     """
     groups = [list(group) for _, group in groupby(BACKBONES, lambda name: BACKBONES[name].module)]
     told = (name for group in groups for name in _first_and_last(group))
-    return ", ".join([*told, ONNX])
+    return ", ".join([*told, ONNX, f"{PREFIX}PRESET of Keras Hub"])
 
 
 def _first_and_last(names: list[str]) -> list[str]:
     return names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
 
 
-def find_backbone(name: str) -> Backbone:
+def find_backbone(name: str) -> Backbone | HubBackbone:
     """Look a backbone up; raises `DogsimError` with the nearest names if there is none.
+
+    ``hub:`` and anything is one of Keras Hub, which knows by itself whether there is such.
 
     >>> find_backbone("resnet5")
     Traceback (most recent call last):
     dogsim.errors.DogsimError: Unknown backbone 'resnet5'; did you mean 'resnet50'? Of 46, the \
 nearest: resnet50, resnet152, resnet50v2, resnet34, resnet18.
     """
+    if name.startswith(PREFIX):
+        return HubBackbone(name.removeprefix(PREFIX))
     if name not in BACKBONES:
         raise unknown("backbone", name, NAMES)
     return BACKBONES[name]

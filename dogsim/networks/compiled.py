@@ -69,7 +69,8 @@ def keep_network(network: Any, made_from: Mapping[str, Any]) -> None:
 
 def _file(made_from: Mapping[str, Any]) -> Path:
     digest = sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
-    return cache_folder() / f"network-{made_from['name']}-{digest[:12]}.zip"
+    name = made_from["name"].replace(":", "-")  # which Windows has no files with
+    return cache_folder() / f"network-{name}-{digest[:12]}.zip"
 
 
 def _with_versions(made_from: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.images import RESIZES, check_resize
-from dogsim.networks.backbones import ONNX
+from dogsim.networks.backbones import ONNX, find_backbone
 from dogsim.networks.compiled import keep_network, kept_network
 from dogsim.networks.engines import (
     check_engine,
@@ -19,7 +19,7 @@ from dogsim.networks.engines import (
     run_openvino,
     run_tensorflow,
 )
-from dogsim.networks.keras_network import FEATURE_LAYER, KerasNetwork
+from dogsim.networks.keras_network import KerasNetwork
 from dogsim.networks.onnx_network import OnnxNetwork
 from dogsim.networks.pixels import Pixels
 from dogsim.networks.quantized import check_quantizer, quantized
@@ -105,11 +105,12 @@ class Wanted:
                 f"Received {given} for {backbone}, which knows how it wants its pixels. Leave it "
                 "out: it can be told a network of --backbone onnx."
             )
-        return KerasNetwork(backbone, weights, self.layer or FEATURE_LAYER)
+        return KerasNetwork(backbone, weights, self.layer or find_backbone(backbone).feature_layer)
 
     def check(self) -> None:
         """Raise `DogsimError` for a name that is unknown or a weight file that is not there."""
-        self.network.check()
+        if self.backbone or all(getattr(self, name) is None for name in PIXELS):
+            self.network.check()  # else the dataset that is there may tell whose pixels these are
         check_resize(self.resize or RESIZES[0])
         check_views(self.views or VIEWS[0])
         check_engine(self.engine, self.precision)
@@ -236,9 +237,10 @@ def load_extractor(
     Parameters
     ----------
     backbone : str
-        A name of `BACKBONES`, or ``"onnx"`` for a network of an ONNX file.
+        A name of `BACKBONES`, ``"onnx"`` for a network of an ONNX file, or ``"hub:PRESET"`` for one
+        of Keras Hub, such as ``"hub:dinov2_small"``.
     weights : str
-        ``"imagenet"`` (downloaded once by Keras; installed with dogsim for
+        ``"imagenet"`` (downloaded once by Keras or Keras Hub; installed with dogsim for
         ``efficientnet-lite0``), the path of an ``.h5`` or ``.weights.h5`` weight file of that
         network, with or without its classifier, or of a ``.keras`` model whose pixels are
         prepared as the backbone's. For ``"onnx"`` the ``.onnx`` file.
@@ -246,7 +248,7 @@ def load_extractor(
         The layer whose output the features are, by default ``avg_pool``, the global average
         pooling. A layer that gives a map (h, w, D) is averaged over h and w. Of an ONNX file it
         is an output, by default the first that pictures alone decide; of tokens (T, D) the first
-        is taken.
+        is taken. Of Keras Hub it is by default ``output``: the mean of a map, or the class token.
     resize : {"squash", "crop"}
         How pictures become square, see `dogsim.load_image`.
     engine : {"auto", "tensorflow", "openvino"}

@@ -1,6 +1,7 @@
 """A network of Keras: built, filled with weights and cut off at its features."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,6 +9,7 @@ from dogsim.errors import DogsimError, unknown
 from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import Backbone, find_backbone
 from dogsim.networks.engines import Prepare, convert
+from dogsim.networks.hub import HubBackbone
 from dogsim.networks.weights import (
     IMAGENET,
     file_has_top,
@@ -23,9 +25,9 @@ POOLING, NORM = "GlobalAveragePooling2D", "LayerNormalization"
 
 @dataclass(frozen=True)
 class KerasNetwork:
-    """A network of `BACKBONES` with its weights, up to the layer that gives the features.
+    """A network of `BACKBONES`, or of Keras Hub, with its weights, up to a layer.
 
-    The fields are parameters of `load_extractor`.
+    The fields are parameters of `load_extractor`, and the layer gives the features.
     """
 
     backbone: str
@@ -35,7 +37,7 @@ class KerasNetwork:
 
     def check(self) -> None:
         """Raise `DogsimError` if its name is unknown or its weight file is not there."""
-        find_backbone(self.backbone)
+        self.spec.check()
         given_file(self.weights)
         if self.weights.endswith(".onnx"):
             raise DogsimError(
@@ -48,8 +50,8 @@ class KerasNetwork:
         """What it is called in messages."""
         return self.backbone
 
-    @property
-    def spec(self) -> Backbone:
+    @cached_property
+    def spec(self) -> Backbone | HubBackbone:
         """What the table has of it."""
         return find_backbone(self.backbone)
 
@@ -61,7 +63,7 @@ class KerasNetwork:
             "backbone": self.backbone,
             "weights": self.weights if self.weights == IMAGENET else _absolute(self.weights),
             "layer": self.layer,
-            **({} if whole_model else {"image_size": self.spec.image_size}),
+            **({} if whole_model else self.spec.facts),
         }
 
     @property
@@ -103,7 +105,9 @@ class KerasNetwork:
         """
         whole, file = self._whole()
         size = _input_size(whole, file) or self.spec.image_size
-        if self.layer == FEATURE_LAYER and file.suffix != ".keras":  # whose layer has any name
+        if (
+            self.layer == self.spec.feature_layer and file.suffix != ".keras"
+        ):  # whose layer has any name
             output = _below_top(whole) if self._has_top(whole) else whole.output
         else:
             output = _output_of(whole, self.layer)
@@ -125,7 +129,8 @@ class KerasNetwork:
         elif file.suffix == ".keras":
             model = load_keras_file(file)
         else:
-            model = spec.build(self._of_top or file_has_top(file, spec.top_layers))
+            tops = spec.top_layers
+            model = spec.build(self._of_top or (bool(tops) and file_has_top(file, tops)))
             part = " with its classifier" if self._has_top(model) else ""
             load_weight_file(model, file, f"{self.backbone}{part}")
         return model, file

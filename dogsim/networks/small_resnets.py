@@ -1,28 +1,19 @@
-"""ResNet-18 and ResNet-34, which Keras itself does not have: Keras Hub does.
+"""ResNet-18 and ResNet-34, which Keras itself does not have: presets of Keras Hub.
 
-``pip install dogsim[hub]``. They are built and called as the networks of `keras.applications`, but
+They are built and called as the networks of `keras.applications`, also without the presets, but
 have no classifier.
 """
 
-import logging
-import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dogsim.errors import DogsimError, reason
-from dogsim.networks._keras import import_keras
-from dogsim.networks.weights import downloaded
+from dogsim.errors import DogsimError
+from dogsim.networks import hub
 
-HOST = "https://api.kaggle.com/"
-FILE = "model.weights.h5"
-# The names of the weights at their host, each with its version, so that Keras Hub need not be
-# imported to see whether they are there. Of 34 layers it has the variant "vd" alone (He et al.
-# 2019, arXiv:1812.01187: three 3 x 3 convolutions instead of the first 7 x 7, pooling in the
-# shortcuts).
-HANDLES = {
-    "ResNet18": "keras/resnetv1/keras/resnet_18_imagenet/3",
-    "ResNet34": "keras/resnet_vd/keras/resnet_vd_34_imagenet/2",
-}
+# Of 34 layers Keras Hub has the variant "vd" alone (He et al. 2019, arXiv:1812.01187: three 3 x 3
+# convolutions instead of the first 7 x 7, pooling in the shortcuts).
+PRESETS = {"ResNet18": "resnet_18_imagenet", "ResNet34": "resnet_vd_34_imagenet"}
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "ResNet18": {
         "input_conv_filters": [64],
@@ -63,39 +54,20 @@ def preprocess_input(images: Any) -> Any:
 
 def weights_file(builder: str) -> Path | None:
     """Path of the ImageNet weights if they have been downloaded, whole, before."""
-    name, _, version = HANDLES[builder].rpartition("/")
-    cache = Path(os.environ.get("KAGGLEHUB_CACHE", Path.home() / ".cache" / "kagglehub"))
-    folder = cache / "models" / name
-    whole = folder / ".complete" / version / f"{FILE}.complete"  # what kagglehub leaves then
-    return folder / version / FILE if whole.is_file() else None
+    return hub.weights_file(PRESETS[builder])
 
 
 def _build(builder: str, include_top: bool, weights: str | None, input_shape: Shape) -> Any:
     if include_top:
         raise DogsimError(f"Keras Hub has no classifier for {builder}. Give weights without one.")
-    resnet = _import_hub().models.ResNetBackbone
+    resnet, preset = hub.import_hub().models.ResNetBackbone, PRESETS[builder]
     if weights:
-        host = None if weights_file(builder) else HOST
-        return downloaded(
-            lambda: resnet.from_preset(f"kaggle://{HANDLES[builder]}", image_shape=input_shape),
-            *(builder.lower(), host, "take --backbone resnet50"),
-        )
+        way_out = "give a file (--weights FILE), or take --backbone resnet50"
+        fetch = partial(resnet.from_preset, preset, image_shape=input_shape)
+        return hub.fetched(fetch, preset, builder.lower(), way_out)
     return resnet(
         stackwise_num_filters=[64, 128, 256, 512],
         stackwise_num_strides=[1, 2, 2, 2],
         image_shape=input_shape,
         **ARCHITECTURES[builder],
     )
-
-
-def _import_hub() -> Any:
-    import_keras()
-    try:
-        import keras_hub
-    except ImportError as error:
-        raise DogsimError(
-            "ResNets of 18 and 34 layers come from Keras Hub, which cannot be imported "
-            f"({reason(error)}). Install it: pip install 'dogsim[hub]'"
-        ) from error
-    logging.getLogger("kagglehub").setLevel(logging.ERROR)  # it reports on stdout
-    return keras_hub

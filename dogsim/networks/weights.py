@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class WeightsUnavailableError(DogsimError):
-    """The ImageNet weights of a network can neither be found nor downloaded."""
+    """The weights of a network can neither be found nor downloaded."""
 
 
 def given_file(weights: str) -> Path | None:
@@ -90,7 +90,7 @@ def keras_download(build: Callable[[], Any], network: str, file_name: str) -> An
     """
     import_keras()
     host = None if cached_weights(file_name) else HOST
-    way_out = f"put {file_name} into {_keras_home() / 'models'}"
+    way_out = f"give a file (--weights FILE), or put {file_name} into {_keras_home() / 'models'}"
     try:
         return downloaded(build, network, host, way_out)
     except WeightsUnavailableError:
@@ -112,7 +112,7 @@ def downloaded(fetch: Callable[[], T], network: str, host: str | None, way_out: 
         An address to knock at first: what downloads may be very patient. None if nothing has to
         be downloaded.
     way_out : str
-        What else the user can do, beside giving a file and taking the network that is installed.
+        What else the user can do, beside taking the network that is installed.
 
     Raises
     ------
@@ -127,8 +127,8 @@ def downloaded(fetch: Callable[[], T], network: str, host: str | None, way_out: 
             return fetch()
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise WeightsUnavailableError(
-            f"The ImageNet weights of {network} could not be downloaded ({reason(error)}). "
-            f"Either give a file (--weights FILE), or {way_out}, "
+            f"The weights of {network} could not be downloaded ({reason(error)}). "
+            f"Either {way_out}, "
             "or use the network whose weights are installed: --backbone efficientnet-lite0."
         ) from error
 

@@ -17,6 +17,7 @@ from dogsim.networks.building_blocks import (
 )
 
 
+@pytest.mark.slow
 def test_resnet50_is_kerass(random_resnet: tuple[Any, Path]) -> None:
     theirs, _ = random_resnet
     ours = resnet50()

@@ -170,6 +170,7 @@ def test_threads_share_a_network(load: Callable[[], Extractor]) -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_the_installed_network_answers_without_tensorflow(tmp_path: Path) -> None:
     """In processes of their own, as a user starts them: the first prepares, the second answers."""
     code = (

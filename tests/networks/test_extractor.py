@@ -29,13 +29,11 @@ def plain_features(random_resnet: tuple[Any, Path]) -> Any:
     return keras.Model(model.input, model.get_layer("avg_pool").output)(pixels, training=False)
 
 
-OTHER_KINDS = ("top.weights.h5", "notop.weights.h5", "top.h5")
+KINDS = ("notop.h5", "top.keras", "top.weights.h5", "notop.weights.h5", "top.h5")
 
 
-@pytest.mark.parametrize(
-    "file",
-    ["notop.h5", "top.keras", *(pytest.param(x, marks=pytest.mark.slow) for x in OTHER_KINDS)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("file", KINDS)
 def test_every_kind_of_weight_file(
     random_resnet: tuple[Any, Path], plain_features: Any, file: str
 ) -> None:
@@ -58,6 +56,7 @@ def test_images_are_left_as_they_were(lite: Extractor) -> None:
     assert np.array_equal(IMAGES, before)
 
 
+@pytest.mark.slow
 def test_other_layers(colours: str) -> None:
     classes = load_extractor(LITE, layer="predictions")
     np.testing.assert_allclose(classes(IMAGES).sum(axis=1), 1, rtol=1e-2)
@@ -78,6 +77,7 @@ def test_other_layers_of_a_weight_file(random_resnet: tuple[Any, Path]) -> None:
         load_extractor("resnet50", str(folder / "top.keras"), layer="avgpool")
 
 
+@pytest.mark.slow
 def test_a_file_that_does_not_fit(random_resnet: tuple[Any, Path], tmp_path: Path) -> None:
     _, folder = random_resnet
     (tmp_path / "text.h5").write_text("no weights")

@@ -320,6 +320,9 @@ def test_commands(breeds_dir: Path, colours_net: str, tmp_path: Path) -> None:
     why = dogsim_json("explain", *pictures, *network, "--save", tmp_path)["pairs"][0]
     assert why["sum"] == pytest.approx(why["distance"] ** 2, rel=1e-3)
     dogsim("create-dataset", breeds_dir, "-o", tmp_path / "d.h5", *network)
+    other = refusal("create-dataset", breeds_dir, "-o", tmp_path / "d.h5", "--mean", "0.25")
+    assert "mean=0.25" in other  # and nothing of a network that nobody has named
+    assert "resnet50" not in other
     asked = ["explain", *pictures, "--dataset", tmp_path / "d.h5", "--mean", "0.5"]
     assert "Received --mean, but the dataset" in refusal(*asked)
     wrong = ["distance", *pictures, *network[:4], "--mean", "128", "--std", "1"]

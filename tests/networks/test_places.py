@@ -59,6 +59,7 @@ def test_other_weights_are_refused(colours: str) -> None:
         load_places(replace(recipe, weights_sha256="ab" * 32))
 
 
+@pytest.mark.slow
 def test_a_kept_network_explains_without_tensorflow(stored: Path, breeds_dir: Path) -> None:
     pytest.importorskip("openvino")
     picture, out = breeds_dir / "striped" / "1.png", stored.parent / "why"

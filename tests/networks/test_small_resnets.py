@@ -1,18 +1,18 @@
 """ResNet-18 and ResNet-34 of Keras Hub, and its downloads against a server on this machine."""
 
 import hashlib
-import json
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
 import pytest
-from server import refuse, serving
+from kaggle import kaggle
+from server import refuse
 
 from dogsim import DogsimError, Extractor, ResNetDistance, load_extractor
-from dogsim.networks import small_resnets
+from dogsim.networks import hub
 from dogsim.networks.backbones import BACKBONES
 
+pytestmark = pytest.mark.extra
 IMAGES = np.random.default_rng(3).integers(0, 256, (2, 224, 224, 3), np.uint8)
 
 
@@ -47,33 +47,15 @@ def test_what_cannot_be_had(depth: int) -> None:
 def test_download_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """As Kaggle serves it: asked by POST for a file, it sends it."""
     preset = tmp_path / "preset"
     model = BACKBONES["resnet18"].build(top=False)
     model.save_to_preset(str(preset))
-    asked = []
-
-    def kaggle(request: BaseHTTPRequestHandler) -> None:
-        wanted = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
-        asked.append((wanted["instanceSlug"], wanted["path"]))
-        content = (preset / wanted["path"]).read_bytes()
-        request.send_response(200)
-        request.send_header("Content-Length", str(len(content)))
-        request.end_headers()
-        request.wfile.write(content)
-
-    with serving() as server:
-        monkeypatch.setattr(small_resnets, "HOST", server.address)
-        monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
-        monkeypatch.setenv("http_proxy", server.address)  # "localhost", at whatever port
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        server.always = refuse(404)
+    with kaggle(preset, tmp_path / "cache", monkeypatch) as (server, asked):
+        server.script = [refuse(404)]
         with pytest.raises(DogsimError, match="could not be downloaded") as caught:
             load_extractor("resnet18")
         assert "\n" not in str(caught.value)
-        assert small_resnets.weights_file("ResNet18") is None
-        server.always = kaggle
+        assert hub.weights_file("resnet_18_imagenet") is None
         extractor = load_extractor("resnet18", precision="float32")
     assert asked == [
         ("resnet_18_imagenet", "config.json"),
@@ -82,7 +64,7 @@ def test_download_once(
     digest = hashlib.sha256((preset / "model.weights.h5").read_bytes()).hexdigest()
     assert (extractor.recipe.weights, extractor.recipe.weights_sha256) == ("imagenet", digest)
     if extractor.recipe.engine == "openvino":  # which keeps it: Keras Hub takes seconds to import
-        monkeypatch.setattr(small_resnets, "_import_hub", None)
+        monkeypatch.setattr(hub, "import_hub", None)
     check_same(extractor, load_extractor("resnet18", precision="float32"))  # without a server
     assert capfd.readouterr().out == ""  # stdout belongs to results
 

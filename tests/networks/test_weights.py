@@ -81,6 +81,7 @@ def test_not_there(server: Server) -> None:
     check_failure("404")
 
 
+@pytest.mark.slow
 def test_other_bytes(server: Server, genuine: tuple[Any, bytes]) -> None:
     serve(server, b"<html>please log in</html>")
     with pytest.raises(DogsimError, match="hash"):
@@ -89,6 +90,7 @@ def test_other_bytes(server: Server, genuine: tuple[Any, bytes]) -> None:
     load_extractor("resnet50")  # what was wrong in the cache is replaced
 
 
+@pytest.mark.slow
 def test_other_bytes_of_which_keras_knows_no_hash(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,7 @@ def test_the_sample_needs_eyes(lite: Extractor) -> None:
     assert accuracy(replace(dataset, features=flat), k=1).precision_at_k < 0.6
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = sample_dataset()
     sample = sys.modules["dogsim.sources.sample"]

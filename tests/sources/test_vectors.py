@@ -46,6 +46,7 @@ def test_without_pyarrow_its_line_is_told(file: Path, monkeypatch: pytest.Monkey
     assert "pip install 'dogsim[parquet]'" in told
 
 
+@pytest.mark.extra
 @pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed")
 def test_parquet_has_ids_and_row_groups(four: Dataset, file: Path) -> None:
     from pyarrow import parquet

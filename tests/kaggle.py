@@ -1,0 +1,44 @@
+"""Kaggle on this machine, where Keras Hub downloads from: asked by POST for a file, it sends it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+from server import Server, serving
+
+from dogsim.networks import hub
+
+
+@contextmanager
+def kaggle(
+    preset: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Server, list[tuple[str, str]]]]:
+    """Serve a folder as whatever preset is asked for, into an empty cache.
+
+    Yields the server, and a list of what was asked: presets and their files.
+    """
+    asked: list[tuple[str, str]] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        wanted = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        asked.append((wanted["instanceSlug"], wanted["path"]))
+        if not (preset / wanted["path"]).is_file():
+            return request.send_error(404)
+        content = (preset / wanted["path"]).read_bytes()
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
+        return None
+
+    with serving() as server:
+        server.always = answer
+        monkeypatch.setattr(hub, "HOST", server.address)
+        monkeypatch.setenv("KAGGLEHUB_CACHE", str(cache))
+        monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
+        monkeypatch.setenv("http_proxy", server.address)  # "localhost", at whatever port
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        yield server, asked
