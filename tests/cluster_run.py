@@ -4,9 +4,9 @@ import signal
 
 from dogsim.cli import app
 from dogsim.cluster import extraction
-from dogsim.folders import shards
+from dogsim.folders import kept
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's "&" has it ignored
 setattr(extraction, "SHARD", 16)  # noqa: B010
-shards.FEW = 8
+kept.FEW = 8
 app()

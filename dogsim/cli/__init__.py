@@ -1,8 +1,8 @@
 """The command line: parse, call one function, print.
 
-One module for each thing a user may be about: `ask` of pictures, ask many in a `session`, `judge`
-the answers, make `datasets`, `learn` from them, `serve` a page, `keep` what makes the next time
-quick. What loads slowly is imported inside the commands.
+One module for each thing a user may be about: `ask` of pictures, ask many in a `session`, compare
+`pairs`, `judge` the answers, `examine` a dataset, make `datasets`, `learn` from them, `serve` a
+page, `keep` what makes the next time quick. What loads slowly is imported inside the commands.
 """
 
 from typing import Annotated
@@ -10,15 +10,15 @@ from typing import Annotated
 import typer
 
 from dogsim import __version__
-from dogsim.cli import ask, datasets, judge, keep, learn, serve, session
+from dogsim.cli import ask, datasets, examine, judge, keep, learn, pairs, serve, session
 from dogsim.cli.choices import Command
 from dogsim.cli.common import OneLineErrors
 
 COMMANDS = (
-    *(ask.show, ask.classify, judge.accuracy, judge.audit, judge.tree),
+    *(ask.show, ask.classify, judge.accuracy, examine.audit, examine.tree),
     *(datasets.create_dataset, datasets.info),
     *(datasets.stanford_dogs, datasets.import_mat, datasets.export_mat, datasets.export),
-    *(ask.distance, ask.explain, learn.deep_ranking, learn.project),
+    *(pairs.distance, pairs.explain, learn.deep_ranking, learn.project),
     *(learn.train_classifier, session.ask, serve.serve, keep.cache),
 )
 

@@ -1,7 +1,7 @@
 """How good the answers are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +13,10 @@ from dogsim.cli.common import (
     Cluster,
     Confidence,
     DatasetFile,
-    File,
     Force,
     Json,
     Metric,
     Rank,
-    Root,
     Weights,
     open_dataset,
     print_result,
@@ -26,12 +24,15 @@ from dogsim.cli.common import (
 from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:
-    from dogsim.accuracy import Accuracy
+    from collections.abc import Iterator
+
+    from dogsim.accuracy import Accuracy, Judgement
+    from dogsim.dataset import Dataset
     from dogsim.learning.classifier import Classifier as TrainedClassifier
     from dogsim.neighbours import Neighbours
 
 TABLES = ("results", "per_breed", "confusions", "coverage_per_breed")
-CONFUSIONS_SHOWN, BREEDS_SHOWN, FINDINGS_SHOWN = 20, 5, 10
+CONFUSIONS_SHOWN, BREEDS_SHOWN = 20, 5
 
 
 def accuracy(
@@ -95,20 +96,22 @@ def accuracy(
             f"Received --weights {weights} with the dataset {dataset}, whose features are there "
             "already. Expected --weights for the sample only."
         )
+    if compare and protocol == "matlab":
+        raise DogsimError("Received --compare with --protocol matlab. Expected honest, all ways.")
     if csv:
         check_output(csv, [dataset, test])
         check_replaceable(csv, _is_our_table, force)
-    known = open_dataset(dataset, weights, cluster)
+    plain, ks = open_dataset(dataset, weights, cluster), k or [20]
     testset = Dataset.open(test) if test else None
     check_rank(rank, metric, protocol)
-    plain, known = known, ranking(known, rank)
+    known = ranking(plain, rank)
     trained = _trained(classifier, test)
-    asked = known, testset, n_test, metric, protocol, seed
-    found = _searched(k or [20], *asked) if figures else None
+    asked = testset, n_test, metric, protocol, seed
+    found = _searched(ks, known, *asked) if figures else None
     judged = judge(
         known,
-        k or [20],
-        *asked[1:],
+        ks,
+        *asked,
         vote,
         with_map=with_map,
         with_breeds=with_breeds,
@@ -116,34 +119,46 @@ def accuracy(
         confidence=confidence,
         found=found,
     )
-    if testset and (known.boxes is None) != (testset.boxes is None):
-        whole = "dataset" if known.boxes is None else "test set"
-        note(f"The {whole} is of whole pictures, the other one of boxes: it is harder so.")
-    if judged.in_both:
-        note(f"{judged.in_both} of the test pictures are in the dataset as well.")
-    if judged.trained_on:
-        note(
-            f"{judged.trained_on} of {judged.results[0].queries} queries are pictures that the "
-            "features were learned from: they flatter. Judge by others: --test."
-        )
-    shown = {name: value for name, value in asdict(judged).items() if value is not None}
-    if covered := shown.pop("coverage", None):
-        shown["coverage_per_breed"] = covered.pop("per_breed")
-        shown |= covered
+    for warning in _warnings(judged, known, testset):
+        note(warning)
+    shown = _shown(judged)
     if trained and testset:
         right, error = trained.judge(testset)
         shown |= {"classifier_accuracy": right, "classifier_calibration_error": error}
-    ways = compared(plain, (k or [20])[0], testset, n_test, seed) if compare else {}
+    ways = compared(plain, ks, testset, n_test, seed, vote) if compare else []
     if compare:
-        shown["compare"] = [{"rank": name, **asdict(result)} for name, result in ways.items()]
+        shown["compare"] = [{"rank": name, **asdict(each)} for name, each in ways]
     if csv:
         last = [name for name in TABLES if name in shown][-1]
         write_csv(csv, shown[last], _columns_of(last))
     if figures:
-        shown["figures"] = _drawn(figures, known, max(k or [20]), *asked[1:], vote, found)
+        shown["figures"] = _drawn(figures, known, max(ks), *asked, vote, found)
     # With one k its numbers stand on the first level as well.
-    flat = shown["results"][0] if len(shown["results"]) == 1 else {}
+    flat = shown["results"][0] if len(judged.results) == 1 else {}
     print_result({**flat, **shown}, as_json, _text(judged.results, shown, ways))
+
+
+def _warnings(judged: "Judgement", known: "Dataset", testset: "Dataset | None") -> "Iterator[str]":
+    """Say what makes the judgement harder, or flatters it."""
+    if testset and (known.boxes is None) != (testset.boxes is None):
+        whole = "dataset" if known.boxes is None else "test set"
+        yield f"The {whole} is of whole pictures, the other one of boxes: it is harder so."
+    if judged.in_both:
+        yield f"{judged.in_both} of the test pictures are in the dataset as well."
+    if judged.trained_on:
+        yield (
+            f"{judged.trained_on} of {judged.results[0].queries} queries are pictures that the "
+            "features were learned from: they flatter. Judge by others: --test."
+        )
+
+
+def _shown(judged: "Judgement") -> dict[str, Any]:
+    """List what was judged, without what was not asked for; coverage stands on the first level."""
+    shown = {name: value for name, value in asdict(judged).items() if value is not None}
+    if covered := shown.pop("coverage", None):
+        shown["coverage_per_breed"] = covered.pop("per_breed")
+        shown |= covered
+    return shown
 
 
 def _trained(classifier: Path | None, test: Path | None) -> "TrainedClassifier | None":
@@ -156,29 +171,6 @@ def _trained(classifier: Path | None, test: Path | None) -> "TrainedClassifier |
             "not learned from: --test FILE.h5."
         )
     return load_classifier(classifier) if classifier else None
-
-
-def tree(
-    save: Annotated[Path, typer.Option(help="The PNG file to write.")],
-    dataset: DatasetFile = None,
-    weights: Weights = None,
-    metric: Metric = "euclidean",
-    root: Root = None,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Draw the family tree of the breeds, as the network sees them.
-
-    Example: `dogsim tree --dataset dogs.h5 --save tree.png`
-    """
-    from dogsim.figures.display import save_figure
-    from dogsim.figures.tree import LINKAGE, breed_tree
-
-    known = open_dataset(dataset, weights)
-    known = replace(known, root=str(root)) if root else known
-    save_figure(breed_tree(known, metric), save, force)
-    result = {"figure": str(save), "breeds": len(known.breeds), "metric": metric}
-    print_result({**result, "linkage": LINKAGE}, as_json, str(save))
 
 
 def _searched(ks: list[int], *asked: Any) -> "Neighbours":
@@ -197,55 +189,6 @@ def _drawn(folder: Path, *asked: Any) -> list[str]:
     from dogsim.figures.judging import accuracy_figures
 
     return [str(path) for path in show_or_save(accuracy_figures(*asked), folder)]
-
-
-def audit(
-    dataset: File,
-    test: Annotated[
-        Path | None, typer.Option(help="Dataset file whose pictures should not be in the other.")
-    ] = None,
-    save: Annotated[
-        Path | None, typer.Option(help="Write audit.html and audit.csv to this folder.")
-    ] = None,
-    force: Force = False,
-    cluster: Cluster = None,
-    as_json: Json = False,
-) -> None:
-    """Find copies, suspicious labels, what fits nowhere and poor pictures; change nothing.
-
-    Example: `dogsim audit dogs.h5 --save findings`
-    """
-    from dogsim.dataset import Dataset
-    from dogsim.plumbing.files import check_replaceable
-    from dogsim.trust.audit import audit
-    from dogsim.trust.page import PAGE, TABLE, is_ours, save_audit
-
-    if save:
-        for name in (PAGE, TABLE):
-            check_replaceable(save / name, is_ours, force)
-    known = open_dataset(dataset, None, cluster)
-    asked = Dataset.open(test) if test else None
-    found = audit(known, asked)
-    written = [str(path) for path in save_audit(found, known, save, asked)] if save else []
-    leaks = "" if found.leaks_add is None else f" (they add {found.leaks_add:.4f} to the accuracy)"
-    lines = [
-        f"{len(found.duplicates)} groups of the same picture",
-        *(f"  {' = '.join(each)}" for each in found.duplicates[:FINDINGS_SHOWN]),
-        *(
-            [f"{len(found.leaks)} pictures of the test set are in the dataset{leaks}"]
-            if test
-            else []
-        ),
-        *(f"  {of_test} = {own}" for own, of_test in found.leaks[:FINDINGS_SHOWN]),
-        f"{len(found.labels)} suspicious labels",
-        *(f"  {x.path}: {x.breed}, or {x.suggested}?" for x in found.labels[:FINDINGS_SHOWN]),
-        f"{len(found.novel)} pictures that fit nowhere",
-        *(f"  {each.path}" for each in found.novel[:FINDINGS_SHOWN]),
-        f"{len(found.poor)} poor pictures",
-        *(f"  {each.path}: {each.problem}" for each in found.poor[:FINDINGS_SHOWN]),
-        *written,
-    ]
-    print_result({**asdict(found), "written": written}, as_json, "\n".join(lines))
 
 
 def _columns_of(name: str) -> list[str]:
@@ -270,7 +213,9 @@ def _is_our_table(file: Path) -> bool:
 
 
 def _text(
-    results: "Sequence[Accuracy]", shown: Mapping[str, Any], compared: "Mapping[str, Accuracy]"
+    results: "Sequence[Accuracy]",
+    shown: Mapping[str, Any],
+    compared: "Sequence[tuple[str, Accuracy]]",
 ) -> str:
     """Tell the results as a person reads them."""
     from dogsim.plumbing.tables import table
@@ -298,7 +243,7 @@ def _text(
             parts.append(table(shown[name][:most]))
     parts += shown.get("figures", [])
     if compared:
-        parts.append(table([{"rank": name, **each.columns} for name, each in compared.items()]))
+        parts.append(table([{"rank": name, **each.columns} for name, each in compared]))
     if shown.get("confusions") == ():
         parts.append("No breed is taken for another.")
     return "\n\n".join(parts)

@@ -1,8 +1,8 @@
 """Features that are kept while a dataset is being made, so that a killed run goes on.
 
 What a run has done lies in shards beside the output (see `partial`), and the output itself is
-replaced whole at the end. Which picture's features lie where is told by this one object, for the
-run that holds the output's lock.
+replaced whole at the end. This one object knows of all of it (`kept`), for the run that holds the
+output's lock.
 
 Where the output is a folder of shards they stay, and what is replaced is its index. Shards that are
 no part of it any more stay until the next run, for whoever has opened it before.
@@ -28,32 +28,26 @@ from dogsim.dataset_file import (
     made_by,
     write_dataset,
 )
-from dogsim.errors import DogsimError, reason
+from dogsim.errors import DogsimError
+from dogsim.folders.kept import Kept, scattered
 from dogsim.folders.listing import (
-    GONE,
     Listing,
     Picture,
-    Skipped,
     box_rows,
     skipped_table,
     stamp_rows,
 )
 from dogsim.folders.partial import MADE_BY, Part, PartialFolder, options_of
-from dogsim.folders.reading import SHARD, shard_of
+from dogsim.folders.reading import shard_of
 from dogsim.plumbing.files import (
-    bytes_sha256,
     check_replaceable,
     locked,
     remove_left_overs,
     written_through,
 )
-from dogsim.plumbing.picture_files import read_picture
 from dogsim.plumbing.rows import ShardedRows
 from dogsim.plumbing.signals import uninterrupted
-from dogsim.plumbing.terminal import printable
-from dogsim.recipe import DECISIVE, Recipe
-
-FEW = SHARD // 2  # pictures of a shard, below which it is put together with others
+from dogsim.recipe import Recipe
 
 
 class Shards:
@@ -87,9 +81,7 @@ class Shards:
         self.out = self._place / INDEX if self.sharded else self._place  # the file
         self.restart, self.force, self.wait = restart, force, wait
         self.finished: Part | None = None  # the output as it is
-        self.parts: list[Part] = []  # the finished file first, if it counts, then the shards
-        self.rows: dict[str, tuple[int, int]] = {}  # of each picture: its part, its row there
-        self.unread: list[Skipped] = []  # what is kept without having been looked at
+        self.kept = Kept()
         self._held = ExitStack()
 
     def __enter__(self) -> "Shards":
@@ -108,7 +100,7 @@ class Shards:
     @property
     def recipe(self) -> Recipe | None:
         """How the features that are there were made; None if there are none, or none wanted."""
-        return self.parts[0].recipe if self.parts and not self.restart else None
+        return self.kept.parts[0].recipe if self.kept.parts and not self.restart else None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -118,13 +110,14 @@ class Shards:
         """
         if noted := self.folder.restart:
             return noted
-        return options_of(self.parts[0].recipe) if self.parts else {}
+        parts = self.kept.parts
+        return options_of(parts[0].recipe) if parts else {}
 
     @property
     def before(self) -> frozenset[str]:
         """Paths of the pictures in the finished file, where there was one."""
         return frozenset(
-            path for part in self.parts if part.file == self.out for path in part.paths
+            path for part in self.kept.parts if part.file == self.out for path in part.paths
         )
 
     def settle(self, recipe: Recipe) -> None:
@@ -134,14 +127,14 @@ class Shards:
         cannot be loaded leaves everything as it was. What a restart of other options has left is
         forgotten. Raises `DogsimError` if something does not fit, and no restart was asked for.
         """
-        noted, misfit = self.folder.restart, self._misfit(recipe)
+        noted, misfit = self.folder.restart, self.kept.misfit(recipe)
         if misfit and not self.restart:
             raise DogsimError(
                 f"{misfit} Give --restart to make {self._named.name} anew, or name another output."
             )
         if self.restart and (misfit or noted is None):
             self.folder.clear()
-            self.parts, self.rows = [], {}
+            self.kept = Kept()
         if (self.restart or noted is not None) and noted != options_of(recipe):
             self.folder.note_restart(recipe)
 
@@ -158,58 +151,34 @@ class Shards:
                 f"{self._place} away."
             )
 
-    def unseen(self, listing: Listing, root: Path) -> list[Picture]:
-        """List the pictures that are there, and lie where could not be looked this time."""
-        home = str(root.resolve())
-        kept = []
-        for path, place in self.rows.items() if listing.unseen else ():
-            if listing.hides(path) and self.parts[place[0]].root == home:
-                stamp = self._stamp(place)
-                of_file = int(stamp["size"]), int(stamp["mtime_ns"])
-                kept.append(Picture(path, *of_file, self.parts[place[0]].box(place[1])))
-        return kept
-
-    def find(self, pictures: Sequence[Picture], root: Path, verify: bool) -> list[Picture]:
-        """Find what has not changed since it was computed, and return the other pictures.
-
-        A picture is the same if its box, its size and time of change are. With `verify`, and where
-        the features are of another folder's pictures, it is the same if its box and content are.
-        """
-        home = str(root.resolve())
-        kept = {}
-        for picture in pictures:
-            place = self.rows.get(picture.path)
-            if place and self._unchanged(picture, place, root, home, verify):
-                kept[picture.path] = place
-        self.rows = kept
-        return [picture for picture in pictures if picture.path not in kept]
-
     def add(self, shard: Dataset | Path) -> None:
         """Keep the features of a stretch of pictures, or take the file in which they are kept."""
         if isinstance(shard, Path):
-            self._take(Part.of(shard, Dataset.open(shard)))
+            self.kept.take(Part.of(shard, Dataset.open(shard)))
         else:
-            self._take(self.folder.add(shard, drawn=self.sharded))
+            self.kept.take(self.folder.add(shard, drawn=self.sharded))
 
     def write(self, pictures: Sequence[Picture], recipe: Recipe, root: Path) -> Dataset:
         """Write those pictures that have features to the output, and forget the other shards.
 
         The file is left alone if it holds just these already.
         """
-        done = [picture for picture in pictures if picture.path in self.rows]
-        hashes = [self._stamp(self.rows[picture.path])["sha256"] for picture in done]
+        done = [picture for picture in pictures if picture.path in self.kept.rows]
+        hashes = [self.kept.stamp(picture.path)["sha256"] for picture in done]
         stamps, boxes = stamp_rows(done, hashes), box_rows(done)
         paths, home = tuple(picture.path for picture in done), str(root.resolve())
         if not self._holds(paths, home, stamps, boxes, recipe):
             rows = (
-                self._condensed(done, hashes, recipe, home) if self.sharded else self._gather(paths)
+                self._condensed(done, hashes, recipe, home)
+                if self.sharded
+                else self.kept.blocks(paths)
             )
             folders = [path.split("/")[0] if "/" in path else "" for path in paths]
             labels, breeds = labels_of_folders(folders)
             write_dataset(
                 self.out,
                 rows,
-                self.parts[0].dimension,
+                self.kept.parts[0].dimension,
                 labels=labels,
                 paths=paths,
                 breeds=breeds,
@@ -239,7 +208,9 @@ class Shards:
 
     def _how_to_go_on(self) -> str:
         done = {self.out.name, *self._known()}
-        shards = [part for part in self.parts if part.file.name not in done and part.file.exists()]
+        shards = [
+            part for part in self.kept.parts if part.file.name not in done and part.file.exists()
+        ]
         kept = sum(len(part.paths) for part in shards)
         if not kept:
             return ""
@@ -255,9 +226,9 @@ class Shards:
         if self.finished:
             self.folder.settled = self._known()
         if self.finished and self.folder.restart is None:
-            self._take(self.finished)
+            self.kept.take(self.finished)
         for shard in self.folder.shards():
-            self._take(shard)
+            self.kept.take(shard)
 
     def _finished(self) -> Part | None:
         """Open the output, if it is there and made by this class, else see that it may go."""
@@ -285,43 +256,6 @@ class Shards:
             return known_shards(self.out) if self.sharded else frozenset()
         return frozenset()
 
-    def _take(self, part: Part) -> None:
-        self.rows |= {path: (len(self.parts), row) for row, path in enumerate(part.paths)}
-        self.parts.append(part)
-
-    def _misfit(self, recipe: Recipe) -> str:
-        """Tell what was made in another way than `recipe` says, "" if nothing."""
-        for part in self.parts:
-            try:
-                part.recipe.require(recipe, "this command", (*DECISIVE, "engine", "precision"))
-            except DogsimError as error:
-                return f"{part.file} was made in another way: {error}"
-        return ""
-
-    def _stamp(self, place: tuple[int, int]) -> np.void:
-        part, row = place
-        stamp: np.void = self.parts[part].stamps[row]
-        return stamp
-
-    def _unchanged(
-        self, picture: Picture, place: tuple[int, int], root: Path, home: str, verify: bool
-    ) -> bool:
-        stamp, same_folder = self._stamp(place), self.parts[place[0]].root == home
-        if picture.box != self.parts[place[0]].box(place[1]):
-            return False
-        if same_folder and not verify:
-            return (picture.size, picture.mtime_ns) == (stamp["size"], stamp["mtime_ns"])
-        try:
-            content = read_picture(root / picture.path)
-        except DogsimError as error:
-            cause = error.__cause__
-            if same_folder and isinstance(cause, OSError) and cause.errno not in GONE:
-                why = f"{reason(cause)}: its earlier features are kept"
-                self.unread.append(Skipped(printable(picture.path), why))
-                return True
-            return False  # reading it again will tell
-        return bool(bytes_sha256(content).encode() == stamp["sha256"])
-
     def _holds(
         self,
         paths: tuple[str, ...],
@@ -330,50 +264,24 @@ class Shards:
         boxes: NDArray[np.float64] | None,
         recipe: Recipe,
     ) -> bool:
-        first = self.parts[0]
+        first = self.kept.parts[0]
         found = (first.file, first.paths, first.root, first.recipe)
         same = np.array_equal(first.stamps, stamps) and np.array_equal(first.boxes, boxes)  # type: ignore[arg-type]
         return same and found == (self.out, paths, root, recipe)
 
-    def _lying(self, paths: Sequence[str]) -> ShardedRows:
-        """Tell where the features of pictures lie."""
-        firsts = np.cumsum([0, *(len(part.paths) for part in self.parts)])
-        parts, rows = np.array([self.rows[path] for path in paths]).T
-        whole = ShardedRows.joined([part.lying() for part in self.parts])
-        return whole.take(firsts[parts] + rows)
-
     def _condensed(
         self, pictures: list[Picture], hashes: list[Any], recipe: Recipe, root: str
     ) -> ShardedRows:
-        """Put together what is used of shards of which little is, so that they can go.
-
-        Else a folder that is brought up to date every day would end in files that hold nothing.
-        """
+        """Put together what is used of shards of which little is, so that they can go."""
         paths = [picture.path for picture in pictures]
-        rows = self._lying(paths)
-        sizes = np.array([place.rows for place in rows.places])
-        used = np.bincount(rows.runs["place"], rows.runs["rows"], len(sizes))
-        few = used < FEW
-        if few.sum() < 2 and not (2 * used < sizes)[few].any():
+        rows = self.kept.lying(paths)
+        moved = scattered(rows)
+        if not len(moved):
             return rows
-        moved = np.flatnonzero(np.repeat(few[rows.runs["place"]], rows.runs["rows"]))
         for some in np.split(moved, range(BLOCK, len(moved), BLOCK)):
             own, digests = [pictures[row] for row in some], [hashes[row] for row in some]
             self.add(shard_of(rows[some], own, digests, recipe, root))
-        return self._lying(paths)
-
-    def _gather(self, paths: Sequence[str]) -> Iterator[NDArray[np.float32]]:
-        """Yield the features of pictures in blocks.
-
-        One file is open at a time, however many there are.
-        """
-        for i in range(0, len(paths), BLOCK):
-            parts, rows = np.array([self.rows[path] for path in paths[i : i + BLOCK]]).T
-            block = np.empty((len(parts), self.parts[0].dimension), np.float32)
-            for part in np.unique(parts):
-                block[parts == part] = self.parts[part].features(rows[parts == part])
-            yield block
-        self.parts[0].mapped = None  # a file that is mapped cannot be replaced on every system
+        return self.kept.lying(paths)
 
 
 def partial_folder(out: Path) -> Path:

@@ -17,8 +17,9 @@ from dogsim.classify import Answer, answers_to, loaded_extractor
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_k, check_metric
 from dogsim.errors import DogsimError
-from dogsim.explain import Explanation, check_explained, explain_row, origin_of
+from dogsim.explain import explain_row, origin_of
 from dogsim.networks.extractor import Extractor
+from dogsim.parts import Explanation, check_explained
 from dogsim.trust.calibration import Calibration
 from dogsim.trust.confidence import calibration_for
 from dogsim.web.pictures import Pictures, Seen, check_row

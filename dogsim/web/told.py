@@ -8,7 +8,8 @@ import numpy as np
 
 from dogsim.classify import Answer
 from dogsim.dataset import Dataset
-from dogsim.explain import Explanation
+from dogsim.errors import DogsimError
+from dogsim.parts import Explanation
 from dogsim.trust.confidence import Trust
 from dogsim.vote import count_votes
 
@@ -95,6 +96,11 @@ def told_why(why: Explanation, captions: Sequence[str]) -> dict[str, Any]:
         "best_pairs": why.best_pairs().tolist(),
         "pairs": _short(pairs) if few else None,
     }
+
+
+def told_error(error: BaseException | None) -> str:
+    """Tell an error of ours in its own words, and of another no more than its name."""
+    return str(error) if isinstance(error, DogsimError) else type(error).__name__
 
 
 def _short(numbers: "np.ndarray[Any, Any]") -> list[list[float]]:

@@ -66,7 +66,8 @@ def test_a_classifier_beside_the_vote(tmp_path: Path) -> None:
     train, test = hold_out(breeds_in_noise(4, 60), 0.3)
     for name, part in {"train": train, "test": test}.items():
         part.save(tmp_path / f"{name}.h5")
-    made = dogsim_json("train-classifier", tmp_path / "train.h5", "-o", tmp_path / "c.keras")
+    few = ("--max-epochs", 12)
+    made = dogsim_json("train-classifier", tmp_path / "train.h5", "-o", tmp_path / "c.keras", *few)
     assert made["breeds"] == list("abcd")
     assert made["epochs"] > 1
     judging = ("accuracy", "--dataset", tmp_path / "train.h5", "--classifier", tmp_path / "c.keras")
@@ -95,7 +96,7 @@ def test_a_classifier_names_pictures(
             pixels = rng.integers(level - 30, level + 30, (32, 32, 3), np.uint8)
             Image.fromarray(pixels).save(f"photos/{breed}/{i}.png")
     create_dataset("photos", "d.h5", weights=colours)
-    dogsim("train-classifier", "d.h5", "-o", "c.keras", "--learning-rate", 0.1)
+    dogsim("train-classifier", "d.h5", "-o", "c.keras", "--learning-rate", 0.1, "--max-epochs", 12)
     asking = ("classify", "photos/light/3.png", "--dataset", "d.h5", "-k", 3)
     with_it = dogsim_json(*asking, "--classifier", "c.keras")
     answer = with_it["results"][0].pop("classifier")

@@ -62,6 +62,8 @@ def test_ties_go_to_the_lower_row_across_parts() -> None:
     assert mink([1, 1, 0, 1], 4)[1].tolist() == [2, 0, 1, 3]
 
 
+@pytest.mark.extra
+@needs_ray
 def test_who_searches_is_asked_by_all_that_seeks(four: Dataset, tmp_path: Path) -> None:
     four.save(tmp_path / "d.h5")
     dataset = Dataset.open(tmp_path / "d.h5")
@@ -76,11 +78,15 @@ def test_who_searches_is_asked_by_all_that_seeks(four: Dataset, tmp_path: Path) 
     assert Dataset.open(tmp_path / "again.h5").paths == four.paths
 
 
+@pytest.mark.extra
+@needs_ray
 def test_features_in_memory_cannot_be_spread(four: Dataset) -> None:
     with pytest.raises(DogsimError, match=r"Expected a dataset file"), spread(four, "local"):
         pass
 
 
+@pytest.mark.extra
+@needs_ray
 def test_a_search_where_nobody_answers(four: Dataset, tmp_path: Path) -> None:
     four.save(tmp_path / "d.h5")
     told = refusal("accuracy", "--dataset", tmp_path / "d.h5", "-k", 1, "--cluster", "127.0.0.1:9")
@@ -104,6 +110,8 @@ class Asked:
         self.busy = False
 
 
+@pytest.mark.extra
+@needs_ray
 def test_threads_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks one question does not wait until all of somebody else are answered."""
     crowd(300).save(tmp_path / "d.h5")
@@ -136,6 +144,7 @@ def stored_crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     return place
 
 
+@pytest.mark.extra
 @needs_ray
 @pytest.mark.slow
 def test_commands_answer_alike(nodes: Nodes, stored_crowd: Path) -> None:
@@ -146,6 +155,7 @@ def test_commands_answer_alike(nodes: Nodes, stored_crowd: Path) -> None:
         assert Command(*command, "--cluster", nodes.address).answer() == expected
 
 
+@pytest.mark.extra
 @needs_ray
 @pytest.mark.slow
 def test_a_search_survives_a_node_and_errors(nodes: Nodes, stored_crowd: Path) -> None:
@@ -166,6 +176,7 @@ def test_a_search_survives_a_node_and_errors(nodes: Nodes, stored_crowd: Path) -
     nodes.mend()
 
 
+@pytest.mark.extra
 @needs_ray
 @pytest.mark.slow
 def test_a_dataset_that_a_worker_finds_wrong(nodes: Nodes, tmp_path: Path) -> None:
@@ -179,6 +190,7 @@ def test_a_dataset_that_a_worker_finds_wrong(nodes: Nodes, tmp_path: Path) -> No
             assert nearest(known, dataset.features[:1], 3)[0][0, 0] == 0
 
 
+@pytest.mark.extra
 @needs_ray
 @pytest.mark.slow
 def test_pictures_are_named_alike(nodes: Nodes, stored: Path, breeds_dir: Path) -> None:
@@ -188,6 +200,7 @@ def test_pictures_are_named_alike(nodes: Nodes, stored: Path, breeds_dir: Path) 
     assert Command(*of, "--cluster", nodes.address).answer() == expected
 
 
+@pytest.mark.extra
 @needs_ray
 @pytest.mark.slow
 def test_a_page_on_a_cluster_of_its_own(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:

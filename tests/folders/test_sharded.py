@@ -17,7 +17,7 @@ from sharded import sharded
 from dogsim import Dataset, DogsimError, create_dataset, nearest, update_dataset
 from dogsim.dataset_file import INDEX
 from dogsim.dist_calc import METRICS, dist_calc
-from dogsim.folders import reading
+from dogsim.folders import kept, reading
 from dogsim.folders import shards as module
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.rows import Place, ShardedRows
@@ -34,7 +34,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, method in SEAM.items():
         monkeypatch.setattr(Wanted, name, method)
     monkeypatch.setattr(reading, "SHARD", 2)
-    monkeypatch.setattr(module, "FEW", 1)
+    monkeypatch.setattr(kept, "FEW", 1)
     for name, red in COLOURS.items():
         paint(tmp_path / "photos" / name, red)
     return tmp_path / "photos"
@@ -101,7 +101,7 @@ def test_small_shards_are_put_together(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, colours = tmp_path / "d.dogsim", COLOURS
-    monkeypatch.setattr(module, "FEW", 3)
+    monkeypatch.setattr(kept, "FEW", 3)
     monkeypatch.setattr(module, "BLOCK", 4)
     assert made(photos, out)[0] == colours
     assert {place.rows for place in lying(out)} == {4, 2}  # of three shards of two

@@ -326,10 +326,13 @@ def test_a_picture_that_is_replaced_while_it_is_decoded(
 ) -> None:
     """What is hashed is what was decoded, so that the next run sees the difference."""
 
-    def replaced(*source: Any) -> Any:
-        pixels = load_image(*source)
-        paint(photos / "pug" / "1.png", 90)
-        return pixels
+    picture = photos / "pug" / "1.png"
+    before = picture.read_bytes()
+
+    def replaced(content: bytes, size: int, resize: str) -> Any:
+        if content == before:  # others are decoded at the same time
+            paint(picture, 90)
+        return load_image(content, size, resize)
 
     monkeypatch.setattr("dogsim.folders.reading.load_image", replaced)
     create_dataset(photos, tmp_path / "d.h5")
@@ -359,7 +362,7 @@ def test_verify_keeps_what_cannot_be_read(
             raise DogsimError("") from PermissionError(13, "Permission denied")
         return path.read_bytes()
 
-    monkeypatch.setattr("dogsim.folders.shards.read_picture", refused)
+    monkeypatch.setattr("dogsim.folders.kept.read_picture", refused)
     update = update_dataset(photos, out, verify=True)
     assert counts(update) == (0, 0, 3, 0)
     assert "its earlier features are kept" in update.skipped[0].reason
@@ -433,8 +436,11 @@ def test_a_folder_without_breeds(tmp_path: Path) -> None:
     assert {each.reason for each in update.skipped} == {"it lies in no breed folder"}
 
 
-def test_options_that_are_not_given_are_those_of_the_file(photos: Path, tmp_path: Path) -> None:
+def test_options_that_are_not_given_are_those_of_the_file(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "d.h5"
+    monkeypatch.setattr("dogsim.networks.extractor.has_engine", lambda *_: True)  # bfloat16
     create_dataset(photos, out, resize="crop", precision="bfloat16")
     paint(photos / "pug" / "3.png", 60)
     made = dogsim_json("create-dataset", photos, "-o", out)
@@ -524,6 +530,7 @@ def test_a_million_rows_in_four_thousand_shards() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are set in another way elsewhere")
+@pytest.mark.slow
 def test_more_shards_than_files_may_be_open() -> None:
     done = python("tests/million_rows.py", 300, 2)
     assert done.returncode == 0, done.stderr

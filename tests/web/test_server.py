@@ -35,10 +35,11 @@ pytest.importorskip("uvicorn", reason='the page needs pip install "dogsim[web]"'
 pytest.importorskip("httpx2", reason="Starlette's TestClient needs httpx2")
 from starlette.testclient import TestClient
 
-from dogsim.web import server
+from dogsim.web import routes, server
 from dogsim.web.desk import Desk
 from dogsim.web.worker import BusyError, Worker
 
+pytestmark = pytest.mark.extra
 OWN = {"X-Dogsim": "1"}
 SOON = 6  # seconds; 1.3 on an idle machine, and this one may run other tests besides
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -204,7 +205,7 @@ def test_what_is_no_fit_picture_is_refused_before_it_is_decoded(
         answer = client.post("/api/queries", content=content, headers=OWN)
         assert answer.status_code == 400, content[:20]
         assert message in answer.json()["error"]
-    monkeypatch.setattr(server, "MOST_BYTES", 1000)
+    monkeypatch.setattr(routes, "MOST_BYTES", 1000)
     for headers in (OWN, OWN | {"Content-Length": "5"}):  # a smaller one told than sent
         answer = client.post("/api/queries", content=bytes(5000), headers=headers)
         assert answer.status_code == 413
