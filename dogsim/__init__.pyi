@@ -13,7 +13,6 @@ from dogsim.dist_calc import mink as mink
 from dogsim.dist_calc import nearest as nearest
 from dogsim.errors import DogsimError as DogsimError
 from dogsim.expand import expand as expand
-from dogsim.explain import Explanation as Explanation
 from dogsim.explain import explain as explain
 from dogsim.feature_extract import extract_features as extract_features
 from dogsim.feature_extract import feature_extract as feature_extract
@@ -29,7 +28,6 @@ from dogsim.image_distance import ResNetDistance as ResNetDistance
 from dogsim.images import load_image as load_image
 from dogsim.learning.augmentation import augment as augment
 from dogsim.learning.classifier import Classifier as Classifier
-from dogsim.learning.classifier import calibration_error as calibration_error
 from dogsim.learning.classifier import load_classifier as load_classifier
 from dogsim.learning.classifier import train_classifier as train_classifier
 from dogsim.learning.deep_ranking import train_ranking as train_ranking
@@ -40,6 +38,7 @@ from dogsim.learning.project import project as project
 from dogsim.learning.training import Ranking as Ranking
 from dogsim.learning.triplets import ranking_loss as ranking_loss
 from dogsim.learning.triplets import sample_triplets as sample_triplets
+from dogsim.measure import calibration_error as calibration_error
 from dogsim.networks.backbones import BACKBONES as BACKBONES
 from dogsim.networks.building_blocks import convolution_block as convolution_block
 from dogsim.networks.building_blocks import googlenet as googlenet
@@ -55,6 +54,7 @@ from dogsim.networks.heads import load_head as load_head
 from dogsim.networks.heads import save_model as save_model
 from dogsim.networks.multiscale import alexnet as alexnet
 from dogsim.networks.multiscale import multiscale as multiscale
+from dogsim.parts import Explanation as Explanation
 from dogsim.plumbing.terminal import printable as printable
 from dogsim.plumbing.terminal import say as say
 from dogsim.recipe import Recipe as Recipe

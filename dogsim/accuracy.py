@@ -166,34 +166,43 @@ def judge(
 
 def compared(
     dataset: Dataset,
-    k: int = 20,
+    ks: Sequence[int],
     testset: Dataset | None = None,
     n_test: int | None = None,
     seed: int = 0,
-) -> dict[str, Accuracy]:
+    vote: str = "uniform",
+) -> list[tuple[str, Accuracy]]:
     """Judge several ways to rank the same pictures, so that nobody has to guess.
 
     Parameters
     ----------
-    dataset, k, testset, n_test, seed
+    dataset, testset, n_test, seed, vote
         As for `accuracy`.
+    ks : sequence of int
+        Numbers of neighbours.
 
     Returns
     -------
-    dict of str to Accuracy
-        ``"raw"``: the features as they are; ``"unit"``: of length 1, metric cosine; ``"expand"``:
-        as `dogsim.expand` moves them. Of a dataset with views all are of these views.
+    list of (str, Accuracy)
+        Each way at each k. ``"raw"``: the features as they are; ``"unit"``: of length 1, metric
+        cosine; ``"expand"``: as `dogsim.expand` moves them. Of a dataset with views all are of
+        these views.
 
     Raises
     ------
     DogsimError
         As `accuracy` does.
     """
-    return {
-        "raw": accuracy(dataset, k, testset, n_test, seed=seed),
-        "unit": accuracy(dataset, k, testset, n_test, "cosine", seed=seed),
-        "expand": accuracy(expand(dataset), k, testset, n_test, seed=seed),
+    ways = {
+        "raw": (dataset, "euclidean"),
+        "unit": (dataset, "cosine"),
+        "expand": (expand(dataset), "euclidean"),
     }
+    return [
+        (name, result)
+        for name, (ranked, metric) in ways.items()
+        for result in judge(ranked, ks, testset, n_test, metric, seed=seed, vote=vote).results
+    ]
 
 
 def _coverage(search: Search, confidence: float) -> Coverage:

@@ -192,16 +192,16 @@ def bring_up_to_date(
         recipe = replace(recipe, **cropped.options)
         shards.require_seen(listing, root)
         shards.settle(recipe)
-        pictures = sorted([*seen, *shards.unseen(listing, root)], key=in_order)
-        pending = shards.find(pictures, root, verify)
-        skipped = listing.skipped + listing.linked + unfit + shards.unread
+        pictures = sorted([*seen, *shards.kept.unseen(listing, root)], key=in_order)
+        pending = shards.kept.find(pictures, root, verify)
+        skipped = listing.skipped + listing.linked + unfit + shards.kept.unread
         with shards.telling_how_to_go_on():
             for shard, bad in compute(root, pending, recipe, load, batch_size, strict):
                 skipped += bad
                 if shard:
                     with uninterrupted():
                         shards.add(shard)
-            if not shards.rows:
+            if not shards.kept.rows:
                 raise _nothing(skipped, root)
             dataset = shards.write(pictures, recipe, root)
     return _told(dataset, shards.before, {picture.path for picture in pending}, skipped)

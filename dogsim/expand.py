@@ -81,6 +81,14 @@ def rank_of(dataset: Dataset) -> str:
     return RANKS[isinstance(dataset.search, _Expanded)]
 
 
+def as_ranked(dataset: Dataset) -> Dataset:
+    """Give a dataset whose features are those by which this one ranks: moved, if it is expanded."""
+    search = dataset.search
+    return (
+        replace(search.plain, features=search.moved) if isinstance(search, _Expanded) else dataset
+    )
+
+
 def require_plain(dataset: Dataset) -> None:
     """Raise `DogsimError` if a dataset ranks by moved pictures where plain ones are counted on."""
     if rank_of(dataset) != RANKS[0]:

@@ -27,7 +27,7 @@ class ImageDistance:
     ----------
     backbone : str
         A name of `dogsim.BACKBONES`, such as ``"vgg16"``, ``"inceptionv3"`` or
-        ``"densenet121"``, or ``"onnx"``.
+        ``"densenet121"``, or ``"onnx"`` or ``"hub:PRESET"``.
     metric : str
         One of `dogsim.METRICS`.
     layer : str, optional

@@ -1,4 +1,4 @@
-"""The numbers that judge neighbours, on average over the queries."""
+"""The numbers that judge answers, on average over the queries."""
 
 from dataclasses import dataclass
 from html import escape
@@ -7,10 +7,12 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dogsim.neighbours import Neighbours
 from dogsim.plumbing.tables import html_table, table
+
+BINS = 15
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,35 @@ def average_precisions(found: Neighbours) -> NDArray[np.float64]:
     sums = (np.cumsum(hits, axis=1) / ranks * hits).sum(axis=1)
     findable = found.of_breed > 0
     return np.asarray(sums[findable] / found.of_breed[findable])
+
+
+def calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -> float:
+    """Compute the expected calibration error: how far probability and being right lie apart.
+
+    Answers are put into `bins` by the probability of the breed that is named; in each, the mean
+    probability is held against the part that is right (Naeini et al. 2015; Guo et al. 2017,
+    arXiv:1706.04599, equation 3).
+
+    Parameters
+    ----------
+    probabilities : (n, c) float
+        Of each breed, 0 to 1.
+    labels : (n,) int
+    bins : int
+
+    Returns
+    -------
+    float
+        From 0, where of answers at 0.7 seven of ten are right, to 1.
+
+    >>> round(calibration_error([[0.7, 0.3], [0.7, 0.3]], [0, 1]), 6)
+    0.2
+    """
+    table = np.asarray(probabilities, np.float64)
+    sure, right = table.max(axis=1), table.argmax(axis=1) == np.asarray(labels)
+    which = np.minimum((sure * bins).astype(int), bins - 1)
+    gaps = np.bincount(which, sure - right, bins)
+    return float(np.abs(gaps).sum() / len(table))
 
 
 def _wilson(right: int, n: int) -> tuple[float, float]:

@@ -98,8 +98,8 @@ def learned(dataset: Dataset) -> NDArray[np.bool_]:
     (n,) bool
         All False where nothing was learned, or nobody remembers.
 
-    >>> learned(Dataset(np.eye(2), np.zeros(2, int), ("a", "b"), ("pug",))).any()
-    np.False_
+    >>> learned(Dataset(np.eye(2), np.zeros(2, int), ("a", "b"), ("pug",))).tolist()
+    [False, False]
     """
     if dataset.learned is not None:
         return dataset.learned

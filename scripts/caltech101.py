@@ -152,8 +152,8 @@ def grids(dataset: dogsim.Dataset, queries: NDArray[np.intp]) -> Iterator[tuple[
         for row, distances, indices in zip(queries, *found, strict=True):
             picture, breed = dataset.picture(row), dataset.breed(row)
             if picture.is_file():
-                grid = dogsim.result_grid(dataset.source(row), dataset, indices, distances, breed)
-                yield f"{picture.stem}-{metric}", grid
+                shown = dataset.source(row), dataset, indices, distances, breed, metric
+                yield f"{picture.stem}-{metric}", dogsim.result_grid(*shown)
 
 
 rng = np.random.default_rng(args.seed)

@@ -106,7 +106,8 @@ def from_keras() -> tuple[Images, Labels]:
         _, (images, labels) = import_keras().datasets.fashion_mnist.load_data()
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise dogsim.DogsimError(
-            f"Fashion-MNIST could not be downloaded ({reason(error)}). Give a file: --images FILE."
+            f"Fashion-MNIST could not be downloaded ({reason(error)}). Give a file: "
+            "--images FILE, or take digits: --images digits --backbone efficientnet-lite0."
         ) from error
     return images, labels.astype(np.int32)
 

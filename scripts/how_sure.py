@@ -30,11 +30,12 @@ print(f"{len(known)} pictures are known, {len(asked)} are asked about\n")
 # Your turn: other promises
 PROMISES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 kept: list[Coverage] = []
-print("promised  kept    breeds in the set")
 for promise in PROMISES:
     found = judge(known, [args.k], asked, confidence=promise).coverage
     assert found is not None
     kept.append(found)
+print("promised  kept    breeds in the set")
+for promise, found in zip(PROMISES, kept, strict=True):
     print(f"{promise:.2f}      {found.coverage:.4f}  {found.mean_set_size:.4f}")
 
 
@@ -68,8 +69,8 @@ for row, answer in zip(rows, dogsim.classify(pictures, known, args.k, confidence
 # %% None of these: breeds that the dataset has not got, and some that it has
 strangers = [file for path in args.strange for file in dogsim.find_pictures(path)]
 strangers = strangers or dogsim.sample_queries()
-print("\n           p      breeds in the set")
 answers = dogsim.classify(strangers, dataset, args.k, confidence=0.9)
+print("\n           p      breeds in the set")
 for picture, answer in zip(strangers, answers, strict=True):
     trust = answer.trust
     assert trust is not None

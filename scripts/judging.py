@@ -84,12 +84,13 @@ def judged(gallery: dogsim.Dataset, queries: dogsim.Dataset | None = None) -> do
 
 
 known, held = dogsim.hold_out(dataset, 0.2, args.seed, least=1)
-print(f"\n                               P@{args.k:<6} vote")
-for name, found in {
+heads = {
     "no head": honest,
     "a head, asked what it learned": judged(dataset),
     "a head, asked what is new": judged(known, held),
-}.items():
+}
+print(f"\n                               P@{args.k:<6} vote")
+for name, found in heads.items():
     print(f"{name:<30} {found.precision_at_k:.4f}   {found.vote_accuracy:.4f}")
 
 # %% 5. Pictures on both sides, and labels that are wrong

@@ -34,8 +34,8 @@ def grids(args: argparse.Namespace) -> Iterator[tuple[str, Figure]]:
         # features = activations(net, imresize(img, [224 224]), 'avg_pool')
         features = dogsim.feature_extract(picture, extractor)
         # distances = dist_calc(dataset, testset): row i is test picture i, column j known picture j
-        # Your turn: another distance, dist_calc(dataset, [features], "chebyshev")
-        distances = dogsim.dist_calc(dataset, [features])
+        metric = "euclidean"  # Your turn: another distance, such as "chebyshev"
+        distances = dogsim.dist_calc(dataset, [features], metric)
         # [distances, indices] = mink(distances, k, 2)
         distances, indices = dogsim.mink(distances, args.k)
         # mode(labels(indices)): the breed that most of the neighbours have
@@ -43,7 +43,7 @@ def grids(args: argparse.Namespace) -> Iterator[tuple[str, Figure]]:
         dogsim.say(f"{picture.name}: {dataset.breed_of_label(label)}")
         # subplot, imshow: the picture first, then its neighbours
         truth = dataset.breed_told_by(picture)
-        grid = dogsim.result_grid(picture, dataset, indices[0], distances[0], truth)
+        grid = dogsim.result_grid(picture, dataset, indices[0], distances[0], truth, metric)
         yield picture.stem, grid
         # accuracy.m: is the neighbour of the breed that the query's name tells?
         right += [dataset.breed(row) == truth for row in indices[0] if truth]
@@ -60,7 +60,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("-k", type=int, default=8, help="how many neighbours (default: 8)")
     parser.add_argument("--weights", help="weight file of ResNet-50, or of the dataset's network")
     parser.add_argument("--save", metavar="DIR", help="save the grids as PNG files in this folder")
-    return parser.parse_args()
+    # A notebook's command line is its kernel's, not ours.
+    return parser.parse_args([] if "ipykernel" in sys.argv[0] else None)
 
 
 if __name__ == "__main__":

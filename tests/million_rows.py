@@ -41,7 +41,7 @@ with TemporaryDirectory() as folder:
         os.link(out / f"{number:06d}.h5", partial_folder(other) / f"{number:06d}.h5")
     for place in (out, other):
         with Shards(place) as found:
-            assert found.find(pictures, Path(folder), verify=False) == []
+            assert found.kept.find(pictures, Path(folder), verify=False) == []
             made = found.write(pictures, recipe, Path(folder)).features
         for begin in range(0, len(made), BLOCK):
             numbers = np.arange(begin, min(begin + BLOCK, len(made)))

@@ -13,6 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from dogsim.accuracy import accuracy, confusions, judge, map_at_r, measure, per_breed
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
+from dogsim.measure import calibration_error
 from dogsim.neighbours import find_neighbours
 from dogsim.vote import majority_vote
 
@@ -331,3 +332,10 @@ def test_an_accuracy_tells_itself() -> None:
     shown = found._repr_html_()
     assert "<th>precision@k</th>" in shown
     assert "<td>0.6000</td>" in shown
+
+
+def test_calibration_by_hand() -> None:
+    # two answers at 0.9, one right: a gap of 0.4; two at 0.6, both right: 0.4; equal weights
+    probabilities = [[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.6, 0.4]]
+    assert calibration_error(probabilities, [0, 1, 1, 0]) == pytest.approx(0.4)
+    assert calibration_error([[1.0, 0.0]] * 3, [0, 0, 0]) == 0

@@ -21,7 +21,10 @@ ORDER = [
     "plumbing.picture_files",
     *("vote", "boxes", "images", "figures.thumbnails"),
     *("networks._openvino", "networks.compiled"),
-    *(f"networks.{name}" for name in ("_keras", "weights", "efficientnet_lite0", "small_resnets")),
+    *(
+        f"networks.{name}"
+        for name in ("_keras", "weights", "efficientnet_lite0", "hub", "small_resnets")
+    ),
     *(
         f"networks.{name}"
         for name in ("trained_on", "building_blocks", "multiscale", "engines", "heads", "views")
@@ -33,12 +36,12 @@ ORDER = [
     ),
     *(f"networks.{name}" for name in ("quantized", "extractor", "extractor_for", "places")),
     *("feature_extract", "dataset_file", "dataset", "sameness"),
-    *(f"folders.{name}" for name in ("listing", "reading", "partial", "shards")),
+    *(f"folders.{name}" for name in ("listing", "reading", "partial", "kept", "shards")),
     *("create_dataset", "exact", "dist_calc", "expand", "neighbours"),
     *(f"trust.{name}" for name in ("duplicates", "novelty", "voters", "calibration")),
     *(f"trust.{name}" for name in ("confidence", "coverage", "audit", "page")),
     *("figures.canvas", "figures.grid", "figures.display", "answer", "classify"),
-    *("by_breed", "measure", "accuracy", "explain", "image_distance"),
+    *("by_breed", "measure", "accuracy", "parts", "explain", "image_distance"),
     *(f"figures.{name}" for name in ("heat_maps", "distances", "tree", "judging")),
     *(f"sources.{name}" for name in ("matfile", "matlab", "vectors", "sample", "stanford_dogs")),
     *(
@@ -49,11 +52,12 @@ ORDER = [
     "estimators",
     *(f"cluster.{name}" for name in ("connection", "workers", "extraction", "search")),
     *(f"web.{name}" for name in ("worker", "shelf", "pictures", "desk", "told", "findings")),
-    *("web.guard", "web.server"),
-    *(f"cli.{name}" for name in ("choices", "common", "answers", "ask", "judge")),
-    *("cli.datasets", "cli.learn"),
+    *("web.guard", "web.routes", "web.server"),
+    *(f"cli.{name}" for name in ("choices", "common", "answers", "ask", "pairs", "judge")),
+    *("cli.examine", "cli.datasets", "cli.learn"),
     *("cli.keep", "cli.session", "cli.serve", "cli"),
 ]
+OF_THE_PAGE = {"web.guard", "web.routes", "web.server"}  # which import an extra
 FOUND = list(pkgutil.walk_packages(dogsim.__path__, "dogsim."))
 MODULES = [module.name.removeprefix("dogsim.") for module in FOUND]
 ROOMS = [module.name.removeprefix("dogsim.") for module in FOUND if module.ispkg]
@@ -65,8 +69,17 @@ PUBLIC = {
 }
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.extra) if name in OF_THE_PAGE else name
+        for name in MODULES
+    ],
+)
 def test_examples_in_docstrings(name: str) -> None:
+    if name in OF_THE_PAGE:
+        pytest.importorskip("starlette", reason='the page needs pip install "dogsim[web]"')
+        pytest.importorskip("uvicorn", reason='the page needs pip install "dogsim[web]"')
     module = importlib.import_module(f"dogsim.{name}")
     flags = doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
     names = {"np": importlib.import_module("numpy")}

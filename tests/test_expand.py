@@ -62,12 +62,20 @@ def test_more_neighbours_are_right() -> None:
     features = np.eye(4)[labels].repeat(8, axis=1) + rng.normal(0, 0.9, (240, 32))
     known = Dataset(features.astype(np.float32), labels, tuple(map(str, range(240))), tuple("abcd"))
     gallery, queries = hold_out(known, 0.3)
-    found = compared(gallery, 20, queries)
-    assert list(found) == ["raw", "unit", "expand"]
-    assert found["raw"] == accuracy(gallery, 20, queries)
-    assert found["unit"] == accuracy(gallery, 20, queries, metric="cosine")
-    assert found["expand"] == accuracy(expand(gallery), 20, queries)
-    assert found["expand"].precision_at_k > found["unit"].precision_at_k + 0.03
+    found = compared(gallery, [5, 20], queries, vote="distance")
+    for name, ranked, metric in (
+        ("raw", gallery, "euclidean"),
+        ("unit", gallery, "cosine"),
+        ("expand", expand(gallery), "euclidean"),
+    ):
+        for k in (5, 20):
+            each = accuracy(ranked, k, queries, metric=metric, vote="distance")
+            assert found.pop(0) == (name, each)
+    assert not found
+    expanded, unit = (
+        accuracy(one, 20, queries, metric="cosine") for one in (expand(gallery), gallery)
+    )
+    assert expanded.precision_at_k > unit.precision_at_k + 0.03
     assert len(gallery) > NEIGHBOURS
 
 
@@ -115,6 +123,14 @@ def test_accuracy_ranks_and_compares(tmp_path: Path) -> None:
     told = dogsim("accuracy", "--dataset", file, "-k", 5, "--compare").stdout
     assert f"{unit['precision_at_k']:.4f}" in told
     assert "expand" in told
+    several = ("accuracy", "--dataset", file, "-k", 5, "-k", 9, "--compare")
+    lines = dogsim_json(*several, "--vote", "distance")["compare"]
+    assert [(line["rank"], line["k"]) for line in lines[:3]] == [
+        ("raw", 5),
+        ("raw", 9),
+        ("unit", 5),
+    ]
+    assert "--protocol matlab" in refusal(*several, "--protocol", "matlab")
     assert "Unknown rank" in refusal("accuracy", "--dataset", file, "--rank", "best")
 
 

@@ -87,10 +87,8 @@ def test_paths_arrays_and_pil_images_are_one(cosine: ImageDistance, tmp_path: Pa
     assert cosine.compute_batch(kinds).max() < 1e-6
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("inceptionv3", "densenet121")]
-
-
-@pytest.mark.parametrize("backbone", ["vgg16", *SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["vgg16", "inceptionv3", "densenet121"])
 def test_other_networks(backbone: str, tmp_path: Path) -> None:
     from dogsim.networks.backbones import find_backbone
 

@@ -269,6 +269,7 @@ def test_a_size_that_is_none(size: object) -> None:
         load_image(COLOUR, size=size)  # type: ignore[arg-type]
 
 
+@pytest.mark.extra
 def test_heic(tmp_path: Path) -> None:
     heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
     file = tmp_path / "a.heic"
@@ -312,6 +313,7 @@ def test_content_is_called_as_it_is_named() -> None:
         load_image(b"no picture", name="here.jpg")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is told in other units elsewhere")
 def test_many_threads_take_little_memory(tmp_path: Path) -> None:
     """Eight pictures of 20 megapixels in eight threads: each by itself takes 130 MB."""

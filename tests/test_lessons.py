@@ -11,7 +11,15 @@ import pytest
 from commands import lesson, lesson_and_names, lesson_refusal, python
 from PIL import Image
 
-from dogsim import Dataset, DogsimError, accuracy, sample_queries
+from dogsim import (
+    Dataset,
+    DogsimError,
+    accuracy,
+    nearest,
+    result_grid,
+    sample_dataset,
+    sample_queries,
+)
 
 QUERIES = [str(path) for path in sample_queries()[:2]]
 
@@ -102,7 +110,7 @@ def test_the_fashion_lesson(clothes: Any, tmp_path: Path) -> None:
         *("fashion_mnist", *sprite, "--save", tmp_path / "grids", "-k", 3),
         *("--compare-networks", "resnet101", "efficientnet-lite0", "--queries", "sneaker", "Bag"),
     )
-    assert "resnet101 is left out: The ImageNet weights of resnet101 could not be" in out
+    assert "resnet101 is left out: The weights of resnet101 could not be" in out
     assert "efficientnet-lite0, weights imagenet, SHA-256 " in out
     at_1 = next(line.split() for line in out.splitlines() if line.startswith(" 1 "))
     assert float(at_1[1]) == float(at_1[4]) > 0.9  # the shapes differ, the noise on them is slight
@@ -166,6 +174,22 @@ def test_the_lesson_of_classifiers(classes: Path, classifiers: tuple[str, Simple
     for name in ("softmax", "linear SVM", "logistic regression"):
         shown = next(line for line in lines if line.startswith(name))
         assert float(shown.removeprefix(name).split(",")[0]) > 0.8
+
+
+def test_grids_tell_how_near_by_the_metric_of_their_own(
+    classifiers: tuple[str, SimpleNamespace],
+) -> None:
+    data, row = sample_dataset(), np.array([3])
+    drawn = dict(classifiers[1].grids(data, row))
+    for metric in ("euclidean", "cosine"):
+        distances, indices = nearest(data, data.features[row], 8, metric, row)
+        shown = data.source(3), data, indices[0], distances[0], data.breed(3), metric
+        grid = drawn[f"{data.picture(3).stem}-{metric}"]
+        assert labels_of(grid) == labels_of(result_grid(*shown))
+
+
+def labels_of(figure: Any) -> list[str]:
+    return [axes.xaxis.label.get_text() for axes in figure.axes]
 
 
 @pytest.mark.slow

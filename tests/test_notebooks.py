@@ -50,3 +50,11 @@ def test_a_script_in_a_notebook_has_its_defaults(monkeypatch: pytest.MonkeyPatch
     assert edge.options(parser).seed == 0
     monkeypatch.setattr("sys.argv", ["lesson.py", "--seed", "3"])
     assert edge.options(parser).seed == 3
+
+
+def test_the_method_takes_no_options_from_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = import_module("main")
+    monkeypatch.setattr("sys.argv", ["lib/ipykernel_launcher.py", "-f", "kernel.json"])
+    assert (method.parse_args().pictures, method.parse_args().k) == ([], 8)
+    monkeypatch.setattr("sys.argv", ["main.py", "-k", "3"])
+    assert method.parse_args().k == 3

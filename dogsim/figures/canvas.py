@@ -36,6 +36,7 @@ class Drawing(Figure):
             text.set_fontfamily(families)
         with warnings.catch_warnings():  # what has no letter has been told
             warnings.filterwarnings("ignore", message=r"Glyph \d+")
+            warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:

@@ -16,9 +16,9 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
 
-from dogsim.explain import SQUARED, Explanation
 from dogsim.figures.canvas import Drawing
 from dogsim.images import Source, open_image, seen_part
+from dogsim.parts import SQUARED, Explanation
 
 PIXELS = 600  # of a picture's longer side
 WIDTH = 8.0  # inches

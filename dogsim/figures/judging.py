@@ -12,6 +12,7 @@ from dogsim.accuracy import measure
 from dogsim.by_breed import confusions
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import dist_calc
+from dogsim.expand import as_ranked
 from dogsim.figures.canvas import Drawing
 from dogsim.figures.grid import result_grid
 from dogsim.figures.tree import tree_order
@@ -234,7 +235,7 @@ def distance_histogram(
     Parameters
     ----------
     dataset : Dataset
-        Up to 200 of its pictures, drawn at random, are measured against all.
+        Up to 200 of its pictures, drawn at random, are measured against all, as it ranks them.
     metric : str
         One of `dogsim.METRICS`.
     nearest : (k,) float, optional
@@ -253,7 +254,7 @@ def distance_histogram(
     DogsimError
         As `dogsim.dist_calc` does.
     """
-    own, others, first = _distances(dataset, metric, seed)
+    own, others, first = _distances(as_ranked(dataset), metric, seed)
     figure = Drawing((7, 3.8), layout="constrained")
     axes = figure.subplots()
     every = np.concatenate([own, others, first, [] if nearest is None else nearest])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from dogsim.breeds import breed_key
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
@@ -16,6 +16,7 @@ from dogsim.dist_calc import unit_vectors
 from dogsim.errors import DogsimError
 from dogsim.learning.hold_out import hold_out
 from dogsim.learning.training import HELD_OUT, check_numbers, trainable
+from dogsim.measure import calibration_error
 from dogsim.networks._keras import import_keras
 from dogsim.networks.heads import embed, save_model
 from dogsim.networks.weights import load_keras_file
@@ -24,7 +25,6 @@ from dogsim.sameness import learned
 
 FACTS = "dogsim.json"  # what the file says beside Keras' own entries
 TEMPERATURES = np.geomspace(0.1, 10, 200)
-BINS = 15
 STEP = 0.6
 LEAST_TOLD = 0.001
 
@@ -192,7 +192,7 @@ def train_classifier(
     >>> angles = np.linspace(0, 1, 8) + np.repeat([0, 2], 4)
     >>> eight = Dataset(np.c_[np.cos(angles), np.sin(angles)], np.arange(8) // 4, tuple("abcdefgh"),
     ...                 ("pug", "whippet"))
-    >>> classifier = train_classifier(eight, dropout=0)
+    >>> classifier = train_classifier(eight, dropout=0, max_epochs=20)
     >>> classifier.names(classifier(np.array([[0.9, 0.1], [-0.9, 0.1]], np.float32)))
     ['pug', 'whippet']
     """
@@ -221,35 +221,6 @@ def train_classifier(
     _soften(model, held)
     best = 1 + int(np.argmin(done.history["val_loss"]))
     return Classifier(model, names, dataset.recipe.fingerprint if dataset.recipe else "", best)
-
-
-def calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -> float:
-    """Compute the expected calibration error: how far probability and being right lie apart.
-
-    Answers are put into `bins` by the probability of the breed that is named; in each, the mean
-    probability is held against the part that is right (Naeini et al. 2015; Guo et al. 2017,
-    arXiv:1706.04599, equation 3).
-
-    Parameters
-    ----------
-    probabilities : (n, c) float
-        Of each breed, 0 to 1.
-    labels : (n,) int
-    bins : int
-
-    Returns
-    -------
-    float
-        From 0, where of answers at 0.7 seven of ten are right, to 1.
-
-    >>> round(calibration_error([[0.7, 0.3], [0.7, 0.3]], [0, 1]), 6)
-    0.2
-    """
-    table = np.asarray(probabilities, np.float64)
-    sure, right = table.max(axis=1), table.argmax(axis=1) == np.asarray(labels)
-    which = np.minimum((sure * bins).astype(int), bins - 1)
-    gaps = np.bincount(which, sure - right, bins)
-    return float(np.abs(gaps).sum() / len(table))
 
 
 def _to_learn_from(dataset: Dataset) -> Dataset:

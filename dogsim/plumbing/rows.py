@@ -120,6 +120,8 @@ class ShardedRows:
             yield from self[start : start + BLOCK]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is None:  # which NumPy 1 neither gives nor takes
+            return np.asarray(self[:], dtype)
         return np.array(self[:], dtype, copy=copy)
 
     def _stretch(self, first: int, last: int) -> Table:

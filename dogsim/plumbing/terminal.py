@@ -88,7 +88,8 @@ def asked_lines(prompt: str) -> Iterator[str]:
     There the tabulator completes names of files, where Python has its module ``readline``.
     """
     if not sys.stdin.isatty():
-        yield from filter(None, map(str.strip, sys.stdin))
+        # Not by iteration, whose end is an EOFError where click 8.2 stands in for stdin.
+        yield from filter(None, map(str.strip, iter(sys.stdin.readline, "")))
         return
     _complete_names()
     while True:
@@ -134,6 +135,8 @@ def track(
     >>> [len(batch) for batch in track([[1, 2], [3]], total=3, what="pictures")]
     [2, 1]
     """
+    if not total:  # nothing is to be waited for
+        return (yield from batches)
     # A notebook, which claims to be a terminal, has but stderr, where a bar that moves is a mess.
     moves = sys.stderr.isatty()
     console = Console(file=sys.stderr, force_jupyter=False, force_terminal=moves)

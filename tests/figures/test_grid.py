@@ -101,7 +101,7 @@ def test_text_is_dark_on_white(gallery: Dataset) -> None:
             assert 1.05 / (np.dot(linear, [0.2126, 0.7152, 0.0722]) + 0.05) > 4.5
 
 
-@pytest.mark.parametrize("k", [1, 3, 8, 20, 100])
+@pytest.mark.parametrize("k", [1, 3, 8, 20, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_grid_is_about_as_wide_as_high(gallery: Dataset, k: int) -> None:
     indices = np.arange(k) % 4
     figure = result_grid(np.zeros((9, 9), np.uint8), gallery, indices, np.zeros(k))

@@ -7,8 +7,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from dogsim import heat_maps
-from dogsim.explain import Explanation
 from dogsim.figures.heat_maps import captions
+from dogsim.parts import Explanation
 from dogsim.recipe import Recipe
 
 TALL, WIDE = Image.new("L", (120, 300), 90), Image.new("RGB", (500, 200), "olive")

@@ -8,7 +8,7 @@ import pytest
 from clouds import breeds_in_noise
 from PIL import Image
 
-from dogsim import Dataset, DogsimError, accuracy, accuracy_figures
+from dogsim import Dataset, DogsimError, accuracy, accuracy_figures, expand, nearest
 from dogsim.figures.judging import (
     confusion_matrix,
     curves_over_k,
@@ -100,6 +100,18 @@ def test_own_breed_is_nearer_in_the_histogram(noise: Dataset) -> None:
     medians = [float(text.rpartition(" ")[2]) for text in (first, own, others)]
     assert medians == sorted(medians)
     assert query == "this query's nearest"
+
+
+def test_a_histogram_is_of_what_ranks(noise: Dataset) -> None:
+    def legend(dataset: Dataset) -> list[str]:
+        (axes,) = distance_histogram(dataset).axes
+        told = axes.get_legend()
+        assert told is not None
+        return [text.get_text() for text in told.get_texts()]
+
+    moved = [nearest(expand(noise), noise, 1, exclude=np.arange(len(noise)))[0]]
+    assert legend(expand(noise))[2].endswith(f"{np.median(moved):.3g}")
+    assert legend(expand(noise)) != legend(noise)
 
 
 def test_all_of_them_by_one_search(noise: Dataset) -> None:

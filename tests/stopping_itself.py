@@ -1,0 +1,60 @@
+"""A process that stops itself as Ctrl-C does: at once, while that has to wait, or at a moment.
+
+python tests/stopping_itself.py                    # prints what was done
+python tests/stopping_itself.py FOLDER MOMENT      # as FOLDER/d.h5 is written over
+"""
+
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from dogsim import Dataset
+from dogsim.plumbing import hdf5
+from dogsim.plumbing.signals import uninterrupted
+
+
+def wait() -> list[int]:
+    """Tell what was done of two blocks that are stopped, before and after they let it through."""
+    done = []
+    try:
+        with uninterrupted() as let_through:
+            signal.raise_signal(signal.SIGINT)
+            done.append(1)
+            let_through()
+            done.append(2)
+    except KeyboardInterrupt:
+        done.append(3)
+    try:
+        with uninterrupted() as let_through:
+            let_through()
+            done.append(4)
+            signal.raise_signal(signal.SIGINT)
+            done.append(5)
+    except KeyboardInterrupt:
+        done.append(6)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return done
+
+
+def write(folder: Path, moment: int) -> None:
+    """Write over a dataset, and be stopped at the writing of that number."""
+    left, write = [moment], hdf5._Sink.write
+
+    def stopped(sink: hdf5._Sink, data: bytes) -> int:
+        left[0] -= 1
+        if left[0] == -1:
+            signal.raise_signal(signal.SIGINT)
+        return write(sink, data)
+
+    setattr(hdf5._Sink, "write", stopped)  # noqa: B010
+    fifty = np.eye(50, dtype=np.float32), np.zeros(50, np.int32), tuple(map(str, range(50)))
+    Dataset(*fifty, ("pug",)).save(folder / "d.h5")
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's "&" has it ignored
+if sys.argv[1:]:
+    write(Path(sys.argv[1]), int(sys.argv[2]))
+else:
+    print(*wait())
