@@ -21,7 +21,7 @@ from dogsim.plumbing.cache import cache_folder
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.plumbing.terminal import note
 
-CONVERSION = 1  # to count up whenever the same weights are converted in another way
+CONVERSION = 2  # to count up whenever the same weights are converted in another way
 MADE_FROM, GRAPH, NUMBERS = "made_from.json", "network.xml", "network.bin"
 
 

@@ -173,7 +173,8 @@ def convert(model: Any, prepare: Prepare | None, shape: tuple[int, ...]) -> Any:
     openvino = import_openvino()
 
     with unreported():
-        converted = openvino.convert_model(traced)
+        # Shared, they would change or be gone with the model, which nobody keeps from here on.
+        converted = openvino.convert_model(traced, share_weights=False)
     # Functions with gradients of their own, such as swish, add what they have computed to these.
     own = converted.get_results()[: len(model.outputs)]
     converted = openvino.Model(own, converted.get_parameters())

@@ -167,3 +167,20 @@ def test_a_network_gives_its_own_outputs_alone() -> None:
     layers += [keras.layers.GlobalAveragePooling2D()]
     converted = engines.convert(keras.Sequential(layers), lambda images: images, (8, 8, 3))
     assert [each.get_partial_shape()[1].get_length() for each in converted.outputs] == [5]
+
+
+def test_a_network_outlives_the_model_it_was_made_of() -> None:
+    """Its numbers are its own: OpenVINO's converter would have shared the model's memory."""
+    pytest.importorskip("openvino")
+    import keras
+
+    layers = [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()]
+    layers += [keras.layers.LayerNormalization(), keras.layers.Dense(5, bias_initializer="ones")]
+    model = keras.Sequential(layers)
+    converted = engines.convert(model, lambda images: images, (8, 8, 3))
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    expected = model.predict(images.astype(np.float32), verbose=0)
+    for variable in model.variables:
+        variable.assign(variable + 1)
+    computed = engines.run_openvino(converted, "float32")(images)
+    np.testing.assert_allclose(computed, expected, rtol=1e-4, atol=1e-4)
