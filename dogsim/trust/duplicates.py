@@ -31,7 +31,8 @@ CANDIDATES = 3  # neighbours of each picture that may be the same
 TYPICAL = 10  # the neighbour whose distance says what is near
 NEAR, CLOSE = 1.0, 0.5  # candidates' squared distances, in parts of the typical one
 BICUBIC = Image.Resampling.BICUBIC
-FIELDS, COARSE, FINE = 64, 16, 32  # pixels
+FIELDS = 64  # of a side
+SIDES = COARSE, FINE = 16, 32
 SMALLEST = 0.68  # of a side that a crop may leave
 PERHAPS, SAME = 0.75, 0.93  # correlations
 
@@ -172,12 +173,15 @@ def _compare(dataset: Dataset, testset: Dataset, pair: tuple[int, int]) -> str:
     """Tell in how far two pictures are the same, "" if they are not."""
     files = dataset.source(pair[0]), testset.source(pair[1])
     try:
-        if not same_picture(*map(_look, files)):
+        one, other = map(_look, files)
+        if not same_picture(one, other):
             return ""
-        one, other = (np.asarray(open_image(file)) for file in files)
+        if one.fields.tobytes() != other.fields.tobytes():
+            return KINDS[2]  # and need not be opened again
+        these, those = (np.asarray(open_image(file)) for file in files)
     except DogsimError:
         return ""
-    return KINDS[1] if np.array_equal(one, other) else KINDS[2]
+    return KINDS[1] if np.array_equal(these, those) else KINDS[2]
 
 
 def same_picture(one: "Look", other: "Look") -> bool:
@@ -192,9 +196,13 @@ def same_picture(one: "Look", other: "Look") -> bool:
     >>> same_picture(Look(picture), Look(mirrored)), same_picture(Look(picture), Look(turned))
     (True, False)
     """
-    if _correlation(one.coarse, other.coarse) < PERHAPS:
+    roughly = {size: _correlation(one.coarse[size], other.coarse[size]) for size in one.coarse}
+    width, height = (FINE // COARSE * length for length in max(roughly, key=roughly.__getitem__))
+    if max(roughly.values()) < PERHAPS:
         return False
-    return _correlation(one.views(FINE), other.views(FINE)) >= SAME
+    # The likeliest sizes first: two in three copies end at the first, nine in ten by the fourth.
+    sizes = sorted(_sizes(FINE), key=lambda size: abs(size[0] - width) + abs(size[1] - height))
+    return any(_correlation(one.views(FINE, s), other.views(FINE, s)) >= SAME for s in sizes)
 
 
 class Look:
@@ -202,23 +210,18 @@ class Look:
 
     def __init__(self, image: Image.Image) -> None:
         self.fields = image.convert("L").resize((FIELDS, FIELDS), Image.Resampling.BOX)
-        self.coarse = self.views(COARSE)
+        self.whole = {side: _grey(self.fields.resize((side, side), BICUBIC)) for side in SIDES}
+        self.coarse = {size: self.views(COARSE, size) for size in _sizes(COARSE)}
 
-    def views(self, side: int) -> list[tuple[Grey, Grey]]:
-        """For each size of a window, all windows (p, s), and the whole, plain and mirrored, (s, 2).
+    def views(self, side: int, size: tuple[int, int]) -> tuple[Grey, Grey]:
+        """All windows of a size (p, s), and the whole in that size, plain and mirrored, (s, 2).
 
         Each one less its mean and of length 1.
         """
-        whole = np.asarray(self.fields.resize((side, side), BICUBIC), np.float32)
-        views = []
-        smallest = round(SMALLEST * side)
-        for width in range(smallest, side + 1):
-            for height in range(max(smallest, width - 2), min(side, width + 2) + 1):
-                windows = sliding_window_view(whole, (height, width)).reshape(-1, height * width)
-                small = np.asarray(self.fields.resize((width, height), BICUBIC), np.float32)
-                sought = np.stack([small.ravel(), small[:, ::-1].ravel()])
-                views.append((_standard(windows), _standard(sought).T))
-        return views
+        windows = sliding_window_view(self.whole[side], size[::-1]).reshape(-1, size[0] * size[1])
+        small = _grey(self.fields.resize(size, BICUBIC))
+        rows = _standard(np.vstack([windows, small.ravel(), small[:, ::-1].ravel()]))
+        return rows[:-2], rows[-2:].T
 
 
 @lru_cache(maxsize=512)
@@ -226,17 +229,29 @@ def _look(file: Path | Cropped) -> Look:
     return Look(open_image(file))
 
 
+def _sizes(side: int) -> list[tuple[int, int]]:
+    """The widths and heights of what may be left of a picture of so many fields."""
+    smallest = round(SMALLEST * side)
+    return [
+        (width, height)
+        for width in range(smallest, side + 1)
+        for height in range(max(smallest, width - 2), min(side, width + 2) + 1)
+    ]
+
+
+def _grey(image: Image.Image) -> Grey:
+    return np.asarray(image, np.float32)
+
+
 def _standard(rows: Grey) -> Grey:
-    less = rows - rows.mean(axis=1, keepdims=True)
-    lengths = np.sqrt((less**2).sum(axis=1, keepdims=True))
+    size = np.float32(rows.shape[1])
+    less = rows - rows.sum(axis=1, keepdims=True) / size
+    lengths = np.sqrt(np.einsum("ij,ij->i", less, less))[:, None]
     # What is one colour all over correlates with nothing: less than one grey level is noise.
-    return np.asarray(less / np.maximum(lengths, np.sqrt(np.float32(rows.shape[1]))))
+    return np.asarray(less / np.maximum(lengths, np.sqrt(size)))
 
 
-def _correlation(one: list[tuple[Grey, Grey]], other: list[tuple[Grey, Grey]]) -> float:
-    """The largest correlation of one picture, at any size, with a window of the other."""
-    return max(
-        float((windows @ sought).max())
-        for (here, mine), (there, yours) in zip(one, other, strict=True)
-        for windows, sought in ((here, yours), (there, mine))
-    )
+def _correlation(one: tuple[Grey, Grey], other: tuple[Grey, Grey]) -> float:
+    """The largest correlation of one picture, in some size, with a window of the other."""
+    (here, mine), (there, yours) = one, other
+    return max(float((here @ yours).max()), float((there @ mine).max()))
