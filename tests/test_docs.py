@@ -55,7 +55,7 @@ ORDER = [
     *("web.guard", "web.routes", "web.server"),
     *(f"cli.{name}" for name in ("choices", "common", "answers", "ask", "pairs", "judge")),
     *("cli.examine", "cli.datasets", "cli.learn"),
-    *("cli.keep", "cli.session", "cli.serve", "cli"),
+    *("cli.keep", "cli.session", "cli.serve", "cli", "__main__"),
 ]
 OF_THE_PAGE = {"web.guard", "web.routes", "web.server"}  # which import an extra
 FOUND = list(pkgutil.walk_packages(dogsim.__path__, "dogsim."))

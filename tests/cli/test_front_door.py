@@ -51,6 +51,11 @@ def test_usage_reads_well() -> None:
         assert "...}..." not in usage
 
 
+def test_it_runs_as_a_module() -> None:
+    told = python("-m", "dogsim", "tree", "--help").stdout
+    assert told.strip().startswith("Usage: python -m dogsim tree")
+
+
 def test_the_front_door_is_light() -> None:
     assert loaded_after("import dogsim") == set()
     help_text = "from dogsim.cli import app; app(['--help'], standalone_mode=False)"
