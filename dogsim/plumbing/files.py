@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -159,8 +160,9 @@ def _same_file(path: Path, other: Path) -> bool:
 
 
 def _temporary(path: Path) -> Path:
+    # Not the process's number: threads share it, and containers that share a folder count alike.
     stem, ending = _temporary_name(path)
-    return path.with_name(f"{stem}.{os.getpid()}{ending}")
+    return path.with_name(f"{stem}.{secrets.randbelow(10**12)}{ending}")
 
 
 def _temporary_name(path: Path) -> tuple[str, str]:

@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,20 @@ def test_only_the_left_overs_of_this_very_file_are_removed(tmp_path: Path) -> No
 def test_long_names(name: str, tmp_path: Path) -> None:
     with replacing(tmp_path / name) as temporary:
         temporary.write_text("whole")
-        (temporary.with_name(temporary.name.replace(f"{os.getpid()}", "1"))).touch()
+        temporary.with_name(re.sub(r"\d+(?=\.tmp$)", "1", temporary.name)).touch()
     remove_left_overs(tmp_path / name)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "whole"}
+
+
+def test_two_threads_that_write_one_file_each_write_it_whole(tmp_path: Path) -> None:
+    path = tmp_path / "dogs.csv"
+    with replacing(path) as first:
+        first.write_text("first")
+        with replacing(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
