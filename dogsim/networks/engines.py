@@ -171,7 +171,11 @@ def convert(model: Any, prepare: Prepare | None, shape: tuple[int, ...]) -> Any:
     """
     traced = _traced(model, prepare)
     openvino = import_openvino()
+    from openvino.frontend.tensorflow import utils
+    from tensorflow import __version__
 
+    # Its own asks by exec() in a function, which no longer works from Python 3.13 on (PEP 667).
+    utils.get_environment_setup = lambda _: {"tensorflow": __version__}
     with unreported():
         # Shared, they would change or be gone with the model, which nobody keeps from here on.
         converted = openvino.convert_model(traced, share_weights=False)
