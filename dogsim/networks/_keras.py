@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from dogsim.errors import DogsimError
@@ -21,6 +22,8 @@ def import_keras() -> Any:
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # others want some of its memory
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "tensorflow"
+    if find_spec("tf_keras") is None:
+        os.environ.pop("TF_USE_LEGACY_KERAS", None)  # asks TensorFlow for a Keras that is not there
     with _stderr_held_back():
         import keras
     if keras.backend.backend() != "tensorflow":

@@ -1,9 +1,11 @@
 import importlib.util
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import python
 from PIL import Image
 
 from dogsim import ImageDistance, create_dataset, extractor_for
@@ -184,3 +186,17 @@ def test_a_network_outlives_the_model_it_was_made_of() -> None:
         variable.assign(variable + 1)
     computed = engines.run_openvino(converted, "float32")(images)
     np.testing.assert_allclose(computed, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow  # another process loads TensorFlow
+def test_a_keras_that_is_not_installed_may_be_asked_for() -> None:
+    pytest.importorskip("openvino")
+    code = """
+        import keras
+        from dogsim.networks.engines import convert
+        model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+        print(convert(model, None, (8, 8, 3)).outputs[0].partial_shape)
+    """
+    start = "from dogsim.networks._keras import import_keras\nimport_keras()\n"
+    made = python("-c", start + dedent(code), TF_USE_LEGACY_KERAS="1")
+    assert made.stdout.strip() == "[?,3]", made.stderr
