@@ -174,7 +174,7 @@ def convert(model: Any, prepare: Prepare | None, shape: tuple[int, ...]) -> Any:
     from openvino.frontend.tensorflow import utils
     from tensorflow import __version__
 
-    # Its own asks by exec() in a function, which no longer works from Python 3.13 on (PEP 667).
+    # OpenVINO's own asks by exec() in a function, which fails from Python 3.13 on (PEP 667).
     utils.get_environment_setup = lambda _: {"tensorflow": __version__}
     with unreported():
         # Shared, they would change or be gone with the model, which nobody keeps from here on.

@@ -197,9 +197,10 @@ def same_picture(one: "Look", other: "Look") -> bool:
     (True, False)
     """
     roughly = {size: _correlation(one.coarse[size], other.coarse[size]) for size in one.coarse}
-    width, height = (FINE // COARSE * length for length in max(roughly, key=roughly.__getitem__))
-    if max(roughly.values()) < PERHAPS:
+    likeliest = max(roughly, key=roughly.__getitem__)
+    if roughly[likeliest] < PERHAPS:
         return False
+    width, height = (FINE // COARSE * length for length in likeliest)
     # The likeliest sizes first: two in three copies end at the first, nine in ten by the fourth.
     sizes = sorted(_sizes(FINE), key=lambda size: abs(size[0] - width) + abs(size[1] - height))
     return any(_correlation(one.views(FINE, s), other.views(FINE, s)) >= SAME for s in sizes)

@@ -192,11 +192,11 @@ def test_a_network_outlives_the_model_it_was_made_of() -> None:
 def test_a_keras_that_is_not_installed_may_be_asked_for() -> None:
     pytest.importorskip("openvino")
     code = """
-        import keras
+        from dogsim.networks._keras import import_keras
         from dogsim.networks.engines import convert
+        keras = import_keras()
         model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
         print(convert(model, None, (8, 8, 3)).outputs[0].partial_shape)
     """
-    start = "from dogsim.networks._keras import import_keras\nimport_keras()\n"
-    made = python("-c", start + dedent(code), TF_USE_LEGACY_KERAS="1")
+    made = python("-c", dedent(code), TF_USE_LEGACY_KERAS="1")
     assert made.stdout.strip() == "[?,3]", made.stderr
