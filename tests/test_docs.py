@@ -14,49 +14,129 @@ from conftest import REPOSITORY
 import dogsim
 
 # A module imports only from those before it. Rooms are named with their modules.
-ORDER = [
-    *("errors", "recipe", "breeds"),
-    *(f"plumbing.{name}" for name in ("files", "hdf5", "signals", "terminal", "tables", "threads")),
-    *("plumbing.cache", "plumbing.download", "plumbing.unpack", "plumbing.rows"),
-    "plumbing.picture_files",
-    *("vote", "boxes", "images", "figures.thumbnails"),
-    *("networks._openvino", "networks.compiled"),
-    *(
-        f"networks.{name}"
-        for name in ("_keras", "weights", "efficientnet_lite0", "hub", "small_resnets")
-    ),
-    *(
-        f"networks.{name}"
-        for name in ("trained_on", "building_blocks", "multiscale", "engines", "heads", "views")
-    ),
-    "networks.backbones",
-    *(
-        f"networks.{name}"
-        for name in ("pixels", "onnx_file", "onnx_graph", "onnx_network", "keras_network")
-    ),
-    *(f"networks.{name}" for name in ("quantized", "extractor", "extractor_for", "places")),
-    *("feature_extract", "dataset_file", "dataset", "sameness"),
-    *(f"folders.{name}" for name in ("listing", "reading", "partial", "kept", "shards")),
-    *("create_dataset", "exact", "dist_calc", "expand", "neighbours"),
-    *(f"trust.{name}" for name in ("duplicates", "novelty", "voters", "calibration")),
-    *(f"trust.{name}" for name in ("confidence", "coverage", "audit", "page")),
-    *("figures.canvas", "figures.grid", "figures.display", "answer", "classify"),
-    *("by_breed", "measure", "accuracy", "parts", "explain", "image_distance"),
-    *(f"figures.{name}" for name in ("heat_maps", "distances", "tree", "judging")),
-    *(f"sources.{name}" for name in ("matfile", "matlab", "vectors", "sample", "stanford_dogs")),
-    *(
-        f"learning.{name}"
-        for name in ("augmentation", "hold_out", "discriminant", "triplets", "training", "proxies")
-    ),
-    *(f"learning.{name}" for name in ("deep_ranking", "fine_tune", "project", "classifier")),
-    "estimators",
-    *(f"cluster.{name}" for name in ("connection", "workers", "extraction", "search")),
-    *(f"web.{name}" for name in ("worker", "shelf", "pictures", "desk", "told", "findings")),
-    *("web.guard", "web.routes", "web.server"),
-    *(f"cli.{name}" for name in ("choices", "common", "answers", "ask", "pairs", "judge")),
-    *("cli.examine", "cli.datasets", "cli.learn"),
-    *("cli.keep", "cli.session", "cli.serve", "cli", "__main__"),
-]
+ORDER = """
+    errors
+    recipe
+    breeds
+    plumbing.files
+    plumbing.hdf5
+    plumbing.signals
+    plumbing.terminal
+    plumbing.tables
+    plumbing.threads
+    plumbing.cache
+    plumbing.download
+    plumbing.unpack
+    plumbing.rows
+    plumbing.picture_files
+    vote
+    boxes
+    images
+    figures.thumbnails
+    networks._openvino
+    networks.compiled
+    networks._keras
+    networks.weights
+    networks.efficientnet_lite0
+    networks.hub
+    networks.small_resnets
+    networks.trained_on
+    networks.building_blocks
+    networks.multiscale
+    networks.engines
+    networks.heads
+    networks.views
+    networks.backbones
+    networks.pixels
+    networks.onnx_file
+    networks.onnx_graph
+    networks.onnx_network
+    networks.keras_network
+    networks.quantized
+    networks.extractor
+    networks.extractor_for
+    networks.places
+    feature_extract
+    dataset_file
+    dataset
+    sameness
+    folders.listing
+    folders.reading
+    folders.partial
+    folders.kept
+    folders.shards
+    create_dataset
+    exact
+    dist_calc
+    expand
+    neighbours
+    trust.duplicates
+    trust.novelty
+    trust.voters
+    trust.calibration
+    trust.confidence
+    trust.coverage
+    trust.audit
+    trust.page
+    figures.canvas
+    figures.grid
+    figures.display
+    answer
+    classify
+    by_breed
+    measure
+    accuracy
+    parts
+    explain
+    image_distance
+    figures.heat_maps
+    figures.distances
+    figures.tree
+    figures.judging
+    sources.matfile
+    sources.matlab
+    sources.vectors
+    sources.sample
+    sources.stanford_dogs
+    learning.augmentation
+    learning.hold_out
+    learning.discriminant
+    learning.triplets
+    learning.training
+    learning.proxies
+    learning.deep_ranking
+    learning.fine_tune
+    learning.project
+    learning.classifier
+    estimators
+    cluster.connection
+    cluster.workers
+    cluster.extraction
+    cluster.search
+    web.worker
+    web.shelf
+    web.pictures
+    web.desk
+    web.told
+    web.findings
+    web.guard
+    web.routes
+    web.server
+    cli.choices
+    cli.common
+    cli.answers
+    cli.ask
+    cli.pairs
+    cli.judge
+    cli.examine
+    cli.datasets
+    cli.learn
+    cli.keep
+    cli.session
+    cli.serve
+    cli
+    __main__
+""".split()
 OF_THE_PAGE = {"web.guard", "web.routes", "web.server"}  # which import an extra
 FOUND = list(pkgutil.walk_packages(dogsim.__path__, "dogsim."))
 MODULES = [module.name.removeprefix("dogsim.") for module in FOUND]
