@@ -13,11 +13,11 @@ from dogsim.answer import Answer as Answer  # importable from here as ever
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_k, check_metric, nearest
 from dogsim.errors import DogsimError
+from dogsim.image_files.files import read_picture
 from dogsim.images import Cropped, Source, file_of, load_image, many
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.files import bytes_sha256
-from dogsim.plumbing.picture_files import read_picture
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.recipe import Recipe
 from dogsim.sameness import boxes_for, rows_by_content, seen

@@ -10,15 +10,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogsim.boxes import Box
-from dogsim.breeds import breed_key
-from dogsim.breeds import breed_name as breed_name  # with the next ones: importable from here
 from dogsim.dataset_file import BLOCK, INDEX, DamagedError, read_fields
 from dogsim.dataset_file import FORMAT as FORMAT
 from dogsim.dataset_file import FORMAT_VERSION as FORMAT_VERSION
 from dogsim.dataset_file import STAMP as STAMP
 from dogsim.dataset_file import write_dataset as write_dataset
 from dogsim.errors import DogsimError
+from dogsim.image_files.boxes import Box
+from dogsim.image_files.labels import breed_key
+from dogsim.image_files.labels import (
+    breed_name as breed_name,  # with the next ones: importable from here
+)
 from dogsim.images import Cropped
 from dogsim.plumbing.files import writing
 from dogsim.plumbing.rows import ShardedRows

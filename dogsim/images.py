@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
-from dogsim.boxes import Box, Parts
 from dogsim.errors import DogsimError, reason, unknown
-from dogsim.plumbing.picture_files import PICTURE_SUFFIXES as PICTURE_SUFFIXES  # from here as ever
-from dogsim.plumbing.picture_files import RefusedError, read_picture, recognised, unreadable
+from dogsim.image_files.boxes import Box, Parts
+from dogsim.image_files.files import PICTURE_SUFFIXES as PICTURE_SUFFIXES  # from here as ever
+from dogsim.image_files.files import RefusedError, read_picture, recognised, unreadable
 from dogsim.plumbing.threads import Room
 
 RESIZES = ("squash", "crop")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import dogsim
-from dogsim.boxes import Box, Boxes
+from dogsim.image_files.boxes import Box, Boxes
 from dogsim.images import Source, file_of, open_image
 from draw_sample_dogs import draw_with_box
 from edge import options, parser_of, show

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from stoppable_run import SIZE, features
 
-from dogsim.plumbing.picture_files import PICTURE_SUFFIXES
+from dogsim.image_files.files import PICTURE_SUFFIXES
 from dogsim.plumbing.terminal import printable
 
 RECIPE = (

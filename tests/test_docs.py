@@ -17,7 +17,7 @@ import dogsim
 ORDER = """
     errors
     recipe
-    breeds
+    image_files.labels
     plumbing.files
     plumbing.hdf5
     plumbing.signals
@@ -28,9 +28,9 @@ ORDER = """
     plumbing.download
     plumbing.unpack
     plumbing.rows
-    plumbing.picture_files
+    image_files.files
     vote
-    boxes
+    image_files.boxes
     images
     figures.thumbnails
     networks._openvino

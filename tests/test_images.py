@@ -10,9 +10,9 @@ from commands import python
 from numpy.typing import NDArray
 from PIL import Image
 
-from dogsim.boxes import Box
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import find_pictures
+from dogsim.image_files.boxes import Box
 from dogsim.images import RESIZES, Cropped, load_image, open_image
 
 GRADIENT = np.add.outer(np.arange(60), 2 * np.arange(80)).astype(np.uint8)
@@ -278,7 +278,7 @@ def test_heic(tmp_path: Path) -> None:
 
 
 def test_heic_where_it_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dogsim.plumbing.picture_files._formats", lambda: ["JPEG", "PNG"])
+    monkeypatch.setattr("dogsim.image_files.files._formats", lambda: ["JPEG", "PNG"])
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
     with pytest.raises(DogsimError, match=r'pip install "dogsim\[heic\]"'):
         open_image(tmp_path / "a.heic")
@@ -300,7 +300,7 @@ def test_heic_where_it_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_a_brand_takes(
     head: bytes, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dogsim.plumbing.picture_files._formats", lambda: ["JPEG", "PNG"])
+    monkeypatch.setattr("dogsim.image_files.files._formats", lambda: ["JPEG", "PNG"])
     (tmp_path / "a.jpg").write_bytes(head.ljust(64, b"\0"))
     with pytest.raises(DogsimError, match=re.escape(remedy)):
         open_image(tmp_path / "a.jpg")

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.boxes import Box
 from dogsim.dataset_file import BLOCK
 from dogsim.errors import DogsimError, reason
 from dogsim.folders.listing import GONE, Listing, Picture, Skipped
 from dogsim.folders.partial import Part
 from dogsim.folders.reading import SHARD
+from dogsim.image_files.boxes import Box
+from dogsim.image_files.files import read_picture
 from dogsim.plumbing.files import bytes_sha256
-from dogsim.plumbing.picture_files import read_picture
 from dogsim.plumbing.rows import ShardedRows
 from dogsim.plumbing.terminal import printable
 from dogsim.recipe import DECISIVE, Recipe

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.boxes import Box, BoxError, Boxes
 from dogsim.dataset_file import STAMP, check_place
 from dogsim.errors import DogsimError, reason
+from dogsim.image_files.boxes import Box, BoxError, Boxes
+from dogsim.image_files.files import PICTURE_SUFFIXES
 from dogsim.plumbing.files import check_output, check_replaceable
-from dogsim.plumbing.picture_files import PICTURE_SUFFIXES
 from dogsim.plumbing.tables import write_csv
 from dogsim.plumbing.terminal import note, printable
 

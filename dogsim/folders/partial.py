@@ -29,10 +29,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.boxes import Box
 from dogsim.dataset import Dataset
 from dogsim.dataset_file import DamagedError
 from dogsim.errors import DogsimError, reason
+from dogsim.image_files.boxes import Box
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.plumbing.rows import RUN, Place, ShardedRows
 from dogsim.recipe import Recipe

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Picture, Skipped, box_rows, stamp_rows
+from dogsim.image_files.files import UnreadableError, read_picture
 from dogsim.images import Cropped, load_image
 from dogsim.networks.extractor import Extractor
 from dogsim.plumbing.files import bytes_sha256
-from dogsim.plumbing.picture_files import UnreadableError, read_picture
 from dogsim.plumbing.terminal import printable, track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.recipe import Recipe

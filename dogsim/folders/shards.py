@@ -17,7 +17,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.breeds import labels_of_folders
 from dogsim.dataset import Dataset
 from dogsim.dataset_file import (
     BLOCK,
@@ -39,6 +38,7 @@ from dogsim.folders.listing import (
 )
 from dogsim.folders.partial import MADE_BY, Part, PartialFolder, options_of
 from dogsim.folders.reading import shard_of
+from dogsim.image_files.labels import labels_of_folders
 from dogsim.plumbing.files import (
     check_replaceable,
     locked,

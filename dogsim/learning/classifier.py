@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.breeds import breed_key
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import unit_vectors
 from dogsim.errors import DogsimError
+from dogsim.image_files.labels import breed_key
 from dogsim.learning.hold_out import hold_out
 from dogsim.learning.training import HELD_OUT, check_numbers, trainable
 from dogsim.measure import calibration_error

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dogsim.breeds import breed_key
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
+from dogsim.image_files.labels import breed_key
 from dogsim.networks.heads import GENERAL, NAMED, head_name, load_head
 from dogsim.networks.trained_on import read_breeds
 from dogsim.plumbing.terminal import note

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import whosmat
 
-from dogsim.breeds import labels_of_folders
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
+from dogsim.image_files.labels import labels_of_folders
 from dogsim.plumbing.files import replacing
 from dogsim.plumbing.terminal import note
 from dogsim.sources.matfile import describe, load_variables, save_variables, texts

@@ -14,9 +14,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dogsim import Dataset, DogsimError, audit, classify, result_grid, update_dataset
-from dogsim.boxes import MOST_BYTES, Box, BoxError, Boxes, largest_box
 from dogsim.cli import app
 from dogsim.folders import reading
+from dogsim.image_files.boxes import MOST_BYTES, Box, BoxError, Boxes, largest_box
 from dogsim.images import Cropped
 from dogsim.networks.extractor import Wanted
 from dogsim.sameness import seen

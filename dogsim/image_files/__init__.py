@@ -1,0 +1,1 @@
+"""Image files on disk: which files are images, their bounding boxes and their labels."""

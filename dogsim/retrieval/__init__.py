@@ -1,0 +1,1 @@
+"""Retrieval: identity of images, query expansion, evaluation and its scores, decomposition."""
