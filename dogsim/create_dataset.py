@@ -7,7 +7,6 @@ from functools import cache, partial
 from pathlib import Path
 
 from dogsim.dataset import Dataset
-from dogsim.dataset_file import check_place
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Skipped, in_order, list_pictures, with_boxes
 from dogsim.folders.reading import Compute, calibration, compute_shards, refuse
@@ -18,6 +17,7 @@ from dogsim.networks.engines import FEW
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.signals import stopped_in_order, uninterrupted
 from dogsim.plumbing.terminal import note
+from dogsim.storage.dataset_file import check_place
 
 
 @dataclass(frozen=True, eq=False)

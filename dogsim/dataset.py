@@ -10,11 +10,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogsim.dataset_file import BLOCK, INDEX, DamagedError, read_fields
-from dogsim.dataset_file import FORMAT as FORMAT
-from dogsim.dataset_file import FORMAT_VERSION as FORMAT_VERSION
-from dogsim.dataset_file import STAMP as STAMP
-from dogsim.dataset_file import write_dataset as write_dataset
 from dogsim.errors import DogsimError
 from dogsim.image_files.boxes import Box
 from dogsim.image_files.labels import breed_key
@@ -23,8 +18,13 @@ from dogsim.image_files.labels import (
 )
 from dogsim.images import Cropped
 from dogsim.plumbing.files import writing
-from dogsim.plumbing.rows import ShardedRows
 from dogsim.recipe import Recipe
+from dogsim.storage.dataset_file import BLOCK, INDEX, DamagedError, read_fields
+from dogsim.storage.dataset_file import FORMAT as FORMAT
+from dogsim.storage.dataset_file import FORMAT_VERSION as FORMAT_VERSION
+from dogsim.storage.dataset_file import STAMP as STAMP
+from dogsim.storage.dataset_file import write_dataset as write_dataset
+from dogsim.storage.sharded_rows import ShardedRows
 
 MEMORY = ("features", "search")  # what is not written as it is
 # Takes queries (m, d), k, the metric and rows to exclude, and finds what `dogsim.nearest` finds.
@@ -45,7 +45,7 @@ class Dataset:
     features : (n, d) float32
         Row i belongs to picture i. Where they lie in a folder of shards this is no array but stands
         for one: rows are read as they are asked for, and `numpy.asarray` reads all, see
-        `dogsim.plumbing.rows.ShardedRows`.
+        `dogsim.storage.sharded_rows.ShardedRows`.
     labels : (n,) int32
         Index into `breeds`; -1 where the breed is not known.
     paths : tuple of n str

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from dogsim import exact
 from dogsim.dataset import Dataset, as_dataset
 from dogsim.errors import DogsimError, unknown
-from dogsim.plumbing.rows import as_rows
+from dogsim.storage.sharded_rows import as_rows
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev", "correlation")
 BLOCK_BYTES = 1 << 28  # held at a time for the queries of a block

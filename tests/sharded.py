@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from dogsim import Dataset
-from dogsim.dataset_file import INDEX, STAMP, write_dataset
 from dogsim.folders.partial import MADE_BY, Part
-from dogsim.plumbing.rows import ShardedRows
 from dogsim.recipe import Recipe
+from dogsim.storage.dataset_file import INDEX, STAMP, write_dataset
+from dogsim.storage.sharded_rows import ShardedRows
 
 SOME = Recipe("resnet50", "imagenet", "0" * 64, "avg_pool", 224)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from dogsim import Dataset
-from dogsim.plumbing import hdf5
 from dogsim.plumbing.signals import uninterrupted
+from dogsim.storage import hdf5
 
 
 def wait() -> list[int]:

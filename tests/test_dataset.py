@@ -22,8 +22,8 @@ from dogsim import (
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.plumbing.files import replacing
-from dogsim.plumbing.hdf5 import mapped_rows
 from dogsim.recipe import Recipe
+from dogsim.storage.hdf5 import mapped_rows
 
 RECIPE = Recipe("resnet50", "imagenet", "ab" * 32, "avg_pool", 224)
 

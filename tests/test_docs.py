@@ -19,7 +19,7 @@ ORDER = """
     recipe
     image_files.labels
     plumbing.files
-    plumbing.hdf5
+    storage.hdf5
     plumbing.signals
     plumbing.terminal
     plumbing.tables
@@ -27,7 +27,7 @@ ORDER = """
     plumbing.cache
     plumbing.download
     plumbing.unpack
-    plumbing.rows
+    storage.sharded_rows
     image_files.files
     vote
     image_files.boxes
@@ -57,7 +57,7 @@ ORDER = """
     networks.extractor_for
     networks.places
     feature_extract
-    dataset_file
+    storage.dataset_file
     dataset
     sameness
     folders.listing

@@ -195,8 +195,8 @@ def open_dataset(file: Path | None, weights: str | None, cluster: str | None = N
 
 def check_dataset_output(out: Path, inputs: list[Path], command: str, force: bool) -> None:
     """Raise `DogsimError` if `command` may not write a dataset file there."""
-    from dogsim.dataset_file import made_by
     from dogsim.plumbing.files import check_output, check_replaceable
+    from dogsim.storage.dataset_file import made_by
 
     check_output(out, inputs)
     check_replaceable(out, lambda there: made_by(there) == command, force)

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from dogsim.cluster.connection import check_cluster, joined
 from dogsim.cluster.workers import Workers, require_same_version
 from dogsim.dataset import Dataset
-from dogsim.dataset_file import Features, file_of, read_features
 from dogsim.dist_calc import mink, nearest
 from dogsim.errors import DogsimError
-from dogsim.plumbing.rows import between
+from dogsim.storage.dataset_file import Features, file_of, read_features
+from dogsim.storage.sharded_rows import between
 
 BLOCK_BYTES = 32 << 20  # of queries that all workers are asked at a time
 WORK = 1 << 32  # pairs of a query and a row that a worker is asked at a time: a minute

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.dataset_file import BLOCK
 from dogsim.errors import DogsimError, reason
 from dogsim.folders.listing import GONE, Listing, Picture, Skipped
 from dogsim.folders.partial import Part
@@ -14,9 +13,10 @@ from dogsim.folders.reading import SHARD
 from dogsim.image_files.boxes import Box
 from dogsim.image_files.files import read_picture
 from dogsim.plumbing.files import bytes_sha256
-from dogsim.plumbing.rows import ShardedRows
 from dogsim.plumbing.terminal import printable
 from dogsim.recipe import DECISIVE, Recipe
+from dogsim.storage.dataset_file import BLOCK
+from dogsim.storage.sharded_rows import ShardedRows
 
 FEW = SHARD // 2  # pictures of a shard, below which it is put together with others
 

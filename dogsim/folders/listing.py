@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.dataset_file import STAMP, check_place
 from dogsim.errors import DogsimError, reason
 from dogsim.image_files.boxes import Box, BoxError, Boxes
 from dogsim.image_files.files import PICTURE_SUFFIXES
 from dogsim.plumbing.files import check_output, check_replaceable
 from dogsim.plumbing.tables import write_csv
 from dogsim.plumbing.terminal import note, printable
+from dogsim.storage.dataset_file import STAMP, check_place
 
 GONE = (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG)  # nothing is there: not only out of sight
 SHOWN = 20  # skipped files that are named on the terminal

@@ -30,12 +30,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.dataset_file import DamagedError
 from dogsim.errors import DogsimError, reason
 from dogsim.image_files.boxes import Box
 from dogsim.plumbing.files import make_folder, replacing
-from dogsim.plumbing.rows import RUN, Place, ShardedRows
 from dogsim.recipe import Recipe
+from dogsim.storage.dataset_file import DamagedError
+from dogsim.storage.sharded_rows import RUN, Place, ShardedRows
 
 MADE_BY = "create-dataset"
 OPTIONS = (

@@ -18,15 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.dataset_file import (
-    BLOCK,
-    INDEX,
-    check_place,
-    is_sharded,
-    known_shards,
-    made_by,
-    write_dataset,
-)
 from dogsim.errors import DogsimError
 from dogsim.folders.kept import Kept, scattered
 from dogsim.folders.listing import (
@@ -45,9 +36,18 @@ from dogsim.plumbing.files import (
     remove_left_overs,
     written_through,
 )
-from dogsim.plumbing.rows import ShardedRows
 from dogsim.plumbing.signals import uninterrupted
 from dogsim.recipe import Recipe
+from dogsim.storage.dataset_file import (
+    BLOCK,
+    INDEX,
+    check_place,
+    is_sharded,
+    known_shards,
+    made_by,
+    write_dataset,
+)
+from dogsim.storage.sharded_rows import ShardedRows
 
 
 class Shards:

@@ -10,7 +10,6 @@ import numpy as np
 
 from dogsim.create_dataset import Update, bring_up_to_date
 from dogsim.dataset import Dataset
-from dogsim.dataset_file import made_by
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
 from dogsim.networks.extractor import Wanted
@@ -19,6 +18,7 @@ from dogsim.plumbing.files import check_output, check_replaceable, make_folder
 from dogsim.plumbing.terminal import note
 from dogsim.plumbing.unpack import unpack
 from dogsim.sources.matfile import load_variables, texts
+from dogsim.storage.dataset_file import made_by
 
 BASE = "http://vision.stanford.edu/aditya86/ImageNetDogs/"
 ARCHIVES = {  # what becomes of it: the archive, its bytes, its SHA-256

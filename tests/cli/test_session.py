@@ -13,7 +13,7 @@ from commands import python
 from typer.testing import CliRunner
 
 from dogsim.cli import app
-from dogsim.dataset_file import read_fields as read
+from dogsim.storage.dataset_file import read_fields as read
 
 APP = "from dogsim.cli import app; app()"
 

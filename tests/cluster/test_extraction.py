@@ -13,8 +13,8 @@ from nodes import Command, Nodes, processes_with, wait_until
 from PIL import Image
 
 from dogsim import Dataset, create_dataset
-from dogsim.dataset_file import INDEX
 from dogsim.folders.shards import partial_folder
+from dogsim.storage.dataset_file import INDEX
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dogsim import DogsimError
-from dogsim.plumbing.rows import RUN, Place, ShardedRows, between
+from dogsim.storage.sharded_rows import RUN, Place, ShardedRows, between
 
 SIZES = (1, 7, 3, 12)
 

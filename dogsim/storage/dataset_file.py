@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.files import check_output, replacing, written_through
-from dogsim.plumbing.hdf5 import mapped_rows, new_hdf5
-from dogsim.plumbing.rows import RUN, Place, ShardedRows
 from dogsim.plumbing.signals import uninterrupted
 from dogsim.recipe import HEAD, Recipe
+from dogsim.storage.hdf5 import mapped_rows, new_hdf5
+from dogsim.storage.sharded_rows import RUN, Place, ShardedRows
 
 FORMAT = "dogsim-dataset"
 FORMAT_VERSION = 2  # the newest that is read: of an index; that of a file is 1
