@@ -11,6 +11,7 @@ from dogsim.dist_calc import METRICS as METRICS
 from dogsim.dist_calc import dist_calc as dist_calc
 from dogsim.dist_calc import mink as mink
 from dogsim.dist_calc import nearest as nearest
+from dogsim.engines.choose import choose_engine as choose_engine
 from dogsim.errors import DogsimError as DogsimError
 from dogsim.expand import expand as expand
 from dogsim.explain import explain as explain
@@ -45,7 +46,6 @@ from dogsim.networks.building_blocks import googlenet as googlenet
 from dogsim.networks.building_blocks import identity_block as identity_block
 from dogsim.networks.building_blocks import inception_module as inception_module
 from dogsim.networks.building_blocks import resnet50 as resnet50
-from dogsim.networks.engines import choose_engine as choose_engine
 from dogsim.networks.extractor import Extractor as Extractor
 from dogsim.networks.extractor import load_extractor as load_extractor
 from dogsim.networks.extractor_for import extractor_for as extractor_for

@@ -7,13 +7,13 @@ from functools import cache, partial
 from pathlib import Path
 
 from dogsim.dataset import Dataset
+from dogsim.engines.choose import FEW
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Skipped, in_order, list_pictures, with_boxes
 from dogsim.folders.reading import Compute, calibration, compute_shards, refuse
 from dogsim.folders.shards import Shards
 from dogsim.image_files.boxes import Boxes
 from dogsim.images import RESIZES
-from dogsim.networks.engines import FEW
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.signals import stopped_in_order, uninterrupted
 from dogsim.plumbing.terminal import note

@@ -33,9 +33,9 @@ from PIL import Image
 import dogsim
 from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import write_dataset
+from dogsim.engines.choose import ENGINES, gpus, has_engine
 from dogsim.folders.listing import list_pictures
 from dogsim.folders.reading import calibration
-from dogsim.networks.engines import ENGINES, gpus, has_engine
 from dogsim.networks.extractor import Wanted
 from dogsim.networks.keras_network import KerasNetwork
 from dogsim.plumbing.tables import table

@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 import dogsim
+from dogsim.engines._keras import import_keras  # silent, and not before it is needed
 from dogsim.errors import reason
-from dogsim.networks._keras import import_keras  # silent, and not before it is needed
 from edge import options, parser_of
 
 CLOTHES = (

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import dogsim
-from dogsim.networks._keras import import_keras  # silent, and not before it is needed
+from dogsim.engines._keras import import_keras  # silent, and not before it is needed
 from dogsim.networks.building_blocks import INCEPTIONS
 from edge import options, parser_of, show
 

@@ -75,8 +75,8 @@ def features(pixels: NDArray[np.uint8], *made_with: str) -> NDArray[np.float32]:
 
 
 def _replace_network() -> None:
+    from dogsim.engines import choose
     from dogsim.folders import kept, reading
-    from dogsim.networks import engines
     from dogsim.networks.extractor import Extractor, Wanted
     from dogsim.plumbing.files import file_sha256
     from dogsim.recipe import Recipe
@@ -104,7 +104,7 @@ def _replace_network() -> None:
 
     Wanted.load = load  # type: ignore[assignment,method-assign]
     Wanted.recipe = recipe  # type: ignore[assignment,method-assign]
-    engines._cpu_has_bfloat16 = lambda: True  # else a file of bfloat16 is one of another machine
+    choose._cpu_has_bfloat16 = lambda: True  # else a file of bfloat16 is one of another machine
     reading.SHARD, kept.FEW = SHARD, 2
 
 

@@ -33,9 +33,9 @@ ORDER = """
     image_files.boxes
     images
     figures.thumbnails
-    networks._openvino
-    networks.compiled
-    networks._keras
+    engines.openvino
+    engines.model_cache
+    engines._keras
     networks.weights
     networks.efficientnet_lite0
     networks.hub
@@ -43,7 +43,7 @@ ORDER = """
     networks.trained_on
     networks.building_blocks
     networks.multiscale
-    networks.engines
+    engines.choose
     networks.heads
     networks.views
     networks.backbones
@@ -52,7 +52,7 @@ ORDER = """
     networks.onnx_graph
     networks.onnx_network
     networks.keras_network
-    networks.quantized
+    engines.quantization
     networks.extractor
     networks.extractor_for
     networks.places

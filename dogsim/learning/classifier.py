@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import unit_vectors
+from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
 from dogsim.image_files.labels import breed_key
 from dogsim.learning.hold_out import hold_out
 from dogsim.learning.training import HELD_OUT, check_numbers, trainable
 from dogsim.measure import calibration_error
-from dogsim.networks._keras import import_keras
 from dogsim.networks.heads import embed, save_model
 from dogsim.networks.weights import load_keras_file
 from dogsim.recipe import Recipe

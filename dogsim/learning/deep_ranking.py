@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import unit_vectors
+from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError, unknown
 from dogsim.learning.discriminant import discriminant
 from dogsim.learning.hold_out import hold_out
@@ -33,7 +34,6 @@ from dogsim.learning.training import (
     trainable,
 )
 from dogsim.learning.triplets import near_loss, ranking_loss, sample_triplets
-from dogsim.networks._keras import import_keras
 from dogsim.networks.heads import embed, head_name
 from dogsim.networks.trained_on import picture_keys, remember
 from dogsim.plumbing.terminal import track

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
+from dogsim.engines._keras import import_keras
+from dogsim.engines.choose import Prepare
 from dogsim.errors import DogsimError, unknown
 from dogsim.images import Source, load_image
 from dogsim.learning.augmentation import augment
@@ -24,8 +26,6 @@ from dogsim.learning.training import (
     trainable,
 )
 from dogsim.learning.triplets import ranking_loss, sample_triplets
-from dogsim.networks._keras import import_keras
-from dogsim.networks.engines import Prepare
 from dogsim.networks.extractor_for import check_own_weights, require_recipe
 from dogsim.networks.heads import embed
 from dogsim.networks.multiscale import multiscale

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
+from dogsim.engines._keras import import_keras
 from dogsim.learning.training import ROUND, gradient_step
-from dogsim.networks._keras import import_keras
 from dogsim.networks.heads import GENERAL
 from dogsim.plumbing.terminal import track
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from dogsim.dataset import Dataset
+from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
-from dogsim.networks._keras import import_keras
 
 HELD_OUT = 0.1  # of each breed's pictures, and at least one
 LEAST = 4  # pictures of a breed: one to hold out, and more than one positive among the rest

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
-from dogsim.networks._keras import import_keras
 
 NEARNESS = 0.05  # a negative farther by this much counts e times less
 

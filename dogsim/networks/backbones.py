@@ -6,8 +6,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
+from dogsim.engines._keras import import_keras
 from dogsim.errors import unknown
-from dogsim.networks._keras import import_keras
 from dogsim.networks.hub import PREFIX, HubBackbone
 from dogsim.networks.weights import IMAGENET, cached_weights, keras_download
 

@@ -7,8 +7,8 @@ Tensors in, tensors out, by the Keras functional API. `resnet50` is the very net
 from collections.abc import Sequence
 from typing import Any
 
+from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
-from dogsim.networks._keras import import_keras
 
 EPSILON = 1.001e-5  # of the batch normalisations that ImageNet's weights were trained with
 INCEPTIONS = {  # the rows of GoogLeNet's table: filters of a module's convolutions

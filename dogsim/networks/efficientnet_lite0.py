@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
-from dogsim.networks._keras import import_keras
 from dogsim.networks.weights import weights_sha256
 
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

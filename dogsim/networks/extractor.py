@@ -8,21 +8,21 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.errors import DogsimError
-from dogsim.images import RESIZES, check_resize
-from dogsim.networks.backbones import ONNX, find_backbone
-from dogsim.networks.compiled import keep_network, kept_network
-from dogsim.networks.engines import (
+from dogsim.engines.choose import (
     check_engine,
     choose_engine,
     has_engine,
     run_openvino,
     run_tensorflow,
 )
+from dogsim.engines.model_cache import keep_network, kept_network
+from dogsim.engines.quantization import check_quantizer, quantized
+from dogsim.errors import DogsimError
+from dogsim.images import RESIZES, check_resize
+from dogsim.networks.backbones import ONNX, find_backbone
 from dogsim.networks.keras_network import KerasNetwork
 from dogsim.networks.onnx_network import OnnxNetwork
 from dogsim.networks.pixels import Pixels
-from dogsim.networks.quantized import check_quantizer, quantized
 from dogsim.networks.views import VIEWS, check_views, seen_by
 from dogsim.networks.weights import IMAGENET
 from dogsim.plumbing.terminal import note

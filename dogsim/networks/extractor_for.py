@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dogsim.engines.choose import convert, run_openvino
+from dogsim.engines.model_cache import keep_network, kept_network
 from dogsim.errors import DogsimError
-from dogsim.networks.compiled import keep_network, kept_network
-from dogsim.networks.engines import convert, run_openvino
 from dogsim.networks.extractor import PIXELS, Extractor, Wanted
 from dogsim.networks.heads import head_file_sha256, load_head
 from dogsim.networks.weights import given_file

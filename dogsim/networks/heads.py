@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
-from dogsim.networks._keras import import_keras
 from dogsim.networks.trained_on import write_memory
 from dogsim.networks.weights import load_keras_file
 from dogsim.plumbing.files import file_sha256, replacing

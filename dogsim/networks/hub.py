@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError, reason, unknown
-from dogsim.networks._keras import import_keras
 from dogsim.networks.weights import downloaded
 
 PREFIX = "hub:"

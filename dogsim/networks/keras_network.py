@@ -5,10 +5,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from dogsim.engines._keras import import_keras
+from dogsim.engines.choose import Prepare, convert
 from dogsim.errors import DogsimError, unknown
-from dogsim.networks._keras import import_keras
 from dogsim.networks.backbones import Backbone, find_backbone
-from dogsim.networks.engines import Prepare, convert
 from dogsim.networks.hub import HubBackbone
 from dogsim.networks.weights import (
     IMAGENET,

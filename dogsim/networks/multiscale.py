@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
-from dogsim.networks._keras import import_keras
 
 EMBEDDING = "embedding"  # the layer whose output the features are: unit vectors
 

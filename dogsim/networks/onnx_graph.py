@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.engines.openvino import import_openvino
 from dogsim.errors import DogsimError, unknown
-from dogsim.networks._openvino import import_openvino
 from dogsim.networks.pixels import Pixels
 
 COLOURS = {"NCHW": 1, "NHWC": 3}  # where a layout has red, green and blue

@@ -14,11 +14,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.engines._keras import import_keras
+from dogsim.engines.choose import choose_engine
+from dogsim.engines.model_cache import keep_network, kept_network
+from dogsim.engines.openvino import import_openvino
 from dogsim.errors import DogsimError
-from dogsim.networks._keras import import_keras
-from dogsim.networks._openvino import import_openvino
-from dogsim.networks.compiled import keep_network, kept_network
-from dogsim.networks.engines import choose_engine
 from dogsim.networks.extractor import Network
 from dogsim.networks.extractor_for import check_own_weights
 from dogsim.networks.heads import Head, load_head

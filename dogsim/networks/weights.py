@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
+from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError, reason
-from dogsim.networks._keras import import_keras
 from dogsim.plumbing.download import PATIENCE
 from dogsim.plumbing.files import file_sha256
 from dogsim.plumbing.threads import in_time

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from conftest import LITE
 
+from dogsim.engines.choose import choose_engine
 from dogsim.errors import DogsimError
-from dogsim.networks.engines import choose_engine
 from dogsim.networks.extractor import Extractor, Wanted, load_extractor
 from dogsim.networks.extractor_for import extractor_for
 from dogsim.plumbing.files import file_sha256

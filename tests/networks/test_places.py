@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from commands import loaded_after, python
 
+from dogsim.engines import model_cache
 from dogsim.errors import DogsimError
-from dogsim.networks import compiled, places
+from dogsim.networks import places
 from dogsim.networks.extractor import load_extractor
 from dogsim.networks.keras_network import KerasNetwork
 from dogsim.networks.places import load_places
@@ -20,7 +21,7 @@ IMAGES = np.random.default_rng(5).integers(0, 256, (3, 32, 32, 3), np.uint8)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and nothing loaded."""
     load_places.cache_clear()
-    monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(model_cache, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache"
 
 

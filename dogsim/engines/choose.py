@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.engines._keras import import_keras
+from dogsim.engines.openvino import import_openvino
 from dogsim.errors import DogsimError, unknown
-from dogsim.networks._keras import import_keras
-from dogsim.networks._openvino import import_openvino
 
 ENGINES = ("auto", "tensorflow", "openvino")
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")

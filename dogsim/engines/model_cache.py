@@ -15,8 +15,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from dogsim.engines.openvino import import_openvino
 from dogsim.errors import DogsimError, reason
-from dogsim.networks._openvino import import_openvino
 from dogsim.plumbing.cache import cache_folder
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.plumbing.terminal import note

@@ -8,11 +8,11 @@ from conftest import LITE
 
 from benchmark import processor
 from dogsim import Dataset, accuracy, create_dataset, extractor_for, load_extractor, update_dataset
+from dogsim.engines import model_cache, quantization
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import list_pictures
 from dogsim.folders.reading import calibration
 from dogsim.images import load_image
-from dogsim.networks import compiled, quantized
 
 pytest.importorskip("openvino")
 
@@ -20,7 +20,7 @@ pytest.importorskip("openvino")
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache."""
-    monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(model_cache, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache"
 
 
@@ -42,7 +42,7 @@ def edges(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def without_nncf(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantized, "find_spec", lambda _: None)
+    monkeypatch.setattr(quantization, "find_spec", lambda _: None)
 
 
 @pytest.mark.extra

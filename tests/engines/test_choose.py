@@ -9,9 +9,9 @@ from commands import python
 from PIL import Image
 
 from dogsim import ImageDistance, create_dataset, extractor_for
+from dogsim.engines import choose
+from dogsim.engines.choose import ENGINES, choose_engine
 from dogsim.errors import DogsimError
-from dogsim.networks import engines
-from dogsim.networks.engines import ENGINES, choose_engine
 from dogsim.networks.extractor import load_extractor
 from dogsim.recipe import Recipe
 
@@ -48,27 +48,27 @@ def test_every_engine_computes_the_same(engine: str, precision: str, plain: Any)
 
 
 def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "gpus", list)
+    monkeypatch.setattr(choose, "gpus", list)
     for installed, engine in ((True, "openvino"), (False, "tensorflow")):
-        monkeypatch.setattr(engines, "find_spec", lambda _, found=installed: found or None)
+        monkeypatch.setattr(choose, "find_spec", lambda _, found=installed: found or None)
         for native, precision in ((True, "bfloat16"), (False, "float32")):
-            monkeypatch.setattr(engines, "_cpu_has_bfloat16", lambda found=native: found)
+            monkeypatch.setattr(choose, "_cpu_has_bfloat16", lambda found=native: found)
             assert choose_engine() == (engine, precision)
-    monkeypatch.setattr(engines, "gpus", lambda: ["a GPU"])
+    monkeypatch.setattr(choose, "gpus", lambda: ["a GPU"])
     assert choose_engine() == choose_engine(few=True) == ("tensorflow", "float32")
     assert choose_engine("tensorflow", "bfloat16") == ("tensorflow", "bfloat16")
-    monkeypatch.setattr(engines, "find_spec", lambda _: True)
+    monkeypatch.setattr(choose, "find_spec", lambda _: True)
     assert choose_engine() == ("tensorflow", "float32")
     for precision in ("bfloat16", "int8"):  # a GPU would not compute in them
         assert choose_engine(precision=precision) == ("openvino", precision)
 
 
 def test_a_gpu_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "find_spec", lambda _: True)
-    monkeypatch.setattr(engines, "gpus", lambda: pytest.fail("TensorFlow is asked"))
-    monkeypatch.setattr(engines, "_cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(choose, "find_spec", lambda _: True)
+    monkeypatch.setattr(choose, "gpus", lambda: pytest.fail("TensorFlow is asked"))
+    monkeypatch.setattr(choose, "_cpu_has_bfloat16", lambda: False)
     assert choose_engine(few=True) == ("openvino", "float32")
-    monkeypatch.setattr(engines, "gpus", lambda: ["a GPU"])
+    monkeypatch.setattr(choose, "gpus", lambda: ["a GPU"])
     assert choose_engine("tensorflow", few=True) == ("tensorflow", "float32")  # as it was asked for
 
 
@@ -115,8 +115,8 @@ def test_a_gpu_computes_whole_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
     images = np.arange(64 * 8 * 8 * 3).reshape(64, 8, 8, 3).astype(np.uint8)
     means = images.mean(axis=(1, 2), dtype=np.float64)
-    gpu = engines.run_tensorflow(model, lambda images: images, "float32")
-    cpu = engines.run_tensorflow(model, lambda images: images, "bfloat16")  # which no GPU has
+    gpu = choose.run_tensorflow(model, lambda images: images, "float32")
+    cpu = choose.run_tensorflow(model, lambda images: images, "bfloat16")  # which no GPU has
     for n, whole, small in ((1, [1], [1]), (2, [32], [2]), (33, [32, 32], [8] * 4 + [1])):
         for network, expected in ((gpu, whole), (cpu, small)):
             np.testing.assert_allclose(network(images[:n]), means[:n], rtol=1e-2)
@@ -131,7 +131,7 @@ def test_wrong_names(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_engine(precision="bf16")
     with pytest.raises(DogsimError, match="precision int8 for the engine tensorflow"):
         choose_engine("tensorflow", "int8")
-    monkeypatch.setattr(engines, "find_spec", lambda _: None)
+    monkeypatch.setattr(choose, "find_spec", lambda _: None)
     for asked in (("openvino", "auto"), ("auto", "int8")):
         with pytest.raises(DogsimError, match="pip install openvino"):
             choose_engine(*asked)
@@ -142,8 +142,8 @@ def test_one_picture_costs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
 
     layers = [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()]
-    converted = engines.convert(keras.Sequential(layers), lambda images: images, (8, 8, 3))
-    network, batches = engines.run_openvino(converted, "float32"), []
+    converted = choose.convert(keras.Sequential(layers), lambda images: images, (8, 8, 3))
+    network, batches = choose.run_openvino(converted, "float32"), []
     compile_model = openvino.Core.compile_model
 
     def told(core: Any, model: Any, *options: Any) -> Any:
@@ -156,7 +156,7 @@ def test_one_picture_costs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(network(images[:1]), means[:1], rtol=1e-5)
     assert batches == [1]
     np.testing.assert_allclose(network(images), means, rtol=1e-5)
-    assert batches == [1, engines.CHUNK]
+    assert batches == [1, choose.CHUNK]
 
 
 def test_a_network_gives_its_own_outputs_alone() -> None:
@@ -167,7 +167,7 @@ def test_a_network_gives_its_own_outputs_alone() -> None:
     layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, activation="swish")]
     layers += [keras.layers.Conv2D(5, 3, activation="swish")]
     layers += [keras.layers.GlobalAveragePooling2D()]
-    converted = engines.convert(keras.Sequential(layers), lambda images: images, (8, 8, 3))
+    converted = choose.convert(keras.Sequential(layers), lambda images: images, (8, 8, 3))
     assert [each.get_partial_shape()[1].get_length() for each in converted.outputs] == [5]
 
 
@@ -179,12 +179,12 @@ def test_a_network_outlives_the_model_it_was_made_of() -> None:
     layers = [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()]
     layers += [keras.layers.LayerNormalization(), keras.layers.Dense(5, bias_initializer="ones")]
     model = keras.Sequential(layers)
-    converted = engines.convert(model, lambda images: images, (8, 8, 3))
+    converted = choose.convert(model, lambda images: images, (8, 8, 3))
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
     expected = model.predict(images.astype(np.float32), verbose=0)
     for variable in model.variables:
         variable.assign(variable + 1)
-    computed = engines.run_openvino(converted, "float32")(images)
+    computed = choose.run_openvino(converted, "float32")(images)
     np.testing.assert_allclose(computed, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -192,8 +192,8 @@ def test_a_network_outlives_the_model_it_was_made_of() -> None:
 def test_a_keras_that_is_not_installed_may_be_asked_for() -> None:
     pytest.importorskip("openvino")
     code = """
-        from dogsim.networks._keras import import_keras
-        from dogsim.networks.engines import convert
+        from dogsim.engines._keras import import_keras
+        from dogsim.engines.choose import convert
         keras = import_keras()
         model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
         print(convert(model, None, (8, 8, 3)).outputs[0].partial_shape)

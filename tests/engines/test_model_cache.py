@@ -12,7 +12,7 @@ import pytest
 from commands import loaded_after, python
 from conftest import LITE
 
-from dogsim.networks import compiled
+from dogsim.engines import model_cache
 from dogsim.networks.extractor import Extractor, load_extractor
 
 pytest.importorskip("openvino")
@@ -22,7 +22,7 @@ IMAGES = np.random.default_rng(5).integers(0, 256, (3, 32, 32, 3), np.uint8)
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache."""
-    monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(model_cache, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache"
 
 
@@ -62,16 +62,16 @@ def cut(file: Path) -> None:
 def flip_a_bit(file: Path) -> None:
     content = bytearray(file.read_bytes())
     with zipfile.ZipFile(file) as archive:
-        content[archive.getinfo(compiled.NUMBERS).header_offset + 60] ^= 1
+        content[archive.getinfo(model_cache.NUMBERS).header_offset + 60] ^= 1
     file.write_bytes(content)
 
 
 def of_another_version(file: Path) -> None:
     with zipfile.ZipFile(file) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    told = json.loads(parts[compiled.MADE_FROM])
-    parts[compiled.MADE_FROM] = json.dumps(told | {"openvino": "2019.1"}).encode()
-    parts[compiled.GRAPH] = b"<net/>"
+    told = json.loads(parts[model_cache.MADE_FROM])
+    parts[model_cache.MADE_FROM] = json.dumps(told | {"openvino": "2019.1"}).encode()
+    parts[model_cache.GRAPH] = b"<net/>"
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
@@ -82,7 +82,7 @@ def without_numbers(file: Path) -> None:
         parts = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in parts.items():
-            archive.writestr(name, b"" if name == compiled.NUMBERS else content)
+            archive.writestr(name, b"" if name == model_cache.NUMBERS else content)
 
 
 def no_archive(file: Path) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.engines.choose import unreported
 from dogsim.errors import DogsimError
-from dogsim.networks.engines import unreported
 
 
 def check_quantizer() -> None:
