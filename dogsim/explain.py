@@ -15,7 +15,7 @@ from dogsim.errors import DogsimError
 from dogsim.images import Source, load_image
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for
-from dogsim.networks.places import load_places
+from dogsim.networks.feature_maps import load_places
 from dogsim.parts import Explanation, Floats, check_explained, explanation_of, seen_by
 from dogsim.recipe import Recipe
 from dogsim.sameness import seen

@@ -13,7 +13,7 @@ from dogsim.errors import DogsimError
 from dogsim.image_files.boxes import Boxes
 from dogsim.image_files.files import read_picture
 from dogsim.images import Cropped, Source, file_of
-from dogsim.networks.trained_on import picture_keys, read_memory
+from dogsim.networks.training_record import picture_keys, read_memory
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.storage.dataset_file import BLOCK
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from server import Server, serving
 
-from dogsim.networks import hub
+from dogsim.networks import keras_hub
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def kaggle(
 
     with serving() as server:
         server.always = answer
-        monkeypatch.setattr(hub, "HOST", server.address)
+        monkeypatch.setattr(keras_hub, "HOST", server.address)
         monkeypatch.setenv("KAGGLEHUB_CACHE", str(cache))
         monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
         monkeypatch.setenv("http_proxy", server.address)  # "localhost", at whatever port

@@ -37,17 +37,17 @@ ORDER = """
     engines.model_cache
     engines._keras
     networks.weights
-    networks.efficientnet_lite0
-    networks.hub
+    networks.efficientnet_lite
+    networks.keras_hub
     networks.small_resnets
-    networks.trained_on
+    networks.training_record
     networks.building_blocks
     networks.multiscale
     engines.choose
     networks.heads
     networks.views
     networks.backbones
-    networks.pixels
+    networks.preprocessing
     networks.onnx_file
     networks.onnx_graph
     networks.onnx_network
@@ -55,7 +55,7 @@ ORDER = """
     engines.quantization
     networks.extractor
     networks.extractor_for
-    networks.places
+    networks.feature_maps
     feature_extract
     storage.dataset_file
     dataset

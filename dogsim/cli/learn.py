@@ -96,7 +96,7 @@ def deep_ranking(
     from dogsim.dataset import Dataset
     from dogsim.learning.hold_out import hold_out
     from dogsim.networks.heads import check_model_name, save_model
-    from dogsim.networks.trained_on import has_memory
+    from dogsim.networks.training_record import has_memory
     from dogsim.plumbing.files import check_output, check_replaceable
 
     on_pictures = from_layer is not None or network != "same"

@@ -35,7 +35,7 @@ from dogsim.learning.training import (
 )
 from dogsim.learning.triplets import near_loss, ranking_loss, sample_triplets
 from dogsim.networks.heads import embed, head_name
-from dogsim.networks.trained_on import picture_keys, remember
+from dogsim.networks.training_record import picture_keys, remember
 from dogsim.plumbing.terminal import track
 
 NEGATIVES = ("proxies", "near", "drawn")

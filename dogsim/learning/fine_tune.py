@@ -29,7 +29,7 @@ from dogsim.learning.triplets import ranking_loss, sample_triplets
 from dogsim.networks.extractor_for import check_own_weights, require_recipe
 from dogsim.networks.heads import embed
 from dogsim.networks.multiscale import multiscale
-from dogsim.networks.trained_on import picture_keys, read_memory, remember
+from dogsim.networks.training_record import picture_keys, read_memory, remember
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import prefetch, usable_cpus
 from dogsim.recipe import Recipe

@@ -10,7 +10,7 @@ from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
 from dogsim.image_files.labels import breed_key
 from dogsim.networks.heads import GENERAL, NAMED, head_name, load_head
-from dogsim.networks.trained_on import read_breeds
+from dogsim.networks.training_record import read_breeds
 from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 from dogsim.sameness import learned, learned_by

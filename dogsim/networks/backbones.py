@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from dogsim.engines._keras import import_keras
 from dogsim.errors import unknown
-from dogsim.networks.hub import PREFIX, HubBackbone
+from dogsim.networks.keras_hub import PREFIX, HubBackbone
 from dogsim.networks.weights import IMAGENET, cached_weights, keras_download
 
 KERAS = "keras.applications"

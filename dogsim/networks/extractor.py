@@ -22,7 +22,7 @@ from dogsim.images import RESIZES, check_resize
 from dogsim.networks.backbones import ONNX, find_backbone
 from dogsim.networks.keras_network import KerasNetwork
 from dogsim.networks.onnx_network import OnnxNetwork
-from dogsim.networks.pixels import Pixels
+from dogsim.networks.preprocessing import Pixels
 from dogsim.networks.views import VIEWS, check_views, seen_by
 from dogsim.networks.weights import IMAGENET
 from dogsim.plumbing.terminal import note

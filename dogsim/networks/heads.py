@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
-from dogsim.networks.trained_on import write_memory
+from dogsim.networks.training_record import write_memory
 from dogsim.networks.weights import load_keras_file
 from dogsim.plumbing.files import file_sha256, replacing
 from dogsim.recipe import Recipe

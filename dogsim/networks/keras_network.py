@@ -9,7 +9,7 @@ from dogsim.engines._keras import import_keras
 from dogsim.engines.choose import Prepare, convert
 from dogsim.errors import DogsimError, unknown
 from dogsim.networks.backbones import Backbone, find_backbone
-from dogsim.networks.hub import HubBackbone
+from dogsim.networks.keras_hub import HubBackbone
 from dogsim.networks.weights import (
     IMAGENET,
     file_has_top,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dogsim.engines.openvino import import_openvino
 from dogsim.errors import DogsimError, unknown
-from dogsim.networks.pixels import Pixels
+from dogsim.networks.preprocessing import Pixels
 
 COLOURS = {"NCHW": 1, "NHWC": 3}  # where a layout has red, green and blue
 PLACES = {"NCHW": (2, 3), "NHWC": (1, 2)}

@@ -12,7 +12,7 @@ from dogsim.errors import DogsimError
 from dogsim.networks.backbones import ONNX
 from dogsim.networks.onnx_file import OnnxFile, read_onnx
 from dogsim.networks.onnx_graph import OnnxGraph
-from dogsim.networks.pixels import Pixels, pixels_told
+from dogsim.networks.preprocessing import Pixels, pixels_told
 from dogsim.networks.weights import IMAGENET, given_file
 from dogsim.plumbing.terminal import note
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dogsim.errors import DogsimError
-from dogsim.networks import hub
+from dogsim.networks import keras_hub
 
 # Of 34 layers Keras Hub has the variant "vd" alone (He et al. 2019, arXiv:1812.01187: three 3 x 3
 # convolutions instead of the first 7 x 7, pooling in the shortcuts).
@@ -54,17 +54,17 @@ def preprocess_input(images: Any) -> Any:
 
 def weights_file(builder: str) -> Path | None:
     """Path of the ImageNet weights if they have been downloaded, whole, before."""
-    return hub.weights_file(PRESETS[builder])
+    return keras_hub.weights_file(PRESETS[builder])
 
 
 def _build(builder: str, include_top: bool, weights: str | None, input_shape: Shape) -> Any:
     if include_top:
         raise DogsimError(f"Keras Hub has no classifier for {builder}. Give weights without one.")
-    resnet, preset = hub.import_hub().models.ResNetBackbone, PRESETS[builder]
+    resnet, preset = keras_hub.import_hub().models.ResNetBackbone, PRESETS[builder]
     if weights:
         way_out = "give a file (--weights FILE), or take --backbone resnet50"
         fetch = partial(resnet.from_preset, preset, image_shape=input_shape)
-        return hub.fetched(fetch, preset, builder.lower(), way_out)
+        return keras_hub.fetched(fetch, preset, builder.lower(), way_out)
     return resnet(
         stackwise_num_filters=[64, 128, 256, 512],
         stackwise_num_strides=[1, 2, 2, 2],

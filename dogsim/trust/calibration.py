@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.expand import require_plain
-from dogsim.networks.trained_on import has_memory
+from dogsim.networks.training_record import has_memory
 from dogsim.plumbing.cache import keep_arrays, kept_arrays
 from dogsim.sameness import features_hash, learned
 from dogsim.trust.duplicates import find_duplicates, own_neighbours

@@ -25,7 +25,7 @@ def plain() -> Any:
     import keras
 
     from dogsim.networks.backbones import BACKBONES
-    from dogsim.networks.efficientnet_lite0 import EfficientNetLite0
+    from dogsim.networks.efficientnet_lite import EfficientNetLite0
 
     model = EfficientNetLite0()
     features = keras.Model(model.input, model.get_layer("avg_pool").output)

@@ -10,7 +10,7 @@ from clouds import breeds_in_noise
 
 from dogsim import Dataset, DogsimError, accuracy, load_head, project, save_model, train_ranking
 from dogsim.learning.proxies import SCALE
-from dogsim.networks.trained_on import read_breeds
+from dogsim.networks.training_record import read_breeds
 from dogsim.recipe import Recipe
 
 RECIPE = Recipe("resnet50", "imagenet", "ab" * 32, "avg_pool", 224)
@@ -94,7 +94,7 @@ def test_breeds_that_nobody_learned_are_not_harmed(tmp_path: Path) -> None:
 
 def test_the_general_part_is_linear(made: tuple[Any, Path]) -> None:
     """A map between unit vectors, affine before the last length: what explain can take apart."""
-    from dogsim.networks.places import _check_linear
+    from dogsim.networks.feature_maps import _check_linear
 
     _, head = made
     _check_linear(load_head(head, layer="general"), head)

@@ -25,7 +25,7 @@ from dogsim import (
     load_extractor,
 )
 from dogsim.networks import onnx_network
-from dogsim.networks.efficientnet_lite0 import weights_file
+from dogsim.networks.efficientnet_lite import weights_file
 from dogsim.networks.extractor import Wanted
 from dogsim.sources.sample import sample_queries
 

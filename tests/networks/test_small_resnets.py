@@ -9,7 +9,7 @@ from kaggle import kaggle
 from server import refuse
 
 from dogsim import DogsimError, Extractor, ResNetDistance, load_extractor
-from dogsim.networks import hub
+from dogsim.networks import keras_hub
 from dogsim.networks.backbones import BACKBONES
 
 pytestmark = pytest.mark.extra
@@ -55,7 +55,7 @@ def test_download_once(
         with pytest.raises(DogsimError, match="could not be downloaded") as caught:
             load_extractor("resnet18")
         assert "\n" not in str(caught.value)
-        assert hub.weights_file("resnet_18_imagenet") is None
+        assert keras_hub.weights_file("resnet_18_imagenet") is None
         extractor = load_extractor("resnet18", precision="float32")
     assert asked == [
         ("resnet_18_imagenet", "config.json"),
@@ -64,7 +64,7 @@ def test_download_once(
     digest = hashlib.sha256((preset / "model.weights.h5").read_bytes()).hexdigest()
     assert (extractor.recipe.weights, extractor.recipe.weights_sha256) == ("imagenet", digest)
     if extractor.recipe.engine == "openvino":  # which keeps it: Keras Hub takes seconds to import
-        monkeypatch.setattr(hub, "import_hub", None)
+        monkeypatch.setattr(keras_hub, "import_hub", None)
     check_same(extractor, load_extractor("resnet18", precision="float32"))  # without a server
     assert capfd.readouterr().out == ""  # stdout belongs to results
 

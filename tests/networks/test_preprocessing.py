@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dogsim import DogsimError
-from dogsim.networks.pixels import Pixels, pixels_told
+from dogsim.networks.preprocessing import Pixels, pixels_told
 
 COLOURS = "0.485,0.456,0.406", "0.229,0.224,0.225"
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

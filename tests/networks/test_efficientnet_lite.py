@@ -6,8 +6,8 @@ import pytest
 
 from dogsim.errors import DogsimError
 from dogsim.images import load_image
-from dogsim.networks import efficientnet_lite0
-from dogsim.networks.efficientnet_lite0 import EfficientNetLite0, preprocess_input
+from dogsim.networks import efficientnet_lite
+from dogsim.networks.efficientnet_lite import EfficientNetLite0, preprocess_input
 
 # ImageNet's class of each photo, and the photo's name.
 PLAIN = {
@@ -49,7 +49,7 @@ def test_photos_are_what_they_are(real_data: Path) -> None:
 
 
 def test_another_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(efficientnet_lite0, "WEIGHTS_SHA256", "0" * 64)
+    monkeypatch.setattr(efficientnet_lite, "WEIGHTS_SHA256", "0" * 64)
     with pytest.raises(DogsimError, match=r"not the expected file.*--force-reinstall"):
         EfficientNetLite0()
 
@@ -62,5 +62,5 @@ def test_a_pickle_runs_no_code(tmp_path: Path) -> None:
     with (tmp_path / "evil.pth").open("wb") as file:
         pickle.dump(Evil(), file)
     with pytest.raises(DogsimError, match=r"asks for builtins.eval: refused"):
-        efficientnet_lite0._read_pytorch(tmp_path / "evil.pth")
+        efficientnet_lite._read_pytorch(tmp_path / "evil.pth")
     assert not (tmp_path / "harm").exists()

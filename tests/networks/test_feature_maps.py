@@ -9,10 +9,10 @@ from commands import loaded_after, python
 
 from dogsim.engines import model_cache
 from dogsim.errors import DogsimError
-from dogsim.networks import places
+from dogsim.networks import feature_maps
 from dogsim.networks.extractor import load_extractor
+from dogsim.networks.feature_maps import load_places
 from dogsim.networks.keras_network import KerasNetwork
-from dogsim.networks.places import load_places
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (3, 32, 32, 3), np.uint8)
 
@@ -46,7 +46,7 @@ def test_either_engine_gives_the_same(colours: str, monkeypatch: pytest.MonkeyPa
     recipe = load_extractor(weights=colours).recipe
     found = load_places(recipe)(IMAGES)
     load_places.cache_clear()
-    monkeypatch.setattr(places, "choose_engine", lambda _: ("tensorflow", "float32"))
+    monkeypatch.setattr(feature_maps, "choose_engine", lambda _: ("tensorflow", "float32"))
     other = load_places(recipe)(IMAGES)
     assert [each.shape for each in found] == [(3, 32, 32, 3), (3, 3)]
     for one, two in zip(found, other, strict=True):

@@ -9,7 +9,7 @@ from commands import dogsim, dogsim_json
 
 from dogsim import Dataset, project, save_model, train_ranking
 from dogsim.dataset import STAMP
-from dogsim.networks.trained_on import has_memory, picture_keys, read_memory
+from dogsim.networks.training_record import has_memory, picture_keys, read_memory
 from dogsim.sameness import learned
 
 
