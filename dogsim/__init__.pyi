@@ -13,7 +13,6 @@ from dogsim.dist_calc import mink as mink
 from dogsim.dist_calc import nearest as nearest
 from dogsim.engines.choose import choose_engine as choose_engine
 from dogsim.errors import DogsimError as DogsimError
-from dogsim.expand import expand as expand
 from dogsim.explain import explain as explain
 from dogsim.feature_extract import extract_features as extract_features
 from dogsim.feature_extract import feature_extract as feature_extract
@@ -39,7 +38,6 @@ from dogsim.learning.project import project as project
 from dogsim.learning.training import Ranking as Ranking
 from dogsim.learning.triplets import ranking_loss as ranking_loss
 from dogsim.learning.triplets import sample_triplets as sample_triplets
-from dogsim.measure import calibration_error as calibration_error
 from dogsim.networks.backbones import BACKBONES as BACKBONES
 from dogsim.networks.building_blocks import convolution_block as convolution_block
 from dogsim.networks.building_blocks import googlenet as googlenet
@@ -54,10 +52,12 @@ from dogsim.networks.heads import load_head as load_head
 from dogsim.networks.heads import save_model as save_model
 from dogsim.networks.multiscale import alexnet as alexnet
 from dogsim.networks.multiscale import multiscale as multiscale
-from dogsim.parts import Explanation as Explanation
 from dogsim.plumbing.terminal import printable as printable
 from dogsim.plumbing.terminal import say as say
 from dogsim.recipe import Recipe as Recipe
+from dogsim.retrieval.decomposition import Explanation as Explanation
+from dogsim.retrieval.query_expansion import expand as expand
+from dogsim.retrieval.scores import calibration_error as calibration_error
 from dogsim.sources.matlab import export_mat as export_mat
 from dogsim.sources.matlab import import_mat as import_mat
 from dogsim.sources.sample import sample_dataset as sample_dataset

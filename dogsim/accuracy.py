@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dogsim.by_breed import BreedScore, Confusion
-from dogsim.by_breed import confusions as confusions  # importable from here as ever
-from dogsim.by_breed import per_breed as per_breed
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
-from dogsim.expand import expand
-from dogsim.measure import Accuracy as Accuracy
-from dogsim.measure import average_precisions
-from dogsim.measure import map_at_r as map_at_r
-from dogsim.measure import measure as measure
-from dogsim.neighbours import Neighbours, Search
+from dogsim.retrieval.by_breed import BreedScore, Confusion
+from dogsim.retrieval.by_breed import confusions as confusions  # importable from here as ever
+from dogsim.retrieval.by_breed import per_breed as per_breed
+from dogsim.retrieval.evaluation import Neighbours, Search
+from dogsim.retrieval.query_expansion import expand
+from dogsim.retrieval.scores import Accuracy as Accuracy
+from dogsim.retrieval.scores import average_precisions
+from dogsim.retrieval.scores import map_at_r as map_at_r
+from dogsim.retrieval.scores import measure as measure
 from dogsim.trust.confidence import check_confidence
 from dogsim.trust.coverage import Coverage, coverage
 from dogsim.vote import check_vote

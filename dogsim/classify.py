@@ -20,7 +20,7 @@ from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.recipe import Recipe
-from dogsim.sameness import boxes_for, rows_by_content, seen
+from dogsim.retrieval.identity import boxes_for, rows_by_content, seen
 from dogsim.trust.calibration import Calibration
 from dogsim.trust.confidence import Trust, calibration_for, trust
 from dogsim.vote import VOTES as VOTES  # with the next two: importable from here as ever

@@ -16,9 +16,15 @@ from dogsim.images import Source, load_image
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for
 from dogsim.networks.feature_maps import load_places
-from dogsim.parts import Explanation, Floats, check_explained, explanation_of, seen_by
 from dogsim.recipe import Recipe
-from dogsim.sameness import seen
+from dogsim.retrieval.decomposition import (
+    Explanation,
+    Floats,
+    check_explained,
+    explanation_of,
+    seen_by,
+)
+from dogsim.retrieval.identity import seen
 
 SAME = 0.9  # least cosine of a picture's features and the stored ones, whatever their precision
 BLOCK = 4096  # rows of a dataset at a time

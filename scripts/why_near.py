@@ -15,7 +15,7 @@ from dogsim.accuracy import judge
 from dogsim.explain import origin_of
 from dogsim.figures.judging import confusion_matrix
 from dogsim.figures.tree import tree_order
-from dogsim.neighbours import find_neighbours
+from dogsim.retrieval.evaluation import find_neighbours
 from draw_sample_dogs import draw_with_box
 from edge import dataset_of, options, parser_of, show
 

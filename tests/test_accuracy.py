@@ -13,8 +13,8 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from dogsim.accuracy import accuracy, confusions, judge, map_at_r, measure, per_breed
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.measure import calibration_error
-from dogsim.neighbours import find_neighbours
+from dogsim.retrieval.evaluation import find_neighbours
+from dogsim.retrieval.scores import calibration_error
 from dogsim.vote import majority_vote
 
 
@@ -315,7 +315,7 @@ def test_map_at_r_in_bounded_memory(pictures: int) -> None:
 def test_the_interval_is_scipys(right: int, n: int) -> None:
     from scipy.stats import binomtest
 
-    from dogsim.measure import _wilson
+    from dogsim.retrieval.scores import _wilson
 
     expected = binomtest(right, n).proportion_ci(method="wilson")
     assert _wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)

@@ -59,7 +59,7 @@ ORDER = """
     feature_extract
     storage.dataset_file
     dataset
-    sameness
+    retrieval.identity
     folders.listing
     folders.reading
     folders.partial
@@ -68,8 +68,8 @@ ORDER = """
     create_dataset
     exact
     dist_calc
-    expand
-    neighbours
+    retrieval.query_expansion
+    retrieval.evaluation
     trust.duplicates
     trust.novelty
     trust.voters
@@ -83,10 +83,10 @@ ORDER = """
     figures.display
     answer
     classify
-    by_breed
-    measure
+    retrieval.by_breed
+    retrieval.scores
     accuracy
-    parts
+    retrieval.decomposition
     explain
     image_distance
     figures.heat_maps

@@ -49,7 +49,7 @@ class Asked:
             check_own_weights,
             require_recipe,
         )
-        from dogsim.sameness import boxes_for
+        from dogsim.retrieval.identity import boxes_for
 
         self.boxes = boxes_for(dataset, boxes)
         self.recipe, self.files = require_recipe(dataset.recipe), (weights, head)
@@ -73,7 +73,7 @@ class Asked:
 
     def _see(self, picture: Path) -> None:
         """Find what the network sees of a picture: all of it, or its box."""
-        from dogsim.sameness import seen
+        from dogsim.retrieval.identity import seen
 
         try:
             self.seen[picture] = seen(picture, self.dataset, self.boxes)

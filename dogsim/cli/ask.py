@@ -60,9 +60,9 @@ def show(
 
     Example: `dogsim show my_dog.jpg --dataset dogs.h5 --save grids`
     """
-    from dogsim.expand import check_rank, ranking
     from dogsim.figures.display import show_or_save
     from dogsim.plumbing.terminal import note
+    from dogsim.retrieval.query_expansion import check_rank, ranking
 
     check_rank(rank, metric)
     known = open_dataset(dataset, weights)
@@ -111,9 +111,9 @@ def classify(
     Example: `dogsim classify my_dog.jpg holiday/ -k 20 --dataset dogs.h5`
     """
     from dogsim.cli.answers import COLUMNS, row
-    from dogsim.expand import check_rank, ranking
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import has_columns, write_csv
+    from dogsim.retrieval.query_expansion import check_rank, ranking
 
     if csv:
         files = (Path(each) for each in (weights, head) if each)
@@ -134,7 +134,7 @@ def answer(
 ) -> list[dict[str, Any]]:
     """Print each answer as it comes, or with `as_json` all of them, and return what JSON tells."""
     from dogsim.cli.answers import told
-    from dogsim.expand import rank_of
+    from dogsim.retrieval.query_expansion import rank_of
 
     results = []
     for path, found in asked:

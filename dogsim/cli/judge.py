@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dogsim.accuracy import Accuracy, Judgement
     from dogsim.dataset import Dataset
     from dogsim.learning.classifier import Classifier as TrainedClassifier
-    from dogsim.neighbours import Neighbours
+    from dogsim.retrieval.evaluation import Neighbours
 
 TABLES = ("results", "per_breed", "confusions", "coverage_per_breed")
 CONFUSIONS_SHOWN, BREEDS_SHOWN = 20, 5
@@ -86,10 +86,10 @@ def accuracy(
     """
     from dogsim.accuracy import compared, judge
     from dogsim.dataset import Dataset
-    from dogsim.expand import check_rank, ranking
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import write_csv
     from dogsim.plumbing.terminal import note
+    from dogsim.retrieval.query_expansion import check_rank, ranking
 
     if dataset and weights:
         raise DogsimError(
@@ -176,7 +176,7 @@ def _trained(classifier: Path | None, test: Path | None) -> "TrainedClassifier |
 def _searched(ks: list[int], *asked: Any) -> "Neighbours":
     """Search once for what is judged and what is drawn."""
     from dogsim.figures.judging import neighbours_to_draw
-    from dogsim.neighbours import Search
+    from dogsim.retrieval.evaluation import Search
 
     search = Search(*asked)
     for k in ks:
@@ -194,7 +194,7 @@ def _drawn(folder: Path, *asked: Any) -> list[str]:
 def _columns_of(name: str) -> list[str]:
     """Name the columns of a table, which may have no row."""
     from dogsim.accuracy import Accuracy
-    from dogsim.by_breed import BreedScore, Confusion
+    from dogsim.retrieval.by_breed import BreedScore, Confusion
     from dogsim.trust.coverage import BreedCoverage
 
     kinds = {

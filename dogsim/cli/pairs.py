@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dogsim.dataset import Dataset
     from dogsim.images import Source
     from dogsim.networks.extractor import Wanted
-    from dogsim.parts import Explanation
+    from dogsim.retrieval.decomposition import Explanation
 
     Pair = tuple[str, Source, Source, Explanation]  # a figure's name, query, other, and why
 
@@ -154,7 +154,7 @@ def explain(
     from dogsim.figures.heat_maps import heat_maps
     from dogsim.images import file_of
     from dogsim.networks.extractor import Wanted
-    from dogsim.parts import check_explained
+    from dogsim.retrieval.decomposition import check_explained
 
     check_explained(metric)
     pictures = pictures_or_sample(images)
@@ -183,7 +183,7 @@ def _to_each_other(
     pictures: list[Path], wanted: "Wanted", metric: str, boxes: Path | None
 ) -> "list[Pair]":
     from dogsim.explain import explain
-    from dogsim.sameness import boxes_for, seen
+    from dogsim.retrieval.identity import boxes_for, seen
 
     a, b = (seen(picture, None, boxes_for(None, boxes)) for picture in pictures)
     name = "-".join(picture.stem for picture in pictures)
@@ -202,7 +202,7 @@ def _to_their_nearest(
     from dogsim.explain import explain_neighbours
     from dogsim.networks.extractor import Extractor
     from dogsim.networks.extractor_for import check_own_weights
-    from dogsim.sameness import boxes_for, seen
+    from dogsim.retrieval.identity import boxes_for, seen
 
     names = ("backbone", "layer", "resize", "mean", "std", "image_size")
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(wanted, name)]

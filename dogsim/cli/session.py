@@ -44,8 +44,8 @@ def ask(
     """
     from dogsim.classify import loaded_extractor
     from dogsim.dist_calc import check_k, check_metric
-    from dogsim.expand import check_rank, ranking
     from dogsim.plumbing.terminal import asked_lines, note
+    from dogsim.retrieval.query_expansion import check_rank, ranking
 
     check_rank(rank, metric)
     known = ranking(open_dataset(dataset, weights), rank)

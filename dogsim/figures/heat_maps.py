@@ -18,7 +18,7 @@ from PIL import Image
 
 from dogsim.figures.canvas import Drawing
 from dogsim.images import Source, open_image, seen_part
-from dogsim.parts import SQUARED, Explanation
+from dogsim.retrieval.decomposition import SQUARED, Explanation
 
 PIXELS = 600  # of a picture's longer side
 WIDTH = 8.0  # inches

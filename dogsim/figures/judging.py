@@ -9,14 +9,14 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from dogsim.accuracy import measure
-from dogsim.by_breed import confusions
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import dist_calc
-from dogsim.expand import as_ranked
 from dogsim.figures.canvas import Drawing
 from dogsim.figures.grid import result_grid
 from dogsim.figures.tree import tree_order
-from dogsim.neighbours import Neighbours, Search
+from dogsim.retrieval.by_breed import confusions
+from dogsim.retrieval.evaluation import Neighbours, Search
+from dogsim.retrieval.query_expansion import as_ranked
 from dogsim.vote import check_vote
 
 CURVES = (  # name, attribute of Accuracy, Okabe and Ito's colour, style

@@ -17,11 +17,11 @@ from dogsim.errors import DogsimError
 from dogsim.image_files.labels import breed_key
 from dogsim.learning.hold_out import hold_out
 from dogsim.learning.training import HELD_OUT, check_numbers, trainable
-from dogsim.measure import calibration_error
 from dogsim.networks.heads import embed, save_model
 from dogsim.networks.weights import load_keras_file
 from dogsim.recipe import Recipe
-from dogsim.sameness import learned
+from dogsim.retrieval.identity import learned
+from dogsim.retrieval.scores import calibration_error
 
 FACTS = "dogsim.json"  # what the file says beside Keras' own entries
 TEMPERATURES = np.geomspace(0.1, 10, 200)

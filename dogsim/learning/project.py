@@ -13,7 +13,7 @@ from dogsim.networks.heads import GENERAL, NAMED, head_name, load_head
 from dogsim.networks.training_record import read_breeds
 from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
-from dogsim.sameness import learned, learned_by
+from dogsim.retrieval.identity import learned, learned_by
 
 
 def project(

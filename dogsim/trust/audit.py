@@ -10,9 +10,9 @@ from PIL import Image
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
 from dogsim.images import open_image
-from dogsim.neighbours import Search
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
+from dogsim.retrieval.evaluation import Search
 from dogsim.trust.calibration import Calibration, calibrate
 from dogsim.trust.confidence import p_values
 from dogsim.trust.duplicates import Found, find_duplicates, find_leaks, own_neighbours

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.expand import require_plain
 from dogsim.networks.training_record import has_memory
 from dogsim.plumbing.cache import keep_arrays, kept_arrays
-from dogsim.sameness import features_hash, learned
+from dogsim.retrieval.identity import features_hash, learned
+from dogsim.retrieval.query_expansion import require_plain
 from dogsim.trust.duplicates import find_duplicates, own_neighbours
 from dogsim.trust.novelty import novelty_scores
 from dogsim.trust.voters import LeftOut, leave_out

@@ -23,7 +23,7 @@ from dogsim.errors import DogsimError
 from dogsim.images import Cropped, open_image
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
-from dogsim.sameness import row_hashes
+from dogsim.retrieval.identity import row_hashes
 
 KINDS = ("same file", "same pixels", "nearly the same")
 SOUGHT = 64  # neighbours, enough for all that builds on them

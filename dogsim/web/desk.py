@@ -19,7 +19,7 @@ from dogsim.dist_calc import check_k, check_metric
 from dogsim.errors import DogsimError
 from dogsim.explain import explain_row, origin_of
 from dogsim.networks.extractor import Extractor
-from dogsim.parts import Explanation, check_explained
+from dogsim.retrieval.decomposition import Explanation, check_explained
 from dogsim.trust.calibration import Calibration
 from dogsim.trust.confidence import calibration_for
 from dogsim.web.pictures import Pictures, Seen, check_row

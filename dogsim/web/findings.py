@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dogsim.accuracy import measure
-from dogsim.by_breed import confusions, per_breed
 from dogsim.dataset import Dataset
-from dogsim.neighbours import Neighbours, Search
+from dogsim.retrieval.by_breed import confusions, per_breed
+from dogsim.retrieval.evaluation import Neighbours, Search
 from dogsim.trust.audit import Audit, audit
 from dogsim.web.told import told_row
 from dogsim.web.worker import Worker

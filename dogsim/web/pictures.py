@@ -14,7 +14,7 @@ from dogsim.figures.thumbnails import jpeg
 from dogsim.images import load_image, seen_part
 from dogsim.networks.extractor_for import require_recipe
 from dogsim.plumbing.files import bytes_sha256
-from dogsim.sameness import rows_by_content
+from dogsim.retrieval.identity import rows_by_content
 from dogsim.web.shelf import Shelf
 from dogsim.web.worker import Worker
 

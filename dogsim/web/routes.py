@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 from dogsim.dist_calc import METRICS
 from dogsim.errors import DogsimError
-from dogsim.parts import ANGULAR, SQUARED
 from dogsim.plumbing.terminal import valid_in
+from dogsim.retrieval.decomposition import ANGULAR, SQUARED
 from dogsim.web.desk import FAILED, Desk, Query, state
 from dogsim.web.findings import FIGURES, Findings
 from dogsim.web.pictures import seen_box

@@ -9,7 +9,7 @@ import numpy as np
 from dogsim.classify import Answer
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.parts import Explanation
+from dogsim.retrieval.decomposition import Explanation
 from dogsim.trust.confidence import Trust
 from dogsim.vote import count_votes
 

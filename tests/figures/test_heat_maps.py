@@ -8,8 +8,8 @@ from PIL import Image
 
 from dogsim import heat_maps
 from dogsim.figures.heat_maps import captions
-from dogsim.parts import Explanation
 from dogsim.recipe import Recipe
+from dogsim.retrieval.decomposition import Explanation
 
 TALL, WIDE = Image.new("L", (120, 300), 90), Image.new("RGB", (500, 200), "olive")
 

@@ -16,7 +16,7 @@ from dogsim.figures.judging import (
     worst_mistakes,
 )
 from dogsim.figures.tree import tree_order
-from dogsim.neighbours import find_neighbours
+from dogsim.retrieval.evaluation import find_neighbours
 
 
 @pytest.fixture

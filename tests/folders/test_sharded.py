@@ -19,7 +19,7 @@ from dogsim.dist_calc import METRICS, dist_calc
 from dogsim.folders import kept, reading
 from dogsim.folders import shards as module
 from dogsim.networks.extractor import Wanted
-from dogsim.sameness import in_gallery, row_hashes
+from dogsim.retrieval.identity import in_gallery, row_hashes
 from dogsim.storage.dataset_file import INDEX
 from dogsim.storage.sharded_rows import Place, ShardedRows
 from dogsim.trust.confidence import calibration_for

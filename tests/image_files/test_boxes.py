@@ -19,7 +19,7 @@ from dogsim.folders import reading
 from dogsim.image_files.boxes import MOST_BYTES, Box, BoxError, Boxes, largest_box
 from dogsim.images import Cropped
 from dogsim.networks.extractor import Wanted
-from dogsim.sameness import seen
+from dogsim.retrieval.identity import seen
 from dogsim.trust.page import save_audit
 
 ENTITIES = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 10))

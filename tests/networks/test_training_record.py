@@ -10,7 +10,7 @@ from commands import dogsim, dogsim_json
 from dogsim import Dataset, project, save_model, train_ranking
 from dogsim.dataset import STAMP
 from dogsim.networks.training_record import has_memory, picture_keys, read_memory
-from dogsim.sameness import learned
+from dogsim.retrieval.identity import learned
 
 
 def test_pictures_are_told_by_features_or_by_their_files() -> None:

@@ -8,7 +8,7 @@ from clouds import cloud
 
 from dogsim import Dataset, DogsimError
 from dogsim.dataset import STAMP
-from dogsim.neighbours import Search
+from dogsim.retrieval.evaluation import Search
 
 
 def stamped(dataset: Dataset, *hashes: str) -> Dataset:

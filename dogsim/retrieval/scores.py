@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogsim.neighbours import Neighbours
 from dogsim.plumbing.tables import html_table, table
+from dogsim.retrieval.evaluation import Neighbours
 
 BINS = 15
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dogsim import Dataset, DogsimError, accuracy, classify, expand, hold_out, nearest
 from dogsim.accuracy import compared
 from dogsim.classify import answers_to
-from dogsim.expand import NEIGHBOURS, POWER, _Expanded, check_rank
+from dogsim.retrieval.query_expansion import NEIGHBOURS, POWER, _Expanded, check_rank
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from dogsim.errors import DogsimError, unknown
 from dogsim.plumbing.cache import keep_arrays, kept_arrays
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched
-from dogsim.sameness import features_hash
+from dogsim.retrieval.identity import features_hash
 
 RANKS = ("plain", "expand")
 METRICS = ("euclidean", "sqeuclidean", "cosine")  # that are of directions, where lengths are 1

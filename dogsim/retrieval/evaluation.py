@@ -10,7 +10,7 @@ from dogsim.dataset import Dataset
 from dogsim.dist_calc import BLOCK_BYTES, check_k, check_metric, nearest
 from dogsim.errors import DogsimError, unknown
 from dogsim.image_files.labels import breed_key
-from dogsim.sameness import in_gallery, learned
+from dogsim.retrieval.identity import in_gallery, learned
 from dogsim.vote import majority_vote, vote_weights
 
 PROTOCOLS = ("honest", "matlab")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dogsim.neighbours import Neighbours
+from dogsim.retrieval.evaluation import Neighbours
 
 
 @dataclass(frozen=True)
