@@ -9,9 +9,9 @@ from pathlib import Path
 from dogsim.dataset import Dataset
 from dogsim.engines.choose import FEW
 from dogsim.errors import DogsimError
+from dogsim.folders.extraction import Compute, calibration, compute_shards, refuse
 from dogsim.folders.listing import Skipped, in_order, list_pictures, with_boxes
-from dogsim.folders.reading import Compute, calibration, compute_shards, refuse
-from dogsim.folders.shards import Shards
+from dogsim.folders.resumable import Shards
 from dogsim.image_files.boxes import Boxes
 from dogsim.images import RESIZES
 from dogsim.networks.extractor import Wanted

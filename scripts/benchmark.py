@@ -34,8 +34,8 @@ import dogsim
 from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import write_dataset
 from dogsim.engines.choose import ENGINES, gpus, has_engine
+from dogsim.folders.extraction import calibration
 from dogsim.folders.listing import list_pictures
-from dogsim.folders.reading import calibration
 from dogsim.networks.extractor import Wanted
 from dogsim.networks.keras_network import KerasNetwork
 from dogsim.plumbing.tables import table

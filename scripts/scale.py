@@ -24,7 +24,7 @@ from benchmark import Json, Photos, Weights, processor, repeated, show, syntheti
 from dogsim.cluster.extraction import compute_on
 from dogsim.cluster.search import spread
 from dogsim.create_dataset import bring_up_to_date
-from dogsim.folders.reading import SHARD, Compute, Computed, compute_shards
+from dogsim.folders.extraction import SHARD, Compute, Computed, compute_shards
 from dogsim.networks.extractor import Wanted
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)

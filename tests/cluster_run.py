@@ -4,9 +4,9 @@ import signal
 
 from dogsim.cli import app
 from dogsim.cluster import extraction
-from dogsim.folders import kept
+from dogsim.folders import manifest
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's "&" has it ignored
 setattr(extraction, "SHARD", 16)  # noqa: B010
-kept.FEW = 8
+manifest.FEW = 8
 app()

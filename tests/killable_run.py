@@ -15,8 +15,8 @@ import h5py
 from mean_colours import SEAM
 
 from dogsim.cli import app
-from dogsim.folders import reading
-from dogsim.folders.partial import PartialFolder
+from dogsim.folders import extraction
+from dogsim.folders.checkpoints import PartialFolder
 from dogsim.networks.extractor import Wanted
 
 where, number = sys.argv[1], int(sys.argv[2])
@@ -38,7 +38,7 @@ def killing(name: str, function: Any, after: bool = False) -> Any:
 signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's "&" has it ignored
 for name, method in SEAM.items():
     setattr(Wanted, name, method)
-reading.SHARD = 16
+extraction.SHARD = 16
 h5py.Dataset.__setitem__ = killing("write", h5py.Dataset.__setitem__)
 h5py.File.close = killing("closed", h5py.File.close, after=True)
 os.fsync = killing("fsync", os.fsync)

@@ -15,9 +15,9 @@ import numpy as np
 from memory import peak_megabytes
 
 from dogsim.dataset import Dataset
+from dogsim.folders.checkpoints import MADE_BY
 from dogsim.folders.listing import Picture, stamp_rows
-from dogsim.folders.partial import MADE_BY
-from dogsim.folders.shards import Shards, partial_folder
+from dogsim.folders.resumable import Shards, partial_folder
 from dogsim.recipe import Recipe
 
 LIMIT, DIMENSION, BLOCK = 255, 8, 1 << 17

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dogsim import Dataset
-from dogsim.folders.partial import MADE_BY, Part
+from dogsim.folders.checkpoints import MADE_BY, Part
 from dogsim.recipe import Recipe
 from dogsim.storage.dataset_file import INDEX, STAMP, write_dataset
 from dogsim.storage.sharded_rows import ShardedRows

@@ -76,7 +76,7 @@ def features(pixels: NDArray[np.uint8], *made_with: str) -> NDArray[np.float32]:
 
 def _replace_network() -> None:
     from dogsim.engines import choose
-    from dogsim.folders import kept, reading
+    from dogsim.folders import extraction, manifest
     from dogsim.networks.extractor import Extractor, Wanted
     from dogsim.plumbing.files import file_sha256
     from dogsim.recipe import Recipe
@@ -105,7 +105,7 @@ def _replace_network() -> None:
     Wanted.load = load  # type: ignore[assignment,method-assign]
     Wanted.recipe = recipe  # type: ignore[assignment,method-assign]
     choose._cpu_has_bfloat16 = lambda: True  # else a file of bfloat16 is one of another machine
-    reading.SHARD, kept.FEW = SHARD, 2
+    extraction.SHARD, manifest.FEW = SHARD, 2
 
 
 class _Countdown:

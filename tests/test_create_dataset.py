@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from dogsim.dataset import Dataset
-from dogsim.folders.shards import partial_folder
+from dogsim.folders.resumable import partial_folder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills by signals of POSIX")
 

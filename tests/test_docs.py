@@ -61,10 +61,10 @@ ORDER = """
     dataset
     retrieval.identity
     folders.listing
-    folders.reading
-    folders.partial
-    folders.kept
-    folders.shards
+    folders.extraction
+    folders.checkpoints
+    folders.manifest
+    folders.resumable
     create_dataset
     exact
     dist_calc

@@ -81,8 +81,8 @@ def create_dataset(
     """
     from dogsim.cluster.extraction import compute_on
     from dogsim.create_dataset import bring_up_to_date
+    from dogsim.folders.extraction import compute_shards
     from dogsim.folders.listing import check_table, report_skipped
-    from dogsim.folders.reading import compute_shards
     from dogsim.networks.extractor import Wanted
 
     seen = resize, engine, precision, views, mean, std, image_size

@@ -1,6 +1,6 @@
 """Pictures to features on many machines: each worker writes the shards of its stretches.
 
-What is done lies on the file system that all nodes share, in `dogsim.folders.partial`'s folder, and
+What is done lies on the file system that all nodes share, in `dogsim.folders.checkpoints`'s folder, and
 nowhere else: a lost worker, a lost node and a killed driver cost the stretches that were being
 worked on. The numbers of these shards are drawn, so that a worker that was taken for lost never
 writes over what another has written.
@@ -18,10 +18,10 @@ from typing import Any
 from dogsim.cluster.connection import check_cluster, joined
 from dogsim.cluster.workers import Workers, require_same_version
 from dogsim.errors import DogsimError
+from dogsim.folders.checkpoints import PartialFolder, options_of
+from dogsim.folders.extraction import SHARD, Compute, Computed, compute_shards, refuse
 from dogsim.folders.listing import Picture, Skipped
-from dogsim.folders.partial import PartialFolder, options_of
-from dogsim.folders.reading import SHARD, Compute, Computed, compute_shards, refuse
-from dogsim.folders.shards import partial_folder
+from dogsim.folders.resumable import partial_folder
 from dogsim.networks.extractor import Extractor, Wanted
 from dogsim.plumbing.files import make_folder, written_through
 from dogsim.plumbing.terminal import track

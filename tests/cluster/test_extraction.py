@@ -13,7 +13,7 @@ from nodes import Command, Nodes, processes_with, wait_until
 from PIL import Image
 
 from dogsim import Dataset, create_dataset
-from dogsim.folders.shards import partial_folder
+from dogsim.folders.resumable import partial_folder
 from dogsim.storage.dataset_file import INDEX
 
 pytestmark = [

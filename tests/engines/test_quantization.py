@@ -10,8 +10,8 @@ from benchmark import processor
 from dogsim import Dataset, accuracy, create_dataset, extractor_for, load_extractor, update_dataset
 from dogsim.engines import model_cache, quantization
 from dogsim.errors import DogsimError
+from dogsim.folders.extraction import calibration
 from dogsim.folders.listing import list_pictures
-from dogsim.folders.reading import calibration
 from dogsim.images import load_image
 
 pytest.importorskip("openvino")

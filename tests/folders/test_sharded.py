@@ -16,8 +16,8 @@ from sharded import sharded
 
 from dogsim import Dataset, DogsimError, create_dataset, nearest, update_dataset
 from dogsim.dist_calc import METRICS, dist_calc
-from dogsim.folders import kept, reading
-from dogsim.folders import shards as module
+from dogsim.folders import extraction, manifest
+from dogsim.folders import resumable as module
 from dogsim.networks.extractor import Wanted
 from dogsim.retrieval.identity import in_gallery, row_hashes
 from dogsim.storage.dataset_file import INDEX
@@ -33,8 +33,8 @@ COLOURS = {
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, method in SEAM.items():
         monkeypatch.setattr(Wanted, name, method)
-    monkeypatch.setattr(reading, "SHARD", 2)
-    monkeypatch.setattr(kept, "FEW", 1)
+    monkeypatch.setattr(extraction, "SHARD", 2)
+    monkeypatch.setattr(manifest, "FEW", 1)
     for name, red in COLOURS.items():
         paint(tmp_path / "photos" / name, red)
     return tmp_path / "photos"
@@ -50,7 +50,7 @@ def reds(dataset: Dataset) -> dict[str, int]:
 
 
 def made(photos: Path, out: Path, **options: Any) -> tuple[dict[str, int], tuple[int, ...]]:
-    """Bring a dataset up to date, in shards of two; its rows, and new, changed, kept, removed."""
+    """Bring a dataset up to date, in shards of two; its rows, and new, changed, manifest, removed."""
     update = update_dataset(photos, out, batch_size=1, **options)
     return reds(update.dataset), (update.new, update.changed, update.kept, update.removed)
 
@@ -101,7 +101,7 @@ def test_small_shards_are_put_together(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, colours = tmp_path / "d.dogsim", COLOURS
-    monkeypatch.setattr(kept, "FEW", 3)
+    monkeypatch.setattr(manifest, "FEW", 3)
     monkeypatch.setattr(module, "BLOCK", 4)
     assert made(photos, out)[0] == colours
     assert {place.rows for place in lying(out)} == {4, 2}  # of three shards of two

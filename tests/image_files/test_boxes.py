@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from dogsim import Dataset, DogsimError, audit, classify, result_grid, update_dataset
 from dogsim.cli import app
-from dogsim.folders import reading
+from dogsim.folders import extraction
 from dogsim.image_files.boxes import MOST_BYTES, Box, BoxError, Boxes, largest_box
 from dogsim.images import Cropped
 from dogsim.networks.extractor import Wanted
@@ -29,7 +29,7 @@ ENTITIES = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 10
 def mean_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, method in SEAM.items():
         monkeypatch.setattr(Wanted, name, method)
-    monkeypatch.setattr(reading, "SHARD", 2)
+    monkeypatch.setattr(extraction, "SHARD", 2)
 
 
 def voc(*boxes: tuple[float, ...], size: tuple[float, float] | None = None) -> str:
@@ -243,7 +243,7 @@ def test_a_box_that_cannot_be_looked_at_stops_the_run(
 def test_a_stopped_run_goes_on_with_the_boxes_of_now(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, taken = reading._shard, []
+    plain, taken = extraction._shard, []
 
     def stopping(*arguments: Any) -> Dataset:
         taken.append(1)
@@ -251,7 +251,7 @@ def test_a_stopped_run_goes_on_with_the_boxes_of_now(
             raise KeyboardInterrupt
         return plain(*arguments)
 
-    monkeypatch.setattr(reading, "_shard", stopping)
+    monkeypatch.setattr(extraction, "_shard", stopping)
     with pytest.raises(KeyboardInterrupt):
         update_dataset(photos / "photos", photos / "d.h5", boxes=photos / "boxes", batch_size=1)
     monkeypatch.undo()

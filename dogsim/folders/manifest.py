@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, reason
+from dogsim.folders.checkpoints import Part
+from dogsim.folders.extraction import SHARD
 from dogsim.folders.listing import GONE, Listing, Picture, Skipped
-from dogsim.folders.partial import Part
-from dogsim.folders.reading import SHARD
 from dogsim.image_files.boxes import Box
 from dogsim.image_files.files import read_picture
 from dogsim.plumbing.files import bytes_sha256

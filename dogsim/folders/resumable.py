@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.folders.kept import Kept, scattered
+from dogsim.folders.checkpoints import MADE_BY, Part, PartialFolder, options_of
+from dogsim.folders.extraction import shard_of
 from dogsim.folders.listing import (
     Listing,
     Picture,
@@ -27,8 +28,7 @@ from dogsim.folders.listing import (
     skipped_table,
     stamp_rows,
 )
-from dogsim.folders.partial import MADE_BY, Part, PartialFolder, options_of
-from dogsim.folders.reading import shard_of
+from dogsim.folders.manifest import Kept, scattered
 from dogsim.image_files.labels import labels_of_folders
 from dogsim.plumbing.files import (
     check_replaceable,

@@ -16,9 +16,9 @@ from mean_colours import load as load_colours
 from PIL import Image
 
 from dogsim import Dataset, DogsimError, create_dataset, find_pictures, load_image, update_dataset
-from dogsim.folders import reading
-from dogsim.folders.partial import PartialFolder
-from dogsim.folders.shards import Shards, partial_folder
+from dogsim.folders import extraction
+from dogsim.folders.checkpoints import PartialFolder
+from dogsim.folders.resumable import Shards, partial_folder
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.files import bytes_sha256
 
@@ -29,7 +29,7 @@ COLOURS = {"pug/1.png": 10, "pug/2.png": 20, "whippet/1.png": 30}
 def mean_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, method in SEAM.items():
         monkeypatch.setattr(Wanted, name, method)
-    monkeypatch.setattr(reading, "SHARD", 2)
+    monkeypatch.setattr(extraction, "SHARD", 2)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_what_is_computed_is_kept_when_a_run_ends_early(
     stop: type[BaseException], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "d.h5"
-    monkeypatch.setattr(reading, "SHARD", 256)
+    monkeypatch.setattr(extraction, "SHARD", 256)
     stop_after(2, monkeypatch, stop)
     with pytest.raises(stop, match="What is done, 2 pictures, is kept in .* to go on"):
         create_dataset(photos, out, batch_size=1)
@@ -220,7 +220,7 @@ def test_only_a_damaged_shard_is_removed(
             with pytest.raises(DogsimError, match=message):
                 create_dataset(photos, out)
             assert shard.read_bytes() == content
-    monkeypatch.setattr("dogsim.folders.partial.Dataset.open", unreadable)
+    monkeypatch.setattr("dogsim.folders.checkpoints.Dataset.open", unreadable)
     with pytest.raises(DogsimError, match="Too many open files"):
         create_dataset(photos, out)
     monkeypatch.undo()
@@ -334,9 +334,9 @@ def test_a_picture_that_is_replaced_while_it_is_decoded(
             paint(picture, 90)
         return load_image(content, size, resize)
 
-    monkeypatch.setattr("dogsim.folders.reading.load_image", replaced)
+    monkeypatch.setattr("dogsim.folders.extraction.load_image", replaced)
     create_dataset(photos, tmp_path / "d.h5")
-    monkeypatch.setattr("dogsim.folders.reading.load_image", load_image)
+    monkeypatch.setattr("dogsim.folders.extraction.load_image", load_image)
     update = update_dataset(photos, tmp_path / "d.h5", verify=True)
     assert counts(update) == (0, 1, 2, 0)
     assert reds(update.dataset)["pug/1.png"] == 90
@@ -362,7 +362,7 @@ def test_verify_keeps_what_cannot_be_read(
             raise DogsimError("") from PermissionError(13, "Permission denied")
         return path.read_bytes()
 
-    monkeypatch.setattr("dogsim.folders.kept.read_picture", refused)
+    monkeypatch.setattr("dogsim.folders.manifest.read_picture", refused)
     update = update_dataset(photos, out, verify=True)
     assert counts(update) == (0, 0, 3, 0)
     assert "its earlier features are kept" in update.skipped[0].reason
