@@ -15,7 +15,7 @@ from dogsim.errors import DogsimError
 from dogsim.figures.thumbnails import html_figure
 from dogsim.images import Source, file_of
 from dogsim.plumbing.terminal import printable
-from dogsim.trust.confidence import Trust
+from dogsim.trust.conformal import Trust
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -22,7 +22,7 @@ from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.recipe import Recipe
 from dogsim.retrieval.identity import boxes_for, rows_by_content, seen
 from dogsim.trust.calibration import Calibration
-from dogsim.trust.confidence import Trust, calibration_for, trust
+from dogsim.trust.conformal import Trust, calibration_for, trust
 from dogsim.vote import VOTES as VOTES  # with the next two: importable from here as ever
 from dogsim.vote import count_votes
 from dogsim.vote import majority_vote as majority_vote

@@ -19,7 +19,7 @@ from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
 from dogsim.images import Cropped, Source
 from dogsim.networks.extractor import Extractor, Wanted
-from dogsim.trust.confidence import Trust, check_confidence, trust
+from dogsim.trust.conformal import Trust, check_confidence, trust
 from dogsim.vote import check_vote, majority_vote, vote_weights
 
 try:
@@ -235,7 +235,7 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Find for each of features (m, d) the set of classes that `confidence` promises.
 
         Raises `DogsimError` without a confidence, or if so much cannot be promised; see
-        `dogsim.trust.confidence`.
+        `dogsim.trust.conformal`.
         """
         check_is_fitted(self)
         if self.confidence is None:

@@ -10,7 +10,7 @@ from PIL import Image
 from dogsim import Answer, Dataset, DogsimError
 from dogsim.classify import answers_to
 from dogsim.images import Source
-from dogsim.trust.confidence import Trust
+from dogsim.trust.conformal import Trust
 
 HOSTILE = "<script>alert(1)</script>"
 

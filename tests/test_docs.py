@@ -72,12 +72,12 @@ ORDER = """
     retrieval.evaluation
     trust.duplicates
     trust.novelty
-    trust.voters
+    trust.leave_one_out
     trust.calibration
-    trust.confidence
+    trust.conformal
     trust.coverage
     trust.audit
-    trust.page
+    trust.report
     figures.canvas
     figures.grid
     figures.display

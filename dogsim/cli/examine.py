@@ -46,7 +46,7 @@ def audit(
     from dogsim.dataset import Dataset
     from dogsim.plumbing.files import check_replaceable
     from dogsim.trust.audit import audit
-    from dogsim.trust.page import PAGE, TABLE, is_ours, save_audit
+    from dogsim.trust.report import PAGE, TABLE, is_ours, save_audit
 
     if save:
         for name in (PAGE, TABLE):

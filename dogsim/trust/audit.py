@@ -14,10 +14,10 @@ from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.retrieval.evaluation import Search
 from dogsim.trust.calibration import Calibration, calibrate
-from dogsim.trust.confidence import p_values
+from dogsim.trust.conformal import p_values
 from dogsim.trust.duplicates import Found, find_duplicates, find_leaks, own_neighbours
+from dogsim.trust.leave_one_out import LeftOut, leave_out
 from dogsim.trust.novelty import novelty_scores
-from dogsim.trust.voters import LeftOut, leave_out
 
 SUSPICIOUS, NOVEL = 0.1, 0.01  # p-values up to which a label, a picture is listed
 TINY = 64  # pixels of the short side

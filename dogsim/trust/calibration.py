@@ -23,8 +23,8 @@ from dogsim.plumbing.cache import keep_arrays, kept_arrays
 from dogsim.retrieval.identity import features_hash, learned
 from dogsim.retrieval.query_expansion import require_plain
 from dogsim.trust.duplicates import find_duplicates, own_neighbours
+from dogsim.trust.leave_one_out import LeftOut, leave_out
 from dogsim.trust.novelty import novelty_scores
-from dogsim.trust.voters import LeftOut, leave_out
 
 TEMPERATURES = 2.0 ** -np.arange(0, 7, 0.5)  # of the median squared distance to the last of them
 UNIFORM = 0.01  # what of a probability is spread evenly: a breed without a vote is not impossible

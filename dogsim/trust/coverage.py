@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.trust.confidence import trust
+from dogsim.trust.conformal import trust
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def coverage(
     Raises
     ------
     DogsimError
-        As `dogsim.trust.confidence.trust` does, or if no query is of a known breed.
+        As `dogsim.trust.conformal.trust` does, or if no query is of a known breed.
     """
     known = np.flatnonzero((truth >= 0) & (truth < len(dataset.breeds)))
     if len(known) == 0:

@@ -10,7 +10,7 @@ from dogsim.classify import Answer
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.retrieval.decomposition import Explanation
-from dogsim.trust.confidence import Trust
+from dogsim.trust.conformal import Trust
 from dogsim.vote import count_votes
 
 NAMED = 5  # breeds, at most, in the answer in words

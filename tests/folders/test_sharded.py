@@ -22,7 +22,7 @@ from dogsim.networks.extractor import Wanted
 from dogsim.retrieval.identity import in_gallery, row_hashes
 from dogsim.storage.dataset_file import INDEX
 from dogsim.storage.sharded_rows import Place, ShardedRows
-from dogsim.trust.confidence import calibration_for
+from dogsim.trust.conformal import calibration_for
 
 COLOURS = {
     f"{breed}/{number}.png": 10 * number for breed in ("pug", "whippet") for number in (1, 2, 3)

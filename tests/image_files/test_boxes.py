@@ -20,7 +20,7 @@ from dogsim.image_files.boxes import MOST_BYTES, Box, BoxError, Boxes, largest_b
 from dogsim.images import Cropped
 from dogsim.networks.extractor import Wanted
 from dogsim.retrieval.identity import seen
-from dogsim.trust.page import save_audit
+from dogsim.trust.report import save_audit
 
 ENTITIES = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 10))
 

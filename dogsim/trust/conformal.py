@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.trust.calibration import Calibration, calibration_of
+from dogsim.trust.leave_one_out import BLOCK, K, neighbourhood, soft_votes
 from dogsim.trust.novelty import UNKNOWN_AT, novelty_scores
-from dogsim.trust.voters import BLOCK, K, neighbourhood, soft_votes
 
 Floats = NDArray[np.float64]
 

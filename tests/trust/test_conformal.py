@@ -25,9 +25,9 @@ from dogsim.networks.extractor import load_extractor
 from dogsim.networks.heads import save_model
 from dogsim.recipe import Recipe
 from dogsim.trust.calibration import calibration_of
-from dogsim.trust.confidence import p_values, trust
+from dogsim.trust.conformal import p_values, trust
 from dogsim.trust.coverage import Coverage, coverage
-from dogsim.trust.voters import neighbourhood, soft_votes
+from dogsim.trust.leave_one_out import neighbourhood, soft_votes
 
 
 def test_p_values_are_those_of_crepes() -> None:
