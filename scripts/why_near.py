@@ -13,7 +13,7 @@ from PIL import Image
 import dogsim
 from dogsim.accuracy import judge
 from dogsim.explain import origin_of
-from dogsim.figures.judging import confusion_matrix
+from dogsim.figures.evaluation import confusion_matrix
 from dogsim.figures.tree import tree_order
 from dogsim.retrieval.evaluation import find_neighbours
 from draw_sample_dogs import draw_with_box

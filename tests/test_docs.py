@@ -90,9 +90,9 @@ ORDER = """
     explain
     image_distance
     figures.heat_maps
-    figures.distances
+    figures.distance_matrix
     figures.tree
-    figures.judging
+    figures.evaluation
     sources.matfile
     sources.matlab
     sources.vectors

@@ -175,7 +175,7 @@ def _trained(classifier: Path | None, test: Path | None) -> "TrainedClassifier |
 
 def _searched(ks: list[int], *asked: Any) -> "Neighbours":
     """Search once for what is judged and what is drawn."""
-    from dogsim.figures.judging import neighbours_to_draw
+    from dogsim.figures.evaluation import neighbours_to_draw
     from dogsim.retrieval.evaluation import Search
 
     search = Search(*asked)
@@ -186,7 +186,7 @@ def _searched(ks: list[int], *asked: Any) -> "Neighbours":
 
 def _drawn(folder: Path, *asked: Any) -> list[str]:
     from dogsim.figures.display import show_or_save
-    from dogsim.figures.judging import accuracy_figures
+    from dogsim.figures.evaluation import accuracy_figures
 
     return [str(path) for path in show_or_save(accuracy_figures(*asked), folder)]
 

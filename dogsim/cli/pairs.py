@@ -88,7 +88,7 @@ def distance(
         write_csv(csv, _rows(names, names, distances), [FIRST, *names])
     if save:
         from dogsim.figures.display import show_or_save
-        from dogsim.figures.distances import distance_map
+        from dogsim.figures.distance_matrix import distance_map
 
         figure = distance_map(pictures, distances, metric)
         result["figure"] = str(show_or_save([("distances", figure)], save)[0])

@@ -58,7 +58,12 @@ class Findings:
 
 def _judged(dataset: Dataset) -> Judged:
     # Here, since matplotlib takes a second to load, and the page is to be there at once.
-    from dogsim.figures.judging import MOST_K, confusion_matrix, curves_over_k, distance_histogram
+    from dogsim.figures.evaluation import (
+        MOST_K,
+        confusion_matrix,
+        curves_over_k,
+        distance_histogram,
+    )
     from dogsim.figures.tree import tree_order
 
     search = Search(dataset)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dogsim.figures.distances import distance_map
+from dogsim.figures.distance_matrix import distance_map
 
 
 def test_pictures_are_named_and_numbered() -> None:

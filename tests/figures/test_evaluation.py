@@ -9,7 +9,7 @@ from clouds import breeds_in_noise
 from PIL import Image
 
 from dogsim import Dataset, DogsimError, accuracy, accuracy_figures, expand, nearest
-from dogsim.figures.judging import (
+from dogsim.figures.evaluation import (
     confusion_matrix,
     curves_over_k,
     distance_histogram,
