@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import dogsim
 from dogsim.engines._keras import import_keras  # silent, and not before it is needed
-from dogsim.networks.building_blocks import INCEPTIONS
+from dogsim.learning.building_blocks import INCEPTIONS
 from edge import options, parser_of, show
 
 # %% Options

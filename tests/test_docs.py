@@ -41,8 +41,8 @@ ORDER = """
     networks.keras_hub
     networks.small_resnets
     networks.training_record
-    networks.building_blocks
-    networks.multiscale
+    learning.building_blocks
+    learning.architectures
     engines.choose
     networks.heads
     networks.views
@@ -106,7 +106,7 @@ ORDER = """
     learning.proxies
     learning.deep_ranking
     learning.fine_tune
-    learning.project
+    learning.apply_head
     learning.classifier
     estimators
     cluster.connection

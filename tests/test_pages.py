@@ -18,7 +18,7 @@ from onnx_models import Transformer
 from PIL import Image
 
 from dogsim import export_mat, sample_dataset, sample_queries, train_classifier
-from dogsim.learning.project import project
+from dogsim.learning.apply_head import project
 
 PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((REPOSITORY / "docs").glob("*.md")))]
 SERVED = "docs/page-and-api.md"  # whose examples want a server: tests/web/test_server.py runs them

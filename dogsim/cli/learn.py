@@ -198,7 +198,7 @@ def project(
     Example: `dogsim project dogs.h5 --head head.keras -o ranked.h5`
     """
     from dogsim.dataset import Dataset
-    from dogsim.learning.project import project as through
+    from dogsim.learning.apply_head import project as through
 
     check_dataset_output(out, [file, head], "project", force)
     made = through(Dataset.open(file), head, layer)

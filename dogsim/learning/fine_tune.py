@@ -14,6 +14,7 @@ from dogsim.engines._keras import import_keras
 from dogsim.engines.choose import Prepare
 from dogsim.errors import DogsimError, unknown
 from dogsim.images import Source, load_image
+from dogsim.learning.architectures import multiscale
 from dogsim.learning.augmentation import augment
 from dogsim.learning.hold_out import hold_out
 from dogsim.learning.training import (
@@ -28,7 +29,6 @@ from dogsim.learning.training import (
 from dogsim.learning.triplets import ranking_loss, sample_triplets
 from dogsim.networks.extractor_for import check_own_weights, require_recipe
 from dogsim.networks.heads import embed
-from dogsim.networks.multiscale import multiscale
 from dogsim.networks.training_record import picture_keys, read_memory, remember
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import prefetch, usable_cpus

@@ -18,9 +18,9 @@ from dogsim.accuracy import judge
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
+from dogsim.learning.apply_head import project
 from dogsim.learning.deep_ranking import train_ranking
 from dogsim.learning.hold_out import hold_out
-from dogsim.learning.project import project
 from dogsim.networks.extractor import load_extractor
 from dogsim.networks.heads import save_model
 from dogsim.recipe import Recipe

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dogsim import DogsimError
-from dogsim.networks.building_blocks import (
+from dogsim.learning.building_blocks import (
     INCEPTIONS,
     convolution_block,
     googlenet,
