@@ -116,10 +116,10 @@ ORDER = """
     web.worker
     web.shelf
     web.pictures
-    web.desk
-    web.told
-    web.findings
-    web.guard
+    web.service
+    web.payloads
+    web.reports
+    web.security
     web.routes
     web.server
     cli.choices

@@ -66,8 +66,8 @@ def serve(
     _check_extra()
     from dogsim.plumbing.terminal import note
     from dogsim.trust.conformal import check_confidence
-    from dogsim.web.desk import Desk
     from dogsim.web.server import app_of, listening, run
+    from dogsim.web.service import Desk
 
     check_confidence(confidence)
     _check_token(host, token)

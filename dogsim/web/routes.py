@@ -15,10 +15,10 @@ from dogsim.dist_calc import METRICS
 from dogsim.errors import DogsimError
 from dogsim.plumbing.terminal import valid_in
 from dogsim.retrieval.decomposition import ANGULAR, SQUARED
-from dogsim.web.desk import FAILED, Desk, Query, state
-from dogsim.web.findings import FIGURES, Findings
+from dogsim.web.payloads import told_answer, told_error, told_row, told_why
 from dogsim.web.pictures import seen_box
-from dogsim.web.told import told_answer, told_error, told_row, told_why
+from dogsim.web.reports import FIGURES, Findings
+from dogsim.web.service import FAILED, Desk, Query, state
 
 PAGE = Path(__file__).parent / "page"
 FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}

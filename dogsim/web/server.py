@@ -14,10 +14,10 @@ from starlette.routing import Route
 
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.terminal import note
-from dogsim.web.desk import Desk
-from dogsim.web.guard import OwnRequests, SafeAnswers, TokenOnly, refusal
+from dogsim.web.payloads import told_error
 from dogsim.web.routes import FILES, Routes
-from dogsim.web.told import told_error
+from dogsim.web.security import OwnRequests, SafeAnswers, TokenOnly, refusal
+from dogsim.web.service import Desk
 from dogsim.web.worker import BusyError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")

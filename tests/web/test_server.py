@@ -36,7 +36,7 @@ pytest.importorskip("httpx2", reason="Starlette's TestClient needs httpx2")
 from starlette.testclient import TestClient
 
 from dogsim.web import routes, server
-from dogsim.web.desk import Desk
+from dogsim.web.service import Desk
 from dogsim.web.worker import BusyError, Worker
 
 pytestmark = pytest.mark.extra

@@ -13,7 +13,7 @@ from dogsim.dataset import Dataset
 from dogsim.retrieval.by_breed import confusions, per_breed
 from dogsim.retrieval.evaluation import Neighbours, Search
 from dogsim.trust.audit import Audit, audit
-from dogsim.web.told import told_row
+from dogsim.web.payloads import told_row
 from dogsim.web.worker import Worker
 
 if TYPE_CHECKING:
