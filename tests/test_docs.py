@@ -122,17 +122,17 @@ ORDER = """
     web.security
     web.routes
     web.server
-    cli.choices
+    cli.option_values
     cli.common
     cli.answers
     cli.ask
-    cli.pairs
-    cli.judge
-    cli.examine
+    cli.compare
+    cli.evaluate
+    cli.inspect
     cli.datasets
     cli.learn
-    cli.keep
-    cli.session
+    cli.cache
+    cli.repl
     cli.serve
     cli
     __main__

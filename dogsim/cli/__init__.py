@@ -10,16 +10,16 @@ from typing import Annotated
 import typer
 
 from dogsim import __version__
-from dogsim.cli import ask, datasets, examine, judge, keep, learn, pairs, serve, session
-from dogsim.cli.choices import Command
+from dogsim.cli import ask, cache, compare, datasets, evaluate, inspect, learn, repl, serve
 from dogsim.cli.common import OneLineErrors
+from dogsim.cli.option_values import Command
 
 COMMANDS = (
-    *(ask.show, ask.classify, judge.accuracy, examine.audit, examine.tree),
+    *(ask.show, ask.classify, evaluate.accuracy, inspect.audit, inspect.tree),
     *(datasets.create_dataset, datasets.info),
     *(datasets.stanford_dogs, datasets.import_mat, datasets.export_mat, datasets.export),
-    *(pairs.distance, pairs.explain, learn.deep_ranking, learn.project),
-    *(learn.train_classifier, session.ask, serve.serve, keep.cache),
+    *(compare.distance, compare.explain, learn.deep_ranking, learn.project),
+    *(learn.train_classifier, repl.ask, serve.serve, cache.cache),
 )
 
 app = typer.Typer(

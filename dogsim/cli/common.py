@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from dogsim.cli.choices import one_of
+from dogsim.cli.option_values import one_of
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.signals import Terminated
 from dogsim.plumbing.terminal import note, printable, say, valid_in

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogsim.cli.choices import one_of
 from dogsim.cli.common import (
     File,
     Force,
@@ -17,6 +16,7 @@ from dogsim.cli.common import (
     description,
     print_result,
 )
+from dogsim.cli.option_values import one_of
 from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:

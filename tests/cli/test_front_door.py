@@ -8,7 +8,7 @@ import pytest
 from commands import COMMANDS, dogsim, loaded_after, python, refusal
 
 from dogsim import Dataset
-from dogsim.cli.choices import TABLES, choices, listed
+from dogsim.cli.option_values import TABLES, choices, listed
 
 
 def test_help_has_an_example_of_every_command() -> None:

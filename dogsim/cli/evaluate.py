@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogsim.cli.choices import one_of
 from dogsim.cli.common import (
     Classifier,
     Cluster,
@@ -21,6 +20,7 @@ from dogsim.cli.common import (
     open_dataset,
     print_result,
 )
+from dogsim.cli.option_values import one_of
 from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:
