@@ -1,6 +1,7 @@
 """Pictures to features on many machines: each worker writes the shards of its stretches.
 
-What is done lies on the file system that all nodes share, in `dogsim.folders.checkpoints`'s folder, and
+What is done lies on the file system that all nodes share, in the folder of
+`dogsim.folders.checkpoints`, and
 nowhere else: a lost worker, a lost node and a killed driver cost the stretches that were being
 worked on. The numbers of these shards are drawn, so that a worker that was taken for lost never
 writes over what another has written.

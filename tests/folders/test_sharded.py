@@ -50,7 +50,7 @@ def reds(dataset: Dataset) -> dict[str, int]:
 
 
 def made(photos: Path, out: Path, **options: Any) -> tuple[dict[str, int], tuple[int, ...]]:
-    """Bring a dataset up to date, in shards of two; its rows, and new, changed, manifest, removed."""
+    """Bring a dataset up to date, in shards of two; its rows, and new, changed, kept, removed."""
     update = update_dataset(photos, out, batch_size=1, **options)
     return reds(update.dataset), (update.new, update.changed, update.kept, update.removed)
 

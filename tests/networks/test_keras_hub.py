@@ -10,7 +10,7 @@ from kaggle import kaggle
 from PIL import Image
 
 from dogsim import DogsimError, explain, load_extractor
-from dogsim.networks import keras_hub
+from dogsim.networks import keras_hub as hub
 
 pytestmark = pytest.mark.extra
 keras_hub = pytest.importorskip("keras_hub", reason="Keras Hub: pip install 'dogsim[hub]'")
@@ -116,8 +116,8 @@ def plainly(family: str, folder: Path, images: Any) -> Any:
 
 
 def test_each_family_is_tried() -> None:
-    assert {family for family, _ in SMALL.values()} == {*keras_hub.MAPS, *keras_hub.CLASS_TOKEN}
-    known = keras_hub.families()
+    assert {family for family, _ in SMALL.values()} == {*hub.MAPS, *hub.CLASS_TOKEN}
+    known = hub.families()
     assert {preset: known[preset] for preset in SMALL} == {
         preset: family for preset, (family, _) in SMALL.items()
     }
@@ -140,7 +140,7 @@ def test_as_keras_hub_computes_it(
     if preset == FAST[1]:
         why = explain(images[0], images[1], extractor, "sqeuclidean")
         assert abs(why.sum / why.distance - 1) < 1e-4
-    elif SMALL[preset][0] in keras_hub.CLASS_TOKEN:
+    elif SMALL[preset][0] in hub.CLASS_TOKEN:
         with pytest.raises(DogsimError, match="no mean over the places"):
             explain(images[0], images[1], extractor)
 
@@ -164,9 +164,9 @@ def test_a_dataset_is_asked_without_keras_hub(
         "image_converter.json",
         "model.weights.h5",
     ]
-    assert keras_hub.weights_file(preset)
-    assert keras_hub.weights_file("*") is None
-    monkeypatch.setattr(keras_hub, "import_hub", None)
+    assert hub.weights_file(preset)
+    assert hub.weights_file("*") is None
+    monkeypatch.setattr(hub, "import_hub", None)
     found = dogsim_json("classify", photos / "pug", "--dataset", out, "-k", "1")
     assert [each["breed"] for each in found["results"]] == ["pug", "pug"]
     again = dogsim_json("create-dataset", photos, "-o", out)
