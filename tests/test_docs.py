@@ -18,6 +18,7 @@ ORDER = [
     "errors",
     "recipe",
     "image_files.labels",
+    "plumbing.optional",
     "plumbing.files",
     "storage.hdf5",
     "plumbing.signals",
