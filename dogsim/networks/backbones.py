@@ -141,7 +141,7 @@ BACKBONES = {
     },
     "resnet18": Backbone(_OURS + "small_resnets", "ResNet18", top_layers=()),
     "resnet34": Backbone(_OURS + "small_resnets", "ResNet34", top_layers=()),
-    "efficientnet-lite0": Backbone(_OURS + "efficientnet_lite0", "EfficientNetLite0"),
+    "efficientnet-lite0": Backbone(_OURS + "efficientnet_lite", "EfficientNetLite0"),
 }
 ONNX = "onnx"  # a network that is all in a file
 NAMES = (*BACKBONES, ONNX)
