@@ -26,8 +26,7 @@ Run: pip install "dogsim[web]"
     """
     if find_spec(package) is None:
         raise DogsimError(
-            f"{purpose} needs {package}, which is not installed. "
-            f'Run: pip install "dogsim[{extra}]"'
+            f'{purpose} needs {package}, which is not installed. Run: pip install "dogsim[{extra}]"'
         )
 
 
