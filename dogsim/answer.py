@@ -110,7 +110,7 @@ class Answer:
         if self.picture is None:
             raise DogsimError("This answer is to features alone. Expected one of dogsim.classify.")
         file = file_of(self.picture)
-        truth = self.dataset.breed_told_by(file) if file else None
+        truth = self.dataset.label_of_path(file) if file else None
         figure = result_grid(
             self.picture, self.dataset, self.indices, self.distances, truth, self.metric
         )

@@ -134,8 +134,8 @@ class Dataset:
         """Name of the breed with that label; "unknown" for -1."""
         return self.breeds[label] if label >= 0 else "unknown"
 
-    def picture(self, row: int) -> Path:
-        """Where the file of picture `row` lies."""
+    def image_file(self, row: int) -> Path:
+        """Return the path of image `row`."""
         return Path(self.root) / self.paths[row]
 
     def box(self, row: int) -> Box | None:
@@ -145,18 +145,18 @@ class Dataset:
     def source(self, row: int) -> Path | Cropped:
         """What to open to see of picture `row` what the network saw: its file, or a part of it."""
         box = self.box(row)
-        return Cropped(self.picture(row), box) if box else self.picture(row)
+        return Cropped(self.image_file(row), box) if box else self.image_file(row)
 
-    def breed_told_by(self, picture: str | os.PathLike[str]) -> str | None:
-        """Find the breed that a picture's folder or file name tells, None if neither does.
+    def label_of_path(self, path: str | os.PathLike[str]) -> str | None:
+        """Return the breed that is the name of an image's folder or file, None if neither is one.
 
         >>> dataset = Dataset(np.eye(1), np.array([0]), ("a.jpg",), ("cocker spaniel",))
-        >>> dataset.breed_told_by("photos/Cocker-Spaniel.jpg")
+        >>> dataset.label_of_path("photos/Cocker-Spaniel.jpg")
         'cocker spaniel'
         """
-        path, known = Path(picture), {breed_key(breed): breed for breed in self.breeds}
-        names = (breed_key(breed_name(name)) for name in (path.parent.name, path.stem))
-        return next((known[name] for name in names if name in known), None)
+        breeds = {breed_key(breed): breed for breed in self.breeds}
+        names = (breed_key(breed_name(name)) for name in (Path(path).parent.name, Path(path).stem))
+        return next((breeds[name] for name in names if name in breeds), None)
 
     def require_comparable(self, testset: "Dataset") -> None:
         """Raise `DogsimError` if both tell how their features were made, and tell it differently.

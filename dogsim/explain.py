@@ -156,7 +156,7 @@ def _require_recipe(dataset: Dataset) -> Recipe:
 
 
 def _require_pictures(dataset: Dataset, rows: NDArray[np.integer]) -> None:
-    gone = [dataset.picture(row) for row in rows if not dataset.picture(row).is_file()]
+    gone = [dataset.image_file(row) for row in rows if not dataset.image_file(row).is_file()]
     if gone:
         raise DogsimError(
             f"There is no picture {gone[0]}, whose places are to be looked at. Tell where the "
@@ -187,6 +187,6 @@ def _require_same(features: NDArray[np.float32], dataset: Dataset, row: int) -> 
     lengths = np.linalg.norm(features.astype(np.float64)) * np.linalg.norm(stored)
     if features @ stored < SAME * lengths:
         raise DogsimError(
-            f"The picture {dataset.picture(row)} is not the one that the dataset was made with. "
+            f"The picture {dataset.image_file(row)} is not the one that the dataset was made with. "
             "Make it again: dogsim create-dataset."
         )

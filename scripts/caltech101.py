@@ -107,7 +107,7 @@ def compare_rankings(dataset: dogsim.Dataset) -> None:
 
     for metric in ("euclidean", "cosine"):
         row("learned features", dataset, metric)
-    if not dataset.picture(0).is_file():
+    if not dataset.image_file(0).is_file():
         print("(made by hand: none, for the pictures are not there)")
         return
     pictures = [dogsim.load_image(dataset.source(i), 64) for i in range(len(dataset))]
@@ -150,7 +150,7 @@ def grids(dataset: dogsim.Dataset, queries: NDArray[np.intp]) -> Iterator[tuple[
         k = min(8, len(dataset) - 1)
         found = dogsim.nearest(dataset, dataset.features[queries], k, metric, queries)
         for row, distances, indices in zip(queries, *found, strict=True):
-            picture, breed = dataset.picture(row), dataset.breed(row)
+            picture, breed = dataset.image_file(row), dataset.breed(row)
             if picture.is_file():
                 shown = dataset.source(row), dataset, indices, distances, breed, metric
                 yield f"{picture.stem}-{metric}", dogsim.result_grid(*shown)

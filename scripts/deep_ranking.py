@@ -120,7 +120,7 @@ for name, (known, asked) in pairs.items():
 row = int(np.argmax(hits["after"] - hits["before"]))
 print(f"\nneighbours of the right breed among 8, for {queries.paths[row]}: ", end="")
 print(f"{hits['before'][row]} before, {hits['after'][row]} after")
-if queries.picture(row).is_file():
+if queries.image_file(row).is_file():
     answers = {
         name: (known, found[name][1][row], found[name][0][row])
         for name, (known, _) in pairs.items()

@@ -43,7 +43,7 @@ def main(folder: Path) -> None:
 
 def features_of(dataset: dogsim.Dataset, extractor: dogsim.Extractor) -> dogsim.Dataset:
     """Compute a dataset's features anew: those of one network, whatever is kept here."""
-    pictures = [dataset.picture(row) for row in range(len(dataset))]
+    pictures = [dataset.image_file(row) for row in range(len(dataset))]
     features = dogsim.extract_features(pictures, extractor)
     return dogsim.Dataset(
         features, dataset.labels, dataset.paths, dataset.breeds, root=dataset.root

@@ -61,7 +61,7 @@ for breed in kept[PROMISES.index(0.9)].per_breed[:3]:
 
 # %% Some answers: the set is larger where breeds look alike
 rows = np.random.default_rng(args.seed).choice(len(asked), 6, replace=False)
-pictures = [asked.picture(row) for row in rows]
+pictures = [asked.image_file(row) for row in rows]
 print()
 for row, answer in zip(rows, dogsim.classify(pictures, known, args.k, confidence=0.9), strict=True):
     print(f"{asked.paths[row]}: {answer}")

@@ -127,7 +127,7 @@ def thumbnails() -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Shrink a fifth of the sample's drawings to 32 x 32, from -1 to 1, and tell their breeds."""
     dataset = dogsim.sample_dataset()
     rows = range(0, len(dataset), 5)
-    images = np.stack([dogsim.load_image(dataset.picture(row), 32) for row in rows])
+    images = np.stack([dogsim.load_image(dataset.image_file(row), 32) for row in rows])
     return images.astype(np.float32) / 127.5 - 1, dataset.labels[::5]
 
 

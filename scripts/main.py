@@ -42,7 +42,7 @@ def grids(args: argparse.Namespace) -> Iterator[tuple[str, Figure]]:
         label = dogsim.majority_vote(dataset.labels[indices])[0]
         dogsim.say(f"{picture.name}: {dataset.breed_of_label(label)}")
         # subplot, imshow: the picture first, then its neighbours
-        truth = dataset.breed_told_by(picture)
+        truth = dataset.label_of_path(picture)
         grid = dogsim.result_grid(picture, dataset, indices[0], distances[0], truth, metric)
         yield picture.stem, grid
         # accuracy.m: is the neighbour of the breed that the query's name tells?

@@ -34,7 +34,7 @@ def judge(
 
 def pictures_of(dataset: dogsim.Dataset) -> list[Path]:
     """List the pictures' paths."""
-    return [dataset.picture(row) for row in range(len(dataset))]
+    return [dataset.image_file(row) for row in range(len(dataset))]
 
 
 def tiny(dataset: dogsim.Dataset) -> NDArray[np.float32]:

@@ -30,7 +30,7 @@ def test_create_dataset(dataset: Dataset, breeds_dir: Path, lite: Extractor) -> 
     assert dataset.recipe == lite.recipe
     assert dataset.root == str(breeds_dir)
     for row in range(6):
-        alone = feature_extract(dataset.picture(row), lite)
+        alone = feature_extract(dataset.image_file(row), lite)
         np.testing.assert_allclose(dataset.features[row], alone, rtol=1e-3, atol=1e-4)
 
 
@@ -38,7 +38,7 @@ def test_classify(dataset: Dataset, lite: Extractor) -> None:
     stripes = np.zeros((60, 60, 3), np.uint8)
     stripes[::10] = stripes[1::10] = 255
     red = Image.new("RGB", (33, 44), (200, 0, 0))
-    answers = classify([dataset.picture(4), stripes, red], dataset, k=3, keep_self=True)
+    answers = classify([dataset.image_file(4), stripes, red], dataset, k=3, keep_self=True)
     assert [answer.breed for answer in answers] == ["striped", "striped", "red setter"]
     assert answers[0].indices[0] == 4
     assert answers[0].distances[0] == 0
@@ -61,7 +61,7 @@ def test_a_picture_of_the_dataset_has_no_vote_on_itself(
 
     monkeypatch.setattr(module, "loaded_extractor", refused)
     copy = tmp_path / "of another name.png"
-    copy.write_bytes(dataset.picture(4).read_bytes())
+    copy.write_bytes(dataset.image_file(4).read_bytes())
     (answer,) = classify(copy, dataset, k=5)
     assert answer.same == 4
     assert sorted(answer.indices.tolist()) == [0, 1, 2, 3, 5]

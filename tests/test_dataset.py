@@ -103,7 +103,7 @@ def test_a_file_of_another_program_opens(tmp_path: Path) -> None:
     dataset = Dataset.open(tmp_path / "d.h5")
     assert dataset.recipe is None
     assert [dataset.breed(row) for row in range(3)] == ["a", "unknown", "a"]
-    assert dataset.picture(0) == Path("/pictures/a/1.jpg")
+    assert dataset.image_file(0) == Path("/pictures/a/1.jpg")
 
 
 def test_files_that_are_no_datasets(tmp_path: Path, four: Dataset) -> None:
@@ -167,7 +167,7 @@ def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("d.h5", "old")]
 
 
-def test_breed_told_by() -> None:
+def test_label_of_path() -> None:
     dataset = Dataset(
         np.eye(2, dtype=np.float32), np.array([0, 1]), ("a", "b"), ("Siberian husky", "pug")
     )
@@ -177,7 +177,7 @@ def test_breed_told_by() -> None:
         "pug/Siberian_husky.jpg": "pug",
         "pugs.jpg": None,
     }.items():
-        assert dataset.breed_told_by(path) == breed
+        assert dataset.label_of_path(path) == breed
 
 
 def test_take(four: Dataset) -> None:
@@ -225,7 +225,7 @@ def test_a_file_that_is_replaced_while_it_is_opened(
             other.replace(path)
         return mapped_rows(stored, file)
 
-    monkeypatch.setattr("dogsim.dataset_file.mapped_rows", replaced)
+    monkeypatch.setattr("dogsim.storage.dataset_file.mapped_rows", replaced)
     opened = Dataset.open(path)
     assert opened.paths == four.paths[::-1]
     assert opened.features.ravel().tolist() == [6, 5, 1, 0]

@@ -54,7 +54,7 @@ def test_pictures_become_the_same_features(breeds_dir: Path, colours: str) -> No
 def test_the_vote_is_classifys(stored: Path, breeds_dir: Path) -> None:
     dataset = Dataset.open(stored)
     colours = PictureFeatures(weights=str(dataset.recipe.weights if dataset.recipe else ""))
-    paths = list(map(dataset.picture, range(len(dataset))))
+    paths = list(map(dataset.image_file, range(len(dataset))))
     lazy = make_pipeline(colours, LazyClassifier(3))
     lazy.fit(paths, [dataset.breed(row) for row in range(len(dataset))])
     asked = [Image.new("RGB", (9, 9), colour) for colour in ("red", "white", "maroon")]

@@ -184,7 +184,7 @@ def test_grids_tell_how_near_by_the_metric_of_their_own(
     for metric in ("euclidean", "cosine"):
         distances, indices = nearest(data, data.features[row], 8, metric, row)
         shown = data.source(3), data, indices[0], distances[0], data.breed(3), metric
-        grid = drawn[f"{data.picture(3).stem}-{metric}"]
+        grid = drawn[f"{data.image_file(3).stem}-{metric}"]
         assert labels_of(grid) == labels_of(result_grid(*shown))
 
 

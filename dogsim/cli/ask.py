@@ -72,7 +72,7 @@ def show(
 
     def grids() -> "Iterator[tuple[str, Figure]]":
         for path, answer in asked:
-            lost.update(r for r in answer.indices.tolist() if not known.picture(r).is_file())
+            lost.update(r for r in answer.indices.tolist() if not known.image_file(r).is_file())
             yield path.stem, answer.figure()
 
     written = [str(path) for path in show_or_save(grids(), save, asked.pictures)]

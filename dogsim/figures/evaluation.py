@@ -212,7 +212,7 @@ def worst_mistakes(
     votes = (found.labels[:, :k] == answers[:, None]).sum(axis=1)
     wrong = np.flatnonzero((answers != found.truth) & (answers >= 0))
     worst = wrong[np.argsort(-votes[wrong], kind="stable")]
-    there = (i for i in worst if asked.picture(found.rows[i]).is_file())
+    there = (i for i in worst if asked.image_file(found.rows[i]).is_file())
     for number, i in zip(range(1, n + 1), there, strict=False):
         row = int(found.rows[i])
         indices, distances = found.indices[i, :k], found.distances[i, :k]

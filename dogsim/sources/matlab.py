@@ -89,7 +89,7 @@ def export_mat(dataset: DatasetOrFile, path: str | os.PathLike[str]) -> None:
         "features": np.asarray(dataset.features, np.float32),
         "labels": np.asarray(dataset.labels, np.float64)[:, None] + 1,
     }
-    paths = [dataset.picture(row).as_posix() for row in range(len(dataset))]
+    paths = [dataset.image_file(row).as_posix() for row in range(len(dataset))]
     if any(max(text, default="") > "\uffff" for text in (*paths, *dataset.breeds)):
         note(
             f"{path} has emoji in its text: MATLAB and Octave read it, scipy and import-mat do not."

@@ -215,7 +215,7 @@ def _added(dataset: Dataset, testset: Dataset, leaked: NDArray[np.intp]) -> floa
 
 
 def _poor(dataset: Dataset) -> list[Poor]:
-    if not (len(dataset) and dataset.picture(0).is_file()):
+    if not (len(dataset) and dataset.image_file(0).is_file()):
         return []
     look = partial(_problem, dataset)
     problems = prefetch(look, range(len(dataset)), ahead=64, threads=usable_cpus())

@@ -143,5 +143,5 @@ def _content(dataset: Dataset, seen: NDArray[np.bool_]) -> str:
     digest = sha256(repr((VERSION, features_hash(dataset), len(dataset.breeds))).encode())
     digest.update(np.ascontiguousarray(dataset.labels, np.int32).tobytes())
     digest.update(np.packbits(seen).tobytes())
-    digest.update(bytes([len(dataset) > 0 and dataset.picture(0).is_file()]))
+    digest.update(bytes([len(dataset) > 0 and dataset.image_file(0).is_file()]))
     return digest.hexdigest()[:32]

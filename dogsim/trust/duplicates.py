@@ -150,7 +150,7 @@ def _confirmed(
 ) -> Iterator[tuple[int, int, str]]:
     """Yield those pairs whose pictures are the same, as far as they can be read."""
     look = partial(_compare, dataset, testset)
-    if not (pairs and dataset.picture(0).is_file() and testset.picture(0).is_file()):
+    if not (pairs and dataset.image_file(0).is_file() and testset.image_file(0).is_file()):
         return  # where they lay once; nothing to look at
     kinds = prefetch(look, pairs, ahead=64, threads=usable_cpus())
     for batch in track(batched(zip(pairs, kinds, strict=True), 64), len(pairs), "pairs"):

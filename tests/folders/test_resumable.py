@@ -474,7 +474,7 @@ def test_the_future_and_1601_are_times_like_any_other(
 def test_a_root_whose_name_is_not_utf8(tmp_path: Path) -> None:
     photos = make(tmp_path / os.fsdecode(b"caf\xe9"))
     made = create_dataset(photos, tmp_path / "d.h5")
-    assert made.picture(0).is_file()
+    assert made.image_file(0).is_file()
     assert counts(update_dataset(photos, tmp_path / "d.h5")) == (0, 0, 3, 0)
 
 

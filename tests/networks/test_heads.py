@@ -49,11 +49,11 @@ def test_queries_go_through_the_head(drawn: tuple[Dataset, Path]) -> None:
     assert again.recipe == made.recipe
     assert again.features.shape == (6, 3)
     np.testing.assert_allclose(np.linalg.norm(again.features, axis=1), 1, rtol=1e-5)
-    query = feature_extract(again.picture(2), extractor_for(again.recipe))
+    query = feature_extract(again.image_file(2), extractor_for(again.recipe))
     np.testing.assert_allclose(query, again.features[2], atol=1e-5)
-    assert [a.indices[0] for a in classify(again.picture(4), again, 1, keep_self=True)] == [4]
+    assert [a.indices[0] for a in classify(again.image_file(4), again, 1, keep_self=True)] == [4]
     image = load_image(
-        again.picture(4)
+        again.image_file(4)
     )  # not known by its file: the network and the head are asked
     assert classify(image, again, 1)[0].indices == [4]
 
@@ -170,5 +170,5 @@ def test_a_moved_head_is_named(drawn: tuple[Dataset, Path], tmp_path: Path) -> N
     assert "There is no head file" in refusal(*ask)
     assert dogsim_json(*ask, "--head", moved)["results"]
     data.save(tmp_path / "plain.h5")
-    plain = ("classify", data.picture(0), "-k", 1, "--dataset", tmp_path / "plain.h5")
+    plain = ("classify", data.image_file(0), "-k", 1, "--dataset", tmp_path / "plain.h5")
     assert "This dataset went through none" in refusal(*plain, "--head", moved)

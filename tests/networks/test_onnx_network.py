@@ -283,7 +283,7 @@ def test_queries_follow(breeds_dir: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert {name: getattr(made.recipe, name) for name in TOLD} == TOLD
     told.unlink()  # the recipe has it all
     monkeypatch.setattr(onnx_network, "OnnxGraph", None)  # and the network is kept
-    pictures = [made.picture(row) for row in range(len(made))]
+    pictures = [made.image_file(row) for row in range(len(made))]
     again = extract_features(pictures, extractor_for(made.recipe))
     np.testing.assert_allclose(again, made.features, rtol=1e-5, atol=1e-6)
     assert create_dataset(breeds_dir, out).recipe == made.recipe  # goes on as it is

@@ -72,7 +72,7 @@ def test_the_sample_needs_eyes(lite: Extractor) -> None:
 
     dataset = sample_dataset()
     assert accuracy(dataset, k=1).precision_at_k > 0.97
-    pixels = [open_image(dataset.picture(row)).resize((32, 32)) for row in range(len(dataset))]
+    pixels = [open_image(dataset.image_file(row)).resize((32, 32)) for row in range(len(dataset))]
     flat = np.stack([np.asarray(picture, np.float32).ravel() for picture in pixels])
     assert accuracy(replace(dataset, features=flat), k=1).precision_at_k < 0.6
 

@@ -122,7 +122,7 @@ def test_fetched_once_and_split(site: Server, tmp_path: Path) -> None:
         assert dataset.recipe == everything.recipe
         for row, path in enumerate(paths):
             assert dataset.breed(row) == breed_name(path.split("/")[0])
-            assert dataset.picture(row).is_file()
+            assert dataset.image_file(row).is_file()
             whole = everything.features[everything.paths.index(path)]
             np.testing.assert_array_equal(dataset.features[row], whole)
 
