@@ -249,7 +249,7 @@ def test_map_at_r_as_matlab_counted() -> None:
 def test_map_at_r_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = cloud(90)
     whole = map_at_r(find_neighbours(dataset, None))
-    monkeypatch.setattr("dogsim.neighbours.BLOCK_BYTES", 32 * 40 * 7)
+    monkeypatch.setattr("dogsim.retrieval.evaluation.BLOCK_BYTES", 32 * 40 * 7)
     assert judge(dataset, [1], with_map=True).map_at_r == pytest.approx(whole, rel=1e-12)
 
 
@@ -266,7 +266,7 @@ def test_weighted_votes_reach_breeds_and_confusions() -> None:
 def test_every_k_is_checked_before_anything_is_searched(
     four: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dogsim.neighbours.nearest", None)
+    monkeypatch.setattr("dogsim.retrieval.evaluation.nearest", None)
     cases: list[tuple[Any, str]] = [
         ({"ks": [1, 5], "protocol": "matlab"}, "k=1. Protocol matlab counts k - 1"),
         ({"ks": [3, 0]}, "k=0. Expected 1 to 3"),

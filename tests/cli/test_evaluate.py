@@ -117,7 +117,7 @@ def test_figures_and_the_tree(
         searches.append(asked)
         return nearest(*asked)
 
-    monkeypatch.setattr("dogsim.neighbours.nearest", counted)
+    monkeypatch.setattr("dogsim.retrieval.evaluation.nearest", counted)
     result = dogsim_json("accuracy", "--k", 3, "--dataset", stored, "--figures", tmp_path / "f")
     names = [Path(figure).stem for figure in result["figures"]]
     assert names[:3] == ["curves", "confusions", "distances"]
