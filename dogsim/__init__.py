@@ -3,7 +3,7 @@
 The functions in the order of the method, and the classes of what they take and give:
 
 Pictures
-    find_pictures: the picture files of a folder
+    find_images: the image files of a folder
     load_image: a file, array or PIL image as the pixels that a network takes
 
 Features

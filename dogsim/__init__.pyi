@@ -22,7 +22,7 @@ from dogsim.figures.grid import result_grid as result_grid
 from dogsim.figures.grid import result_grids as result_grids
 from dogsim.figures.heat_maps import heat_maps as heat_maps
 from dogsim.figures.tree import breed_tree as breed_tree
-from dogsim.folders.listing import find_pictures as find_pictures
+from dogsim.folders.listing import find_images as find_images
 from dogsim.image_distance import ImageDistance as ImageDistance
 from dogsim.image_distance import ResNetDistance as ResNetDistance
 from dogsim.images import load_image as load_image

@@ -10,7 +10,7 @@ from dogsim.dataset import Dataset
 from dogsim.engines.choose import FEW
 from dogsim.errors import DogsimError
 from dogsim.folders.extraction import Compute, calibration, compute_shards, refuse
-from dogsim.folders.listing import Skipped, in_order, list_pictures, with_boxes
+from dogsim.folders.listing import Skipped, in_order, list_images, with_boxes
 from dogsim.folders.resumable import Shards
 from dogsim.image_files.boxes import Boxes
 from dogsim.images import RESIZES
@@ -180,7 +180,7 @@ def bring_up_to_date(
         raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
     wanted.check()
     check_place(out, [Path(wanted.weights)] if wanted.weights else [])
-    listing = list_pictures(root)
+    listing = list_images(root)
     refuse(listing.skipped, strict)
     with Shards(out, restart, force, wait) as shards, stopped_in_order():
         wanted, cropped = wanted.filled(shards.options), Boxes.wanted(boxes, margin, shards.options)

@@ -276,8 +276,8 @@ def _upright(image: Image.Image) -> Image.Image:
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        if name != "find_pictures":
+        if name != "find_images":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         import dogsim  # importable from here as ever, but it looks at folders now
 
-        return dogsim.find_pictures
+        return dogsim.find_images

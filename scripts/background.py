@@ -42,7 +42,7 @@ if (args.photos is None) != (args.boxes is None):
 def boxed_photos(folder: Path, boxes: Path) -> Iterator[tuple[Source, str, Box]]:
     """Find the photos of breed folders that have a box, with their breed."""
     known = Boxes(boxes)
-    for picture in dogsim.find_pictures(folder):
+    for picture in dogsim.find_images(folder):
         if box := known.of_query(picture):
             yield picture, picture.parent.name, box
 

@@ -35,7 +35,7 @@ from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import write_dataset
 from dogsim.engines.choose import ENGINES, gpus, has_engine
 from dogsim.folders.extraction import calibration
-from dogsim.folders.listing import list_pictures
+from dogsim.folders.listing import list_images
 from dogsim.networks.extractor import Wanted
 from dogsim.networks.keras_network import KerasNetwork
 from dogsim.plumbing.tables import table
@@ -332,7 +332,7 @@ def synthetic(n: int, d: int, seed: int = 0) -> Any:
 def usual_way(folder: str, weights: str, backbone: str) -> Runs:
     """Pillow and Keras' `predict`, file by file and batch by batch, as tutorials have it."""
     model, prepare, size = KerasNetwork(backbone, weights).model()
-    files = dogsim.find_pictures(folder)
+    files = dogsim.find_images(folder)
 
     def run() -> None:
         features = []
@@ -355,7 +355,7 @@ def our_way(
     if device == "CPU":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     root, out = Path(folder), Path(folder).with_name(f"{engine} {precision} {device}.h5")
-    pictures = list_pictures(root).pictures
+    pictures = list_images(root).pictures
     some = partial(calibration, root, pictures, "squash")
     wanted = Wanted(backbone, weights, engine=engine, precision=precision, calibration=some)
     loaded = Loaded(engine=engine, precision=precision, extractor=wanted.load())
@@ -395,7 +395,7 @@ def repeated(photos: Path, folder: Path, count: int) -> Path:
     A picture that is there twice is computed once. So each copy ends in its number, which readers
     of pictures pass over.
     """
-    pictures = cycle(dogsim.find_pictures(photos))
+    pictures = cycle(dogsim.find_images(photos))
     for i, picture in enumerate(islice(pictures, count)):
         (folder / picture.parent.name).mkdir(parents=True, exist_ok=True)
         copy = folder / picture.parent.name / f"{i}{picture.suffix}"

@@ -67,7 +67,7 @@ for row, answer in zip(rows, dogsim.classify(pictures, known, args.k, confidence
     print(f"{asked.paths[row]}: {answer}")
 
 # %% None of these: breeds that the dataset has not got, and some that it has
-strangers = [file for path in args.strange for file in dogsim.find_pictures(path)]
+strangers = [file for path in args.strange for file in dogsim.find_images(path)]
 strangers = strangers or dogsim.sample_queries()
 answers = dogsim.classify(strangers, dataset, args.k, confidence=0.9)
 print("\n           p      breeds in the set")

@@ -24,7 +24,7 @@ def grids(args: argparse.Namespace) -> Iterator[tuple[str, Figure]]:
         dataset = dogsim.Dataset.open(args.dataset)
     else:
         dataset = dogsim.sample_dataset(args.weights or "imagenet")
-    pictures = [file for path in args.pictures for file in dogsim.find_pictures(path)]
+    pictures = [file for path in args.pictures for file in dogsim.find_images(path)]
     pictures = pictures or dogsim.sample_queries()
     # net = resnet50: the very network that the dataset was made with
     extractor = dogsim.extractor_for(dataset.recipe, args.weights)

@@ -204,8 +204,7 @@ def test_names_stay_where_they_were() -> None:
         "exact": "candidates",
         "feature_extract": "extract_features feature_extract",
         "image_distance": "ImageDistance ResNetDistance",
-        "images": "PICTURE_SUFFIXES RESIZES Source check_resize find_pictures load_image "
-        "open_image",
+        "images": "PICTURE_SUFFIXES RESIZES Source check_resize find_images load_image open_image",
         "recipe": "DECISIVE HEAD Recipe",
     }.items():
         for name in names.split():

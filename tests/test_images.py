@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dogsim.errors import DogsimError
-from dogsim.folders.listing import find_pictures
+from dogsim.folders.listing import find_images
 from dogsim.image_files.boxes import Box
 from dogsim.images import RESIZES, Cropped, load_image, open_image
 
@@ -194,23 +194,23 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
         load_image(COLOUR, resize="crap")
 
 
-def test_find_pictures(tmp_path: Path) -> None:
+def test_find_images(tmp_path: Path) -> None:
     for name in ("b/2.JPG", "b/1.jpeg", "a.png", ".hidden.png", ".git/x.png", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "folder.jpg").mkdir()
-    found = [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)]
+    found = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
     assert found == ["a.png", "b/1.jpeg", "b/2.JPG"]
     outside = tmp_path.with_name(f"{tmp_path.name} elsewhere") / "c"
     outside.mkdir(parents=True)
     (outside / "3.png").touch()
     (tmp_path / "linked").symlink_to(outside)
     (tmp_path / "back").symlink_to(tmp_path)
-    found = [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)]
+    found = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
     assert found == ["a.png", "b/1.jpeg", "b/2.JPG", "linked/3.png"]
-    assert find_pictures(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
+    assert find_images(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
     with pytest.raises(DogsimError, match="no picture in the folder"):
-        find_pictures(tmp_path / "folder.jpg")
+        find_images(tmp_path / "folder.jpg")
 
 
 def tiff(numbers: NDArray[np.generic], path: Path) -> Path:

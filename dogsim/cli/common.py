@@ -204,10 +204,10 @@ def check_dataset_output(out: Path, inputs: list[Path], command: str, force: boo
 
 def pictures_or_sample(images: list[Path] | None) -> list[Path]:
     """List the pictures that were named, or the sample's queries."""
-    from dogsim.folders.listing import find_pictures
+    from dogsim.folders.listing import find_images
     from dogsim.sources.sample import sample_queries
 
-    return [file for path in images or () for file in find_pictures(path)] or sample_queries()
+    return [file for path in images or () for file in find_images(path)] or sample_queries()
 
 
 def summary(file: Path, dataset: "Dataset") -> str:

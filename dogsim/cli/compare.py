@@ -68,12 +68,12 @@ def distance(
 
     Example: `dogsim distance my_dog.jpg your_dog.jpg` or `dogsim distance photos --csv far.csv`
     """
-    from dogsim.folders.listing import find_pictures
+    from dogsim.folders.listing import find_images
     from dogsim.image_distance import ImageDistance
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import table, write_csv
 
-    pictures = [file for path in images for file in find_pictures(path)]
+    pictures = [file for path in images for file in find_images(path)]
     if len(pictures) < 2:
         raise DogsimError(f"Received {len(pictures)} picture. Expected two or more, or a folder.")
     if csv:

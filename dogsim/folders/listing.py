@@ -67,7 +67,7 @@ class Listing:
         return any(path == unseen or path.startswith(f"{unseen}/") for unseen in self.unseen)
 
 
-def list_pictures(root: Path) -> Listing:
+def list_images(root: Path) -> Listing:
     """List the pictures in the breed folders of `root`.
 
     The folder right below `root` is the breed, however deep the picture lies in it. Where there is
@@ -141,14 +141,14 @@ def box_rows(pictures: Sequence[Picture]) -> NDArray[np.float64] | None:
     return np.array(rows) if any(picture.box for picture in pictures) else None
 
 
-def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
+def find_images(path: str | os.PathLike[str]) -> list[Path]:
     """List the pictures that a path stands for: a file itself, or those in a folder and below.
 
     A folder's pictures are known by their suffix and sorted by path; hidden ones are left out, and
     symbolic links are followed as `dogsim.create_dataset` does.
     Raises `DogsimError` if there is no such path, or no picture in the folder.
 
-    >>> find_pictures("no/such/folder")
+    >>> find_images("no/such/folder")
     Traceback (most recent call last):
     dogsim.errors.DogsimError: There is no picture or folder no/such/folder.
     """

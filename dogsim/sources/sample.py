@@ -9,7 +9,7 @@ from typing import Any
 from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.folders.listing import find_pictures
+from dogsim.folders.listing import find_images
 from dogsim.networks.backbones import find_backbone
 from dogsim.networks.extractor import Wanted
 from dogsim.networks.weights import (
@@ -28,7 +28,7 @@ PLAIN, HARD = "sample_dogs", "hard_dogs"  # folders of pictures
 
 def sample_queries() -> list[Path]:
     """List the sample's query pictures, one of each breed and none of them in the dataset."""
-    return find_pictures(_folder("sample_queries"))
+    return find_images(_folder("sample_queries"))
 
 
 def sample_dataset(weights: str = IMAGENET, hard: bool = False) -> Dataset:
@@ -97,7 +97,7 @@ def _cache_file(folder: str, backbone: str, weights: Path | None = None) -> Path
 @cache
 def _pictures_digest(folder: str) -> Any:
     digest = sha256()
-    for picture in find_pictures(_folder(folder)):
+    for picture in find_images(_folder(folder)):
         digest.update(picture.read_bytes())
     return digest
 

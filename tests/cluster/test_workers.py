@@ -14,7 +14,7 @@ from dogsim.cluster.extraction import _Worker
 from dogsim.cluster.search import _Rows
 from dogsim.cluster.search import _Worker as Searcher
 from dogsim.dist_calc import nearest
-from dogsim.folders.listing import list_pictures
+from dogsim.folders.listing import list_images
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def worker(stored: Path, tmp_path: Path) -> Any:
 
 def test_a_worker_writes_shards_that_never_collide(worker: Any, stored: Path) -> None:
     worker.ready(__version__)
-    pictures = list_pictures(worker.root).pictures
+    pictures = list_images(worker.root).pictures
     done = [worker.shards(pictures), worker.shards(pictures)]  # as two that took it for lost
     files = [file for each in done for file in each.files]
     assert len({*files}) == 2

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dogsim.errors import DogsimError
-from dogsim.folders.listing import list_pictures
+from dogsim.folders.listing import list_images
 from dogsim.images import load_image, open_image
 from dogsim.plumbing.terminal import printable
 
@@ -82,7 +82,7 @@ def folder(tmp_path: Path) -> Path:
 
 @needs_linux
 def test_what_is_listed(folder: Path) -> None:
-    listing = list_pictures(folder)
+    listing = list_images(folder)
     listed = {picture.path.removeprefix("pug/") for picture in listing.pictures}
     assert listed == {*READABLE, *UNREADABLE, "fifo.jpg", "Pug/other_case.jpg"}
     assert [each.path for each in listing.linked] == ["pug/up"]

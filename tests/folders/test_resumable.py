@@ -15,7 +15,7 @@ from mean_colours import SEAM, stop_after
 from mean_colours import load as load_colours
 from PIL import Image
 
-from dogsim import Dataset, DogsimError, create_dataset, find_pictures, load_image, update_dataset
+from dogsim import Dataset, DogsimError, create_dataset, find_images, load_image, update_dataset
 from dogsim.folders import extraction
 from dogsim.folders.checkpoints import PartialFolder
 from dogsim.folders.resumable import Shards, partial_folder
@@ -409,7 +409,7 @@ def test_a_link_inside_the_tree_relabels_nothing(photos: Path, tmp_path: Path) -
         "albums/best.png": "a link to a listed picture",
         "whippet/7.png": "a link to a listed picture",
     }
-    found = {path.relative_to(photos).as_posix() for path in find_pictures(photos)}
+    found = {path.relative_to(photos).as_posix() for path in find_images(photos)}
     assert found == {
         *update.dataset.paths,
         "albums/best.png",
@@ -541,4 +541,4 @@ def test_hashes_of_bytes_and_files_agree(photos: Path) -> None:
 
     file = photos / "pug" / "1.png"
     assert bytes_sha256(file.read_bytes()) == file_sha256(file)
-    assert np.unique([len(file_sha256(path)) for path in find_pictures(photos)]).tolist() == [64]
+    assert np.unique([len(file_sha256(path)) for path in find_images(photos)]).tolist() == [64]
