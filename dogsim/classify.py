@@ -13,8 +13,8 @@ from dogsim.answer import Answer as Answer  # importable from here as ever
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_k, check_metric, nearest
 from dogsim.errors import DogsimError
-from dogsim.image_files.files import read_picture
-from dogsim.images import Cropped, Source, file_of, load_image, many
+from dogsim.image_files.files import read_image_file
+from dogsim.images import Cropped, Source, as_images, file_of, load_image
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.files import bytes_sha256
@@ -95,7 +95,7 @@ def classify(
     recipe = extractor.recipe if extractor else require_recipe(dataset.recipe)
     load = partial(loaded_extractor, recipe) if extractor is None else lambda: extractor
     found, cropping = [], boxes_for(dataset, boxes)
-    asked = (seen(image, dataset, cropping) for image in many(images))
+    asked = (seen(image, dataset, cropping) for image in as_images(images))
     for answer in answers(asked, dataset, k, metric, recipe, load, confidence, keep_self):
         if isinstance(answer, DogsimError):
             raise answer
@@ -187,7 +187,7 @@ def _read(rows: dict[str, int], recipe: Recipe, source: Source) -> _Read:
     try:
         if file is None:
             return load_image(source, recipe.image_size, recipe.resize)
-        content = read_picture(file)
+        content = read_image_file(file)
         row = rows.get(bytes_sha256(content))
         if row is not None:
             return row

@@ -12,7 +12,7 @@ from dogsim.errors import DogsimError
 from dogsim.folders.extraction import Compute, calibration, compute_shards, refuse
 from dogsim.folders.listing import Skipped, in_order, list_images, with_boxes
 from dogsim.folders.resumable import Shards
-from dogsim.image_files.boxes import Boxes
+from dogsim.image_files.boxes import BoxFolder
 from dogsim.images import RESIZES
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.signals import stopped_in_order, uninterrupted
@@ -183,7 +183,10 @@ def bring_up_to_date(
     listing = list_images(root)
     refuse(listing.skipped, strict)
     with Shards(out, restart, force, wait) as shards, stopped_in_order():
-        wanted, cropped = wanted.filled(shards.options), Boxes.wanted(boxes, margin, shards.options)
+        wanted, cropped = (
+            wanted.filled(shards.options),
+            BoxFolder.from_options(boxes, margin, shards.options),
+        )
         seen, unfit = with_boxes(listing.pictures, cropped)
         refuse(unfit, strict)
         some = partial(calibration, root, seen, wanted.resize or RESIZES[0])

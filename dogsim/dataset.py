@@ -140,7 +140,7 @@ class Dataset:
 
     def box(self, row: int) -> Box | None:
         """Which part of picture `row` the network saw; None for all of it."""
-        return None if self.boxes is None else Box.of_row(self.boxes[row])
+        return None if self.boxes is None else Box.from_row(self.boxes[row])
 
     def source(self, row: int) -> Path | Cropped:
         """What to open to see of picture `row` what the network saw: its file, or a part of it."""

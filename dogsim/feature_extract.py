@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
-from dogsim.images import Source, load_image, many
+from dogsim.images import Source, as_images, load_image
 from dogsim.networks.extractor import Extractor, Wanted
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 
@@ -72,7 +72,7 @@ def extract_features(
         raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
     recipe = extractor.recipe
     load = partial(load_image, size=recipe.image_size, resize=recipe.resize)
-    loaded = prefetch(load, many(images), ahead=batch_size, threads=usable_cpus())
+    loaded = prefetch(load, as_images(images), ahead=batch_size, threads=usable_cpus())
     batches = [extractor(np.stack(batch)) for batch in batched(loaded, batch_size)]
     if not batches:
         raise DogsimError("Received no picture. Expected at least one.")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import dogsim
-from dogsim.image_files.boxes import Box, Boxes
+from dogsim.image_files.boxes import Box, BoxFolder
 from dogsim.images import Source, file_of, open_image
 from draw_sample_dogs import draw_with_box
 from edge import options, parser_of, show
@@ -41,9 +41,9 @@ if (args.photos is None) != (args.boxes is None):
 # %% Pictures, and where the dog is in each
 def boxed_photos(folder: Path, boxes: Path) -> Iterator[tuple[Source, str, Box]]:
     """Find the photos of breed folders that have a box, with their breed."""
-    known = Boxes(boxes)
+    known = BoxFolder(boxes)
     for picture in dogsim.find_images(folder):
-        if box := known.of_query(picture):
+        if box := known.box_of_query(picture):
             yield picture, picture.parent.name, box
 
 
@@ -57,7 +57,7 @@ def drawings(number: int = 5) -> Iterator[tuple[Source, str, Box]]:
 
 def where(picture: Image.Image, box: Box) -> tuple[int, int, int, int]:
     """Tell the pixels of a box in an upright picture: left, top, right, bottom."""
-    left, top, right, bottom = box.parts(picture.size) or (0, 0, 1, 1)
+    left, top, right, bottom = box.relative_to(picture.size) or (0, 0, 1, 1)
     return (
         *(round(left * picture.width), round(top * picture.height)),
         *(round(right * picture.width), round(bottom * picture.height)),

@@ -73,7 +73,7 @@ def uninterrupted(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Datas
     assert result["skipped"] == [
         {
             "path": "breed_0/broken.jpg",
-            "reason": "its content is of no known picture format",
+            "reason": "its content is of no known image format",
         }
     ]
     return Dataset.open(out)

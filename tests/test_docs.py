@@ -192,25 +192,6 @@ def test_a_file_is_its_function() -> None:
             assert callable(getattr(dogsim, name)), name
 
 
-def test_names_stay_where_they_were() -> None:
-    """What version 0.1.0 had in modules that are still on top."""
-    for module, names in {
-        "accuracy": "Accuracy accuracy map_at_r measure",
-        "classify": "VOTES Answer classify majority_vote vote_weights",
-        "create_dataset": "Update create_dataset update_dataset",
-        "dataset": "BLOCK FORMAT FORMAT_VERSION STAMP Dataset breed_name write_dataset",
-        "dist_calc": "METRICS check_k dist_calc mink nearest",
-        "errors": "DogsimError unknown",
-        "exact": "candidates",
-        "feature_extract": "extract_features feature_extract",
-        "image_distance": "ImageDistance ResNetDistance",
-        "images": "PICTURE_SUFFIXES RESIZES Source check_resize find_images load_image open_image",
-        "recipe": "DECISIVE HEAD Recipe",
-    }.items():
-        for name in names.split():
-            assert hasattr(importlib.import_module(f"dogsim.{module}"), name), (module, name)
-
-
 def test_data_flows_one_way() -> None:
     assert sorted({*ORDER, *ROOMS}) == sorted(MODULES)
     assert len(set(ORDER)) == len(ORDER)

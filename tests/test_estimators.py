@@ -110,7 +110,7 @@ def test_in_a_grid_search() -> None:
 def test_mistakes(colours: str) -> None:
     with pytest.raises(DogsimError, match=r"Received one picture, 'a\.jpg'. Expected a list"):
         PictureFeatures(LITE).transform("a.jpg")
-    with pytest.raises(DogsimError, match="There is no picture"):
+    with pytest.raises(DogsimError, match="There is no image"):
         PictureFeatures(weights=colours).transform(["gone.jpg"])
     with pytest.raises(DogsimError, match="did you mean 'resnet50'"):
         PictureFeatures("resnet5").fit(["a.jpg"])

@@ -129,7 +129,7 @@ def test_by_hand(colours: str) -> None:
     _row, column, *_ = why.best_pairs(1)[0]
     assert column < 16
     assert why.query_likeness.sum() == pytest.approx(why.other_likeness.sum())
-    with pytest.raises(DogsimError, match="There is no picture gone.jpg"):
+    with pytest.raises(DogsimError, match="There is no image gone.jpg"):
         explain("gone.jpg", pictures[0], extractor)
 
 

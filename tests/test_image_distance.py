@@ -131,7 +131,7 @@ def test_bad_input(cosine: ImageDistance) -> None:
         (lambda: ImageDistance(LITE, "cosin"), "Unknown metric 'cosin'; did you mean 'cosine'"),
         (lambda: ImageDistance("vgg61"), "Unknown backbone 'vgg61'; did you mean 'vgg19'"),
         (lambda: ResNetDistance(20), "Received model_depth=20. Expected one of 18"),
-        (lambda: cosine.compute("gone.jpg", "gone.jpg"), "There is no picture gone.jpg"),
+        (lambda: cosine.compute("gone.jpg", "gone.jpg"), "There is no image gone.jpg"),
         (lambda: cosine.compute_batch([]), "Received no picture"),
     ]
     for call, message in calls:

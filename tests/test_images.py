@@ -129,12 +129,12 @@ def test_a_part_of_a_picture() -> None:
     assert np.array_equal(seen(79.9, 59.9, 80, 60), COLOUR[59:, 79:])
     assert np.array_equal(seen(20, 10, 80, 50, 160, 120), COLOUR[5:25, 10:40])  # of a larger copy
     for box, told in [
-        ((10, 5, 40, 25, 60, 60), "a picture of 60 x 60, does not fit its 80 x 60"),
+        ((10, 5, 40, 25, 60, 60), "an image of 60 x 60, does not fit its 80 x 60"),
         ((80, 5, 90, 25), "of another size, does not fit its 80 x 60"),
     ]:
         with pytest.raises(DogsimError, match=told):
             seen(*box)
-    with pytest.raises(DogsimError, match=r"Cannot read .*gone\.png|There is no picture gone\.png"):
+    with pytest.raises(DogsimError, match=r"Cannot read .*gone\.png|There is no image gone\.png"):
         open_image(Cropped("gone.png", Box(0, 0, 1, 1)))
     assert load_image(Cropped(COLOUR, Box(10, 5, 40, 25)), 8, "crop").shape == (8, 8, 3)
 
@@ -179,10 +179,10 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     Image.fromarray(COLOUR).save(whole, "jpeg")
     (tmp_path / "half.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
     for name, reason in [
-        ("text.jpg", "no known picture format"),
-        ("empty.png", "no known picture format"),
+        ("text.jpg", "no known image format"),
+        ("empty.png", "no known image format"),
         ("half.jpg", "(?i)truncated"),
-        ("missing.jpg", "There is no picture"),
+        ("missing.jpg", "There is no image"),
         ("", "Received the folder"),
     ]:
         with pytest.raises(DogsimError, match=reason) as caught:
@@ -233,7 +233,7 @@ def test_numbers_of_any_range_are_scaled_to_its_white(
 @pytest.mark.parametrize("numbers", [[-3.0, 1.0], [float("nan"), 1.0], [0.0, 1e30]])
 def test_numbers_that_are_no_grey(numbers: list[float], tmp_path: Path) -> None:
     file = tiff(np.array([numbers], np.float32), tmp_path / "a.tif")
-    with pytest.raises(DogsimError, match=r"a.tif as a picture: .*numbers from .* to .*, not from"):
+    with pytest.raises(DogsimError, match=r"a.tif as an image: .*numbers from .* to .*, not from"):
         open_image(file)
 
 
@@ -245,7 +245,7 @@ def test_only_known_formats_are_opened(tmp_path: Path) -> None:
         file = tmp_path / f"{name}.png"
         Image.new("RGB", (9, 9)).save(file, name)
     for file in tmp_path.iterdir():
-        with pytest.raises(DogsimError, match="no known picture format"):
+        with pytest.raises(DogsimError, match="no known image format"):
             open_image(file)
 
 
@@ -253,7 +253,7 @@ def test_content_instead_of_a_file(tmp_path: Path) -> None:
     Image.fromarray(COLOUR).save(tmp_path / "a.png")
     content = (tmp_path / "a.png").read_bytes()
     assert np.array_equal(load_image(content), load_image(tmp_path / "a.png"))
-    with pytest.raises(DogsimError, match="Cannot read the content as a picture: its content is"):
+    with pytest.raises(DogsimError, match="Cannot read the content as an image: its content is"):
         load_image(b"no picture")
 
 
@@ -293,8 +293,8 @@ def test_heic_where_it_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "dogsim[heic]"),
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "pip install --upgrade pillow"),
         (b"\0\0\0\x18ftypavif", "pip install --upgrade pillow"),
-        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "no known picture format"),  # a film
-        (b"\xff\xff\xff\xffftyp", "no known picture format"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "no known image format"),  # a film
+        (b"\xff\xff\xff\xffftyp", "no known image format"),
     ],
 )
 def test_what_a_brand_takes(
@@ -307,9 +307,9 @@ def test_what_a_brand_takes(
 
 
 def test_content_is_called_as_it_is_named() -> None:
-    with pytest.raises(DogsimError, match=r"^Cannot read the content as a picture: its content"):
+    with pytest.raises(DogsimError, match=r"^Cannot read the content as an image: its content"):
         load_image(b"no picture")
-    with pytest.raises(DogsimError, match=r"^Cannot read here\.jpg as a picture: its content"):
+    with pytest.raises(DogsimError, match=r"^Cannot read here\.jpg as an image: its content"):
         load_image(b"no picture", name="here.jpg")
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dogsim.figures.canvas import Drawing
-from dogsim.images import Source, open_image, seen_part
+from dogsim.images import Source, input_region, open_image
 from dogsim.retrieval.decomposition import SQUARED, Explanation
 
 PIXELS = 600  # of a picture's longer side
@@ -72,7 +72,7 @@ def heat_maps(query: Source, other: Source, why: Explanation, names: Sequence[st
     """
     pictures = [open_image(query), open_image(other)]
     size, resize = why.recipe.image_size, why.recipe.resize
-    boxes = [seen_part(*picture.size, size, resize) for picture in pictures]
+    boxes = [input_region(*picture.size, size, resize) for picture in pictures]
     shapes = [float(np.clip(picture.width / picture.height, *SHAPES)) for picture in pictures]
     height = (WIDTH - 1) / sum(shapes) + 0.45
     figure = Drawing((WIDTH, 3 * height), layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06))

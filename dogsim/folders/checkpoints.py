@@ -82,7 +82,7 @@ class Part:
 
     def box(self, row: int) -> Box | None:
         """Tell which part of a picture was seen, None for all of it."""
-        return None if self.boxes is None else Box.of_row(self.boxes[row])
+        return None if self.boxes is None else Box.from_row(self.boxes[row])
 
     def features(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Read some rows; the file of a shard is open no longer than that takes."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import Picture, Skipped, box_rows, stamp_rows
-from dogsim.image_files.files import UnreadableError, read_picture
+from dogsim.image_files.files import UnreadableError, read_image_file
 from dogsim.images import Cropped, load_image
 from dogsim.networks.extractor import Extractor
 from dogsim.plumbing.files import bytes_sha256
@@ -50,7 +50,7 @@ def _pixels(content: bytes, picture: Picture, size: int, resize: str) -> NDArray
 def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:
     file = root / picture.path
     try:
-        content = read_picture(file)  # once: it may be replaced while it is decoded
+        content = read_image_file(file)  # once: it may be replaced while it is decoded
         pixels = _pixels(content, picture, recipe.image_size, recipe.resize)
         return _Read(picture, pixels, bytes_sha256(content))
     except DogsimError as error:  # the file may also have gone since it was listed
@@ -122,7 +122,7 @@ def calibration(
 
     def load(picture: Picture) -> NDArray[np.uint8] | None:
         with suppress(DogsimError):
-            return _pixels(read_picture(root / picture.path), picture, size, resize)
+            return _pixels(read_image_file(root / picture.path), picture, size, resize)
         return None
 
     loaded = prefetch(load, chosen, ahead=len(chosen), threads=usable_cpus())

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, reason
-from dogsim.image_files.boxes import Box, BoxError, Boxes
-from dogsim.image_files.files import PICTURE_SUFFIXES
+from dogsim.image_files.boxes import Box, BoxError, BoxFolder
+from dogsim.image_files.files import IMAGE_SUFFIXES
 from dogsim.plumbing.files import check_output, check_replaceable
 from dogsim.plumbing.tables import write_csv
 from dogsim.plumbing.terminal import note, printable
@@ -110,7 +110,7 @@ def stamp_rows(pictures: Sequence[Picture], hashes: list[Any]) -> NDArray[np.voi
     return np.array(rows, STAMP)
 
 
-def with_boxes(pictures: list[Picture], boxes: Boxes) -> tuple[list[Picture], list[Skipped]]:
+def with_boxes(pictures: list[Picture], boxes: BoxFolder) -> tuple[list[Picture], list[Skipped]]:
     """Give each picture its box, and tell which have one that cannot be right.
 
     Pictures without a box stay whole. Raises `DogsimError` if no picture has one.
@@ -120,7 +120,7 @@ def with_boxes(pictures: list[Picture], boxes: Boxes) -> tuple[list[Picture], li
     boxed, skipped = [], []
     for picture in pictures:
         try:
-            boxed.append(replace(picture, box=boxes.of(picture.path)))
+            boxed.append(replace(picture, box=boxes.box_of(picture.path)))
         except BoxError as error:
             skipped.append(Skipped(printable(picture.path), str(error)[:-1]))
     whole = [picture for picture in boxed if picture.box is None]
@@ -255,7 +255,7 @@ def _files(root: Path, listing: Listing) -> Iterator[tuple[Path, bool]]:
             starts += [path for path in shown if path.is_symlink()]
             subfolders[:] = [path.name for path in shown if not path.is_symlink()]
             for name in sorted(names):
-                if name[0] != "." and Path(name).suffix.lower() in PICTURE_SUFFIXES:
+                if name[0] != "." and Path(name).suffix.lower() in IMAGE_SUFFIXES:
                     yield Path(folder, name), Path(folder, name).is_symlink()
 
 

@@ -11,7 +11,7 @@ from dogsim.folders.checkpoints import Part
 from dogsim.folders.extraction import SHARD
 from dogsim.folders.listing import GONE, Listing, Picture, Skipped
 from dogsim.image_files.boxes import Box
-from dogsim.image_files.files import read_picture
+from dogsim.image_files.files import read_image_file
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import printable
 from dogsim.recipe import DECISIVE, Recipe
@@ -119,7 +119,7 @@ class Kept:
         if same_folder and not verify:
             return (picture.size, picture.mtime_ns) == (stamp["size"], stamp["mtime_ns"])
         try:
-            content = read_picture(root / picture.path)
+            content = read_image_file(root / picture.path)
         except DogsimError as error:
             cause = error.__cause__
             if same_folder and isinstance(cause, OSError) and cause.errno not in GONE:

@@ -1,7 +1,4 @@
-"""What is opened as a picture: which files, of which formats and how many pixels.
-
-Whoever asks gets the content or an image that is not decoded yet, or a line that says why not.
-"""
+"""Image files: the formats that are opened, the limit on their pixels, and why one is refused."""
 
 import os
 import re
@@ -15,92 +12,95 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from dogsim.errors import DogsimError, reason
 
-PICTURE_SUFFIXES = (
+IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"),
     *(".tif", ".tiff", ".avif", ".heic", ".heif", ".ppm", ".pgm"),
 )
-# Only these are opened, whatever a file is called: Pillow knows formats that run other programs.
-FORMATS = (
+# Only these are opened, whatever the suffix: Pillow knows formats that run other programs.
+PILLOW_FORMATS = (
     *("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "AVIF", "PPM"),
     "HEIF",  # by pillow-heif
 )
-JPEG = b"\xff\xd8\xff"
-HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}  # brands, and
-CONTAINERS = {b"mif1", b"msf1"}  # those of a file that may hold AVIF as well
+JPEG_SIGNATURE = b"\xff\xd8\xff"
+HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+CONTAINER_BRANDS = {b"mif1", b"msf1"}  # of files that hold either HEIC or AVIF
 
-LIMIT = "DOGSIM_MAX_PIXELS"
-MAX_PIXELS = 120_000_000  # the largest sensors beside a few telephones', which write JPEG
-MAX_JPEG = 2.5  # times as many: libjpeg scales while it decodes
-MOST_BYTES = 16  # of a pixel: four channels of 32 bits, not compressed
+MAX_PIXELS_VARIABLE = "DOGSIM_MAX_PIXELS"
+MAX_PIXELS = 120_000_000  # the largest sensors except those of a few phones, which write JPEG
+JPEG_PIXELS_FACTOR = 2.5  # JPEG may have more pixels: libjpeg scales down while it decodes
+MAX_BYTES_PER_PIXEL = 16  # four channels of 32 bits, not compressed
 
 
 class UnreadableError(DogsimError):
-    """A file or content that is no picture; `why` tells it without the name."""
+    """Raised for a file or content that is not an image; `why` is the reason without the name."""
 
     why = ""
 
 
 class RefusedError(Exception):
-    """Why a picture is not decoded, though perhaps it could be."""
+    """Raised for an image that is not decoded: the reason, without the name of the image."""
 
 
-def read_picture(path: str | os.PathLike[str]) -> bytes:
-    """Read a picture file, so that what is hashed is what is decoded.
+def read_image_file(path: str | os.PathLike[str]) -> bytes:
+    """Read an image file, so that the bytes that are hashed are the bytes that are decoded.
 
     Raises `DogsimError` if there is no such file or it cannot be read; its cause is the `OSError`.
     """
     path = Path(path)
     try:
-        # Without O_NONBLOCK opening a pipe, which a file may have become, would wait for ever.
+        # Without O_NONBLOCK, opening a pipe that has replaced the file would wait for ever.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise DogsimError(f"{path} is not a regular file. Expected a picture file.")
-            if status.st_size > MOST_BYTES * max_pixels():
-                raise unreadable(path, _too_many())
+                raise DogsimError(f"{path} is not a regular file. Expected an image file.")
+            if status.st_size > MAX_BYTES_PER_PIXEL * max_pixels():
+                raise unreadable(path, _too_many_pixels())
             return file.read()
     except IsADirectoryError as error:
-        raise DogsimError(f"Received the folder {path}. Expected a picture file.") from error
+        raise DogsimError(f"Received the folder {path}. Expected an image file.") from error
     except FileNotFoundError as error:
-        raise DogsimError(f"There is no picture {path}.") from error
+        raise DogsimError(f"There is no image {path}.") from error
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         raise unreadable(path, reason(error)) from error
 
 
-_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has no such flag, and no such pipes
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has neither this flag nor such pipes
 
 
-def recognised(content: bytes) -> Image.Image:
-    """Open a picture without decoding it; raises `RefusedError` if it has too many pixels."""
-    most = max_pixels()
-    if Image.MAX_IMAGE_PIXELS and most > 2 * Image.MAX_IMAGE_PIXELS:
-        Image.MAX_IMAGE_PIXELS = most  # the user allows more than Pillow does
+def open_undecoded(content: bytes) -> Image.Image:
+    """Open an image without decoding it; raise `RefusedError` if it has too many pixels."""
+    limit = max_pixels()
+    if Image.MAX_IMAGE_PIXELS and limit > 2 * Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = limit  # the user allows more than Pillow does
     try:
         image: Image.Image = Image.open(BytesIO(content), formats=_formats())
     except UnidentifiedImageError as error:
         raise RefusedError(_unknown_format(content)) from error
     except Image.DecompressionBombError as error:
-        if not content.startswith(JPEG):
-            raise RefusedError(_too_many()) from error
+        if not content.startswith(JPEG_SIGNATURE):
+            raise RefusedError(_too_many_pixels()) from error
         image = JpegImageFile(BytesIO(content))
     pixels, is_jpeg = image.width * image.height, isinstance(image, JpegImageFile)
-    if pixels > (most * MAX_JPEG if is_jpeg else most):
-        raise RefusedError(_too_many())
-    if pixels > most:
+    if pixels > (limit * JPEG_PIXELS_FACTOR if is_jpeg else limit):
+        raise RefusedError(_too_many_pixels())
+    if pixels > limit:
         image.draft(None, (image.width // 2, image.height // 2))
     return image
 
 
 def max_pixels() -> int:
-    """How many pixels a picture may have, from the environment variable `LIMIT`."""
-    text = os.environ.get(LIMIT, str(MAX_PIXELS))
+    """Return the largest number of pixels of an image; the environment can set it."""
+    text = os.environ.get(MAX_PIXELS_VARIABLE, str(MAX_PIXELS))
     if not re.fullmatch(r"[1-9][0-9]{0,17}", text):
-        raise DogsimError(f"Received {LIMIT}={text}. Expected a number of pixels from 1 up.")
+        raise DogsimError(
+            f"Received {MAX_PIXELS_VARIABLE}={text}. Expected a number of pixels from 1 up."
+        )
     return int(text)
 
 
-def _too_many() -> str:
-    return f"it has more than {max_pixels():,} pixels; {LIMIT}=N in the environment allows N"
+def _too_many_pixels() -> str:
+    limit = f"{max_pixels():,}"
+    return f"it has more than {limit} pixels; {MAX_PIXELS_VARIABLE}=N in the environment allows N"
 
 
 @cache
@@ -110,26 +110,26 @@ def _formats() -> list[str]:
 
         pillow_heif.register_heif_opener()
     except ImportError:
-        pass  # the message says what to install, should there be such a picture
+        pass  # `_unknown_format` says what to install if a HEIC file turns up
     Image.init()
-    # Pixels in one piece, which the system gets back at once; of pieces the C library keeps many.
+    # One block per image: the system gets it back at once, while the C library keeps small ones.
     Image.core.set_block_size(1 << 28)  # type: ignore[attr-defined]
-    return [name for name in FORMATS if name in Image.OPEN]
+    return [name for name in PILLOW_FORMATS if name in Image.OPEN]
 
 
 def _unknown_format(content: bytes) -> str:
     brands = _brands(content)
     is_avif = bool(brands & {b"avif", b"avis"})
-    is_heic = bool(brands & HEIC) or (bool(brands & CONTAINERS) and not is_avif)
+    is_heic = bool(brands & HEIC_BRANDS) or (bool(brands & CONTAINER_BRANDS) and not is_avif)
     if is_heic and "HEIF" not in _formats():
-        return 'it is HEIC, which takes pillow-heif: pip install "dogsim[heic]"'
+        return 'it is HEIC, which needs pillow-heif: pip install "dogsim[heic]"'
     if is_avif and "AVIF" not in _formats():
-        return "it is AVIF, which takes a newer Pillow: pip install --upgrade pillow"
-    return "its content is of no known picture format"
+        return "it is AVIF, which needs a newer Pillow: pip install --upgrade pillow"
+    return "its content is of no known image format"
 
 
 def _brands(content: bytes) -> set[bytes]:
-    """What a file of ISO 14496-12 says that it is: the brands of its first box."""
+    """Return the brands in the first box of an ISO 14496-12 file, which name its format."""
     if content[4:8] != b"ftyp":
         return set()
     end = min(int.from_bytes(content[:4], "big"), 256)
@@ -137,7 +137,7 @@ def _brands(content: bytes) -> set[bytes]:
 
 
 def unreadable(name: object, why: str) -> UnreadableError:
-    """Make the error that tells why what is called `name` is no picture."""
-    error = UnreadableError(f"Cannot read {name} as a picture: {why}.")
+    """Return the error for a file or content called `name` that is not a readable image."""
+    error = UnreadableError(f"Cannot read {name} as an image: {why}.")
     error.why = why
     return error

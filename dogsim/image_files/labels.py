@@ -1,4 +1,4 @@
-"""Breeds by name: what a folder's name says, and when two names are of the same breed."""
+"""Breed names and labels: read from the names of folders, and compared whatever the spelling."""
 
 import re
 from collections import defaultdict
@@ -8,11 +8,11 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-SYNSET = re.compile(r"(n\d{8})-")  # ImageNet's number of a class, before its name
+SYNSET = re.compile(r"(n\d{8})-")  # the WordNet number of an ImageNet class, before its name
 
 
 def breed_name(folder: str) -> str:
-    """Turn the name of a breed's folder into the breed's name.
+    """Return the breed name in the name of a breed's folder.
 
     >>> breed_name("n02085936-Maltese_dog")
     'Maltese dog'
@@ -22,10 +22,10 @@ def breed_name(folder: str) -> str:
 
 
 def breed_key(name: str) -> str:
-    """What the names of one breed have in common: the same key, whatever the spelling.
+    """Return a key that is equal for all spellings of a breed's name.
 
-    Case, the Unicode form (a Mac writes é as two letters, which look like one) and whether words
-    are parted by space, hyphen or underscore make no difference.
+    Case, the Unicode form (macOS writes é as two code points) and the separator of words (space,
+    hyphen or underscore) make no difference.
 
     >>> breed_key("Cocker_Spaniel") == breed_key("cocker-spaniel")
     True
@@ -35,10 +35,10 @@ def breed_key(name: str) -> str:
 
 
 def breeds_of_folders(folders: Iterable[str]) -> dict[str, str]:
-    """Tell the breed of each folder, seen together.
+    """Return the breed name of each folder of a dataset.
 
-    Folders whose names differ in spelling only are one breed, called as the first of them in
-    sorted order. Two of ImageNet's classes that share a name stay two: each gets its number.
+    Folders whose names differ in spelling only are one breed, named after the first of them in
+    sorted order. Two ImageNet classes of the same name stay two: each name gets its number.
 
     >>> breeds_of_folders(["pug", "Pug", "n02012849-crane", "n03126707-crane"])["pug"]
     'Pug'
@@ -58,12 +58,12 @@ def breeds_of_folders(folders: Iterable[str]) -> dict[str, str]:
 
 
 def labels_of_folders(folders: Sequence[str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Label pictures by the folders they lie in; "" stands for a breed that is not known.
+    """Label images by the names of their folders; "" stands for an unknown breed.
 
     Returns
     -------
     labels : (n,) int32
-        Index into `breeds`; -1 where the breed is not known.
+        Index into `breeds`; -1 if the breed is unknown.
     breeds : tuple of str
         Sorted.
 

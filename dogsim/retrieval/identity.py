@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.image_files.boxes import Boxes
-from dogsim.image_files.files import read_picture
+from dogsim.image_files.boxes import BoxFolder
+from dogsim.image_files.files import read_image_file
 from dogsim.images import Cropped, Source, file_of
 from dogsim.networks.training_record import picture_keys, read_memory
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.storage.dataset_file import BLOCK
 
-NO_BOXES = Boxes()
+NO_BOXES = BoxFolder()
 
 
 def in_gallery(dataset: Dataset, testset: Dataset) -> NDArray[np.bool_]:
@@ -53,16 +53,16 @@ def rows_by_content(dataset: Dataset) -> dict[str, int]:
     return {sha256.decode(): row for row, sha256 in reversed(list(enumerate(hashes)))}
 
 
-def boxes_for(dataset: Dataset | None, folder: str | os.PathLike[str] | None) -> Boxes:
+def boxes_for(dataset: Dataset | None, folder: str | os.PathLike[str] | None) -> BoxFolder:
     """Take boxes from a folder, if one is named, and widen them as the dataset's own are.
 
     Raises `DogsimError` if there is no such folder.
     """
     margin = dataset.recipe.margin if dataset and dataset.recipe else 0.0
-    return Boxes(Path(folder), margin) if folder else Boxes()
+    return BoxFolder(Path(folder), margin) if folder else BoxFolder()
 
 
-def seen(picture: Source, dataset: Dataset | None, boxes: Boxes = NO_BOXES) -> Source:
+def seen(picture: Source, dataset: Dataset | None, boxes: BoxFolder = NO_BOXES) -> Source:
     """Tell what the network sees of a picture that is asked, of a dataset if it is one.
 
     That is its box; for a picture of the dataset, whose features are there already, the box that
@@ -75,13 +75,13 @@ def seen(picture: Source, dataset: Dataset | None, boxes: Boxes = NO_BOXES) -> S
     if dataset and dataset.boxes is not None and (row := _row_of(file, dataset)) is not None:
         box = dataset.box(row)
     else:
-        box = boxes.of_query(file)
+        box = boxes.box_of_query(file)
     return Cropped(file, box) if box else picture
 
 
 def _row_of(file: Path, dataset: Dataset) -> int | None:
     try:
-        return rows_by_content(dataset).get(bytes_sha256(read_picture(file)))
+        return rows_by_content(dataset).get(bytes_sha256(read_image_file(file)))
     except DogsimError:  # reading it again will tell
         return None
 

@@ -11,7 +11,7 @@ from PIL import Image
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.figures.thumbnails import jpeg
-from dogsim.images import load_image, seen_part
+from dogsim.images import input_region, load_image
 from dogsim.networks.extractor_for import require_recipe
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.retrieval.identity import rows_by_content
@@ -91,7 +91,7 @@ def seen_box(shown: bytes, size: int, resize: str) -> tuple[float, float, float,
     """Which part of a picture a network sees: left, top, right, bottom, each from 0 to 1."""
     with Image.open(BytesIO(shown)) as image:
         width, height = image.size
-    left, top, right, bottom = seen_part(width, height, size, resize)
+    left, top, right, bottom = input_region(width, height, size, resize)
     return left / width, top / height, right / width, bottom / height
 
 

@@ -132,7 +132,7 @@ def test_every_shape_is_shown_whole_in_a_square(gallery: Dataset) -> None:
 def test_a_picture_that_is_gone_leaves_a_tile_that_says_so(gallery: Dataset) -> None:
     gone = grid(gallery, "pug")[5]
     assert gone.texts[0].get_text() == "not found:\n4.png\n\nIf it has moved:\n--root FOLDER"
-    with pytest.raises(DogsimError, match="There is no picture"):
+    with pytest.raises(DogsimError, match="There is no image"):
         result_grid("none.png", gallery, np.arange(1), np.zeros(1))
 
 

@@ -362,7 +362,7 @@ def test_verify_keeps_what_cannot_be_read(
             raise DogsimError("") from PermissionError(13, "Permission denied")
         return path.read_bytes()
 
-    monkeypatch.setattr("dogsim.folders.manifest.read_picture", refused)
+    monkeypatch.setattr("dogsim.folders.manifest.read_image_file", refused)
     update = update_dataset(photos, out, verify=True)
     assert counts(update) == (0, 0, 3, 0)
     assert "its earlier features are kept" in update.skipped[0].reason

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from dogsim import Dataset, DogsimError, audit, classify, result_grid, update_dataset
 from dogsim.cli import app
 from dogsim.folders import extraction
-from dogsim.image_files.boxes import MOST_BYTES, Box, BoxError, Boxes, largest_box
+from dogsim.image_files.boxes import MAX_BOX_FILE_BYTES, Box, BoxError, BoxFolder, largest_box
 from dogsim.images import Cropped
 from dogsim.networks.extractor import Wanted
 from dogsim.retrieval.identity import seen
@@ -76,7 +76,7 @@ def test_the_largest_box_is_taken() -> None:
         ("<!DOCTYPE a SYSTEM 'http://127.0.0.1/a.dtd'><a/>", "declares a document type"),
         ("<a>&undefined;</a>", "undefined entity"),
         ("<a>" * 200_000, "no element found"),
-        (" " * (MOST_BYTES + 1), "has more than 1,000,000 bytes"),
+        (" " * (MAX_BOX_FILE_BYTES + 1), "has more than 1,000,000 bytes"),
     ],
 )
 def test_what_is_no_box_is_told(text: str, told: str) -> None:
@@ -96,27 +96,27 @@ def test_whose_box_it_is(tmp_path: Path) -> None:
     (tmp_path / "pug" / "folder").mkdir()
     if os.name == "posix":
         os.mkfifo(tmp_path / "pug" / "pipe")
-    boxes = Boxes(tmp_path, margin=0.5)
+    boxes = BoxFolder(tmp_path, margin=0.5)
 
     def side(box: Box | None) -> float:
         assert box is not None
         return (box.right - box.left) / 2
 
-    assert side(boxes.of("pug/1.jpg")) == 1
-    assert side(boxes.of("pug/n_2.JPEG")) == 2
-    assert side(boxes.of("pug/a.b.png")) == 4
+    assert side(boxes.box_of("pug/1.jpg")) == 1
+    assert side(boxes.box_of("pug/n_2.JPEG")) == 2
+    assert side(boxes.box_of("pug/a.b.png")) == 4
     for path in ("pug/folder.jpg", "pug/pipe.jpg", "whippet/1.jpg", "pug/1.jpg/2.jpg"):
-        assert boxes.of(path) is None
-    assert side(boxes.of_query("/any/where/pug/1.jpg")) == 1
-    assert side(boxes.of_query("holiday/1.jpg")) == 3
-    assert boxes.of_query("../2.jpg") is None
-    assert Boxes().of("pug/1.jpg") is None
+        assert boxes.box_of(path) is None
+    assert side(boxes.box_of_query("/any/where/pug/1.jpg")) == 1
+    assert side(boxes.box_of_query("holiday/1.jpg")) == 3
+    assert boxes.box_of_query("../2.jpg") is None
+    assert BoxFolder().box_of("pug/1.jpg") is None
     for folder, margin, told in [
         (tmp_path / "no", 0, "no folder of boxes"),
         (tmp_path, -1, "0 up"),
     ]:
         with pytest.raises(DogsimError, match=told):
-            Boxes(folder, margin)
+            BoxFolder(folder, margin)
 
 
 # Photos of 40 x 20, half red and half blue; what is in the box tells the mean.
@@ -194,8 +194,8 @@ def test_boxes_that_cannot_be_right_give_no_row(photos: Path) -> None:
     told = made(photos)
     assert {each["path"]: each["reason"] for each in told["skipped"]} == {
         "pug/1.png": f"The box 40, 0, 60, 20 in {photos / 'boxes/pug/1'} is empty or lies outside "
-        "of its picture",
-        "pug/2.png": "its box, of a picture of 40 x 40, does not fit its 40 x 20",
+        "its image",
+        "pug/2.png": "its box, for an image of 40 x 40, does not fit its 40 x 20",
     }
     assert Dataset.open(photos / "d.h5").paths == ("whippet/1.png",)
     common = ("create-dataset", photos / "photos", "-o", photos / "e.h5")
@@ -316,7 +316,7 @@ def test_what_was_seen_is_shown(cropped: Any, tmp_path: Path) -> None:
     folder, options = cropped
     dataset = Dataset.open(folder / "d.h5")
     figure = result_grid(
-        seen(folder / "queries/asked/1.png", dataset, Boxes(folder / "boxes")),
+        seen(folder / "queries/asked/1.png", dataset, BoxFolder(folder / "boxes")),
         dataset,
         np.arange(2),
         np.ones(2),

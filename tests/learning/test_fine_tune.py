@@ -129,7 +129,7 @@ def test_fine_tuning_refuses(pictures: tuple[Dataset, Path], tmp_path: Path) -> 
             "norm",
             "The dataset needs weights_sha256=ab",
         ),
-        (replace(data, root=str(tmp_path)), "norm", "There is no picture"),
+        (replace(data, root=str(tmp_path)), "norm", "There is no image"),
     ]:
         with pytest.raises(DogsimError, match=message):
             fine_tune(dataset, layer)

@@ -311,7 +311,7 @@ def test_mistakes_are_told_on_the_page(page: Page, tmp_path: Path) -> None:
     page.open()
     ready(page)
     page.all("#file")[0].send_keys(str(tmp_path / "text.png"))
-    page.wait(lambda: "no known picture format" in page.text("#trouble"))
+    page.wait(lambda: "no known image format" in page.text("#trouble"))
     page.driver.get(page.address + "/?query=gone")
     page.wait(lambda: "has been forgotten" in page.text("#trouble"))
     refused = [each for each in page.errors() if "400" not in each and "404" not in each]

@@ -196,11 +196,11 @@ def test_what_is_no_fit_picture_is_refused_before_it_is_decoded(
     cut = picture(kind="JPEG")[:200]
     for content, message in (
         (b"", "Received no picture"),
-        (b"GIF89a but no", "as a picture"),
-        (b"%!PS-Adobe", "no known picture format"),
-        (b"<svg onload='alert(1)'/>", "no known picture format"),
+        (b"GIF89a but no", "as an image"),
+        (b"%!PS-Adobe", "no known image format"),
+        (b"<svg onload='alert(1)'/>", "no known image format"),
         (bomb(), "more than"),
-        (cut, "as a picture"),
+        (cut, "as an image"),
     ):
         answer = client.post("/api/queries", content=content, headers=OWN)
         assert answer.status_code == 400, content[:20]
