@@ -49,7 +49,6 @@ ORDER = [
     "networks.views",
     "networks.backbones",
     "networks.preprocessing",
-    "networks.onnx_file",
     "networks.onnx_graph",
     "networks.onnx_network",
     "networks.keras_network",

@@ -1,28 +1,37 @@
-"""A network of an ONNX file, whatever framework wrote it: OpenVINO computes it.
+"""A network in an ONNX file, exported by any framework and computed by OpenVINO.
 
-Nothing of such a file is run but its graph, and that is made of OpenVINO's own operations.
+Nothing in such a file is executed except its graph, which consists of OpenVINO's own operations.
 """
 
+import mmap
+import re
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from dogsim.errors import DogsimError
 from dogsim.networks.backbones import ONNX
-from dogsim.networks.onnx_file import OnnxFile, read_onnx
 from dogsim.networks.onnx_graph import OnnxGraph
 from dogsim.networks.preprocessing import Pixels, pixels_told
-from dogsim.networks.weights import IMAGENET, given_file
+from dogsim.networks.weights import IMAGENET, given_file, weights_sha256
 from dogsim.plumbing.terminal import note
+
+# How an ONNX file names another file with weights: TensorProto.external_data (field 13) holds the
+# pair ("location", name); protocol buffers write the length of each before it.
+EXTERNAL_DATA = re.compile(
+    rb"\x6a(?:[\x00-\x7f]|[\x80-\xff][\x00-\x7f])"
+    rb"\x0a\x08location\x12([\x00-\x7f]|[\x80-\xff][\x00-\x7f])"
+)
 
 
 @dataclass(frozen=True)
 class OnnxNetwork:
-    """A network of an ONNX file, up to the output that gives the features.
+    """A network in an ONNX file, up to the output whose values are the features.
 
-    `weights` and `layer` are those of `load_extractor`. What `pixels` leaves open is found in the
-    file or beside it.
+    `weights` and `layer` are parameters of `load_extractor`. What is missing in `pixels` is read
+    from the file's metadata or from a file beside it.
     """
 
     weights: str = IMAGENET
@@ -38,63 +47,102 @@ class OnnxNetwork:
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """Name of the network in messages."""
         return Path(self.weights).name
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What of the recipe it decides; the file is opened if some of it was not given.
+        """The fields of the recipe that the network determines.
 
-        Raises `DogsimError` if something is neither given nor told.
+        The file is read only if some of them were not given. Raises `DogsimError` if the
+        preprocessing is neither given nor found.
         """
         pixels, layer = self.pixels, self.layer
         if pixels.missing or not layer:
-            told, graph = pixels_told(self._file.path, self._file.notes), self._graph()
+            graph = self._graph()
             layer = graph.layer
-            pixels = pixels.filled(Pixels(image_size=graph.size or 0)).filled(told)
+            found = pixels_told(Path(self.weights), graph.metadata)
+            pixels = pixels.filled(Pixels(image_size=graph.size or 0)).filled(found)
         if missing := pixels.missing:
             raise DogsimError(
-                f"Neither {self.weights} nor a file beside it tells how it wants its pixels. Give "
-                f"{' and '.join(missing)}, as it has learned; ImageNet's are "
+                f"Neither {self.weights} nor a file beside it contains the preprocessing. Give "
+                f"{' and '.join(missing)}, as the network was trained; ImageNet's are "
                 "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225."
             )
         weights = str(Path(self.weights).resolve())
         return {"backbone": ONNX, "weights": weights, "layer": layer, **asdict(pixels)}
 
     def sha256(self) -> str:
-        """SHA-256 of the file, and of those of its weights that lie beside it."""
-        return self._file.sha256
+        """Return the SHA-256 of the file, combined with those of its files of external data."""
+        return _combined_sha256(self._files)
 
     @property
     def made_from(self) -> dict[str, Any]:
-        """What decides about it."""
-        asked = {name: self.facts[name] for name in ("layer", "mean", "std", "image_size")}
-        return {"name": ONNX, **asked, "weights_sha256": self.sha256()}
+        """The values that determine the converted network; its key in the cache."""
+        options = {name: self.facts[name] for name in ("layer", "mean", "std", "image_size")}
+        return {"name": ONNX, **options, "weights_sha256": self.sha256()}
 
     def convert(self, places: bool = False) -> Any:
-        """Make it an `openvino.Model` from (B, S, S, 3) uint8 to features (B, D) float32.
+        """Convert it to an `openvino.Model` from (B, S, S, 3) uint8 to features (B, D) float32.
 
-        With `places` it gives the map (B, h, w, D) as well that these are the mean of. Raises
-        `DogsimError` if the file is none of an image network, or its features are no such mean.
+        With `places` the first output is the feature map (B, h, w, D), whose mean the features are.
+        Raises `DogsimError` if the file contains no image network, or the features are no mean of
+        a map.
         """
         graph, pixels = self._graph(), Pixels(*(self.facts[name] for name in vars(self.pixels)))
-        network, made = graph.network(pixels, places)
+        network, description = graph.network(pixels, places)
         others = [name for name in graph.outputs if name != graph.layer]
         also = f" --layer may name another output: {', '.join(others)}." if others else ""
-        note(f"The features of {self.name} are {made}.{also}")
+        note(f"The features of {self.name} are {description}.{also}")
         return network
 
     def model(self, places: bool = False) -> NoReturn:
         """Raise `DogsimError`: it is no Keras model."""
         raise DogsimError(
             f"The network {self.weights} is for OpenVINO. TensorFlow can neither compute nor train "
-            "it: leave --engine out, or take a network of Keras."
+            "it: leave --engine out, or use a network of Keras."
         )
 
     @cached_property
-    def _file(self) -> OnnxFile:
-        return read_onnx(Path(self.weights))
+    def _files(self) -> tuple[Path, ...]:
+        """The ONNX file and its files of external data."""
+        path = Path(self.weights)
+        return path, *(_external_file(path, name) for name in _external_names(path))
 
     def _graph(self) -> OnnxGraph:
-        """Read the graph of a file that has been looked at."""
-        return OnnxGraph(self._file.path, self.layer)
+        """Read the graph, once the files of external data have been checked."""
+        return OnnxGraph(self._files[0], self.layer)
+
+
+def _combined_sha256(files: tuple[Path, ...]) -> str:
+    digests = [weights_sha256(file) for file in files]
+    return digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
+
+
+def _external_names(path: Path) -> list[str]:
+    """List the names of external files in an ONNX file; OpenVINO does not report them."""
+    if not path.stat().st_size:  # which cannot be mapped
+        return []
+    names = set()
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for found in EXTERNAL_DATA.finditer(content):
+            low, high = found[1][0] & 0x7F, found[1][1:]  # a varint: seven bits a byte, lowest first
+            length = low | (high[0] << 7 if high else 0)
+            names.add(content[found.end() : found.end() + length])
+    return sorted(name.replace(b"\0", b"?").decode(errors="replace") for name in names)
+
+
+def _external_file(path: Path, name: str) -> Path:
+    """Find an external file; raises `DogsimError` unless it is in the folder of `path`."""
+    folder = path.parent.resolve()
+    file = (folder / name).resolve()
+    if not file.is_relative_to(folder):
+        raise DogsimError(
+            f"{path} refers to weights in {name}, which is outside of its folder: refused. Put "
+            "both into one folder, as files and not as links."
+        )
+    if not file.is_file():
+        raise DogsimError(
+            f"{path} refers to weights in {name}, which does not exist. Put that file beside it."
+        )
+    return file

@@ -1,4 +1,4 @@
-"""Networks of ONNX files: what they give, by whatever shape, and what is wrong with others."""
+"""Networks in ONNX files: features from outputs of any shape, and errors for other files."""
 
 import json
 import shutil
@@ -33,24 +33,24 @@ pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (19, 16, 16, 3), np.uint8)
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
-TOLD = {"mean": "0.4,0.5,0.6", "std": "0.2,0.25,0.3"}
+PREPROCESSING = {"mean": "0.4,0.5,0.6", "std": "0.2,0.25,0.3"}
 PREPARED = (IMAGES / 255 - MEAN) / STD
 
 
 def load(file: str, layer: str | None = None, **more: Any) -> Extractor:
-    return load_extractor("onnx", file, layer, **{**TOLD, "precision": "float32", **more})
+    return load_extractor("onnx", file, layer, **{**PREPROCESSING, "precision": "float32", **more})
 
 
 def test_a_vision_transformer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its class token, as NumPy computes it, whichever way the file has its batch."""
+    """The features are the class token as NumPy computes it, for a dynamic batch and for 1."""
     images = np.random.default_rng(2).integers(0, 256, (17, 32, 32, 3), np.uint8)
     network = Transformer()
     expected = network.tokens((images / 255 - MEAN) / STD)[:, 0]
     for batch in ("batch", 1):
         extractor = load(network.save(tmp_path / f"{batch}.onnx", batch))
-        told = capsys.readouterr().err
-        assert "features of" in told
-        assert "are the first of the 17 tokens of last_hidden_state. --layer may name" in told
+        message = capsys.readouterr().err
+        assert "features of" in message
+        assert "are the first of the 17 tokens of last_hidden_state. --layer may name" in message
         for n in (1, 17):  # one by one and in chunks
             np.testing.assert_allclose(extractor(images[:n]), expected[:n], rtol=1e-3, atol=1e-3)
     assert (extractor.recipe.layer, extractor.recipe.image_size) == ("last_hidden_state", 32)
@@ -78,7 +78,7 @@ def test_a_map_and_its_mean(tmp_path: Path, batch: Any, kind: int, layer: str | 
 
 
 def test_channels_last_and_any_size(tmp_path: Path) -> None:
-    """As TensorFlow writes networks, and as Hugging Face leaves all axes free."""
+    """TensorFlow exports NHWC, and Hugging Face leaves all axes dynamic."""
     last = [
         ("Neg", "pixels", "negative", {}),
         ("Neg", "negative", "map", {}),
@@ -96,7 +96,13 @@ def test_channels_last_and_any_size(tmp_path: Path) -> None:
         load(nhwc, image_size=32)
 
 
-def test_pictures_that_would_change_each_other_go_one_by_one(tmp_path: Path) -> None:
+def test_preprocessing_from_the_metadata(tmp_path: Path) -> None:
+    file = colours(tmp_path / "net.onnx", notes={**PREPROCESSING, "location": "Berlin"})
+    recipe = load_extractor("onnx", file).recipe
+    assert {name: getattr(recipe, name) for name in PREPROCESSING} == PREPROCESSING
+
+
+def test_a_graph_that_mixes_a_batch_is_computed_image_by_image(tmp_path: Path) -> None:
     nodes: list[Node] = [
         ("GlobalAveragePool", "pixels", "each", {}),
         ("ReduceMean", "each", "all", {"axes": [0]}),
@@ -109,8 +115,8 @@ def test_pictures_that_would_change_each_other_go_one_by_one(tmp_path: Path) -> 
     )
 
 
-def test_of_several_inputs_the_pictures(tmp_path: Path) -> None:
-    """As CLIP is exported, whose image half needs no text."""
+def test_an_output_that_depends_on_images_only(tmp_path: Path) -> None:
+    """CLIP is exported with two inputs; its image features need no text."""
     nodes: list[Node] = [
         ("GlobalAveragePool", "pixels", "pooled", {}),
         ("Flatten", "pooled", "image_embeds", {}),
@@ -127,24 +133,24 @@ def test_of_several_inputs_the_pictures(tmp_path: Path) -> None:
 
 
 NONSENSE = b"hello"
-GROUP = b"\x3b\x3c"  # what protocol buffers no longer have
+GROUP = b"\x3b\x3c"  # a field type that protocol buffers no longer have
 
 
 def with_nodes(*nodes: Any, **more: Any) -> Any:
     return lambda file: save(file, nodes, **more)
 
 
-WRONG = {  # how it is made, and what is said of it
-    "text": (lambda file: file.write_bytes(NONSENSE), "is not an ONNX file, or is cut short"),
-    "empty": (lambda file: file.write_bytes(b""), "is not an ONNX file, or is cut short"),
-    "group": (lambda file: file.write_bytes(GROUP), "is not an ONNX file, or is cut short"),
+WRONG = {  # how the file is made, and the error
+    "text": (lambda file: file.write_bytes(NONSENSE), "is not an ONNX file, or is truncated"),
+    "empty": (lambda file: file.write_bytes(b""), "is not an ONNX file, or is truncated"),
+    "group": (lambda file: file.write_bytes(GROUP), "is not an ONNX file, or is truncated"),
     "notes alone": (lambda file: file.write_bytes(b"\x72\x00"), "is not an ONNX file"),
     "unknown": (with_nodes(("Frobnicate", "pixels", "features", {})), "operations: Frobnicate"),
     "two inputs": (
         with_nodes(
             ("Add", "a b", "features", {}), inputs={"a": ("b", 3, 8, 8), "b": ("b", 3, 8, 8)}
         ),
-        "features of .* takes a .* and b .* Expected one input of pictures in colour",
+        "features of .* takes a .* and b .* Expected one input of colour images",
     ),
     "grey": (with_nodes(("Flatten", "x", "features", {}), inputs={"x": ("b", 1, 8, 8)}), "takes x"),
     "a sound": (with_nodes(("Relu", "x", "features", {}), inputs={"x": ("b", 100)}), "takes x"),
@@ -154,7 +160,7 @@ WRONG = {  # how it is made, and what is said of it
     ),
     "oblong": (
         with_nodes(("Flatten", "x", "features", {}), inputs={"x": ("b", 3, 8, 9)}),
-        "Expected square pictures",
+        "Expected square images",
     ),
     "a number": (
         with_nodes(("ReduceMean", "pixels", "features", {"keepdims": 0}), outputs={"features": ()}),
@@ -162,7 +168,7 @@ WRONG = {  # how it is made, and what is said of it
     ),
     "no numbers": (
         with_nodes(("Sub", "pixels pixels", "zero", {}), ("Div", "zero zero", "features", {})),
-        "numbers that are none",
+        "values that are NaN or infinite",
     ),
     "a batch of 4": (
         with_nodes(
@@ -170,7 +176,7 @@ WRONG = {  # how it is made, and what is said of it
             weights={"shape": np.array([4, -1])},
             inputs={"pixels": (4, 3, 16, 16)},
         ),
-        "cannot be computed for one picture: .* Export it with a batch that is free, or of 1",
+        "cannot be computed for one image: .* Export it with a batch that is dynamic, or of 1",
     ),
     "another size": (
         with_nodes(
@@ -178,13 +184,13 @@ WRONG = {  # how it is made, and what is said of it
             weights={"positions": np.zeros((1, 3, 8, 8), np.float32)},
             inputs={"pixels": ("b", 3, "h", "w")},
         ),
-        "takes no pictures of 16 x 16 pixels",
+        "takes no images of 16 x 16 pixels",
     ),
 }
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_what_is_wrong_is_told_in_a_line(kind: str, tmp_path: Path) -> None:
+def test_errors_are_one_line(kind: str, tmp_path: Path) -> None:
     make, message = WRONG[kind]
     make(tmp_path / "net.onnx")
     with pytest.raises(DogsimError, match=message) as caught:
@@ -198,8 +204,8 @@ def test_wrong_options(tmp_path: Path, colours_net: str) -> None:
     wrong: list[tuple[Any, str]] = [
         (("onnx",), "Name it: --weights FILE.onnx"),
         (("onnx", "gone.onnx"), "There is no weight file gone.onnx"),
-        (("onnx", str(tmp_path / "cut.onnx")), "is cut short"),
-        (("onnx", colours_net), "tells how it wants its pixels. Give --mean and --std"),
+        (("onnx", str(tmp_path / "cut.onnx")), "is truncated"),
+        (("onnx", colours_net), "contains the preprocessing. Give --mean and --std"),
         (("onnx", colours_net, "polled"), "Unknown layer 'polled'; did you mean 'pooled'?"),
         (("resnet50", colours_net), "An ONNX file is a network of its own: --backbone onnx"),
     ]
@@ -209,7 +215,7 @@ def test_wrong_options(tmp_path: Path, colours_net: str) -> None:
     with pytest.raises(DogsimError, match="TensorFlow can neither compute nor train it"):
         load(colours_net, engine="tensorflow")
     with pytest.raises(DogsimError, match=r"mean=0.4,0.5,0.6, .* for efficientnet-lite0, which"):
-        Wanted(LITE, mean=TOLD["mean"], std=TOLD["std"]).load()
+        Wanted(LITE, mean=PREPROCESSING["mean"], std=PREPROCESSING["std"]).load()
 
 
 @pytest.fixture(scope="module")
@@ -217,8 +223,8 @@ def colours_net(tmp_path_factory: pytest.TempPathFactory) -> str:
     return colours(tmp_path_factory.mktemp("onnx") / "colours.onnx")
 
 
-def with_weights_in(folder: Path, location: str) -> Path:
-    """Write a network whose weights lie in w.bin, and are said to lie elsewhere."""
+def with_external_weights(folder: Path, location: str) -> Path:
+    """Write a network with its weights in w.bin, and another location in the ONNX file."""
     nodes: list[Node] = [("Flatten", "pixels", "flat", {}), ("MatMul", "flat w", "features", {})]
     weights = {"w": np.random.default_rng(4).normal(size=(768, 8)).astype(np.float32)}
     file = folder / "net.onnx"
@@ -230,36 +236,36 @@ def with_weights_in(folder: Path, location: str) -> Path:
     return file
 
 
-def test_weights_in_a_file_beside(tmp_path: Path) -> None:
-    file = with_weights_in(tmp_path, "w.bin")
+def test_external_weights(tmp_path: Path) -> None:
+    file = with_external_weights(tmp_path, "w.bin")
     one = load(str(file))
     weights = np.fromfile(tmp_path / "w.bin", np.float32)
     flat = PREPARED.transpose(0, 3, 1, 2).reshape(19, -1)
     np.testing.assert_allclose(one(IMAGES), flat @ weights.reshape(768, 8), rtol=1e-3, atol=1e-3)
     (tmp_path / "w.bin").write_bytes((2 * weights).tobytes())
-    two = load(str(file))  # whose graph is the same, and whose weights are not
+    two = load(str(file))  # the same graph with other weights
     assert one.recipe.weights_sha256 != two.recipe.weights_sha256
     np.testing.assert_allclose(two(IMAGES), 2 * one(IMAGES), rtol=1e-3, atol=1e-3)
     with pytest.raises(DogsimError, match="weights_sha256"):
         extractor_for(one.recipe)
     (tmp_path / "w.bin").unlink()
-    with pytest.raises(DogsimError, match="lie in w.bin, which is not there"):
+    with pytest.raises(DogsimError, match="weights in w.bin, which does not exist"):
         load(str(file))
 
 
 @pytest.mark.parametrize("location", ["../w.bin", "in/../../w.bin", "/etc/hostname", "link.bin"])
-def test_weights_elsewhere_are_refused(location: str, tmp_path: Path) -> None:
+def test_external_weights_in_another_folder_are_refused(location: str, tmp_path: Path) -> None:
     folder = tmp_path / "net"
     (folder / "in").mkdir(parents=True)
-    file = with_weights_in(folder, location)
+    file = with_external_weights(folder, location)
     shutil.move(folder / "w.bin", tmp_path / "w.bin")
     (folder / "link.bin").symlink_to(tmp_path / "w.bin")
-    with pytest.raises(DogsimError, match="lies outside of its folder: refused"):
+    with pytest.raises(DogsimError, match="is outside of its folder: refused"):
         load(str(file))
 
 
-def test_weights_elsewhere_are_found_wherever_they_are_named(tmp_path: Path) -> None:
-    """In a constant of a branch, too."""
+def test_external_weights_are_found_in_every_part_of_the_graph(tmp_path: Path) -> None:
+    """Even in a constant of a branch."""
     far = TensorProto(name="far", dims=[1], data_type=1, data_location=TensorProto.EXTERNAL)
     far.external_data.add(key="location", value="../far.bin")
     constant = helper.make_node("Constant", [], ["c"], value=far)
@@ -268,26 +274,26 @@ def test_weights_elsewhere_are_found_wherever_they_are_named(tmp_path: Path) -> 
     yes = {"value": numpy_helper.from_array(np.array(True))}
     both = {"then_branch": branch, "else_branch": branch}
     nodes: list[Node] = [("Constant", "", "yes", yes), ("If", "yes", "features", both)]
-    with pytest.raises(DogsimError, match=r"wants weights from ../far.bin, .* refused"):
+    with pytest.raises(DogsimError, match=r"refers to weights in ../far.bin, .* refused"):
         load(save(tmp_path / "net.onnx", nodes))
 
 
-def test_queries_follow(breeds_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queries_use_the_recipe(breeds_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, out = tmp_path / "onnx" / "net.onnx", tmp_path / "d.h5"
     file.parent.mkdir()
     colours(file)
-    told = tmp_path / "preprocessor_config.json"
-    told.write_text(json.dumps({"image_mean": MEAN, "image_std": STD}))
+    config = tmp_path / "preprocessor_config.json"
+    config.write_text(json.dumps({"image_mean": MEAN, "image_std": STD}))
     made = create_dataset(breeds_dir, out, "onnx", str(file), "map")
     assert made.recipe
-    assert {name: getattr(made.recipe, name) for name in TOLD} == TOLD
-    told.unlink()  # the recipe has it all
-    monkeypatch.setattr(onnx_network, "OnnxGraph", None)  # and the network is kept
-    pictures = [made.image_file(row) for row in range(len(made))]
-    again = extract_features(pictures, extractor_for(made.recipe))
+    assert {name: getattr(made.recipe, name) for name in PREPROCESSING} == PREPROCESSING
+    config.unlink()  # the recipe contains it
+    monkeypatch.setattr(onnx_network, "OnnxGraph", None)  # the converted network is in the cache
+    images = [made.image_file(row) for row in range(len(made))]
+    again = extract_features(images, extractor_for(made.recipe))
     np.testing.assert_allclose(again, made.features, rtol=1e-5, atol=1e-6)
-    assert create_dataset(breeds_dir, out).recipe == made.recipe  # goes on as it is
-    assert dogsim_json("info", out)["std"] == TOLD["std"]
+    assert create_dataset(breeds_dir, out).recipe == made.recipe  # updates with the same recipe
+    assert dogsim_json("info", out)["std"] == PREPROCESSING["std"]
     moved = shutil.move(file, tmp_path / "moved.onnx")
     asked = ["classify", breeds_dir / "striped" / "1.png", "-k", 1, "--dataset", out]
     assert dogsim_json(*asked, "--weights", moved)["results"][0]["breed"] == "striped"
@@ -295,58 +301,58 @@ def test_queries_follow(breeds_dir: Path, tmp_path: Path, monkeypatch: pytest.Mo
         made.recipe.require(replace(made.recipe, mean="0.1,0.1,0.1"), "an extractor")
 
 
-def test_explaining(colours_net: str, tmp_path: Path) -> None:
+def test_explain(colours_net: str, tmp_path: Path) -> None:
     for layer, shape in [(None, (16, 16)), ("map", (16, 16))]:
         why = explain(IMAGES[0], IMAGES[1], load(colours_net, layer), "sqeuclidean")
         assert why.query_parts.shape == shape
         assert why.sum == pytest.approx(why.distance, rel=1e-4)
     transformer = load(Transformer().save(tmp_path / "vit.onnx"))
-    with pytest.raises(DogsimError, match="last_hidden_state of .* are no mean over the places"):
+    with pytest.raises(DogsimError, match="last_hidden_state of .* are no mean over the positions"):
         explain(IMAGES[0], IMAGES[1], transformer)
     largest: list[Node] = [
         ("GlobalMaxPool", "pixels", "most", {}),
         ("Flatten", "most", "features", {}),
     ]
-    with pytest.raises(DogsimError, match="no mean over the places of a picture. Explained can be"):
+    with pytest.raises(DogsimError, match="no mean over the positions of a feature map. Expected an output"):
         explain(IMAGES[0], IMAGES[1], load(save(tmp_path / "most.onnx", largest)))
 
 
 def test_commands(breeds_dir: Path, colours_net: str, tmp_path: Path) -> None:
     network = ["--backbone", "onnx", "--weights", colours_net, "--mean", "0.5", "--std", "1/255"]
-    pictures = sorted((breeds_dir / "striped").iterdir())[:2]
-    told = dogsim_json("distance", *pictures, *network, "--metric", "euclidean")
-    assert told["backbone"] == "onnx"
-    assert told["distance"] > 0
-    why = dogsim_json("explain", *pictures, *network, "--save", tmp_path)["pairs"][0]
+    images = sorted((breeds_dir / "striped").iterdir())[:2]
+    answer = dogsim_json("distance", *images, *network, "--metric", "euclidean")
+    assert answer["backbone"] == "onnx"
+    assert answer["distance"] > 0
+    why = dogsim_json("explain", *images, *network, "--save", tmp_path)["pairs"][0]
     assert why["sum"] == pytest.approx(why["distance"] ** 2, rel=1e-3)
     dogsim("create-dataset", breeds_dir, "-o", tmp_path / "d.h5", *network)
     other = refusal("create-dataset", breeds_dir, "-o", tmp_path / "d.h5", "--mean", "0.25")
-    assert "mean=0.25" in other  # and nothing of a network that nobody has named
+    assert "mean=0.25" in other  # and no network that was not named
     assert "resnet50" not in other
-    asked = ["explain", *pictures, "--dataset", tmp_path / "d.h5", "--mean", "0.5"]
+    asked = ["explain", *images, "--dataset", tmp_path / "d.h5", "--mean", "0.5"]
     assert "Received --mean, but the dataset" in refusal(*asked)
-    wrong = ["distance", *pictures, *network[:4], "--mean", "128", "--std", "1"]
+    wrong = ["distance", *images, *network[:4], "--mean", "128", "--std", "1"]
     assert "Received mean 128. Expected one number, or three" in refusal(*wrong)
 
 
-def test_how_pixels_are_prepared_belongs_to_the_network(colours_net: str) -> None:
-    """What a file of another one says about it is not taken over."""
+def test_the_preprocessing_belongs_to_the_network(colours_net: str) -> None:
+    """The options of one network are not used for another."""
     like: dict[str, Any] = {
         "backbone": "onnx",
         "weights": colours_net,
         "layer": "map",
         "image_size": 16,
     }
-    like |= {**TOLD, "engine": "openvino", "precision": "float32"}
+    like |= {**PREPROCESSING, "engine": "openvino", "precision": "float32"}
     assert Wanted().filled(like) == Wanted(**like)
-    assert Wanted(resize="crop").filled(like).mean == TOLD["mean"]
+    assert Wanted(resize="crop").filled(like).mean == PREPROCESSING["mean"]
     for other in (Wanted("resnet50"), Wanted(weights="other.onnx")):
         filled = other.filled(like)
         assert (filled.mean, filled.std, filled.image_size) == (None, None, None)
     assert Wanted("vgg16").filled(like | {"mean": "", "std": ""}).image_size is None
     recipe = load(colours_net, "map").recipe
     gone = replace(recipe, weights="/gone/net.onnx")
-    assert Wanted(**like | {"weights": gone.weights}).recipe(gone) == gone  # all is told
+    assert Wanted(**like | {"weights": gone.weights}).recipe(gone) == gone  # no file is needed
 
 
 EXPORT = """
@@ -355,7 +361,7 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 
 network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=sys.argv[1]).eval()
-network._dropout = network._fc = torch.nn.Identity()  # so that it ends in its pooling
+network._dropout = network._fc = torch.nn.Identity()  # the output is the pooling
 free = {"input_names": ["pixels"], "dynamic_axes": {"pixels": {0: "batch"}}}
 torch.onnx.export(network, (torch.zeros(1, 3, 224, 224),), sys.argv[2], **free)
 """
@@ -367,7 +373,7 @@ torch.onnx.export(network, (torch.zeros(1, 3, 224, 224),), sys.argv[2], **free)
     reason="PyTorch: pip install torch onnxscript efficientnet_lite_pytorch",
 )
 def test_real_weights_exported_by_pytorch(tmp_path: Path) -> None:
-    """EfficientNet-Lite0 as PyTorch exports it, its weights in a file beside, is ours."""
+    """EfficientNet-Lite0 exported by PyTorch, with external weights, gives our features."""
     file = tmp_path / "lite0.onnx"
     exported = python("-c", EXPORT, weights_file(), file)
     assert exported.returncode == 0, exported.stderr
