@@ -53,7 +53,9 @@ class OnnxGraph:
         self.metadata = {name: value.astype(str) for name, value in notes.items()}
         outputs = {each.get_any_name(): each.node.input_value(0) for each in model.outputs}
         self.outputs, name, inputs = list(outputs), "The graph", model.get_parameters()
-        for name, output in {layer: _find_value(model, layer)}.items() if layer else outputs.items():
+        for name, output in (
+            {layer: _find_value(model, layer)}.items() if layer else outputs.items()
+        ):
             inputs = _inputs_of(model, output)
             if len(inputs) == 1 and (layout := _image_layout(inputs[0])):
                 self.layer, self.output, self.input, self.layout = name, output, inputs[0], layout
@@ -192,9 +194,7 @@ class OnnxGraph:
             ) from error
         alone = np.concatenate([features for *_, features in results])  # (2, D)
         if not np.isfinite(alone).all():
-            raise DogsimError(
-                f"{self.layer} of {self.file} gives values that are NaN or infinite."
-            )
+            raise DogsimError(f"{self.layer} of {self.file} gives values that are NaN or infinite.")
         for *maps, features in results:
             if maps and not _close(maps[0].mean(axis=(1, 2)), features):
                 raise self._no_mean()

@@ -126,7 +126,10 @@ def _external_names(path: Path) -> list[str]:
     names = set()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         for found in EXTERNAL_DATA.finditer(content):
-            low, high = found[1][0] & 0x7F, found[1][1:]  # a varint: seven bits a byte, lowest first
+            low, high = (
+                found[1][0] & 0x7F,
+                found[1][1:],
+            )  # a varint: seven bits a byte, lowest first
             length = low | (high[0] << 7 if high else 0)
             names.add(content[found.end() : found.end() + length])
     return sorted(name.replace(b"\0", b"?").decode(errors="replace") for name in names)

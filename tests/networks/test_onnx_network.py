@@ -278,7 +278,9 @@ def test_external_weights_are_found_in_every_part_of_the_graph(tmp_path: Path) -
         load(save(tmp_path / "net.onnx", nodes))
 
 
-def test_queries_use_the_recipe(breeds_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queries_use_the_recipe(
+    breeds_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file, out = tmp_path / "onnx" / "net.onnx", tmp_path / "d.h5"
     file.parent.mkdir()
     colours(file)
@@ -313,7 +315,9 @@ def test_explain(colours_net: str, tmp_path: Path) -> None:
         ("GlobalMaxPool", "pixels", "most", {}),
         ("Flatten", "most", "features", {}),
     ]
-    with pytest.raises(DogsimError, match="no mean over the positions of a feature map. Expected an output"):
+    with pytest.raises(
+        DogsimError, match="no mean over the positions of a feature map. Expected an output"
+    ):
         explain(IMAGES[0], IMAGES[1], load(save(tmp_path / "most.onnx", largest)))
 
 
