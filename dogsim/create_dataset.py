@@ -17,7 +17,7 @@ from dogsim.images import RESIZES
 from dogsim.networks.extractor import Wanted
 from dogsim.plumbing.signals import stopped_in_order, uninterrupted
 from dogsim.plumbing.terminal import note
-from dogsim.storage.dataset_file import check_place
+from dogsim.storage.dataset_file import check_dataset_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +179,7 @@ def bring_up_to_date(
     if batch_size < 1:
         raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
     wanted.check()
-    check_place(out, [Path(wanted.weights)] if wanted.weights else [])
+    check_dataset_path(out, [Path(wanted.weights)] if wanted.weights else [])
     listing = list_images(root)
     refuse(listing.skipped, strict)
     with Shards(out, restart, force, wait) as shards, stopped_in_order():

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,23 +11,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.image_files.boxes import Box
-from dogsim.image_files.labels import breed_key
-from dogsim.image_files.labels import (
-    breed_name as breed_name,  # with the next ones: importable from here
-)
+from dogsim.image_files.labels import breed_key, breed_name
 from dogsim.images import Cropped
 from dogsim.plumbing.files import writing
+from dogsim.plumbing.optional import require
 from dogsim.recipe import Recipe
-from dogsim.storage.dataset_file import BLOCK, INDEX, DamagedError, read_fields
-from dogsim.storage.dataset_file import FORMAT as FORMAT
-from dogsim.storage.dataset_file import FORMAT_VERSION as FORMAT_VERSION
-from dogsim.storage.dataset_file import STAMP as STAMP
-from dogsim.storage.dataset_file import write_dataset as write_dataset
+from dogsim.storage.dataset_file import (
+    INDEX_NAME,
+    WRITE_ROWS,
+    DamagedError,
+    read_fields,
+    write_dataset,
+)
 from dogsim.storage.sharded_rows import ShardedRows
 
-MEMORY = ("features", "search")  # what is not written as it is
-# Takes queries (m, d), k, the metric and rows to exclude, and finds what `dogsim.nearest` finds.
-Search: TypeAlias = Callable[
+UNSTORED_FIELDS = ("features", "search")  # `write_dataset` writes the features in blocks
+OPTIONAL_ROWS = {"stamps": (), "learned": (), "boxes": (6,)}  # shape of a row of these fields
+# From queries (m, d), k, a metric and rows (m,) to exclude to the result of `dogsim.nearest`.
+NeighbourSearch: TypeAlias = Callable[
     [NDArray[np.floating], int, str, NDArray[np.intp] | None],
     tuple[NDArray[np.float64], NDArray[np.intp]],
 ]
@@ -36,42 +36,42 @@ Search: TypeAlias = Callable[
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """The pictures that are known: the gallery.
+    """The gallery: features of the known images with their labels and paths.
 
     MATLAB: the variables ``features`` and ``paths`` of ``create_dataset.m``'s .mat file.
 
     Attributes
     ----------
     features : (n, d) float32
-        Row i belongs to picture i. Where they lie in a folder of shards this is no array but stands
-        for one: rows are read as they are asked for, and `numpy.asarray` reads all, see
+        Row i belongs to image i. The features of a folder of shards are no array, but are indexed
+        like one and read on access; `numpy.asarray` reads all of them, see
         `dogsim.storage.sharded_rows.ShardedRows`.
     labels : (n,) int32
-        Index into `breeds`; -1 where the breed is not known.
+        Index into `breeds`; -1 if the breed is unknown.
     paths : tuple of n str
-        Picture files, POSIX style, relative to `root`.
+        Image files, POSIX style, relative to `root`.
     breeds : tuple of str
         Names of the classes.
     recipe : Recipe, optional
-        How the features were made. Without it pictures cannot be asked of the dataset.
+        How the features were made. Without it the dataset cannot be queried with images.
     root : str
-        The folder that `paths` start from.
-    stamps : (n,) array of `STAMP`, optional
-        Size, time of change and hash of each picture file, by which `dogsim.create_dataset` knows
-        what has changed since.
+        The folder that `paths` are relative to.
+    stamps : (n,) array of `STAMP_DTYPE`, optional
+        Size, modification time and SHA-256 of each image file, by which `dogsim.create_dataset`
+        finds the images that have changed.
     learned : (n,) bool, optional
-        From which pictures the features' network or head has learned, see
-        `dogsim.sameness.learned`: judging it by these flatters it. None where that is not stored.
+        The images that the network or head of the features was trained on: an evaluation with
+        these as queries is too optimistic.
     boxes : (n, 6) float64, optional
-        The part of each picture that the features are of, see `dogsim.boxes.Box`, margin and all;
-        zeros for a whole picture. None where all are whole.
+        The crop of each image that the features were computed from, see `Box`, with its margin;
+        zeros for a whole image. None if all images are whole.
     search : callable, optional
-        Who finds neighbours in it in the place of `dogsim.nearest`: a cluster, or `dogsim.expand`.
+        Replaces `dogsim.nearest` for this dataset, for example by a search on a cluster.
 
     Raises
     ------
     DogsimError
-        If the parts do not fit each other.
+        If the fields do not fit each other.
 
     >>> two = Dataset(np.eye(2), np.array([0, -1]), ("a.jpg", "b.jpg"), ("pug",))
     >>> len(two), two.breed(0), two.breed(1)
@@ -87,29 +87,27 @@ class Dataset:
     stamps: NDArray[np.void] | None = None
     learned: NDArray[np.bool_] | None = None
     boxes: NDArray[np.float64] | None = None
-    search: Search | None = None
+    search: NeighbourSearch | None = None
 
     def __post_init__(self) -> None:
-        fitting = {
-            "features": _numbers("features", self.features, "iuf", np.float32),
-            "labels": _numbers("labels", self.labels, "iu", np.int32),
+        n = len(self.paths)
+        converted = {
+            "features": _as_array("features", self.features, "iuf", np.float32),
+            "labels": _as_array("labels", self.labels, "iu", np.int32),
             "paths": tuple(self.paths),
             "breeds": tuple(self.breeds),
         }
-        for name, value in fitting.items():
+        for name, value in converted.items():
             object.__setattr__(self, name, value)
-        n = len(self.paths)
         if self.features.ndim != 2 or len(self.features) != n or self.labels.shape != (n,):
             raise DogsimError(
                 f"Received features {self.features.shape}, labels {self.labels.shape} "
                 f"and {n} paths. Expected (n, d), (n,) and n."
             )
-        if self.stamps is not None and self.stamps.shape != (n,):
-            raise DogsimError(f"Received stamps {self.stamps.shape}. Expected ({n},).")
-        if self.learned is not None and self.learned.shape != (n,):
-            raise DogsimError(f"Received learned {self.learned.shape}. Expected ({n},).")
-        if self.boxes is not None and self.boxes.shape != (n, 6):
-            raise DogsimError(f"Received boxes {self.boxes.shape}. Expected ({n}, 6).")
+        for name, shape in OPTIONAL_ROWS.items():
+            rows = getattr(self, name)
+            if rows is not None and rows.shape != (n, *shape):
+                raise DogsimError(f"Received {name} {rows.shape}. Expected {(n, *shape)}.")
         if n and not (self.labels.min() >= -1 and self.labels.max() < len(self.breeds)):
             raise DogsimError(
                 f"Received labels from {self.labels.min()} to {self.labels.max()}. "
@@ -117,35 +115,36 @@ class Dataset:
             )
 
     def __repr__(self) -> str:
-        made = self.recipe.backbone if self.recipe else "an unknown network"
+        network = self.recipe.backbone if self.recipe else "an unknown network"
         return (
-            f"<Dataset: {len(self)} pictures of {len(self.breeds)} breeds, "
-            f"features {self.features.shape} of {made}>"
+            f"<Dataset: {len(self)} images of {len(self.breeds)} breeds, "
+            f"features {self.features.shape} of {network}>"
         )
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def breed(self, row: int) -> str:
-        """Name of the breed of picture `row`; "unknown" where it has none."""
+        """Return the breed of image `row`, "unknown" if it has none."""
         return self.breed_of_label(int(self.labels[row]))
 
     def breed_of_label(self, label: int) -> str:
-        """Name of the breed with that label; "unknown" for -1."""
+        """Return the breed of a label, "unknown" for -1."""
         return self.breeds[label] if label >= 0 else "unknown"
 
     def image_file(self, row: int) -> Path:
-        """Return the path of image `row`."""
+        """Return the path of the file of image `row`."""
         return Path(self.root) / self.paths[row]
 
     def box(self, row: int) -> Box | None:
-        """Which part of picture `row` the network saw; None for all of it."""
+        """Return the crop of image `row` that the features were computed from, None if whole."""
         return None if self.boxes is None else Box.from_row(self.boxes[row])
 
     def source(self, row: int) -> Path | Cropped:
-        """What to open to see of picture `row` what the network saw: its file, or a part of it."""
+        """Return the source of image `row` for `dogsim.load_image`: its file, or a crop of it."""
         box = self.box(row)
-        return Cropped(self.image_file(row), box) if box else self.image_file(row)
+        file = self.image_file(row)
+        return Cropped(file, box) if box else file
 
     def label_of_path(self, path: str | os.PathLike[str]) -> str | None:
         """Return the breed that is the name of an image's folder or file, None if neither is one.
@@ -159,24 +158,26 @@ class Dataset:
         return next((breeds[name] for name in names if name in breeds), None)
 
     def require_comparable(self, testset: "Dataset") -> None:
-        """Raise `DogsimError` if both tell how their features were made, and tell it differently.
+        """Raise `DogsimError` if the recipes of both datasets are known and differ.
 
-        A dataset of another program has no recipe; then the shapes alone decide.
+        A dataset of another program has no recipe; then only the shapes are compared.
         """
         if self.recipe and testset.recipe:
             self.recipe.require(testset.recipe, "a test set")
 
     def take(self, rows: ArrayLike) -> "Dataset":
-        """Pick pictures, in the order of `rows`; breeds, recipe and root stay.
+        """Return the images of the given rows in their order; breeds, recipe and root stay.
 
-        MATLAB: ``features(rows, :)`` and ``paths(rows)``. `rows` is (m,) int, each 0 to n - 1;
-        raises `DogsimError` for others.
+        MATLAB: ``features(rows, :)`` and ``paths(rows)``. `rows` is (m,) int, each from 0 to n - 1;
+        other rows raise `DogsimError`.
 
         >>> Dataset(np.eye(2), np.array([0, 0]), ("a.jpg", "b.jpg"), ("pug",)).take([1]).paths
         ('b.jpg',)
         """
         chosen = np.asarray(rows)
-        chosen = chosen.astype(np.intp) if chosen.shape == (0,) else chosen  # of floats, from []
+        chosen = (
+            chosen.astype(np.intp) if chosen.shape == (0,) else chosen
+        )  # an empty list is float
         if chosen.dtype.kind not in "iu" or chosen.ndim != 1:
             raise DogsimError(
                 f"Received rows {chosen.shape} of {chosen.dtype}. Expected (m,) whole numbers."
@@ -186,76 +187,70 @@ class Dataset:
                 f"Received rows from {chosen.min()} to {chosen.max()}. "
                 f"Expected 0 to {len(self) - 1}, the rows of the dataset."
             )
+        optional = {name: getattr(self, name) for name in OPTIONAL_ROWS}
         return replace(
             self,
             features=self.features[chosen],
             labels=np.asarray(self.labels)[chosen],
             paths=tuple(self.paths[row] for row in chosen),
-            stamps=None if self.stamps is None else self.stamps[chosen],
-            learned=None if self.learned is None else self.learned[chosen],
-            boxes=None if self.boxes is None else self.boxes[chosen],
-            search=None,  # it knows all rows
+            search=None,  # it searches all rows
+            **{name: rows[chosen] for name, rows in optional.items() if rows is not None},
         )
 
     def to_frame(self) -> Any:
-        """Give paths, breeds and features to pandas.
+        """Convert paths, breeds and features to a pandas frame.
 
         Returns
         -------
         pandas.DataFrame
-            A row for each picture, with the columns ``path``, ``breed`` and ``f0``, ``f1``, ...: a
-            copy of the features, float32.
+            One row per image with the columns ``path``, ``breed`` and ``f0``, ``f1``, ...: a copy
+            of the features, float32.
 
         Raises
         ------
         DogsimError
-            Without pandas.
+            If pandas is not installed.
 
         >>> Dataset(np.eye(2), np.array([0, -1]), ("a.jpg", "b.jpg"), ("pug",)).to_frame()
             path    breed   f0   f1
         0  a.jpg      pug  1.0  0.0
         1  b.jpg  unknown  0.0  1.0
         """
-        if find_spec("pandas") is None:
-            raise DogsimError(
-                "A frame takes pandas, which is not installed. Run: pip install 'dogsim[pandas]'"
-            )
-        import pandas as pd
-
+        pandas = require("pandas", "pandas", "A frame")
         names = [f"f{i}" for i in range(self.features.shape[1])]
-        frame = pd.DataFrame(np.array(self.features, np.float32), columns=names)
+        frame = pandas.DataFrame(np.array(self.features, np.float32), columns=names)
         frame.insert(0, "breed", list(map(self.breed, range(len(self)))))
         frame.insert(0, "path", list(self.paths))
         return frame
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Dataset":
-        """Open a dataset file, or folder; its features are read from disk as they are needed.
+        """Open a dataset file, or a folder of shards; the features are read from disk on access.
 
         Raises `DogsimError` if there is no such file, or if it is not a dataset, is cut short or
         was written by a newer version.
         """
         path = Path(path)
-        path = path / INDEX if path.is_dir() else path
+        path = path / INDEX_NAME if path.is_dir() else path
         fields = read_fields(path)
         try:
             return cls(**fields)
-        except DogsimError as error:  # its parts do not fit each other
+        except DogsimError as error:
             raise DamagedError(f"{path}: {error}") from error
 
     def save(self, path: str | os.PathLike[str], made_by: str = "") -> None:
-        """Write a dataset file, whole or not at all; an older file of that name is replaced.
+        """Write a dataset file, completely or not at all; an older file of that name is replaced.
 
-        `made_by` names the command that made it, see `dogsim.dataset_file.made_by`. Raises
-        `DogsimError` if the file cannot be written, or another process is writing it.
+        `made_by` is the name of the command that made it. Raises `DogsimError` if the file cannot
+        be written, or another process is writing it.
         """
         with writing(Path(path)):
             self.write(path, made_by)
 
     def write(self, path: str | os.PathLike[str], made_by: str = "") -> None:
-        """Do what `save` does, for a caller who holds the lock of the file."""
-        blocks = (self.features[i : i + BLOCK] for i in range(0, len(self), BLOCK))
-        fields = {name: value for name, value in vars(self).items() if name not in MEMORY}
+        """Write a dataset file as `save` does; the caller holds the lock of the file."""
+        blocks = (self.features[i : i + WRITE_ROWS] for i in range(0, len(self), WRITE_ROWS))
+        fields = {name: value for name, value in vars(self).items() if name not in UNSTORED_FIELDS}
         write_dataset(path, blocks, self.features.shape[1], **fields, made_by=made_by)
 
 
@@ -263,10 +258,7 @@ DatasetOrFile: TypeAlias = Dataset | str | os.PathLike[str]
 
 
 def as_dataset(dataset: DatasetOrFile) -> Dataset:
-    """Take a dataset as it is, and open one that is named by its file.
-
-    Raises `DogsimError` if it is neither.
-    """
+    """Return a dataset unchanged, or open the dataset of a path; raise `DogsimError` for others."""
     if isinstance(dataset, str | os.PathLike):
         return Dataset.open(dataset)
     if not isinstance(dataset, Dataset):
@@ -276,13 +268,13 @@ def as_dataset(dataset: DatasetOrFile) -> Dataset:
     return dataset
 
 
-def _numbers(name: str, value: Any, kinds: str, kind: Any) -> Any:
-    """Turn a list into an array, and let an array be, wherever it lies."""
+def _as_array(name: str, value: Any, kinds: str, dtype: Any) -> Any:
+    """Convert a sequence to an array; memory maps and `ShardedRows` are returned unchanged."""
     if isinstance(value, ShardedRows):
         return value
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
     if array.size == 0 and not isinstance(value, np.ndarray):
-        array = array.astype(kind)  # of [] NumPy makes floats
+        array = array.astype(dtype)  # an empty list is float
     if array.dtype.kind not in kinds:
-        raise DogsimError(f"Received {name} of {array.dtype}. Expected {np.dtype(kind)}.")
+        raise DogsimError(f"Received {name} of {array.dtype}. Expected {np.dtype(dtype)}.")
     return array

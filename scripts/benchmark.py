@@ -32,13 +32,13 @@ from PIL import Image
 
 import dogsim
 from dogsim.create_dataset import bring_up_to_date
-from dogsim.dataset import write_dataset
 from dogsim.engines.choose import ENGINES, gpus, has_engine
 from dogsim.folders.extraction import calibration
 from dogsim.folders.listing import list_images
 from dogsim.networks.extractor import Wanted
 from dogsim.networks.keras_network import KerasNetwork
 from dogsim.plumbing.tables import table
+from dogsim.storage.dataset_file import write_dataset
 from race import Runner, Runs, milliseconds, race, rates
 
 END_TO_END, ALONE = "end to end", "inference alone"

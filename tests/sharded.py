@@ -7,7 +7,7 @@ import numpy as np
 from dogsim import Dataset
 from dogsim.folders.checkpoints import MADE_BY, Part
 from dogsim.recipe import Recipe
-from dogsim.storage.dataset_file import INDEX, STAMP, write_dataset
+from dogsim.storage.dataset_file import INDEX_NAME, STAMP_DTYPE, write_dataset
 from dogsim.storage.sharded_rows import ShardedRows
 
 SOME = Recipe("resnet50", "imagenet", "0" * 64, "avg_pool", 224)
@@ -24,10 +24,12 @@ def sharded(dataset: Dataset, folder: Path, shards: int = 5, mixed: bool = True)
     for number, rows in enumerate(np.array_split(order, shards)):
         file, shard = folder / f"{number:06d}.h5", dataset.take(rows)
         shard.write(file, MADE_BY)
-        stamps = np.zeros(len(rows), STAMP)
+        stamps = np.zeros(len(rows), STAMP_DTYPE)
         parts.append(Part(file, shard.paths, stamps, SOME, "", dataset.features.shape[1]))
-    features = ShardedRows.joined([part.lying() for part in parts]).take(np.argsort(order))
+    features = ShardedRows.concatenate([part.stored_rows() for part in parts]).take(
+        np.argsort(order)
+    )
     names = ("labels", "paths", "breeds", "recipe", "root", "stamps", "learned", "boxes")
     fields = {name: getattr(dataset, name) for name in names}
-    write_dataset(folder / INDEX, features, features.shape[1], **fields, made_by=MADE_BY)
+    write_dataset(folder / INDEX_NAME, features, features.shape[1], **fields, made_by=MADE_BY)
     return folder

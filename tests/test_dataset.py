@@ -23,7 +23,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.plumbing.files import replacing
 from dogsim.recipe import Recipe
-from dogsim.storage.hdf5 import mapped_rows
+from dogsim.storage.hdf5 import map_rows
 
 RECIPE = Recipe("resnet50", "imagenet", "ab" * 32, "avg_pool", 224)
 
@@ -202,9 +202,7 @@ def test_lists_become_arrays_where_nothing_is_lost() -> None:
 
 
 def test_a_dataset_is_told_in_a_line(four: Dataset) -> None:
-    assert repr(four) == (
-        "<Dataset: 4 pictures of 2 breeds, features (4, 1) of an unknown network>"
-    )
+    assert repr(four) == ("<Dataset: 4 images of 2 breeds, features (4, 1) of an unknown network>")
 
 
 def test_mapped_features_stay_on_disk(tmp_path: Path, four: Dataset) -> None:
@@ -223,9 +221,9 @@ def test_a_file_that_is_replaced_while_it_is_opened(
     def replaced(stored: Any, file: Path) -> Any:
         if other.exists():
             other.replace(path)
-        return mapped_rows(stored, file)
+        return map_rows(stored, file)
 
-    monkeypatch.setattr("dogsim.storage.dataset_file.mapped_rows", replaced)
+    monkeypatch.setattr("dogsim.storage.dataset_file.map_rows", replaced)
     opened = Dataset.open(path)
     assert opened.paths == four.paths[::-1]
     assert opened.features.ravel().tolist() == [6, 5, 1, 0]
@@ -270,6 +268,6 @@ def test_a_frame_for_pandas(four: Dataset, tmp_path: Path, monkeypatch: pytest.M
     assert frame["f0"].dtype == np.float32
     frame.loc[0, "f0"] = 7  # a copy: the file is only mapped
     assert Dataset.open(tmp_path / "d.h5").features[0, 0] == 0
-    monkeypatch.setattr("dogsim.dataset.find_spec", lambda _: None)
-    with pytest.raises(DogsimError, match=r"pip install 'dogsim\[pandas\]'"):
+    monkeypatch.setattr("dogsim.plumbing.optional.find_spec", lambda _: None)
+    with pytest.raises(DogsimError, match=r'pip install "dogsim\[pandas\]"'):
         four.to_frame()

@@ -22,8 +22,8 @@ from dogsim.cluster.workers import Workers, require_same_version
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import mink, nearest
 from dogsim.errors import DogsimError
-from dogsim.storage.dataset_file import Features, file_of, read_features
-from dogsim.storage.sharded_rows import between
+from dogsim.storage.dataset_file import Features, features_file, map_features
+from dogsim.storage.sharded_rows import slice_rows
 
 BLOCK_BYTES = 32 << 20  # of queries that all workers are asked at a time
 WORK = 1 << 32  # pairs of a query and a row that a worker is asked at a time: a minute
@@ -68,8 +68,8 @@ class _Rows:
 
     @classmethod
     def of(cls, dataset: Dataset) -> "_Rows":
-        rows, file = dataset.features, file_of(dataset.features)
-        if file is None or read_features(file).shape != rows.shape:
+        rows, file = dataset.features, features_file(dataset.features)
+        if file is None or map_features(file).shape != rows.shape:
             raise DogsimError(
                 "Received features that lie in no file as they are. Expected a dataset file of "
                 "dogsim, which each worker opens by itself: Dataset.save makes one."
@@ -89,7 +89,7 @@ class _Rows:
             ) from None
         if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
             raise DogsimError(f"{self.file} is another file here, or was replaced. Run it again")
-        return read_features(self.file)
+        return map_features(self.file)
 
 
 class _Search:
@@ -196,7 +196,7 @@ class _Worker:
 
     def nearest(self, first: int, last: int, queries: Any, k: int, metric: str) -> Found:
         try:
-            distances, indices = nearest(between(self.mapped, first, last), queries, k, metric)
+            distances, indices = nearest(slice_rows(self.mapped, first, last), queries, k, metric)
         except DogsimError as error:
             raise DogsimError(f"In the rows from {first} to {last - 1}: {error}") from error
         return distances, indices + first

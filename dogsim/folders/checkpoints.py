@@ -35,7 +35,7 @@ from dogsim.image_files.boxes import Box
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.recipe import Recipe
 from dogsim.storage.dataset_file import DamagedError
-from dogsim.storage.sharded_rows import RUN, Place, ShardedRows
+from dogsim.storage.sharded_rows import RUN_DTYPE, ShardedRows, TableLocation
 
 MADE_BY = "create-dataset"
 OPTIONS = (
@@ -86,9 +86,9 @@ class Part:
 
     def features(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Read some rows; the file of a shard is open no longer than that takes."""
-        return np.asarray((self.lying() if self.mapped is None else self.mapped)[rows])
+        return np.asarray((self.stored_rows() if self.mapped is None else self.mapped)[rows])
 
-    def lying(self) -> ShardedRows:
+    def stored_rows(self) -> ShardedRows:
         """Tell where the rows of a shard lie, or those of a folder of shards."""
         if isinstance(self.mapped, ShardedRows):
             return self.mapped
@@ -99,8 +99,8 @@ class Part:
             raise DogsimError(f"Cannot read {self.file}: {reason(error)}.") from error
         if offset is None:
             raise DogsimError(f"{self.file} is no shard of create-dataset. Move it away.")
-        place = Place(self.file.name, offset, len(self.paths))
-        whole = np.array([(0, 0, place.rows)], RUN)
+        place = TableLocation(self.file.name, offset, len(self.paths))
+        whole = np.array([(0, 0, place.rows)], RUN_DTYPE)
         return ShardedRows(self.file.parent, [place], whole, self.dimension)
 
 

@@ -16,7 +16,7 @@ from dogsim.image_files.files import IMAGE_SUFFIXES
 from dogsim.plumbing.files import check_output, check_replaceable
 from dogsim.plumbing.tables import write_csv
 from dogsim.plumbing.terminal import note, printable
-from dogsim.storage.dataset_file import STAMP, check_place
+from dogsim.storage.dataset_file import STAMP_DTYPE, check_dataset_path
 
 GONE = (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG)  # nothing is there: not only out of sight
 SHOWN = 20  # skipped files that are named on the terminal
@@ -107,7 +107,7 @@ def in_order(picture: Picture) -> list[str]:
 def stamp_rows(pictures: Sequence[Picture], hashes: list[Any]) -> NDArray[np.void]:
     """Make the stamps of pictures from their listing and the hashes of their content."""
     rows = [(p.size, p.mtime_ns, sha256) for p, sha256 in zip(pictures, hashes, strict=True)]
-    return np.array(rows, STAMP)
+    return np.array(rows, STAMP_DTYPE)
 
 
 def with_boxes(pictures: list[Picture], boxes: BoxFolder) -> tuple[list[Picture], list[Skipped]]:
@@ -182,7 +182,7 @@ def report_skipped(skipped: Sequence[Skipped], out: Path) -> None:
 
 def check_table(out: Path, force: bool) -> None:
     """Raise `DogsimError` if the list of `report_skipped` would replace a file of another kind."""
-    check_place(out)
+    check_dataset_path(out)
     table = skipped_table(out)
     if table.is_symlink() or table.exists():
         check_output(table)

@@ -15,7 +15,7 @@ from dogsim.image_files.files import read_image_file
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import printable
 from dogsim.recipe import DECISIVE, Recipe
-from dogsim.storage.dataset_file import BLOCK
+from dogsim.storage.dataset_file import WRITE_ROWS
 from dogsim.storage.sharded_rows import ShardedRows
 
 FEW = SHARD // 2  # pictures of a shard, below which it is put together with others
@@ -91,20 +91,20 @@ class Kept:
         self.rows = {path: self.rows[path] for path in same}
         return [picture for picture in pictures if picture.path not in self.rows]
 
-    def lying(self, paths: Sequence[str]) -> ShardedRows:
+    def stored_rows(self, paths: Sequence[str]) -> ShardedRows:
         """Tell where the features of pictures lie; they are not read."""
         firsts = np.cumsum([0, *(len(part.paths) for part in self.parts)])
         parts, rows = np.array([self.rows[path] for path in paths]).T
-        whole = ShardedRows.joined([part.lying() for part in self.parts])
+        whole = ShardedRows.concatenate([part.stored_rows() for part in self.parts])
         return whole.take(firsts[parts] + rows)
 
     def blocks(self, paths: Sequence[str]) -> Iterator[NDArray[np.float32]]:
-        """Yield the features of pictures, at most `BLOCK` at a time.
+        """Yield the features of pictures, at most `WRITE_ROWS` at a time.
 
         One file is open at a time, however many there are.
         """
-        for i in range(0, len(paths), BLOCK):
-            parts, rows = np.array([self.rows[path] for path in paths[i : i + BLOCK]]).T
+        for i in range(0, len(paths), WRITE_ROWS):
+            parts, rows = np.array([self.rows[path] for path in paths[i : i + WRITE_ROWS]]).T
             block = np.empty((len(parts), self.parts[0].dimension), np.float32)
             for part in np.unique(parts):
                 block[parts == part] = self.parts[part].features(rows[parts == part])
@@ -136,7 +136,7 @@ def scattered(rows: ShardedRows) -> NDArray[np.intp]:
     Else a folder that is brought up to date every day would end in files that hold nothing. None
     are found where that would bring nothing.
     """
-    sizes = np.array([place.rows for place in rows.places])
+    sizes = np.array([place.rows for place in rows.tables])
     used = np.bincount(rows.runs["place"], rows.runs["rows"], len(sizes))
     few = used < FEW
     if few.sum() < 2 and not (2 * used < sizes)[few].any():

@@ -39,9 +39,9 @@ from dogsim.plumbing.files import (
 from dogsim.plumbing.signals import uninterrupted
 from dogsim.recipe import Recipe
 from dogsim.storage.dataset_file import (
-    BLOCK,
-    INDEX,
-    check_place,
+    INDEX_NAME,
+    WRITE_ROWS,
+    check_dataset_path,
     is_sharded,
     known_shards,
     made_by,
@@ -78,7 +78,7 @@ class Shards:
     ) -> None:
         self._place, self._named, self._table = written_through(out), out, skipped_table(out)
         self.sharded = is_sharded(self._place)
-        self.out = self._place / INDEX if self.sharded else self._place  # the file
+        self.out = self._place / INDEX_NAME if self.sharded else self._place  # the file
         self.restart, self.force, self.wait = restart, force, wait
         self.finished: Part | None = None  # the output as it is
         self.kept = Kept()
@@ -86,7 +86,7 @@ class Shards:
 
     def __enter__(self) -> "Shards":
         with ExitStack() as held:
-            check_place(self._place)
+            check_dataset_path(self._place)
             held.enter_context(locked(self._place, self.wait))
             for written in (self.out, self._named, self._table):  # its link was a file, perhaps
                 remove_left_overs(written)
@@ -274,14 +274,14 @@ class Shards:
     ) -> ShardedRows:
         """Put together what is used of shards of which little is, so that they can go."""
         paths = [picture.path for picture in pictures]
-        rows = self.kept.lying(paths)
+        rows = self.kept.stored_rows(paths)
         moved = scattered(rows)
         if not len(moved):
             return rows
-        for some in np.split(moved, range(BLOCK, len(moved), BLOCK)):
+        for some in np.split(moved, range(WRITE_ROWS, len(moved), WRITE_ROWS)):
             own, digests = [pictures[row] for row in some], [hashes[row] for row in some]
             self.add(shard_of(rows[some], own, digests, recipe, root))
-        return self.kept.lying(paths)
+        return self.kept.stored_rows(paths)
 
 
 def partial_folder(out: Path) -> Path:
@@ -291,4 +291,4 @@ def partial_folder(out: Path) -> Path:
 
 def _shards_of(features: Any) -> set[str]:
     """Names of the shards in which features lie."""
-    return {place.file for place in getattr(features, "places", ())}
+    return {place.file for place in getattr(features, "tables", ())}

@@ -25,7 +25,7 @@ def picture_keys(features: NDArray[np.floating], stamps: NDArray[np.void] | None
     Parameters
     ----------
     features : (n, d) float
-    stamps : (n,) array of `dogsim.dataset.STAMP`, optional
+    stamps : (n,) array of `dogsim.storage.dataset_file.STAMP_DTYPE`, optional
 
     Returns
     -------

@@ -15,7 +15,7 @@ from dogsim.image_files.files import read_image_file
 from dogsim.images import Cropped, Source, file_of
 from dogsim.networks.training_record import picture_keys, read_memory
 from dogsim.plumbing.files import bytes_sha256
-from dogsim.storage.dataset_file import BLOCK
+from dogsim.storage.dataset_file import WRITE_ROWS
 
 NO_BOXES = BoxFolder()
 
@@ -121,8 +121,8 @@ def learned_by(dataset: Dataset, model: Path) -> NDArray[np.bool_]:
 def features_hash(dataset: Dataset) -> str:
     """Hash all features of a dataset, in 32 hexadecimal digits."""
     digest = sha256(repr((dataset.features.shape, dataset.features.dtype.str)).encode())
-    for start in range(0, len(dataset), BLOCK):
-        digest.update(np.ascontiguousarray(dataset.features[start : start + BLOCK]).data)
+    for start in range(0, len(dataset), WRITE_ROWS):
+        digest.update(np.ascontiguousarray(dataset.features[start : start + WRITE_ROWS]).data)
     return digest.hexdigest()[:32]
 
 

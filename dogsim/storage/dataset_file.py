@@ -1,7 +1,7 @@
-"""The dataset file, HDF5: what lies where in it, written whole, and read where it lies.
+"""Read and write dataset files (HDF5).
 
-A dataset can also be a folder of shards: its file is an index there, in the place of whose features
-stands in which rows of which shards they lie.
+A dataset can also be a folder of shards. Its file is then an index in that folder: instead of the
+features it contains the positions of their rows in the shards.
 """
 
 import os
@@ -19,41 +19,41 @@ from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.files import check_output, replacing, written_through
 from dogsim.plumbing.signals import uninterrupted
 from dogsim.recipe import HEAD, Recipe
-from dogsim.storage.hdf5 import mapped_rows, new_hdf5
-from dogsim.storage.sharded_rows import RUN, Place, ShardedRows
+from dogsim.storage.hdf5 import create_hdf5, map_rows
+from dogsim.storage.sharded_rows import RUN_DTYPE, ShardedRows, TableLocation
 
 FORMAT = "dogsim-dataset"
-FORMAT_VERSION = 2  # the newest that is read: of an index; that of a file is 1
-BLOCK = 1024  # rows that are written at a time
-STAMP = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("sha256", "S64")])
-FOLDER, INDEX = ".dogsim", "index.h5"  # how a folder of shards ends, and its file
-TABLE = np.dtype([("offset", "<i8"), ("rows", "<i8")])  # of features in a shard
+FILE_VERSION, INDEX_VERSION = 1, 2  # format_version of a whole file and of an index of shards
+WRITE_ROWS = 1024  # rows of a block that is written at once
+STAMP_DTYPE = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("sha256", "S64")])
+TABLE_DTYPE = np.dtype([("offset", "<i8"), ("rows", "<i8")])  # features in a shard
+FOLDER_SUFFIX, INDEX_NAME = ".dogsim", "index.h5"
 
 Features: TypeAlias = "NDArray[np.float32] | ShardedRows"
 
 
 class DamagedError(DogsimError):
-    """A file can be read, and what it holds is no dataset or not all of one."""
+    """Raised if a file can be read, but its content is not a complete dataset."""
 
 
 def is_sharded(path: Path) -> bool:
-    """Whether what is to be written there is a folder of shards, by its name; a file stays one.
+    """Return whether a dataset at `path` is a folder of shards; an existing file is none.
 
     >>> is_sharded(Path("dogs.dogsim")), is_sharded(Path("dogs.h5"))
     (True, False)
     """
-    return path.suffix == FOLDER and not path.is_file()
+    return path.suffix == FOLDER_SUFFIX and not path.is_file()
 
 
-def check_place(path: Path, inputs: Iterable[Path | None] = ()) -> None:
-    """Raise `DogsimError` if `path` is no place for a dataset; as `files.check_output` does."""
+def check_dataset_path(path: Path, inputs: Iterable[Path | None] = ()) -> None:
+    """Raise `DogsimError` if no dataset can be written to `path`, see `check_output`."""
     target = written_through(path)
-    check_output(target / INDEX if is_sharded(target) and target.is_dir() else path, inputs)
+    check_output(target / INDEX_NAME if is_sharded(target) and target.is_dir() else path, inputs)
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[Any]:
-    """Open a dataset file, and tell in a line what is wrong with it, also within the block.
+def open_dataset_file(path: Path) -> Iterator[Any]:
+    """Open a dataset file; errors inside the block are reported as errors of the file, too.
 
     Raises
     ------
@@ -61,10 +61,10 @@ def reading(path: Path) -> Iterator[Any]:
         If there is no such file, it cannot be read, or was written by another program or a newer
         version.
     DamagedError
-        If it can be read and does not hold what it should.
+        If it can be read, but its content is not a complete dataset.
     """
     if not path.is_file():
-        folder = path.name == INDEX and path.parent.is_dir()
+        folder = path.name == INDEX_NAME and path.parent.is_dir()
         what, out = ("dataset in the folder", path.parent) if folder else ("dataset file", path)
         raise DogsimError(f"There is no {what} {out}. dogsim create-dataset DIR -o OUT makes one.")
     try:
@@ -74,7 +74,7 @@ def reading(path: Path) -> Iterator[Any]:
     except DogsimError as error:
         raise DogsimError(f"{path}: {error}") from error
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, OSError) and _of_the_system(error):
+        if isinstance(error, OSError) and _is_system_error(error):
             raise DogsimError(f"Cannot read {path}: {reason(error)}.") from error
         remedy = (
             "It may be cut short; dogsim create-dataset --force makes a new one in its place."
@@ -84,25 +84,25 @@ def reading(path: Path) -> Iterator[Any]:
         raise DamagedError(f"Cannot read {path} as a dataset: {reason(error)}. {remedy}") from error
 
 
-def read_features(path: Path) -> Features:
-    """Map the features of a dataset file where they lie, and read nothing else of it."""
-    with reading(path) as file:
+def map_features(path: Path) -> Features:
+    """Map the features of a dataset file into memory; read nothing else of it."""
+    with open_dataset_file(path) as file:
         return _features(file, path)
 
 
-def file_of(features: Features) -> Path | None:
-    """The file that features are mapped from, or the index of their shards; None for others."""
+def features_file(features: Features) -> Path | None:
+    """Return the file that features are mapped from, or the index of their shards, else None."""
     if isinstance(features, ShardedRows):
-        return features.folder / INDEX
+        return features.folder / INDEX_NAME
     name = features.filename if isinstance(features, np.memmap) else None
     return None if name is None else Path(name)
 
 
 def read_fields(path: Path) -> dict[str, Any]:
-    """Read a `Dataset`'s fields; the features are mapped where they lie. Raises as `reading`."""
+    """Read the fields of a `Dataset`, and map its features; raises as `open_dataset_file`."""
     while True:
-        before = _identity(path)
-        with reading(path) as file:
+        before = _file_identity(path)
+        with open_dataset_file(path) as file:
             fields = {
                 "features": _features(file, path),
                 "labels": np.asarray(file["labels"], np.int32),
@@ -110,24 +110,24 @@ def read_fields(path: Path) -> dict[str, Any]:
                 "breeds": tuple(file["breeds"].asstr()),
                 "recipe": _read_recipe(file.attrs),
                 "root": _text(file.attrs.get("root", "")),
-                "stamps": np.asarray(file["stamps"], STAMP) if "stamps" in file else None,
+                "stamps": np.asarray(file["stamps"], STAMP_DTYPE) if "stamps" in file else None,
                 "learned": np.asarray(file["learned"], bool) if "learned" in file else None,
                 "boxes": np.asarray(file["boxes"], np.float64) if "boxes" in file else None,
             }
-        if _identity(path) == before:
-            return fields  # else it was replaced in between, and the map may be of the new file
+        if _file_identity(path) == before:
+            return fields  # otherwise the map may belong to a new file that replaced this one
 
 
 def made_by(path: Path) -> str:
-    """Name the command that made a dataset file, "" where the file does not tell."""
-    with reading(path) as file:
+    """Return the name of the command that made a dataset file, "" if it contains none."""
+    with open_dataset_file(path) as file:
         return _text(file.attrs.get("made_by", ""))
 
 
 def known_shards(path: Path) -> frozenset[str]:
-    """Names of the shards that an index is of, and of those that it has replaced."""
-    with reading(path) as file:
-        names = [name for part in ("shards", "replaced") if part in file for name in file[part]]
+    """Return the names of the shards in an index, and of those that it has replaced."""
+    with open_dataset_file(path) as file:
+        names = [name for key in ("shards", "replaced") if key in file for name in file[key]]
         return frozenset(name.decode() for name in names)
 
 
@@ -147,18 +147,18 @@ def write_dataset(
     made_by: str = "",
     replaced: Iterable[str] = (),
 ) -> None:
-    """Write a dataset file whose features, (n, dimension), come in blocks of rows.
+    """Write a dataset file whose features (n, dimension) are given in blocks of rows.
 
-    Features that lie in shards stay there, and the file becomes their index: it has to lie in their
-    folder. `replaced` are shards there that are no part of it, and never will be.
+    `ShardedRows` are not copied: the file becomes the index of their shards and must be in their
+    folder. `replaced` are the shards in that folder that the dataset no longer uses.
 
-    The rest are a `Dataset`'s fields. The caller holds the file's lock, see
+    The other parameters are fields of `Dataset`. The caller holds the lock of the file, see
     `dogsim.plumbing.files.writing`. Raises `DogsimError` if the file cannot be written.
     """
     text = h5py.string_dtype("utf-8")
     _require_utf8([*paths, *breeds])
-    # HDF5 calls back to write, and nothing may be raised there: a stop waits for the block's end.
-    with replacing(Path(path)) as new, uninterrupted() as let_through, new_hdf5(new) as file:
+    # HDF5 writes through a callback, which must not raise: signals wait for the end of a block.
+    with replacing(Path(path)) as new, uninterrupted() as let_through, create_hdf5(new) as file:
         if isinstance(blocks, ShardedRows):
             _write_index(file, blocks, replaced)
         else:
@@ -166,13 +166,13 @@ def write_dataset(
         file["labels"] = np.asarray(labels, np.int32)
         file.create_dataset("paths", data=list(paths), dtype=text)
         file.create_dataset("breeds", data=list(breeds), dtype=text)
-        for name, of_rows in {"stamps": stamps, "learned": learned, "boxes": boxes}.items():
-            if of_rows is not None:
-                file[name] = of_rows
-        version = FORMAT_VERSION if isinstance(blocks, ShardedRows) else 1
+        for name, rows in {"stamps": stamps, "learned": learned, "boxes": boxes}.items():
+            if rows is not None:
+                file[name] = rows
+        version = INDEX_VERSION if isinstance(blocks, ShardedRows) else FILE_VERSION
         file.attrs.update({"format": FORMAT, "format_version": version, "made_by": made_by})
         for name, value in {"root": root, **(asdict(recipe) if recipe else {})}.items():
-            file.attrs[name] = _stored(value)
+            file.attrs[name] = _as_attribute(value)
 
 
 def _write_features(
@@ -190,25 +190,27 @@ def _write_features(
 
 def _write_index(file: Any, rows: ShardedRows, replaced: Iterable[str]) -> None:
     text = h5py.string_dtype("utf-8")
-    file.create_dataset("shards", data=[place.file for place in rows.places], dtype=text)
+    file.create_dataset("shards", data=[table.file for table in rows.tables], dtype=text)
     file.create_dataset("replaced", data=list(replaced), dtype=text)
-    file["tables"] = np.array([(place.offset, place.rows) for place in rows.places], TABLE)
+    file["tables"] = np.array([(table.offset, table.rows) for table in rows.tables], TABLE_DTYPE)
     file["runs"] = rows.runs
     file.attrs["dimension"] = rows.shape[1]
 
 
 def _features(file: Any, path: Path) -> Features:
-    """Map the features of an open file, or of the shards that it is the index of."""
+    """Map the features of an open file, or of the shards in an index."""
     if "shards" not in file:
-        return mapped_rows(file["features"], path)
-    names, tables = file["shards"].asstr(), file["tables"][:].tolist()
-    places = [Place(name, *table) for name, table in zip(names, tables, strict=True)]
-    runs, dimension = file["runs"][:].astype(RUN), int(file.attrs["dimension"])
-    there = {each.name: each.stat().st_size for each in os.scandir(path.parent)}
-    gone = [each.file for each in places if there.get(each.file, 0) < each.end(dimension)]
-    if gone:
-        raise ValueError(f"{len(gone)} of its {len(places)} shards are lost or cut, as {gone[0]}")
-    return ShardedRows(path.parent, places, runs, dimension)
+        return map_rows(file["features"], path)
+    names, locations = file["shards"].asstr(), file["tables"][:].tolist()
+    tables = [TableLocation(name, *each) for name, each in zip(names, locations, strict=True)]
+    runs, dimension = file["runs"][:].astype(RUN_DTYPE), int(file.attrs["dimension"])
+    sizes = {each.name: each.stat().st_size for each in os.scandir(path.parent)}
+    lost = [each.file for each in tables if sizes.get(each.file, 0) < each.end(dimension)]
+    if lost:
+        raise ValueError(
+            f"{len(lost)} of its {len(tables)} shards are missing or cut short, such as {lost[0]}"
+        )
+    return ShardedRows(path.parent, tables, runs, dimension)
 
 
 def _check_format(file: Any) -> None:
@@ -219,9 +221,9 @@ def _check_format(file: Any) -> None:
             "a file of dogsim create-dataset."
         )
     version = int(file.attrs.get("format_version", 0))
-    if version > FORMAT_VERSION:
+    if version > INDEX_VERSION:
         raise DogsimError(
-            f"format version {version} is newer than {FORMAT_VERSION}, the newest that this dogsim "
+            f"format version {version} is newer than {INDEX_VERSION}, the newest that this dogsim "
             "reads. Upgrade it: pip install --upgrade dogsim"
         )
 
@@ -236,11 +238,11 @@ def _read_recipe(attributes: Any) -> Recipe | None:
 
 
 def _text(value: Any) -> str:
-    return os.fsdecode(value) if isinstance(value, bytes) else str(value)  # of a fixed length
+    return os.fsdecode(value) if isinstance(value, bytes) else str(value)  # fixed-length text
 
 
-def _stored(value: Any) -> Any:
-    """What an attribute can hold: a folder whose name is not UTF-8 only as bytes."""
+def _as_attribute(value: Any) -> Any:
+    """Return a value that an HDF5 attribute can store; a path that is not UTF-8 becomes bytes."""
     try:
         str(value).encode()
     except UnicodeEncodeError:
@@ -258,14 +260,14 @@ def _require_utf8(names: Iterable[str]) -> None:
             ) from None
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Tell which file lies at a path, so that one can see whether it was replaced."""
+def _file_identity(path: Path) -> tuple[int, int] | None:
+    """Return a key that changes if the file at `path` is replaced, None if there is no file."""
     with suppress(OSError):
         status = path.stat()
         return status.st_ino, status.st_mtime_ns
     return None
 
 
-def _of_the_system(error: OSError) -> bool:
-    """Whether reading failed, as against what was read; HDF5 tells its errors as text."""
+def _is_system_error(error: OSError) -> bool:
+    """Return whether reading failed, rather than parsing; HDF5 reports errors as text only."""
     return error.errno is not None or "errno = " in str(error)

@@ -1,4 +1,4 @@
-"""HDF5 files written without a crash where there is no room, and read where they lie."""
+"""Write HDF5 files without a crash on a full disk, and memory-map their tables."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def mapped_rows(stored: Any, path: Path) -> NDArray[np.float32]:
-    """Map a float32 table (n, d) into memory where it lies in the file, else read it."""
+def map_rows(stored: Any, path: Path) -> NDArray[np.float32]:
+    """Return a memory map of a float32 table (n, d) in `path`; read it if it cannot be mapped."""
     offset = stored.id.get_offset()  # None if chunked or empty
     if offset is None or stored.dtype != np.dtype("<f4") or stored.ndim != 2:
         return np.asarray(stored, np.float32)
@@ -19,11 +19,11 @@ def mapped_rows(stored: Any, path: Path) -> NDArray[np.float32]:
 
 
 @contextmanager
-def new_hdf5(path: Path) -> Iterator[Any]:
-    """Open a new HDF5 file that raises `OSError` where there is no room for it.
+def create_hdf5(path: Path) -> Iterator[Any]:
+    """Open a new HDF5 file for writing; raise `OSError` if the disk is full.
 
-    HDF5 itself crashes the process when it cannot write what it holds back until a file is closed.
-    So it is told that all went well, and the error is raised once it has closed the file.
+    HDF5 crashes the process if it cannot write its buffers when it closes a file. Therefore a
+    failed write is reported to it as a success, and the error is raised after the file is closed.
     """
     with path.open("wb+", buffering=0) as raw:
         sink = _Sink(raw)
@@ -36,6 +36,8 @@ def new_hdf5(path: Path) -> Iterator[Any]:
 
 
 class _Sink:
+    """A raw file that stores the first error of a write instead of raising it."""
+
     def __init__(self, raw: Any) -> None:
         self.raw = raw
         self.error: OSError | None = None

@@ -14,7 +14,7 @@ from PIL import Image
 
 from dogsim import Dataset, create_dataset
 from dogsim.folders.resumable import partial_folder
-from dogsim.storage.dataset_file import INDEX
+from dogsim.storage.dataset_file import INDEX_NAME
 
 pytestmark = [
     pytest.mark.slow,
@@ -65,7 +65,7 @@ def same(file: Path, expected: Dataset) -> None:
 
 
 def finished(file: Path) -> bool:
-    return (file / INDEX if file.suffix == ".dogsim" else file).exists()
+    return (file / INDEX_NAME if file.suffix == ".dogsim" else file).exists()
 
 
 def shards(file: Path) -> list[Path]:

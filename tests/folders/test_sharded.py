@@ -20,8 +20,8 @@ from dogsim.folders import extraction, manifest
 from dogsim.folders import resumable as module
 from dogsim.networks.extractor import Wanted
 from dogsim.retrieval.identity import in_gallery, row_hashes
-from dogsim.storage.dataset_file import INDEX
-from dogsim.storage.sharded_rows import Place, ShardedRows
+from dogsim.storage.dataset_file import INDEX_NAME
+from dogsim.storage.sharded_rows import ShardedRows, TableLocation
 from dogsim.trust.conformal import calibration_for
 
 COLOURS = {
@@ -56,7 +56,7 @@ def made(photos: Path, out: Path, **options: Any) -> tuple[dict[str, int], tuple
 
 
 def shards(out: Path) -> set[str]:
-    return {file.name for file in out.iterdir()} - {INDEX}
+    return {file.name for file in out.iterdir()} - {INDEX_NAME}
 
 
 def test_the_folder_is_what_the_file_is(photos: Path, tmp_path: Path) -> None:
@@ -78,10 +78,10 @@ def test_the_folder_is_what_the_file_is(photos: Path, tmp_path: Path) -> None:
 def test_brought_up_to_date(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.dogsim"
     assert made(photos, out) == (COLOURS, (6, 0, 0, 0))
-    first, index = shards(out), (out / INDEX).stat().st_mtime_ns
+    first, index = shards(out), (out / INDEX_NAME).stat().st_mtime_ns
     before = Dataset.open(out)
     assert made(photos, out) == (COLOURS, (0, 0, 6, 0))
-    assert (out / INDEX).stat().st_mtime_ns == index
+    assert (out / INDEX_NAME).stat().st_mtime_ns == index
     for name in ("pug/1.png", "pug/2.png", "whippet/1.png"):
         paint(photos / name, 200)
         os.utime(photos / name, ns=(1, 1))
@@ -102,7 +102,7 @@ def test_small_shards_are_put_together(
 ) -> None:
     out, colours = tmp_path / "d.dogsim", COLOURS
     monkeypatch.setattr(manifest, "FEW", 3)
-    monkeypatch.setattr(module, "BLOCK", 4)
+    monkeypatch.setattr(module, "WRITE_ROWS", 4)
     assert made(photos, out)[0] == colours
     assert {place.rows for place in lying(out)} == {4, 2}  # of three shards of two
     for day in range(20):
@@ -118,10 +118,10 @@ def test_small_shards_are_put_together(
     assert len(shards(out)) == len(lying(out))
 
 
-def lying(out: Path) -> tuple[Place, ...]:
+def lying(out: Path) -> tuple[TableLocation, ...]:
     features = Dataset.open(out).features
     assert isinstance(features, ShardedRows)
-    return features.places
+    return features.tables
 
 
 def test_a_stopped_restart_leaves_the_index_valid(
@@ -150,7 +150,7 @@ def test_shards_are_the_truth(
 ) -> None:
     out = tmp_path / "d.dogsim"
     made(photos, out)
-    (out / INDEX).unlink()
+    (out / INDEX_NAME).unlink()
     with pytest.raises(DogsimError, match="no dataset in the folder"):
         Dataset.open(out)
     stop_after(0, monkeypatch)
@@ -159,10 +159,10 @@ def test_shards_are_the_truth(
     for spoil in (Path.unlink, lambda file: os.truncate(file, 100)):
         spoil(out / lost)
         told = refusal("info", out)
-        assert f"1 of its 3 shards are lost or cut, as {lost}" in told
+        assert f"1 of its 3 shards are missing or cut short, such as {lost}" in told
         assert "--force" in told
         stop_after(2, monkeypatch)
-        with pytest.raises(DogsimError, match="lost or cut"):
+        with pytest.raises(DogsimError, match="missing or cut short"):
             made(photos, out)
         assert made(photos, out, force=True)[0] == COLOURS
         lost = min(shards(out))
@@ -181,7 +181,7 @@ def test_what_is_somebody_elses_is_left_alone(
     assert dogsim_json(*create, "--force")["new"] == 6
     assert dogsim_json(*create)["kept"] == 6
     assert notes.read_text() == "mine"
-    four.save(out / INDEX)  # a whole file in the place of the index
+    four.save(out / INDEX_NAME)  # a whole file in the place of the index
     assert "was not made by this command" in refusal(*create)
     assert Dataset.open(out).paths == four.paths
     assert "Received the folder" in refusal("create-dataset", photos, "-o", tmp_path)
@@ -194,13 +194,13 @@ def test_what_is_somebody_elses_is_left_alone(
 def test_an_index_that_lies_elsewhere(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.dogsim"
     made(photos, out)
-    shutil.copy(out / INDEX, tmp_path / "d.h5")
-    assert "3 of its 3 shards are lost" in refusal("info", tmp_path / "d.h5")
-    assert "not made by this command" in refusal("create-dataset", photos, "-o", out / INDEX)
-    assert reds(Dataset.open(out / INDEX)) == COLOURS
-    with h5py.File(out / INDEX, "a") as file:
+    shutil.copy(out / INDEX_NAME, tmp_path / "d.h5")
+    assert "3 of its 3 shards are missing" in refusal("info", tmp_path / "d.h5")
+    assert "not made by this command" in refusal("create-dataset", photos, "-o", out / INDEX_NAME)
+    assert reds(Dataset.open(out / INDEX_NAME)) == COLOURS
+    with h5py.File(out / INDEX_NAME, "a") as file:
         file["shards"][0] = "../d.h5"
-    assert "lost or cut, as ../d.h5" in refusal("info", out)
+    assert "missing or cut short, such as ../d.h5" in refusal("info", out)
 
 
 @pytest.mark.parametrize("mixed", [False, True])

@@ -8,14 +8,14 @@ from clouds import breeds_in_noise
 from commands import dogsim, dogsim_json
 
 from dogsim import Dataset, project, save_model, train_ranking
-from dogsim.dataset import STAMP
 from dogsim.networks.training_record import has_memory, picture_keys, read_memory
 from dogsim.retrieval.identity import learned
+from dogsim.storage.dataset_file import STAMP_DTYPE
 
 
 def test_pictures_are_told_by_features_or_by_their_files() -> None:
     features = np.array([[1, -0.0], [2, 3]], np.float32)
-    stamps = np.zeros(2, STAMP)
+    stamps = np.zeros(2, STAMP_DTYPE)
     stamps["sha256"] = [b"0123456789abcdef" * 4, b"f" * 64]
     keys = picture_keys(features, stamps)
     assert keys.shape == (2, 2)
@@ -49,7 +49,7 @@ def test_accuracy_tells_what_was_learned_from(tmp_path: Path) -> None:
 def test_of_other_features_the_file_tells(tmp_path: Path) -> None:
     """The same pictures, whose features were computed again, a little otherwise."""
     known = breeds_in_noise()
-    stamps = np.zeros(len(known), STAMP)
+    stamps = np.zeros(len(known), STAMP_DTYPE)
     stamps["sha256"] = [f"{row:064x}"[::-1].encode() for row in range(len(known))]
     head = tmp_path / "head.keras"
     save_model(train_ranking(replace(known, stamps=stamps), max_steps=1).model, head)

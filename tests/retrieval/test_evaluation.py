@@ -7,12 +7,12 @@ import pytest
 from clouds import cloud
 
 from dogsim import Dataset, DogsimError
-from dogsim.dataset import STAMP
 from dogsim.retrieval.evaluation import Search
+from dogsim.storage.dataset_file import STAMP_DTYPE
 
 
 def stamped(dataset: Dataset, *hashes: str) -> Dataset:
-    return replace(dataset, stamps=np.array([(1, 1, each) for each in hashes], STAMP))
+    return replace(dataset, stamps=np.array([(1, 1, each) for each in hashes], STAMP_DTYPE))
 
 
 def test_pictures_in_both_sets_are_told_by_content() -> None:

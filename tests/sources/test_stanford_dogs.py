@@ -18,7 +18,7 @@ from scipy.io import savemat
 from server import Server, serving
 
 from dogsim import Dataset, stanford_dogs
-from dogsim.dataset import breed_name
+from dogsim.image_files.labels import breed_name
 from dogsim.networks.extractor import Wanted
 
 module: Any = import_module("dogsim.sources.stanford_dogs")  # dogsim.stanford_dogs is the function

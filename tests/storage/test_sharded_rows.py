@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dogsim import DogsimError
-from dogsim.storage.sharded_rows import RUN, Place, ShardedRows, between
+from dogsim.storage.sharded_rows import RUN_DTYPE, ShardedRows, TableLocation, slice_rows
 
 SIZES = (1, 7, 3, 12)
 
@@ -20,17 +20,17 @@ def table(tmp_path: Path) -> ShardedRows:
     for number, size in enumerate(SIZES):
         before, content = b"\1" * 5 * number, rng.normal(size=(size, 3)).astype("<f4")
         (tmp_path / str(number)).write_bytes(before + content.tobytes() + b"behind")
-        whole = np.array([(0, 0, size)], RUN)
-        place = Place(str(number), len(before), size)
+        whole = np.array([(0, 0, size)], RUN_DTYPE)
+        place = TableLocation(str(number), len(before), size)
         tables.append(ShardedRows(tmp_path, [place], whole, 3))
-    return ShardedRows.joined(tables)
+    return ShardedRows.concatenate(tables)
 
 
 def array_of(table: ShardedRows) -> NDArray[np.float32]:
-    contents = [(table.folder / place.file).read_bytes() for place in table.places]
+    contents = [(table.folder / place.file).read_bytes() for place in table.tables]
     found = [
         np.frombuffer(content[place.offset :][: 12 * place.rows], "<f4").reshape(-1, 3)
-        for place, content in zip(table.places, contents, strict=True)
+        for place, content in zip(table.tables, contents, strict=True)
     ]
     return np.concatenate(found)
 
@@ -49,13 +49,13 @@ def test_rows_are_those_of_an_array(table: ShardedRows) -> None:
         chosen = rng.integers(-len(expected), len(expected), rng.integers(0, 30))
         some, array = table.take(chosen), expected[chosen]
         assert (some.shape, some.ndim, len(some)) == (array.shape, array.ndim, len(array))
-        assert all(place.rows for place in some.places)
+        assert all(place.rows for place in some.tables)
         for key in keys(len(array), rng):
             np.testing.assert_array_equal(some[key], array[key])
         np.testing.assert_array_equal(list(some) or np.empty((0, 3)), array)
         first, last = sorted(rng.integers(0, len(array) + 1, 2))
-        np.testing.assert_array_equal(between(some, first, last), between(array, first, last))
-        joined = ShardedRows.joined([some, table])
+        np.testing.assert_array_equal(slice_rows(some, first, last), slice_rows(array, first, last))
+        joined = ShardedRows.concatenate([some, table])
         np.testing.assert_array_equal(joined[:], np.concatenate([array, expected]))
 
 
@@ -80,7 +80,7 @@ def test_a_file_that_is_gone_or_too_short(table: ShardedRows) -> None:
     (table.folder / "2").unlink()
     (table.folder / "3").write_bytes(b"too short")
     (table.folder / "0").write_bytes(b"")
-    fresh = ShardedRows(table.folder, table.places, table.runs, 3)
+    fresh = ShardedRows(table.folder, table.tables, table.runs, 3)
     assert fresh[1:8].shape == (7, 3)
     for row in (0, 9, 20):
         with pytest.raises(DogsimError, match=r"Cannot read .* open the dataset again"):
@@ -89,5 +89,5 @@ def test_a_file_that_is_gone_or_too_short(table: ShardedRows) -> None:
 
 def test_runs_that_cannot_be(table: ShardedRows) -> None:
     for run in [(4, 0, 1), (-1, 0, 1), (0, -1, 1), (1, 0, -2), (1, 5, 3)]:
-        with pytest.raises(ValueError, match="a run of rows is"):
-            ShardedRows(table.folder, table.places, np.array([run], RUN), 3)
+        with pytest.raises(ValueError, match="a run of rows (is|has)"):
+            ShardedRows(table.folder, table.tables, np.array([run], RUN_DTYPE), 3)
