@@ -169,7 +169,7 @@ def find_backbone(name: str) -> Backbone | HubBackbone:
 
     >>> find_backbone("resnet5")
     Traceback (most recent call last):
-    dogsim.errors.DogsimError: Unknown backbone 'resnet5'; did you mean 'resnet50'? Of 46, the \
+    dogsim.errors.DogsimError: Unknown backbone 'resnet5'; did you mean 'resnet50'? Of 44, the \
 nearest: resnet50, resnet152, resnet50v2, resnet34, resnet18.
     """
     if name.startswith(PREFIX):

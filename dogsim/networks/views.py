@@ -27,7 +27,7 @@ def check_views(views: str) -> None:
 
     >>> check_views("crop")
     Traceback (most recent call last):
-    dogsim.errors.DogsimError: Unknown views 'crop'. Known: none, flip, flip,crops
+    dogsim.errors.DogsimError: Unknown views 'crop'. Known: none, flip, flip,crops.
     """
     if views not in VIEWS:
         raise unknown("views", views, VIEWS)
