@@ -1,9 +1,8 @@
 """Pictures in, breeds out."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
 from typing import TypeAlias
 
 import numpy as np
@@ -16,7 +15,7 @@ from dogsim.errors import DogsimError
 from dogsim.image_files.files import read_image_file
 from dogsim.images import Cropped, Source, as_images, file_of, load_image
 from dogsim.networks.extractor import Extractor
-from dogsim.networks.extractor_for import extractor_for, require_recipe
+from dogsim.networks.extractor_for import lazy_extractor_for
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.recipe import Recipe
@@ -33,14 +32,6 @@ BATCH = 32  # pictures through the network at once
 
 # Pixels, or the row of the dataset that is the same picture, or why there is neither.
 _Read: TypeAlias = "NDArray[np.uint8] | int | DogsimError"
-
-
-@lru_cache(maxsize=1)
-def loaded_extractor(
-    recipe: Recipe | None, weights: str | None = None, head: str | None = None
-) -> Extractor:
-    """Do what `extractor_for` does, but for the same dataset once."""
-    return extractor_for(recipe, weights, head)
 
 
 def classify(
@@ -92,11 +83,10 @@ def classify(
     dataset = as_dataset(dataset)
     if extractor is not None and dataset.recipe:
         dataset.recipe.require(extractor.recipe, "an extractor")
-    recipe = extractor.recipe if extractor else require_recipe(dataset.recipe)
-    load = partial(loaded_extractor, recipe) if extractor is None else lambda: extractor
+    extractor = extractor or lazy_extractor_for(dataset.recipe)
     found, cropping = [], boxes_for(dataset, boxes)
     asked = (seen(image, dataset, cropping) for image in as_images(images))
-    for answer in answers(asked, dataset, k, metric, recipe, load, confidence, keep_self):
+    for answer in answers(asked, dataset, k, metric, extractor, confidence, keep_self):
         if isinstance(answer, DogsimError):
             raise answer
         found.append(answer)
@@ -108,15 +98,13 @@ def answers(
     dataset: Dataset,
     k: int,
     metric: str,
-    recipe: Recipe,
-    load: Callable[[], Extractor],
+    extractor: Extractor,
     confidence: float | None = None,
     keep_self: bool = False,
 ) -> Iterator[Answer | DogsimError]:
     """Answer as `classify` does, as the answers come; for a picture that has none, tell why.
 
-    `load` loads the extractor of that recipe; it is called for batches with pictures that the
-    dataset has not got.
+    The extractor is called only for images that are not in the dataset.
     """
     check_k(k, len(dataset))
     check_metric(metric)
@@ -125,7 +113,7 @@ def answers(
     rows_of = rows_by_content(dataset)
 
     def read(picture: Source) -> tuple[Source, _Read]:
-        return picture, _read(rows_of, recipe, picture)
+        return picture, _read(rows_of, extractor.recipe, picture)
 
     results = prefetch(read, images, ahead=BATCH, threads=usable_cpus())
     for pictures, batch in (zip(*each, strict=True) for each in batched(results, BATCH)):
@@ -145,7 +133,7 @@ def answers(
             told |= zip(known, found, strict=True)
         new = {i: each for i, each in enumerate(batch) if isinstance(each, np.ndarray)}
         if new:
-            features = load()(np.stack(list(new.values())))
+            features = extractor(np.stack(list(new.values())))
             told |= zip(new, answers_to(features, dataset, k, metric, confidence), strict=True)
         for i, picture in enumerate(pictures):
             answer = told[i]

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Set
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from dogsim.dataset import Dataset
@@ -14,7 +14,7 @@ from dogsim.folders.listing import Skipped, in_order, list_images, with_boxes
 from dogsim.folders.resumable import Shards
 from dogsim.image_files.boxes import BoxFolder
 from dogsim.images import RESIZES
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 from dogsim.plumbing.signals import stopped_in_order, uninterrupted
 from dogsim.plumbing.terminal import note
 from dogsim.storage.dataset_file import check_dataset_path
@@ -113,10 +113,20 @@ def create_dataset(
         If there are no pictures or boxes, none can be read, the network cannot be loaded, earlier
         work was made in another way, or `out` cannot be written or is a file of another kind.
     """
-    seen = resize, engine, precision, views, mean, std, image_size
-    wanted = Wanted(backbone, weights, layer, *seen)
+    options = NetworkOptions(
+        backbone=backbone,
+        weights=weights,
+        layer=layer,
+        resize=resize,
+        engine=engine,
+        precision=precision,
+        views=views,
+        mean=mean,
+        std=std,
+        image_size=image_size,
+    )
     how = batch_size, strict, restart, verify, force
-    update = bring_up_to_date(images_dir, out, wanted, *how, boxes=boxes, margin=margin)
+    update = bring_up_to_date(images_dir, out, options, *how, boxes=boxes, margin=margin)
     if update.skipped:
         first, n = update.skipped[0], len(update.skipped)
         note(f"Skipped {n} of the files in {images_dir}, the first {first.path}: {first.reason}.")
@@ -151,16 +161,26 @@ def update_dataset(
     Update
         The dataset, how many pictures were new, changed, kept and removed, and what was skipped.
     """
-    seen = resize, engine, precision, views, mean, std, image_size
-    wanted = Wanted(backbone, weights, layer, *seen)
+    options = NetworkOptions(
+        backbone=backbone,
+        weights=weights,
+        layer=layer,
+        resize=resize,
+        engine=engine,
+        precision=precision,
+        views=views,
+        mean=mean,
+        std=std,
+        image_size=image_size,
+    )
     how = batch_size, strict, restart, verify, force
-    return bring_up_to_date(images_dir, out, wanted, *how, boxes=boxes, margin=margin)
+    return bring_up_to_date(images_dir, out, options, *how, boxes=boxes, margin=margin)
 
 
 def bring_up_to_date(
     images_dir: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    wanted: Wanted,
+    options: NetworkOptions,
     batch_size: int = 32,
     strict: bool = False,
     restart: bool = False,
@@ -178,28 +198,29 @@ def bring_up_to_date(
     root, out = Path(images_dir), Path(out)
     if batch_size < 1:
         raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
-    wanted.check()
-    check_dataset_path(out, [Path(wanted.weights)] if wanted.weights else [])
+    options.check()
+    check_dataset_path(out, [Path(options.weights)] if options.weights else [])
     listing = list_images(root)
     refuse(listing.skipped, strict)
     with Shards(out, restart, force, wait) as shards, stopped_in_order():
-        wanted, cropped = (
-            wanted.filled(shards.options),
+        options, cropped = (
+            options.filled(shards.options),
             BoxFolder.from_options(boxes, margin, shards.options),
         )
         seen, unfit = with_boxes(listing.pictures, cropped)
         refuse(unfit, strict)
-        some = partial(calibration, root, seen, wanted.resize or RESIZES[0])
-        load = cache(replace(wanted, few=len(seen) < FEW, calibration=some).load)
-        recipe = (shards.recipe and wanted.recipe(shards.recipe)) or load().recipe
-        recipe = replace(recipe, **cropped.options)
+        some = partial(calibration, root, seen, options.resize or RESIZES[0])
+        options = replace(options, few=len(seen) < FEW, calibration=some)
+        extractor = options.extractor(shards.recipe)
+        recipe = replace(extractor.recipe, **cropped.options)
+        extractor = replace(extractor, recipe=recipe)
         shards.require_seen(listing, root)
         shards.settle(recipe)
         pictures = sorted([*seen, *shards.kept.unseen(listing, root)], key=in_order)
         pending = shards.kept.find(pictures, root, verify)
         skipped = listing.skipped + listing.linked + unfit + shards.kept.unread
         with shards.telling_how_to_go_on():
-            for shard, bad in compute(root, pending, recipe, load, batch_size, strict):
+            for shard, bad in compute(root, pending, extractor, batch_size, strict):
                 skipped += bad
                 if shard:
                     with uninterrupted():

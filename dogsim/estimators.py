@@ -18,7 +18,7 @@ from dogsim.dist_calc import check_metric, nearest
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
 from dogsim.images import Cropped, Source
-from dogsim.networks.extractor import Extractor, Wanted
+from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.trust.conformal import Trust, check_confidence, trust
 from dogsim.vote import check_vote, majority_vote, vote_weights
 
@@ -111,10 +111,10 @@ class PictureFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return extract_features(iter(X), _loaded(self._wanted), self.batch_size)
 
     @property
-    def _wanted(self) -> Wanted:
+    def _wanted(self) -> NetworkOptions:
         options = self.get_params()
         del options["batch_size"]
-        return Wanted(**options)
+        return NetworkOptions(**options)
 
     @property
     def _n_features_out(self) -> int:
@@ -133,7 +133,7 @@ class PictureFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
 
 @lru_cache(maxsize=2)
-def _loaded(wanted: Wanted) -> Extractor:
+def _loaded(wanted: NetworkOptions) -> Extractor:
     return wanted.load()
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.images import Source, as_images, load_image
-from dogsim.networks.extractor import Extractor, Wanted
+from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 
 
@@ -81,4 +81,4 @@ def extract_features(
 
 @cache
 def _default_extractor() -> Extractor:
-    return Wanted(few=True).load()
+    return NetworkOptions(few=True).load()

@@ -9,7 +9,7 @@ from dogsim.dist_calc import check_metric, dist_calc, unit_vectors
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
 from dogsim.images import Source
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 
 ROUNDING = 1e-12  # what the metric of a picture and itself may come to, instead of 0
 DEPTHS = {18: "resnet18", 34: "resnet34", 50: "resnet50", 101: "resnet101", 152: "resnet152"}
@@ -64,9 +64,15 @@ class ImageDistance:
         check_metric(metric)
         self.metric = metric
         self.normalize = normalize
-        network = backbone, weights, layer
-        wanted = Wanted(*network, mean=mean, std=std, image_size=image_size, few=True)
-        self.extractor = wanted.load()
+        self.extractor = NetworkOptions(
+            backbone=backbone,
+            weights=weights,
+            layer=layer,
+            mean=mean,
+            std=std,
+            image_size=image_size,
+            few=True,
+        ).load()
 
     def compute(self, image1: Source, image2: Source) -> float:
         """Compute the distance between two pictures: paths, arrays or PIL images.

@@ -35,7 +35,7 @@ from dogsim.create_dataset import bring_up_to_date
 from dogsim.engines.choose import ENGINES, gpus, has_engine
 from dogsim.folders.extraction import calibration
 from dogsim.folders.listing import list_images
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.keras_network import KerasNetwork
 from dogsim.plumbing.tables import table
 from dogsim.storage.dataset_file import write_dataset
@@ -213,11 +213,11 @@ def processor() -> dict[str, Any]:
     facts = dict(line.split(":", 1) for line in lines if ":" in line)
     facts = {name.strip(): text.strip() for name, text in facts.items()}
     flags = facts.get("flags", facts.get("Features", "")).split()
-    wanted = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+    relevant = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
     return {
         "name": facts.get("model name") or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "features": [name for name in wanted if name in flags],
+        "features": [name for name in relevant if name in flags],
     }
 
 
@@ -357,26 +357,28 @@ def our_way(
     root, out = Path(folder), Path(folder).with_name(f"{engine} {precision} {device}.h5")
     pictures = list_images(root).pictures
     some = partial(calibration, root, pictures, "squash")
-    wanted = Wanted(backbone, weights, engine=engine, precision=precision, calibration=some)
-    loaded = Loaded(engine=engine, precision=precision, extractor=wanted.load())
-    size = loaded.extractor.recipe.image_size
+    options = NetworkOptions(
+        backbone=backbone, weights=weights, engine=engine, precision=precision, calibration=some
+    )
+    loaded = Loaded(engine=engine, precision=precision, ready=options.load())
+    size = loaded.ready.recipe.image_size
     pixels = np.stack([dogsim.load_image(root / each.path, size) for each in pictures[:256]])
 
     def alone() -> None:
         for start in range(0, len(pictures), len(pixels)):
-            loaded.extractor(pixels[: len(pictures) - start])
+            loaded.ready(pixels[: len(pictures) - start])
 
     return {END_TO_END: partial(bring_up_to_date, root, out, loaded, restart=True), ALONE: alone}
 
 
 @dataclass(frozen=True)
-class Loaded(Wanted):
+class Loaded(NetworkOptions):
     """An extractor that is there already."""
 
-    extractor: dogsim.Extractor = field(kw_only=True)
+    ready: dogsim.Extractor = field(kw_only=True)
 
     def load(self) -> dogsim.Extractor:
-        return self.extractor
+        return self.ready
 
 
 def engines() -> list[tuple[str, str, str]]:

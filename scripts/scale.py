@@ -25,7 +25,7 @@ from dogsim.cluster.extraction import compute_on
 from dogsim.cluster.search import spread
 from dogsim.create_dataset import bring_up_to_date
 from dogsim.folders.extraction import SHARD, Compute, Computed, compute_shards
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 ROUNDS, TAUGHT = 10, 64  # of k-means, and its vectors for each centre
@@ -45,8 +45,8 @@ def overhead(
     as_json: Json = False,
 ) -> None:
     """Compare ``--cluster`` on this machine with the plain commands: rates after the start."""
-    wanted = Wanted(backbone, weights)
-    wanted.load()  # so that nobody has to convert it
+    options = NetworkOptions(backbone=backbone, weights=weights)
+    options.load()  # so that nobody has to convert it
     measured: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder, file = repeated(photos, Path(temporary) / "photos", count), Path(temporary) / "s.h5"
@@ -59,7 +59,7 @@ def overhead(
             for name, address in (("plain", ""), ("cluster", HOME)):
                 out = Path(temporary) / f"{name}.h5"
                 compute = compute_on(address, out) if address else compute_shards
-                rate, start = steady(compute, folder, out, wanted)
+                rate, start = steady(compute, folder, out, options)
                 measured.setdefault(f"photos a second, {name}", []).append(rate)
                 measured.setdefault(f"seconds before the first, {name}", []).append(start)
                 with ExitStack() as held:
@@ -73,7 +73,9 @@ def overhead(
     show({"processor": processor(), "rows": rows, "repeats": repeats, "results": shown}, as_json)
 
 
-def steady(compute: Compute, photos: Path, out: Path, wanted: Wanted) -> tuple[float, float]:
+def steady(
+    compute: Compute, photos: Path, out: Path, options: NetworkOptions
+) -> tuple[float, float]:
     """Pictures a second between the first shard and the last, and the seconds before the first."""
     marks: list[float] = []
 
@@ -84,7 +86,7 @@ def steady(compute: Compute, photos: Path, out: Path, wanted: Wanted) -> tuple[f
                 marks.append(time.perf_counter())
             yield shard, skipped
 
-    bring_up_to_date(photos, out, wanted, restart=True, compute=watched)
+    bring_up_to_date(photos, out, options, restart=True, compute=watched)
     rate = (len(marks) - 2) * SHARD / (marks[-1] - marks[1])
     return rate, marks[1] - marks[0] - SHARD / rate
 

@@ -30,7 +30,7 @@ from filelock import FileLock
 from PIL import Image
 
 from dogsim import Dataset, Extractor, create_dataset
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 
 if sys.platform != "linux":  # where platformdirs asks the system instead
     platformdirs.user_cache_path = lambda name: Path(_HOME, name)
@@ -39,16 +39,16 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 LITE = "efficientnet-lite0"
 
 # The network that most tests ask for is built once in a process, not at every call.
-_build = Wanted.load
+_build = NetworkOptions.load
 _load_lite = cache(_build)
 
 
-def _load(wanted: Wanted) -> Extractor:
-    plain = (wanted.backbone, wanted.weights) == (LITE, "imagenet")
-    return _load_lite(wanted) if plain else _build(wanted)
+def _load(options: NetworkOptions) -> Extractor:
+    plain = (options.backbone, options.weights) == (LITE, "imagenet")
+    return _load_lite(options) if plain else _build(options)
 
 
-Wanted.load = _load  # type: ignore[assignment,method-assign]
+NetworkOptions.load = _load  # type: ignore[assignment,method-assign]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -116,7 +116,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
 @pytest.fixture(scope="session")
 def lite() -> Extractor:
     """The network whose weights come with the installation."""
-    return Wanted(LITE).load()
+    return NetworkOptions(backbone=LITE).load()
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from mean_colours import SEAM
 from dogsim.cli import app
 from dogsim.folders import extraction
 from dogsim.folders.checkpoints import PartialFolder
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 
 where, number = sys.argv[1], int(sys.argv[2])
 
@@ -37,7 +37,7 @@ def killing(name: str, function: Any, after: bool = False) -> Any:
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's "&" has it ignored
 for name, method in SEAM.items():
-    setattr(Wanted, name, method)
+    setattr(NetworkOptions, name, method)
 extraction.SHARD = 16
 h5py.Dataset.__setitem__ = killing("write", h5py.Dataset.__setitem__)
 h5py.File.close = killing("closed", h5py.File.close, after=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dogsim.networks.extractor import Extractor, Wanted
+from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.networks.views import seen_by
 from dogsim.recipe import Recipe
 
@@ -19,20 +19,20 @@ def colours(images: Any) -> Any:
     return images.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
 
 
-def load(wanted: Wanted) -> Extractor:
-    backbone, resize = wanted.backbone or "colours", wanted.resize or "squash"
-    engine = "tensorflow" if wanted.engine == "auto" else wanted.engine
-    precision = "float32" if wanted.precision == "auto" else wanted.precision
+def load(options: NetworkOptions) -> Extractor:
+    backbone, resize = options.backbone or "colours", options.resize or "squash"
+    engine = "tensorflow" if options.engine == "auto" else options.engine
+    precision = "float32" if options.precision == "auto" else options.precision
     recipe = Recipe(backbone, "", "0" * 64, "avg_pool", 16, resize, engine, precision)
-    recipe = replace(recipe, views=wanted.views or "none")
+    recipe = replace(recipe, views=options.views or "none")
     return Extractor(recipe, seen_by(colours, recipe.views))
 
 
-# What is put in the place of methods of Wanted.
+# What is put in the place of methods of NetworkOptions.
 SEAM = {
-    "check": lambda wanted: None,
+    "check": lambda options: None,
     "load": load,
-    "recipe": lambda wanted, like: load(wanted).recipe,
+    "recipe": lambda options, like: load(options).recipe,
 }
 
 
@@ -44,8 +44,8 @@ def stop_after(
     """Let a run be stopped when so many batches have gone through the network."""
     left = [batches]
 
-    def load_stopping(wanted: Wanted) -> Extractor:
-        extractor = load(wanted)
+    def load_stopping(options: NetworkOptions) -> Extractor:
+        extractor = load(options)
 
         def network(images: Any) -> Any:
             left[0] -= 1
@@ -55,4 +55,4 @@ def stop_after(
 
         return Extractor(extractor.recipe, network)
 
-    monkeypatch.setattr(Wanted, "load", load_stopping)
+    monkeypatch.setattr(NetworkOptions, "load", load_stopping)

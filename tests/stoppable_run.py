@@ -77,33 +77,33 @@ def features(pixels: NDArray[np.uint8], *made_with: str) -> NDArray[np.float32]:
 def _replace_network() -> None:
     from dogsim.engines import choose
     from dogsim.folders import extraction, manifest
-    from dogsim.networks.extractor import Extractor, Wanted
+    from dogsim.networks.extractor import Extractor, NetworkOptions
     from dogsim.plumbing.files import file_sha256
     from dogsim.recipe import Recipe
 
-    def load(wanted: Wanted) -> Extractor:
-        weights = wanted.weights or "imagenet"
+    def load(options: NetworkOptions) -> Extractor:
+        weights = options.weights or "imagenet"
         given = weights != "imagenet"
         recipe = Recipe(
-            backbone=wanted.backbone or "resnet50",
+            backbone=options.backbone or "resnet50",
             weights=str(Path(weights).resolve()) if given else weights,
             weights_sha256=file_sha256(Path(weights)) if given else "0" * 64,
-            layer=wanted.layer or "avg_pool",
+            layer=options.layer or "avg_pool",
             image_size=SIZE,
-            resize=wanted.resize or "squash",
-            engine="tensorflow" if wanted.engine == "auto" else wanted.engine,
-            precision="float32" if wanted.precision == "auto" else wanted.precision,
+            resize=options.resize or "squash",
+            engine="tensorflow" if options.engine == "auto" else options.engine,
+            precision="float32" if options.precision == "auto" else options.precision,
         )
         made_with = recipe.backbone, recipe.weights_sha256, recipe.layer, recipe.resize
         return Extractor(recipe, lambda images: features(images, *made_with))
 
-    def recipe(wanted: Wanted, like: Recipe) -> Recipe:
+    def recipe(options: NetworkOptions, like: Recipe) -> Recipe:
         free = {name: getattr(like, name) for name in ("engine", "precision")}
-        free = {name: value for name, value in free.items() if getattr(wanted, name) == "auto"}
-        return replace(load(wanted).recipe, **free)
+        free = {name: value for name, value in free.items() if getattr(options, name) == "auto"}
+        return replace(load(options).recipe, **free)
 
-    Wanted.load = load  # type: ignore[assignment,method-assign]
-    Wanted.recipe = recipe  # type: ignore[assignment,method-assign]
+    NetworkOptions.load = load  # type: ignore[assignment,method-assign]
+    NetworkOptions.recipe = recipe  # type: ignore[assignment,method-assign]
     choose._cpu_has_bfloat16 = lambda: True  # else a file of bfloat16 is one of another machine
     extraction.SHARD, manifest.FEW = SHARD, 2
 

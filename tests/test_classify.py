@@ -1,6 +1,4 @@
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +10,8 @@ from dogsim.dataset import Dataset
 from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import feature_extract
-from dogsim.networks.extractor import Extractor
-
-module = sys.modules["dogsim.classify"]  # the name is the function's
+from dogsim.networks.extractor import Extractor, NetworkOptions
+from dogsim.networks.extractor_for import _load_network
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +52,7 @@ def test_a_picture_of_the_dataset_has_no_vote_on_itself(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Told by its content, and answered without the network."""
-
-    def refused(recipe: object) -> Extractor:
-        raise AssertionError("the network is not needed")
-
-    monkeypatch.setattr(module, "loaded_extractor", refused)
+    monkeypatch.setattr(NetworkOptions, "load", lambda _: pytest.fail("The network is not needed"))
     copy = tmp_path / "of another name.png"
     copy.write_bytes(dataset.image_file(4).read_bytes())
     (answer,) = classify(copy, dataset, k=5)
@@ -76,15 +69,14 @@ def test_a_picture_of_the_dataset_has_no_vote_on_itself(
 
 
 def test_the_network_is_loaded_once(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded, load = [], module.extractor_for
+    loaded, load = [], NetworkOptions.load
 
-    def counted(*arguments: Any) -> Extractor:
-        loaded.append(arguments)
-        extractor: Extractor = load(*arguments)
-        return extractor
+    def counted(options: NetworkOptions) -> Extractor:
+        loaded.append(options)
+        return load(options)
 
-    monkeypatch.setattr(module, "extractor_for", counted)
-    module.loaded_extractor.cache_clear()
+    monkeypatch.setattr(NetworkOptions, "load", counted)
+    _load_network.cache_clear()
     for _ in range(3):
         classify(Image.new("RGB", (9, 9)), dataset, k=1)
     assert len(loaded) == 1

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dogsim import METRICS, DogsimError, ImageDistance, ResNetDistance, load_image
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 
 LITE = "efficientnet-lite0"
 
@@ -101,11 +101,16 @@ def test_other_networks(backbone: str, tmp_path: Path) -> None:
 def test_resnet_by_depth(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     with monkeypatch.context() as patch:
-        patch.setattr("dogsim.image_distance.Wanted.load", lambda wanted: asked.append(wanted))
+        patch.setattr(
+            "dogsim.image_distance.NetworkOptions.load", lambda options: asked.append(options)
+        )
         for depth in (50, 101, 152):
             distance = ResNetDistance(depth, weights="w.h5", layer="avg_pool", metric="cityblock")
             assert (distance.metric, distance.normalize) == ("cityblock", True)
-    assert asked == [Wanted(f"resnet{depth}", "w.h5", "avg_pool") for depth in (50, 101, 152)]
+    assert asked == [
+        NetworkOptions(backbone=f"resnet{depth}", weights="w.h5", layer="avg_pool")
+        for depth in (50, 101, 152)
+    ]
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     for depth in (18, 34):
         with pytest.raises(DogsimError, match=r"pip install 'dogsim\[hub\]'"):

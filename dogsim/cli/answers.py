@@ -1,7 +1,6 @@
 """Pictures and their answers, as they come, and how they are told."""
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,19 +43,11 @@ class Asked:
         keep_self: bool,
         boxes: Path | None = None,
     ) -> None:
-        from dogsim.networks.extractor_for import (
-            check_own_head,
-            check_own_weights,
-            require_recipe,
-        )
+        from dogsim.networks.extractor_for import lazy_extractor_for
         from dogsim.retrieval.identity import boxes_for
 
         self.boxes = boxes_for(dataset, boxes)
-        self.recipe, self.files = require_recipe(dataset.recipe), (weights, head)
-        if weights is not None:  # also where all pictures are known, and nothing has to be loaded
-            check_own_weights(self.recipe, weights)
-        if head is not None:
-            check_own_head(self.recipe, head)
+        self.extractor = lazy_extractor_for(dataset.recipe, weights, head)
         self.dataset, self.k, self.metric = dataset, k, metric
         self.confidence, self.keep_self = confidence, keep_self
         self.failed: list[DogsimError] = []
@@ -83,13 +74,12 @@ class Asked:
 
     def __iter__(self) -> "Iterator[tuple[Path, Answer]]":
         """Yield each picture that has an answer, with it."""
-        from dogsim.classify import answers, loaded_extractor
+        from dogsim.classify import answers
 
         pictures = [picture for picture in self.pictures if picture in self.seen]
         if not pictures:
             return
-        load = partial(loaded_extractor, self.recipe, *self.files)
-        how = (self.dataset, self.k, self.metric, self.recipe, load)
+        how = (self.dataset, self.k, self.metric, self.extractor)
         found = answers(
             [self.seen[each] for each in pictures], *how, self.confidence, self.keep_self
         )

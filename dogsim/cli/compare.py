@@ -35,7 +35,7 @@ from dogsim.errors import DogsimError
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
     from dogsim.images import Source
-    from dogsim.networks.extractor import Wanted
+    from dogsim.networks.extractor import NetworkOptions
     from dogsim.retrieval.decomposition import Explanation
 
     Pair = tuple[str, Source, Source, Explanation]  # a figure's name, query, other, and why
@@ -153,20 +153,28 @@ def explain(
     from dogsim.figures.display import show_or_save
     from dogsim.figures.heat_maps import heat_maps
     from dogsim.images import file_of
-    from dogsim.networks.extractor import Wanted
+    from dogsim.networks.extractor import NetworkOptions
     from dogsim.retrieval.decomposition import check_explained
 
     check_explained(metric)
     pictures = pictures_or_sample(images)
-    network = backbone, weights, layer
-    wanted = Wanted(*network, resize, mean=mean, std=std, image_size=image_size, few=True)
+    options = NetworkOptions(
+        backbone=backbone,
+        weights=weights,
+        layer=layer,
+        resize=resize,
+        mean=mean,
+        std=std,
+        image_size=image_size,
+        few=True,
+    )
     if dataset is None and len(pictures) == 2:
-        pairs = _to_each_other(pictures, wanted, metric, boxes)
+        pairs = _to_each_other(pictures, options, metric, boxes)
     else:
         file = dataset or (Path(os.environ[DATASET]) if os.environ.get(DATASET) else None)
         known = open_dataset(file, weights)
         known = replace(known, root=str(root)) if root else known
-        pairs = _to_their_nearest(pictures, known, wanted, k, metric, boxes)
+        pairs = _to_their_nearest(pictures, known, options, k, metric, boxes)
     figures = (
         (name, heat_maps(a, b, why, [getattr(file_of(each), "name", "") for each in (a, b)]))
         for name, a, b, why in pairs
@@ -180,45 +188,36 @@ def explain(
 
 
 def _to_each_other(
-    pictures: list[Path], wanted: "Wanted", metric: str, boxes: Path | None
+    pictures: list[Path], options: "NetworkOptions", metric: str, boxes: Path | None
 ) -> "list[Pair]":
     from dogsim.explain import explain
     from dogsim.retrieval.identity import boxes_for, seen
 
     a, b = (seen(picture, None, boxes_for(None, boxes)) for picture in pictures)
     name = "-".join(picture.stem for picture in pictures)
-    return [(name, a, b, explain(a, b, wanted.load(), metric))]
+    return [(name, a, b, explain(a, b, options.load(), metric))]
 
 
 def _to_their_nearest(
     pictures: list[Path],
     known: "Dataset",
-    wanted: "Wanted",
+    options: "NetworkOptions",
     k: int,
     metric: str,
     boxes: Path | None,
 ) -> "list[Pair]":
-    from dogsim.classify import loaded_extractor
     from dogsim.explain import explain_neighbours
-    from dogsim.networks.extractor import Extractor
-    from dogsim.networks.extractor_for import check_own_weights
+    from dogsim.networks.extractor_for import extractor_for
     from dogsim.retrieval.identity import boxes_for, seen
 
     names = ("backbone", "layer", "resize", "mean", "std", "image_size")
-    given = [f"--{name.replace('_', '-')}" for name in names if getattr(wanted, name)]
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
     if given:
         raise DogsimError(
             f"Received {' and '.join(given)}, but the dataset decides that. Leave it out, or give "
             "two pictures without --dataset."
         )
-    extractor = None
-    if recipe := known.recipe:
-        lies = check_own_weights(recipe, wanted.weights).weights or recipe.weights
-        # Pictures of the dataset have their features already: no network may be needed for them.
-        extractor = Extractor(
-            replace(recipe, weights=lies),
-            lambda images: loaded_extractor(recipe, wanted.weights)(images),
-        )
+    extractor = extractor_for(known.recipe, options.weights) if known.recipe else None
     cropping = boxes_for(known, boxes)
     asked = [seen(picture, known, cropping) for picture in pictures]
     explained = explain_neighbours(asked, known, k, metric, extractor)

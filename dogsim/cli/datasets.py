@@ -83,15 +83,25 @@ def create_dataset(
     from dogsim.create_dataset import bring_up_to_date
     from dogsim.folders.extraction import compute_shards
     from dogsim.folders.listing import check_table, report_skipped
-    from dogsim.networks.extractor import Wanted
+    from dogsim.networks.extractor import NetworkOptions
 
-    seen = resize, engine, precision, views, mean, std, image_size
-    wanted = Wanted(backbone, weights, layer, *seen)
+    options = NetworkOptions(
+        backbone=backbone,
+        weights=weights,
+        layer=layer,
+        resize=resize,
+        engine=engine,
+        precision=precision,
+        views=views,
+        mean=mean,
+        std=std,
+        image_size=image_size,
+    )
     check_table(out, force)
     compute = compute_on(cluster, out) if cluster else compute_shards
     how = batch_size, strict, restart, verify, force
     update = bring_up_to_date(
-        images_dir, out, wanted, *how, boxes=boxes, margin=margin, compute=compute
+        images_dir, out, options, *how, boxes=boxes, margin=margin, compute=compute
     )
     report_skipped(update.skipped, out)
     made = update.dataset

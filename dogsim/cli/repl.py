@@ -42,8 +42,8 @@ def ask(
 
     Example: `dogsim ask --dataset dogs.h5`, or `find photos -name "*.jpg" | dogsim ask --json`
     """
-    from dogsim.classify import loaded_extractor
     from dogsim.dist_calc import check_k, check_metric
+    from dogsim.networks.extractor_for import extractor_for
     from dogsim.plumbing.terminal import asked_lines, note
     from dogsim.retrieval.query_expansion import check_rank, ranking
 
@@ -51,7 +51,7 @@ def ask(
     known = ranking(open_dataset(dataset, weights), rank)
     check_k(k, len(known))
     check_metric(metric)
-    loaded_extractor(known.recipe, weights, head)
+    extractor_for(known.recipe, weights, head).load()
     how = k, metric, weights, head, confidence, keep_self, boxes
     unanswered = 0
     for line in asked_lines("picture: "):

@@ -11,10 +11,9 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from dogsim.cluster.connection import check_cluster, joined
 from dogsim.cluster.workers import Workers, require_same_version
@@ -23,7 +22,7 @@ from dogsim.folders.checkpoints import PartialFolder, options_of
 from dogsim.folders.extraction import SHARD, Compute, Computed, compute_shards, refuse
 from dogsim.folders.listing import Picture, Skipped
 from dogsim.folders.resumable import partial_folder
-from dogsim.networks.extractor import Extractor, Wanted
+from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.plumbing.files import make_folder, written_through
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched
@@ -53,8 +52,7 @@ def _compute(
     folder: Path,
     root: Path,
     pending: list[Picture],
-    recipe: Recipe,
-    load: Any,
+    extractor: Extractor,
     batch_size: int,
     strict: bool,
 ) -> Iterator[Computed]:
@@ -62,7 +60,7 @@ def _compute(
     if not pending:
         return
     with joined(address), _seen_by_all(folder) as sign:
-        workers = Workers(_Worker, root.resolve(), folder, sign, recipe, batch_size)
+        workers = Workers(_Worker, root.resolve(), folder, sign, extractor.recipe, batch_size)
         length = max(SHARD, min(MOST_SHARDS * SHARD, len(pending) // (PARTS * len(workers))))
         found = workers.results("shards", ((stretch,) for stretch in batched(pending, length)))
         for done in track((done for _, done in found), len(pending), "pictures"):
@@ -119,16 +117,17 @@ class _Worker:
 
     @cached_property
     def extractor(self) -> Extractor:
-        extractor = Wanted().filled(options_of(self.recipe)).load()
+        extractor = NetworkOptions().filled(options_of(self.recipe)).load()
         names = (*DECISIVE, "engine", "precision")
         self.recipe.require(extractor.recipe, "a network of this node", names)
-        return extractor
+        return replace(extractor, recipe=self.recipe)
 
     def shards(self, pictures: list[Picture]) -> _Done:
         """Compute a stretch of pictures, and keep their features."""
         files, skipped = [], []
-        how = (self.recipe, lambda: self.extractor, self.batch_size, False)
-        for shard, bad in compute_shards(self.root, pictures, *how):
+        for shard, bad in compute_shards(
+            self.root, pictures, self.extractor, self.batch_size, strict=False
+        ):
             skipped += bad
             if shard is not None:
                 files.append(PartialFolder(self.folder).add(shard, drawn=True).file)

@@ -38,8 +38,7 @@ class _Read:
 _Stretch: TypeAlias = "list[tuple[NDArray[np.float32], list[_Read]]]"
 # Features of a stretch of pictures, or the file of a shard that has them; and what was left out.
 Computed: TypeAlias = tuple[Dataset | Path | None, list[Skipped]]
-_Load: TypeAlias = Callable[[], Extractor]
-Compute: TypeAlias = Callable[[Path, list[Picture], Recipe, _Load, int, bool], Iterator[Computed]]
+Compute: TypeAlias = Callable[[Path, list[Picture], Extractor, int, bool], Iterator[Computed]]
 
 
 def _pixels(content: bytes, picture: Picture, size: int, resize: str) -> NDArray[np.uint8]:
@@ -61,8 +60,7 @@ def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:
 def compute_shards(
     root: Path,
     pending: list[Picture],
-    recipe: Recipe,
-    load: Callable[[], Extractor],
+    extractor: Extractor,
     batch_size: int,
     strict: bool,
 ) -> Iterator[tuple[Dataset | None, list[Skipped]]]:
@@ -73,10 +71,8 @@ def compute_shards(
     root : Path
         What the pictures' paths start from.
     pending : list of Picture
-    recipe : Recipe
-        How pictures are prepared.
-    load : callable
-        Loads the extractor; called when the first picture has been read, and for every batch.
+    extractor : Extractor
+        Its network is loaded when the first image has been read.
     batch_size : int
         How many pictures go through the network at once.
     strict : bool
@@ -90,6 +86,7 @@ def compute_shards(
     """
     if not pending:
         return
+    recipe = extractor.recipe
     read = partial(_read, root, recipe)
     results = prefetch(read, pending, ahead=3 * batch_size, threads=usable_cpus())
     stretch: _Stretch = []
@@ -100,7 +97,7 @@ def compute_shards(
             skipped += [result for result in batch if isinstance(result, Skipped)]
             refuse(skipped, strict)
             if good:
-                stretch.append((load()(np.stack([each.pixels for each in good])), good))
+                stretch.append((extractor(np.stack([each.pixels for each in good])), good))
             if len(stretch) * batch_size >= SHARD:
                 yield _shard(stretch, recipe, root), skipped
                 stretch, skipped = [], []

@@ -1,7 +1,8 @@
-"""A network loaded to turn pictures into features, and the recipe it works by."""
+"""Extractors: a network that maps images to features, with its recipe."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -31,15 +32,58 @@ from dogsim.recipe import Recipe
 DEFAULT = "resnet50"
 PIXELS = ("mean", "std", "image_size")  # what has to be told of a network that does not know it
 Network: TypeAlias = KerasNetwork | OnnxNetwork
+Run: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 Calibration = Callable[[int], Sequence[NDArray[np.uint8]]]
+
+
+class LazyNetwork:
+    """A function from images to features that is loaded at its first call.
+
+    Pickling drops what is loaded, so that another process loads it for itself.
+
+    Parameters
+    ----------
+    load : callable
+        Returns the function; it can be pickled if the extractor shall be.
+    """
+
+    def __init__(self, load: Callable[[], Run], loaded: Run | None = None) -> None:
+        self._load, self._loaded = load, loaded
+
+    def load(self) -> Run:
+        """Return the function; load it if that has not been done."""
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Compute features (B, D) of images (B, H, W, 3)."""
+        return self.load()(images)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_load": self._load, "_loaded": None}
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Maps pictures to features: ``extractor(images)``, and carries the recipe it works by."""
+    """A network that maps images to features, ``extractor(images)``, with its recipe.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        How features are made; known before the network is loaded.
+    network : callable
+        Maps (B, H, W, 3) uint8 to (B, D) float32. That of `extractor_for` is loaded at the first
+        call; none is pickled, but loaded anew where the extractor is used.
+    """
 
     recipe: Recipe
-    network: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    network: Run
+
+    def load(self) -> None:
+        """Load the network now rather than at the first call; raises what `load_extractor` does."""
+        if isinstance(self.network, LazyNetwork):
+            self.network.load()
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute features.
@@ -67,13 +111,12 @@ class Extractor:
         return self.network(images)
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """The extractor that somebody asks for; the fields are parameters of `load_extractor`.
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """The options of an extractor: the parameters of `load_extractor`; None if not given.
 
-    It stands for them wherever an extractor is loaded later, or perhaps not at all. None stands for
-    what was not asked for. `few` is that of `choose_engine`. `calibration` gives pictures (H, W, 3)
-    uint8 of a size, with which a network in int8 is made where none is kept.
+    `few` is the parameter of `choose_engine`. `calibration` maps a size to images (size, size, 3)
+    uint8, with which a network is quantized to int8 if the cache has none.
     """
 
     backbone: str | None = None
@@ -115,7 +158,7 @@ class Wanted:
         check_views(self.views or VIEWS[0])
         check_engine(self.engine, self.precision)
 
-    def filled(self, like: Mapping[str, Any]) -> "Wanted":
+    def filled(self, like: Mapping[str, Any]) -> "NetworkOptions":
         """Take what was not asked for from options of these names.
 
         An engine or precision that this machine has not got stays a free choice, and how pixels are
@@ -130,8 +173,16 @@ class Wanted:
             options |= {"engine": "auto", "precision": "auto"}
         return replace(self, **{**options, **values})
 
+    def extractor(self, like: Recipe | None) -> Extractor:
+        """Return the extractor, with its network loaded only if its recipe cannot be known before.
+
+        `like` is that of `recipe`.
+        """
+        recipe = self.recipe(like) if like else None
+        return Extractor(recipe, self._lazy()) if recipe else self.load()
+
     def load(self) -> Extractor:
-        """Load it; raises what `load_extractor` does."""
+        """Load the extractor; raises what `load_extractor` does."""
         self.check()
         network = self.network
         engine = network.engine if self.engine == "auto" else self.engine
@@ -146,7 +197,11 @@ class Wanted:
             run = run_tensorflow(model, prepare, precision)
         known = {**network.facts, **self._seen, "weights_sha256": network.sha256()}
         recipe = Recipe(**known | {"image_size": size}, engine=engine, precision=precision)
-        return Extractor(recipe, seen_by(run, recipe.views))
+        chosen = replace(self, engine=engine, precision=precision)
+        return Extractor(recipe, chosen._lazy(seen_by(run, recipe.views)))
+
+    def _lazy(self, loaded: Run | None = None) -> LazyNetwork:
+        return LazyNetwork(partial(_load_network, self), loaded)
 
     def _converted(self, network: Network, int8: bool = False) -> Any:
         """Find a network for OpenVINO in the cache, or make it and keep it there."""
@@ -203,6 +258,10 @@ class Wanted:
     def _seen(self) -> dict[str, Any]:
         """How pictures are seen, as the recipe has it."""
         return {"resize": self.resize or RESIZES[0], "views": self.views or VIEWS[0]}
+
+
+def _load_network(options: NetworkOptions) -> Run:
+    return options.load().network
 
 
 def _made_from(network: Network, int8: bool) -> dict[str, Any]:
@@ -275,5 +334,15 @@ def load_extractor(
     DogsimError
         If the backbone, layer or file is unknown, does not fit, or cannot be downloaded.
     """
-    how = resize, engine, precision, views
-    return Wanted(backbone, weights, layer, *how, mean, std, image_size).load()
+    return NetworkOptions(
+        backbone=backbone,
+        weights=weights,
+        layer=layer,
+        resize=resize,
+        engine=engine,
+        precision=precision,
+        views=views,
+        mean=mean,
+        std=std,
+        image_size=image_size,
+    ).load()

@@ -85,7 +85,7 @@ def load_places(recipe: Recipe) -> Places:
         If features of this recipe are no mean over places, its head is not linear, or a file is
         gone or another one by now.
     """
-    wanted = check_own_weights(recipe, None)
+    options = check_own_weights(recipe, None)
     head = None
     if sha256 := recipe.head_sha256:
         head = load_head(recipe.head, sha256, recipe.head_layer)
@@ -96,7 +96,7 @@ def load_places(recipe: Recipe) -> Places:
             f"These features are of views {recipe.views}, whose places lie in different parts of a "
             "picture. Explained can be views none and flip."
         )
-    run = _run(wanted.network)
+    run = _run(options.network)
     return Places(_both_ways(run) if recipe.views == "flip" else run, head)
 
 

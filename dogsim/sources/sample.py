@@ -11,7 +11,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import find_images
 from dogsim.networks.backbones import find_backbone
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.weights import (
     IMAGENET,
     WeightsUnavailableError,
@@ -82,8 +82,8 @@ def _cached(folder: str, backbone: str, weights: Path | None = None) -> Dataset:
         dataset = Dataset.open(file)
     except DogsimError:  # not made yet, or damaged; or another process is making it
         make_folder(file.parent)
-        wanted = Wanted(backbone, str(weights or IMAGENET))
-        dataset = bring_up_to_date(pictures, file, wanted, force=True, wait=True).dataset
+        options = NetworkOptions(backbone=backbone, weights=str(weights or IMAGENET))
+        dataset = bring_up_to_date(pictures, file, options, force=True, wait=True).dataset
     return replace(dataset, root=str(pictures))  # a later installation may lie elsewhere
 
 

@@ -12,7 +12,7 @@ from dogsim.create_dataset import Update, bring_up_to_date
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 from dogsim.plumbing.download import DownloadError, download, verify
 from dogsim.plumbing.files import check_output, check_replaceable, make_folder
 from dogsim.plumbing.terminal import note
@@ -102,12 +102,22 @@ def stanford_dogs(
     files = {split: folder / f"{split}{kind}.h5" for split in SPLITS}
     if margin and not crop_boxes:
         raise DogsimError(f"Received margin={margin} without boxes. Give --crop-boxes, too.")
-    seen = resize, engine, precision, views, mean, std, image_size
-    wanted = Wanted(backbone, weights, layer, *seen)
+    options = NetworkOptions(
+        backbone=backbone,
+        weights=weights,
+        layer=layer,
+        resize=resize,
+        engine=engine,
+        precision=precision,
+        views=views,
+        mean=mean,
+        std=std,
+        image_size=image_size,
+    )
     make_folder(folder)
     check_output(out)
     if not (folder / "Images").is_dir():  # a wrong option shall not wait for 800 MB
-        extract_features([np.zeros((1, 1, 3), np.uint8)], wanted.load(), batch_size)
+        extract_features([np.zeros((1, 1, 3), np.uint8)], options.load(), batch_size)
     for name in ("lists", "Images", "Annotation")[: 3 if annotations or crop_boxes else 2]:
         _provide(folder, name, Path(archives) if archives else None)
     splits = {split: _official(folder, split, count) for split, count in SPLITS.items()}
@@ -116,7 +126,7 @@ def stanford_dogs(
         _check_ours(files[split], paths)
     boxes = folder / "Annotation" if crop_boxes else None
     how = batch_size, strict, restart
-    update = bring_up_to_date(images, out, wanted, *how, boxes=boxes, margin=margin)
+    update = bring_up_to_date(images, out, options, *how, boxes=boxes, margin=margin)
     _require_all(update, [path for paths in splits.values() for path in paths], images)
     row_of = {path: row for row, path in enumerate(update.dataset.paths)}
     datasets = {

@@ -8,17 +8,19 @@ import secrets
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.classify import Answer, answers_to, loaded_extractor
+from dogsim.classify import Answer, answers_to
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_k, check_metric
 from dogsim.errors import DogsimError
 from dogsim.explain import explain_row, origin_of
 from dogsim.networks.extractor import Extractor
+from dogsim.networks.extractor_for import extractor_for
 from dogsim.retrieval.decomposition import Explanation, check_explained
 from dogsim.trust.calibration import Calibration
 from dogsim.trust.conformal import calibration_for
@@ -98,7 +100,7 @@ class Desk:
         self.dataset, self.confidence = dataset, confidence
         self.version = secrets.token_hex(8)  # the next start may be of another dataset
         self.pictures = Pictures(dataset)
-        self._files = weights, head
+        self._weights, self._head = weights, head
         self._queries: Shelf[Query] = Shelf(KEPT, seconds=SECONDS)
         self._explained: Shelf[Explanation] = Shelf(EXPLAINED)
         self._origins: Shelf[NDArray[np.float64]] = Shelf(8)
@@ -151,12 +153,15 @@ class Desk:
     def _calibrated(self, confidences: list[float]) -> list[Calibration]:
         return [calibration_for(self.dataset, confidence) for confidence in confidences]
 
+    @cached_property
     def _extractor(self) -> Extractor:
-        return loaded_extractor(self.dataset.recipe, *self._files)  # kept by it
+        return extractor_for(self.dataset.recipe, self._weights, self._head)
 
     def _extracted(self, asked: Sequence[Seen | None]) -> Sequence[Features]:
-        extractor, pixels = self._extractor(), [each.pixels for each in asked if each]
-        return list(extractor(np.stack(pixels))) if pixels else [np.empty(0, np.float32)]
+        pixels = [each.pixels for each in asked if each]
+        if not pixels:
+            self._extractor.load()
+        return list(self._extractor(np.stack(pixels))) if pixels else [np.empty(0, np.float32)]
 
     def _searched(self, asked: Sequence[_Search]) -> list[Answer]:
         first, features = asked[0], np.stack([each.query.features for each in asked])
@@ -184,7 +189,7 @@ class Desk:
                 origin = origin_of(self.dataset, metric)
                 self._origins.put(metric, origin)
             image = query.seen.pixels if query.seen else self.dataset.source(query.row or 0)
-            kept = explain_row(image, self.dataset, other, self._extractor(), metric, origin)
+            kept = explain_row(image, self.dataset, other, self._extractor, metric, origin)
             self._explained.put(name, kept)
         return kept
 

@@ -13,7 +13,7 @@ from PIL import Image
 from test_image_distance import picture
 
 from dogsim import Dataset, ImageDistance, sample_queries
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 
 QUERIES = [str(path) for path in sample_queries()[:2]]
 
@@ -108,7 +108,7 @@ def test_what_costs_nothing_is_checked_before_the_network_is_loaded(
 ) -> None:
     Image.new("RGB", (9, 9), "red").save(tmp_path / "new.png")
     (tmp_path / "mine.csv").write_text("mine")
-    monkeypatch.setattr(Wanted, "load", lambda _: pytest.fail("loaded"))
+    monkeypatch.setattr(NetworkOptions, "load", lambda _: pytest.fail("loaded"))
     asked = ("classify", tmp_path / "new.png", "--dataset", stored)
     for wrong, told in [
         (("-k", 0), "Received k=0"),

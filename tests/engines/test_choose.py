@@ -89,7 +89,7 @@ def test_only_a_large_folder_waits_for_a_gpu(
         monkeypatch.setattr(importlib.import_module("dogsim.create_dataset"), "FEW", many)
         with pytest.raises(DogsimError, match="Told"):
             create_dataset(tmp_path, tmp_path / "d.h5", "vgg16")
-    for few in (lambda: ImageDistance("vgg16"), lambda: extractor_for(recipe)):
+    for few in (lambda: ImageDistance("vgg16"), lambda: extractor_for(recipe).load()):
         with pytest.raises(DogsimError, match="Told"):
             few()
     assert asked == [True, False, True, True]

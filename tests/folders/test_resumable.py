@@ -19,7 +19,7 @@ from dogsim import Dataset, DogsimError, create_dataset, find_images, load_image
 from dogsim.folders import extraction
 from dogsim.folders.checkpoints import PartialFolder
 from dogsim.folders.resumable import Shards, partial_folder
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 from dogsim.plumbing.files import bytes_sha256
 
 COLOURS = {"pug/1.png": 10, "pug/2.png": 20, "whippet/1.png": 30}
@@ -28,7 +28,7 @@ COLOURS = {"pug/1.png": 10, "pug/2.png": 20, "whippet/1.png": 30}
 @pytest.fixture(autouse=True)
 def mean_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, method in SEAM.items():
-        monkeypatch.setattr(Wanted, name, method)
+        monkeypatch.setattr(NetworkOptions, name, method)
     monkeypatch.setattr(extraction, "SHARD", 2)
 
 
@@ -58,7 +58,7 @@ def counts(update: Any) -> tuple[int, ...]:
 
 
 def go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Wanted, "load", load_colours)
+    monkeypatch.setattr(NetworkOptions, "load", load_colours)
 
 
 def test_a_restart_goes_on_where_it_was(
@@ -104,14 +104,14 @@ def test_a_restart_that_cannot_begin_leaves_all_as_it_was(
 ) -> None:
     out = tmp_path / "d.h5"
 
-    def load(wanted: Wanted) -> Any:
-        raise DogsimError(f"Unknown layer {wanted.layer!r}.")
+    def load(options: NetworkOptions) -> Any:
+        raise DogsimError(f"Unknown layer {options.layer!r}.")
 
     for shards, batches in ((1, 2), (0, 3)):  # with work in progress, and with a finished file
         stop_after(batches, monkeypatch)
         with suppress(KeyboardInterrupt):
             create_dataset(photos, out, batch_size=1)
-        monkeypatch.setattr(Wanted, "load", load)
+        monkeypatch.setattr(NetworkOptions, "load", load)
         with pytest.raises(DogsimError, match="Unknown layer 'typo'"):
             create_dataset(photos, out, layer="typo", restart=True)
         assert len(list(tmp_path.glob("*.partial/*"))) == shards
@@ -175,11 +175,11 @@ def test_a_replaced_output_gives_no_picture_anothers_features(
     Dataset.open(out).take([2, 0, 1]).save(other)
     paint(photos / "whippet" / "0.png", 40)
 
-    def load(wanted: Wanted) -> Any:
+    def load(options: NetworkOptions) -> Any:
         other.replace(out)  # by a program that knows of no lock, when the run has begun
-        return load_colours(wanted)
+        return load_colours(options)
 
-    monkeypatch.setattr(Wanted, "load", load)
+    monkeypatch.setattr(NetworkOptions, "load", load)
     assert reds(create_dataset(photos, out)) == {**COLOURS, "whippet/0.png": 40}
 
 
@@ -188,14 +188,14 @@ def test_one_writer_at_a_time(
 ) -> None:
     out = tmp_path / "d.h5"
 
-    def load(wanted: Wanted) -> Any:
+    def load(options: NetworkOptions) -> Any:
         with pytest.raises(DogsimError, match="Another run is writing"):
             four.save(out)
         with pytest.raises(DogsimError, match="Another run is writing"):
             create_dataset(photos, out)
-        return load_colours(wanted)
+        return load_colours(options)
 
-    monkeypatch.setattr(Wanted, "load", load)
+    monkeypatch.setattr(NetworkOptions, "load", load)
     assert len(create_dataset(photos, out)) == 3
 
 

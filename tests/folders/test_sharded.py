@@ -18,7 +18,7 @@ from dogsim import Dataset, DogsimError, create_dataset, nearest, update_dataset
 from dogsim.dist_calc import METRICS, dist_calc
 from dogsim.folders import extraction, manifest
 from dogsim.folders import resumable as module
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 from dogsim.retrieval.identity import in_gallery, row_hashes
 from dogsim.storage.dataset_file import INDEX_NAME
 from dogsim.storage.sharded_rows import ShardedRows, TableLocation
@@ -32,7 +32,7 @@ COLOURS = {
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, method in SEAM.items():
-        monkeypatch.setattr(Wanted, name, method)
+        monkeypatch.setattr(NetworkOptions, name, method)
     monkeypatch.setattr(extraction, "SHARD", 2)
     monkeypatch.setattr(manifest, "FEW", 1)
     for name, red in COLOURS.items():

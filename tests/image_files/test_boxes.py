@@ -18,7 +18,7 @@ from dogsim.cli import app
 from dogsim.folders import extraction
 from dogsim.image_files.boxes import MAX_BOX_FILE_BYTES, Box, BoxError, BoxFolder, largest_box
 from dogsim.images import Cropped
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 from dogsim.retrieval.identity import seen
 from dogsim.trust.report import save_audit
 
@@ -28,7 +28,7 @@ ENTITIES = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 10
 @pytest.fixture
 def mean_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, method in SEAM.items():
-        monkeypatch.setattr(Wanted, name, method)
+        monkeypatch.setattr(NetworkOptions, name, method)
     monkeypatch.setattr(extraction, "SHARD", 2)
 
 
@@ -256,7 +256,7 @@ def test_a_stopped_run_goes_on_with_the_boxes_of_now(
         update_dataset(photos / "photos", photos / "d.h5", boxes=photos / "boxes", batch_size=1)
     monkeypatch.undo()
     for name, method in SEAM.items():
-        monkeypatch.setattr(Wanted, name, method)
+        monkeypatch.setattr(NetworkOptions, name, method)
     box(photos, "pug/1", MIDDLE)
     done = update_dataset(photos / "photos", photos / "d.h5", batch_size=1)
     assert (done.new, done.kept) == (2, 1)

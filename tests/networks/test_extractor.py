@@ -1,5 +1,6 @@
 """A network loaded to extract features, from every kind of weights."""
 
+import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from conftest import LITE
 
 from dogsim.engines.choose import choose_engine
 from dogsim.errors import DogsimError
-from dogsim.networks.extractor import Extractor, Wanted, load_extractor
+from dogsim.networks.extractor import Extractor, NetworkOptions, load_extractor
 from dogsim.networks.extractor_for import extractor_for
 from dogsim.plumbing.files import file_sha256
 from dogsim.recipe import Recipe
@@ -169,17 +170,19 @@ def test_extractor_for_a_recipe(colours: str, tmp_path: Path) -> None:
 
 def test_the_recipe_is_known_before_the_network_is_loaded(colours: str) -> None:
     """What decides is; what takes loading is as in the recipe that it is held against."""
-    for wanted in (
-        Wanted(LITE, resize="crop", layer="block13_add"),
-        Wanted("vgg16", colours, engine="tensorflow", precision="float32"),
+    for options in (
+        NetworkOptions(backbone=LITE, resize="crop", layer="block13_add"),
+        NetworkOptions(backbone="vgg16", weights=colours, engine="tensorflow", precision="float32"),
     ):
-        like = replace(wanted.load().recipe, head="h.keras", head_sha256="ab")
-        assert wanted.recipe(like) == wanted.load().recipe
-    assert Wanted("vgg16").recipe(like) is None  # its weights have to be downloaded first
+        like = replace(options.load().recipe, head="h.keras", head_sha256="ab")
+        assert options.recipe(like) == options.load().recipe
+    assert (
+        NetworkOptions(backbone="vgg16").recipe(like) is None
+    )  # its weights have to be downloaded first
     for wrong, message in (
-        (Wanted("vgg61"), "Unknown backbone"),
-        (Wanted(resize="fit"), "Unknown resize"),
-        (Wanted(weights="gone.h5"), "There is no weight file gone.h5"),
+        (NetworkOptions(backbone="vgg61"), "Unknown backbone"),
+        (NetworkOptions(resize="fit"), "Unknown resize"),
+        (NetworkOptions(weights="gone.h5"), "There is no weight file gone.h5"),
     ):
         with pytest.raises(DogsimError, match=message):
             wrong.recipe(like)
@@ -189,3 +192,31 @@ def test_a_wrong_layer_is_told_its_nearest(lite: Extractor) -> None:
     with pytest.raises(DogsimError) as caught:
         load_extractor(LITE, layer="block1_ad")
     assert str(caught.value).partition("nearest: ")[2].count(",") == 4  # five names
+
+
+def test_a_pickled_extractor_loads_its_network_again(
+    colours: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = load_extractor("resnet50", colours, precision="float32")
+    images = np.random.default_rng(4).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    loaded, load = [], NetworkOptions.load
+
+    def counted(options: NetworkOptions) -> Extractor:
+        loaded.append(options)
+        return load(options)
+
+    monkeypatch.setattr(NetworkOptions, "load", counted)
+    for extractor in (ours, extractor_for(ours.recipe)):
+        copied = pickle.loads(pickle.dumps(extractor))
+        assert copied.recipe == extractor.recipe
+        assert np.array_equal(copied(images), ours(images))
+        copied(images)
+    assert len(loaded) == 2
+
+
+def test_the_extractor_of_a_dataset_loads_its_network_at_the_first_call(
+    colours: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_extractor("resnet50", colours, views="flip").recipe
+    monkeypatch.setattr(NetworkOptions, "load", lambda _: pytest.fail("loaded"))
+    assert extractor_for(recipe).recipe == recipe

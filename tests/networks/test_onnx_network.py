@@ -26,7 +26,7 @@ from dogsim import (
 )
 from dogsim.networks import onnx_network
 from dogsim.networks.efficientnet_lite import weights_file
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 from dogsim.sources.sample import sample_queries
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed")
@@ -211,11 +211,11 @@ def test_wrong_options(tmp_path: Path, colours_net: str) -> None:
     ]
     for options, message in wrong:
         with pytest.raises(DogsimError, match=message):
-            Wanted(*options).load()
+            load_extractor(*options)
     with pytest.raises(DogsimError, match="TensorFlow can neither compute nor train it"):
         load(colours_net, engine="tensorflow")
     with pytest.raises(DogsimError, match=r"mean=0.4,0.5,0.6, .* for efficientnet-lite0, which"):
-        Wanted(LITE, mean=PREPROCESSING["mean"], std=PREPROCESSING["std"]).load()
+        NetworkOptions(backbone=LITE, mean=PREPROCESSING["mean"], std=PREPROCESSING["std"]).load()
 
 
 @pytest.fixture(scope="module")
@@ -348,15 +348,19 @@ def test_the_preprocessing_belongs_to_the_network(colours_net: str) -> None:
         "image_size": 16,
     }
     like |= {**PREPROCESSING, "engine": "openvino", "precision": "float32"}
-    assert Wanted().filled(like) == Wanted(**like)
-    assert Wanted(resize="crop").filled(like).mean == PREPROCESSING["mean"]
-    for other in (Wanted("resnet50"), Wanted(weights="other.onnx")):
+    assert NetworkOptions().filled(like) == NetworkOptions(**like)
+    assert NetworkOptions(resize="crop").filled(like).mean == PREPROCESSING["mean"]
+    for other in (NetworkOptions(backbone="resnet50"), NetworkOptions(weights="other.onnx")):
         filled = other.filled(like)
         assert (filled.mean, filled.std, filled.image_size) == (None, None, None)
-    assert Wanted("vgg16").filled(like | {"mean": "", "std": ""}).image_size is None
+    assert (
+        NetworkOptions(backbone="vgg16").filled(like | {"mean": "", "std": ""}).image_size is None
+    )
     recipe = load(colours_net, "map").recipe
     gone = replace(recipe, weights="/gone/net.onnx")
-    assert Wanted(**like | {"weights": gone.weights}).recipe(gone) == gone  # no file is needed
+    assert (
+        NetworkOptions(**like | {"weights": gone.weights}).recipe(gone) == gone
+    )  # no file is needed
 
 
 EXPORT = """

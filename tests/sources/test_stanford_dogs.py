@@ -19,7 +19,7 @@ from server import Server, serving
 
 from dogsim import Dataset, stanford_dogs
 from dogsim.image_files.labels import breed_name
-from dogsim.networks.extractor import Wanted
+from dogsim.networks.extractor import NetworkOptions
 
 module: Any = import_module("dogsim.sources.stanford_dogs")  # dogsim.stanford_dogs is the function
 
@@ -79,7 +79,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """For what fails before features are computed."""
-    monkeypatch.setattr(Wanted, "load", lambda _: None)
+    monkeypatch.setattr(NetworkOptions, "load", lambda _: None)
     monkeypatch.setattr(module, "extract_features", lambda *_: None)
     monkeypatch.setattr(
         module, "bring_up_to_date", lambda *_, **__: pytest.fail("came to the features")
