@@ -16,8 +16,8 @@ from dogsim.retrieval.scores import Accuracy as Accuracy
 from dogsim.retrieval.scores import average_precisions
 from dogsim.retrieval.scores import map_at_r as map_at_r
 from dogsim.retrieval.scores import measure as measure
-from dogsim.trust.conformal import check_confidence
-from dogsim.trust.coverage import Coverage, coverage
+from dogsim.trust.calibration import check_confidence
+from dogsim.trust.conformal import Coverage, coverage
 from dogsim.vote import check_vote
 
 

@@ -15,7 +15,7 @@ from dogsim.errors import DogsimError
 from dogsim.figures.thumbnails import html_figure
 from dogsim.images import Source, file_of
 from dogsim.plumbing.terminal import printable
-from dogsim.trust.conformal import Trust
+from dogsim.trust.conformal import PredictionSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +48,7 @@ class Answer:
         Of the picture itself.
     dataset : Dataset
         The one that was asked.
-    trust : Trust, optional
+    trust : PredictionSet, optional
         Where a confidence was asked for: the set of breeds that holds the picture's own as often as
         that, their p-values, and whether it is of none of them.
     runner_up : str
@@ -68,7 +68,7 @@ class Answer:
     distances: NDArray[np.float64]
     features: NDArray[np.float32]
     dataset: Dataset
-    trust: Trust | None = None
+    trust: PredictionSet | None = None
     runner_up: str = ""
     runner_up_votes: int = 0
     same: int | None = None

@@ -20,8 +20,8 @@ from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.recipe import Recipe
 from dogsim.retrieval.identity import boxes_for, rows_by_content, seen
-from dogsim.trust.calibration import Calibration
-from dogsim.trust.conformal import Trust, calibration_for, trust
+from dogsim.trust.calibration import Calibration, calibration_for
+from dogsim.trust.conformal import PredictionSet, prediction_sets
 from dogsim.vote import VOTES as VOTES  # with the next two: importable from here as ever
 from dogsim.vote import count_votes
 from dogsim.vote import majority_vote as majority_vote
@@ -164,9 +164,9 @@ def answers_to(
     same = [None] * len(features) if same is None else same
     rows = np.array([-1 if row is None or keep_self else row for row in same], np.intp)
     found = nearest(dataset, features, k, metric, rows if (rows >= 0).all() else None)
-    trusts: Sequence[Trust | None] = [None] * len(rows)
+    trusts: Sequence[PredictionSet | None] = [None] * len(rows)
     if confidence is not None:
-        trusts = trust(dataset, features, confidence, rows, calibration)
+        trusts = prediction_sets(dataset, features, confidence, rows, calibration)
     return _votes(dataset, features, *found, trusts, same, metric)
 
 
@@ -190,7 +190,7 @@ def _votes(
     features: NDArray[np.float32],
     distances: NDArray[np.float64],
     indices: NDArray[np.intp],
-    trusts: Sequence[Trust | None],
+    trusts: Sequence[PredictionSet | None],
     same: Sequence[int | None],
     metric: str,
 ) -> Iterator[Answer]:

@@ -19,7 +19,8 @@ from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
 from dogsim.images import Cropped, Source
 from dogsim.networks.extractor import Extractor, NetworkOptions
-from dogsim.trust.conformal import Trust, check_confidence, trust
+from dogsim.trust.calibration import check_confidence
+from dogsim.trust.conformal import PredictionSet, prediction_sets
 from dogsim.vote import check_vote, majority_vote, vote_weights
 
 try:
@@ -231,7 +232,7 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         shares[rows, majority_vote(labels, weights)] *= 1 + TIE
         return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
-    def trust(self, X: ArrayLike) -> list[Trust]:
+    def trust(self, X: ArrayLike) -> list[PredictionSet]:
         """Find for each of features (m, d) the set of classes that `confidence` promises.
 
         Raises `DogsimError` without a confidence, or if so much cannot be promised; see
@@ -240,7 +241,7 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         if self.confidence is None:
             raise DogsimError("Received confidence=None. Expected one to promise, as 0.9.")
-        return trust(self.dataset_, self._checked(X), self.confidence)
+        return prediction_sets(self.dataset_, self._checked(X), self.confidence)
 
     def _votes(self, X: ArrayLike) -> tuple[NDArray[np.int32], NDArray[np.float64] | None]:
         """Labels of the neighbours (m, k), and what their votes weigh."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 import dogsim
 from dogsim.accuracy import judge
-from dogsim.trust.coverage import Coverage
+from dogsim.trust.conformal import Coverage
 from edge import dataset_of, options, parser_of, show
 
 # %% Options

@@ -10,7 +10,7 @@ from PIL import Image
 from dogsim import Answer, Dataset, DogsimError
 from dogsim.classify import answers_to
 from dogsim.images import Source
-from dogsim.trust.conformal import Trust
+from dogsim.trust.conformal import PredictionSet
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -41,7 +41,7 @@ def test_in_a_line(gallery: Dataset) -> None:
     found = answer(calm, 5)
     assert str(found) == "beagle (3 of 5 votes, pug 2), nearest 0.jpg at 0"
     assert repr(found) == f"<Answer: {found}>"
-    sure = Trust(("beagle", "pug"), np.array([0.4, 0.3]), 0.4, 0.5, unknown=False)
+    sure = PredictionSet(("beagle", "pug"), np.array([0.4, 0.3]), 0.4, 0.5, unknown=False)
     assert str(replace(found, trust=sure)).startswith("{beagle, pug}; vote beagle (3 of 5 votes")
     odd = str(replace(found, trust=replace(sure, unknown=True, novelty_p=0.01)))
     assert odd.startswith("unknown, none of the breeds (p = 0.010); nearest beagle (3 of 5")

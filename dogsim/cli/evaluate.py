@@ -195,7 +195,7 @@ def _columns_of(name: str) -> list[str]:
     """Name the columns of a table, which may have no row."""
     from dogsim.accuracy import Accuracy
     from dogsim.retrieval.by_breed import BreedScore, Confusion
-    from dogsim.trust.coverage import BreedCoverage
+    from dogsim.trust.conformal import BreedCoverage
 
     kinds = {
         "results": Accuracy,

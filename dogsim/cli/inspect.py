@@ -1,4 +1,4 @@
-"""What is in a dataset: what is wrong with it, and how its breeds are related."""
+"""Commands that inspect a dataset: its errors, and how its breeds are related."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from dogsim.trust.audit import Audit
 
-NAMED = 10  # findings of a kind
+MAX_FINDINGS_NAMED = 10  # of a kind
 
 
 def audit(
     dataset: File,
     test: Annotated[
-        Path | None, typer.Option(help="Dataset file whose pictures should not be in the other.")
+        Path | None, typer.Option(help="Test set whose images should not be in the dataset.")
     ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Write audit.html and audit.csv to this folder.")
@@ -39,42 +39,42 @@ def audit(
     cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
-    """Find copies, suspicious labels, what fits nowhere and poor pictures; change nothing.
+    """Find duplicates, suspicious labels, images that fit nowhere and poor images; change nothing.
 
     Example: `dogsim audit dogs.h5 --save findings`
     """
     from dogsim.dataset import Dataset
     from dogsim.plumbing.files import check_replaceable
     from dogsim.trust.audit import audit
-    from dogsim.trust.report import PAGE, TABLE, is_ours, save_audit
+    from dogsim.trust.report import PAGE_NAME, TABLE_NAME, is_audit_file, save_audit
 
     if save:
-        for name in (PAGE, TABLE):
-            check_replaceable(save / name, is_ours, force)
-    known = open_dataset(dataset, None, cluster)
-    asked = Dataset.open(test) if test else None
-    found = audit(known, asked)
-    written = [str(path) for path in save_audit(found, known, save, asked)] if save else []
-    lines = [*_found(found, test is not None), *written]
+        for name in (PAGE_NAME, TABLE_NAME):
+            check_replaceable(save / name, is_audit_file, force)
+    gallery = open_dataset(dataset, None, cluster)
+    testset = Dataset.open(test) if test else None
+    found = audit(gallery, testset)
+    written = [str(path) for path in save_audit(found, gallery, save, testset)] if save else []
+    lines = [*_summary(found, test is not None), *written]
     print_result({**asdict(found), "written": written}, as_json, "\n".join(lines))
 
 
-def _found(found: "Audit", tested: bool) -> "Iterator[str]":
-    """Say how much was found of each kind, and name the first few."""
-    yield f"{len(found.duplicates)} groups of the same picture"
-    yield from (f"  {' = '.join(each)}" for each in found.duplicates[:NAMED])
-    if tested:
-        adds = (
-            "" if found.leaks_add is None else f" (they add {found.leaks_add:.4f} to the accuracy)"
-        )
-        yield f"{len(found.leaks)} pictures of the test set are in the dataset{adds}"
-        yield from (f"  {of_test} = {own}" for own, of_test in found.leaks[:NAMED])
+def _summary(found: "Audit", has_testset: bool) -> "Iterator[str]":
+    """Yield the number of findings of each kind, and the first of them."""
+    shown = slice(MAX_FINDINGS_NAMED)
+    yield f"{len(found.duplicates)} groups of duplicates"
+    yield from (f"  {' = '.join(group)}" for group in found.duplicates[shown])
+    if has_testset:
+        added = found.leaks_add
+        note = "" if added is None else f" (they add {added:.4f} to the accuracy)"
+        yield f"{len(found.leaks)} images of the test set are in the dataset{note}"
+        yield from (f"  {query} = {known}" for known, query in found.leaks[shown])
     yield f"{len(found.labels)} suspicious labels"
-    yield from (f"  {x.path}: {x.breed}, or {x.suggested}?" for x in found.labels[:NAMED])
-    yield f"{len(found.novel)} pictures that fit nowhere"
-    yield from (f"  {each.path}" for each in found.novel[:NAMED])
-    yield f"{len(found.poor)} poor pictures"
-    yield from (f"  {each.path}: {each.problem}" for each in found.poor[:NAMED])
+    yield from (f"  {x.path}: {x.breed}, or {x.suggested}?" for x in found.labels[shown])
+    yield f"{len(found.novel)} images that fit nowhere"
+    yield from (f"  {each.path}" for each in found.novel[shown])
+    yield f"{len(found.poor)} poor images"
+    yield from (f"  {each.path}: {each.problem}" for each in found.poor[shown])
 
 
 def tree(
@@ -86,15 +86,15 @@ def tree(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Draw the family tree of the breeds, as the network sees them.
+    """Draw the family tree of the breeds by the distances of their features.
 
     Example: `dogsim tree --dataset dogs.h5 --save tree.png`
     """
     from dogsim.figures.display import save_figure
     from dogsim.figures.tree import LINKAGE, breed_tree
 
-    known = open_dataset(dataset, weights)
-    known = replace(known, root=str(root)) if root else known
-    save_figure(breed_tree(known, metric), save, force)
-    result = {"figure": str(save), "breeds": len(known.breeds), "metric": metric}
+    gallery = open_dataset(dataset, weights)
+    gallery = replace(gallery, root=str(root)) if root else gallery
+    save_figure(breed_tree(gallery, metric), save, force)
+    result = {"figure": str(save), "breeds": len(gallery.breeds), "metric": metric}
     print_result({**result, "linkage": LINKAGE}, as_json, str(save))

@@ -65,7 +65,7 @@ def serve(
     """
     _check_extra()
     from dogsim.plumbing.terminal import note
-    from dogsim.trust.conformal import check_confidence
+    from dogsim.trust.calibration import check_confidence
     from dogsim.web.server import app_of, listening, run
     from dogsim.web.service import Desk
 

@@ -1,4 +1,4 @@
-"""How far an answer can be trusted, and a dataset: `confidence`, `coverage` and `audit`.
+"""How reliable an answer is, and a dataset: prediction sets, their coverage, and the audit.
 
-All of it rests on what the pictures of a dataset say of each other, each left out once.
+All of them use leave-one-out scores: the neighbours' vote on each image of the dataset.
 """

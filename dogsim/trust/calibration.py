@@ -1,11 +1,8 @@
-"""What the pictures of a dataset say of each other: how often such a vote is right.
+"""Calibration scores of a dataset: its leave-one-out scores, cached on disk.
 
-Each picture is left out once and its nearest vote softly, exp(-d^2 / T) on unit vectors. The share
-of its own breed tells how well the vote knows such pictures; that of a new one is compared with
-all of these. T is the one under which the shares are the likeliest probabilities.
-
-Copies and shots of one burst would vouch for each other, and no new picture has such a friend. So
-of each group that `duplicates` finds only the first calibrates and votes.
+Conformal prediction compares the scores of a new image with these. Images that the network or the
+head has learned from still vote, but do not calibrate: their scores are better than those of new
+images.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -22,126 +19,140 @@ from dogsim.networks.training_record import has_memory
 from dogsim.plumbing.cache import keep_arrays, kept_arrays
 from dogsim.retrieval.identity import features_hash, learned
 from dogsim.retrieval.query_expansion import require_plain
-from dogsim.trust.duplicates import find_duplicates, own_neighbours
-from dogsim.trust.leave_one_out import LeftOut, leave_out
-from dogsim.trust.novelty import novelty_scores
+from dogsim.trust.leave_one_out import VOTING_NEIGHBOURS, Float64Array, LeaveOneOut
 
-TEMPERATURES = 2.0 ** -np.arange(0, 7, 0.5)  # of the median squared distance to the last of them
-UNIFORM = 0.01  # what of a probability is spread evenly: a breed without a vote is not impossible
-VERSION = 3  # of what is kept
-
-Floats = NDArray[np.float64]
+CALIBRATION_VERSION = 3  # part of the name in the cache
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What is known of a dataset once each of its pictures has been left out.
+    """The calibration scores of a dataset, and what it takes to score a new image.
 
     Attributes
     ----------
     rows : (m,) int
     place : (n,) int
-        Who votes, as in `LeftOut`.
+        The rows that vote, as in `LeaveOneOut`.
     temperature : float
         T of the vote.
     own : (m,) float64
-        The share of each one's own breed when it is left out; NaN where the network or the head
-        has learned from the picture.
+        The share of each image's own breed in the vote on it; NaN if the network or the head has
+        learned from the image.
     novelty : (m,) float64
-        Its score, see `novelty_scores`, and NaN in the same places.
+        Its novelty score; NaN for the same images.
     """
 
     rows: NDArray[np.intp]
     place: NDArray[np.intp]
     temperature: float
-    own: Floats
-    novelty: Floats
+    own: Float64Array
+    novelty: Float64Array
 
     @property
     def counting(self) -> int:
-        """How many pictures tell what a new one is compared with."""
+        """Number of images that calibrate."""
         return int((~np.isnan(self.own)).sum())
 
 
-@lru_cache(maxsize=1)
-def calibration_of(dataset: Dataset) -> Calibration:
-    """Calibrate a dataset, or read what an earlier question has left in the cache folder.
-
-    It is kept under the hash of features and labels; what cannot be read is computed again.
+def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
+    """Calibrate a dataset and check that it supports a confidence.
 
     Raises
     ------
     DogsimError
-        If it has less than two pictures that vote, or its head does not tell from which pictures
-        it has learned.
+        As `dogsim.trust.conformal.prediction_sets` does.
+    """
+    check_confidence(confidence)
+    calibration = calibration_of(dataset)
+    counting, needed = calibration.counting, int(np.ceil(1 / (1 - confidence) - 1 - 1e-9))
+    if counting < needed:
+        remedy = "lower the confidence, or add images"
+        if excluded := len(calibration.rows) - counting:
+            remedy += (
+                f"; {excluded} images do not count because the network or the head has learned "
+                "from them: dogsim deep-ranking --hold-back 0.2 holds some back"
+            )
+        raise DogsimError(
+            f"Received confidence={confidence:g} and a dataset in which {counting} images count. "
+            f"Expected at least {needed} of known breeds, duplicates not counted: {remedy}."
+        )
+    missed = float((calibration.own == 0).sum() + 1) / (counting + 1)
+    # The p-value of a breed without a vote. It is large in small datasets, where all images vote.
+    if missed > 1 - confidence and len(calibration.rows) > VOTING_NEIGHBOURS:
+        raise DogsimError(
+            f"Received confidence={confidence:g} and a dataset in which {missed:.1%} of the images "
+            "have no neighbour of their own breed that votes. Each set would contain every breed. "
+            f"Expected a confidence of less than {1 - missed:.3f}."
+        )
+    return calibration
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise `DogsimError` unless a confidence is more than 0 and less than 1."""
+    if not 0 < confidence < 1:
+        raise DogsimError(
+            f"Received confidence={confidence}. Expected more than 0 and less than 1, as 0.9."
+        )
+
+
+@lru_cache(maxsize=1)
+def calibration_of(dataset: Dataset) -> Calibration:
+    """Calibrate a dataset, or read its calibration from the cache folder.
+
+    The name in the cache is a hash of features and labels. A damaged file is computed again.
+
+    Raises
+    ------
+    DogsimError
+        If fewer than two images vote, or the head does not record which images it has learned
+        from.
     """
     require_plain(dataset)
-    _require_memory(dataset)
-    seen = learned(dataset)
-    name = f"trust-{_content(dataset, seen)}"
-    if kept := kept_arrays(name, [field.name for field in fields(Calibration)]):
-        return replace(Calibration(**kept), temperature=float(kept["temperature"]))
-    found = own_neighbours(dataset)
-    left_out = leave_out(dataset, find_duplicates(dataset, near=False, found=found), found)
-    calibration = calibrate(dataset, left_out, seen)
+    _require_training_record(dataset)
+    trained_on = learned(dataset)
+    name = f"trust-{_content_hash(dataset, trained_on)}"
+    if arrays := kept_arrays(name, [field.name for field in fields(Calibration)]):
+        return replace(Calibration(**arrays), temperature=float(arrays["temperature"]))
+    calibration = calibrate(LeaveOneOut(dataset, quick=True), trained_on)
     keep_arrays(name, **vars(calibration))
     return calibration
 
 
-def calibrate(
-    dataset: Dataset, left_out: LeftOut, seen: NDArray[np.bool_] | None = None
-) -> Calibration:
-    """Find the temperature of the vote, and what it says of each picture that is left out.
+def calibrate(left_out: LeaveOneOut, trained_on: NDArray[np.bool_]) -> Calibration:
+    """Compute the calibration scores of a dataset.
 
-    `seen` (n,) tells which pictures the network or the head has learned from: it knows these too
-    well, so they vote, but tell nothing of new ones.
+    Parameters
+    ----------
+    left_out : LeaveOneOut
+    trained_on : (n,) bool
+        Whether the network or the head has learned from an image. If so, its whole group of
+        duplicates does not calibrate.
     """
     rows, place = left_out.rows, left_out.place
     new = np.ones(len(rows), bool)
-    if seen is not None:
-        new[place[seen & (place >= 0)]] = False  # all of a group, if it has seen one of them
-    asked = rows[new] if new.any() else rows
-    squares, labels = left_out.squares[asked], left_out.labels[asked]
-    temperature = _likeliest(squares, labels, dataset.labels[asked], len(dataset.breeds))
-    own, novelty = np.full((2, len(dataset)), np.nan)
-    for some, shares in left_out.shares(dataset, temperature):
-        right = dataset.labels[some, None]
-        own[some] = np.take_along_axis(shares, np.maximum(right, 0), axis=1)[:, 0]
-        novelty[some] = novelty_scores(left_out.squares[some], shares)
-    own, novelty = (np.where(new, scores[rows], np.nan) for scores in (own, novelty))
+    new[place[trained_on & (place >= 0)]] = False
+    temperature = left_out.best_temperature(rows[new] if new.any() else rows)
+    scores = left_out.scores(temperature)
+    own, novelty = (np.where(new, each[rows], np.nan) for each in (scores.own, scores.novelty))
     return Calibration(rows, place, temperature, own, novelty)
 
 
-def _likeliest(
-    squares: Floats, labels: NDArray[np.int32], truth: NDArray[np.int32], breeds: int
-) -> float:
-    """The temperature under which the true breeds are likeliest."""
-    scale = float(np.median(squares[:, -1])) or 1.0
-    right = labels == truth[:, None]
-
-    def likelihood(temperature: float) -> float:
-        weights = np.exp((squares[:, :1] - squares) / temperature)
-        share = (weights * right).sum(axis=1) / weights.sum(axis=1)
-        return float(np.log((1 - UNIFORM) * share + UNIFORM / breeds).mean())
-
-    return float(max((scale * TEMPERATURES).tolist(), key=likelihood))
-
-
-def _require_memory(dataset: Dataset) -> None:
+def _require_training_record(dataset: Dataset) -> None:
     recipe = dataset.recipe
     if recipe and recipe.head_sha256 and not has_memory(Path(recipe.head)):
         raise DogsimError(
-            f"Received a dataset that went through the head {recipe.head}, which is gone or does "
-            "not tell from which pictures it has learned. Those it knows too well to tell how "
-            "often it is right. Expected a head of dogsim deep-ranking where it was, or the "
-            "dataset before dogsim project."
+            f"Received a dataset with features of the head {recipe.head}, which is missing or "
+            "does not record the images that it has learned from. Those cannot be used for "
+            "calibration. Expected a head of dogsim deep-ranking at this path: restore it, or use "
+            "the dataset before dogsim project."
         )
 
 
-def _content(dataset: Dataset, seen: NDArray[np.bool_]) -> str:
-    """Hash what a calibration depends on."""
-    digest = sha256(repr((VERSION, features_hash(dataset), len(dataset.breeds))).encode())
+def _content_hash(dataset: Dataset, trained_on: NDArray[np.bool_]) -> str:
+    """Hash everything that a calibration depends on."""
+    content = CALIBRATION_VERSION, features_hash(dataset), len(dataset.breeds)
+    digest = sha256(repr(content).encode())
     digest.update(np.ascontiguousarray(dataset.labels, np.int32).tobytes())
-    digest.update(np.packbits(seen).tobytes())
+    digest.update(np.packbits(trained_on).tobytes())
     digest.update(bytes([len(dataset) > 0 and dataset.image_file(0).is_file()]))
     return digest.hexdigest()[:32]

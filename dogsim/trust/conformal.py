@@ -1,12 +1,13 @@
-"""Sets of breeds with a promise: the true one is among them as often as was asked for.
+"""Prediction sets: sets of breeds that contain the true one with a given confidence.
 
 Conformal prediction (Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", 2005).
-The p-value of a breed is the part of the known pictures whose own breed has no larger share of
-their neighbours' vote; the breeds with p > 1 - confidence are the set. Where a new picture comes
-from the same source as the known ones, its true breed is left out in no more than 1 - confidence
-of all cases, on average over the breeds. (Strictly this holds when the new picture stands among
-the neighbours of the known ones as well, see Cherubin, Chatzikokolakis and Jaggi, "Exact
-optimization of conformal predictors", 2021; on thousands of pictures that changes nothing.)
+The p-value of a breed is the fraction of the calibration images whose own breed has no larger
+share of their neighbours' vote; the prediction set holds the breeds with p > 1 - confidence. If a
+new image comes from the same distribution as the dataset, its breed is missing from its set with a
+probability of at most 1 - confidence, on average over the breeds. (Strictly this requires that the
+new image is among the neighbours of the known ones as well, see Cherubin, Chatzikokolakis and
+Jaggi, "Exact optimization of conformal predictors", 2021; with thousands of images this changes
+nothing.)
 """
 
 from collections.abc import Iterator
@@ -17,168 +18,197 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.trust.calibration import Calibration, calibration_of
-from dogsim.trust.leave_one_out import BLOCK, K, neighbourhood, soft_votes
-from dogsim.trust.novelty import UNKNOWN_AT, novelty_scores
+from dogsim.trust.calibration import Calibration, calibration_for
+from dogsim.trust.leave_one_out import (
+    VOTE_BLOCK_ROWS,
+    Float64Array,
+    novelty_scores,
+    p_values,
+    soft_votes,
+    voting_neighbours,
+)
 
-Floats = NDArray[np.float64]
+UNKNOWN_THRESHOLD = 0.05  # p-value, and the fraction of known images that are called unknown
 
 
 @dataclass(frozen=True, eq=False)
-class Trust:
-    """How far the breeds of one picture can be trusted.
+class PredictionSet:
+    """The breeds that an image may have at a given confidence.
 
     Attributes
     ----------
     breeds : tuple of str
-        The set, the likeliest breed first; never empty.
+        The breeds in the set, the likeliest first; at least one.
     p_values : (c,) float64
-        Of all breeds of the dataset, in its order.
+        One for each breed of the dataset, in its order.
     credibility : float
-        The largest of them: small where the picture is odd for whatever breed.
+        The largest p-value; small if the image is unusual for every breed.
     novelty_p : float
-        The part of the known pictures that fit as badly as this one.
+        p-value of the novelty score: the fraction of the known images that fit as badly.
     unknown : bool
-        Whether it is of none of the known breeds: novelty_p is at most 0.05.
+        Whether the image has none of the known breeds: novelty_p is at most 0.05.
     """
 
     breeds: tuple[str, ...]
-    p_values: Floats
+    p_values: Float64Array
     credibility: float
     novelty_p: float
     unknown: bool
 
 
-def trust(
+@dataclass(frozen=True)
+class BreedCoverage:
+    """Coverage of the prediction sets for the queries of one breed."""
+
+    breed: str
+    queries: int
+    coverage: float
+    mean_set_size: float
+    unknown_rate: float
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Coverage of the prediction sets for all queries of known breeds.
+
+    Attributes
+    ----------
+    confidence : float
+        The coverage to expect.
+    coverage : float
+        The fraction of the queries whose breed is in their set. With leave-one-out it equals the
+        confidence by construction; only a test set, and `per_breed`, tell more.
+    mean_set_size : float
+        Breeds in a set.
+    unknown_rate : float
+        The fraction of the queries that are wrongly called unknown.
+    per_breed : tuple of BreedCoverage
+        The lowest coverage first.
+    """
+
+    confidence: float
+    coverage: float
+    mean_set_size: float
+    unknown_rate: float
+    per_breed: tuple[BreedCoverage, ...]
+
+
+def prediction_sets(
     dataset: Dataset,
     features: NDArray[np.float32],
     confidence: float,
     rows: NDArray[np.intp] | None = None,
     calibration: Calibration | None = None,
-) -> list[Trust]:
-    """Find for each picture the set of breeds that holds its own with the given confidence.
+) -> list[PredictionSet]:
+    """Find the set of breeds for each query that contains its own with a given confidence.
 
     Parameters
     ----------
     dataset : Dataset
-        The known pictures. What they say of each other is computed at the first question and kept.
+        The known images. Their calibration is computed once and cached.
     features : (n, d) float32
-        Of the pictures that are asked about.
+        Features of the queries.
     confidence : float
-        More than 0, less than 1: 0.9 promises to be right in nine of ten cases.
+        More than 0, less than 1: with 0.9 the set is right in nine of ten cases.
     rows : (n,) int, optional
-        For each picture its row in the dataset, which is left out then; -1 where it has none.
+        The row of each query in the dataset, which is left out; -1 if it has none.
     calibration : Calibration, optional
-        That of the dataset, from `calibration_for`, where a caller who asks often has kept it.
+        The result of `calibration_for`, to calibrate only once.
 
     Returns
     -------
-    list of Trust
+    list of PredictionSet
 
     Raises
     ------
     DogsimError
-        If the confidence is out of range, the dataset has too few pictures for it (9 for 0.9, 19
-        for 0.95) from which its network or head has not learned, its head does not tell from which
-        it has, or so many have no vote for their own breed that every set would hold all breeds.
+        If the confidence is out of range; if too few images calibrate (9 for 0.9, 19 for 0.95),
+        not counting those that the network or the head has learned from; if the head does not
+        record which these are; or if so many images have no neighbour of their own breed that
+        each set would contain every breed.
     """
     calibration = calibration or calibration_for(dataset, confidence)
     answers = []
-    for p_values, novelty in _asked(dataset, calibration, features, rows):
-        for p, new in zip(p_values, novelty.tolist(), strict=True):
+    for breed_p, novelty_p in _p_values(dataset, calibration, features, rows):
+        for p, new in zip(breed_p, novelty_p.tolist(), strict=True):
             order = np.argsort(-p, kind="stable")[: max(1, int((p > 1 - confidence).sum()))]
             breeds = tuple(dataset.breeds[label] for label in order)
-            answers.append(Trust(breeds, p, float(p.max()), new, new <= UNKNOWN_AT))
+            unknown = new <= UNKNOWN_THRESHOLD
+            answers.append(PredictionSet(breeds, p, float(p.max()), new, unknown))
     return answers
 
 
-def p_values(known: Floats, scores: Floats, left_out: Floats | None = None) -> Floats:
-    """The part of the known scores that are no larger, the asked one counted among them.
+def coverage(
+    dataset: Dataset,
+    features: NDArray[np.float32],
+    truth: NDArray[np.int32],
+    confidence: float,
+    rows: NDArray[np.intp] | None = None,
+) -> Coverage:
+    """Measure how often the prediction set of a query contains its breed.
 
     Parameters
     ----------
-    known : (m,) float64
-        Those that are NaN do not count.
-    scores : (n, c) or (n,) float64
-    left_out : (n,) float64, optional
-        For each row a score that is among the known ones and does not count; NaN where all do.
+    dataset : Dataset
+    features : (n, d) float32
+        Features of the queries.
+    truth : (n,) int32
+        Their labels among the breeds of the dataset; queries with other labels are left out.
+    confidence : float
+    rows : (n,) int, optional
+        Their rows in the dataset, if they are its own images; each is left out for itself.
 
     Returns
     -------
-    (n, c) or (n,) float64
-        From 1 / (m + 1) to 1.
+    Coverage
 
-    >>> p_values(np.array([0.1, 0.2, 0.3]), np.array([0.0, 0.2, 1.0]))
-    array([0.25, 0.75, 1.  ])
+    Raises
+    ------
+    DogsimError
+        As `prediction_sets` does, or if no query has a known breed.
     """
-    known = np.sort(known[~np.isnan(known)])
-    counts = np.searchsorted(known, scores, side="right")
-    total = np.full(len(scores), len(known))
-    if left_out is not None:
-        own = left_out.reshape(-1, *[1] * (scores.ndim - 1))
-        counts = counts - (own <= scores)
-        total -= ~np.isnan(left_out)
-    return np.asarray((counts + 1) / (total.reshape(-1, *[1] * (scores.ndim - 1)) + 1))
+    known = np.flatnonzero((truth >= 0) & (truth < len(dataset.breeds)))
+    if len(known) == 0:
+        raise DogsimError("No query is of a breed of the dataset. Expected one or more.")
+    truth, rows = truth[known], None if rows is None else rows[known]
+    sets = prediction_sets(dataset, features[known], confidence, rows)
+    true_breeds = [dataset.breeds[label] for label in truth]
+    covered = np.array(
+        [breed in each.breeds for breed, each in zip(true_breeds, sets, strict=True)]
+    )
+    sizes = np.array([len(each.breeds) for each in sets])
+    unknown = np.array([each.unknown for each in sets])
+
+    def rates(some: NDArray[np.bool_]) -> tuple[float, float, float]:
+        return float(covered[some].mean()), float(sizes[some].mean()), float(unknown[some].mean())
+
+    per_breed = (
+        BreedCoverage(dataset.breeds[label], int((truth == label).sum()), *rates(truth == label))
+        for label in np.unique(truth)
+    )
+    ordered = tuple(sorted(per_breed, key=lambda each: each.coverage))
+    return Coverage(confidence, *rates(np.ones(len(truth), bool)), ordered)
 
 
-def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
-    """Calibrate a dataset, and raise `DogsimError` unless it can promise so much."""
-    check_confidence(confidence)
-    calibration = calibration_of(dataset)
-    needed = int(np.ceil(1 / (1 - confidence) - 1 - 1e-9))
-    if calibration.counting < needed:
-        seen = len(calibration.rows) - calibration.counting
-        why = "ask for less confidence, or add pictures"
-        if seen:
-            why += f"; {seen} do not count because the network or the head has learned from them: "
-            why += "dogsim deep-ranking --hold-back 0.2 leaves some out"
-        raise DogsimError(
-            f"Received confidence={confidence:g} and a dataset in which {calibration.counting} "
-            f"pictures count. Expected at least {needed} of known breeds, no copies, for that "
-            f"promise: {why}."
-        )
-    lost = float((calibration.own == 0).sum() + 1) / (calibration.counting + 1)
-    # This is the p-value of a breed without a vote. Where all pictures vote, few make it large.
-    if lost > 1 - confidence and len(calibration.rows) > K:
-        raise DogsimError(
-            f"Received confidence={confidence:g} and a dataset in which {lost:.1%} of the pictures "
-            "have none of their own breed among those that vote. A set would hold every breed. "
-            f"Expected a confidence of less than {1 - lost:.3f}."
-        )
-    return calibration
-
-
-def check_confidence(confidence: float) -> None:
-    """Raise `DogsimError` unless a confidence is more than 0 and less than 1."""
-    if not 0 < confidence < 1:
-        raise DogsimError(
-            f"Received confidence={confidence}. Expected more than 0 and less than 1, as 0.9."
-        )
-
-
-def _asked(
+def _p_values(
     dataset: Dataset,
     calibration: Calibration,
     features: NDArray[np.float32],
     rows: NDArray[np.intp] | None,
-) -> Iterator[tuple[Floats, Floats]]:
-    """Yield the p-values of all breeds and of novelty, block after block."""
-    places = np.full(len(features), -1)
-    if rows is not None:
-        places = np.where(rows >= 0, calibration.place[rows], -1)
-    for start in range(0, len(features), BLOCK):
-        some = slice(start, start + BLOCK)
-        squares, labels = neighbourhood(
-            dataset,
-            calibration.rows,
-            calibration.place,
-            features[some],
-            None if rows is None else rows[some],
+) -> Iterator[tuple[Float64Array, Float64Array]]:
+    """Yield the p-values of all breeds (b, c) and of the novelty (b,), one block at a time."""
+    rows = np.full(len(features), -1) if rows is None else rows
+    places = np.where(rows >= 0, calibration.place[rows], -1)
+    for start in range(0, len(features), VOTE_BLOCK_ROWS):
+        block = slice(start, start + VOTE_BLOCK_ROWS)
+        squares, labels = voting_neighbours(
+            dataset, calibration.rows, calibration.place, features[block], rows[block]
         )
         shares = soft_votes(squares, labels, calibration.temperature, len(dataset.breeds))
-        own, new = (
-            np.where(places[some] >= 0, scores[places[some]], np.nan)
+        own, novelty = (
+            np.where(places[block] >= 0, scores[places[block]], np.nan)
             for scores in (calibration.own, calibration.novelty)
         )
-        novelty = -novelty_scores(squares, shares)
-        yield p_values(calibration.own, shares, own), p_values(-calibration.novelty, novelty, -new)
+        # Negated, because large novelty scores are unusual, and small shares.
+        novel = p_values(-calibration.novelty, -novelty_scores(squares, shares), -novelty)
+        yield p_values(calibration.own, shares, own), novel

@@ -1,16 +1,16 @@
-"""The same picture more than once: the same bytes, the same pixels, or nearly the same.
+"""Find duplicate images: the same bytes, the same pixels, or nearly the same.
 
-Neighbours are the candidates, and the pictures themselves decide: two are nearly the same if one
-of them, mirrored or not, lies within the other, as the correlation of their brightness tells.
-Re-encoding, resizing, mirroring and cropping leave it at 0.95 and more; two photos of one dog in
-the same place reach 0.9. Similar is not a duplicate.
+Nearest neighbours are the candidates; the pixels decide. Two images are near-duplicates if one of
+them, mirrored or not, correlates with a window of the other (normalised cross-correlation of the
+brightness). Re-encoding, resizing, mirroring and cropping leave a correlation of 0.95 and more;
+two photos of one dog in the same place reach 0.9 and are not duplicates.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -25,214 +25,246 @@ from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.retrieval.identity import row_hashes
 
-KINDS = ("same file", "same pixels", "nearly the same")
-SOUGHT = 64  # neighbours, enough for all that builds on them
-CANDIDATES = 3  # neighbours of each picture that may be the same
-TYPICAL = 10  # the neighbour whose distance says what is near
-NEAR, CLOSE = 1.0, 0.5  # candidates' squared distances, in parts of the typical one
-BICUBIC = Image.Resampling.BICUBIC
-FIELDS = 64  # of a side
-SIDES = COARSE, FINE = 16, 32
-SMALLEST = 0.68  # of a side that a crop may leave
-PERHAPS, SAME = 0.75, 0.93  # correlations
+DuplicateKind = Literal["same file", "same pixels", "nearly the same"]
+DUPLICATE_KINDS: tuple[DuplicateKind, ...] = get_args(DuplicateKind)  # the most similar first
+
+MAX_NEIGHBOURS = 64  # one search serves duplicates, votes and novelty scores
+CANDIDATE_NEIGHBOURS = 3  # neighbours of each image that may be its duplicates
+TYPICAL_RANK = 10  # the median distance at this rank is the unit of the next two
+CANDIDATE_THRESHOLD, QUICK_CANDIDATE_THRESHOLD = 1.0, 0.5  # cosine distance
+GREY_SIDE = 64  # pixels
+COARSE_SIDE, FINE_SIDE = 16, 32  # pixels
+MIN_CROP_FRACTION = 0.68  # of a side
+COARSE_THRESHOLD, DUPLICATE_THRESHOLD = 0.75, 0.93  # correlation
 
 Grey = NDArray[np.float32]
-Found: TypeAlias = tuple[NDArray[np.float64], NDArray[np.intp]]  # (n, k) distances, rows
+NeighbourArrays: TypeAlias = tuple[NDArray[np.float64], NDArray[np.intp]]  # distances, rows
+Pair: TypeAlias = tuple[int, int, DuplicateKind]  # row of the dataset, row of the test set
 
 
 @dataclass(frozen=True)
-class Duplicates:
-    """Rows of one and the same picture, ascending, and in how far they are the same: `KINDS`."""
+class DuplicateGroup:
+    """The rows of one image in a dataset, ascending, and the kind of its least similar pair."""
 
     rows: tuple[int, ...]
-    kind: str
+    kind: DuplicateKind
 
 
-def own_neighbours(dataset: Dataset) -> Found:
-    """Find the nearest of each picture of a dataset, itself left out, by cosine distance.
+def find_own_neighbours(dataset: Dataset) -> NeighbourArrays:
+    """Find the nearest neighbours of each image among the others, by cosine distance.
 
     Returns
     -------
     distances, indices : (n, k) float64 and int
-        As `dogsim.nearest` gives them; k is 64, or as many as there are.
+        As `dogsim.nearest` returns them, with k = min(64, n - 1).
     """
-    k = min(SOUGHT, len(dataset) - 1)
+    k = min(MAX_NEIGHBOURS, len(dataset) - 1)
     if k < 1:
         return np.empty((len(dataset), 0)), np.empty((len(dataset), 0), np.intp)
     return nearest(dataset, dataset, k, "cosine", np.arange(len(dataset)))
 
 
 def find_duplicates(
-    dataset: Dataset, near: bool = True, found: Found | None = None
-) -> list[Duplicates]:
-    """Find the groups of rows that show the same picture.
+    dataset: Dataset, quick: bool = False, neighbours: NeighbourArrays | None = None
+) -> list[DuplicateGroup]:
+    """Find the groups of rows that show the same image.
 
     Parameters
     ----------
     dataset : Dataset
-        Its pictures are read where they can be; what cannot be read is told apart by its features.
-    near : bool
-        Whether to look at all near neighbours, or with False at the closest only, in seconds.
-    found : Found, optional
-        `own_neighbours`, where they have been sought already.
+        Its image files are read where they exist; without them only equal features and equal
+        stamps count as duplicates.
+    quick : bool
+        Compare only very close neighbours, which takes seconds.
+    neighbours : (distances, indices), optional
+        The result of `find_own_neighbours`, to search only once.
 
     Returns
     -------
-    list of Duplicates
-        Every row is in one group at most.
+    list of DuplicateGroup
+        A row is in at most one group.
 
     >>> two = Dataset(np.ones((2, 2)), np.zeros(2, int), ("a.jpg", "b.jpg"), ("pug",))
     >>> find_duplicates(two)
-    [Duplicates(rows=(0, 1), kind='same pixels')]
+    [DuplicateGroup(rows=(0, 1), kind='same pixels')]
     """
-    pairs = [*_equal(dataset, dataset, own=True)]
+    neighbours = find_own_neighbours(dataset) if neighbours is None else neighbours
+    threshold = QUICK_CANDIDATE_THRESHOLD if quick else CANDIDATE_THRESHOLD
+    pairs = [pair for pair in _equal_pairs(dataset, dataset) if pair[0] != pair[1]]
     equal = {(first, second) for first, second, _ in pairs}
-    found = own_neighbours(dataset) if found is None else found
-    candidates = {(min(pair), max(pair)) for pair in _candidates(found, NEAR if near else CLOSE)}
-    pairs += _confirmed(dataset, dataset, sorted(candidates - equal))
+    candidates = {(min(pair), max(pair)) for pair in _candidates(neighbours, threshold)}
+    pairs += _compared_pairs(dataset, dataset, sorted(candidates - equal))
     return _groups(pairs)
 
 
-def find_leaks(dataset: Dataset, testset: Dataset) -> list[tuple[int, int, str]]:
-    """Find the pictures of a test set that the dataset has as well.
+def find_leaks(dataset: Dataset, testset: Dataset) -> list[Pair]:
+    """Find the images of a test set that the dataset contains as well.
 
     Returns
     -------
     list of (row, row of the test set, kind)
-        For every such picture of the test set one of the dataset.
+        One entry for each such image of the test set, with one row of the dataset.
     """
-    found: dict[int, tuple[int, int, str]] = {}
-    for known, asked, kind in _equal(dataset, testset):
-        found.setdefault(asked, (known, asked, kind))
     if not (len(dataset) and len(testset)):
         return []
-    near = nearest(dataset, testset, min(TYPICAL, len(dataset)), "cosine")
-    candidates = sorted(pair for pair in _candidates(near, NEAR) if pair[1] not in found)
-    for known, asked, kind in _confirmed(dataset, testset, candidates):
-        found.setdefault(asked, (known, asked, kind))
-    return [found[asked] for asked in sorted(found)]
+    leaks: dict[int, Pair] = {}
+    for pair in _equal_pairs(dataset, testset):
+        leaks.setdefault(pair[1], pair)
+    neighbours = nearest(dataset, testset, min(TYPICAL_RANK, len(dataset)), "cosine")
+    candidates = _candidates(neighbours, CANDIDATE_THRESHOLD)
+    open_pairs = sorted(pair for pair in candidates if pair[1] not in leaks)
+    for pair in _compared_pairs(dataset, testset, open_pairs):
+        leaks.setdefault(pair[1], pair)
+    return [leaks[row] for row in sorted(leaks)]
 
 
-def _equal(dataset: Dataset, testset: Dataset, own: bool = False) -> Iterator[tuple[int, int, str]]:
-    """Yield the pairs of rows whose files have the same bytes, or whose features are equal."""
-    told: set[tuple[int, int]] = set()
-    for kind, known, asked in _keys(dataset, testset):
+def _equal_pairs(dataset: Dataset, testset: Dataset) -> Iterator[Pair]:
+    """Yield the pairs of rows with equal files or equal features, the first row for each."""
+    yielded: set[tuple[int, int]] = set()
+    for kind, dataset_keys, testset_keys in _keys(dataset, testset):
         first: dict[object, int] = {}
-        for row, key in enumerate(known):
+        for row, key in enumerate(dataset_keys):
             first.setdefault(key, row)
-        pairs = ((first[key], row) for row, key in enumerate(asked) if key in first)
+        pairs = ((first[key], row) for row, key in enumerate(testset_keys) if key in first)
         for pair in pairs:
-            if pair not in told and not (own and pair[0] == pair[1]):
-                told.add(pair)
+            if pair not in yielded:
+                yielded.add(pair)
                 yield *pair, kind
 
 
 def _keys(
     dataset: Dataset, testset: Dataset
-) -> Iterator[tuple[str, Iterable[object], Iterable[object]]]:
+) -> Iterator[tuple[DuplicateKind, Iterable[object], Iterable[object]]]:
     if dataset.stamps is not None and testset.stamps is not None:
-        yield KINDS[0], dataset.stamps["sha256"].tolist(), testset.stamps["sha256"].tolist()
-    yield KINDS[1], row_hashes(dataset).tolist(), row_hashes(testset).tolist()
+        yield "same file", dataset.stamps["sha256"].tolist(), testset.stamps["sha256"].tolist()
+    yield "same pixels", row_hashes(dataset).tolist(), row_hashes(testset).tolist()
 
 
-def _candidates(found: Found, reach: float) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of a known and an asked row that are near enough to look at."""
-    distances, indices = found
+def _candidates(neighbours: NeighbourArrays, threshold: float) -> Iterator[tuple[int, int]]:
+    """Yield the pairs (row, row of the query) that are close enough to compare their pixels."""
+    distances, indices = neighbours  # (n, k)
     if not distances.size:
         return
-    typical = np.median(distances[:, :TYPICAL][:, -1])
-    asked, which = np.nonzero(distances[:, :CANDIDATES] <= reach * typical)
-    yield from zip(indices[asked, which].tolist(), asked.tolist(), strict=True)
+    typical = np.median(distances[:, :TYPICAL_RANK][:, -1])
+    queries, ranks = np.nonzero(distances[:, :CANDIDATE_NEIGHBOURS] <= threshold * typical)
+    yield from zip(indices[queries, ranks].tolist(), queries.tolist(), strict=True)
 
 
-def _confirmed(
+def _compared_pairs(
     dataset: Dataset, testset: Dataset, pairs: list[tuple[int, int]]
-) -> Iterator[tuple[int, int, str]]:
-    """Yield those pairs whose pictures are the same, as far as they can be read."""
-    look = partial(_compare, dataset, testset)
+) -> Iterator[Pair]:
+    """Compare the images of each pair and yield the duplicates among them."""
     if not (pairs and dataset.image_file(0).is_file() and testset.image_file(0).is_file()):
-        return  # where they lay once; nothing to look at
-    kinds = prefetch(look, pairs, ahead=64, threads=usable_cpus())
+        return  # the image files are not on this machine
+    compare = partial(_compare, dataset, testset)
+    kinds = prefetch(compare, pairs, ahead=64, threads=usable_cpus())
     for batch in track(batched(zip(pairs, kinds, strict=True), 64), len(pairs), "pairs"):
         yield from ((*pair, kind) for pair, kind in batch if kind)
 
 
-def _groups(pairs: list[tuple[int, int, str]]) -> list[Duplicates]:
-    """Join the pairs that share a row; a group is as little the same as its worst pair."""
-    group_of: dict[int, tuple[set[int], set[str]]] = {}
+def _groups(pairs: list[Pair]) -> list[DuplicateGroup]:
+    """Join the pairs that share a row."""
+    group_of: dict[int, tuple[set[int], set[DuplicateKind]]] = {}
     for first, second, kind in pairs:
         rows, kinds = group_of.get(first, ({first}, set()))
         others, other_kinds = group_of.get(second, ({second}, set()))
         merged = rows | others, kinds | other_kinds | {kind}
         group_of |= dict.fromkeys(merged[0], merged)
-    groups = {tuple(sorted(rows)): max(kinds, key=KINDS.index) for rows, kinds in group_of.values()}
-    return [Duplicates(rows, kind) for rows, kind in sorted(groups.items())]
+    groups = {
+        tuple(sorted(rows)): max(kinds, key=DUPLICATE_KINDS.index)
+        for rows, kinds in group_of.values()
+    }
+    return [DuplicateGroup(rows, kind) for rows, kind in sorted(groups.items())]
 
 
-def _compare(dataset: Dataset, testset: Dataset, pair: tuple[int, int]) -> str:
-    """Tell in how far two pictures are the same, "" if they are not."""
-    files = dataset.source(pair[0]), testset.source(pair[1])
+def _compare(dataset: Dataset, testset: Dataset, pair: tuple[int, int]) -> DuplicateKind | None:
+    """Return the kind of duplicate that two images are; None if they differ."""
+    sources = dataset.source(pair[0]), testset.source(pair[1])
     try:
-        one, other = map(_look, files)
-        if not same_picture(one, other):
-            return ""
-        if one.fields.tobytes() != other.fields.tobytes():
-            return KINDS[2]  # and need not be opened again
-        these, those = (np.asarray(open_image(file)) for file in files)
+        one, other = map(_grey_image, sources)
+        if not is_near_duplicate(one, other):
+            return None
+        if one.image.tobytes() != other.image.tobytes():
+            return "nearly the same"  # without opening both files again
+        pixels, other_pixels = (np.asarray(open_image(source)) for source in sources)
     except DogsimError:
-        return ""
-    return KINDS[1] if np.array_equal(these, those) else KINDS[2]
+        return None
+    return "same pixels" if np.array_equal(pixels, other_pixels) else "nearly the same"
 
 
-def same_picture(one: "Look", other: "Look") -> bool:
-    """Tell whether one of two pictures, mirrored or not, lies within the other.
+class GreyImage:
+    """The brightness of an image at a small size, ready to be compared with another one.
 
-    Normalised cross-correlation (Lewis, "Fast template matching", 1995) at all places and sizes,
-    first roughly, then, where that is not hopeless, on four times as many fields.
-
-    >>> waves = np.sin(np.arange(64)[:, None] / 5 + np.arange(64) ** 2 / 400)
-    >>> picture, turned = (Image.fromarray(np.uint8(128 + 100 * x)) for x in (waves, waves.T))
-    >>> mirrored = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    >>> same_picture(Look(picture), Look(mirrored)), same_picture(Look(picture), Look(turned))
-    (True, False)
+    Attributes
+    ----------
+    image : PIL.Image.Image
+        64 x 64 grey pixels.
+    at_side : dict of int to (side, side) float32
+        The same at the coarse and the fine size.
+    coarse : dict of (width, height) to arrays
+        `windows` of the coarse size.
     """
-    roughly = {size: _correlation(one.coarse[size], other.coarse[size]) for size in one.coarse}
-    likeliest = max(roughly, key=roughly.__getitem__)
-    if roughly[likeliest] < PERHAPS:
-        return False
-    width, height = (FINE // COARSE * length for length in likeliest)
-    # The likeliest sizes first: two in three copies end at the first, nine in ten by the fourth.
-    sizes = sorted(_sizes(FINE), key=lambda size: abs(size[0] - width) + abs(size[1] - height))
-    return any(_correlation(one.views(FINE, s), other.views(FINE, s)) >= SAME for s in sizes)
-
-
-class Look:
-    """The brightness of a picture, ready to be sought in another one."""
 
     def __init__(self, image: Image.Image) -> None:
-        self.fields = image.convert("L").resize((FIELDS, FIELDS), Image.Resampling.BOX)
-        self.whole = {side: _grey(self.fields.resize((side, side), BICUBIC)) for side in SIDES}
-        self.coarse = {size: self.views(COARSE, size) for size in _sizes(COARSE)}
+        self.image = image.convert("L").resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
+        self.at_side = {side: self._resized((side, side)) for side in (COARSE_SIDE, FINE_SIDE)}
+        self.coarse = {size: self.windows(COARSE_SIDE, size) for size in _crop_sizes(COARSE_SIDE)}
 
-    def views(self, side: int, size: tuple[int, int]) -> tuple[Grey, Grey]:
-        """All windows of a size (p, s), and the whole in that size, plain and mirrored, (s, 2).
+    def windows(self, side: int, size: tuple[int, int]) -> tuple[Grey, Grey]:
+        """Return all p windows of a size in the image, and the whole image at that size.
 
-        Each one less its mean and of length 1.
+        Returns
+        -------
+        windows : (p, width * height) float32
+        templates : (width * height, 2) float32
+            The whole image and its mirror image. All vectors have mean 0 and length 1.
         """
-        windows = sliding_window_view(self.whole[side], size[::-1]).reshape(-1, size[0] * size[1])
-        small = _grey(self.fields.resize(size, BICUBIC))
-        rows = _standard(np.vstack([windows, small.ravel(), small[:, ::-1].ravel()]))
+        pixels = size[0] * size[1]
+        windows = sliding_window_view(self.at_side[side], size[::-1]).reshape(-1, pixels)
+        whole = self._resized(size)
+        rows = _normalised(np.vstack([windows, whole.ravel(), whole[:, ::-1].ravel()]))
         return rows[:-2], rows[-2:].T
+
+    def _resized(self, size: tuple[int, int]) -> Grey:
+        return np.asarray(self.image.resize(size, Image.Resampling.BICUBIC), np.float32)
+
+
+def is_near_duplicate(one: GreyImage, other: GreyImage) -> bool:
+    """Return whether one of two images, mirrored or not, is a part of the other.
+
+    Normalised cross-correlation (Lewis, "Fast template matching", 1995) at all positions and crop
+    sizes: at the coarse size first, then, if that is high enough, at the fine size.
+
+    >>> waves = np.sin(np.arange(64)[:, None] / 5 + np.arange(64) ** 2 / 400)
+    >>> image, turned = (Image.fromarray(np.uint8(128 + 100 * x)) for x in (waves, waves.T))
+    >>> mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    >>> one = GreyImage(image)
+    >>> is_near_duplicate(one, GreyImage(mirrored)), is_near_duplicate(one, GreyImage(turned))
+    (True, False)
+    """
+    coarse = {size: _max_correlation(one.coarse[size], other.coarse[size]) for size in one.coarse}
+    best = max(coarse, key=coarse.__getitem__)
+    if coarse[best] < COARSE_THRESHOLD:
+        return False
+    width, height = (FINE_SIDE // COARSE_SIDE * length for length in best)
+    # The likeliest sizes first: two in three duplicates are found at the first size, nine in ten
+    # at the first four.
+    sizes = sorted(_crop_sizes(FINE_SIDE), key=lambda s: abs(s[0] - width) + abs(s[1] - height))
+    return any(
+        _max_correlation(one.windows(FINE_SIDE, size), other.windows(FINE_SIDE, size))
+        >= DUPLICATE_THRESHOLD
+        for size in sizes
+    )
 
 
 @lru_cache(maxsize=512)
-def _look(file: Path | Cropped) -> Look:
-    return Look(open_image(file))
+def _grey_image(source: Path | Cropped) -> GreyImage:
+    return GreyImage(open_image(source))
 
 
-def _sizes(side: int) -> list[tuple[int, int]]:
-    """The widths and heights of what may be left of a picture of so many fields."""
-    smallest = round(SMALLEST * side)
+def _crop_sizes(side: int) -> list[tuple[int, int]]:
+    """List the (width, height) of all crops to search for in an image of `side` pixels."""
+    smallest = round(MIN_CROP_FRACTION * side)
     return [
         (width, height)
         for width in range(smallest, side + 1)
@@ -240,19 +272,16 @@ def _sizes(side: int) -> list[tuple[int, int]]:
     ]
 
 
-def _grey(image: Image.Image) -> Grey:
-    return np.asarray(image, np.float32)
-
-
-def _standard(rows: Grey) -> Grey:
+def _normalised(rows: Grey) -> Grey:
+    """Subtract the mean of each row and scale it to length 1."""
     size = np.float32(rows.shape[1])
-    less = rows - rows.sum(axis=1, keepdims=True) / size
-    lengths = np.sqrt(np.einsum("ij,ij->i", less, less))[:, None]
-    # What is one colour all over correlates with nothing: less than one grey level is noise.
-    return np.asarray(less / np.maximum(lengths, np.sqrt(size)))
+    centred = rows - rows.sum(axis=1, keepdims=True) / size
+    lengths = np.sqrt(np.einsum("ij,ij->i", centred, centred))[:, None]
+    # A deviation below one grey level is noise: an image of one colour correlates with nothing.
+    return np.asarray(centred / np.maximum(lengths, np.sqrt(size)))
 
 
-def _correlation(one: tuple[Grey, Grey], other: tuple[Grey, Grey]) -> float:
-    """The largest correlation of one picture, in some size, with a window of the other."""
-    (here, mine), (there, yours) = one, other
-    return max(float((here @ yours).max()), float((there @ mine).max()))
+def _max_correlation(one: tuple[Grey, Grey], other: tuple[Grey, Grey]) -> float:
+    """Return the largest correlation of one whole image with a window of the other."""
+    (windows, templates), (other_windows, other_templates) = one, other
+    return max(float((windows @ other_templates).max()), float((other_windows @ templates).max()))

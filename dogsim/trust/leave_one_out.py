@@ -1,9 +1,14 @@
-"""Who votes on a picture, and how: softly, the near ones most.
+"""Leave-one-out votes: what the neighbours of each image of a dataset say about it.
 
-Of pictures that are the same only one votes, and none on itself.
+Each image is left out once, and its nearest neighbours vote with the weights exp(-d^2 / T) on unit
+vectors. Its own breed's share of the vote is its conformity score, its distance to the others its
+novelty score; both are the calibration data of `conformal` and the findings of `audit`.
+
+Duplicates would confirm each other, and a new image has no duplicate in the dataset. So only the
+first image of each group of duplicates votes and calibrates, and it never votes on its own group.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,90 +17,154 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
-from dogsim.trust.duplicates import SOUGHT, Duplicates, Found
+from dogsim.trust.duplicates import (
+    MAX_NEIGHBOURS,
+    DuplicateGroup,
+    NeighbourArrays,
+    find_duplicates,
+    find_own_neighbours,
+)
 
-K = 50  # neighbours that vote
-BLOCK = 4096  # pictures at a time
+VOTING_NEIGHBOURS = 50  # at most
+VOTE_BLOCK_ROWS = 4096  # images at a time
+TEMPERATURE_FACTORS = 2.0 ** -np.arange(0, 7, 0.5)  # times the median squared distance at rank k
+LABEL_SMOOTHING = 0.01  # a breed without a vote is not impossible
+NOVELTY_RANK = 10
+NOVELTY_POWER = 0.1  # a larger one accepts cows and horses, a smaller one foreign breeds
 
-Floats = NDArray[np.float64]
+Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class LeftOut:
-    """The voters for each picture of a dataset when it, and what is the same, is left out.
+class VoteScores:
+    """The vote of the neighbours on each image of a dataset, summarised.
 
     Attributes
     ----------
-    rows : (m,) int
-        The rows that vote: of a known breed, and the first of their group.
-    place : (n,) int
-        For each row of the dataset where in `rows` its group is, -1 for one of no known breed.
-    squares : (n, k) float64
-        Squared distances on unit vectors, nearest first.
-    labels : (n, k) int32
+    own : (n,) float64
+        The share of the image's own breed, 0 to 1; NaN if its breed is unknown.
+    other : (n,) int
+        The label of the best other breed.
+    other_share : (n,) float64
+        The share of that breed.
+    novelty : (n,) float64
+        See `novelty_scores`.
     """
 
-    rows: NDArray[np.intp]
-    place: NDArray[np.intp]
-    squares: Floats
-    labels: NDArray[np.int32]
+    own: Float64Array
+    other: NDArray[np.intp]
+    other_share: Float64Array
+    novelty: Float64Array
 
-    def shares(self, dataset: Dataset, temperature: float) -> Iterator[tuple[slice, Floats]]:
-        """Yield, block after block, which rows, and each breed's share of their vote."""
-        for start in range(0, len(self.squares), BLOCK):
-            some = slice(start, start + BLOCK)
-            voted = self.squares[some], self.labels[some]
-            yield some, soft_votes(*voted, temperature, len(dataset.breeds))
+    @property
+    def margins(self) -> Float64Array:
+        """Score each label, (n,): from -1, surely wrong, to 1; NaN if the breed is unknown."""
+        return self.own - self.other_share
 
 
-def leave_out(dataset: Dataset, groups: Sequence[Duplicates], found: Found) -> LeftOut:
-    """Leave out each picture once, and with it what is the same.
+class LeaveOneOut:
+    """The images of a dataset, each left out once together with its duplicates.
 
     Parameters
     ----------
     dataset : Dataset
-    groups : sequence of Duplicates
-        Of each only the first votes.
-    found : Found
-        `own_neighbours` of the dataset.
+    quick : bool
+        As for `find_duplicates`.
+
+    Attributes
+    ----------
+    neighbours : (distances, indices)
+        The result of `find_own_neighbours`.
+    groups : list of DuplicateGroup
+    rows : (m,) int
+        The rows that vote, ascending: of known breeds, one from each group of duplicates.
+    place : (n,) int
+        For each image the index in `rows` of the image that votes for its group, -1 if its breed
+        is unknown.
+    squares : (n, k) float64
+        Squared distances of each image's voting neighbours on unit vectors, nearest first.
+    labels : (n, k) int32
+        Labels of these neighbours.
 
     Raises
     ------
     DogsimError
-        If less than two pictures vote.
+        If fewer than two images vote.
     """
-    rows, place = _that_vote(dataset, groups)
-    if len(rows) < 2:
-        raise DogsimError(
-            f"Received a dataset in which {len(rows)} pictures of known breeds count. Expected at "
-            "least 9 for a confidence of 0.9: give it more pictures, or photos in breed folders."
+
+    def __init__(self, dataset: Dataset, quick: bool = False) -> None:
+        self.dataset = dataset
+        self.neighbours = find_own_neighbours(dataset)
+        self.groups = find_duplicates(dataset, quick, self.neighbours)
+        self.rows, self.place = _voting_rows(dataset, self.groups)
+        if len(self.rows) < 2:
+            raise DogsimError(
+                f"Received a dataset with {len(self.rows)} images of known breeds, duplicates not "
+                "counted. Expected at least 9 for a confidence of 0.9: add images, or arrange the "
+                "photos in breed folders."
+            )
+        own = np.arange(len(dataset))
+        self.squares, self.labels = voting_neighbours(
+            dataset, self.rows, self.place, dataset.features, own, self.neighbours
         )
-    own = np.arange(len(dataset))
-    return LeftOut(rows, place, *neighbourhood(dataset, rows, place, dataset.features, own, found))
+
+    def best_temperature(self, rows: NDArray[np.intp] | None = None) -> float:
+        """Find the temperature T that maximises the likelihood of the true breeds of some rows.
+
+        By default these are the rows that vote.
+        """
+        rows = self.rows if rows is None else rows
+        squares = self.squares[rows]  # (m, k)
+        correct = self.labels[rows] == self.dataset.labels[rows, None]  # (m, k)
+        scale = float(np.median(squares[:, -1])) or 1.0
+
+        def log_likelihood(temperature: float) -> float:
+            weights = np.exp((squares[:, :1] - squares) / temperature)
+            share = (weights * correct).sum(axis=1) / weights.sum(axis=1)  # (m,)
+            uniform = LABEL_SMOOTHING / len(self.dataset.breeds)
+            return float(np.log((1 - LABEL_SMOOTHING) * share + uniform).mean())
+
+        return float(max((scale * TEMPERATURE_FACTORS).tolist(), key=log_likelihood))
+
+    def scores(self, temperature: float | None = None) -> VoteScores:
+        """Compute the vote on each image, by default at `best_temperature`."""
+        temperature = self.best_temperature() if temperature is None else temperature
+        n, n_breeds = len(self.dataset), len(self.dataset.breeds)
+        own, other_share, novelty = np.empty((3, n))
+        other = np.empty(n, np.intp)
+        for start in range(0, n, VOTE_BLOCK_ROWS):
+            block = slice(start, start + VOTE_BLOCK_ROWS)
+            shares = soft_votes(self.squares[block], self.labels[block], temperature, n_breeds)
+            novelty[block] = novelty_scores(self.squares[block], shares)
+            labels, rows = self.dataset.labels[block], np.arange(len(shares))
+            own[block] = np.where(labels >= 0, shares[rows, labels], np.nan)
+            shares[rows, labels] = -1  # (b, c), for the maximum over the other breeds
+            other[block] = shares.argmax(axis=1)
+            other_share[block] = shares.max(axis=1)
+        return VoteScores(own, other, other_share, novelty)
 
 
-def neighbourhood(
+def voting_neighbours(
     dataset: Dataset,
     rows: NDArray[np.intp],
     place: NDArray[np.intp],
     features: NDArray[np.float32],
     own: NDArray[np.intp] | None = None,
-    found: Found | None = None,
-) -> tuple[Floats, NDArray[np.int32]]:
-    """Find the neighbours that vote.
+    neighbours: NeighbourArrays | None = None,
+) -> tuple[Float64Array, NDArray[np.int32]]:
+    """Find the nearest neighbours that vote on queries.
 
     Parameters
     ----------
     dataset : Dataset
     rows, place
-        As in `LeftOut`.
+        As in `LeaveOneOut`.
     features : (n, d) float32
-        Of the pictures that are asked about.
+        Features of the queries.
     own : (n,) int, optional
-        For each of them its own row in the dataset, whose group has no vote; -1 where it has none.
-    found : Found, optional
-        The nearest of the dataset, where they have been sought already; more than vote, for some
-        may not.
+        The row of each query in the dataset, whose group does not vote; -1 if it has none.
+    neighbours : (distances, indices), optional
+        The nearest rows of the dataset, voting or not, if they are known already.
 
     Returns
     -------
@@ -104,28 +173,28 @@ def neighbourhood(
     labels : (n, k) int32
     """
     group = np.full(len(features), -1) if own is None else np.where(own >= 0, place[own], -1)
-    k = min(K, len(rows) - int((group >= 0).any()))
-    if found is None:
-        found = nearest(dataset, features, min(SOUGHT, len(dataset)), "cosine")
-    distances, indices = found
+    k = min(VOTING_NEIGHBOURS, len(rows) - int((group >= 0).any()))
+    if neighbours is None:
+        neighbours = nearest(dataset, features, min(MAX_NEIGHBOURS, len(dataset)), "cosine")
+    distances, indices = neighbours
     votes = np.isin(np.arange(len(dataset)), rows)[indices] & (place[indices] != group[:, None])
-    order = np.argsort(~votes, axis=1, kind="stable")[:, :k]
+    order = np.argsort(~votes, axis=1, kind="stable")[:, :k]  # (n, k)
     distances = np.take_along_axis(distances, order, axis=1)
     labels = dataset.labels[np.take_along_axis(indices, order, axis=1)]
-    if len(few := np.flatnonzero(votes.sum(axis=1) < k)):  # too many of the nearest have no vote
+    missing = np.flatnonzero(votes.sum(axis=1) < k)  # too many of their nearest rows do not vote
+    if len(missing):
         gallery = dataset.take(rows)
-        more = min(k + 1, len(rows))
-        apart, places = nearest(gallery, features[few], more, "cosine")
-        order = np.argsort(places == group[few, None], axis=1, kind="stable")[:, :k]
-        distances[few] = np.take_along_axis(apart, order, axis=1)
-        labels[few] = gallery.labels[np.take_along_axis(places, order, axis=1)]
+        all_distances, places = nearest(gallery, features[missing], min(k + 1, len(rows)), "cosine")
+        order = np.argsort(places == group[missing, None], axis=1, kind="stable")[:, :k]
+        distances[missing] = np.take_along_axis(all_distances, order, axis=1)
+        labels[missing] = gallery.labels[np.take_along_axis(places, order, axis=1)]
     return np.maximum(2 * distances, 0), labels  # |a - b|^2 = 2 - 2 cos
 
 
 def soft_votes(
-    squares: Floats, labels: NDArray[np.int32], temperature: float, breeds: int
-) -> Floats:
-    """Let neighbours vote with the weight exp(-d^2 / T), and give each breed its share.
+    squares: Float64Array, labels: NDArray[np.int32], temperature: float, n_breeds: int
+) -> Float64Array:
+    """Compute each breed's share of a vote with the weights exp(-d^2 / T).
 
     Parameters
     ----------
@@ -133,32 +202,87 @@ def soft_votes(
         Squared distances, nearest first.
     labels : (n, k) int32
     temperature : float
-    breeds : int
-        How many there are.
+    n_breeds : int
 
     Returns
     -------
-    (n, breeds) float64
-        Every row sums to 1.
+    (n, n_breeds) float64
+        Each row sums to 1.
 
     >>> soft_votes(np.array([[0.0, 0.0, np.inf]]), np.int32([[1, 0, 0]]), 1.0, 2)
     array([[0.5, 0.5]])
     """
-    weights = np.exp((squares[:, :1] - squares) / temperature)
-    places = np.arange(len(labels))[:, None] * breeds + labels
-    counts = np.bincount(places.ravel(), weights.ravel(), minlength=len(labels) * breeds)
-    return np.asarray(counts.reshape(-1, breeds) / weights.sum(axis=1, keepdims=True))
+    weights = np.exp((squares[:, :1] - squares) / temperature)  # (n, k)
+    cells = np.arange(len(labels))[:, None] * n_breeds + labels  # (n, k)
+    counts = np.bincount(cells.ravel(), weights.ravel(), minlength=len(labels) * n_breeds)
+    return np.asarray(counts.reshape(-1, n_breeds) / weights.sum(axis=1, keepdims=True))
 
 
-def _that_vote(
-    dataset: Dataset, groups: Sequence[Duplicates]
+def novelty_scores(squares: Float64Array, shares: Float64Array) -> Float64Array:
+    """Score how badly images fit among the known ones, the larger the worse.
+
+    The distance to the tenth neighbour is large for images far from everything (Sun et al.,
+    "Out-of-distribution detection with deep nearest neighbors", 2022, arXiv:2204.06507). Divided
+    by the tenth root of the largest share of the vote, it is large between the breeds as well.
+
+    Parameters
+    ----------
+    squares : (n, k) float64
+        Squared distances to the k nearest on unit vectors, nearest first.
+    shares : (n, c) float64
+        The share of each breed in the vote.
+
+    Returns
+    -------
+    (n,) float64
+
+    >>> novelty_scores(np.array([[1.0, 4.0]]), np.array([[1.0, 0.0]]))
+    array([2.])
+    """
+    distances = np.sqrt(squares[:, min(NOVELTY_RANK, squares.shape[1]) - 1])
+    return np.asarray(distances / shares.max(axis=1) ** NOVELTY_POWER)
+
+
+def p_values(
+    calibration: Float64Array, scores: Float64Array, left_out: Float64Array | None = None
+) -> Float64Array:
+    """Compute conformal p-values: the fraction of scores, its own included, that are no larger.
+
+    Parameters
+    ----------
+    calibration : (m,) float64
+        Conformity scores of the calibration images; NaN does not count.
+    scores : (n, c) or (n,) float64
+    left_out : (n,) float64, optional
+        One calibration score for each row that does not count for it; NaN if all count.
+
+    Returns
+    -------
+    (n, c) or (n,) float64
+        From 1 / (m + 1) to 1.
+
+    >>> p_values(np.array([0.1, 0.2, 0.3]), np.array([0.0, 0.2, 1.0]))
+    array([0.25, 0.75, 1.  ])
+    """
+    calibration = np.sort(calibration[~np.isnan(calibration)])
+    counts = np.searchsorted(calibration, scores, side="right")
+    total = np.full(len(scores), len(calibration))
+    column = (-1, *[1] * (scores.ndim - 1))  # the shape that broadcasts (n,) over (n, c)
+    if left_out is not None:
+        counts = counts - (left_out.reshape(column) <= scores)
+        total -= ~np.isnan(left_out)
+    return np.asarray((counts + 1) / (total.reshape(column) + 1))
+
+
+def _voting_rows(
+    dataset: Dataset, groups: Sequence[DuplicateGroup]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The rows that vote, and the place of each row, as in `LeftOut`."""
+    """Return `rows` and `place` of `LeaveOneOut`."""
     first = np.arange(len(dataset))
     for group in groups:
         first[list(group.rows)] = min(group.rows)
     labelled = np.flatnonzero(dataset.labels >= 0)
-    # A group may begin with a picture of no known breed; then the first that has one stands for it.
+    # If the first image of a group has no known breed, the first that has one votes.
     _, begins, number = np.unique(first[labelled], return_index=True, return_inverse=True)
     rows = labelled[begins]
     place = np.full(len(dataset), -1, np.intp)

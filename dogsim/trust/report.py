@@ -1,27 +1,29 @@
-"""An audit as a page to look at, one HTML file with its thumbnails inside, and as a table."""
+"""Write the findings of an audit as an HTML page with thumbnails, and as a CSV table."""
 
+import os
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
-from dogsim.dataset import Dataset
 from dogsim.figures.thumbnails import html_figure
 from dogsim.images import Cropped, file_of
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.plumbing.tables import write_csv
 from dogsim.plumbing.terminal import printable
-from dogsim.trust.audit import Audit, Suspect
 
-Picture: TypeAlias = Path | Cropped
-PAGE, TABLE = "audit.html", "audit.csv"
-SHOWN = 200  # findings of a kind on the page; the table has all
-COLUMNS = ("finding", "path", "other", "breed", "suggested", "number")
+if TYPE_CHECKING:
+    from dogsim.dataset import Dataset
+    from dogsim.trust.audit import Audit, SuspiciousLabel
+
+PAGE_NAME, TABLE_NAME = "audit.html", "audit.csv"
+MAX_FINDINGS_SHOWN = 200  # in a section of the page; the table has all
+TABLE_COLUMNS = ("finding", "path", "other", "breed", "suggested", "number")
 PAGE_START = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>dogsim audit</title>'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
 )
-STYLE = """
+PAGE_STYLE = """
 :root { color-scheme: light dark }
 body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5em auto; max-width: 72em; padding: 0 1em }
 h1 { margin: 0 }
@@ -34,108 +36,122 @@ figcaption { font-size: 12px; overflow-wrap: anywhere }
 p { margin: 2px 0; max-width: 40em }
 .findings p { max-width: 264px; font-weight: 600 }
 """
-# Title, and what it means; in the order of the page.
-DUPLICATES = "Duplicates", "The same picture more than once. Keep one of each."
-LEAKS = (
-    "Leaks",
-    "In the dataset, left, and in the test set, right: they make an accuracy look better.",
+DUPLICATES_TEXT = "The same image more than once. Keep one of each group."
+LEAKS_TEXT = "In the dataset (left) and in the test set (right). They make an accuracy look better."
+LABELS_TEXT = (
+    "The neighbours vote for another breed; the nearest image of that breed is on the right. The "
+    "likeliest mistakes come first. Many of these labels are correct: breeds that look alike, two "
+    "dogs in a photo. Look at each before you decide."
 )
-LABELS = (
-    "Suspicious labels",
-    "The neighbours vote for another breed, of which the nearest picture stands at the right; the "
-    "likeliest mistakes first. Many are right as they are: breeds that look alike, two dogs in a "
-    "photo. Decide by looking.",
-)
-NOVEL = "Fits nowhere", "The one picture in a hundred that is farthest from all others."
-POOR = "Poor pictures", "Nearly one colour, tiny, blurred, or unreadable."
+NOVEL_TEXT = "The one image in a hundred that is farthest from all others."
+POOR_TEXT = "Nearly one colour, tiny, blurred, or unreadable."
+
+
+class Section(NamedTuple):
+    """A section of the page: its title, an explanation, and a caption and images per finding."""
+
+    title: str
+    text: str
+    findings: list[tuple[str, list[Path | Cropped]]]
 
 
 def save_audit(
-    found: Audit, dataset: Dataset, folder: Path, testset: Dataset | None = None
+    found: "Audit",
+    dataset: "Dataset",
+    folder: str | os.PathLike[str],
+    testset: "Dataset | None" = None,
 ) -> list[Path]:
-    """Write ``audit.html`` and ``audit.csv`` to a folder, made if need be, and name them.
+    """Write ``audit.html`` and ``audit.csv`` to a folder, and return their paths.
 
-    Raises `DogsimError` if they cannot be written.
+    The folder is created if necessary. Raises `DogsimError` if the files cannot be written.
     """
+    folder = Path(folder)
     make_folder(folder)
-    page, table = folder / PAGE, folder / TABLE
+    page, table = folder / PAGE_NAME, folder / TABLE_NAME
     with replacing(page) as temporary:
         temporary.write_text("".join(_page(found, dataset, testset)), encoding="utf-8")
-    write_csv(table, list(_rows(found)), COLUMNS)
+    write_csv(table, list(_rows(found)), TABLE_COLUMNS)
     return [page, table]
 
 
-def is_ours(file: Path) -> bool:
-    """Tell whether a file is the page or the table of an earlier audit."""
+def is_audit_file(file: Path) -> bool:
+    """Return whether a file is the page or the table of an earlier audit."""
     with file.open("rb") as opened:
         start = opened.read(len(PAGE_START))
-    return start.startswith((PAGE_START.encode(), ",".join(COLUMNS).encode()))
+    return start.startswith((PAGE_START.encode(), ",".join(TABLE_COLUMNS).encode()))
 
 
-def _rows(found: Audit) -> Iterator[dict[str, object]]:
-    empty = dict.fromkeys(COLUMNS, "")
+def _rows(found: "Audit") -> Iterator[dict[str, object]]:
+    """Yield the rows of the table."""
+    empty = dict.fromkeys(TABLE_COLUMNS, "")
     for group, kind in zip(found.duplicates, found.kinds, strict=True):
         for path in group[1:]:
             yield {**empty, "finding": f"duplicate, {kind}", "path": path, "other": group[0]}
-    for known, asked in found.leaks:
-        yield {**empty, "finding": "leak", "path": asked, "other": known}
-    for each in found.labels:
-        told = {"path": each.path, "other": each.like, "breed": each.breed}
-        told["suggested"] = each.suggested
-        yield {**empty, **told, "finding": "label", "number": round(each.score, 4)}
+    for known, query in found.leaks:
+        yield {**empty, "finding": "leak", "path": query, "other": known}
+    for label in found.labels:
+        row = {"path": label.path, "other": label.like, "breed": label.breed}
+        row["suggested"] = label.suggested
+        yield {**empty, **row, "finding": "label", "number": round(label.score, 4)}
     for novel in found.novel:
         yield {**empty, "finding": "fits nowhere", "path": novel.path, "number": round(novel.p, 4)}
     for poor in found.poor:
         yield {**empty, "finding": poor.problem, "path": poor.path}
 
 
-def _page(found: Audit, dataset: Dataset, testset: Dataset | None) -> Iterator[str]:
-    here, there = _sources(dataset), _sources(testset) if testset else {}
-    groups = [
-        (f"{kind}, {len(group)} times", [here[path] for path in group])
-        for group, kind in zip(found.duplicates, found.kinds, strict=True)
-    ]
-    sections = [
-        (DUPLICATES, groups),
-        (LEAKS, [("in both", [here[known], there[asked]]) for known, asked in found.leaks]),
-        (LABELS, [(_doubt(x), [here[y] for y in (x.path, x.like) if y]) for x in found.labels]),
-        (NOVEL, [(f"p = {each.p:.4f}", [here[each.path]]) for each in found.novel]),
-        (POOR, [(each.problem, [here[each.path]]) for each in found.poor]),
-    ]
-    if testset is None:
-        del sections[1]
-    yield f"{PAGE_START}<style>{STYLE}</style><h1>Audit</h1>"
-    yield f"<p>{len(dataset)} pictures of {len(dataset.breeds)} breeds. "
-    yield f"Nothing was deleted or relabelled; {TABLE} has all findings as a table."
-    yield " Pictures are shown as they were seen, by their boxes." * (dataset.boxes is not None)
+def _page(found: "Audit", dataset: "Dataset", testset: "Dataset | None") -> Iterator[str]:
+    sections = list(enumerate(_sections(found, dataset, testset)))
+    yield f"{PAGE_START}<style>{PAGE_STYLE}</style><h1>Audit</h1>"
+    yield f"<p>{len(dataset)} images of {len(dataset.breeds)} breeds. "
+    yield f"Nothing was deleted or relabelled; {TABLE_NAME} has all findings as a table."
+    yield " Images are cropped to their boxes." * (dataset.boxes is not None)
     yield "</p><nav>"
-    for number, ((title, _), findings) in enumerate(sections):
-        yield f'<a href="#s{number}">{title}: {len(findings)}</a>'
+    for number, section in sections:
+        yield f'<a href="#s{number}">{section.title}: {len(section.findings)}</a>'
     yield "</nav>"
-    for number, ((title, meaning), findings) in enumerate(sections):
-        yield f'<section id="s{number}"><h2>{title}: {len(findings)}</h2><p>{meaning}</p>'
-        yield from _shown(findings)
+    for number, section in sections:
+        yield f'<section id="s{number}"><h2>{section.title}: {len(section.findings)}</h2>'
+        yield f"<p>{section.text}</p>"
+        yield from _shown(section)
         yield "</section>"
 
 
-def _sources(dataset: Dataset) -> dict[str, Picture]:
-    """What the network saw of each picture, by its path."""
+def _sections(found: "Audit", dataset: "Dataset", testset: "Dataset | None") -> Iterator[Section]:
+    """Yield the sections of the page in order; leaks only with a test set."""
+    images = _images(dataset)
+    groups = zip(found.duplicates, found.kinds, strict=True)
+    duplicates = [(f"{kind}, {len(x)} times", [images[path] for path in x]) for x, kind in groups]
+    yield Section("Duplicates", DUPLICATES_TEXT, duplicates)
+    if testset is not None:
+        others = _images(testset)
+        leaks = [("in both", [images[known], others[query]]) for known, query in found.leaks]
+        yield Section("Leaks", LEAKS_TEXT, leaks)
+    labels = [(_question(x), [images[y] for y in (x.path, x.like) if y]) for x in found.labels]
+    yield Section("Suspicious labels", LABELS_TEXT, labels)
+    novel = [(f"p = {each.p:.4f}", [images[each.path]]) for each in found.novel]
+    yield Section("Fits nowhere", NOVEL_TEXT, novel)
+    poor = [(each.problem, [images[each.path]]) for each in found.poor]
+    yield Section("Poor images", POOR_TEXT, poor)
+
+
+def _images(dataset: "Dataset") -> dict[str, Path | Cropped]:
+    """Map each path to the image that the network received."""
     return dict(zip(dataset.paths, map(dataset.source, range(len(dataset))), strict=True))
 
 
-def _doubt(label: Suspect) -> str:
+def _question(label: "SuspiciousLabel") -> str:
     return f"{label.breed}, or {label.suggested}? Chance {label.chance:.2f}"
 
 
-def _shown(findings: list[tuple[str, list[Picture]]]) -> Iterator[str]:
-    if len(findings) > SHOWN:
-        yield f"<p>The first {SHOWN}:</p>"
+def _shown(section: Section) -> Iterator[str]:
+    if len(section.findings) > MAX_FINDINGS_SHOWN:
+        yield f"<p>The first {MAX_FINDINGS_SHOWN}:</p>"
     yield '<div class="findings">'
-    for told, files in findings[:SHOWN]:
-        yield f"<div><p>{escape(printable(told))}</p>{''.join(map(_figure, files))}</div>"
+    for caption, images in section.findings[:MAX_FINDINGS_SHOWN]:
+        yield f"<div><p>{escape(printable(caption))}</p>{''.join(map(_figure, images))}</div>"
     yield "</div>"
 
 
-def _figure(picture: Picture) -> str:
-    file = file_of(picture) or Path()
-    return html_figure(picture, f"{file.parent.name}/{file.name}")
+def _figure(image: Path | Cropped) -> str:
+    file = file_of(image) or Path()
+    return html_figure(image, f"{file.parent.name}/{file.name}")

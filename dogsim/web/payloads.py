@@ -10,7 +10,7 @@ from dogsim.classify import Answer
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.retrieval.decomposition import Explanation
-from dogsim.trust.conformal import Trust
+from dogsim.trust.conformal import PredictionSet
 from dogsim.vote import count_votes
 
 NAMED = 5  # breeds, at most, in the answer in words
@@ -46,10 +46,10 @@ def told_row(row: int, dataset: Dataset) -> dict[str, Any]:
     return {"row": row, "breed": dataset.breed(row), "label": label, "path": dataset.paths[row]}
 
 
-def words(breed: str, trust: Trust | None) -> str:
+def words(breed: str, trust: PredictionSet | None) -> str:
     """Say in words what a picture is.
 
-    >>> sure = Trust(("beagle", "harrier"), np.array([0.9, 0.3]), 0.9, 0.5, unknown=False)
+    >>> sure = PredictionSet(("beagle", "harrier"), np.array([0.9, 0.3]), 0.9, 0.5, unknown=False)
     >>> words("beagle", sure)
     'beagle or harrier'
     """
@@ -66,10 +66,10 @@ def more_than(breeds: Sequence[str]) -> list[str]:
     return [f"one of {len(breeds) - NAMED} more"] if len(breeds) > NAMED else []
 
 
-def promise(trust: Trust | None, confidence: float) -> str:
+def promise(trust: PredictionSet | None, confidence: float) -> str:
     """Say in words how often such an answer is right, "" where nothing is promised.
 
-    >>> promise(Trust(("pug",), np.array([0.9]), 0.9, 0.5, unknown=False), 0.9)
+    >>> promise(PredictionSet(("pug",), np.array([0.9]), 0.9, 0.5, unknown=False), 0.9)
     'right 9 times in 10'
     """
     if trust is None:

@@ -22,8 +22,7 @@ from dogsim.explain import explain_row, origin_of
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for
 from dogsim.retrieval.decomposition import Explanation, check_explained
-from dogsim.trust.calibration import Calibration
-from dogsim.trust.conformal import calibration_for
+from dogsim.trust.calibration import Calibration, calibration_for
 from dogsim.web.pictures import Pictures, Seen, check_row
 from dogsim.web.shelf import Shelf
 from dogsim.web.worker import Worker

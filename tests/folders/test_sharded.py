@@ -22,7 +22,7 @@ from dogsim.networks.extractor import NetworkOptions
 from dogsim.retrieval.identity import in_gallery, row_hashes
 from dogsim.storage.dataset_file import INDEX_NAME
 from dogsim.storage.sharded_rows import ShardedRows, TableLocation
-from dogsim.trust.conformal import calibration_for
+from dogsim.trust.calibration import calibration_for
 
 COLOURS = {
     f"{breed}/{number}.png": 10 * number for breed in ("pug", "whippet") for number in (1, 2, 3)

@@ -332,7 +332,7 @@ def test_what_was_seen_is_shown(cropped: Any, tmp_path: Path) -> None:
     assert told[0]["distance"] < 100 < told[1]["distance"]
     found = audit(dataset)
     page = save_audit(found, dataset, tmp_path / "audit")[0].read_text()
-    assert "shown as they were seen, by their boxes" in page
+    assert "cropped to their boxes" in page
     assert {each.problem for each in found.poor} <= {"nearly one colour"}  # 80 pixels are not tiny
 
 

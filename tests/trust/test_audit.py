@@ -1,4 +1,4 @@
-"""Copies, wrong labels and poor pictures are found; similar pictures and good ones are not."""
+"""Duplicates, wrong labels and poor images are found; similar and good images are not."""
 
 import shutil
 from collections.abc import Callable
@@ -17,12 +17,13 @@ from sklearn.metrics import roc_auc_score
 from dogsim.create_dataset import create_dataset
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.trust.audit import audit, label_margins
-from dogsim.trust.duplicates import Look, find_duplicates, same_picture
+from dogsim.trust.audit import audit
+from dogsim.trust.duplicates import GreyImage, find_duplicates, is_near_duplicate
+from dogsim.trust.leave_one_out import LeaveOneOut
 
 
 def scene(seed: int, width: int = 160, height: int = 120) -> Image.Image:
-    """A picture of soft patches and fine grain, unlike that of any other seed."""
+    """Return an image of soft patches and fine grain, different for each seed."""
     rng = np.random.default_rng(seed)
     patches = gaussian_filter(rng.normal(size=(height, width, 3)), (9, 9, 0))
     grain = gaussian_filter(rng.normal(size=(height, width, 3)), (1, 1, 0))
@@ -40,22 +41,22 @@ def variants(image: Image.Image, folder: Path) -> dict[str, Image.Image]:
     }
 
 
-def test_same_picture(tmp_path: Path) -> None:
-    looks: list[Look] = []
+def test_near_duplicates(tmp_path: Path) -> None:
+    earlier: list[GreyImage] = []
     for seed in range(6):
-        look = Look(scene(seed))
+        image = GreyImage(scene(seed))
         for name, variant in variants(scene(seed), tmp_path).items():
-            assert same_picture(look, Look(variant)), name
-            assert same_picture(Look(variant), look), name
-        assert not any(same_picture(look, other) for other in looks)
-        looks.append(look)
-    plain = Look(Image.new("RGB", (50, 50), "white"))
-    assert not same_picture(plain, Look(Image.new("RGB", (50, 50), "black")))
+            assert is_near_duplicate(image, GreyImage(variant)), name
+            assert is_near_duplicate(GreyImage(variant), image), name
+        assert not any(is_near_duplicate(image, other) for other in earlier)
+        earlier.append(image)
+    plain = GreyImage(Image.new("RGB", (50, 50), "white"))
+    assert not is_near_duplicate(plain, GreyImage(Image.new("RGB", (50, 50), "black")))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two breeds of twelve scenes, and what may be wrong with them."""
+    """Two breeds of twelve scenes each, with duplicates and poor images."""
     root = tmp_path_factory.mktemp("photos")
     for breed in range(2):
         (root / f"breed{breed}").mkdir()
@@ -84,7 +85,7 @@ def file(folder: Path, colours: str, tmp_path_factory: pytest.TempPathFactory) -
     return out
 
 
-def test_finds_copies_and_poor_pictures(file: Path) -> None:
+def test_finds_duplicates_and_poor_images(file: Path) -> None:
     found = audit(file)
     assert found.duplicates == (
         ("breed0/00.png", "breed0/same file.png", "breed0/same pixels.bmp"),
@@ -99,12 +100,12 @@ def test_finds_copies_and_poor_pictures(file: Path) -> None:
     }
 
 
-def test_leaks_and_what_they_add() -> None:
-    known, asked = cloud(200, spread=3), cloud(40, spread=3)
-    stolen = known.take([3, 7, 11])
-    features = np.concatenate([asked.features, stolen.features])
-    labels = np.concatenate([asked.labels, stolen.labels])
-    paths = (*asked.paths, "x.jpg", "y.jpg", "z.jpg")
+def test_leaks_and_their_effect_on_the_accuracy() -> None:
+    known, new = cloud(200, spread=3), cloud(40, spread=3)
+    leaked = known.take([3, 7, 11])
+    features = np.concatenate([new.features, leaked.features])
+    labels = np.concatenate([new.labels, leaked.labels])
+    paths = (*new.paths, "x.jpg", "y.jpg", "z.jpg")
     found = audit(known, Dataset(features, labels, paths, known.breeds))
     expected = [(known.paths[3], "x.jpg"), (known.paths[7], "y.jpg"), (known.paths[11], "z.jpg")]
     assert list(found.leaks) == expected
@@ -118,7 +119,7 @@ def test_exchanged_labels_come_first() -> None:
     wrong[np.random.default_rng(0).choice(400, 20, replace=False)] = True
     labels = np.where(wrong, (known.labels + 1) % 4, known.labels).astype(np.int32)
     exchanged = replace(known, labels=labels)
-    margins = label_margins(exchanged)
+    margins = LeaveOneOut(exchanged).scores().margins
     assert roc_auc_score(wrong, -margins) >= 0.97
     found = audit(exchanged).labels
     truth = dict(zip(known.paths, known.labels, strict=True))
@@ -129,7 +130,7 @@ def test_exchanged_labels_come_first() -> None:
     assert [each.score for each in found] == sorted(each.score for each in found)
 
 
-def test_without_pictures_only_equal_features_are_the_same() -> None:
+def test_without_image_files_only_equal_features_are_duplicates() -> None:
     known = cloud(100)
     doubled = known.take(np.append(np.arange(100), 5))
     (group,) = find_duplicates(doubled)
@@ -148,9 +149,9 @@ def test_command_writes_a_page_and_a_table_and_touches_nothing_else(
     assert page.read_text().count("data:image/jpeg;base64,") >= 5
     assert "http" not in page.read_text()
     assert table.read_text().startswith("finding,path,other,breed,suggested,number\n")
-    told = dogsim("audit", file, "--save", tmp_path / "out").stdout  # its own again
+    output = dogsim("audit", file, "--save", tmp_path / "out").stdout  # replaces its own files
     first, *_ = result["duplicates"]
-    assert told.startswith(f"3 groups of the same picture\n  {' = '.join(first)}\n")
+    assert output.startswith(f"3 groups of duplicates\n  {' = '.join(first)}\n")
     assert {path: path.read_bytes() for path in before} == before
     page.write_text("mine")
     assert "--force" in refusal("audit", file, "--save", tmp_path / "out")
@@ -165,7 +166,7 @@ def test_refused(tmp_path: Path) -> None:
 
 
 def exchanged(dataset: Dataset, seed: int) -> tuple[Dataset, NDArray[np.bool_]]:
-    """Give one picture in twenty another breed, and tell which."""
+    """Change the label of one image in twenty; return the dataset and which images these are."""
     rng = np.random.default_rng(seed)
     wrong = np.zeros(len(dataset), bool)
     wrong[rng.choice(len(dataset), len(dataset) // 20, replace=False)] = True
@@ -175,9 +176,9 @@ def exchanged(dataset: Dataset, seed: int) -> tuple[Dataset, NDArray[np.bool_]]:
 
 
 def judged_labels(dataset: Dataset, seed: int) -> tuple[float, float]:
-    """AUROC of the exchanged labels, and how many of them are in the first 2 N."""
+    """Return the AUROC of the N exchanged labels and their recall in the first 2 N."""
     mixed, wrong = exchanged(dataset, seed)
-    margins = label_margins(mixed)
+    margins = LeaveOneOut(mixed).scores().margins
     first = np.argsort(margins)[: 2 * wrong.sum()]
     return float(roc_auc_score(wrong, -margins)), float(wrong[first].sum() / wrong.sum())
 
@@ -191,20 +192,20 @@ def test_exchanged_labels_of_real_features(breeds120: Dataset) -> None:
     assert recall >= 0.88
 
 
-# Among the photos as they are: one in colour and in grey.
-KNOWN_COPIES = [{f"n02088466-bloodhound/n02088466_{number}.jpg" for number in (9023, 9356)}]
-KINDS = ("quality 30", "half size", "mirrored", "cropped")
+# A duplicate among the original photos: one in colour and in grey.
+KNOWN_DUPLICATES = [{f"n02088466-bloodhound/n02088466_{number}.jpg" for number in (9023, 9356)}]
+CHANGES = ("quality 30", "half size", "mirrored", "cropped")
 
 
 def plant(photos: Path, root: Path) -> dict[str, tuple[str, str]]:
-    """Copy photos and add changed copies of half of them: path of the copy, kind and original."""
+    """Copy photos, add changed copies of half; map each copy's path to its change and original."""
     files = sorted(file for file in photos.rglob("*.jpg"))
     for file in files:
         (root / file.parent.name).mkdir(exist_ok=True)
         shutil.copy(file, root / file.parent.name)
     rng, planted = np.random.default_rng(0), {}
     for i, file in enumerate(rng.permutation(np.array(files, object))[: len(files) // 2]):
-        kind, photo = KINDS[i % 4], Image.open(file).convert("RGB")
+        kind, photo = CHANGES[i % 4], Image.open(file).convert("RGB")
         width, height = photo.size
         if kind == "half size":
             photo = photo.resize((width // 2, height // 2), Image.Resampling.BICUBIC)
@@ -233,16 +234,16 @@ def test_planted_in_real_photos(
     create_dataset(tmp_path / "photos", tmp_path / "d.h5", weights=str(resnet_file))
     dataset = Dataset.open(tmp_path / "d.h5")
     groups = [{dataset.paths[row] for row in group.rows} for group in find_duplicates(dataset)]
-    for kind in KINDS:
-        asked = [(copy, of) for copy, (each, of) in planted.items() if each == kind]
-        recall = np.mean([any({*pair} <= group for group in groups) for pair in asked])
+    for kind in CHANGES:
+        expected = [(copy, of) for copy, (each, of) in planted.items() if each == kind]
+        recall = np.mean([any({*pair} <= group for group in groups) for pair in expected])
         record_property(f"recall of {kind}", str(recall))
         assert recall >= (0.9 if kind == "cropped" else 0.99)
     sources = [{planted.get(path, ("", path))[1] for path in group} for group in groups]
     others = [names for names in sources if len(names) > 1]
     record_property("groups", str(len(groups)))
     record_property("not planted", str(others))
-    assert all(names in KNOWN_COPIES for names in others)  # each seen with one's own eyes
+    assert all(names in KNOWN_DUPLICATES for names in others)  # verified by eye
 
     alone = dataset.take([row for row, path in enumerate(dataset.paths) if path not in planted])
     for seed in range(3):
