@@ -426,7 +426,7 @@ class History(RuleBasedStateMachine):
             return
         told = json.loads(done.stdout)
         assert {name: told[name] for name in expected.counts} == expected.counts, self.told
-        assert told["pictures"] == len(expected.rows), self.told
+        assert told["images"] == len(expected.rows), self.told
         skipped = {each["path"]: each["reason"] for each in told["skipped"]}
         assert len(skipped) == len(told["skipped"]), self.told
         assert skipped.keys() == expected.skipped.keys(), (self.told, expected.skipped)

@@ -69,7 +69,7 @@ def at_work_or_done(process: Any, out: Path, before: set[str]) -> bool:
 def uninterrupted(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     out = tmp_path_factory.mktemp("whole") / "d.h5"
     result = run(many, out)
-    assert (result["new"], result["pictures"]) == (PICTURES, PICTURES)
+    assert (result["new"], result["images"]) == (PICTURES, PICTURES)
     assert result["skipped"] == [
         {
             "path": "breed_0/broken.jpg",
@@ -250,7 +250,7 @@ def test_another_recipe_starts_over_only_when_told(photos: Path, tmp_path: Path)
     for options in ((), ("--restart",)):
         assert "was not made by this command" in run(photos, out, *options, code=1)["error"]
     assert len(Dataset.open(out)) == 1
-    assert run(photos, out, "--force")["pictures"] == 3
+    assert run(photos, out, "--force")["images"] == 3
 
 
 def test_views_are_part_of_the_recipe(photos: Path, tmp_path: Path) -> None:

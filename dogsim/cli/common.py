@@ -211,14 +211,14 @@ def pictures_or_sample(images: list[Path] | None) -> list[Path]:
 
 
 def summary(file: Path, dataset: "Dataset") -> str:
-    """Tell in a line how much is in a dataset."""
-    return f"{file}: {len(dataset)} pictures of {len(dataset.breeds)} breeds"
+    """Return the numbers of images and breeds in a dataset as a line of text."""
+    return f"{file}: {len(dataset)} images of {len(dataset.breeds)} breeds"
 
 
 def description(dataset: "Dataset") -> dict[str, Any]:
-    """Tell what is in a dataset and how it was made, for JSON."""
+    """Return the size of a dataset and its recipe, for JSON."""
     return {
-        "pictures": len(dataset),
+        "images": len(dataset),
         "breeds": len(dataset.breeds),
         "features": dataset.features.shape[1],
         "root": dataset.root,

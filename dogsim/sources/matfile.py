@@ -1,4 +1,4 @@
-"""The variables of a MATLAB file as arrays: read from any version, written in version 5."""
+"""Read the variables of a MATLAB file of any version as arrays, and write version 5."""
 
 import struct
 import sys
@@ -14,18 +14,19 @@ from scipy.io import loadmat, savemat, whosmat
 
 from dogsim.errors import DogsimError, reason
 
-WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
-PLAIN = {"cell", "char", "double", "single", "logical"} | WHOLE
-VERSIONS = "a .mat file of version 5, 7 or 7.3 (in Octave: save -v7)"
+INTEGER_CLASSES = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+SUPPORTED_CLASSES = {"cell", "char", "double", "single", "logical"} | INTEGER_CLASSES
+SUPPORTED_FILES = "a .mat file of version 5, 7 or 7.3 (in Octave: save -v7)"
 
 
 def load_variables(
     path: Path, needed: Iterable[str], optional: Iterable[str] = ()
 ) -> dict[str, NDArray[Any]]:
-    """Read variables of a .mat file; what else is in it is not read.
+    """Read variables of a .mat file, and nothing else of it.
 
-    MATLAB: ``load(path, names{:})``. Files before version 7.3 are read by `scipy.io.loadmat`;
-    7.3 is HDF5: an attribute tells the class, a cell holds references, and dimensions are reversed.
+    MATLAB: ``load(path, names{:})``. Files before version 7.3 are read by `scipy.io.loadmat`. A
+    file of version 7.3 is HDF5: an attribute contains the class, a cell contains references, and
+    the dimensions are reversed.
 
     Parameters
     ----------
@@ -37,30 +38,30 @@ def load_variables(
     -------
     dict of str to array
         Numbers of their own type, (rows, columns); char matrices as (rows,) str; cell arrays as
-        (rows, columns) object, each an array again.
+        (rows, columns) object, whose elements are arrays.
 
     Raises
     ------
     DogsimError
-        If there is no such file, it cannot be read or lacks a needed variable.
+        If the file does not exist, cannot be read or lacks a needed variable.
     """
     needed = list(needed)
     names = [*needed, *optional]
     if not path.is_file():
-        raise DogsimError(f"There is no file {path}. Expected {VERSIONS}.")
+        raise DogsimError(f"There is no file {path}. Expected {SUPPORTED_FILES}.")
     try:
         read = _read_hdf5 if h5py.is_hdf5(path) else _read_mat
-        there, values = read(path, names)
+        found, values = read(path, names)
     except DogsimError as error:
         raise DogsimError(f"{path}: {error}") from error
-    except Exception as error:  # readers of broken files raise nearly anything
+    except Exception as error:  # scipy and h5py raise many types for broken files
         raise DogsimError(
-            f"Cannot read {path}: {reason(error)}. It is cut short, not {VERSIONS}, or has emoji "
-            "in its text, which are read from version 7.3 only."
+            f"Cannot read {path}: {reason(error)}. It is cut short, is not {SUPPORTED_FILES}, or "
+            "contains emoji, which can be read from version 7.3 only."
         ) from error
     if missing := [name for name in needed if name not in values]:
         raise DogsimError(
-            f"{path} has the variables {', '.join(there) or '(none)'}. Expected {missing[0]} too; "
+            f"{path} has the variables {', '.join(found) or '(none)'}. Expected {missing[0]} too; "
             f"if it is a string array, save {missing[0]} = cellstr({missing[0]})."
         )
     return values
@@ -69,7 +70,7 @@ def load_variables(
 def save_variables(
     path: Path, numbers: Mapping[str, NDArray[Any]], cells: Mapping[str, Sequence[str]]
 ) -> None:
-    """Write a .mat file of version 5, which MATLAB and Octave read, and scipy but for emoji.
+    """Write a .mat file of version 5, which MATLAB, Octave and (except emoji) scipy read.
 
     MATLAB: ``save(path, names{:}, '-v6')``.
 
@@ -79,8 +80,9 @@ def save_variables(
     numbers : dict of str to array
         Written by `scipy.io.savemat`.
     cells : dict of str to n strings
-        Each becomes an n x 1 cell array of char vectors. `savemat` would write text as UTF-8,
-        which MATLAB refuses and Octave cuts short beyond ASCII (scipy issue 4431).
+        Each becomes an n x 1 cell array of char vectors. They are not written by `savemat`, which
+        encodes text as UTF-8: beyond ASCII MATLAB rejects it and Octave truncates it (scipy issue
+        4431).
 
     Raises
     ------
@@ -94,10 +96,10 @@ def save_variables(
 
 
 def texts(value: NDArray[Any], name: str) -> list[str]:
-    """List the strings of a cell array of char, or the rows of a char matrix without padding.
+    """Return the strings of a cell array of char, or the rows of a char matrix without padding.
 
-    MATLAB: ``cellstr(value)``. Raises `DogsimError`, which calls the variable `name`, if it is
-    something else.
+    MATLAB: ``cellstr(value)``. Raises `DogsimError` for other values; `name` is the variable's name
+    in the message.
 
     >>> texts(np.array(["ab  ", "abcd"]), "paths")
     ['ab', 'abcd']
@@ -114,7 +116,7 @@ def texts(value: NDArray[Any], name: str) -> list[str]:
 
 
 def describe(value: Any) -> str:
-    """Tell the size and kind of what `load_variables` gives, for messages.
+    """Return the size and type of a variable as text, for messages.
 
     >>> describe(np.zeros((2, 3)))
     '2 x 3 float64'
@@ -133,46 +135,48 @@ def _is_text(value: Any) -> bool:
 
 def _read_mat(path: Path, names: list[str]) -> tuple[list[str], dict[str, NDArray[Any]]]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the sparse and the strange, which are refused later
+        warnings.simplefilter("ignore")  # unsupported variables are rejected later
         values = loadmat(path, appendmat=False, variable_names=names)
-        there = [name for name, _, _ in whosmat(path, appendmat=False) if name]
-    return there, {name: value for name, value in values.items() if name in names}
+        found = [name for name, _, _ in whosmat(path, appendmat=False) if name]
+    return found, {name: value for name, value in values.items() if name in names}
 
 
 def _read_hdf5(path: Path, names: list[str]) -> tuple[list[str], dict[str, NDArray[Any]]]:
     with h5py.File(path) as file:
-        there = [name for name in file if not name.startswith("#")]  # "#refs#": what cells hold
-        if not any("MATLAB_class" in file[name].attrs for name in there):
-            raise DogsimError(f"this HDF5 file was not saved by MATLAB. Expected {VERSIONS}.")
-        return there, {name: _value(file, file[name]) for name in names if name in file}
+        found = [name for name in file if not name.startswith("#")]  # "#refs#": contents of cells
+        if not any("MATLAB_class" in file[name].attrs for name in found):
+            raise DogsimError(
+                f"this HDF5 file was not saved by MATLAB. Expected {SUPPORTED_FILES}."
+            )
+        return found, {name: _value(file, file[name]) for name in names if name in file}
 
 
 def _value(file: Any, item: Any) -> NDArray[Any]:
-    """Turn an item of a 7.3 file into what `loadmat` would give; MATLAB stores columns first."""
+    """Convert an item of a 7.3 file to the array that `loadmat` returns; columns come first."""
     kind = np.bytes_(item.attrs.get("MATLAB_class", b"something")).decode()
-    if kind not in PLAIN or not isinstance(item, h5py.Dataset):
-        return np.array(f"a {kind} that is not plain", object)  # described where it is refused
-    if item.attrs.get("MATLAB_empty", 0):  # then the data are the size
+    if kind not in SUPPORTED_CLASSES or not isinstance(item, h5py.Dataset):
+        return np.array(f"a {kind} variable", object)  # for `describe`
+    if item.attrs.get("MATLAB_empty", 0):  # then the data are the shape
         shape = tuple(int(length) for length in item[()].ravel())
         empty: NDArray[Any] = np.empty(shape, {"cell": "O", "char": "U1"}.get(kind, "f8"))
         return empty
     stored = item[()].T
     if kind == "cell":
         cells = np.empty(stored.shape, object)
-        for place, reference in np.ndenumerate(stored):
-            cells[place] = _value(file, file[reference])
+        for index, reference in np.ndenumerate(stored):
+            cells[index] = _value(file, file[reference])
         return cells
     if kind == "char":
         return np.array([row.astype("<u2").tobytes().decode("utf-16-le") for row in stored])
     return np.asarray(stored)
 
 
-# "MAT-File Level 5 File Format" of The MathWorks: type 1 is int8, 5 int32, 6 uint32, 14 a matrix,
-# 17 UTF-16; class 1 is a cell array, 4 char. In the byte order of this machine, as savemat writes.
+# "MAT-File Level 5 File Format" of The MathWorks: data type 1 is int8, 5 int32, 6 uint32, 14 a
+# matrix, 17 UTF-16; class 1 is a cell array, 4 char. savemat uses this machine's byte order.
 
 
 def _char_vector(text: str) -> bytes:
-    units = text.encode(f"utf-16-{sys.byteorder[0]}e")  # MATLAB's char is such a unit
+    units = text.encode(f"utf-16-{sys.byteorder[0]}e")  # a char of MATLAB is one 16-bit unit
     return _matrix(4, 1 if units else 0, len(units) // 2, "", _element(17, units))
 
 

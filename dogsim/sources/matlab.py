@@ -1,4 +1,4 @@
-"""Datasets from MATLAB and Octave, and for them."""
+"""Import datasets from MATLAB and Octave, and export datasets for them."""
 
 import os
 import re
@@ -17,34 +17,34 @@ from dogsim.plumbing.files import replacing
 from dogsim.plumbing.terminal import note
 from dogsim.sources.matfile import describe, load_variables, save_variables, texts
 
-VARIABLES = ("features", "paths", "labels", "breeds")
-MAT_LIMIT = 2**31  # bytes of a variable that version 5 of the format can hold
+EXPORTED_VARIABLES = ("features", "paths", "labels", "breeds")
+MAX_VARIABLE_BYTES = 2**31  # in version 5 of the format
 
 
 def import_mat(path: str | os.PathLike[str]) -> Dataset:
     """Read the features and paths that a MATLAB program saved.
 
-    MATLAB: ``load`` of what ``create_dataset.m`` saves. Variables beside these are left alone.
+    MATLAB: ``load`` of the file that ``create_dataset.m`` saves. Other variables are ignored.
 
     Parameters
     ----------
     path : path
-        A .mat file of version 5, 7 or 7.3 with ``features``, n x d or d x n numbers (n x n: a
-        picture a row), and ``paths``, a cell array of n char vectors or a char matrix. Where it
-        has ``labels`` (1 to c, 0 = unknown) and ``breeds`` (c names) as `export_mat` writes them,
-        they are taken; otherwise a picture's folder tells its breed.
+        A .mat file of version 5, 7 or 7.3 with ``features``, n x d or d x n numbers (if n x n, each
+        row is an image), and ``paths``, a cell array of n char vectors or a char matrix. The
+        optional ``labels`` (1 to c, 0 = unknown) and ``breeds`` (c names), as `export_mat` writes
+        them, determine the breeds; without them, the folder of each image does.
 
     Returns
     -------
     Dataset
-        Without recipe: the file does not tell how the features were made, so pictures cannot be
-        asked of it. Where all paths are absolute, `root` is the folder they share.
+        Without recipe, because the file does not contain how the features were made; therefore it
+        cannot be queried with images. If all paths are absolute, `root` is their common folder.
 
     Raises
     ------
     DogsimError
-        If the file cannot be read, lacks either, or they do not fit each other, are not numbers
-        or not finite.
+        If the file cannot be read, lacks a variable, or if the variables do not fit each other, are
+        not numbers or not finite.
     """
     path = Path(path)
     variables = load_variables(path, ("features", "paths"), ("labels", "breeds"))
@@ -59,30 +59,32 @@ def import_mat(path: str | os.PathLike[str]) -> Dataset:
 
 
 def export_mat(dataset: DatasetOrFile, path: str | os.PathLike[str]) -> None:
-    """Write a dataset for MATLAB and Octave, whole or not at all.
+    """Write a dataset for MATLAB and Octave, completely or not at all.
 
-    MATLAB: ``load(path)`` then gives ``features`` (n x d single: what ``activations`` returns, and
-    no digit lost or made up), ``paths`` (n x 1 cell, with the folder), ``labels`` (n x 1 double
-    into ``breeds``, from 1; 0 = unknown) and ``breeds`` (c x 1 cell). The recipe is not kept.
+    MATLAB: ``load(path)`` then returns ``features`` (n x d single, like the output of
+    ``activations``, equal to the stored ones bit for bit), ``paths`` (n x 1 cell, with the folder),
+    ``labels`` (n x 1 double into ``breeds``, from 1; 0 = unknown) and ``breeds`` (c x 1 cell). The
+    recipe is not written.
 
     Parameters
     ----------
     dataset : Dataset or path
     path : path
-        The file to write: version 5 of the format, which MATLAB and Octave read; scipy, and so
-        `import_mat`, too, but for emoji in a path or a breed, of which a note tells.
+        The file to write, in version 5 of the format. MATLAB and Octave read it; scipy, and
+        therefore `import_mat`, reads it unless a path or a breed contains emoji. In that case a
+        note is printed on stderr.
 
     Raises
     ------
     DogsimError
-        If the features take 2 GiB or more, the format's limit, or the file cannot be written.
+        If the features take 2 GiB or more, the limit of the format, or the file cannot be written.
     """
     dataset = as_dataset(dataset)
     size = len(dataset) * dataset.features.shape[1] * 4
-    if size >= MAT_LIMIT:
+    if size >= MAX_VARIABLE_BYTES:
         raise DogsimError(
-            f"Received {size:,} bytes of features. Expected less than {MAT_LIMIT:,}, the most a "
-            ".mat file of version 5 can hold. MATLAB reads the dataset file itself: "
+            f"Received {size:,} bytes of features. Expected less than {MAX_VARIABLE_BYTES:,}, "
+            "the limit of a .mat file of version 5. MATLAB reads the dataset file itself: "
             "features = h5read('FILE.h5', '/features')'."
         )
     numbers: dict[str, NDArray[Any]] = {
@@ -91,18 +93,16 @@ def export_mat(dataset: DatasetOrFile, path: str | os.PathLike[str]) -> None:
     }
     paths = [dataset.image_file(row).as_posix() for row in range(len(dataset))]
     if any(max(text, default="") > "\uffff" for text in (*paths, *dataset.breeds)):
-        note(
-            f"{path} has emoji in its text: MATLAB and Octave read it, scipy and import-mat do not."
-        )
+        note(f"{path} contains emoji: MATLAB and Octave read it, scipy and import-mat do not.")
     with replacing(Path(path)) as temporary:
         save_variables(temporary, numbers, {"paths": paths, "breeds": dataset.breeds})
 
 
 def made_by_export(path: Path) -> bool:
-    """Whether a file has just the variables that `export_mat` writes."""
+    """Return whether a file has exactly the variables that `export_mat` writes."""
     try:
-        return {name for name, _, _ in whosmat(path, appendmat=False)} == set(VARIABLES)
-    except Exception:  # readers of other files raise nearly anything
+        return {name for name, _, _ in whosmat(path, appendmat=False)} == set(EXPORTED_VARIABLES)
+    except Exception:  # scipy raises many types for other files
         return False
 
 
@@ -116,13 +116,13 @@ def _features(value: Any, n: int) -> NDArray[np.float32]:
             f"Received features {value.shape[0]} x {value.shape[1]} and {n} paths. "
             "Expected n x d or d x n features and n paths, n of at least 1."
         )
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+    with np.errstate(over="ignore"):  # an overflow becomes infinite, which is rejected
         features = np.ascontiguousarray(value if len(value) == n else value.T, np.float32)
     if not np.isfinite(features).all():
         row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
         raise DogsimError(
-            f"features has NaN or infinity for picture {row + 1}. Expected numbers: "
-            "compute that one again or leave it out."
+            f"features has NaN or infinity for image {row + 1}. Expected finite numbers: "
+            "compute that row again or remove it."
         )
     return features
 
@@ -133,8 +133,8 @@ def _labels(
     if {"labels", "breeds"} <= set(variables):
         try:
             return _given_labels(variables["labels"], variables["breeds"], len(paths))
-        except DogsimError as error:  # another program's variables of these names
-            note(f"{error} The pictures' folders tell the breeds.")
+        except DogsimError as error:  # variables of these names with another meaning
+            note(f"{error} The breeds are taken from the folders of the images.")
     return labels_of_folders([_folder(path) for path in paths])
 
 
@@ -151,22 +151,22 @@ def _given_labels(
 
 
 def _folder(path: str) -> str:
-    """Name the folder that tells a picture's breed, "" where none does."""
+    """Return the folder whose name is the breed, "" if the path has none."""
     folder = (path.split("/")[-2:-1] or [""])[0]
     return "" if re.fullmatch(r"\.|\.\.|[A-Za-z]:", folder) else folder
 
 
 def _posix(path: str) -> str:
-    # A backslash separates folders on Windows and is a letter of a name elsewhere.
+    # A backslash separates folders on Windows only; elsewhere it is part of a name.
     return path if path.startswith("/") else path.replace("\\", "/")
 
 
 def _split_root(paths: list[str]) -> tuple[str, tuple[str, ...]]:
-    """Find the folder that all absolute paths share, so that each keeps its breed's folder."""
+    """Return the common folder of absolute paths and the paths below; breed folders stay."""
     if not all(re.match(r"/|[A-Za-z]:/", path) for path in paths):
         return "", tuple(paths)
     parts = [path.split("/") for path in paths]
     level = zip(*(part[:-2] for part in parts), strict=False)
     shared = [names[0] for names in takewhile(lambda names: len(set(names)) == 1, level)]
-    root = "/".join(shared) + "/" * (len(shared) == 1)  # a folder is "/" and "C:/", not "" and "C:"
+    root = "/".join(shared) + "/" * (len(shared) == 1)  # the root is "/" or "C:/", not "" or "C:"
     return root, tuple("/".join(part[len(shared) :]) for part in parts)

@@ -1,4 +1,4 @@
-"""The drawings that come with dogsim, and their features in the user's cache folder."""
+"""Datasets of the drawings installed with dogsim; features are in the user's cache folder."""
 
 from dataclasses import replace
 from functools import cache
@@ -22,23 +22,24 @@ from dogsim.plumbing.cache import cache_folder
 from dogsim.plumbing.files import make_folder
 from dogsim.plumbing.terminal import note
 
-DEFAULT, INSTALLED = "resnet50", "efficientnet-lite0"
-PLAIN, HARD = "sample_dogs", "hard_dogs"  # folders of pictures
+DEFAULT_BACKBONE, INSTALLED_BACKBONE = "resnet50", "efficientnet-lite0"
+SAMPLE_FOLDER, HARD_FOLDER = "sample_dogs", "hard_dogs"
 
 
 def sample_queries() -> list[Path]:
-    """List the sample's query pictures, one of each breed and none of them in the dataset."""
+    """List the query images of the sample, one of each breed; none is in the dataset."""
     return find_images(_folder("sample_queries"))
 
 
 def sample_dataset(weights: str = IMAGENET, hard: bool = False) -> Dataset:
-    """Open the dataset of the drawings; their features are computed at first use.
+    """Open the dataset of the drawings; its features are computed at the first use.
 
-    The 300 of the sample are easy to tell apart. The 250 of the harder one are of breeds that look
-    alike, in odd poses and bad light, and some labels are wrong: `key.csv` beside them tells which.
+    The breeds of the 300 drawings of the sample are easy to separate. The 250 drawings of the
+    harder sample show similar breeds, unusual poses and bad light, and some labels are wrong:
+    ``key.csv`` in their folder lists these.
 
-    ResNet-50 makes them where its weights can be had, EfficientNet-Lite0 where they cannot. Which
-    it was is told on stderr and stands in the recipe.
+    The backbone is ResNet-50 if its weights are available, otherwise EfficientNet-Lite0. It is
+    printed on stderr and is part of the recipe.
 
     Parameters
     ----------
@@ -56,17 +57,20 @@ def sample_dataset(weights: str = IMAGENET, hard: bool = False) -> Dataset:
     DogsimError
         If the weight file does not fit, or the cache folder cannot be written.
     """
-    folder = HARD if hard else PLAIN
+    folder = HARD_FOLDER if hard else SAMPLE_FOLDER
     if file := given_file(weights):
-        dataset = _cached(folder, DEFAULT, file)
-    elif _cache_file(folder, INSTALLED).is_file() and not find_backbone(DEFAULT).imagenet_file():
-        dataset = _cached(folder, INSTALLED)  # no use knocking at a closed door every time
+        dataset = _cached(folder, DEFAULT_BACKBONE, file)
+    elif (
+        _cache_file(folder, INSTALLED_BACKBONE).is_file()
+        and not find_backbone(DEFAULT_BACKBONE).imagenet_file()
+    ):
+        dataset = _cached(folder, INSTALLED_BACKBONE)  # do not retry the download at every use
     else:
         try:
-            dataset = _cached(folder, DEFAULT)
+            dataset = _cached(folder, DEFAULT_BACKBONE)
         except WeightsUnavailableError as error:
-            note(f"{error} The sample takes {INSTALLED}.")
-            dataset = _cached(folder, INSTALLED)
+            note(f"{error} The sample uses {INSTALLED_BACKBONE}.")
+            dataset = _cached(folder, INSTALLED_BACKBONE)
     recipe = dataset.recipe
     note(
         f"Dataset: the {'harder ' if hard else ''}sample, "
@@ -77,28 +81,28 @@ def sample_dataset(weights: str = IMAGENET, hard: bool = False) -> Dataset:
 
 
 def _cached(folder: str, backbone: str, weights: Path | None = None) -> Dataset:
-    file, pictures = _cache_file(folder, backbone, weights), _folder(folder)
+    file, images = _cache_file(folder, backbone, weights), _folder(folder)
     try:
         dataset = Dataset.open(file)
-    except DogsimError:  # not made yet, or damaged; or another process is making it
+    except DogsimError:  # not created yet, or damaged, or being created by another process
         make_folder(file.parent)
         options = NetworkOptions(backbone=backbone, weights=str(weights or IMAGENET))
-        dataset = bring_up_to_date(pictures, file, options, force=True, wait=True).dataset
-    return replace(dataset, root=str(pictures))  # a later installation may lie elsewhere
+        dataset = bring_up_to_date(images, file, options, force=True, wait=True).dataset
+    return replace(dataset, root=str(images))  # a later installation may be in another folder
 
 
 def _cache_file(folder: str, backbone: str, weights: Path | None = None) -> Path:
-    digest = _pictures_digest(folder).copy()
+    digest = _images_digest(folder).copy()
     if weights:
         digest.update(weights_sha256(weights).encode())
     return cache_folder() / f"sample-{backbone}-{digest.hexdigest()[:12]}.h5"
 
 
 @cache
-def _pictures_digest(folder: str) -> Any:
+def _images_digest(folder: str) -> Any:
     digest = sha256()
-    for picture in find_images(_folder(folder)):
-        digest.update(picture.read_bytes())
+    for image in find_images(_folder(folder)):
+        digest.update(image.read_bytes())
     return digest
 
 

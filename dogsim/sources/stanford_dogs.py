@@ -1,4 +1,4 @@
-"""Stanford Dogs, from its own site or from disk, as datasets of the official train and test lists.
+"""Create datasets of the official train and test lists of Stanford Dogs.
 
 The data: A. Khosla et al., "Novel Dataset for Fine-Grained Image Categorization", FGVC 2011.
 """
@@ -20,8 +20,8 @@ from dogsim.plumbing.unpack import unpack
 from dogsim.sources.matfile import load_variables, texts
 from dogsim.storage.dataset_file import made_by
 
-BASE = "http://vision.stanford.edu/aditya86/ImageNetDogs/"
-ARCHIVES = {  # what becomes of it: the archive, its bytes, its SHA-256
+BASE_URL = "http://vision.stanford.edu/aditya86/ImageNetDogs/"
+ARCHIVES = {  # unpacked folder: archive, size in bytes, SHA-256
     "lists": (
         "lists.tar",
         481_280,
@@ -38,8 +38,8 @@ ARCHIVES = {  # what becomes of it: the archive, its bytes, its SHA-256
         "662ed36f707be6b195c2fda392d8e153e83af28cedc8e2134a649f198def30fd",
     ),
 }
-MADE_BY = "stanford-dogs"
-SPLITS = {"train": 12_000, "test": 8_580}  # pictures
+SPLIT_MADE_BY = "stanford-dogs"
+SPLITS = {"train": 12_000, "test": 8_580}  # numbers of images
 
 
 def stanford_dogs(
@@ -62,25 +62,25 @@ def stanford_dogs(
     std: str | None = None,
     image_size: int | None = None,
 ) -> dict[str, Dataset]:
-    """Fetch Stanford Dogs, compute its features and write them by the official lists.
+    """Download Stanford Dogs, compute its features and write datasets of the official lists.
 
-    What has been fetched and unpacked before is taken as it is. In `folder` then lie ``Images``,
-    ``lists``, on request ``Annotation``, and ``stanford_dogs.h5`` (all pictures), ``train.h5`` and
-    ``test.h5``; of cropped pictures ``stanford_dogs_cropped.h5`` and so on, beside those of whole
-    ones.
+    `folder` then contains ``Images``, ``lists``, optionally ``Annotation``, and the datasets
+    ``stanford_dogs.h5`` (all images), ``train.h5`` and ``test.h5``. The datasets of cropped images
+    are named ``stanford_dogs_cropped.h5`` and so on. Archives that were downloaded and unpacked
+    before are used again.
 
     Parameters
     ----------
     folder : path
-        Made where it is missing.
+        Created if it does not exist.
     archives : path, optional
         The folder with the archives; by default they are downloaded into `folder`.
     annotations : bool
-        Whether to fetch the bounding boxes too.
+        Whether to download the bounding boxes, too.
     backbone, weights, layer, resize, batch_size, engine, precision, strict, restart, views
         As for `dogsim.create_dataset`.
     crop_boxes : bool
-        Fetch the bounding boxes, and see of each picture only its largest box.
+        Download the bounding boxes, and crop each image to its largest box.
     margin : float, optional
         As for `dogsim.create_dataset`.
     mean, std, image_size
@@ -89,13 +89,13 @@ def stanford_dogs(
     Returns
     -------
     dict of str to Dataset
-        ``"train"`` (12,000 pictures) and ``"test"`` (8,580), in the lists' order.
+        ``"train"`` (12,000 images) and ``"test"`` (8,580), in the lists' order.
 
     Raises
     ------
     DogsimError
-        If an archive cannot be had, is another or cannot be unpacked, a listed picture is missing,
-        or as `dogsim.create_dataset` does.
+        If an archive cannot be downloaded, has another hash or cannot be unpacked, a listed image
+        is missing, or `dogsim.create_dataset` fails.
     """
     folder, kind = Path(folder), "_cropped" if crop_boxes else ""
     out = folder / f"stanford_dogs{kind}.h5"
@@ -134,39 +134,39 @@ def stanford_dogs(
         for split, paths in splits.items()
     }
     for split, dataset in datasets.items():
-        dataset.save(files[split], MADE_BY)
+        dataset.save(files[split], SPLIT_MADE_BY)
     return datasets
 
 
 def _check_ours(file: Path, paths: list[str]) -> None:
-    """Raise `DogsimError` where a file of another kind lies in the place of a split."""
+    """Raise `DogsimError` if the file of a split exists and is not that split."""
     check_output(file)
     check_replaceable(
         file,
-        lambda there: made_by(there) == MADE_BY or list(Dataset.open(there).paths) == paths,
+        lambda there: made_by(there) == SPLIT_MADE_BY or list(Dataset.open(there).paths) == paths,
         force=False,
         remedy="Move it away.",
     )
 
 
 def _require_all(update: Update, listed: list[str], images: Path) -> None:
-    """Raise `DogsimError` where a listed picture gave no features."""
-    lacking = sorted(set(listed) - set(update.dataset.paths))
-    if lacking:
+    """Raise `DogsimError` if a listed image has no features."""
+    missing = sorted(set(listed) - set(update.dataset.paths))
+    if missing:
         reasons = {each.path: each.reason for each in update.skipped}
         raise DogsimError(
-            f"{len(lacking):,} of the listed pictures cannot be read, the first {lacking[0]}: "
-            f"{reasons.get(lacking[0], 'it is gone')}. Put it right, or remove {images} and run "
-            "again to have it unpacked anew; what is computed is kept. A picture whose file of "
-            "boxes is removed is seen whole."
+            f"{len(missing):,} of the listed images cannot be read, the first {missing[0]}: "
+            f"{reasons.get(missing[0], 'it is missing')}. Repair it, or remove {images} and run "
+            "again to unpack it again; computed features are kept. An image whose file of boxes "
+            "is removed is not cropped."
         )
 
 
 def _provide(folder: Path, name: str, source: Path | None) -> None:
-    """Have ``folder/name``, which appears when all of its archive has been unpacked."""
+    """Create ``folder/name`` from its archive, completely or not at all."""
     target = folder / name
     if target.is_dir():
-        note(f"{target} is there already.")
+        note(f"{target} exists already.")
         return
     file, size, sha256 = ARCHIVES[name]
     if source is None:
@@ -181,37 +181,37 @@ def _fetch(archive: Path, size: int, sha256: str) -> None:
         try:
             return verify(archive, size, sha256)
         except DogsimError as error:
-            aside = archive.replace(archive.with_name(f"{archive.name}.wrong"))
-            note(f"{error} It is now {aside}.")
-    url = BASE + archive.name
+            renamed = archive.replace(archive.with_name(f"{archive.name}.wrong"))
+            note(f"{error} It was renamed to {renamed}.")
+    url = BASE_URL + archive.name
     try:
         download(url, archive, size, sha256)
     except DownloadError as error:
         raise DogsimError(
-            f"{error} Or download {url} by other means and name its folder: --from FOLDER."
+            f"{error} Or download {url} in another way and give its folder: --from FOLDER."
         ) from error
     return None
 
 
 def _check(archive: Path, size: int, sha256: str) -> None:
     if not archive.is_file():
-        raise DogsimError(f"There is no {archive}. Expected {archive.name} of {BASE} there.")
+        raise DogsimError(f"There is no {archive}. Expected {archive.name} of {BASE_URL} there.")
     try:
         verify(archive, size, sha256)
     except DogsimError as error:
-        raise DogsimError(f"{error} Download {BASE}{archive.name} again.") from error
+        raise DogsimError(f"{error} Download {BASE_URL}{archive.name} again.") from error
 
 
 def _official(folder: Path, split: str, count: int) -> list[str]:
-    """Read a list of pictures and see that each of them is there."""
+    """Read the official list of a split; raise `DogsimError` if an image is missing."""
     file = folder / "lists" / f"{split}_list.mat"
     paths = texts(load_variables(file, ["file_list"])["file_list"], "file_list")
     if len(paths) != count:
-        raise DogsimError(f"{file} lists {len(paths):,} pictures. Expected {count:,}.")
+        raise DogsimError(f"{file} lists {len(paths):,} images. Expected {count:,}.")
     missing = [path for path in paths if not (folder / "Images" / path).is_file()]
     if missing:
         raise DogsimError(
-            f"{len(missing):,} of the {count:,} pictures in {file} are missing, the first "
-            f"{missing[0]}. Remove {folder / 'Images'} and run again to have it unpacked anew."
+            f"{len(missing):,} of the {count:,} images in {file} are missing, the first "
+            f"{missing[0]}. Remove {folder / 'Images'} and run again to unpack it again."
         )
     return paths

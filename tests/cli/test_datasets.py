@@ -14,7 +14,7 @@ from dogsim import Dataset
 def test_create_dataset(breeds_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
     made = dogsim_json("create-dataset", breeds_dir, "-o", out, "--backbone", LITE)
-    assert (made["pictures"], made["breeds"], made["features"]) == (6, 2, 1280)
+    assert (made["images"], made["breeds"], made["features"]) == (6, 2, 1280)
     again = dogsim("create-dataset", breeds_dir, "-o", out, "--backbone", LITE)
     assert again.stdout.endswith("(0 new, 0 changed, 6 kept, 0 removed, 0 skipped)\n")
 
@@ -39,7 +39,7 @@ def test_a_damaged_output_is_made_anew_as_its_error_says(
     out.write_bytes(stored.read_bytes()[:-100])
     create = ("create-dataset", breeds_dir, "-o", out, "--weights", colours)
     assert "create-dataset --force makes a new one" in refusal(*create)
-    assert dogsim_json(*create, "--force")["pictures"] == 6
+    assert dogsim_json(*create, "--force")["images"] == 6
 
 
 def test_options_are_checked_where_nothing_is_to_be_done(stored: Path, breeds_dir: Path) -> None:
@@ -93,4 +93,4 @@ def test_stanford_dogs_hands_all_its_options_on(
         *("tensorflow", "float32", True, True, True, 0.1, "flip"),
         *("0.5", "1", None),
     ]
-    assert result["train"]["pictures"] == 6
+    assert result["train"]["images"] == 6

@@ -429,7 +429,7 @@ def test_a_folder_without_breeds(tmp_path: Path) -> None:
     photos = make(tmp_path / "p", {"1.png": 10, "2.png": 20})
     made = create_dataset(photos, tmp_path / "d.h5")
     assert (made.breeds, made.labels.tolist()) == ((), [-1, -1])
-    assert "2 pictures of 0 breeds" in dogsim("create-dataset", photos, "-o", tmp_path / "d").stdout
+    assert "2 images of 0 breeds" in dogsim("create-dataset", photos, "-o", tmp_path / "d").stdout
     paint(photos / "pug" / "3.png", 30)  # now there are breeds, and the others lie in none
     update = update_dataset(photos, tmp_path / "d.h5")
     assert reds(update.dataset) == {"pug/3.png": 30}
@@ -503,7 +503,7 @@ def test_a_table_of_ones_own_is_not_replaced(photos: Path, tmp_path: Path) -> No
     assert "exists and was not made" in refusal(*create)
     assert table.read_text() == "my notes"
     assert not (tmp_path / "d.h5").exists()  # that would have been work in vain
-    assert dogsim_json(*create, "--force")["pictures"] == 3
+    assert dogsim_json(*create, "--force")["images"] == 3
     assert table.read_text().startswith("path,reason")
     table.unlink()
     table.mkdir()

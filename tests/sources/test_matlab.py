@@ -1,4 +1,4 @@
-"""Files of MATLAB, of every version, and a real Octave at the other end."""
+"""Test .mat files of every version, and the exchange with a real Octave."""
 
 import re
 import shutil
@@ -54,7 +54,7 @@ def cell(*strings: str) -> Any:
 
 
 def write_73(path: Path, **variables: Any) -> None:
-    """Lay out a file as MATLAB's save -v7.3 does: a 512-byte header before the HDF5 part."""
+    """Write a file like save -v7.3 of MATLAB: a 512-byte header before the HDF5 part."""
     with h5py.File(path, "w", userblock_size=512) as file:
         for name, value in variables.items():
             put(file, name, value)
@@ -139,7 +139,7 @@ def test_octave_finds_the_same_neighbours(octave: Octave, tmp_path: Path) -> Non
         ("int16(x)", "{'pug\\1.jpg', 'pug\\2.jpg', 'Maltese_dog\\ä.jpg'}"),
     ],
 )
-def test_what_octave_saved(
+def test_import_of_a_file_saved_by_octave(
     octave: Octave, mat: Path, version: str, features: str, paths: str
 ) -> None:
     octave(f"""
@@ -151,7 +151,7 @@ def test_what_octave_saved(
 
 
 @pytest.mark.parametrize("kind", ["-hdf5", "-text"])
-def test_octaves_own_formats_are_refused(octave: Octave, mat: Path, kind: str) -> None:
+def test_octaves_own_formats_are_rejected(octave: Octave, mat: Path, kind: str) -> None:
     octave(f"features = eye(2); paths = {{'a'; 'b'}}; save('{kind}', '{mat}');")
     with pytest.raises(DogsimError, match=r"in Octave: save -v7"):
         import_mat(mat)
@@ -186,7 +186,7 @@ def test_square_features_are_rows(mat: Path) -> None:
     np.testing.assert_array_equal(import_mat(mat).features, features)
 
 
-def test_one_picture(mat: Path) -> None:
+def test_one_image(mat: Path) -> None:
     savemat(mat, {"features": np.ones((5, 1)), "paths": "pug/1.jpg"})
     dataset = import_mat(mat)
     assert (dataset.features.shape, dataset.paths) == ((1, 5), ("pug/1.jpg",))
@@ -211,7 +211,7 @@ def test_one_picture(mat: Path) -> None:
         (["/d/pug/a\\b.jpg", "/d/x/y/c.jpg"], "/d", ["pug/a\\b.jpg", "x/y/c.jpg"], ["pug", "y"]),
     ],
 )
-def test_paths_tell_root_and_breed(
+def test_root_and_breed_are_taken_from_paths(
     mat: Path, paths: list[str], root: str, below: list[str], breeds: list[str | None] | None
 ) -> None:
     savemat(mat, {"features": np.eye(2), "paths": cell(*paths)})
@@ -232,7 +232,7 @@ def test_round_trip(four: Dataset, mat: Path) -> None:
 
 
 @pytest.mark.parametrize("labels", [[[1], [2], [3]], [[0.5], [1], [1]], [[1], [2]]])
-def test_labels_that_do_not_fit_are_told(
+def test_labels_that_do_not_fit_are_reported(
     mat: Path, labels: list[list[float]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     breeds = cell("b", "c")
@@ -240,7 +240,7 @@ def test_labels_that_do_not_fit_are_told(
         mat, {"features": FEATURES, "paths": np.array(PATHS), "labels": labels, "breeds": breeds}
     )
     check(import_mat(mat))
-    assert "The pictures' folders tell the breeds." in capsys.readouterr().err
+    assert "The breeds are taken from the folders of the images." in capsys.readouterr().err
 
 
 @given(
@@ -248,7 +248,7 @@ def test_labels_that_do_not_fit_are_told(
         st.text(st.characters(min_codepoint=1, max_codepoint=0xFFFF, exclude_categories=["Cs"]))
     )
 )
-def test_any_text_comes_back(strings: list[str]) -> None:
+def test_any_text_is_restored(strings: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.mat"
         save_variables(path, {"one": np.ones((2, 2))}, {"strings": strings})
@@ -274,8 +274,8 @@ GOOD = {"features": FEATURES, "paths": cell("a", "b", "c")}
         ({"features": csc_matrix(np.eye(3))}, r"features is 3 x 3 sparse float64"),
         ({"features": np.ones((3, 2, 2))}, r"features is 3 x 2 x 2 float64"),
         ({"features": {"a": 1}}, r"features is 1 x 1 struct"),
-        ({"features": np.array([[1, 2], [3, np.nan], [5, 6]])}, r"NaN or infinity for picture 2"),
-        ({"features": np.array([[1], [2], [1e39]])}, r"NaN or infinity for picture 3"),
+        ({"features": np.array([[1, 2], [3, np.nan], [5, 6]])}, r"NaN or infinity for image 2"),
+        ({"features": np.array([[1], [2], [1e39]])}, r"NaN or infinity for image 3"),
         ({"paths": np.ones((3, 1))}, r"paths is 3 x 1 float64"),
         ({"paths": np.array([["a"], [1], ["c"]], object)}, r"paths is 3 x 1 cell"),
     ],
@@ -335,14 +335,14 @@ def test_command_line(four: Dataset, tmp_path: Path) -> None:
     first, exported, second = (str(tmp_path / name) for name in ("a.h5", "a.mat", "b.h5"))
     four.save(first)
     assert dogsim_json("export-mat", first, exported)["file"] == exported
-    told = dogsim_json("import-mat", exported, second)
-    assert (told["dataset"], told["pictures"], told["breeds"]) == (second, 4, 2)
+    result = dogsim_json("import-mat", exported, second)
+    assert (result["dataset"], result["images"], result["breeds"]) == (second, 4, 2)
     assert Dataset.open(second).paths == four.paths
-    assert dogsim("import-mat", exported, second).stdout == f"{second}: 4 pictures of 2 breeds\n"
+    assert dogsim("import-mat", exported, second).stdout == f"{second}: 4 images of 2 breeds\n"
 
 
-def test_one_rule_for_breeds(mat: Path) -> None:
-    """As for folders: spelling makes no difference, and two classes of one name stay two."""
+def test_breeds_follow_the_same_rule_as_folders(mat: Path) -> None:
+    """Spelling makes no difference, and two classes with the same name stay separate."""
     paths = ["n02012849-crane/1", "n03126707-crane/1", "Pug/1", "pug/2"]
     savemat(mat, {"features": np.eye(4), "paths": cell(*paths)})
     dataset = import_mat(mat)
@@ -350,7 +350,7 @@ def test_one_rule_for_breeds(mat: Path) -> None:
     assert dataset.labels.tolist() == [1, 2, 0, 0]
 
 
-def test_nothing_is_replaced_that_another_command_made(four: Dataset, tmp_path: Path) -> None:
+def test_files_of_other_commands_are_not_replaced(four: Dataset, tmp_path: Path) -> None:
     data, mat = tmp_path / "d.h5", tmp_path / "d.mat"
     four.save(data)
     before = data.read_bytes()
@@ -360,14 +360,14 @@ def test_nothing_is_replaced_that_another_command_made(four: Dataset, tmp_path: 
     assert "--force" in refusal("import-mat", mat, data)
     assert data.read_bytes() == before
     dogsim("export-mat", data, mat, "--force")
-    dogsim("export-mat", data, mat)  # its own
+    dogsim("export-mat", data, mat)  # made by the same command
     dogsim("import-mat", mat, data, "--force")
     dogsim("import-mat", mat, data)
     assert Dataset.open(data).paths == four.paths
 
 
-def test_emoji_are_told(four: Dataset, mat: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_emoji_are_reported(four: Dataset, mat: Path, capsys: pytest.CaptureFixture[str]) -> None:
     export_mat(replace(four, breeds=("pug", "\U0001f436")), mat)
     assert "scipy and import-mat do not" in capsys.readouterr().err
-    with pytest.raises(DogsimError, match="has emoji in its text"):
+    with pytest.raises(DogsimError, match="contains emoji"):
         import_mat(mat)

@@ -30,13 +30,13 @@ def test_twelve_breeds_of_25_and_a_query_each() -> None:
     assert sum(path.stat().st_size for path in drawings) < 4_000_000
 
 
-def test_drawing_again_gives_the_same_picture() -> None:
+def test_drawing_is_reproducible() -> None:
     for breed, number in (("beagle", 3), ("pug", 0)):
         first, second = (draw_dog(breed, number) for _ in range(2))
         assert first.tobytes() == second.tobytes()
         folder = f"sample_dogs/{breed}/{number:02d}" if number else f"sample_queries/{breed}"
         stored = np.asarray(open_image(DATA / f"{folder}.jpg"), int)
-        assert abs(stored - np.asarray(first, int)).mean() < 4  # what JPEG costs
+        assert abs(stored - np.asarray(first, int)).mean() < 4  # the error of JPEG
 
 
 def test_no_two_drawings_are_alike() -> None:
@@ -44,11 +44,11 @@ def test_no_two_drawings_are_alike() -> None:
     assert len(seen) == 312
 
 
-def test_the_harder_sample_is_drawn_again_too() -> None:
+def test_drawing_the_harder_sample_is_reproducible() -> None:
     for name in ("beagle/07", "beagle/05", "Doberman/11"):  # plain, in the wrong folder, a copy
         drawn = np.asarray(draw_hard_dog(name), int)
         stored = np.asarray(open_image(DATA / "hard_dogs" / f"{name}.webp"), int)
-        assert abs(stored - drawn).mean() < 5, name  # what WebP costs
+        assert abs(stored - drawn).mean() < 5, name  # the error of WebP
 
 
 def test_the_answer_key_of_the_harder_sample() -> None:
@@ -66,24 +66,24 @@ def test_the_answer_key_of_the_harder_sample() -> None:
             assert same is (row["what"] == "copy, the same file"), row
 
 
-def test_the_sample_needs_eyes(lite: Extractor) -> None:
-    """A trained network finds the breeds, plain pixels do not."""
+def test_the_sample_needs_a_trained_network(lite: Extractor) -> None:
+    """A trained network separates the breeds, raw pixels do not."""
     from dataclasses import replace
 
     dataset = sample_dataset()
     assert accuracy(dataset, k=1).precision_at_k > 0.97
     pixels = [open_image(dataset.image_file(row)).resize((32, 32)) for row in range(len(dataset))]
-    flat = np.stack([np.asarray(picture, np.float32).ravel() for picture in pixels])
+    flat = np.stack([np.asarray(image, np.float32).ravel() for image in pixels])
     assert accuracy(replace(dataset, features=flat), k=1).precision_at_k < 0.6
 
 
 @pytest.mark.slow
-def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_cache_file_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = sample_dataset()
     sample = sys.modules["dogsim.sources.sample"]
     file = sample._cache_file("sample_dogs", "efficientnet-lite0")
     half = file.read_bytes()[:5000]
-    file.unlink()  # the features in use are mapped from this file: it must not shrink under them
+    file.unlink()  # not truncated: the features in use are mapped from this file
     file.write_bytes(half)
     assert np.allclose(sample_dataset().features, dataset.features, atol=1e-3)
     with pytest.raises(DogsimError, match="There is no weight file"):
@@ -91,16 +91,16 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
-def test_two_first_uses_at_once(tmp_path: Path) -> None:
-    """The second waits for the first, and takes what that one has made."""
+def test_two_processes_at_the_first_use(tmp_path: Path) -> None:
+    """The second process waits for the first and opens its dataset."""
     command = [sys.executable, "-c", "import dogsim; print(len(dogsim.sample_dataset()))"]
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
     both = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
         for _ in range(2)
     ]
-    told = [process.communicate() for process in both]
-    assert [stdout for stdout, _ in told] == [b"300\n"] * 2, told
+    outputs = [process.communicate() for process in both]
+    assert [stdout for stdout, _ in outputs] == [b"300\n"] * 2, outputs
 
 
 def test_a_cache_folder_that_cannot_be_made(

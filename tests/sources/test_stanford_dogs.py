@@ -1,4 +1,4 @@
-"""Downloads that go wrong in every way, archives that want out, and the official lists."""
+"""Test failing downloads, archives from disk, and the official lists."""
 
 import io
 import json
@@ -46,7 +46,7 @@ def mat_of(paths: list[str]) -> bytes:
     return buffer.getvalue()
 
 
-def picture(number: int) -> bytes:
+def jpeg(number: int) -> bytes:
     buffer = io.BytesIO()
     pixels = np.random.default_rng(number).integers(0, 256, (30, 40, 3), np.uint8)
     Image.fromarray(pixels).save(buffer, "jpeg")
@@ -55,8 +55,8 @@ def picture(number: int) -> bytes:
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A small Stanford Dogs on a server of this machine."""
-    images = [(f"Images/{path}", picture(i)) for i, path in enumerate(TRAIN + TEST)]
+    """Serve a small Stanford Dogs from this machine."""
+    images = [(f"Images/{path}", jpeg(i)) for i, path in enumerate(TRAIN + TEST)]
     boxes = [(f"Annotation/{path.removesuffix('.jpg')}", BOX) for path in TRAIN + TEST]
     lists = [("train_list.mat", mat_of(TRAIN)), ("test_list.mat", mat_of(TEST))]
     archives = {
@@ -70,7 +70,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             name: (file, len(content), sha256(content).hexdigest())
             for name, (file, content) in archives.items()
         }
-        monkeypatch.setattr(module, "BASE", server.address)
+        monkeypatch.setattr(module, "BASE_URL", server.address)
         monkeypatch.setattr(module, "ARCHIVES", table)
         monkeypatch.setattr(module, "SPLITS", {"train": 4, "test": 2})
         yield server
@@ -78,7 +78,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For what fails before features are computed."""
+    """Fail if features are computed."""
     monkeypatch.setattr(NetworkOptions, "load", lambda _: None)
     monkeypatch.setattr(module, "extract_features", lambda *_: None)
     monkeypatch.setattr(
@@ -110,13 +110,13 @@ def test_facts() -> None:
 def test_fetched_once_and_split(site: Server, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "dogs"
     result = run(folder, "--annotations", "--json")
-    told = json.loads(result.stdout)
-    assert {split: entry["pictures"] for split, entry in told.items()} == {"train": 4, "test": 2}
+    payload = json.loads(result.stdout)
+    assert {split: entry["images"] for split, entry in payload.items()} == {"train": 4, "test": 2}
     assert (folder / "Annotation/n02085620-Chihuahua/n02085620_3").is_file()
     everything = Dataset.open(folder / "stanford_dogs.h5")
     assert sorted(everything.paths) == sorted(TRAIN + TEST)
     for split, paths in (("train", TRAIN), ("test", TEST)):
-        dataset = Dataset.open(told[split]["dataset"])
+        dataset = Dataset.open(payload[split]["dataset"])
         assert list(dataset.paths) == paths  # in the list's order
         assert dataset.breeds == ("Chihuahua", "Maltese dog")
         assert dataset.recipe == everything.recipe
@@ -130,7 +130,7 @@ def test_fetched_once_and_split(site: Server, tmp_path: Path) -> None:
     unpacked = (folder / "Images").stat().st_mtime_ns
     result = run(folder, "--annotations")
     assert result.stdout == (
-        f"{folder}/train.h5: 4 pictures of 2 breeds\n{folder}/test.h5: 2 pictures of 2 breeds\n"
+        f"{folder}/train.h5: 4 images of 2 breeds\n{folder}/test.h5: 2 images of 2 breeds\n"
     )
     assert len(site.ranges) == 3
     assert (folder / "Images").stat().st_mtime_ns == unpacked
@@ -138,8 +138,8 @@ def test_fetched_once_and_split(site: Server, tmp_path: Path) -> None:
 
 def test_cropped_beside_whole(site: Server, tmp_path: Path) -> None:
     run(tmp_path)
-    told = json.loads(run(tmp_path, "--crop-boxes", "--margin", "0.1", "--json").stdout)
-    assert told["test"]["dataset"] == str(tmp_path / "test_cropped.h5")
+    payload = json.loads(run(tmp_path, "--crop-boxes", "--margin", "0.1", "--json").stdout)
+    assert payload["test"]["dataset"] == str(tmp_path / "test_cropped.h5")
     whole, cropped = (Dataset.open(tmp_path / f"test{kind}.h5") for kind in ("", "_cropped"))
     assert (whole.paths, whole.boxes) == (cropped.paths, None)
     assert cropped.boxes is not None
@@ -158,7 +158,7 @@ def test_archives_from_disk(site: Server, tmp_path: Path, no_network: None) -> N
     (source / "images.tar").write_bytes(b"other")
     reason = f"{source}/images.tar has 5 bytes. Expected"
     check_refused(reason, folder, "--from", source)
-    assert (source / "images.tar").read_bytes() == b"other"  # another's file is left alone
+    assert (source / "images.tar").read_bytes() == b"other"  # a file of another program stays
     (source / "images.tar").write_bytes(site.files["/images.tar"])
     with pytest.raises(pytest.fail.Exception, match="came to the features"):
         stanford_dogs(folder, source)
@@ -171,23 +171,23 @@ def test_archive_in_place(site: Server, tmp_path: Path, no_network: None) -> Non
     (tmp_path / "images.tar").write_bytes(b"other")
     with pytest.raises(pytest.fail.Exception, match="came to the features"):
         stanford_dogs(tmp_path)
-    assert len(site.ranges) == 1  # what is right is not fetched again
+    assert len(site.ranges) == 1  # a valid archive is not downloaded again
     assert (tmp_path / "images.tar.wrong").read_bytes() == b"other"
 
 
-def test_what_to_do_without_a_connection(site: Server, tmp_path: Path, no_network: None) -> None:
+def test_the_message_without_a_connection(site: Server, tmp_path: Path, no_network: None) -> None:
     del site.files["/images.tar"]
     message = check_refused("404", tmp_path)
-    assert f"{site.address}images.tar by other means" in message
+    assert f"{site.address}images.tar in another way" in message
     assert "--from FOLDER" in message
     assert not (tmp_path / "Images").exists()
 
 
-def test_a_listed_picture_is_missing(site: Server, tmp_path: Path, no_network: None) -> None:
+def test_a_listed_image_is_missing(site: Server, tmp_path: Path, no_network: None) -> None:
     with pytest.raises(pytest.fail.Exception):
         stanford_dogs(tmp_path)
     (tmp_path / "Images" / TEST[1]).unlink()
-    message = check_refused("1 of the 2 pictures", tmp_path)
+    message = check_refused("1 of the 2 images", tmp_path)
     assert f"the first {TEST[1]}. Remove {tmp_path}/Images" in message
 
 
@@ -195,10 +195,10 @@ def test_another_list(
     site: Server, tmp_path: Path, no_network: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SPLITS", {"train": 5, "test": 1})
-    check_refused("train_list.mat lists 4 pictures. Expected 5", tmp_path)
+    check_refused("train_list.mat lists 4 images. Expected 5", tmp_path)
 
 
-def test_wrong_options_do_not_wait_for_the_download(site: Server, tmp_path: Path) -> None:
+def test_wrong_options_fail_before_the_download(site: Server, tmp_path: Path) -> None:
     check_refused("resize", tmp_path, "--resize", "stretch")
     check_refused("batch_size", tmp_path, "--batch-size", "0")
     (tmp_path / "file").touch()
@@ -206,15 +206,17 @@ def test_wrong_options_do_not_wait_for_the_download(site: Server, tmp_path: Path
     assert site.ranges == []
 
 
-def test_a_listed_picture_that_cannot_be_read(site: Server, tmp_path: Path) -> None:
+def test_a_listed_image_that_cannot_be_read(site: Server, tmp_path: Path) -> None:
     run(tmp_path)
-    (tmp_path / "Images" / TEST[1]).write_bytes(b"no picture")
-    line = check_refused("1 of the listed pictures cannot be read", tmp_path)
+    (tmp_path / "Images" / TEST[1]).write_bytes(b"no image")
+    line = check_refused("1 of the listed images cannot be read", tmp_path)
     assert TEST[1] in line
-    assert len(Dataset.open(tmp_path / "test.h5")) == 2  # as it was
+    assert len(Dataset.open(tmp_path / "test.h5")) == 2  # unchanged
 
 
-def test_a_split_of_the_users_own_is_kept(site: Server, tmp_path: Path, four: Dataset) -> None:
+def test_an_existing_file_of_the_user_is_not_replaced(
+    site: Server, tmp_path: Path, four: Dataset
+) -> None:
     four.save(tmp_path / "train.h5")
     before = (tmp_path / "train.h5").read_bytes()
     check_refused("was not made by this command. Move it away", tmp_path)

@@ -1,4 +1,4 @@
-"""Features that go to other programs."""
+"""Test the export of features for other programs."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,25 +8,26 @@ import pytest
 from commands import dogsim_json, refusal
 
 from dogsim import Dataset
+from dogsim.plumbing import optional
 from dogsim.sources import vectors
 
 
 @pytest.fixture
 def file(four: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(vectors, "ROWS", 3)
+    monkeypatch.setattr(vectors, "EXPORT_ROWS", 3)
     four.save(tmp_path / "d.h5")
     return tmp_path / "d.h5"
 
 
-def test_numpy_reads_what_is_exported(four: Dataset, file: Path) -> None:
+def test_numpy_reads_the_exported_features(four: Dataset, file: Path) -> None:
     out = file.with_suffix(".npy")
-    told = dogsim_json("export", file, out)
-    assert (told["file"], told["pictures"]) == (str(out), 4)
+    result = dogsim_json("export", file, out)
+    assert (result["file"], result["images"]) == (str(out), 4)
     np.testing.assert_array_equal(np.load(out), four.features)
     assert np.load(out, mmap_mode="r").dtype == np.float32
 
 
-def test_no_file_is_replaced_unasked(file: Path) -> None:
+def test_no_file_is_replaced_without_force(file: Path) -> None:
     out = file.with_suffix(".npy")
     out.write_text("mine")
     assert "exists" in refusal("export", file, out)
@@ -36,14 +37,14 @@ def test_no_file_is_replaced_unasked(file: Path) -> None:
     assert "read by this command" in refusal("export", out, out)
 
 
-def test_an_ending_that_nobody_knows(file: Path) -> None:
+def test_an_unknown_suffix(file: Path) -> None:
     assert "Expected a name that ends in" in refusal("export", file, file.with_suffix(".txt"))
 
 
-def test_without_pyarrow_its_line_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vectors, "find_spec", lambda name: None)
-    told = refusal("export", file, file.with_suffix(".parquet"))
-    assert "pip install 'dogsim[parquet]'" in told
+def test_a_missing_pyarrow_is_reported(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optional, "find_spec", lambda name: None)
+    message = refusal("export", file, file.with_suffix(".parquet"))
+    assert 'pip install "dogsim[parquet]"' in message
 
 
 @pytest.mark.extra
