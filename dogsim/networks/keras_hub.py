@@ -1,13 +1,13 @@
-"""Image networks of Keras Hub, as ``hub:dinov2_small``: ``pip install 'dogsim[hub]'``.
+"""Image networks of Keras Hub, such as ``hub:dinov2_small``: ``pip install 'dogsim[hub]'``.
 
-A preset is a folder that Keras Hub downloads once: how a network is built, how it wants its pixels,
-and its weights. Where these lie is seen without Keras Hub, which takes seconds to import.
+A preset is a folder that Keras Hub downloads once: the network's configuration, its preprocessing
+and its weights. They are found in the cache without importing Keras Hub, which takes seconds.
 """
 
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from glob import escape
 from pathlib import Path
@@ -16,104 +16,185 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError, reason, unknown
+from dogsim.errors import DogsimError, unknown
 from dogsim.networks.weights import downloaded
+from dogsim.plumbing.optional import require
 
 PREFIX = "hub:"
-HOST = "https://api.kaggle.com/"
-FILE = "model.weights.h5"
-# Its families of networks that take nothing but pictures, by what they give: a map, of several the
-# last, or tokens, of which the first is that of the class. OpenVINO cannot compute SwinTransformer.
-MAPS = (
+KAGGLE = "https://api.kaggle.com/"
+WEIGHTS_FILE = "model.weights.h5"
+# The families of Keras Hub whose networks take images only, by their output: a map (the last of
+# several), or tokens (the first is the class token). OpenVINO cannot compute SwinTransformer.
+MAP_FAMILIES = (
     *("CSPNet", "DenseNet", "EfficientNet", "HGNetV2", "MiT", "MobileNet", "ResNet", "VGG"),
     "Xception",
 )
-CLASS_TOKEN = ("DeiT", "DINOV2", "DINOV3", "ViT")
+TOKEN_FAMILIES = ("DeiT", "DINOV2", "DINOV3", "ViT")
 
 
 @dataclass(frozen=True)
 class HubBackbone:
-    """A preset of Keras Hub, which answers whatever a `Backbone` does."""
+    """A preset of Keras Hub, with the methods of `Backbone`."""
 
     preset: str
     top_layers: ClassVar[tuple[str, ...]] = ()
     feature_layer: ClassVar[str] = "output"  # the class token, or the mean of the map
 
     def check(self) -> None:
-        """Raise `DogsimError` unless it has been downloaded, or there is such a preset."""
+        """Raise `DogsimError` if there is no such preset, neither downloaded nor known."""
         if weights_file(self.preset) is None:
             family_of(self.preset)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What of a recipe it decides before it is there: nothing."""
+        """The fields of a recipe that are known before the preset is downloaded: none."""
         return {}
 
     @cached_property
     def image_size(self) -> int:
-        """Height and width of its pictures, pixels; downloads what tells it, if need be."""
+        """Height and width of the input, pixels; downloads the preprocessing if necessary."""
         height, width = self._converter.image_size or (0, 0)
         if not height or height != width:
             raise DogsimError(
-                f"The preset {self.preset} takes pictures of {height} x {width} pixels. Expected a "
-                "square: export the network to ONNX, and take --backbone onnx."
+                f"The preset {self.preset} takes images of {height} x {width} pixels. Expected a "
+                "square: export the network to ONNX and use --backbone onnx."
             )
         return int(height)
 
     def build(self, top: bool, weights: str | None = None) -> Any:
-        """Raise `DogsimError`: what is built, and with what weights, is told by the preset."""
+        """Raise `DogsimError`: the preset determines the network together with its weights."""
         raise DogsimError(
             f"Received a weight file for {PREFIX}{self.preset}, which has weights of its own. "
             "Leave --weights out."
         )
 
     def build_imagenet(self, top: bool, name: str) -> Any:
-        """Build it with its weights, downloaded if need be; `name` is for messages.
+        """Build the network with its weights, downloaded if necessary; `name` is for messages.
 
         Returns a Keras model from (B, S, S, 3) to a map (B, h, w, D) or a vector (B, D). Raises
-        `WeightsUnavailableError` if the preset cannot be had.
+        `WeightsUnavailableError` if the preset cannot be downloaded.
         """
         family, size = family_of(self.preset), self.image_size
         shape = {"input_shape" if family == "EfficientNet" else "image_shape": (size, size, 3)}
         backbone = getattr(import_hub().models, f"{family}Backbone")
-        network = self._fetched(lambda: backbone.from_preset(self.preset, **shape))
-        found = network.output
-        found = list(found.values())[-1] if isinstance(found, dict) else found
-        features = found[:, 0] if family in CLASS_TOKEN else found
+        network = self._download(lambda: backbone.from_preset(self.preset, **shape), name)
+        output = network.output
+        output = list(output.values())[-1] if isinstance(output, dict) else output
+        features = output[:, 0] if family in TOKEN_FAMILIES else output
         return import_keras().Model(network.inputs[0], features)
 
     def imagenet_file(self, top: bool = False) -> Path | None:
-        """Path of the weights if they have been downloaded, whole, before."""
+        """Return the path of the downloaded weights; None if they are missing or incomplete."""
         return weights_file(self.preset)
 
     def prepare(self, images: Any) -> Any:
-        """Turn RGB of 0 to 255, (B, H, W, 3) float32, into the numbers the network learned from."""
+        """Normalise RGB of 0 to 255, (B, H, W, 3) float32, as in the training of the network."""
         scale, offset = self._converter.scale, self._converter.offset
         scaled = images if scale is None else images * np.float32(scale)
         return scaled if offset is None else scaled + np.float32(offset)
 
     @cached_property
     def _converter(self) -> Any:
-        """What Keras Hub brings pictures into a network's form with: size, scale, offset."""
-        kind = import_hub().layers.ImageConverter
-        return self._fetched(lambda: kind.from_preset(self.preset))
+        """Keras Hub's preprocessing: size, scale, offset."""
+        converter = import_hub().layers.ImageConverter
+        return self._download(lambda: converter.from_preset(self.preset), f"{PREFIX}{self.preset}")
 
-    def _fetched(self, fetch: Callable[[], Any]) -> Any:
-        way_out = f"copy {cache_home()} from a machine that has them"
-        return fetched(fetch, self.preset, f"{PREFIX}{self.preset}", way_out)
+    def _download(self, fetch: Callable[[], Any], name: str) -> Any:
+        """Return the result of `fetch`, which may download the preset, see `downloaded`."""
+        host = None if weights_file(self.preset) else KAGGLE
+        return downloaded(fetch, name, host, self._way_out)
+
+    @property
+    def _way_out(self) -> str:
+        """What else the user can do if a download fails."""
+        return f"copy {cache_home()} from a machine that has them"
+
+
+@dataclass(frozen=True)
+class HubResNet(HubBackbone):
+    """A ResNet that Keras itself lacks: without classifier, and also with weights from a file.
+
+    `architecture` are arguments of Keras Hub's ``ResNetBackbone``.
+    """
+
+    architecture: dict[str, Any] = field(default_factory=dict, hash=False)
+    image_size: int = 224
+    feature_layer: ClassVar[str] = "avg_pool"
+    module: ClassVar[str] = __name__
+
+    def check(self) -> None:
+        """Do nothing: the network can be built without its preset."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The fields of a recipe that are known before the network is loaded."""
+        return {"image_size": self.image_size}
+
+    def build(self, top: bool, weights: str | None = None) -> Any:
+        """Build the network with random weights, (B, S, S, 3) to a map (B, h, w, 512).
+
+        Raises `DogsimError` if `top` is true or Keras Hub is not installed.
+        """
+        if top:
+            raise DogsimError(
+                f"Keras Hub has no classifier for {self.preset}. Give weights without one."
+            )
+        return import_hub().models.ResNetBackbone(
+            stackwise_num_filters=[64, 128, 256, 512],
+            stackwise_num_strides=[1, 2, 2, 2],
+            image_shape=(self.image_size, self.image_size, 3),
+            **self.architecture,
+        )
+
+    def build_imagenet(self, top: bool, name: str) -> Any:
+        """Build the network with its weights, see `HubBackbone.build_imagenet`."""
+        resnet, shape = import_hub().models.ResNetBackbone, (self.image_size, self.image_size, 3)
+        return self._download(lambda: resnet.from_preset(self.preset, image_shape=shape), name)
+
+    def prepare(self, images: Any) -> Any:
+        """Normalise RGB of 0 to 255 to mean 0 and standard deviation 1 over ImageNet."""
+        return import_keras().applications.imagenet_utils.preprocess_input(images, mode="torch")
+
+    @property
+    def _way_out(self) -> str:
+        return "give a file (--weights FILE), or use --backbone resnet50"
+
+
+# Of 34 layers Keras Hub has only the variant "vd" (He et al. 2019, arXiv:1812.01187: three 3 x 3
+# convolutions instead of the first 7 x 7, pooling in the shortcuts).
+RESNETS = {
+    "resnet18": HubResNet(
+        "resnet_18_imagenet",
+        {
+            "input_conv_filters": [64],
+            "input_conv_kernel_sizes": [7],
+            "stackwise_num_blocks": [2, 2, 2, 2],
+            "block_type": "basic_block",
+        },
+    ),
+    "resnet34": HubResNet(
+        "resnet_vd_34_imagenet",
+        {
+            "input_conv_filters": [32, 32, 64],
+            "input_conv_kernel_sizes": [3, 3, 3],
+            "stackwise_num_blocks": [3, 4, 6, 3],
+            "block_type": "basic_block_vd",
+        },
+    ),
+}
 
 
 @cache
 def families() -> dict[str, str]:
-    """List the presets that can be taken, each with its family.
+    """Return the supported presets, each with its family.
 
-    Left out is a preset whose handle is that of another one, as Keras Hub has it for three of
+    A preset whose handle belongs to another one is left out, as Keras Hub has it for three of
     EfficientNet: its weights would be those of the other.
     """
     models, found = import_hub().models, {}
-    for family in MAPS + CLASS_TOKEN:
-        known = getattr(getattr(models, f"{family}Backbone", None), "presets", {})
-        for preset, facts in known.items():
+    for family in MAP_FAMILIES + TOKEN_FAMILIES:
+        presets = getattr(getattr(models, f"{family}Backbone", None), "presets", {})
+        for preset, facts in presets.items():
             if preset in facts.get("kaggle_handle", "").split("/"):
                 found[preset] = family
     return found
@@ -127,36 +208,21 @@ def family_of(preset: str) -> str:
 
 
 def weights_file(preset: str) -> Path | None:
-    """Path of a preset's weights if they have been downloaded, whole, before; the latest."""
+    """Return the path of a preset's latest weights; None unless they are completely downloaded."""
     folder = f"models/keras/*/keras/{escape(preset)}"
-    marks = cache_home().glob(f"{folder}/.complete/*/{FILE}.complete")
+    marks = cache_home().glob(f"{folder}/.complete/*/{WEIGHTS_FILE}.complete")
     newest = max(marks, key=lambda mark: int(mark.parent.name), default=None)
-    return newest and newest.parents[2] / newest.parent.name / FILE
+    return newest and newest.parents[2] / newest.parent.name / WEIGHTS_FILE
 
 
 def cache_home() -> Path:
-    """The folder of what Keras Hub has downloaded."""
+    """Return the folder of Keras Hub's downloads."""
     return Path(os.environ.get("KAGGLEHUB_CACHE", Path.home() / ".cache" / "kagglehub"))
-
-
-def fetched(fetch: Callable[[], Any], preset: str, name: str, way_out: str) -> Any:
-    """Return what `fetch` returns, which may have Keras Hub download files of a preset.
-
-    `name` is for messages, and `way_out` what else the user can do. Raises
-    `WeightsUnavailableError` if `fetch` raises anything.
-    """
-    return downloaded(fetch, name, None if weights_file(preset) else HOST, way_out)
 
 
 def import_hub() -> Any:
     """Return the module `keras_hub`; raises `DogsimError` if it is not installed."""
     import_keras()
-    try:
-        import keras_hub
-    except ImportError as error:
-        raise DogsimError(
-            f"This network comes from Keras Hub, which cannot be imported ({reason(error)}). "
-            "Install it: pip install 'dogsim[hub]'"
-        ) from error
+    hub = require("keras_hub", "hub", "This network")
     logging.getLogger("kagglehub").setLevel(logging.ERROR)  # it reports on stdout
-    return keras_hub
+    return hub

@@ -4,7 +4,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, reason
 
 
 def check_installed(package: str, extra: str, purpose: str) -> None:
@@ -31,6 +31,12 @@ Run: pip install "dogsim[web]"
 
 
 def require(package: str, extra: str, purpose: str) -> Any:
-    """Import an optional package and return it; raises what `check_installed` does."""
+    """Import an optional package and return it; raises `DogsimError` as `check_installed` does."""
     check_installed(package, extra, purpose)
-    return import_module(package)
+    try:
+        return import_module(package)
+    except ImportError as error:  # of its own dependencies
+        raise DogsimError(
+            f"{purpose} needs {package}, which cannot be imported ({reason(error)}). "
+            f'Run: pip install "dogsim[{extra}]"'
+        ) from error

@@ -1,4 +1,4 @@
-"""The table of networks: they give what plain Keras code gives, and are as Keras has them."""
+"""The table of networks: features equal those of plain Keras code, and entries equal Keras'."""
 
 import importlib
 import inspect
@@ -10,25 +10,26 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 
-from dogsim.networks.backbones import BACKBONES
+from dogsim.networks.backbones import BACKBONES, Backbone
 from dogsim.networks.extractor import Extractor, load_extractor
 from dogsim.networks.weights import MEAN, STD
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (1, 299, 299, 3), np.uint8)
-SIZES = {  # numbers of features, of one of each family but resnet50, which test_extractor looks at
+KERAS = {name: spec for name, spec in BACKBONES.items() if type(spec) is Backbone}
+SIZES = {  # number of features, for one of each family; test_extractor covers resnet50
     **{"mobilenet": 1024, "mobilenetv2": 1280, "mobilenetv3small": 576, "resnet50v2": 2048},
     **{"vgg16": 512, "inceptionv3": 2048, "inceptionresnetv2": 1536, "xception": 2048},
     **{"densenet121": 1024, "nasnetmobile": 1056, "efficientnetb0": 1280},
     **{"efficientnetv2b0": 1280, "convnexttiny": 768},
 }
 QUICK = ("mobilenet",)
-# What goes into their classifiers has no name of its own.
+# The input of their classifier is no layer called avg_pool.
 WITH_TOP = ("vgg16", "mobilenet", "mobilenetv3small", "nasnetmobile", "convnexttiny")
 
 
 def plain_keras(name: str, model: Any, image: Any) -> Any:
-    """What a model of Keras makes of a picture, prepared as Keras says."""
-    prepare = importlib.import_module(BACKBONES[name].module).preprocess_input
+    """Compute a Keras model for an image that is normalised as Keras documents."""
+    prepare = importlib.import_module(KERAS[name].module).preprocess_input
     return model(prepare(image.astype(np.float32)), training=False).numpy()
 
 
@@ -40,11 +41,11 @@ def check_same(extractor: Extractor, image: Any, plain: Any) -> None:
     "name",
     [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SIZES],
 )
-def test_features_are_kerass(name: str, tmp_path: Path) -> None:
-    """With the same random weights, from a file with the classifier or without it."""
+def test_features_equal_keras(name: str, tmp_path: Path) -> None:
+    """The same random weights, from a file with or without the classifier."""
     import keras
 
-    spec, build = BACKBONES[name], getattr(keras.applications, BACKBONES[name].builder)
+    spec, build = KERAS[name], getattr(keras.applications, KERAS[name].builder)
     side = spec.image_size
     plain = build(include_top=False, weights=None, pooling="avg", input_shape=(side, side, 3))
     saved, file = plain, tmp_path / "w.weights.h5"
@@ -59,10 +60,10 @@ def test_features_are_kerass(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_file_is_what_keras_would_download(
+def test_a_file_gives_the_features_of_keras_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also of EfficientNet, to which Keras adds a layer if it downloads the weights itself."""
+    """Even for EfficientNet, to which Keras adds a layer when it downloads the weights."""
     import keras
 
     file = tmp_path / "efficientnetb0_notop.h5"
@@ -78,12 +79,12 @@ def test_a_file_is_what_keras_would_download(
     assert not np.allclose(features, published(image.astype(np.float32)).numpy().mean(axis=(1, 2)))
 
 
-@pytest.mark.parametrize("name", [name for name, spec in BACKBONES.items() if spec.weights_name])
-def test_the_table_is_as_keras_has_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keras' own code, its layers but dummies, tells which size it takes and what it downloads."""
+@pytest.mark.parametrize("name", KERAS)
+def test_the_table_agrees_with_keras(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run Keras' code with dummy layers to find its image size and the file that it downloads."""
     import keras
 
-    spec, dummy = BACKBONES[name], MagicMock()
+    spec, dummy = KERAS[name], MagicMock()
     found: dict[str, Any] = {}
     dummy.image_data_format.return_value = "channels_last"
     module = sys.modules[getattr(keras.applications, spec.builder).__module__]
@@ -98,7 +99,7 @@ def test_the_table_is_as_keras_has_it(name: str, monkeypatch: pytest.MonkeyPatch
         raise InterruptedError
 
     def input_shape(shape: tuple[int, ...], default_size: int, **_: Any) -> tuple[int, ...]:
-        found.update(asked=shape, size=default_size)
+        found.update(input_shape=shape, size=default_size)
         return shape
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
@@ -110,4 +111,4 @@ def test_the_table_is_as_keras_has_it(name: str, monkeypatch: pytest.MonkeyPatch
             spec.build(top, "imagenet")
         size, where = spec.image_size, {"file": spec.weight_file_name(top), "folder": "models"}
         assert found.items() >= where.items()
-        assert found.items() <= (where | {"asked": (size, size, 3), "size": size}).items()
+        assert found.items() <= (where | {"input_shape": (size, size, 3), "size": size}).items()

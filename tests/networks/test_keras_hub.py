@@ -1,4 +1,4 @@
-"""Networks of Keras Hub, small ones of random weights that are served as presets."""
+"""Networks of Keras Hub: small ones with random weights, served as presets."""
 
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ SHAPE = {"image_shape": (SIZE, SIZE, 3)}
 SCALE, OFFSET = [1 / 58, 1 / 57, 1 / 57], [-2.1, -2.0, -1.8]
 VIT: dict[str, Any] = {"patch_size": 14, "num_layers": 2, "num_heads": 2, "hidden_dim": 16}
 STAGES = [[8, 8, 8, 1, 2, 3], [8, 8, 16, 1, 2, 3]]
-# A preset of each kind of network and what makes it small.
+# A preset of each family, and the configuration of a small network.
 SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "dinov2_with_registers_small": (
         "DINOV2",
-        # the positions were learned of larger pictures
+        # the position embeddings are for larger images
         VIT | {"intermediate_dim": 32, "num_register_tokens": 4, "image_shape": (70, 70, 3)},
     ),
     "dinov3_vit_small_lvd1689m": (
@@ -93,17 +93,17 @@ PRESETS = [
 
 
 def save(preset: str, folder: Path) -> Path:
-    """Save a small network, and how it wants its pixels, as that preset."""
+    """Save a small network and its preprocessing as that preset."""
     family, config = SMALL[preset]
     getattr(keras_hub.models, f"{family}Backbone")(**config).save_to_preset(str(folder))
     kind = getattr(keras_hub.layers, f"{family}ImageConverter")
-    how = {"image_size": (SIZE, SIZE), "scale": SCALE, "offset": OFFSET}
-    kind(**how).save_to_preset(str(folder))
+    preprocessing = {"image_size": (SIZE, SIZE), "scale": SCALE, "offset": OFFSET}
+    kind(**preprocessing).save_to_preset(str(folder))
     return folder
 
 
-def plainly(family: str, folder: Path, images: Any) -> Any:
-    """Compute features as Keras Hub's own guides have it."""
+def keras_hub_features(family: str, folder: Path, images: Any) -> Any:
+    """Compute features as in the guides of Keras Hub."""
     shape = {"input_shape" if family == "EfficientNet" else "image_shape": (SIZE, SIZE, 3)}
     network = getattr(keras_hub.models, f"{family}Backbone").from_preset(str(folder), **shape)
     pixels = keras_hub.layers.ImageConverter.from_preset(str(folder))(images.astype(np.float32))
@@ -115,8 +115,8 @@ def plainly(family: str, folder: Path, images: Any) -> Any:
     return found.mean(axis=tuple(range(1, found.ndim - 1)))
 
 
-def test_each_family_is_tried() -> None:
-    assert {family for family, _ in SMALL.values()} == {*hub.MAPS, *hub.CLASS_TOKEN}
+def test_every_family_is_covered() -> None:
+    assert {family for family, _ in SMALL.values()} == {*hub.MAP_FAMILIES, *hub.TOKEN_FAMILIES}
     known = hub.families()
     assert {preset: known[preset] for preset in SMALL} == {
         preset: family for preset, (family, _) in SMALL.items()
@@ -125,30 +125,28 @@ def test_each_family_is_tried() -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_as_keras_hub_computes_it(
+def test_features_equal_keras_hubs(
     preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = np.random.default_rng(1).integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
     folder = save(preset, tmp_path / "preset")
     with kaggle(folder, tmp_path / "cache", monkeypatch):
         extractor = load_extractor(f"hub:{preset}", precision="float32")
-    recipe, expected = extractor.recipe, plainly(SMALL[preset][0], folder, images)
+    recipe, expected = extractor.recipe, keras_hub_features(SMALL[preset][0], folder, images)
     assert (recipe.backbone, recipe.layer) == (f"hub:{preset}", "output")
     assert recipe.image_size == SIZE
-    apart = np.ptp(expected, axis=0).max()  # these pictures, at most
-    np.testing.assert_allclose(extractor(images), expected, rtol=1e-3, atol=apart / 200)
+    spread = np.ptp(expected, axis=0).max()
+    np.testing.assert_allclose(extractor(images), expected, rtol=1e-3, atol=spread / 200)
     if preset == FAST[1]:
         why = explain(images[0], images[1], extractor, "sqeuclidean")
         assert abs(why.sum / why.distance - 1) < 1e-4
-    elif SMALL[preset][0] in hub.CLASS_TOKEN:
+    elif SMALL[preset][0] in hub.TOKEN_FAMILIES:
         with pytest.raises(DogsimError, match="no mean over the places"):
             explain(images[0], images[1], extractor)
 
 
-def test_a_dataset_is_asked_without_keras_hub(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("openvino")  # which keeps the network
+def test_queries_need_no_keras_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")  # the network is cached for it
     photos, out = tmp_path / "photos", tmp_path / "d.h5"
     for breed, red in (("pug", 10), ("whippet", 240)):
         (photos / breed).mkdir(parents=True)
@@ -156,10 +154,13 @@ def test_a_dataset_is_asked_without_keras_hub(
             image = Image.new("RGB", (60, 60), (red, 40 * i, 0))
             image.save(photos / breed / f"{i}.png")
     preset = "vgg_16_imagenet"
-    with kaggle(save(preset, tmp_path / "preset"), tmp_path / "cache", monkeypatch) as (_, asked):
+    with kaggle(save(preset, tmp_path / "preset"), tmp_path / "cache", monkeypatch) as (
+        _,
+        requested,
+    ):
         made = dogsim_json("create-dataset", photos, "-o", out, "--backbone", f"hub:{preset}")
     assert (made["backbone"], made["image_size"]) == (f"hub:{preset}", SIZE)
-    assert sorted({file for _, file in asked}) == [
+    assert sorted({file for _, file in requested}) == [
         "config.json",
         "image_converter.json",
         "model.weights.h5",
@@ -173,23 +174,23 @@ def test_a_dataset_is_asked_without_keras_hub(
     assert (again["kept"], again["new"]) == (4, 0)
 
 
-def test_what_cannot_be_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
     out = ("-o", tmp_path / "d.h5", "--backbone")
     (tmp_path / "p").mkdir()
     Image.new("RGB", (60, 60)).save(tmp_path / "p" / "1.png")
-    for preset, told in (
+    for preset, message in (
         ("dinov2_smal", "did you mean 'dinov2_small'?"),
         ("", "Unknown preset ''"),
-        ("gemma_2b_en", "Unknown preset 'gemma_2b_en'"),  # of texts
-        ("clip_vit_base_patch32", "Unknown preset"),  # of texts as well
-        ("efficientnet_es_ra_imagenet", "Unknown preset"),  # whose handle is that of another
+        ("gemma_2b_en", "Unknown preset 'gemma_2b_en'"),  # a language model
+        ("clip_vit_base_patch32", "Unknown preset"),  # of images and texts
+        ("efficientnet_es_ra_imagenet", "Unknown preset"),  # its handle belongs to another preset
         ("../../../etc", "Unknown preset"),
         ("*", "Unknown preset '*'"),
         ("**x", "Unknown preset '**x'"),
     ):
         line = refusal("create-dataset", tmp_path / "p", *out, f"hub:{preset}")
-        assert told in line, preset
+        assert message in line, preset
     (tmp_path / "w.weights.h5").touch()
     weights = "--weights", tmp_path / "w.weights.h5"
     line = refusal("create-dataset", tmp_path / "p", *out, "hub:dinov2_small", *weights)

@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-34 of Keras Hub, and its downloads against a server on this machine."""
+"""ResNet-18 and ResNet-34 of Keras Hub, and downloads from a server on this machine."""
 
 import hashlib
 from pathlib import Path
@@ -22,9 +22,9 @@ def _keras_hub() -> None:
 
 
 @pytest.mark.parametrize("depth", [18, 34])
-def test_by_depth(depth: int, tmp_path: Path) -> None:
+def test_resnet_distance_by_depth(depth: int, tmp_path: Path) -> None:
     model = BACKBONES[f"resnet{depth}"].build(top=False)
-    # layers with weights: one for each of the depth but the classifier, the stem of "vd" has 3
+    # one convolution a layer except the classifier; the stem of "vd" has 3
     stem, shortcuts = (1, 3) if depth == 18 else (3, 4)
     convolutions = sum(type(layer).__name__ == "Conv2D" for layer in model.layers)
     assert convolutions == depth - 2 + stem + shortcuts
@@ -35,12 +35,12 @@ def test_by_depth(depth: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("depth", [18, 34])
-def test_what_cannot_be_had(depth: int) -> None:
+def test_unavailable_weights_and_classifier(depth: int) -> None:
     with pytest.raises(DogsimError, match="There is no weight file gone"):
         ResNetDistance(depth, weights="gone.weights.h5")
     with pytest.raises(DogsimError, match=f"weights of resnet{depth} could not be downloaded"):
         ResNetDistance(depth)
-    with pytest.raises(DogsimError, match=rf"Keras Hub has no classifier for ResNet{depth}"):
+    with pytest.raises(DogsimError, match=rf"Keras Hub has no classifier for resnet_.*{depth}"):
         BACKBONES[f"resnet{depth}"].build(top=True)
 
 
@@ -50,20 +50,22 @@ def test_download_once(
     preset = tmp_path / "preset"
     model = BACKBONES["resnet18"].build(top=False)
     model.save_to_preset(str(preset))
-    with kaggle(preset, tmp_path / "cache", monkeypatch) as (server, asked):
+    with kaggle(preset, tmp_path / "cache", monkeypatch) as (server, requested):
         server.script = [refuse(404)]
         with pytest.raises(DogsimError, match="could not be downloaded") as caught:
             load_extractor("resnet18")
         assert "\n" not in str(caught.value)
         assert keras_hub.weights_file("resnet_18_imagenet") is None
         extractor = load_extractor("resnet18", precision="float32")
-    assert asked == [
+    assert requested == [
         ("resnet_18_imagenet", "config.json"),
         ("resnet_18_imagenet", "model.weights.h5"),
     ]
     digest = hashlib.sha256((preset / "model.weights.h5").read_bytes()).hexdigest()
     assert (extractor.recipe.weights, extractor.recipe.weights_sha256) == ("imagenet", digest)
-    if extractor.recipe.engine == "openvino":  # which keeps it: Keras Hub takes seconds to import
+    if (
+        extractor.recipe.engine == "openvino"
+    ):  # the network is in the cache: no slow import of Keras Hub
         monkeypatch.setattr(keras_hub, "import_hub", None)
     check_same(extractor, load_extractor("resnet18", precision="float32"))  # without a server
     assert capfd.readouterr().out == ""  # stdout belongs to results
