@@ -126,7 +126,7 @@ def compare_classifiers(train: dogsim.Dataset, test: dogsim.Dataset, seed: int) 
     k = min(20, len(train))
     print(f"vote of {k:<2} neighbours     {dogsim.accuracy(train, k, test).vote_accuracy:.4f}")
     try:
-        learned, error = dogsim.train_classifier(train, seed=seed).judge(test)
+        learned, error = dogsim.train_classifier(train, seed=seed).evaluate(test)
         print(f"softmax                  {learned:.4f}, calibration error {error:.4f}")
     except dogsim.DogsimError as too_few:  # it holds some of them out itself
         print(f"softmax                  none: {too_few}")

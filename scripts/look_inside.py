@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import dogsim
 from dogsim.engines._keras import import_keras  # silent, and not before it is needed
-from dogsim.learning.building_blocks import INCEPTIONS
+from dogsim.learning.architectures import INCEPTION_FILTERS
 from edge import options, parser_of, show
 
 # %% Options
@@ -50,7 +50,7 @@ PAPERS = {
     },
 }
 # Thousands of weights of GoogLeNet's modules, as its table 1 tells them.
-TABLE_1 = dict(zip(INCEPTIONS, (159, 380, 364, 437, 463, 580, 840, 1072, 1388), strict=True))
+TABLE_1 = dict(zip(INCEPTION_FILTERS, (159, 380, 364, 437, 463, 580, 840, 1072, 1388), strict=True))
 
 
 # %% How many parameters? The small networks last

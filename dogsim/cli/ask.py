@@ -140,7 +140,7 @@ def answer(
     for path, found in asked:
         result, text = told(path, found), f"{path}: {found}"
         if trained:
-            result["classifier"] = learned = trained.told(found.features)
+            result["classifier"] = learned = trained.as_json(found.features)
             text += f"; classifier: {learned['breed']} ({learned['probability']:.2f})"
         results.append(result)
         if not as_json:

@@ -123,7 +123,7 @@ def accuracy(
         note(warning)
     shown = _shown(judged)
     if trained and testset:
-        right, error = trained.judge(testset)
+        right, error = trained.evaluate(testset)
         shown |= {"classifier_accuracy": right, "classifier_calibration_error": error}
     ways = compared(plain, ks, testset, n_test, seed, vote) if compare else []
     if compare:

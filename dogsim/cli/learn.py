@@ -1,4 +1,4 @@
-"""What can be learned from a dataset."""
+"""Commands that train on a dataset: deep-ranking, project, train-classifier."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -31,64 +31,66 @@ def deep_ranking(
         str | None,
         one_of(
             "negatives",
-            "{}. proxies: a stand-in for each breed; near: near pictures count most; "
-            "drawn: any pictures.  [default: proxies]",
+            "{}. proxies: one learned vector per breed; near: triplets, near negatives weigh "
+            "most; drawn: triplets drawn uniformly.  [default: proxies]",
         ),
     ] = None,
     gap: Annotated[
-        float, typer.Option(help="By how much a breed's pictures shall be nearer than others.")
+        float, typer.Option(help="Margin: how much nearer images of the same breed should be.")
     ] = 0.2,
     width: Annotated[
-        int | None, typer.Option(help="Length of the embedding.  [default: breeds less one]")
+        int | None, typer.Option(help="Length of the embedding.  [default: breeds - 1]")
     ] = None,
     from_layer: Annotated[
         str | None,
-        typer.Option(help="Fine-tune the network itself on the pictures, from this layer up."),
+        typer.Option(help="Fine-tune the network itself on the images, from this layer on."),
     ] = None,
     network: Annotated[
-        str, one_of("network", "{}. multiscale: two shallow paths beside it, on pictures.")
+        str, one_of("network", "{}. multiscale: add two shallow paths; trained on images.")
     ] = "same",
     augmented: Annotated[
-        bool, typer.Option("--augment", help="Mirror pictures and crop them a little.")
+        bool, typer.Option("--augment", help="Flip and crop the images at random.")
     ] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Triplets a step.  [default: 16]")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Triplets per step.  [default: 16]")
+    ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Threads that read pictures.  [default: one a processor]")
+        int | None, typer.Option(help="Threads that read images.  [default: one per CPU]")
     ] = None,
     weights: Weights = None,
     start: Annotated[
         str | None,
-        one_of("start", "Of the head: {}.  [default: discriminant]"),
+        one_of("start", "Initial weights of the head: {}.  [default: discriminant]"),
     ] = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(help="Of Adam.  [default: 3e-3; with triplets 1e-3, with --from-layer 1e-5]"),
     ] = None,
     patience: Annotated[
-        int, typer.Option(help="Stop when so many rounds of 25 steps brought nothing better.")
+        int, typer.Option(help="Stop after this many rounds of 25 steps without improvement.")
     ] = 4,
     root: Annotated[
         Path | None,
-        typer.Option(help="Where the pictures lie, if they have moved, for --from-layer."),
+        typer.Option(help="Folder of the images, if they have moved, for --from-layer."),
     ] = None,
     hold_back: Annotated[
         float | None,
         typer.Option(
-            help="Part of each breed's pictures not to learn from, as 0.2: by these the result can "
-            "promise something (--confidence)."
+            help="Fraction of each breed's images to exclude from training, such as 0.2: they "
+            "calibrate the result for --confidence."
         ),
     ] = None,
     max_steps: Annotated[
         int | None,
-        typer.Option(help="Of training, at most.  [default: 500; with proxies 760]"),
+        typer.Option(help="Maximum number of steps.  [default: 500; with proxies 760]"),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Learn from a dataset which features to weigh, and store that as a head for it.
+    """Train an embedding on a dataset's features and store it as a head.
 
-    With `--from-layer` the network learns as well, and OUT is a network for `--weights`; with
+    With `--from-layer` the network is trained as well, and OUT is a network for `--weights`; with
     `--network multiscale` it is one for `--weights OUT --layer embedding`.
 
     Example: `dogsim deep-ranking dogs.h5 -o head.keras`
@@ -99,65 +101,50 @@ def deep_ranking(
     from dogsim.networks.training_record import has_memory
     from dogsim.plumbing.files import check_output, check_replaceable
 
-    on_pictures = from_layer is not None or network != "same"
-    of_a_head = {"negatives": negatives, "width": width, "start": start}
-    of_pictures = {"weights": weights, "root": root, "batch-size": batch_size, "workers": workers}
-    of_pictures["augment"] = augmented or None
-    _check_options(on_pictures, of_pictures if not on_pictures else of_a_head)
+    on_images = from_layer is not None or network != "same"
+    head_options = _given(negatives=negatives, width=width, start=start)
+    image_options = _given(weights=weights, batch_size=batch_size, workers=workers)
+    folder = _given(root=root, augment=augmented or None)
+    _refuse_unused(on_images, head_options if on_images else image_options | folder)
     check_output(check_model_name(out), [file, Path(weights) if weights else None])
     check_replaceable(out, has_memory, force)
     known = Dataset.open(file)
     if hold_back is not None:
         known, _ = hold_out(known, hold_back, seed, least=1)
-    common: dict[str, Any] = {
-        "gap": gap,
-        **({} if max_steps is None else {"max_steps": max_steps}),
-        "patience": patience,
-        "seed": seed,
-    }
-    if on_pictures:
+    options = {"gap": gap, "patience": patience, "seed": seed}
+    options |= _given(learning_rate=learning_rate, max_steps=max_steps)
+    if on_images:
         from dogsim.learning.fine_tune import fine_tune
 
         known = replace(known, root=str(root)) if root else known
         _check_not_read(out, known)
-        trained = fine_tune(
-            known,
-            from_layer,
-            weights,
-            learning_rate=learning_rate,
-            batch_size=16 if batch_size is None else batch_size,
-            workers=workers,
-            augmented=bool(augmented),
-            network=network,
-            **common,
-        )
+        options |= {"network": network, "augmented": augmented}
+        trained = fine_tune(known, from_layer, **options, **image_options)
     else:
         from dogsim.learning.deep_ranking import train_ranking
 
-        trained = train_ranking(
-            known,
-            negatives or "proxies",
-            width=width,
-            learning_rate=learning_rate,
-            start=start or "discriminant",
-            **common,
-        )
+        trained = train_ranking(known, **options, **head_options)
     save_model(trained.model, out)
     _print_ranking(trained, out, as_json)
 
 
-def _check_options(on_pictures: bool, useless: dict[str, Any]) -> None:
-    """Raise `DogsimError` for an option that would do nothing."""
-    use = "heads only: leave out" if on_pictures else "networks only: add one of"
-    for name, value in useless.items():
-        if value is not None:
-            raise DogsimError(
-                f"Received --{name} {value}. It is for {use} --from-layer and --network."
-            )
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options that the user gave."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _refuse_unused(on_images: bool, unused: dict[str, Any]) -> None:
+    """Raise `DogsimError` for an option that would have no effect."""
+    use = "heads only: leave out" if on_images else "networks only: add one of"
+    for name, value in unused.items():
+        raise DogsimError(
+            f"Received --{name.replace('_', '-')} {value}. It is for {use} --from-layer and "
+            "--network."
+        )
 
 
 def _check_not_read(out: Path, known: "Dataset") -> None:
-    """Raise `DogsimError` if the output is the network that the dataset needs."""
+    """Raise `DogsimError` if the output file is the network that the dataset needs."""
     from dogsim.plumbing.files import check_output
 
     check_output(out, [Path(known.recipe.weights)] if known.recipe else [])
@@ -167,8 +154,8 @@ def _print_ranking(trained: "Ranking", out: Path, as_json: bool) -> None:
     start, learned = trained.history[0], trained.history[trained.best]
     text = (
         f"{out}: {trained.steps} steps\n"
-        f"precision@{trained.k} of held-out pictures: {trained.raw:.4f} raw, "
-        f"{start:.4f} at the start, {learned:.4f} learned"
+        f"precision@{trained.k} of held-out images: {trained.raw:.4f} raw, "
+        f"{start:.4f} at the start, {learned:.4f} trained"
     )
     precisions = {
         "precision_raw": trained.raw,
@@ -186,40 +173,40 @@ def project(
     layer: Annotated[
         str | None,
         typer.Option(
-            help="Where the head ends: general, or an empty text for its last layer.  [default: "
-            "the last, if it has learned all of the dataset's breeds]"
+            help="Output layer of the head: general, or an empty text for its last layer.  "
+            "[default: the last one, if it was trained on all breeds of the dataset]"
         ),
     ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Send a dataset's features, and all later queries of it, through a head.
+    """Embed a dataset's features, and all later queries, with a head.
 
     Example: `dogsim project dogs.h5 --head head.keras -o ranked.h5`
     """
     from dogsim.dataset import Dataset
-    from dogsim.learning.apply_head import project as through
+    from dogsim.learning.apply_head import project as apply_head
 
     check_dataset_output(out, [file, head], "project", force)
-    made = through(Dataset.open(file), head, layer)
+    made = apply_head(Dataset.open(file), head, layer)
     made.save(out, "project")
-    text = f"{out}: {len(made)} pictures, {made.features.shape[1]} numbers each"
+    text = f"{out}: {len(made)} images, {made.features.shape[1]} numbers each"
     print_result({"dataset": str(out), **description(made)}, as_json, text)
 
 
 def train_classifier(
     file: File,
     out: Annotated[Path, typer.Option("--out", "-o", help="The .keras file to write.")],
-    max_epochs: Annotated[int, typer.Option(help="Rounds through the pictures, at most.")] = 100,
+    max_epochs: Annotated[int, typer.Option(help="Maximum number of epochs.")] = 100,
     learning_rate: Annotated[
         float | None, typer.Option(help="Of Adam.  [default: 0.6 / number of features]")
     ] = None,
-    dropout: Annotated[float, typer.Option(help="Part of the features hidden in each step.")] = 0.5,
+    dropout: Annotated[float, typer.Option(help="Fraction of the features that each step drops.")] = 0.5,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Train a softmax on a dataset's features, a classification layer of one's own.
+    """Train a softmax classifier on a dataset's features.
 
     Example: `dogsim train-classifier train.h5 -o c.keras`, then
     `dogsim accuracy --dataset train.h5 --test test.h5 --classifier c.keras`
@@ -235,5 +222,5 @@ def train_classifier(
     known = Dataset.open(file)
     made = train(known, dropout, learning_rate, max_epochs, seed=seed)
     made.save(out)
-    text = f"{out}: names {len(made.breeds)} breeds by {known.features.shape[1]} features"
+    text = f"{out}: classifies {len(made.breeds)} breeds from {known.features.shape[1]} features"
     print_result({"out": str(out), "breeds": made.breeds, "epochs": made.epochs}, as_json, text)

@@ -1,6 +1,7 @@
-"""What can be learned from a dataset: which features to weigh, or a better network.
+"""Training on a dataset: an embedding of its features, its network, or a classifier.
 
-Doors: `deep_ranking` (a head from stored features), `fine_tune` (the network, from pictures),
-`project` (a dataset through a head). `triplets`, `discriminant`, `hold_out` and `training` are the
-parts that they are made of.
+Public interface: `deep_ranking` (train a head on stored features), `fine_tune` (train the network
+on images), `classifier` (train a softmax layer) and `apply_head` (embed a dataset with a head).
+`triplets`, `proxies`, `discriminant`, `hold_out`, `augmentation`, `multiscale` and `training` are
+their parts. `building_blocks` and `architectures` are for the lessons only.
 """

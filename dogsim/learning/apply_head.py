@@ -1,4 +1,4 @@
-"""A dataset's features go through a head."""
+"""Apply a trained head to the features of a dataset."""
 
 import os
 from dataclasses import replace
@@ -19,25 +19,25 @@ from dogsim.retrieval.identity import learned, learned_by
 def project(
     dataset: DatasetOrFile, head: str | os.PathLike[str], layer: str | None = None
 ) -> Dataset:
-    """Send a dataset's features through a head, which becomes part of its recipe.
+    """Embed a dataset's features with a head, which becomes part of its recipe.
 
     Parameters
     ----------
     dataset : Dataset or path
         With features (n, D).
     head : path
-        A ``.keras`` file of `dogsim deep-ranking`, (D) to (E). Queries of the new dataset go
-        through it as well, so it must stay where it is.
+        A ``.keras`` file of `dogsim deep-ranking`, which maps (D,) to (E,). Queries of the new
+        dataset are embedded with it as well, so the file must keep its place.
     layer : str, optional
-        Where the head ends: ``"general"``, or ``""`` for its last layer. By default at the last,
-        which gives the probabilities of the breeds that it has learned, if the dataset has no
-        others; else where it is general.
+        Output layer of the head: ``"general"``, or ``""`` for its last layer. By default the last
+        layer, which contains the probabilities of the training breeds, if the dataset has no other
+        breeds; otherwise ``"general"``.
 
     Returns
     -------
     Dataset
-        With features (n, E), the same pictures and breeds. `Dataset.learned` tells which of them
-        the head has learned from.
+        With features (n, E) and the same images and breeds. `Dataset.learned` marks the images
+        that the head was trained on.
 
     Raises
     ------
@@ -52,38 +52,35 @@ def project(
             f"Received a dataset that went through the head {recipe.head} already. "
             "Expected the one that it was made from."
         )
-    layer = _layer_for(dataset, Path(head)) if layer is None else layer
+    layer = _output_layer(dataset, Path(head)) if layer is None else layer
     loaded = load_head(head, layer=layer)
     if recipe:
         _require_same_features(loaded.model.name, recipe, head)
         path = str(Path(head).resolve())
         recipe = replace(recipe, head=path, head_sha256=loaded.sha256, head_layer=layer)
-    seen = learned(dataset) | learned_by(dataset, Path(head))
+    trained_on = learned(dataset) | learned_by(dataset, Path(head))
     features = loaded(dataset.features)
-    return replace(dataset, features=features, recipe=recipe, learned=seen, search=None)
+    return replace(dataset, features=features, recipe=recipe, learned=trained_on, search=None)
 
 
-def _layer_for(dataset: Dataset, head: Path) -> str:
-    """Choose the head's last layer where it has learned all breeds of a dataset that it names."""
-    learned_breeds = {breed_key(breed) for breed in read_breeds(head)}
+def _output_layer(dataset: Dataset, head: Path) -> str:
+    """Return the head's last layer if it was trained on all breeds of the dataset, or `GENERAL`."""
+    trained_breeds = {breed_key(breed) for breed in read_breeds(head)}
     labels = np.unique(dataset.labels[dataset.labels >= 0])
-    new = [
-        breed
-        for breed in map(dataset.breed_of_label, labels)
-        if breed_key(breed) not in learned_breeds
-    ]
-    if not learned_breeds or not new:
+    breeds = map(dataset.breed_of_label, labels)
+    new = [breed for breed in breeds if breed_key(breed) not in trained_breeds]
+    if not trained_breeds or not new:
         return ""
     others = " and others" if new[1:] else ""
-    note(f"The head has not learned {new[0]}{others}: it ends at --layer {GENERAL}.")
+    note(f"The head was not trained on {new[0]}{others}: its output layer is --layer {GENERAL}.")
     return GENERAL
 
 
 def _require_same_features(name: str, recipe: Recipe, head: str | os.PathLike[str]) -> None:
-    # a head of a dataset without recipe, or of another program, has no such name
+    # heads of datasets without recipe, and of other programs, have other names
     if name.startswith(NAMED) and name != head_name(recipe):
         raise DogsimError(
-            f"The head {head} was trained on features of another network, layer or kind of "
-            f"picture than {recipe.backbone}, {recipe.layer}, {recipe.resize}. "
+            f"The head {head} was trained on features of another network, layer or resize mode "
+            f"than {recipe.backbone}, {recipe.layer}, {recipe.resize}. "
             "Train one on this dataset: dogsim deep-ranking."
         )

@@ -1,110 +1,105 @@
-"""The network of the deep ranking paper: a deep path beside two that see small pictures."""
+"""ResNet-50 and GoogLeNet, assembled from `building_blocks`; for the lessons.
+
+`resnet50` has the same layers with the same names as `keras.applications.ResNet50`.
+"""
 
 from typing import Any
 
 from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError
+from dogsim.learning.building_blocks import (
+    convolution_block,
+    identity_block,
+    inception_module,
+    normalised_convolution,
+)
 
-EMBEDDING = "embedding"  # the layer whose output the features are: unit vectors
-
-
-def multiscale(deep: Any = None, width: int | None = None) -> Any:
-    """Set two shallow paths, on pictures four and eight times smaller, beside a deep network.
-
-    Wang et al. 2014, "Learning fine-grained image similarity with deep ranking" (arXiv:1404.4661),
-    figure 3. The deep path knows what is shown, at the price of where and in which colours; the
-    shallow ones see just that. Both are brought to length 1 and mapped linearly to unit vectors.
-
-    Parameters
-    ----------
-    deep : keras.Model, optional
-        Maps pixels (B, S, S, 3), S at least 64, to features (B, D). By default the paper's: the
-        convolutions of `alexnet` for 225 x 225 pixels, up to its second layer of 4096.
-    width : int, optional
-        Length of the embedding, by default D.
-
-    Returns
-    -------
-    keras.Model
-        Maps pixels, prepared as `deep` wants them, to unit vectors (B, width) of the layer
-        ``embedding``. The new layers have random weights.
-
-    Raises
-    ------
-    DogsimError
-        If `deep` is no such model, or `width` is less than 1.
-
-    >>> model = multiscale()
-    >>> [model.get_layer(name).output.shape[1:] for name in ("half_deep", "shallow", "embedding")]
-    [(15, 15, 96), (3072,), (4096,)]
-    """
-    keras = import_keras()
-    layers = keras.layers
-    deep = _deep_path() if deep is None else deep
-    shape, features = deep.input_shape[1:], deep.output_shape[1:]
-    if len(shape) != 3 or len(features) != 1 or not shape[0] or min(shape[:2]) < 64:
-        raise DogsimError(
-            f"Received a network from {deep.input_shape} to {deep.output_shape}. Expected one from "
-            "pixels (None, S, S, 3), S at least 64, to features (None, D)."
-        )
-    width = features[0] if width is None else width
-    if width < 1:
-        raise DogsimError(f"Received width={width}. Expected 1 or more.")
-    image = keras.Input(shape, name="pixels")
-    paths = [_path(image, 4, 7, 4, "half_deep"), _path(image, 8, 3, 2, "flat")]
-    shallow = layers.UnitNormalization(name="shallow")(layers.Concatenate()(paths))
-    both = layers.Concatenate()([layers.UnitNormalization()(deep(image)), shallow])
-    linear = layers.Dense(width, use_bias=False, name="linear")(both)
-    return keras.Model(image, layers.UnitNormalization(name=EMBEDDING)(linear), name="multiscale")
+INCEPTION_FILTERS = {  # of the modules of GoogLeNet: the rows of table 1
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
+}
 
 
-def alexnet(size: int = 227, classes: int = 1000) -> Any:
-    """Build the network of Krizhevsky et al. 2012 (doi:10.1145/3065386), with which it all began.
-
-    The halves of its second, fourth and fifth convolution, once on a graphics card each, see their
-    own half of the maps. Local response normalisation, which has no weights, is left out.
+def resnet50(input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000) -> Any:
+    """Build the 50-layer residual network of He et al. 2016 (arXiv:1512.03385), table 1.
 
     Parameters
     ----------
-    size : int
-        Of the pictures. The paper says 224, its numbers are those of 227.
+    input_shape : (h, w, 3)
     classes : int
-        How many the softmax tells apart.
+        Number of classes of the softmax.
 
     Returns
     -------
     keras.Model
-        With random weights. MATLAB: ``alexnet``.
+        With random weights. Its layers have the names of `keras.applications.ResNet50`, so weights
+        can be copied by name. MATLAB: ``resnet50``.
 
-    >>> f"{alexnet().count_params() / 1e6:.0f} M"  # "60 million parameters"
-    '61 M'
+    >>> resnet50((32, 32, 3), classes=5).output_shape
+    (None, 5)
     """
     keras = import_keras()
     layers = keras.layers
-    image = keras.Input((size, size, 3), name="input_layer")
-    x = layers.Conv2D(96, 11, 4, activation="relu", name="conv1")(image)
-    x = layers.MaxPooling2D(3, 2, name="pool1")(x)
-    x = layers.Conv2D(256, 5, padding="same", groups=2, activation="relu", name="conv2")(x)
-    x = layers.MaxPooling2D(3, 2, name="pool2")(x)
-    for number, filters, groups in [(3, 384, 1), (4, 384, 2), (5, 256, 2)]:
-        options = {"padding": "same", "groups": groups, "activation": "relu"}
-        x = layers.Conv2D(filters, 3, name=f"conv{number}", **options)(x)
-    x = layers.Flatten(name="flatten")(layers.MaxPooling2D(3, 2, name="pool5")(x))
-    for name in ("fc6", "fc7"):
-        x = layers.Dense(4096, activation="relu", name=name)(x)
-        x = layers.Dropout(0.5, name=f"{name}_dropout")(x)
+    image = keras.Input(input_shape, name="input_layer")
+    x = layers.ZeroPadding2D(3, name="conv1_pad")(image)
+    x = normalised_convolution(x, 64, 7, "conv1", stride=2)
+    x = layers.Activation("relu", name="conv1_relu")(x)
+    x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
+    x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
+    for stage, (width, blocks) in enumerate([(64, 3), (128, 4), (256, 6), (512, 3)], start=2):
+        filters = (width, width, 4 * width)
+        x = convolution_block(x, filters, f"conv{stage}_block1", 1 if stage == 2 else 2)
+        for block in range(2, blocks + 1):
+            x = identity_block(x, filters, f"conv{stage}_block{block}")
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
     x = layers.Dense(classes, activation="softmax", name="predictions")(x)
-    return keras.Model(image, x, name="alexnet")
+    return keras.Model(image, x, name="resnet50")
 
 
-def _deep_path() -> Any:
-    whole = alexnet(225)
-    return import_keras().Model(whole.input, whole.get_layer("fc7").output, name="deep")
+def googlenet(input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000) -> Any:
+    """Build the 22-layer Inception network of Szegedy et al. 2015 (arXiv:1409.4842), table 1.
 
+    Without the two auxiliary classifiers (on 4a and 4d, with loss weight 0.3), which only help the
+    gradient during training, and without local response normalisation, which has no weights.
 
-def _path(image: Any, smaller: int, pool: int, stride: int, name: str) -> Any:
-    layers = import_keras().layers
-    x = layers.AveragePooling2D(smaller, padding="same", name=f"{name}_pixels")(image)
-    x = layers.Conv2D(96, 8, 4, padding="same", activation="relu", name=name)(x)
-    x = layers.MaxPooling2D(pool, stride, padding="same", name=f"{name}_pool")(x)
-    return layers.Flatten(name=f"{name}_flat")(x)
+    Parameters
+    ----------
+    input_shape : (h, w, 3)
+    classes : int
+        Number of classes of the softmax.
+
+    Returns
+    -------
+    keras.Model
+        With random weights. MATLAB: ``googlenet``.
+
+    >>> googlenet((64, 64, 3), classes=5).output_shape
+    (None, 5)
+    """
+    keras = import_keras()
+    layers = keras.layers
+
+    def convolution(x: Any, filters: int, size: int, stride: int, name: str) -> Any:
+        return layers.Conv2D(filters, size, stride, padding="same", activation="relu", name=name)(x)
+
+    def halve(x: Any, name: str) -> Any:
+        return layers.MaxPooling2D(3, 2, padding="same", name=name)(x)
+
+    image = keras.Input(input_shape, name="input_layer")
+    x = halve(convolution(image, 64, 7, 2, "conv1"), "pool1")
+    x = convolution(x, 64, 1, 1, "conv2_reduce")
+    x = halve(convolution(x, 192, 3, 1, "conv2"), "pool2")
+    for module, filters in INCEPTION_FILTERS.items():
+        if module in ("4a", "5a"):
+            x = halve(x, f"pool{int(module[0]) - 1}")
+        x = inception_module(x, *filters, name=f"inception_{module}")
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    x = layers.Dropout(0.4, name="dropout")(x)
+    x = layers.Dense(classes, activation="softmax", name="predictions")(x)
+    return keras.Model(image, x, name="googlenet")

@@ -1,17 +1,17 @@
-"""More pictures than there are: each one mirrored, and cropped a little, as chance has it."""
+"""Data augmentation: random horizontal flip and random crop."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SMALLEST = 7 / 8  # of the side that a crop keeps, as 224 of 256
+MIN_CROP_FRACTION = 7 / 8  # of the side, as 224 of 256
 
 
 def augment(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Mirror a picture left to right half of the time, and enlarge a large part of it to the whole.
+    """Flip an image horizontally with probability 1/2, and resize a random crop to its full size.
 
-    A dog looks to the left as well as to the right, and stands anywhere: a network shall not learn
-    otherwise from the few pictures that there are.
+    The side of the crop is 7/8 of the image's side or more. A network should not depend on the
+    direction in which a dog looks, nor on its exact position.
 
     Parameters
     ----------
@@ -22,14 +22,14 @@ def augment(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     -------
     (h, w, 3) uint8
 
-    >>> same = augment(np.full((8, 8, 3), 7, np.uint8), np.random.default_rng(0))
-    >>> same.shape, bool((same == 7).all())
+    >>> augmented = augment(np.full((8, 8, 3), 7, np.uint8), np.random.default_rng(0))
+    >>> augmented.shape, bool((augmented == 7).all())
     ((8, 8, 3), True)
     """
     height, width = image.shape[:2]
-    part = rng.uniform(SMALLEST, 1)
-    left, top = rng.uniform(0, 1 - part, 2)
-    box = (left * width, top * height, (left + part) * width, (top + part) * height)
-    mirrored = image[:, ::-1] if rng.random() < 0.5 else image
-    picture = Image.fromarray(np.ascontiguousarray(mirrored))
-    return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, box=box))
+    side = rng.uniform(MIN_CROP_FRACTION, 1)
+    left, top = rng.uniform(0, 1 - side, 2)
+    box = (left * width, top * height, (left + side) * width, (top + side) * height)
+    flipped = image[:, ::-1] if rng.random() < 0.5 else image
+    pixels = Image.fromarray(np.ascontiguousarray(flipped))
+    return np.asarray(pixels.resize((width, height), Image.Resampling.BICUBIC, box=box))

@@ -1,4 +1,4 @@
-"""A classification layer of our own: a softmax that is trained on the stored features."""
+"""A classification layer: a softmax trained on the stored features of a dataset."""
 
 import json
 import os
@@ -16,43 +16,49 @@ from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
 from dogsim.image_files.labels import breed_key
 from dogsim.learning.hold_out import hold_out
-from dogsim.learning.training import HELD_OUT, check_numbers, trainable
+from dogsim.learning.training import (
+    HELD_OUT_FRACTION,
+    check_dropout,
+    check_positive,
+    trainable,
+)
 from dogsim.networks.heads import embed, save_model
 from dogsim.networks.weights import load_keras_file
 from dogsim.recipe import Recipe
 from dogsim.retrieval.identity import learned
 from dogsim.retrieval.scores import calibration_error
 
-FACTS = "dogsim.json"  # what the file says beside Keras' own entries
-TEMPERATURES = np.geomspace(0.1, 10, 200)
-STEP = 0.6
-LEAST_TOLD = 0.001
+METADATA_ENTRY = "dogsim.json"  # in the file, a zip archive, beside the entries of Keras
+TEMPERATURE_GRID = np.geomspace(0.1, 10, 200)
+LEARNING_RATE_PER_FEATURE = 0.6  # divided by the number of features
+MIN_PROBABILITY_SHOWN = 0.001
+CLASSIFIER_BATCH_SIZE = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """Names breeds by what it has learned: ``classifier(features)`` gives probabilities.
+    """A trained classification layer: ``classifier(features)`` returns breed probabilities.
 
     Attributes
     ----------
     model : keras.Model
         Maps features (B, D) to probabilities (B, C).
     breeds : tuple of C str
-    made_for : str
-        Fingerprint of the recipe of the features it learned from, empty where they had none.
+    recipe_fingerprint : str
+        Fingerprint of the recipe of the training features, empty if they had none.
     epochs : int
-        Rounds of training behind it; 0 where a file was read.
+        Number of training epochs; 0 if the classifier was loaded from a file.
     """
 
     model: Any
     breeds: tuple[str, ...]
-    made_for: str = ""
+    recipe_fingerprint: str = ""
     epochs: int = 0
 
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Tell how probable each breed is, features (N, D) to (N, C) that add up to 1.
+        """Compute breed probabilities (N, C), with row sums of 1, from features (N, D).
 
-        Raises `DogsimError` if it learned from features of another length.
+        Raises `DogsimError` if it was trained on features of another length.
         """
         expected = self.model.input_shape[1]
         if features.ndim != 2 or features.shape[1] != expected:
@@ -63,69 +69,72 @@ class Classifier:
         return embed(self.model, features)
 
     def names(self, probabilities: NDArray[np.float32]) -> list[str]:
-        """Name the most probable breed of each picture, of probabilities (N, C)."""
+        """Return the most probable breed of each image from probabilities (N, C)."""
         return [self.breeds[label] for label in probabilities.argmax(axis=1)]
 
-    def told(self, features: NDArray[np.float32]) -> dict[str, Any]:
-        """Tell for JSON what it says of one picture's features, (D,).
+    def as_json(self, features: NDArray[np.float32]) -> dict[str, Any]:
+        """Return the prediction for the features (D,) of one image as a JSON object.
 
-        Its breed, how probable that is, and the breeds of a thousandth or more, likeliest first.
+        Contains the breed, its probability, and all breeds with a probability of
+        `MIN_PROBABILITY_SHOWN` or more, most probable first.
         """
-        row = self(features[None])[0]
-        order = [int(i) for i in np.argsort(-row, kind="stable") if row[i] >= LEAST_TOLD]
-        likely = {self.breeds[i]: round(float(row[i]), 4) for i in order}
+        row = self(features[None])[0]  # (C,)
+        order = [int(i) for i in np.argsort(-row, kind="stable") if row[i] >= MIN_PROBABILITY_SHOWN]
+        probabilities = {self.breeds[i]: round(float(row[i]), 4) for i in order}
+        breed = self.breeds[order[0]]
         return {
-            "breed": self.breeds[order[0]],
-            "probability": likely[self.breeds[order[0]]],
-            "probabilities": likely,
+            "breed": breed,
+            "probability": probabilities[breed],
+            "probabilities": probabilities,
         }
 
-    def judge(self, testset: Dataset) -> tuple[float, float]:
-        """Tell how often it names the right breed, and its expected calibration error.
+    def evaluate(self, testset: Dataset) -> tuple[float, float]:
+        """Compute the accuracy and the expected calibration error on labelled images.
 
-        Both from 0 to 1, over the pictures whose breed it knows. Raises `DogsimError` if it
-        learned from other features, or knows the breed of no picture.
+        Both are 0 to 1, over the images whose breed the classifier knows. Raises `DogsimError` if
+        it was trained on other features, or knows no breed of the images.
         """
         self.require_same_features(testset.recipe)
-        own = {breed_key(breed): label for label, breed in enumerate(self.breeds)}
-        of = np.array([*(own.get(breed_key(breed), -1) for breed in testset.breeds), -1])
-        truth = of[testset.labels]
-        if not (truth >= 0).any():
+        label_of = {breed_key(breed): label for label, breed in enumerate(self.breeds)}
+        own = np.array([*(label_of.get(breed_key(breed), -1) for breed in testset.breeds), -1])
+        labels = own[testset.labels]
+        known = labels >= 0
+        if not known.any():
             raise DogsimError(
-                f"Received pictures of {', '.join(testset.breeds[:3])} ... None of these breeds is "
+                f"Received images of {', '.join(testset.breeds[:3])} ... None of these breeds is "
                 f"among the classifier's: {', '.join(self.breeds[:3])} ..."
             )
-        probabilities = self(testset.features[truth >= 0])
-        right = probabilities.argmax(axis=1) == truth[truth >= 0]
-        return float(right.mean()), calibration_error(probabilities, truth[truth >= 0])
+        probabilities = self(testset.features[known])
+        correct = probabilities.argmax(axis=1) == labels[known]
+        return float(correct.mean()), calibration_error(probabilities, labels[known])
 
     def require_same_features(self, recipe: Recipe | None) -> None:
-        """Raise `DogsimError` if it learned from features that were made in another way."""
-        if recipe and self.made_for not in ("", recipe.fingerprint):
+        """Raise `DogsimError` if it was trained on features with another recipe."""
+        if recipe and self.recipe_fingerprint not in ("", recipe.fingerprint):
             raise DogsimError(
-                "The classifier was trained on features of another network, layer or kind of "
-                f"picture than {recipe.backbone}, {recipe.layer}, {recipe.resize}. "
+                "The classifier was trained on features of another network, layer or resize mode "
+                f"than {recipe.backbone}, {recipe.layer}, {recipe.resize}. "
                 "Train one on this dataset: dogsim train-classifier."
             )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to a ``.keras`` file, whole or not at all; `load_classifier` reads it."""
-        facts = {"breeds": self.breeds, "made_for": self.made_for}
-        save_model(self.model, path, {FACTS: json.dumps(facts)})
+        """Write the classifier to a ``.keras`` file atomically; `load_classifier` reads it."""
+        metadata = {"breeds": self.breeds, "made_for": self.recipe_fingerprint}
+        save_model(self.model, path, {METADATA_ENTRY: json.dumps(metadata)})
 
 
 def is_classifier(path: Path) -> bool:
-    """Tell whether a file is one of `dogsim train-classifier`."""
+    """Return whether a file was written by `dogsim train-classifier`."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as file:
-        return FACTS in file.namelist()
+        return METADATA_ENTRY in file.namelist()
 
 
 def load_classifier(path: str | os.PathLike[str]) -> Classifier:
-    """Load a classifier file; code that a file may carry is not run.
+    """Load a classifier file without running any code that it may contain.
 
-    Raises `DogsimError` if there is no such file or it is none of `dogsim train-classifier`.
+    Raises `DogsimError` if there is no such file or `dogsim train-classifier` did not write it.
 
     >>> load_classifier("gone.keras")
     Traceback (most recent call last):
@@ -137,19 +146,19 @@ train-classifier.
         raise DogsimError(f"There is no classifier file {path}. Make one: dogsim train-classifier.")
     try:
         with zipfile.ZipFile(path) as file:
-            facts = json.loads(file.read(FACTS))
-        breeds, made_for = tuple(map(str, facts["breeds"])), str(facts["made_for"])
+            metadata = json.loads(file.read(METADATA_ENTRY))
+        breeds, fingerprint = tuple(map(str, metadata["breeds"])), str(metadata["made_for"])
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise DogsimError(
-            f"{path} is no classifier. Expected a file of dogsim train-classifier."
+            f"{path} is not a classifier. Expected a file of dogsim train-classifier."
         ) from error
     model = load_keras_file(path)
     if model.output_shape != (None, len(breeds)):
         raise DogsimError(
-            f"The model in {path} gives {model.output_shape}. Expected (None, {len(breeds)}), a "
-            "probability for each of its breeds: make it again, dogsim train-classifier."
+            f"The model in {path} has output {model.output_shape}. Expected (None, {len(breeds)}), "
+            "a probability for each of its breeds: train it again, dogsim train-classifier."
         )
-    return Classifier(model, breeds, made_for)
+    return Classifier(model, breeds, fingerprint)
 
 
 def train_classifier(
@@ -160,24 +169,24 @@ def train_classifier(
     patience: int = 5,
     seed: int = 0,
 ) -> Classifier:
-    """Train a softmax on a dataset's stored features: the last layer that a network would have.
+    """Train a softmax on a dataset's stored features, like the last layer of a network.
 
-    A tenth of each breed is held out. It says when to stop, and by how much the probabilities are
-    softened so that they tell how often they are right: Guo et al. 2017, "On calibration of modern
-    neural networks" (arXiv:1706.04599), temperature scaling.
+    A tenth of each breed is held out for early stopping and for the calibration of the
+    probabilities by temperature scaling: Guo et al. 2017, "On calibration of modern neural
+    networks" (arXiv:1706.04599).
 
     Parameters
     ----------
     dataset : Dataset or path
-        Two breeds or more with at least 4 pictures each; breeds with fewer, and pictures of
-        unknown breed, are left out. So are those that the network or the head behind the features
-        has learned from: it knows them too well to tell how sure one may be of a new one.
+        At least two breeds with 4 images or more. Breeds with fewer images, and images of unknown
+        breed, are left out, and so are images that the network or head of the features was trained
+        on: probabilities calibrated on them would be too high for new images.
     dropout : float
-        Part of the features hidden in each step.
+        Fraction of the features that each step drops.
     learning_rate : float, optional
-        Of Adam, by default 0.6 / d: a step moves all d weights of a breed at once.
+        Of Adam, by default 0.6 / d, since a step changes all d weights of a breed at once.
     max_epochs, patience : int
-        Stop after so many rounds through the pictures, or when so many brought nothing better.
+        Stop after `max_epochs` epochs, or after `patience` epochs without improvement.
     seed : int
 
     Returns
@@ -197,34 +206,34 @@ def train_classifier(
     ['pug', 'whippet']
     """
     dataset = as_dataset(dataset)
-    rate = STEP / dataset.features.shape[1] if learning_rate is None else learning_rate
-    check_numbers(learning_rate=rate, max_epochs=max_epochs, patience=patience)
-    if not 0 <= dropout < 1:
-        raise DogsimError(f"Received dropout={dropout}. Expected 0 or more, less than 1.")
-    known = _to_learn_from(dataset)
-    labels, names = _numbered(known)
-    rest, held = hold_out(replace(known, labels=labels, breeds=names), HELD_OUT, seed, least=1)
+    default = LEARNING_RATE_PER_FEATURE / dataset.features.shape[1]
+    rate = default if learning_rate is None else learning_rate
+    check_positive(learning_rate=rate, max_epochs=max_epochs, patience=patience)
+    check_dropout(dropout)
+    known = _with_consecutive_labels(_training_images(dataset))
+    rest, held = hold_out(known, HELD_OUT_FRACTION, seed, least=1)
     keras = import_keras()
     keras.utils.set_random_seed(seed)
-    model = _softmax(rest.features, len(names), dropout)
+    model = _softmax(rest.features, len(known.breeds), dropout)
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
     stop = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
     done = model.fit(
         rest.features,
         rest.labels,
-        batch_size=64,
+        batch_size=CLASSIFIER_BATCH_SIZE,
         epochs=max_epochs,
         validation_data=(held.features, held.labels),
         callbacks=[stop],
         verbose=0,
     )
-    _soften(model, held)
+    _scale_temperature(model, held)
     best = 1 + int(np.argmin(done.history["val_loss"]))
-    return Classifier(model, names, dataset.recipe.fingerprint if dataset.recipe else "", best)
+    fingerprint = dataset.recipe.fingerprint if dataset.recipe else ""
+    return Classifier(model, known.breeds, fingerprint, best)
 
 
-def _to_learn_from(dataset: Dataset) -> Dataset:
-    """Take the pictures of breeds that have enough, which no network or head has learned from."""
+def _training_images(dataset: Dataset) -> Dataset:
+    """Return the images of large enough breeds that no network or head was trained on."""
     known = learned(dataset)
     if not known.any():
         return trainable(dataset)
@@ -232,9 +241,9 @@ def _to_learn_from(dataset: Dataset) -> Dataset:
         return trainable(dataset.take(np.flatnonzero(~known)))
     except DogsimError as error:
         raise DogsimError(
-            f"The network or the head behind these features has learned from {known.sum()} of the "
-            f"{len(dataset)} pictures, and the others are too few to train on. Train on the "
-            "dataset before dogsim project, or on pictures that were not learned from."
+            f"The network or head of these features was trained on {known.sum()} of the "
+            f"{len(dataset)} images, and the others are too few to train on. Train on the dataset "
+            "before dogsim project, or on images that it was not trained on."
         ) from error
 
 
@@ -243,7 +252,7 @@ def _softmax(features: NDArray[np.float32], breeds: int, dropout: float) -> Any:
     layers = keras.layers
     units = unit_vectors(features)
     mean = units.mean(axis=0)
-    variance = np.full_like(mean, ((units - mean) ** 2).mean())  # one scale for all
+    variance = np.full_like(mean, ((units - mean) ** 2).mean())  # the same for all features
     return keras.Sequential(
         [
             keras.Input((features.shape[1],)),
@@ -257,20 +266,21 @@ def _softmax(features: NDArray[np.float32], breeds: int, dropout: float) -> Any:
     )
 
 
-def _soften(model: Any, held: Dataset) -> None:
-    """Divide the logits by the temperature at which held-out pictures are most probable."""
+def _scale_temperature(model: Any, held: Dataset) -> None:
+    """Divide the logits by the temperature that maximises the likelihood of held-out images."""
     keras, last = import_keras(), model.get_layer("logits")
     logits = embed(keras.Model(model.inputs[0], last.output), held.features).astype(np.float64)
     own = logits[np.arange(len(held)), held.labels]
 
-    def surprise(temperature: float) -> float:
+    def loss(temperature: float) -> float:
         return float(np.mean(np.logaddexp.reduce(logits / temperature, axis=1) - own / temperature))
 
-    temperature = min(TEMPERATURES, key=surprise)
+    temperature = min(TEMPERATURE_GRID, key=loss)
     last.set_weights([weights / temperature for weights in last.get_weights()])
 
 
-def _numbered(dataset: Dataset) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Number the breeds that have pictures, without gaps."""
+def _with_consecutive_labels(dataset: Dataset) -> Dataset:
+    """Return the dataset with labels 0, 1, ... for the breeds that have images."""
     found, labels = np.unique(dataset.labels, return_inverse=True)
-    return labels.astype(np.int32), tuple(map(dataset.breed_of_label, found))
+    breeds = tuple(map(dataset.breed_of_label, found))
+    return replace(dataset, labels=labels.astype(np.int32), breeds=breeds)

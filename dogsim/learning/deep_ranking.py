@@ -1,68 +1,121 @@
-"""Deep ranking: learn which features to weigh, so that a breed's pictures come first.
+"""Deep ranking: train an embedding of stored features that ranks images of the same breed first.
 
 After Wang et al. 2014, "Learning fine-grained image similarity with deep ranking"
-(arXiv:1404.4661), with out-of-class negatives: for a query, a positive of its breed and a negative
-of another, the positive shall be nearer by a gap. The three networks of the paper share their
-weights, so here one network embeds all pictures of a batch, and each of them is query, positive
-and negative in turn.
+(arXiv:1404.4661), with out-of-class negatives: in a triplet of a query, a positive of its breed
+and a negative of another one, the positive should be nearer by a margin. The three networks of the
+paper share their weights, so here one network embeds all images of a batch, and each of them is
+query, positive and negative in turn.
 """
 
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dogsim.accuracy import accuracy
-from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
+from dogsim.dataset import as_dataset
 from dogsim.dist_calc import unit_vectors
 from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError, unknown
+from dogsim.errors import unknown
 from dogsim.learning.discriminant import discriminant
 from dogsim.learning.hold_out import hold_out
-from dogsim.learning.proxies import draw_to_proxies, with_breeds
+from dogsim.learning.proxies import train_proxies, with_proxies
 from dogsim.learning.training import (
-    HELD_OUT,
-    ROUND,
+    HELD_OUT_FRACTION,
+    STEPS_PER_ROUND,
     Ranking,
-    check_numbers,
+    check_dropout,
+    check_positive,
     gradient_step,
+    train_in_rounds,
     train_until_best,
     trainable,
 )
-from dogsim.learning.triplets import near_loss, ranking_loss, sample_triplets
+from dogsim.learning.triplets import (
+    balanced_batches,
+    ranking_loss,
+    triplet_batches,
+    weighted_ranking_loss,
+)
 from dogsim.networks.heads import embed, head_name
 from dogsim.networks.training_record import picture_keys, remember
 from dogsim.plumbing.terminal import track
 
-NEGATIVES = ("proxies", "near", "drawn")
-STARTS = ("discriminant", "random")
-BREEDS, PICTURES = 128, 8  # of a batch, at most: 8 pictures of each of 128 breeds
-TRIPLETS = 1024  # of a batch, where they are drawn beforehand
-K = 20
-# Dropout, rate of learning and steps: what proxies do best with, and triplets.
-DEFAULTS = {"proxies": (0.7, 3e-3, 760), "near": (0.15, 1e-3, 500), "drawn": (0.15, 1e-3, 500)}
+if TYPE_CHECKING:
+    from dogsim.dataset import Dataset, DatasetOrFile
+
+Negatives = Literal["proxies", "near", "drawn"]
+Start = Literal["discriminant", "random"]
+NEGATIVES: tuple[Negatives, ...] = get_args(Negatives)
+STARTS: tuple[Start, ...] = get_args(Start)
+MAX_BREEDS_PER_BATCH, MAX_IMAGES_PER_BREED = 128, 8
+TRIPLETS_PER_BATCH = 1024  # if they are drawn beforehand
+MAX_K = 20  # neighbours behind the precision that selects the best round
+
+
+class _Defaults(NamedTuple):
+    """The best options for one choice of negatives."""
+
+    dropout: float
+    learning_rate: float
+    max_steps: int
+
+
+DEFAULTS: dict[Negatives, _Defaults] = {
+    "proxies": _Defaults(0.7, 3e-3, 760),
+    "near": _Defaults(0.15, 1e-3, 500),
+    "drawn": _Defaults(0.15, 1e-3, 500),
+}
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """How to train; the fields are parameters of `dogsim.train_ranking`."""
+class _Options:
+    """Training options; the fields are parameters of `train_ranking`."""
 
-    negatives: str
+    negatives: Negatives
     gap: float
     width: int | None
-    start: str
     dropout: float
     learning_rate: float
+    max_steps: int
+    patience: int
     seed: int
+    start: Start
+
+    def __post_init__(self) -> None:
+        check_positive(gap=self.gap, learning_rate=self.learning_rate, max_steps=self.max_steps)
+        check_positive(patience=self.patience, width=1 if self.width is None else self.width)
+        check_dropout(self.dropout)
+
+
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """The training images, and their split into a gallery and held-out queries."""
+
+    images: "Dataset"
+    gallery: "Dataset"
+    queries: "Dataset"
+
+    @property
+    def k(self) -> int:
+        # with all images as neighbours, every ranking would have the same precision
+        return min(MAX_K, len(self.gallery) // 2)
+
+    def precision(self, head: Any = None) -> float:
+        """Compute precision@k of the held-out queries, with the features or through a head."""
+        gallery, queries = self.gallery, self.queries
+        if head is not None:
+            gallery, queries = (
+                replace(x, features=embed(head, x.features)) for x in (gallery, queries)
+            )
+        return accuracy(gallery, self.k, queries).precision_at_k
 
 
 def train_ranking(
-    dataset: DatasetOrFile,
-    negatives: str = "proxies",
+    dataset: "DatasetOrFile",
+    negatives: Negatives = "proxies",
     gap: float = 0.2,
     width: int | None = None,
     dropout: float | None = None,
@@ -70,43 +123,43 @@ def train_ranking(
     max_steps: int | None = None,
     patience: int = 4,
     seed: int = 0,
-    start: str = "discriminant",
+    start: Start = "discriminant",
 ) -> Ranking:
-    """Train an embedding of a dataset's stored features, so that a breed's pictures come first.
+    """Train an embedding of a dataset's stored features that ranks a breed's images first.
 
-    By the triplet ranking loss, or by proxies, which rank better; see `dogsim.learning.proxies`.
-    What triplets learn is linear, from unit vectors to unit vectors. Both start from linear
-    discriminant analysis, which is often hard to better, or from random numbers. A tenth of each
-    breed is held out and says when to stop; then the training is done over with all pictures, for
-    as many steps as were best: none, where nothing ranks better than the start. With proxies it is
-    all steps or none.
+    The loss is a softmax over proxies, which ranks better (see `dogsim.learning.proxies`), or the
+    triplet ranking loss. With triplets the embedding is a linear map from unit vectors to unit
+    vectors. Training starts from linear discriminant analysis, which is often hard to improve, or
+    from random weights. A tenth of each breed is held out to determine the best number of steps;
+    then the training is repeated with all images for that many steps, which is 0 if no round is
+    better than the start. With proxies the training takes either all steps or none.
 
     Parameters
     ----------
     dataset : Dataset or path
-        Two breeds or more with at least 4 pictures each; breeds with fewer, and pictures of
-        unknown breed, are left out.
+        At least two breeds with 4 images or more. Breeds with fewer images, and images of unknown
+        breed, are left out.
     negatives : {"proxies", "near", "drawn"}
-        ``"proxies"``: no pictures, but a stand-in for each other breed, all of them at once.
-        ``"near"``: all triplets of batches of up to 128 breeds x 8 pictures, near negatives
-        counting most. ``"drawn"``: triplets drawn beforehand, every negative with the same chance,
-        as in the paper.
+        ``"proxies"``: one proxy for each other breed, all of them in every step. ``"near"``: all
+        triplets of batches of up to 128 breeds x 8 images, with most weight on near negatives.
+        ``"drawn"``: triplets drawn beforehand with uniform probability, as in the paper.
     gap : float
-        Of the loss. The paper says 1; but unit vectors are 0 to 2 apart, of different breeds
-        about 1.4, and with a gap of 0.2 triplets that are right already teach nothing more.
+        Margin of the loss. The paper uses 1. Unit vectors are 0 to 2 apart, those of different
+        breeds about 1.4; with a margin of 0.2, triplets in the right order have no gradient.
     width : int, optional
-        How long embeddings are, by default and at most one less than breeds.
+        Length of the embeddings, by default and at most the number of breeds - 1.
     dropout : float
-        Part of the features hidden in each step, by default 0.7 with proxies, else 0.15.
+        Fraction of the features that each step drops, by default 0.7 with proxies, else 0.15.
     learning_rate : float
         Of Adam, by default 0.003 with proxies, else 0.001.
     max_steps, patience : int
-        Stop after so many steps (by default 760 with proxies, else 500), or when so many rounds of
-        25 have brought nothing better. With proxies the rate falls to 0 by the last step.
+        Stop after `max_steps` steps (by default 760 with proxies, else 500), or after `patience`
+        rounds of 25 steps without improvement. With proxies the learning rate decays to 0 at the
+        last step.
     seed : int
         The same seed gives the same head on the same machine.
     start : {"discriminant", "random"}
-        ``"random"``, as networks start, shows what the ranking loss teaches by itself.
+        Initial weights. ``"random"`` shows what the ranking loss teaches by itself.
 
     Returns
     -------
@@ -122,129 +175,113 @@ def train_ranking(
         raise unknown("negatives", negatives, NEGATIVES)
     if start not in STARTS:
         raise unknown("start", start, STARTS)
-    usual = DEFAULTS[negatives]
-    dropout = usual[0] if dropout is None else dropout
-    rate = usual[1] if learning_rate is None else learning_rate
-    steps = usual[2] if max_steps is None else max_steps
-    check_numbers(gap=gap, learning_rate=rate, max_steps=steps, patience=patience)
-    check_numbers(width=1 if width is None else width)
-    if not 0 <= dropout < 1:
-        raise DogsimError(f"Received dropout={dropout}. Expected 0 or more, less than 1.")
-    known = trainable(dataset)
-    part, asked = hold_out(known, HELD_OUT, seed, least=1)
-    plan = _Plan(negatives, gap, width, start, dropout, rate, seed)
-    k = min(K, len(part) // 2)  # with k all, every ranking would find the same
-    raw = accuracy(part, k, asked).precision_at_k
+    defaults = DEFAULTS[negatives]
+    options = _Options(
+        negatives=negatives,
+        gap=gap,
+        width=width,
+        dropout=defaults.dropout if dropout is None else dropout,
+        learning_rate=defaults.learning_rate if learning_rate is None else learning_rate,
+        max_steps=defaults.max_steps if max_steps is None else max_steps,
+        patience=patience,
+        seed=seed,
+        start=start,
+    )
+    images = trainable(dataset)
+    split = _Split(images, *hold_out(images, HELD_OUT_FRACTION, seed, least=1))
     if negatives == "proxies":
-        head, history, losses = _by_proxies(known, part, asked, plan, steps, k)
-        best = int(history[1] > history[0])
-        steps *= best
-        breeds = {known.breed_of_label(label) for label in np.unique(known.labels)}
-    else:
-        trial, losses, breeds = _start(part, plan), [], set[str]()
-        rounds = track(_training(trial, part, plan, steps, losses), steps, "steps, stops early")
-        score = partial(_score, trial, part, asked, k)
-        history, best = train_until_best(trial, rounds, score, patience)
-        head, steps = _start(known, plan), min(best * ROUND, steps)
-        if steps:
-            again = _training(head, known, plan, steps, [])
-            deque(track(again, steps, "steps on all pictures"), maxlen=0)
-    remember(head, picture_keys(known.features, known.stamps), breeds)
-    return Ranking(head, raw, history, best, steps, k, tuple(losses))
+        return _train_with_proxies(split, options)
+    return _train_with_triplets(split, options)
 
 
-def _score(head: Any, part: Dataset, asked: Dataset, k: int) -> float:
-    """Precision@k of held-out pictures, asked of the others."""
-    gallery, queries = (replace(x, features=embed(head, x.features)) for x in (part, asked))
-    return accuracy(gallery, k, queries).precision_at_k
+def _train_with_proxies(split: _Split, options: _Options) -> Ranking:
+    """Train on the gallery; if that improves on the start, train again on all images."""
+
+    def train(dataset: "Dataset", head: Any, steps: int) -> tuple[Any, list[float]]:
+        proxies, losses = train_proxies(
+            head, dataset.features, dataset.labels, options.learning_rate, steps, options.seed
+        )
+        return with_proxies(head, proxies, dataset.features), losses
+
+    raw, head, images = split.precision(), _initial_head(split.gallery, options), split.images
+    before = split.precision(head)
+    trial, losses = train(split.gallery, head, options.max_steps)
+    after = split.precision(trial)
+    steps = options.max_steps if after > before else 0
+    model, _ = train(images, _initial_head(images, options), steps)
+    breeds = {images.breed_of_label(label) for label in np.unique(images.labels)}
+    remember(model, picture_keys(images.features, images.stamps), breeds)
+    best = int(after > before)
+    return Ranking(model, raw, (before, after), best, steps, split.k, tuple(losses))
 
 
-def _by_proxies(
-    known: Dataset, part: Dataset, asked: Dataset, plan: _Plan, steps: int, k: int
-) -> tuple[Any, tuple[float, ...], list[float]]:
-    """Train on a part, see whether that betters the start, and train on all pictures if it does."""
+def _train_with_triplets(split: _Split, options: _Options) -> Ranking:
+    """Find the best number of steps on the gallery, then train on all images for as many."""
+    raw, losses, images = split.precision(), list[float](), split.images
+    trial, steps = _initial_head(split.gallery, options), options.max_steps
+    rounds = track(
+        _triplet_rounds(trial, split.gallery, options, steps, losses), steps, "steps, stops early"
+    )
+    history, best = train_until_best(
+        trial, rounds, lambda: split.precision(trial), options.patience
+    )
+    model, steps = _initial_head(images, options), min(best * STEPS_PER_ROUND, steps)
+    if steps:
+        again = _triplet_rounds(model, images, options, steps, [])
+        deque(track(again, steps, "steps on all images"), maxlen=0)
+    remember(model, picture_keys(images.features, images.stamps))
+    return Ranking(model, raw, history, best, steps, split.k, tuple(losses))
 
-    def taught(dataset: Dataset, start: Any, steps: int) -> tuple[Any, list[float]]:
-        labels, how = dataset.labels, (plan.learning_rate, steps, plan.seed)
-        proxies, losses = draw_to_proxies(start, dataset.features, labels, *how)
-        return with_breeds(start, proxies, dataset.features), losses
 
-    start = _start(part, plan)
-    before = _score(start, part, asked, k)
-    trial, losses = taught(part, start, steps)
-    after = _score(trial, part, asked, k)
-    head, _ = taught(known, _start(known, plan), steps if after > before else 0)
-    return head, (before, after), losses
-
-
-def _start(dataset: Dataset, plan: _Plan) -> Any:
-    """Build the head, whose weights are discriminant analysis' directions or random ones."""
-    layers = import_keras().layers
+def _initial_head(dataset: "Dataset", options: _Options) -> Any:
+    """Build a head with the directions of discriminant analysis, or random ones, as weights."""
+    keras = import_keras()
+    layers = keras.layers
     units = unit_vectors(dataset.features)
-    mean, directions = discriminant(units, dataset.labels, plan.width)
-    spread = float(((units - mean) ** 2).sum(axis=1).mean())
-    if plan.negatives == "proxies":  # a variance of 1 for each feature, not for all together
-        spread /= len(mean)
-    head = import_keras().Sequential(
+    mean, directions = discriminant(units, dataset.labels, options.width)
+    variance = float(((units - mean) ** 2).sum(axis=1).mean())
+    if options.negatives == "proxies":  # normalise to variance 1 per feature, not in total
+        variance /= len(mean)
+    head = keras.Sequential(
         [
-            import_keras().Input((units.shape[1],)),
+            keras.Input((units.shape[1],)),
             layers.UnitNormalization(),
-            layers.Normalization(mean=mean, variance=np.full_like(mean, spread)),
-            layers.Dropout(plan.dropout, seed=plan.seed),
+            layers.Normalization(mean=mean, variance=np.full_like(mean, variance)),
+            layers.Dropout(options.dropout, seed=options.seed),
             layers.Dense(directions.shape[1], use_bias=False, name="embedding"),
             layers.UnitNormalization(),
         ],
         name=head_name(dataset.recipe),
     )
-    if plan.start == "random":
-        drawn = np.random.default_rng(plan.seed).normal(size=directions.shape)
+    if options.start == "random":
+        drawn = np.random.default_rng(options.seed).normal(size=directions.shape)
         directions = drawn.astype(np.float32)
-    length = np.linalg.norm((units - mean) @ directions, axis=1).mean() / np.sqrt(spread)
+    length = np.linalg.norm((units - mean) @ directions, axis=1).mean() / np.sqrt(variance)
     head.get_layer("embedding").set_weights([directions / length])
     return head
 
 
-def _training(
-    head: Any, dataset: Dataset, plan: _Plan, steps: int, losses: list[float]
+def _triplet_rounds(
+    head: Any, dataset: "Dataset", options: _Options, steps: int, losses: list[float]
 ) -> Iterator[range]:
-    """Train a head for so many steps; after each round its mean loss is added to `losses`."""
-    if plan.negatives == "near":
-        pictures = _pictures_of_a_batch(dataset.labels)
-        batches = _balanced(dataset.labels, pictures, plan.seed)
+    """Train a head with the ranking loss, see `train_in_rounds`."""
+    if options.negatives == "near":
+        counts = np.unique(dataset.labels, return_counts=True)[1]
+        images_per_breed = int(min(MAX_IMAGES_PER_BREED, counts.min()))
+        batches = balanced_batches(
+            dataset.labels, MAX_BREEDS_PER_BATCH, images_per_breed, options.seed
+        )
 
         def loss_of(features: Any) -> Any:
-            return near_loss(head(features, training=True), pictures, plan.gap)
+            embeddings = head(features, training=True)
+            return weighted_ranking_loss(embeddings, images_per_breed, options.gap)
     else:
         ops = import_keras().ops
-        batches = _drawn(dataset.labels, steps, plan.seed)
+        batches = triplet_batches(dataset.labels, steps, TRIPLETS_PER_BATCH, options.seed)
 
         def loss_of(features: Any) -> Any:
             query, positive, negative = ops.split(head(features, training=True), 3)
-            return ops.mean(ranking_loss(query, positive, negative, plan.gap))
+            return ops.mean(ranking_loss(query, positive, negative, options.gap))
 
-    step = gradient_step(head, loss_of, plan.learning_rate)
-    for start in range(0, steps, ROUND):
-        taken = range(min(ROUND, steps - start))
-        losses.append(float(np.mean([step(dataset.features[next(batches)]) for _ in taken])))
-        yield taken
-
-
-def _pictures_of_a_batch(labels: NDArray[np.int32]) -> int:
-    counts = np.unique(labels, return_counts=True)[1]
-    return int(min(PICTURES, counts.min()))
-
-
-def _balanced(labels: NDArray[np.int32], pictures: int, seed: int) -> Iterator[NDArray[np.intp]]:
-    """Yield rows for ever: of many breeds, and as many pictures of each, breed after breed."""
-    rng = np.random.default_rng(seed)
-    rows_of = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    while True:
-        breeds = rng.choice(len(rows_of), min(BREEDS, len(rows_of)), replace=False)
-        yield np.concatenate([rng.choice(rows_of[b], pictures, replace=False) for b in breeds])
-
-
-def _drawn(labels: NDArray[np.int32], steps: int, seed: int) -> Iterator[NDArray[np.intp]]:
-    """Yield rows: the queries of a batch of triplets, then the positives, then the negatives."""
-    triplets = sample_triplets(labels, steps * TRIPLETS, seed)
-    for batch in np.split(triplets, steps):
-        yield batch.T.ravel()
+    step = gradient_step(head, loss_of, options.learning_rate)
+    return train_in_rounds(step, (dataset.features[rows] for rows in batches), steps, losses)

@@ -1,4 +1,4 @@
-"""Linear discriminant analysis: the directions in which breeds differ most."""
+"""Linear discriminant analysis: the directions that separate breeds best."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,54 +12,56 @@ def discriminant(
     width: int | None = None,
     shrinkage: float = 0.3,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Find the linear map after which breeds lie far apart for how far each one spreads.
+    """Compute the linear map with the largest ratio of between-class to within-class scatter.
 
-    The scatter within breeds is shrunk towards a ball, whitened, and the means of the breeds are
-    decomposed: Fisher's criterion (1936, doi:10.1111/j.1469-1809.1936.tb02137.x) for many classes
-    (Rao 1948, doi:10.1111/j.2517-6161.1948.tb00008.x).
+    The within-class scatter matrix is shrunk towards a multiple of the identity and whitened; the
+    class means are then decomposed by SVD: Fisher's criterion (1936,
+    doi:10.1111/j.1469-1809.1936.tb02137.x) for many classes (Rao 1948,
+    doi:10.1111/j.2517-6161.1948.tb00008.x).
 
     Parameters
     ----------
     features : (n, d) float
     labels : (n,) int
-        Two values or more.
+        Two different values or more.
     width : int, optional
-        How many directions, by default and at most one fewer than breeds or d.
+        Number of directions, by default and at most min(number of breeds - 1, d).
     shrinkage : float
-        From 0 (the scatter as measured, which fewer than d pictures cannot tell) to 1 (a ball).
+        From 0 (the measured scatter matrix, unreliable with fewer than d images) to 1 (a multiple
+        of the identity).
 
     Returns
     -------
     mean : (d,) float32
-        Of the breeds' means.
+        Mean of the class means.
     directions : (d, width) float32
         The embedding is ``(features - mean) @ directions``.
 
     Raises
     ------
     DogsimError
-        If there are fewer than two breeds, or all pictures of each are the same.
+        If there are fewer than two breeds, or the images of each breed are all identical.
 
     >>> flat = np.array([[0.0, 0.0], [9.0, 1.0], [0.0, 2.0], [9.0, 3.0]])
     >>> mean, directions = discriminant(flat, np.array([0, 0, 1, 1]), shrinkage=0.001)
-    >>> bool(abs(directions[1, 0]) > 9 * abs(directions[0, 0]))  # height tells them apart
+    >>> bool(abs(directions[1, 0]) > 9 * abs(directions[0, 0]))  # the second number separates them
     True
     """
     breeds, rows = np.unique(labels, return_inverse=True)
     if len(breeds) < 2:
-        raise DogsimError(f"Received pictures of {len(breeds)} breed. Expected 2 breeds or more.")
+        raise DogsimError(f"Received images of {len(breeds)} breed. Expected 2 breeds or more.")
     x = np.asarray(features, np.float64)
-    means = np.stack([x[rows == row].mean(axis=0) for row in range(len(breeds))])
+    means = np.stack([x[rows == row].mean(axis=0) for row in range(len(breeds))])  # (c, d)
     deviations = x - means[rows]
-    within = deviations.T @ deviations / len(x)
-    ball = np.trace(within) / len(within)
-    if ball <= 0:
-        raise DogsimError("Pictures of a breed are all the same. Expected some that differ.")
-    within = (1 - shrinkage) * within + shrinkage * ball * np.eye(len(within))
-    spreads, axes = np.linalg.eigh(within)
-    whiten = axes / np.sqrt(np.maximum(spreads, 1e-9 * ball))
+    within = deviations.T @ deviations / len(x)  # (d, d)
+    variance = np.trace(within) / len(within)
+    if variance <= 0:
+        raise DogsimError("All images of each breed are identical. Expected different ones.")
+    within = (1 - shrinkage) * within + shrinkage * variance * np.eye(len(within))
+    eigenvalues, axes = np.linalg.eigh(within)
+    whiten = axes / np.sqrt(np.maximum(eigenvalues, 1e-9 * variance))
     mean = means.mean(axis=0)
-    _, _, turn = np.linalg.svd((means - mean) @ whiten, full_matrices=False)
-    most = min(len(breeds) - 1, x.shape[1])
-    directions = whiten @ turn[: min(width or most, most)].T
+    _, _, rotation = np.linalg.svd((means - mean) @ whiten, full_matrices=False)
+    max_width = min(len(breeds) - 1, x.shape[1])
+    directions = whiten @ rotation[: min(width or max_width, max_width)].T
     return mean.astype(np.float32), directions.astype(np.float32)

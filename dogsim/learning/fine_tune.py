@@ -1,45 +1,52 @@
-"""Deep ranking on pictures: the network itself learns, from a named layer up."""
+"""Fine-tuning: train the network of a dataset on its images, from a given layer on."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.accuracy import accuracy
-from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
+from dogsim.dataset import as_dataset
 from dogsim.engines._keras import import_keras
-from dogsim.engines.choose import Prepare
 from dogsim.errors import DogsimError, unknown
-from dogsim.images import Source, load_image
-from dogsim.learning.architectures import multiscale
+from dogsim.images import load_image
 from dogsim.learning.augmentation import augment
 from dogsim.learning.hold_out import hold_out
+from dogsim.learning.multiscale import multiscale
 from dogsim.learning.training import (
-    HELD_OUT,
-    ROUND,
+    HELD_OUT_FRACTION,
+    STEPS_PER_ROUND,
     Ranking,
-    check_numbers,
+    check_positive,
     gradient_step,
+    train_in_rounds,
     train_until_best,
     trainable,
 )
-from dogsim.learning.triplets import ranking_loss, sample_triplets
+from dogsim.learning.triplets import ranking_loss, triplet_batches
 from dogsim.networks.extractor_for import check_own_weights, require_recipe
 from dogsim.networks.heads import embed
 from dogsim.networks.training_record import picture_keys, read_memory, remember
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import prefetch, usable_cpus
-from dogsim.recipe import Recipe
 
-NETWORKS = ("same", "multiscale")
-AHEAD = 2  # batches whose pictures are being read while the network computes
+if TYPE_CHECKING:
+    from dogsim.dataset import Dataset, DatasetOrFile
+    from dogsim.engines.choose import Prepare
+    from dogsim.images import Source
+    from dogsim.recipe import Recipe
+
+Architecture = Literal["same", "multiscale"]
+NETWORKS: tuple[Architecture, ...] = get_args(Architecture)
+PREFETCHED_BATCHES = 2  # batches of images that are read while the network computes
+EVALUATION_BATCH_SIZE = 32
 
 
 def fine_tune(
-    dataset: DatasetOrFile,
+    dataset: "DatasetOrFile",
     from_layer: str | None,
     weights: str | None = None,
     gap: float = 0.2,
@@ -50,166 +57,161 @@ def fine_tune(
     seed: int = 0,
     workers: int | None = None,
     augmented: bool = False,
-    network: str = "same",
+    network: Architecture = "same",
 ) -> Ranking:
-    """Train the network that made a dataset, on its pictures, with the triplet ranking loss.
+    """Train the network of a dataset on its images with the triplet ranking loss.
 
-    Triplets are drawn beforehand; three networks that share their weights embed query, positive
-    and negative as unit vectors. Held-out pictures, asked of each other, say when to stop.
+    Triplets are drawn beforehand. Three networks with shared weights embed query, positive and
+    negative as unit vectors. Held-out images, searched among each other, determine when to stop.
 
     Parameters
     ----------
     dataset : Dataset or path
-        Its picture files are read, by several threads; breeds with fewer than 4 are left out.
+        Its image files are read by several threads; breeds with fewer than 4 images are left out.
     from_layer : str or None
-        This layer and all after it learn, but for batch normalisations, whose statistics a small
-        batch would spoil. None, for a new network only: nothing of the one that is there.
+        This layer and all later ones are trained, except batch normalisation layers, whose
+        statistics are unreliable in small batches. None trains no layer of the dataset's network,
+        only the new layers of ``network="multiscale"``.
     weights : str, optional
-        Where the dataset's weight file lies now, if that has moved.
+        Path of the dataset's weight file, if it has moved.
     gap : float
-        Of the loss; unit vectors are 0 to 2 apart.
+        Margin of the loss; unit vectors are 0 to 2 apart.
     learning_rate : float, optional
-        Of Adam, by default 1e-5, or 1e-3 where only new layers learn.
+        Of Adam, by default 1e-5, or 1e-3 if only new layers are trained.
     batch_size : int
-        Triplets a step.
+        Triplets per step.
     max_steps, patience : int
-        Stop after so many steps, or when so many rounds of 25 have brought nothing better.
+        Stop after `max_steps` steps, or after `patience` rounds of 25 steps without improvement.
     seed : int
     workers : int, optional
-        Threads that read pictures, by default one a processor.
+        Number of threads that read images, by default one per CPU.
     augmented : bool
-        Mirror pictures and crop them a little, see `dogsim.augment`.
+        Flip and crop the images at random, see `dogsim.augment`.
     network : {"same", "multiscale"}
-        ``"multiscale"`` sets two shallow paths beside the network, see `dogsim.multiscale`.
+        ``"multiscale"`` adds two shallow paths to the network, see `dogsim.multiscale`.
 
     Returns
     -------
     Ranking
-        Its model takes prepared pixels and ends in the features: as a ``.keras`` file it is a
-        weight file of that backbone, of ``"multiscale"`` with the layer ``embedding``.
+        Its model maps prepared pixels to features. Saved as a ``.keras`` file it is a weight file
+        of the same backbone; with ``"multiscale"`` its features are those of layer ``embedding``.
 
     Raises
     ------
     DogsimError
-        If the dataset has no recipe or went through a head, its network or a picture cannot be
+        If the dataset has no recipe or went through a head, its network or an image cannot be
         loaded, the layer is unknown, a number is out of range or the dataset is too small.
     """
     dataset = as_dataset(dataset)
     if network not in NETWORKS:
         raise unknown("network", network, NETWORKS)
     rate = learning_rate or (1e-5 if from_layer else 1e-3)
-    check_numbers(gap=gap, learning_rate=rate, batch_size=batch_size, max_steps=max_steps)
-    check_numbers(patience=patience, workers=1 if workers is None else workers)
+    check_positive(gap=gap, learning_rate=rate, batch_size=batch_size, max_steps=max_steps)
+    check_positive(patience=patience, workers=1 if workers is None else workers)
     known = trainable(dataset)
-    part, held = hold_out(known, HELD_OUT, seed, least=2)
-    recipe = require_recipe(dataset.recipe)
-    model, prepare = _network(recipe, from_layer, weights)
-    if network == "multiscale":
-        import_keras().utils.set_random_seed(seed)
-        model = multiscale(model)
-    if not model.trainable_variables:
-        raise DogsimError(f"No layer from {from_layer} up has weights that could learn.")
-    k = int(np.unique(held.labels, return_counts=True)[1].min()) - 1
-    triplets = sample_triplets(part.labels, max_steps * batch_size, seed)
-    batches = (
-        [part.source(row) for row in batch.T.ravel()] for batch in np.split(triplets, max_steps)
-    )
+    part, held = hold_out(known, HELD_OUT_FRACTION, seed, least=2)
+    tuned = _load_network(require_recipe(dataset.recipe), from_layer, weights, network, seed)
+    rows = triplet_batches(part.labels, max_steps, batch_size, seed)
+    batches = tuned.batches(part, rows, workers, seed if augmented else None)
     losses: list[float] = []
-    loaded = load_batches(
-        batches, recipe.image_size, recipe.resize, workers, seed if augmented else None
-    )
-    rounds = track(
-        _training(model, prepare, loaded, gap, rate, losses), max_steps, "steps, stops early"
-    )
+    rounds = train_in_rounds(tuned.triplet_step(gap, rate), batches, max_steps, losses)
+    progress = track(rounds, max_steps, "steps, stops early")
+    k = int(np.unique(held.labels, return_counts=True)[1].min()) - 1
     history, best = train_until_best(
-        model, rounds, lambda: _score(model, prepare, held, recipe, k), patience
+        tuned.model, progress, lambda: tuned.precision(held, k), patience
     )
-    learned_before = read_memory(Path(weights or recipe.weights))
-    remember(model, np.union1d(picture_keys(known.features, known.stamps), learned_before))
-    return Ranking(model, history[0], history, best, min(best * ROUND, max_steps), k, tuple(losses))
+    earlier = read_memory(Path(weights or tuned.recipe.weights))
+    remember(tuned.model, np.union1d(picture_keys(known.features, known.stamps), earlier))
+    steps = min(best * STEPS_PER_ROUND, max_steps)
+    return Ranking(tuned.model, history[0], history, best, steps, k, tuple(losses))
 
 
 def load_batches(
-    batches: Iterable[Sequence[Source]],
+    batches: Iterable[Sequence["Source"]],
     size: int,
     resize: str,
     workers: int | None = None,
     augment_seed: int | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
-    """Load batches of pictures in threads, some ahead of the one that is asked for.
+    """Load batches of images in threads, some batches ahead of the consumer.
 
-    With `augment_seed` pictures are mirrored and cropped a little; the same seed does the same to
-    them, however many threads there are. Yields (B, size, size, 3) uint8; raises what `load_image`
-    raises.
+    With `augment_seed` the images are augmented; the same seed gives the same images for any
+    number of threads. Yields (B, size, size, 3) uint8; raises what `load_image` raises.
     """
 
-    def load(numbered: tuple[int, Sequence[Source]]) -> NDArray[np.uint8]:
+    def load(numbered: tuple[int, Sequence["Source"]]) -> NDArray[np.uint8]:
         number, batch = numbered
-        images = (load_image(picture, size, resize) for picture in batch)
+        images = (load_image(source, size, resize) for source in batch)
         if augment_seed is None:
             return np.stack(list(images))
         rng = np.random.default_rng([augment_seed, number])
         return np.stack([augment(image, rng) for image in images])
 
-    return prefetch(load, enumerate(batches), AHEAD, threads=workers or usable_cpus())
+    threads = workers or usable_cpus()
+    return prefetch(load, enumerate(batches), PREFETCHED_BATCHES, threads=threads)
 
 
-def _network(recipe: Recipe, from_layer: str | None, weights: str | None) -> tuple[Any, Prepare]:
-    """Load the dataset's network, with the layers that are to learn marked, and what it takes."""
+@dataclass(frozen=True, eq=False)
+class _Network:
+    """A network in training, with its preprocessing and the recipe of its input."""
+
+    model: Any
+    prepare: "Prepare"
+    recipe: "Recipe"
+
+    def batches(
+        self,
+        dataset: "Dataset",
+        batches: Iterable[NDArray[np.integer]],
+        workers: int | None = None,
+        augment_seed: int | None = None,
+    ) -> Iterator[Any]:
+        """Yield the prepared pixels (B, S, S, 3) of batches of rows of a dataset."""
+        sources = ([dataset.source(row) for row in rows] for rows in batches)
+        size, resize = self.recipe.image_size, self.recipe.resize
+        for images in load_batches(sources, size, resize, workers, augment_seed):
+            yield self.prepare(images.astype(np.float32))
+
+    def triplet_step(self, gap: float, learning_rate: float) -> Callable[[Any], float]:
+        """Return a function that trains on a batch of queries, positives and negatives."""
+        import tensorflow as tf
+
+        def loss_of(pixels: Any) -> Any:
+            embeddings = tf.math.l2_normalize(self.model(pixels, training=False), axis=1)
+            query, positive, negative = tf.split(embeddings, 3)
+            return tf.reduce_mean(ranking_loss(query, positive, negative, gap))
+
+        return gradient_step(self.model, loss_of, learning_rate)
+
+    def precision(self, held: "Dataset", k: int) -> float:
+        """Compute precision@k of held-out images, searched among each other."""
+        rows = np.array_split(np.arange(len(held)), -(-len(held) // EVALUATION_BATCH_SIZE))
+        features = [embed(self.model, pixels) for pixels in self.batches(held, rows)]
+        searched = replace(held, features=np.concatenate(features))
+        return accuracy(searched, k, metric="cosine").precision_at_k
+
+
+def _load_network(
+    recipe: "Recipe", from_layer: str | None, weights: str | None, network: Architecture, seed: int
+) -> _Network:
+    """Load the dataset's network and mark the layers to be trained; add new paths if required."""
     if recipe.head_sha256:
         raise DogsimError(
             f"Received a dataset that went through the head {recipe.head}. "
-            "Expected the one that it was made from: the network learns before the head."
+            "Expected the one that it was made from: the network comes before the head."
         )
     model, prepare, _ = check_own_weights(recipe, weights).network.model()
     names = [layer.name for layer in model.layers]
     if from_layer is not None and from_layer not in names:
         raise unknown("layer", from_layer, names)
-    learns = False
+    trained = False
     for layer in model.layers:
-        learns = learns or layer.name == from_layer
-        layer.trainable = learns and not isinstance(layer, import_keras().layers.BatchNormalization)
-    return model, prepare
-
-
-def _training(
-    model: Any,
-    prepare: Prepare,
-    loaded: Iterable[NDArray[np.uint8]],
-    gap: float,
-    learning_rate: float,
-    losses: list[float],
-) -> Iterator[range]:
-    """Train on batches of queries, positives and negatives, and yield after each round.
-
-    The mean loss of a round is added to `losses`.
-    """
-    import tensorflow as tf
-
-    def loss_of(pixels: Any) -> Any:
-        embeddings = tf.math.l2_normalize(model(pixels, training=False), axis=1)
-        query, positive, negative = tf.split(embeddings, 3)
-        return tf.reduce_mean(ranking_loss(query, positive, negative, gap))
-
-    step = gradient_step(model, loss_of, learning_rate)
-    taken: list[float] = []
-    for images in loaded:
-        taken.append(step(prepare(images.astype(np.float32))))
-        if len(taken) == ROUND:
-            losses.append(float(np.mean(taken)))
-            yield range(ROUND)
-            taken = []
-    if taken:
-        losses.append(float(np.mean(taken)))
-        yield range(len(taken))
-
-
-def _score(model: Any, prepare: Prepare, held: Dataset, recipe: Recipe, k: int) -> float:
-    """Precision@k of the held-out pictures, each asked of the others."""
-    rows = np.array_split(np.arange(len(held)), -(-len(held) // 32))
-    batches = [[held.source(row) for row in some] for some in rows]
-    loaded = load_batches(batches, recipe.image_size, recipe.resize)
-    features = np.concatenate(
-        [embed(model, prepare(images.astype(np.float32))) for images in loaded]
-    )
-    return accuracy(replace(held, features=features), k, metric="cosine").precision_at_k
+        trained = trained or layer.name == from_layer
+        fixed = isinstance(layer, import_keras().layers.BatchNormalization)
+        layer.trainable = trained and not fixed
+    if network == "multiscale":
+        import_keras().utils.set_random_seed(seed)
+        model = multiscale(model)
+    if not model.trainable_variables:
+        raise DogsimError(f"No layer from {from_layer} on has weights to train.")
+    return _Network(model, prepare, recipe)

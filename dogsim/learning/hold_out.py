@@ -1,4 +1,4 @@
-"""Put pictures aside, so that they can judge what the others have taught."""
+"""Stratified split of a dataset into training images and held-out images."""
 
 import numpy as np
 
@@ -9,16 +9,16 @@ from dogsim.errors import DogsimError
 def hold_out(
     dataset: DatasetOrFile, part: float, seed: int = 0, least: int = 0
 ) -> tuple[Dataset, Dataset]:
-    """Draw a part of each breed's pictures; those of unknown breed stay in the rest.
+    """Draw a fraction of the images of each breed; images of unknown breed stay in the rest.
 
     Parameters
     ----------
     dataset : Dataset or path
     part : float
-        More than 0, less than 1; the number is rounded down for each breed.
+        Fraction to hold out, more than 0 and less than 1; rounded down for each breed.
     seed : int
     least : int
-        How many of each breed at least.
+        Minimum number of images to hold out of each breed.
 
     Returns
     -------

@@ -1,41 +1,44 @@
-"""Training with the ranking loss: who can be learned from, one step, and when to stop."""
+"""Training loop: selection of trainable breeds, optimiser steps and early stopping."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dogsim.dataset import Dataset
 from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
 
-HELD_OUT = 0.1  # of each breed's pictures, and at least one
-LEAST = 4  # pictures of a breed: one to hold out, and more than one positive among the rest
-ROUND = 25  # steps between two looks at the held-out pictures
-GAIN = 0.001  # of precision that makes a round better: less is chance, and overfits
+if TYPE_CHECKING:
+    from dogsim.dataset import Dataset
+
+HELD_OUT_FRACTION = 0.1  # of the images of each breed, and at least one
+MIN_IMAGES_PER_BREED = 4  # one to hold out, and two or more positives among the rest
+STEPS_PER_ROUND = 25  # between two evaluations of the held-out images
+MIN_GAIN = 0.001  # in precision: a smaller gain is noise, and selecting by noise overfits
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """What training has made.
+    """A trained model and the history of its training.
 
     Attributes
     ----------
     model : keras.Model
-        A head, features (B, D) to unit vectors (B, E), or a network, pixels to features;
-        `dogsim.save_model` writes it to a file.
+        A head, which maps features (B, D) to unit vectors (B, E), or a network, which maps pixels
+        to features. `dogsim.save_model` writes it to a file.
     raw : float
-        Precision@k of the held-out pictures, asked of the others, by the features as given.
+        Precision@k of the held-out images with the original features.
     history : tuple of float
-        The same by what was learned: at the start of training and after each round.
+        Precision@k of the held-out images at the start of training and after each round.
     best : int
-        The round that was taken, an index into `history`.
+        Index into `history` of the round that was selected.
     steps : int
-        Of training, up to that round.
+        Number of training steps up to that round.
     k : int
+        Number of neighbours behind the precisions.
     losses : tuple of float
-        Mean loss of each round, over its batches.
+        Mean loss of the batches of each round.
     """
 
     model: Any
@@ -47,32 +50,39 @@ class Ranking:
     losses: tuple[float, ...] = ()
 
 
-def check_numbers(**numbers: float) -> None:
+def check_positive(**numbers: float) -> None:
     """Raise `DogsimError` unless all numbers are positive."""
     for name, number in numbers.items():
         if not number > 0:
             raise DogsimError(f"Received {name}={number}. Expected more than 0.")
 
 
-def trainable(dataset: Dataset) -> Dataset:
-    """Take the pictures of breeds that have enough of them to learn from and to hold out."""
+def check_dropout(dropout: float) -> None:
+    """Raise `DogsimError` unless the dropout rate is at least 0 and less than 1."""
+    if not 0 <= dropout < 1:
+        raise DogsimError(f"Received dropout={dropout}. Expected 0 or more, less than 1.")
+
+
+def trainable(dataset: "Dataset") -> "Dataset":
+    """Return the images of all breeds that have `MIN_IMAGES_PER_BREED` images or more."""
     counts = np.bincount(dataset.labels + 1, minlength=len(dataset.breeds) + 1)
     counts[0] = 0  # unknown breed
-    if (counts >= LEAST).sum() < 2:
+    large = counts >= MIN_IMAGES_PER_BREED
+    if large.sum() < 2:
         raise DogsimError(
-            f"Received a dataset in which {(counts >= LEAST).sum()} breeds have {LEAST} pictures "
+            f"Received a dataset in which {large.sum()} breeds have {MIN_IMAGES_PER_BREED} images "
             "or more. Expected 2 such breeds or more."
         )
-    return dataset.take(np.flatnonzero(counts[dataset.labels + 1] >= LEAST))
+    return dataset.take(np.flatnonzero(large[dataset.labels + 1]))
 
 
 def gradient_step(
     model: Any, loss_of: Callable[[Any], Any], learning_rate: Any
 ) -> Callable[[Any], float]:
-    """Make the function by which a model learns from a batch, one step of Adam, and tells the loss.
+    """Return a function that trains a model on one batch by one step of Adam and returns the loss.
 
-    `loss_of` maps a batch, a tensor, to the loss of the model, a scalar tensor. `learning_rate` is
-    a number, or a schedule of Keras.
+    `loss_of` maps a batch (a tensor) to the loss of the model (a scalar tensor). `learning_rate`
+    is a number or a Keras schedule.
     """
     import tensorflow as tf
 
@@ -90,34 +100,48 @@ def gradient_step(
     return lambda batch: float(step(tf.constant(batch)))
 
 
+def train_in_rounds(
+    step: Callable[[Any], float], batches: Iterator[Any], steps: int, losses: list[float]
+) -> Iterator[range]:
+    """Train for a number of steps and yield the steps of each round after it.
+
+    The mean loss of each round is appended to `losses`.
+    """
+    for start in range(0, steps, STEPS_PER_ROUND):
+        in_round = range(min(STEPS_PER_ROUND, steps - start))
+        losses.append(float(np.mean([step(next(batches)) for _ in in_round])))
+        yield in_round
+
+
 def train_until_best(
     model: Any, rounds: Iterable[Any], score: Callable[[], float], patience: int
 ) -> tuple[tuple[float, ...], int]:
-    """Train until so many rounds have brought nothing better, and go back to the best.
+    """Train until the score stops improving, then restore the weights of the best round.
 
     Parameters
     ----------
     model : keras.Model
-        Ends with the weights of its best round.
+        Has the weights of its best round afterwards.
     rounds : iterable
-        Each item is a round of training, done when it is asked for.
+        Runs one round of training before each item.
     score : callable
-        How good the model is now; by `GAIN` better is better.
+        Returns the current quality of the model; a better one is larger by `MIN_GAIN` or more.
     patience : int
+        Number of rounds without improvement after which training stops.
 
     Returns
     -------
     history : tuple of float
-        The score before training and after each round.
+        Score before training and after each round.
     best : int
-        The round that was gone back to, an index into `history`.
+        Index into `history` of the round whose weights were restored.
     """
-    history, best, kept = [score()], 0, model.get_weights()
+    history, best, best_weights = [score()], 0, model.get_weights()
     for _ in rounds:
         history.append(score())
-        if history[-1] > history[best] + GAIN:
-            best, kept = len(history) - 1, model.get_weights()
+        if history[-1] > history[best] + MIN_GAIN:
+            best, best_weights = len(history) - 1, model.get_weights()
         elif len(history) - 1 - best >= patience:
             break
-    model.set_weights(kept)
+    model.set_weights(best_weights)
     return tuple(history), best

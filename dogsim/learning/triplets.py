@@ -1,5 +1,6 @@
-"""Triplets of pictures and what they cost: query, positive of its breed, negative of another."""
+"""Triplets (query, positive of its breed, negative of another breed) and their ranking losses."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,30 +9,31 @@ from numpy.typing import ArrayLike, NDArray
 from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
 
-NEARNESS = 0.05  # a negative farther by this much counts e times less
+NEGATIVE_TEMPERATURE = 0.05  # a negative that is farther by this much has 1/e of the weight
+MIN_SQUARED_DISTANCE = 1e-12  # the gradient of the square root is infinite at 0
 
 
 def sample_triplets(labels: ArrayLike, n: int, seed: int = 0) -> NDArray[np.intp]:
-    """Draw triplets of pictures beforehand: query, positive, negative.
+    """Draw triplets of images with replacement: query, positive, negative.
 
     Parameters
     ----------
     labels : (m,) int
-        The pictures' breeds; those of label -1 (unknown) are never drawn.
+        Breed of each image; images of label -1 (unknown) are never drawn.
     n : int
-        How many triplets.
+        Number of triplets.
     seed : int
 
     Returns
     -------
     (n, 3) int
-        Rows of `labels`: any picture whose breed has another one; another one of its breed; one
-        of another breed. Each with the same chance among those possible.
+        Rows of `labels`: an image whose breed has another one, another image of its breed, and an
+        image of another breed. Each is drawn uniformly from all possible images.
 
     Raises
     ------
     DogsimError
-        If n is less than 1, no breed has two pictures or there is only one breed.
+        If n is less than 1, no breed has two images or there is only one breed.
 
     >>> query, positive, negative = sample_triplets([7, 7, 8], 1)[0]
     >>> sorted([int(query), int(positive)]), int(negative)
@@ -43,15 +45,15 @@ def sample_triplets(labels: ArrayLike, n: int, seed: int = 0) -> NDArray[np.intp
     _, first, counts = np.unique(labels[rows], return_index=True, return_counts=True)
     if n < 1 or len(counts) < 2 or counts.max() < 2:
         raise DogsimError(
-            f"Received n={n} and {len(rows)} pictures of {len(counts)} breeds. Expected n of at "
-            "least 1 and 2 breeds or more, one of them with 2 pictures or more."
+            f"Received n={n} and {len(rows)} images of {len(counts)} breeds. Expected n of at "
+            "least 1 and 2 breeds or more, one of them with 2 images or more."
         )
     rng = np.random.default_rng(seed)
-    first, counts = np.repeat(first, counts), np.repeat(counts, counts)  # of each row's breed
+    first, counts = np.repeat(first, counts), np.repeat(counts, counts)  # of the breed of each row
     query = rng.choice(np.flatnonzero(counts > 1), n)
     first, counts = first[query], counts[query]
-    # A number among one fewer, moved up from the query's place on, is any place but the query's;
-    # likewise for the breed's block.
+    # Draw from one position fewer and shift the positions from the query on: this excludes the
+    # query. Likewise the shift by `counts` excludes the block of its breed.
     positive = first + rng.integers(counts - 1)
     positive += positive >= query
     negative = rng.integers(len(rows) - counts)
@@ -60,22 +62,44 @@ def sample_triplets(labels: ArrayLike, n: int, seed: int = 0) -> NDArray[np.intp
     return triplets
 
 
+def triplet_batches(
+    labels: NDArray[np.integer], steps: int, triplets_per_batch: int, seed: int
+) -> Iterator[NDArray[np.intp]]:
+    """Yield batches of rows: all queries of the batch, then the positives, then the negatives."""
+    triplets = sample_triplets(labels, steps * triplets_per_batch, seed)
+    for batch in np.split(triplets, steps):
+        yield batch.T.ravel()
+
+
+def balanced_batches(
+    labels: NDArray[np.integer], max_breeds: int, images_per_breed: int, seed: int
+) -> Iterator[NDArray[np.intp]]:
+    """Yield batches of rows without end, grouped by breed: random breeds, equally many images."""
+    rng = np.random.default_rng(seed)
+    rows_of = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    while True:
+        breeds = rng.choice(len(rows_of), min(max_breeds, len(rows_of)), replace=False)
+        yield np.concatenate(
+            [rng.choice(rows_of[breed], images_per_breed, replace=False) for breed in breeds]
+        )
+
+
 def ranking_loss(query: Any, positive: Any, negative: Any, gap: float = 1.0) -> Any:
     """Compute the triplet ranking loss max(0, gap + D(q, p) - D(q, n)), D Euclidean.
 
-    Wang et al. 2014, arXiv:1404.4661, section 3, with D the distance itself and not its square.
+    Wang et al. 2014, arXiv:1404.4661, section 3, with the distance D instead of its square.
 
     Parameters
     ----------
     query, positive, negative : (n, d) array or tensor
         Embeddings.
     gap : float
-        By how much the positive shall be nearer than the negative.
+        Margin: how much nearer than the negative the positive should be.
 
     Returns
     -------
     (n,) tensor
-        One loss a triplet; it can be differentiated, also where two embeddings are the same.
+        One loss for each triplet, differentiable also where two embeddings are equal.
 
     >>> ranking_loss([[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 1.0]]).numpy()
     array([5.], dtype=float32)
@@ -84,24 +108,24 @@ def ranking_loss(query: Any, positive: Any, negative: Any, gap: float = 1.0) -> 
     query, positive, negative = (
         ops.convert_to_tensor(x, "float32") for x in (query, positive, negative)
     )
-    to_positive = _root(ops.sum(ops.square(query - positive), axis=-1))
-    to_negative = _root(ops.sum(ops.square(query - negative), axis=-1))
+    to_positive = _square_root(ops.sum(ops.square(query - positive), axis=-1))
+    to_negative = _square_root(ops.sum(ops.square(query - negative), axis=-1))
     return _hinge(to_positive, to_negative, gap)
 
 
-def near_loss(embeddings: Any, pictures: int, gap: float) -> Any:
-    """Average the ranking loss over all triplets of a batch, near negatives before all.
+def weighted_ranking_loss(embeddings: Any, images_per_breed: int, gap: float) -> Any:
+    """Average the ranking loss over all triplets of a batch, with most weight on near negatives.
 
-    Most negatives are far already and teach nothing. Each counts by exp(-D(q, n) / 0.05), the
-    weights of a query adding up to 1: the mean of drawing negatives with that chance, as a harder
-    kind of the distance-weighted sampling of Wu et al. 2017 (arXiv:1706.07567).
+    Most negatives are already far away and have no gradient. Each negative of a query has the
+    weight softmax(-D(q, n) / 0.05), which is the mean over negatives drawn with that probability:
+    a sharper variant of the distance-weighted sampling of Wu et al. 2017 (arXiv:1706.07567).
 
     Parameters
     ----------
     embeddings : (n, d) tensor
-        Unit vectors, `pictures` of a breed after the other.
-    pictures : int
-        Of a breed, 2 or more. All of one are each other's positives, all others negatives.
+        Unit vectors, grouped by breed.
+    images_per_breed : int
+        2 or more. All images of a breed are positives of each other, all others negatives.
     gap : float
         As for `ranking_loss`.
 
@@ -112,25 +136,24 @@ def near_loss(embeddings: Any, pictures: int, gap: float) -> Any:
     ops = import_keras().ops
     n = embeddings.shape[0]
     rows = np.arange(n)
-    other_breed = rows[:, None] // pictures != rows // pictures
-    block = np.arange(pictures)
+    other_breed = rows[:, None] // images_per_breed != rows // images_per_breed  # (n, n)
+    block = np.arange(images_per_breed)
     others_of_block = np.stack([np.delete(block, i) for i in block])
-    positives = (
-        np.tile(others_of_block, (n // pictures, 1)) + (rows // pictures * pictures)[:, None]
-    )
-    # of unit vectors: |a - b|^2 = 2 - 2 a.b
-    distances = _root(2 - 2 * ops.matmul(embeddings, ops.transpose(embeddings)))
-    nearness = ops.softmax(ops.where(other_breed, -distances / NEARNESS, -np.inf), axis=1)
+    start_of_block = (rows // images_per_breed * images_per_breed)[:, None]
+    positives = np.tile(others_of_block, (n // images_per_breed, 1)) + start_of_block
+    # for unit vectors |a - b|^2 = 2 - 2 a.b
+    distances = _square_root(2 - 2 * ops.matmul(embeddings, ops.transpose(embeddings)))  # (n, n)
+    logits = ops.where(other_breed, -distances / NEGATIVE_TEMPERATURE, -np.inf)
+    weights = ops.stop_gradient(ops.softmax(logits, axis=1))
     to_positive = ops.take_along_axis(distances, positives, axis=1)
     losses = _hinge(to_positive[:, :, None], distances[:, None, :], gap)
-    weighted = losses * ops.stop_gradient(nearness)[:, None, :]
-    return ops.mean(ops.sum(weighted, axis=2))
+    return ops.mean(ops.sum(losses * weights[:, None, :], axis=2))
 
 
 def _hinge(to_positive: Any, to_negative: Any, gap: float) -> Any:
     return import_keras().ops.relu(gap + to_positive - to_negative)
 
 
-def _root(squares: Any) -> Any:
+def _square_root(squares: Any) -> Any:
     ops = import_keras().ops
-    return ops.sqrt(ops.maximum(squares, 1e-12))  # the root's slope at 0 is infinite
+    return ops.sqrt(ops.maximum(squares, MIN_SQUARED_DISTANCE))

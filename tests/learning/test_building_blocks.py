@@ -7,14 +7,8 @@ import numpy as np
 import pytest
 
 from dogsim import DogsimError
-from dogsim.learning.building_blocks import (
-    INCEPTIONS,
-    convolution_block,
-    googlenet,
-    identity_block,
-    inception_module,
-    resnet50,
-)
+from dogsim.learning.architectures import INCEPTION_FILTERS, googlenet, resnet50
+from dogsim.learning.building_blocks import convolution_block, identity_block, inception_module
 
 
 @pytest.mark.slow
@@ -77,7 +71,7 @@ def test_flat_numbers_and_pairs_are_the_same_module() -> None:
     import keras
 
     x = keras.Input((14, 14, 480))
-    flat = keras.Model(x, inception_module(x, *INCEPTIONS["4a"]))
+    flat = keras.Model(x, inception_module(x, *INCEPTION_FILTERS["4a"]))
     pairs = keras.Model(x, inception_module(x, 192, (96, 208), (16, 48), 64, "inception_4a"))
     assert [w.shape for w in flat.get_weights()] == [w.shape for w in pairs.get_weights()]
     assert pairs.get_layer("inception_4a_5x5").filters == 48
@@ -118,9 +112,9 @@ def test_googlenet_is_the_papers() -> None:
     for part, paper in {"conv2": 112, "inception_3b": 380, "inception_4b": 437}.items():
         assert thousands(part) == pytest.approx(paper, abs=1.5)
     assert thousands("predictions") == 1000
-    sizes = [model.get_layer(f"inception_{name}_output").output.shape[1:] for name in INCEPTIONS]
+    sizes = [model.get_layer(f"inception_{name}_output").output.shape[1:] for name in INCEPTION_FILTERS]
     assert sizes[0] == (28, 28, 256)
     assert sizes[2] == (14, 14, 512)
     assert sizes[-1] == (7, 7, 1024)
     # the longest way from picture to classes: two convolutions a module, and the first three
-    assert 3 + 2 * len(INCEPTIONS) + 1 == 22
+    assert 3 + 2 * len(INCEPTION_FILTERS) + 1 == 22

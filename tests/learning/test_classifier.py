@@ -34,7 +34,7 @@ def trained(halves: tuple[Dataset, Dataset]) -> Classifier:
 def test_it_learns_what_the_vote_only_counts(
     halves: tuple[Dataset, Dataset], trained: Classifier
 ) -> None:
-    right, error = trained.judge(halves[1])
+    right, error = trained.evaluate(halves[1])
     assert right > accuracy(halves[0], 10, halves[1]).vote_accuracy + 0.05
     assert error < 0.15
     probabilities = trained(halves[1].features)
@@ -56,16 +56,16 @@ def test_a_file_of_it_says_the_same(
     trained.save(tmp_path / "c.keras")
     loaded = load_classifier(tmp_path / "c.keras")
     assert loaded.breeds == trained.breeds
-    assert loaded.judge(halves[1]) == pytest.approx(trained.judge(halves[1]), abs=1e-6)
+    assert loaded.evaluate(halves[1]) == pytest.approx(trained.evaluate(halves[1]), abs=1e-6)
     assert [file.name for file in tmp_path.iterdir()] == ["c.keras"]
 
 
 def test_breeds_are_matched_by_name(halves: tuple[Dataset, Dataset], trained: Classifier) -> None:
     test = halves[1]
     turned = replace(test, labels=5 - test.labels, breeds=test.breeds[::-1])
-    assert trained.judge(turned) == trained.judge(test)
+    assert trained.evaluate(turned) == trained.evaluate(test)
     with pytest.raises(DogsimError, match="None of these breeds"):
-        trained.judge(replace(test, breeds=tuple(f"cat {i}" for i in range(6))))
+        trained.evaluate(replace(test, breeds=tuple(f"cat {i}" for i in range(6))))
 
 
 def test_pictures_without_breed_and_breeds_without_pictures() -> None:
@@ -73,7 +73,7 @@ def test_pictures_without_breed_and_breeds_without_pictures() -> None:
     labels = np.where(data.labels == 1, -1, data.labels)
     trained = train_classifier(replace(data, labels=labels), max_epochs=ROUNDS)
     assert trained.breeds == (data.breeds[0], *data.breeds[2:])
-    assert trained.judge(data)[0] > 0.8  # of the three breeds that it knows
+    assert trained.evaluate(data)[0] > 0.8  # of the three breeds that it knows
 
 
 def test_pictures_that_a_head_has_learned_from_are_left_out(
@@ -89,7 +89,7 @@ def test_pictures_that_a_head_has_learned_from_are_left_out(
     )
     again = train_classifier(both, max_epochs=ROUNDS)
     assert np.array_equal(again(test.features), trained(test.features))
-    with pytest.raises(DogsimError, match=r"learned from 480 of the 480 pictures.*before dogsim"):
+    with pytest.raises(DogsimError, match=r"trained on 480 of the 480 images.*before dogsim"):
         train_classifier(replace(both, learned=np.ones(len(both), bool)))
 
 
@@ -98,12 +98,12 @@ def test_files_that_are_none(tmp_path: Path, colours: str) -> None:
     with zipfile.ZipFile(tmp_path / "y.keras", "w") as file:
         file.writestr("dogsim.json", "[]")
     for path in (tmp_path / "x.keras", tmp_path / "y.keras", colours):
-        with pytest.raises(DogsimError, match="is no classifier"):
+        with pytest.raises(DogsimError, match="is not a classifier"):
             load_classifier(path)
 
 
 def test_what_cannot_be_trained(four: Dataset, trained: Classifier) -> None:
-    with pytest.raises(DogsimError, match="0 breeds have 4 pictures"):
+    with pytest.raises(DogsimError, match="0 breeds have 4 images"):
         train_classifier(four)
     with pytest.raises(DogsimError, match="dropout=1"):
         train_classifier(four, dropout=1)
@@ -123,6 +123,6 @@ def test_on_photos_it_is_better_than_the_vote(real_data: Path) -> None:
         stored["features"][rows].astype(np.float32), labels[rows], names, tuple(stored["breeds"])
     )
     train, test = hold_out(data, 0.2)
-    right, error = train_classifier(train).judge(test)
+    right, error = train_classifier(train).evaluate(test)
     assert right > accuracy(train, 20, test).vote_accuracy
     assert error < 0.05

@@ -9,7 +9,7 @@ import pytest
 from clouds import breeds_in_noise
 
 from dogsim import Dataset, DogsimError, accuracy, load_head, project, save_model, train_ranking
-from dogsim.learning.proxies import SCALE
+from dogsim.learning.proxies import COSINE_SCALE
 from dogsim.networks.training_record import read_breeds
 from dogsim.recipe import Recipe
 
@@ -47,7 +47,7 @@ def test_they_are_probabilities_of_the_breeds(made: tuple[Any, Path]) -> None:
     # By hand from the layers before: cosines to unit vectors, sharpened.
     model = load_head(head).model
     proxies = model.get_layer("proxies").get_weights()[0]
-    assert np.linalg.norm(proxies, axis=0) == pytest.approx(SCALE, rel=1e-4)
+    assert np.linalg.norm(proxies, axis=0) == pytest.approx(COSINE_SCALE, rel=1e-4)
     general = project(data, head, layer="general").features[:, : proxies.shape[0]]
     units = general / np.linalg.norm(general, axis=1, keepdims=True)
     chances = np.exp(units @ proxies)
@@ -66,7 +66,7 @@ def test_for_breeds_that_it_has_not_learned_the_head_ends_earlier(
     assert capsys.readouterr().err == ""
     others = project(replace(data, breeds=(*data.breeds[:-1], "new")), head)
     assert getattr(others.recipe, "head_layer", None) == "general"
-    assert "The head has not learned new: it ends at --layer general." in capsys.readouterr().err
+    assert "The head was not trained on new: its output layer is --layer general." in capsys.readouterr().err
     assert others.features.shape[1] > known.features.shape[1]
     with pytest.raises(DogsimError, match="head_layer=general. The dataset needs head_layer=none"):
         accuracy(known, 5, others)

@@ -10,7 +10,7 @@ from dogsim import (
     ranking_loss,
     sample_triplets,
 )
-from dogsim.learning.triplets import near_loss
+from dogsim.learning.triplets import weighted_ranking_loss
 
 # a machine that is busy with something else must not fail a test
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -65,7 +65,7 @@ def test_ranking_loss_can_be_differentiated_where_pictures_coincide() -> None:
     assert np.isfinite(tape.gradient(loss, query)).all()
 
 
-def test_near_loss_is_the_weighted_mean_of_ranking_losses() -> None:
+def test_weighted_ranking_loss_is_the_weighted_mean_of_ranking_losses() -> None:
     x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     losses = []
@@ -76,4 +76,4 @@ def test_near_loss_is_the_weighted_mean_of_ranking_losses() -> None:
         positive = np.repeat(x[[i ^ 1]], 4, axis=0)
         each = ranking_loss(np.repeat(x[[i]], 4, axis=0), positive, x[others], 0.3)
         losses.append((weights * np.asarray(each)).sum())
-    assert float(near_loss(x, 2, 0.3)) == pytest.approx(np.mean(losses), rel=1e-4)
+    assert float(weighted_ranking_loss(x, 2, 0.3)) == pytest.approx(np.mean(losses), rel=1e-4)
