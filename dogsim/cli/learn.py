@@ -201,7 +201,9 @@ def train_classifier(
     learning_rate: Annotated[
         float | None, typer.Option(help="Of Adam.  [default: 0.6 / number of features]")
     ] = None,
-    dropout: Annotated[float, typer.Option(help="Fraction of the features that each step drops.")] = 0.5,
+    dropout: Annotated[
+        float, typer.Option(help="Fraction of the features that each step drops.")
+    ] = 0.5,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     force: Force = False,
     as_json: Json = False,

@@ -83,9 +83,7 @@ def train_proxies(
     return proxies.get_weights()[0], losses
 
 
-def _mean_directions(
-    embedded: NDArray[np.float32], rows: NDArray[np.intp]
-) -> NDArray[np.float32]:
+def _mean_directions(embedded: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np.float32]:
     """Return the mean of each breed, scaled to unit length, as columns (E, C)."""
     means = np.stack([embedded[rows == row].mean(axis=0) for row in range(rows.max() + 1)])
     lengths = np.linalg.norm(means, axis=1)

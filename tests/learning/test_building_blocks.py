@@ -112,7 +112,9 @@ def test_googlenet_is_the_papers() -> None:
     for part, paper in {"conv2": 112, "inception_3b": 380, "inception_4b": 437}.items():
         assert thousands(part) == pytest.approx(paper, abs=1.5)
     assert thousands("predictions") == 1000
-    sizes = [model.get_layer(f"inception_{name}_output").output.shape[1:] for name in INCEPTION_FILTERS]
+    sizes = [
+        model.get_layer(f"inception_{name}_output").output.shape[1:] for name in INCEPTION_FILTERS
+    ]
     assert sizes[0] == (28, 28, 256)
     assert sizes[2] == (14, 14, 512)
     assert sizes[-1] == (7, 7, 1024)

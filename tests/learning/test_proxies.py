@@ -66,7 +66,10 @@ def test_for_breeds_that_it_has_not_learned_the_head_ends_earlier(
     assert capsys.readouterr().err == ""
     others = project(replace(data, breeds=(*data.breeds[:-1], "new")), head)
     assert getattr(others.recipe, "head_layer", None) == "general"
-    assert "The head was not trained on new: its output layer is --layer general." in capsys.readouterr().err
+    assert (
+        "The head was not trained on new: its output layer is --layer general."
+        in capsys.readouterr().err
+    )
     assert others.features.shape[1] > known.features.shape[1]
     with pytest.raises(DogsimError, match="head_layer=general. The dataset needs head_layer=none"):
         accuracy(known, 5, others)
