@@ -111,7 +111,7 @@ def deep_ranking(
     known = Dataset.open(file)
     if hold_back is not None:
         known, _ = hold_out(known, hold_back, seed, least=1)
-    options = {"gap": gap, "patience": patience, "seed": seed}
+    options = _given(gap=gap, patience=patience, seed=seed)
     options |= _given(learning_rate=learning_rate, max_steps=max_steps)
     if on_images:
         from dogsim.learning.fine_tune import fine_tune

@@ -56,7 +56,7 @@ def discriminant(
     within = deviations.T @ deviations / len(x)  # (d, d)
     variance = np.trace(within) / len(within)
     if variance <= 0:
-        raise DogsimError("All images of each breed are identical. Expected different ones.")
+        raise DogsimError("The images of each breed are all identical. Expected different ones.")
     within = (1 - shrinkage) * within + shrinkage * variance * np.eye(len(within))
     eigenvalues, axes = np.linalg.eigh(within)
     whiten = axes / np.sqrt(np.maximum(eigenvalues, 1e-9 * variance))

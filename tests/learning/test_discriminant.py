@@ -20,5 +20,5 @@ def test_discriminant_is_scikit_learns() -> None:
     assert (agreement > 0.97).all()
     with pytest.raises(DogsimError, match="1 breed"):
         discriminant(data.features, data.labels * 0)
-    with pytest.raises(DogsimError, match="all the same"):
+    with pytest.raises(DogsimError, match="are all identical"):
         discriminant(data.features, np.arange(len(data)))

@@ -134,7 +134,7 @@ def test_fine_tuning_refuses(pictures: tuple[Dataset, Path], tmp_path: Path) -> 
         with pytest.raises(DogsimError, match=message):
             fine_tune(dataset, layer)
     with pytest.raises(DogsimError, match="Unknown network 'multi'"):
-        fine_tune(data, "norm", network="multi")
+        fine_tune(data, "norm", network="multi")  # type: ignore[arg-type]
     with pytest.raises(DogsimError, match="S at least 64"):
         fine_tune(data, None, network="multiscale")
     with pytest.raises(DogsimError, match="workers=0"):
