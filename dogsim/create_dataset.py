@@ -15,7 +15,7 @@ from dogsim.folders.resumable import Shards
 from dogsim.image_files.boxes import BoxFolder
 from dogsim.images import RESIZES
 from dogsim.networks.extractor import NetworkOptions
-from dogsim.plumbing.signals import stopped_in_order, uninterrupted
+from dogsim.plumbing.signals import defer_signals, sigterm_as_interrupt
 from dogsim.plumbing.terminal import note
 from dogsim.storage.dataset_file import check_dataset_path
 
@@ -202,7 +202,7 @@ def bring_up_to_date(
     check_dataset_path(out, [Path(options.weights)] if options.weights else [])
     listing = list_images(root)
     refuse(listing.skipped, strict)
-    with Shards(out, restart, force, wait) as shards, stopped_in_order():
+    with Shards(out, restart, force, wait) as shards, sigterm_as_interrupt():
         options, cropped = (
             options.filled(shards.options),
             BoxFolder.from_options(boxes, margin, shards.options),
@@ -223,7 +223,7 @@ def bring_up_to_date(
             for shard, bad in compute(root, pending, extractor, batch_size, strict):
                 skipped += bad
                 if shard:
-                    with uninterrupted():
+                    with defer_signals():
                         shards.add(shard)
             if not shards.kept.rows:
                 raise _nothing(skipped, root)

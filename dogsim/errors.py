@@ -1,13 +1,15 @@
-"""The one error that a user can mend, and one way to tell anybody else's."""
+"""The error for every mistake that the user can fix, and one-line texts of other exceptions."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-MOST = 30  # names in a list that is told whole
+MAX_NAMES_LISTED = 30
 
 
 class DogsimError(ValueError):
-    """Wrong input, told in one line: what was received, what was expected, what to do.
+    """Raised for every mistake that the user can fix.
+
+    The message is one line: what was received, what was expected, what to do.
 
     The command line prints the line and exits with status 1.
 
@@ -18,9 +20,9 @@ class DogsimError(ValueError):
 
 
 def unknown(kind: str, received: str, known: Iterable[str]) -> DogsimError:
-    """Make the error for a name that is not in a list, with the nearest one that is.
+    """Return the error for a name that is not in a list, with the most similar name that is.
 
-    Of a list of more than `MOST` names the five nearest ones are told.
+    Of a list of more than `MAX_NAMES_LISTED` names, the message shows the five most similar.
 
     >>> print(unknown("metric", "euclid", ["euclidean", "cosine"]))
     Unknown metric 'euclid'; did you mean 'euclidean'? Known: euclidean, cosine.
@@ -28,7 +30,7 @@ def unknown(kind: str, received: str, known: Iterable[str]) -> DogsimError:
     known = list(known)
     near = get_close_matches(received, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    if len(known) <= MOST:
+    if len(known) <= MAX_NAMES_LISTED:
         return DogsimError(f"Unknown {kind} {received!r}{hint} Known: {', '.join(known)}.")
     nearest = ", ".join(get_close_matches(received, known, n=5, cutoff=0))
     return DogsimError(
@@ -37,15 +39,15 @@ def unknown(kind: str, received: str, known: Iterable[str]) -> DogsimError:
 
 
 def reason(error: BaseException) -> str:
-    r"""Tell an exception of another library or the system in one line, without its full stop.
+    r"""Return the message of any exception in one line, without its full stop.
 
     >>> reason(FileNotFoundError(2, "No such file or directory", "a.jpg"))
     'No such file or directory'
     >>> reason(ValueError("Shapes differ.\n  Received (3,)."))
     'Shapes differ. Received (3,)'
     """
-    told = getattr(error, "reason", None)  # by urllib: a text, or the exception that it wraps
-    if isinstance(told, BaseException):
-        return reason(told)
-    text = getattr(error, "strerror", None) or told or str(error) or repr(error)
+    cause = getattr(error, "reason", None)  # of urllib: a text, or the wrapped exception
+    if isinstance(cause, BaseException):
+        return reason(cause)
+    text = getattr(error, "strerror", None) or cause or str(error) or repr(error)
     return " ".join(str(text).split()).removesuffix(".")

@@ -16,7 +16,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from dogsim.errors import DogsimError, reason, unknown
 from dogsim.image_files.boxes import Box, RelativeBox
 from dogsim.image_files.files import RefusedError, open_undecoded, read_image_file, unreadable
-from dogsim.plumbing.threads import Room
+from dogsim.plumbing.threads import Budget
 
 RESIZES = ("squash", "crop")
 
@@ -168,13 +168,13 @@ def _opened(source: Source, at_least: int | None, name: str | None) -> Iterator[
                     image.draft(None, _min_stored_size(at_least, region, _orientation(image)))
                 if not image.info.get("progressive"):  # those are held at full size while decoding
                     pixels = image.width * image.height
-            with _decoding.taking(pixels):
+            with _decoding.reserve(pixels):
                 yield _crop(_to_rgb(image), region or _relative_box(image, box))
     except Exception as error:  # decoders of broken files raise nearly anything
         raise unreadable(name or "the content", reason(error)) from error
 
 
-_decoding = Room(MAX_DECODED_PIXELS)
+_decoding = Budget(MAX_DECODED_PIXELS)
 
 
 def _content(source: Source) -> bytes | Image.Image:

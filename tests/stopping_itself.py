@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dogsim import Dataset
-from dogsim.plumbing.signals import uninterrupted
+from dogsim.plumbing.signals import defer_signals
 from dogsim.storage import hdf5
 
 
@@ -19,7 +19,7 @@ def wait() -> list[int]:
     """Tell what was done of two blocks that are stopped, before and after they let it through."""
     done = []
     try:
-        with uninterrupted() as let_through:
+        with defer_signals() as let_through:
             signal.raise_signal(signal.SIGINT)
             done.append(1)
             let_through()
@@ -27,7 +27,7 @@ def wait() -> list[int]:
     except KeyboardInterrupt:
         done.append(3)
     try:
-        with uninterrupted() as let_through:
+        with defer_signals() as let_through:
             let_through()
             done.append(4)
             signal.raise_signal(signal.SIGINT)

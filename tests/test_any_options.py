@@ -152,7 +152,7 @@ class Hang(BaseException):
 
 
 @contextmanager
-def in_time(seconds: int) -> Iterator[None]:
+def with_timeout(seconds: int) -> Iterator[None]:
     def hang(number: int, frame: FrameType | None) -> None:
         raise Hang
 
@@ -180,7 +180,7 @@ class World:
         self.runs += 1
         environment = {"DOGSIM_DATASET": default or None}
         try:
-            with in_time(PATIENCE):
+            with with_timeout(PATIENCE):
                 done = CliRunner().invoke(app, call, env=environment)
         except Hang:
             assert HUGE & {word.split("=")[-1] for word in call}, ("it hangs", call)

@@ -66,7 +66,7 @@ def at_work_or_done(process: Any, out: Path, before: set[str]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def defer_signals(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     out = tmp_path_factory.mktemp("whole") / "d.h5"
     result = run(many, out)
     assert (result["new"], result["images"]) == (PICTURES, PICTURES)
@@ -99,7 +99,7 @@ def check_same(out: Path, expected: Dataset) -> None:
 
 @pytest.mark.parametrize("wanted", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_random_moments(
-    wanted: int, many: Path, uninterrupted: Dataset, tmp_path: Path
+    wanted: int, many: Path, defer_signals: Dataset, tmp_path: Path
 ) -> None:
     dice, kills, at_work, out = random.Random(7), 0, 0, tmp_path / "d.h5"
     for _ in range(60 + 2 * wanted):  # some end before they are killed
@@ -114,18 +114,18 @@ def test_killed_at_random_moments(
             process.communicate()
             kills += 1
             if out.exists():
-                assert Dataset.open(out).paths == uninterrupted.paths  # never a half one
+                assert Dataset.open(out).paths == defer_signals.paths  # never a half one
             at_work += shards(out) > before
         else:
             assert process.returncode == 0
-            check_same(out, uninterrupted)
+            check_same(out, defer_signals)
             out.unlink()  # and from the start again
         if kills >= wanted:
             break
     assert kills >= wanted
     assert at_work >= wanted / 4  # the kills did fall into the work
     run(many, out)
-    check_same(out, uninterrupted)
+    check_same(out, defer_signals)
 
 
 WORST = ("write", "closed", "fsync", "before replace", "after replace", "before clean-up")
@@ -144,7 +144,7 @@ WORST = ("write", "closed", "fsync", "before replace", "after replace", "before 
     ],
 )
 def test_killed_at_the_worst_moments(
-    where: str, name: str, many: Path, uninterrupted: Dataset, tmp_path: Path
+    where: str, name: str, many: Path, defer_signals: Dataset, tmp_path: Path
 ) -> None:
     out, killed = tmp_path / name, 0
     for number in (0, 3, 8, 11, 40):
@@ -153,7 +153,7 @@ def test_killed_at_the_worst_moments(
         killed += process.returncode == -signal.SIGKILL
     assert killed >= 1
     run(many, out)
-    check_same(out, uninterrupted)
+    check_same(out, defer_signals)
 
 
 def test_a_resumed_run_computes_only_what_is_missing(many: Path, tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_strict_stops_at_the_first(photos: Path, tmp_path: Path) -> None:
     assert "None of the 4 pictures" in run(photos, out, code=1)["error"]
 
 
-def test_no_room_for_the_dataset(many: Path, uninterrupted: Dataset, tmp_path: Path) -> None:
+def test_no_room_for_the_dataset(many: Path, defer_signals: Dataset, tmp_path: Path) -> None:
     import resource
 
     out = tmp_path / "d.h5"
@@ -306,4 +306,4 @@ def test_no_room_for_the_dataset(many: Path, uninterrupted: Dataset, tmp_path: P
     assert not out.exists()
     result = run(many, out)
     assert result["kept"] == PICTURES
-    check_same(out, uninterrupted)
+    check_same(out, defer_signals)

@@ -112,13 +112,13 @@ def classify(
     """
     from dogsim.cli.answers import COLUMNS, row
     from dogsim.plumbing.files import check_output, check_replaceable
-    from dogsim.plumbing.tables import has_columns, write_csv
+    from dogsim.plumbing.tables import has_csv_header, write_csv
     from dogsim.retrieval.query_expansion import check_rank, ranking
 
     if csv:
         files = (Path(each) for each in (weights, head) if each)
         check_output(csv, [dataset, *(images or ()), *files])
-        check_replaceable(csv, lambda there: has_columns(there, COLUMNS), force)
+        check_replaceable(csv, lambda there: has_csv_header(there, COLUMNS), force)
     check_rank(rank, metric)
     known = ranking(open_dataset(dataset, weights, cluster), rank)
     trained = _classifier(classifier, known) if classifier else None

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from dogsim.cli.option_values import one_of
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.signals import Terminated
-from dogsim.plumbing.terminal import note, printable, say, valid_in
+from dogsim.plumbing.terminal import note, printable, say, valid_unicode_in
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
@@ -229,7 +229,7 @@ def description(dataset: "Dataset") -> dict[str, Any]:
 def print_result(result: Mapping[str, Any], as_json: bool, text: str) -> None:
     """Print a result on stdout: one JSON object, or text."""
     if as_json:
-        print(json.dumps(valid_in(result)))
+        print(json.dumps(valid_unicode_in(result)))
     elif text:
         for line in text.split("\n"):
             say(line)

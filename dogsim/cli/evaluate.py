@@ -207,9 +207,9 @@ def _columns_of(name: str) -> list[str]:
 
 
 def _is_our_table(file: Path) -> bool:
-    from dogsim.plumbing.tables import has_columns
+    from dogsim.plumbing.tables import has_csv_header
 
-    return any(has_columns(file, _columns_of(name)) for name in TABLES)
+    return any(has_csv_header(file, _columns_of(name)) for name in TABLES)
 
 
 def _text(

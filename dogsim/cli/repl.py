@@ -44,7 +44,7 @@ def ask(
     """
     from dogsim.dist_calc import check_k, check_metric
     from dogsim.networks.extractor_for import extractor_for
-    from dogsim.plumbing.terminal import asked_lines, note
+    from dogsim.plumbing.terminal import input_lines, note
     from dogsim.retrieval.query_expansion import check_rank, ranking
 
     check_rank(rank, metric)
@@ -54,7 +54,7 @@ def ask(
     extractor_for(known.recipe, weights, head).load()
     how = k, metric, weights, head, confidence, keep_self, boxes
     unanswered = 0
-    for line in asked_lines("picture: "):
+    for line in input_lines("picture: "):
         try:
             asked = Asked([_named(line)], known, *how)
             answer(asked, as_json)

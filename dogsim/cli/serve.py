@@ -25,7 +25,7 @@ from dogsim.cli.common import (
     print_result,
 )
 from dogsim.errors import DogsimError
-from dogsim.plumbing.signals import Terminated, stopped_in_order
+from dogsim.plumbing.signals import Terminated, sigterm_as_interrupt
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
@@ -82,7 +82,7 @@ def serve(
         print_result({"address": address, "pictures": len(known)}, as_json, said)
         sys.stdout.flush()
         try:
-            with stopped_in_order():
+            with sigterm_as_interrupt():
                 run(app, taken)
         except KeyboardInterrupt as stop:  # nothing is to be saved, and TensorFlow goes slowly
             note("dogsim: Stopped.")

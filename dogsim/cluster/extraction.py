@@ -23,7 +23,7 @@ from dogsim.folders.extraction import SHARD, Compute, Computed, compute_shards, 
 from dogsim.folders.listing import Picture, Skipped
 from dogsim.folders.resumable import partial_folder
 from dogsim.networks.extractor import Extractor, NetworkOptions
-from dogsim.plumbing.files import make_folder, written_through
+from dogsim.plumbing.files import follow_link, make_folder
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched
 from dogsim.recipe import DECISIVE, Recipe
@@ -44,7 +44,7 @@ def compute_on(address: str, out: Path) -> Compute:
         The dataset file that is made, on a file system that all nodes share, as the pictures are.
     """
     check_cluster(address)
-    return partial(_compute, address, partial_folder(written_through(out).resolve()))
+    return partial(_compute, address, partial_folder(follow_link(out).resolve()))
 
 
 def _compute(

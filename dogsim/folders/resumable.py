@@ -32,11 +32,11 @@ from dogsim.folders.manifest import Kept, scattered
 from dogsim.image_files.labels import labels_of_folders
 from dogsim.plumbing.files import (
     check_replaceable,
+    follow_link,
     locked,
-    remove_left_overs,
-    written_through,
+    remove_temporary_files,
 )
-from dogsim.plumbing.signals import uninterrupted
+from dogsim.plumbing.signals import defer_signals
 from dogsim.recipe import Recipe
 from dogsim.storage.dataset_file import (
     INDEX_NAME,
@@ -76,7 +76,7 @@ class Shards:
     def __init__(
         self, out: Path, restart: bool = False, force: bool = False, wait: bool = False
     ) -> None:
-        self._place, self._named, self._table = written_through(out), out, skipped_table(out)
+        self._place, self._named, self._table = follow_link(out), out, skipped_table(out)
         self.sharded = is_sharded(self._place)
         self.out = self._place / INDEX_NAME if self.sharded else self._place  # the file
         self.restart, self.force, self.wait = restart, force, wait
@@ -89,7 +89,7 @@ class Shards:
             check_dataset_path(self._place)
             held.enter_context(locked(self._place, self.wait))
             for written in (self.out, self._named, self._table):  # its link was a file, perhaps
-                remove_left_overs(written)
+                remove_temporary_files(written)
             self._open()
             self._held = held.pop_all()
         return self
@@ -192,7 +192,7 @@ class Shards:
         dataset = Dataset.open(self.out)
         before = self.finished.mapped if self.finished else None
         self.folder.settled = _shards_of(dataset.features) | _shards_of(before)
-        with uninterrupted():
+        with defer_signals():
             self.folder.clear()
         return dataset
 

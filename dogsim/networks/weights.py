@@ -17,9 +17,9 @@ import numpy as np
 
 from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError, reason
-from dogsim.plumbing.download import PATIENCE
+from dogsim.plumbing.download import DOWNLOAD_TIMEOUT_SECONDS
 from dogsim.plumbing.files import file_sha256
-from dogsim.plumbing.threads import in_time
+from dogsim.plumbing.threads import with_timeout
 
 IMAGENET = "imagenet"  # the weights that a network was published with
 HOST = "https://storage.googleapis.com/tensorflow/keras-applications/"
@@ -213,7 +213,7 @@ def _keras_home() -> Path:
 @contextlib.contextmanager
 def _impatient_sockets() -> Iterator[None]:
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
     try:
         yield
     finally:
@@ -223,6 +223,6 @@ def _impatient_sockets() -> Iterator[None]:
 def _knock(url: str) -> None:
     request = urllib.request.Request(url, method="HEAD")
     try:
-        in_time(lambda: urllib.request.urlopen(request).close(), PATIENCE)
+        with_timeout(lambda: urllib.request.urlopen(request).close(), DOWNLOAD_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as answer:
         answer.close()  # any answer shows that the way is open

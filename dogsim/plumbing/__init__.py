@@ -1,4 +1,1 @@
-"""What any program needs and none is about: files that appear whole, downloads, threads, tables.
-
-Every module is a door. Nothing in this room knows of pictures or features.
-"""
+"""Generic helpers that know nothing about images or features: files, downloads, threads, tables."""

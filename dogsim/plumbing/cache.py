@@ -1,4 +1,4 @@
-"""The user's cache folder: what dogsim keeps there to be quick the next time, and nothing else."""
+"""The user's cache folder: what dogsim stores there to start faster the next time."""
 
 import io
 import shutil
@@ -14,69 +14,78 @@ from platformdirs import user_cache_path
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.files import make_folder, replacing
 
-LOCK = ".lock"
-MOST = 20  # files of arrays of a kind that are kept: those that were read or written last
+LOCK_SUFFIX = ".lock"
+MAX_ARRAY_FILES = 20  # of each kind; the least recently used are removed
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Something in the cache folder: its name there, what it is, and how many bytes it takes."""
+class CacheEntry:
+    """An entry of the cache folder: its name, what it is, and its size in bytes."""
 
     name: str
     what: str
     bytes: int
 
 
-KINDS = {
-    "network-": "a network, ready to run",
+KINDS_BY_PREFIX = {
+    "network-": "a converted network",
     "sample-": "features of the sample",
-    "trust-": "how far a dataset's answers can be trusted",
-    "near-": "which pictures of a dataset are near each other",
+    "trust-": "calibration of a dataset",
+    "near-": "nearest neighbours within a dataset",
 }
-LEFT_OVER = "left by a run that was stopped"  # its name begins with a dot, as a lock's does
+LEFT_OVER = "left by a run that was stopped"  # the name begins with a dot, like that of a lock
 
 
 def cache_folder() -> Path:
-    """Path of the user's cache folder for dogsim, which need not exist."""
+    """Return the path of dogsim's cache folder, which need not exist."""
     return user_cache_path("dogsim")
 
 
-def cached() -> list[Kept]:
-    """List what is kept, the largest first.
+def cached() -> list[CacheEntry]:
+    """List the entries of the cache, the largest first.
 
-    Files of other names are not dogsim's and are not told.
+    Files with other names do not belong to dogsim and are left out.
     """
-    found = [Kept(path.name, what, _size(path)) for path, what in _ours() if path.suffix != LOCK]
-    return sorted(found, key=lambda kept: (-kept.bytes, kept.name))
+    entries = [
+        CacheEntry(path.name, what, _size(path))
+        for path, what in _own_files()
+        if path.suffix != LOCK_SUFFIX
+    ]
+    return sorted(entries, key=lambda entry: (-entry.bytes, entry.name))
 
 
-def clear_cache() -> list[Kept]:
-    """Remove what is kept, and tell what is left because another process is making it just now.
+def clear_cache() -> list[CacheEntry]:
+    """Remove all entries and return those that another process is writing at this moment.
 
     Raises `DogsimError` if a file cannot be removed.
     """
-    locked = [path for path, _ in _ours() if path.suffix == LOCK and not _remove_lock(path)]
-    busy = tuple(lock.name.removeprefix(".").removesuffix(LOCK) for lock in locked)
-    for path, _ in _ours():
+    locked = [
+        path for path, _ in _own_files() if path.suffix == LOCK_SUFFIX and not _remove_lock(path)
+    ]
+    busy = tuple(lock.name.removeprefix(".").removesuffix(LOCK_SUFFIX) for lock in locked)
+    for path, _ in _own_files():
         if not (busy and path.name.lstrip(".").startswith(busy)):
             _remove(path)
     return cached()
 
 
-def kept_arrays(name: str, expected: Iterable[str]) -> dict[str, Any] | None:
-    """Read what `keep_arrays` has left under a name; None where it is not there, or damaged."""
+def read_cached_arrays(name: str, expected: Iterable[str]) -> dict[str, Any] | None:
+    """Read the arrays that `cache_arrays` stored; None if they are missing or damaged."""
     file = cache_folder() / f"{name}.npz"
     try:
         with np.load(io.BytesIO(file.read_bytes())) as stored:
             arrays = {each: stored[each] for each in expected}
         file.touch()
-    except Exception:  # in whatever way
+    except Exception:  # a damaged file can raise almost anything
         return None
     return arrays
 
 
-def keep_arrays(name: str, **arrays: Any) -> None:
-    """Keep arrays under a name, and `MOST` of its kind; one that cannot be kept costs time only."""
+def cache_arrays(name: str, **arrays: Any) -> None:
+    """Store arrays under a name, and remove the oldest of more than `MAX_ARRAY_FILES` of its kind.
+
+    A failure is ignored: the arrays are computed again the next time.
+    """
     content = io.BytesIO()
     np.savez(content, **arrays)
     folder, kind = cache_folder(), name.partition("-")[0]
@@ -84,20 +93,20 @@ def keep_arrays(name: str, **arrays: Any) -> None:
         make_folder(folder)
         with replacing(folder / f"{name}.npz") as temporary:
             temporary.write_bytes(content.getvalue())
-        kept = sorted(folder.glob(f"{kind}-*.npz"), key=lambda each: each.stat().st_mtime)
-        for old in kept[:-MOST]:
+        files = sorted(folder.glob(f"{kind}-*.npz"), key=lambda each: each.stat().st_mtime)
+        for old in files[:-MAX_ARRAY_FILES]:
             old.unlink()
     except (DogsimError, OSError):
         pass
 
 
-def _ours() -> Iterator[tuple[Path, str]]:
+def _own_files() -> Iterator[tuple[Path, str]]:
     folder = cache_folder()
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        for start, what in KINDS.items():
-            if path.name.startswith(f".{start}"):
+        for prefix, what in KINDS_BY_PREFIX.items():
+            if path.name.startswith(f".{prefix}"):
                 yield path, LEFT_OVER
-            if path.name.startswith(start):
+            if path.name.startswith(prefix):
                 yield path, what
 
 
@@ -107,7 +116,7 @@ def _size(path: Path) -> int:
 
 
 def _remove_lock(path: Path) -> bool:
-    """Remove a lock that nobody holds; whoever waits for it sees that it has gone and makes one."""
+    """Remove a lock that no process holds; a process that waits for it creates it again."""
     try:
         with FileLock(path, timeout=0):
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One file by HTTP: resumed where it broke off, and kept only if it is the right one."""
+"""Download of one file by HTTP: resumed after an interruption and verified by its SHA-256."""
 
 import os
 import re
@@ -11,28 +11,28 @@ from urllib.request import Request, urlopen
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.files import check_output, file_sha256
 from dogsim.plumbing.terminal import track
-from dogsim.plumbing.threads import in_time
+from dogsim.plumbing.threads import with_timeout
 
-PATIENCE = 8.0  # seconds without an answer after which a download is given up
-BLOCK_BYTES = 1 << 20
+DOWNLOAD_TIMEOUT_SECONDS = 8.0  # without an answer
+DOWNLOAD_BLOCK_BYTES = 1 << 20
 
 
 class DownloadError(DogsimError):
-    """A file cannot be had from its address, or is another one there."""
+    """Raised if a file cannot be downloaded or is not the expected one."""
 
 
 def download(url: str, out: str | os.PathLike[str], size: int, sha256: str) -> None:
-    """Fetch a file whose size and hash are known, with a progress bar on stderr.
+    """Download a file whose size and hash are known, with a progress bar on stderr.
 
-    What has arrived is kept as ``OUT.part``. A connection that breaks off is followed by another
-    for the rest as long as each brings the file further; a later call goes on from there.
+    The bytes received so far are stored as ``OUT.part``. After an interruption the rest is
+    requested again, as long as each connection delivers something; a later call resumes too.
 
     Parameters
     ----------
     url : str
         ``http://`` or ``https://``; redirections are followed.
     out : path
-        Appears when all of it has arrived and been verified, not before.
+        Created when the whole file has been received and verified.
     size : int
         Bytes.
     sha256 : str
@@ -41,7 +41,8 @@ def download(url: str, out: str | os.PathLike[str], size: int, sha256: str) -> N
     Raises
     ------
     DownloadError
-        If nothing is heard for `PATIENCE` seconds, the server refuses or another file is there.
+        If the server does not answer for `DOWNLOAD_TIMEOUT_SECONDS`, refuses, or sends another
+        file.
     DogsimError
         If `out` cannot be written.
     """
@@ -57,7 +58,7 @@ def download(url: str, out: str | os.PathLike[str], size: int, sha256: str) -> N
     try:
         verify(part, size, sha256)
     except DogsimError as error:
-        part.unlink()  # going on from wrong bytes would never end well
+        part.unlink()  # resuming from wrong bytes could never succeed
         raise DownloadError(f"{url} sent other bytes: {error} They are deleted.") from error
     part.replace(out)
 
@@ -72,13 +73,13 @@ def verify(path: Path, size: int, sha256: str) -> None:
 
 
 def _fetch(url: str, part: Path, have: int, size: int) -> None:
-    """Append to `part` what one connection brings, or write it anew if all of it is sent."""
-    response, start = _ask(url, have)
+    """Append what one connection delivers; start over if the server sends the whole file."""
+    response, start = _request(url, have)
     with response:
         if response.length is not None and start + response.length != size:
             raise DownloadError(
                 f"{url} has {start + response.length:,} bytes. Expected {size:,}: "
-                "something else stands there, perhaps a page that asks to log in."
+                "it is another file, perhaps a login page."
             )
         blocks = track(_blocks(url, response, size - start), size, part.stem, start, in_bytes=True)
         try:
@@ -89,34 +90,38 @@ def _fetch(url: str, part: Path, have: int, size: int) -> None:
             raise DogsimError(f"Cannot write {part}: {reason(error)}.") from error
 
 
-def _ask(url: str, start: int) -> tuple[HTTPResponse, int]:
-    """Ask for the bytes from `start` on; tells from which byte on the answer is."""
+def _request(url: str, start: int) -> tuple[HTTPResponse, int]:
+    """Request the bytes from `start` on; return the response and the position where it begins."""
     request = Request(url, headers={"User-Agent": "dogsim"})
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
-        response: HTTPResponse = in_time(lambda: urlopen(request, timeout=PATIENCE), PATIENCE)
+        response: HTTPResponse = with_timeout(
+            lambda: urlopen(request, timeout=DOWNLOAD_TIMEOUT_SECONDS), DOWNLOAD_TIMEOUT_SECONDS
+        )
     except (OSError, HTTPException) as error:
         if isinstance(error, HTTPError):
-            error.close()  # it is an answer as well
+            error.close()  # an HTTPError is a response too
             if start and error.code == 416:
-                return _ask(url, 0)  # the server has no such part: all of it then
+                return _request(url, 0)  # the server cannot resume: request the whole file
         raise _unavailable(url, error) from error
-    told = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    first = 0 if response.status != 206 else int(told[1]) if told else -1
+    content_range = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    first = 0 if response.status != 206 else int(content_range[1]) if content_range else -1
     if first not in (0, start):
         response.close()
         if start:
-            return _ask(url, 0)
+            return _request(url, 0)
         raise DownloadError(f"{url} sent a part of the file. Expected all of it.")
     return response, first
 
 
 def _blocks(url: str, response: HTTPResponse, remaining: int) -> Iterator[bytes]:
-    """Yield what arrives, at most `remaining` bytes; ends early where the connection does."""
+    """Yield blocks of at most `remaining` bytes in all; stop early if the connection breaks."""
     while remaining > 0:
         try:
-            block = response.read1(min(BLOCK_BYTES, remaining))  # no waiting for a whole block
+            block = response.read1(
+                min(DOWNLOAD_BLOCK_BYTES, remaining)
+            )  # does not wait for a whole block
         except TimeoutError as error:
             raise _unavailable(url, error) from error
         except (OSError, HTTPException):

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and never in the place of what somebody else needs."""
+"""Atomic writes, locks and checks of output files."""
 
 import os
 import re
@@ -15,12 +15,12 @@ from dogsim.errors import DogsimError, reason
 
 
 def bytes_sha256(content: bytes) -> str:
-    """SHA-256 of bytes, as 64 hexadecimal digits."""
+    """Return the SHA-256 of bytes as 64 hexadecimal digits."""
     return sha256(content).hexdigest()
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     digest = sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -29,28 +29,28 @@ def file_sha256(path: Path) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it where they are missing; `DogsimError` if that fails."""
+    """Create a folder and its missing parents; raise `DogsimError` if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DogsimError(f"Cannot make the folder {folder}: {reason(error)}.") from error
+        raise DogsimError(f"Cannot create the folder {folder}: {reason(error)}.") from error
 
 
 def check_output(path: Path, inputs: Iterable[Path | None] = ()) -> None:
-    """Raise `DogsimError` if `path` is no place for a new file; leaves nothing behind.
+    """Raise `DogsimError` if `path` cannot be written; nothing is left behind.
 
-    Called before hours of work go into what could not be written at the end. `inputs` are the files
-    that the work reads, which it must not replace.
+    Called before a long computation whose result could not be written at the end. `inputs` are
+    the files that the computation reads, which it must not replace.
     """
-    target = written_through(path)
+    target = follow_link(path)
     if target.is_dir():
         raise DogsimError(f"Received the folder {path} as output. Expected the name of a file.")
     if not target.parent.is_dir():
-        raise DogsimError(f"There is no folder {target.parent} for {target.name}. Make it first.")
+        raise DogsimError(f"There is no folder {target.parent} for {target.name}. Create it first.")
     if target.is_symlink() or (target.exists() and not target.is_file()):
         raise DogsimError(f"{path} is not a regular file. Name another output.")
     if any(_same_file(target, each) for each in inputs if each):
-        raise DogsimError(f"{path} is read by this command as well. Name another output.")
+        raise DogsimError(f"{path} is also read by this command. Name another output.")
     probe = _temporary(target)
     try:
         if target.exists() and not os.access(target, os.W_OK):
@@ -67,19 +67,19 @@ def check_replaceable(
     force: bool,
     remedy: str = "Name another output, or give --force to replace it.",
 ) -> None:
-    """Raise `DogsimError` if `path` is a file that the running command did not make.
+    """Raise `DogsimError` if `path` is a file that the running command did not create.
 
     Parameters
     ----------
     path : Path
         The output, which need not exist.
     ours : callable
-        Tells whether a file is such a command's output; may raise `DogsimError` or `OSError` for
-        "no".
+        Returns whether a file is an output of such a command; `DogsimError` and `OSError` count
+        as no.
     force : bool
-        Let any file be replaced.
+        Allow any file to be replaced.
     remedy : str
-        What the user can do.
+        What the user can do, for the message.
     """
     if force or not path.exists():
         return
@@ -93,18 +93,18 @@ def check_replaceable(
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` which takes its place when the block ends well.
+    """Yield a temporary path beside `path`; it replaces `path` when the block succeeds.
 
-    A reader never sees half a file, and an error leaves the old file as it was. Through a symbolic
-    link the file behind it is replaced, which keeps its permissions.
+    A reader never sees an incomplete file, and an error leaves the old file unchanged. If `path`
+    is a symbolic link, its target is replaced; permissions are preserved.
     """
     check_output(path)
-    target = written_through(path)
+    target = follow_link(path)
     temporary = _temporary(target)
     try:
         yield temporary
         with temporary.open("rb+") as file:
-            os.fsync(file.fileno())  # else a power cut could leave the new name and no content
+            os.fsync(file.fileno())  # else a power failure could leave an empty file
         if target.exists():
             shutil.copymode(target, temporary)
         temporary.replace(target)
@@ -116,7 +116,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of a new file, see `check_output` and `locked`."""
+    """Check that a file can be written and hold its lock, see `check_output` and `locked`."""
     check_output(path)
     with locked(path, wait):
         yield
@@ -124,11 +124,11 @@ def writing(path: Path, wait: bool = False) -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of a dataset, which dies with its process: one writer at a time.
+    """Hold the lock of a file, so that one process at a time writes it; it ends with the process.
 
-    Raises `DogsimError` if another holds it, or with `wait` waits for that one's end.
+    Raises `DogsimError` if another process holds the lock, or waits for it if `wait` is true.
     """
-    target = written_through(path)
+    target = follow_link(path)
     lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=-1 if wait else 0)
     try:
         lock.acquire()
@@ -142,16 +142,16 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
         lock.release()
 
 
-def remove_left_overs(path: Path) -> None:
-    """Remove what `replacing` left when it was killed; for the only process that writes `path`."""
+def remove_temporary_files(path: Path) -> None:
+    """Remove the temporary files of killed processes; the caller must be the only writer."""
     stem, ending = _temporary_name(path)
     for temporary in path.parent.iterdir() if path.parent.is_dir() else ():
         if re.fullmatch(rf"{re.escape(stem)}\.\d+{re.escape(ending)}", temporary.name):
             temporary.unlink(missing_ok=True)
 
 
-def written_through(path: Path) -> Path:
-    """The file that is written for `path`: what a symbolic link leads to, else `path` itself."""
+def follow_link(path: Path) -> Path:
+    """Return the target of a symbolic link, or `path` itself if it is none."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
@@ -160,11 +160,11 @@ def _same_file(path: Path, other: Path) -> bool:
 
 
 def _temporary(path: Path) -> Path:
-    # Not the process's number: threads share it, and containers that share a folder count alike.
+    # Not the process ID: threads share it, and containers that share a folder repeat it.
     stem, ending = _temporary_name(path)
     return path.with_name(f"{stem}.{secrets.randbelow(10**12)}{ending}")
 
 
 def _temporary_name(path: Path) -> tuple[str, str]:
-    name = os.fsencode(path.name)  # file systems count bytes, and 255 are the most
+    name = os.fsencode(path.name)  # file systems limit names to 255 bytes
     return f".{path.name if len(name) <= 200 else sha256(name).hexdigest()}", ".tmp"

@@ -1,4 +1,4 @@
-"""Being stopped: by Ctrl-C, or by SIGTERM as if by Ctrl-C, and when it does not suit."""
+"""Signals that stop the program: SIGTERM as Ctrl-C, and deferral during critical sections."""
 
 import signal
 import threading
@@ -7,18 +7,18 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-STOPS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: what a shutdown, a batch system and `kill` send."""
+    """Raised by SIGTERM, which a shutdown, a batch system and `kill` send."""
 
 
 @contextmanager
-def stopped_in_order() -> Iterator[None]:
-    """Let SIGTERM raise `Terminated` in the block, so that what Ctrl-C saves it saves as well.
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Make SIGTERM raise `Terminated` in the block, so that it is handled like Ctrl-C.
 
-    Does nothing in other threads than the main one, or where a program has a handler of its own.
+    Has no effect outside the main thread, or if the program has installed its own handler.
     """
     if not _in_main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
@@ -35,35 +35,47 @@ def stopped_in_order() -> Iterator[None]:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[Callable[[], None]]:
-    """Put Ctrl-C and SIGTERM off until the block has ended, or calls what this gives it."""
+def defer_signals() -> Iterator[Callable[[], None]]:
+    """Defer Ctrl-C and SIGTERM to the end of the block, or until it calls the yielded function."""
     if not _in_main_thread():
         yield lambda: None
         return
-    received: list[int] = []
-    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in STOPS}
-    before = {number: each for number, each in handlers.items() if each is not None}  # not C's
+    deferred = _DeferredSignals()
+    try:
+        yield deferred.deliver
+    finally:
+        deferred.restore()
 
-    def put_off(number: int, frame: FrameType | None) -> None:
-        received.append(number)
 
-    def let_through() -> None:
-        while received:
-            number = received.pop()
-            signal.signal(number, before[number])
+class _DeferredSignals:
+    """The signals received since its creation, and the handlers that it replaced."""
+
+    def __init__(self) -> None:
+        self._received: list[int] = []
+        handlers: dict[int, Any] = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+        # None stands for a handler that C code installed and Python cannot restore.
+        self._handlers = {number: each for number, each in handlers.items() if each is not None}
+        for number in self._handlers:
+            signal.signal(number, self._record)
+
+    def _record(self, number: int, frame: FrameType | None) -> None:
+        self._received.append(number)
+
+    def deliver(self) -> None:
+        """Raise the signals received so far, each with its own handler."""
+        while self._received:
+            number = self._received.pop()
+            signal.signal(number, self._handlers[number])
             try:
                 signal.raise_signal(number)
             finally:
-                signal.signal(number, put_off)
+                signal.signal(number, self._record)
 
-    for number in before:
-        signal.signal(number, put_off)
-    try:
-        yield let_through
-    finally:
-        for number, handler in before.items():
+    def restore(self) -> None:
+        """Restore the handlers and raise the first signal that is still deferred."""
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        for number in received[:1]:
+        for number in self._received[:1]:
             signal.raise_signal(number)
 
 

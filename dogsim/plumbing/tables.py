@@ -1,4 +1,4 @@
-"""Results as text for the terminal, as HTML for a notebook, and as CSV."""
+"""Tables as text for the terminal, as HTML for a notebook, and as CSV."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,15 @@ from typing import Any
 from dogsim.plumbing.files import replacing
 from dogsim.plumbing.terminal import printable
 
-FORMULA = ("=", "+", "-", "@")  # what one begins with
+FORMULA_PREFIXES = ("=", "+", "-", "@")
 Rows = Sequence[Mapping[str, Any]]
 
 
 def table(rows: Rows) -> str:
-    """Lay rows out in columns; numbers have four decimals.
+    """Return rows as an aligned text table; floats have four decimals.
 
-    >>> print(table([{"breed": "pug", "part": 0.5}, {"breed": "borzoi", "part": 1.0}]))
-    breed   part
+    >>> print(table([{"breed": "pug", "rate": 0.5}, {"breed": "borzoi", "rate": 1.0}]))
+    breed   rate
     pug     0.5000
     borzoi  1.0000
     """
@@ -31,7 +31,7 @@ def table(rows: Rows) -> str:
 
 
 def html_table(rows: Rows) -> str:
-    """Lay rows out as a table of HTML, with the numbers of `table`; all text is escaped.
+    """Return rows as an HTML table with the number format of `table`; text is escaped.
 
     >>> html_table([{"breed": "<pug>"}])
     '<table><tr><th>breed</th></tr><tr><td>&lt;pug&gt;</td></tr></table>'
@@ -43,15 +43,17 @@ def html_table(rows: Rows) -> str:
 
 
 def write_csv(path: Path, rows: Rows, columns: Sequence[str]) -> None:
-    """Write rows to a CSV file, whole or not at all; raises `DogsimError` if it cannot be."""
+    """Write rows to a CSV file atomically; raise `DogsimError` if that fails."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+        writer.writerows(
+            {name: _without_formula(value) for name, value in row.items()} for row in rows
+        )
 
 
-def has_columns(path: Path, columns: Sequence[str]) -> bool:
-    """Tell whether a file is a table of these columns, as `write_csv` writes it."""
+def has_csv_header(path: Path, columns: Sequence[str]) -> bool:
+    """Return whether a file begins with the header that `write_csv` writes for these columns."""
     with path.open("rb") as file:
         return file.readline().strip() == ",".join(columns).encode()
 
@@ -60,9 +62,9 @@ def _cell(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else printable(str(value))
 
 
-def _harmless(value: Any) -> Any:
-    """Text that no spreadsheet takes for a formula, see OWASP, "CSV Injection"."""
+def _without_formula(value: Any) -> Any:
+    """Return text that no spreadsheet evaluates as a formula, see OWASP, "CSV Injection"."""
     if not isinstance(value, str):
         return value
     text = printable(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA_PREFIXES) else text

@@ -1,4 +1,4 @@
-"""What reaches a terminal: any text made harmless; notes and a bar with rate and time left."""
+"""Terminal output: printable text, results on stdout, notes and progress bars on stderr."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 T = TypeVar("T", bound=Sized)
-JOINERS = "\u200c\u200d"  # of Persian words, and of emoji
+JOINERS = "\u200c\u200d"  # zero-width characters within Persian words and emoji
 
 
 class _Rate(ProgressColumn):
@@ -30,65 +30,67 @@ class _Rate(ProgressColumn):
 
 
 def printable(text: str) -> str:
-    r"""Write any text, such as the name of a file, in one line that a terminal only shows.
+    r"""Return text, such as the name of a file, as one line without control characters.
 
-    Control characters, escape sequences and those that turn the direction of writing become
-    escapes, and so do bytes of a name that is not UTF-8.
+    Control characters, escape sequences, characters that change the writing direction, and bytes
+    of a name that is not UTF-8 are written as escapes.
 
     >>> print(printable("two\nlines, \x1b[31mred"), printable("caf\udce9"))
     two\nlines, \x1b[31mred caf\xe9
     """
-    return "".join(c if c.isprintable() or c in JOINERS else repr(c)[1:-1] for c in valid(text))
+    return "".join(
+        c if c.isprintable() or c in JOINERS else repr(c)[1:-1] for c in valid_unicode(text)
+    )
 
 
-def valid(text: str) -> str:
-    r"""Write bytes of a name that are not UTF-8, and half characters, as escapes.
+def valid_unicode(text: str) -> str:
+    r"""Return text in which surrogates, such as bytes of a name that are not UTF-8, are escaped.
 
-    >>> print(valid("caf\udce9"))
+    >>> print(valid_unicode("caf\udce9"))
     caf\xe9
     """
     return "".join(_escaped(c) if "\ud800" <= c <= "\udfff" else c for c in text)
 
 
-def valid_in(value: Any) -> Any:
-    r"""Make all text in a value of JSON's types `valid`; tuples become lists.
+def valid_unicode_in(value: Any) -> Any:
+    r"""Apply `valid_unicode` to all text in a JSON value; tuples become lists.
 
-    >>> print(valid_in({"paths": ("caf\udce9", 1)}))
+    >>> print(valid_unicode_in({"paths": ("caf\udce9", 1)}))
     {'paths': ['caf\\xe9', 1]}
     """
     if isinstance(value, str):
-        return valid(value)
+        return valid_unicode(value)
     if isinstance(value, Mapping):
-        return {name: valid_in(each) for name, each in value.items()}
-    return [valid_in(each) for each in value] if isinstance(value, list | tuple) else value
+        return {name: valid_unicode_in(each) for name, each in value.items()}
+    return [valid_unicode_in(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _escaped(half: str) -> str:
-    byte = ord(half) - 0xDC00  # as Python decodes names: PEP 383
-    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else repr(half)[1:-1]
+def _escaped(surrogate: str) -> str:
+    byte = ord(surrogate) - 0xDC00  # as Python decodes names: PEP 383
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else repr(surrogate)[1:-1]
 
 
 def say(text: str) -> None:
-    """Print a result in one line, as `printable` writes it.
+    """Print a result as one line, see `printable`.
 
-    What the terminal has no letter for, as one of Windows has none for 犬, becomes an escape too.
+    Characters that the encoding of the terminal lacks, such as 犬 on Windows, are escaped too.
     """
-    letters = sys.stdout.encoding or "utf-8"
-    print(printable(text).encode(letters, "backslashreplace").decode(letters))
+    encoding = sys.stdout.encoding or "utf-8"
+    print(printable(text).encode(encoding, "backslashreplace").decode(encoding))
 
 
 def note(text: str) -> None:
-    """Tell the user something in one line on stderr, which Python lets escape by itself."""
+    """Print a message for the user as one line on stderr."""
     print(printable(text), file=sys.stderr, flush=True)
 
 
-def asked_lines(prompt: str) -> Iterator[str]:
-    """Yield what is written line by line, without blanks around it; in a terminal after a prompt.
+def input_lines(prompt: str) -> Iterator[str]:
+    """Yield the lines of stdin, stripped and without empty ones; prompt for them in a terminal.
 
-    There the tabulator completes names of files, where Python has its module ``readline``.
+    The tab key completes file names if Python has its module ``readline``.
     """
     if not sys.stdin.isatty():
-        # Not by iteration, whose end is an EOFError where click 8.2 stands in for stdin.
+        # Iterating over stdin ends in an EOFError under click 8.2's test runner.
         yield from filter(None, map(str.strip, iter(sys.stdin.readline, "")))
         return
     _complete_names()
@@ -101,15 +103,15 @@ def asked_lines(prompt: str) -> Iterator[str]:
             return
 
 
-def names_that_begin(text: str) -> list[str]:
-    """Complete the name of a file; that of a folder ends in its separator."""
+def complete_path(text: str) -> list[str]:
+    """Return the paths that begin with `text`; those of folders end in the separator."""
     typed = Path(text).expanduser()
     folder, start = (
         (typed.parent, typed.name) if text[-1:] not in ("", "/", os.sep) else (typed, "")
     )
     try:
         found = sorted(path for path in folder.iterdir() if path.name.startswith(start))
-    except OSError:  # no such folder, or a closed one
+    except OSError:  # missing or unreadable folder
         return []
     return [f"{path}{os.sep if path.is_dir() else ''}" for path in found]
 
@@ -117,10 +119,10 @@ def names_that_begin(text: str) -> list[str]:
 def _complete_names() -> None:
     try:
         import readline
-    except ImportError:  # on Windows, whose terminal has a history of its own
+    except ImportError:  # Windows
         return
-    readline.set_completer_delims("\n")  # names may have blanks
-    readline.set_completer(lambda text, n: [*names_that_begin(text), None][n])
+    readline.set_completer_delims("\n")  # names may contain spaces
+    readline.set_completer(lambda text, n: [*complete_path(text), None][n])
     by_libedit = "libedit" in (readline.__doc__ or "")
     readline.parse_and_bind("bind ^I rl_complete" if by_libedit else "tab: complete")
 
@@ -128,16 +130,16 @@ def _complete_names() -> None:
 def track(
     batches: Iterable[T], total: int, what: str, done: int = 0, in_bytes: bool = False
 ) -> Iterator[T]:
-    """Pass batches on and show how many of `total` things have gone by.
+    """Yield batches and show a progress bar that counts their items up to `total`.
 
-    `done` of them went by before; `in_bytes` shows bytes as megabytes.
+    `done` items were finished before; `in_bytes` shows the count as megabytes.
 
-    >>> [len(batch) for batch in track([[1, 2], [3]], total=3, what="pictures")]
+    >>> [len(batch) for batch in track([[1, 2], [3]], total=3, what="images")]
     [2, 1]
     """
-    if not total:  # nothing is to be waited for
+    if not total:
         return (yield from batches)
-    # A notebook, which claims to be a terminal, has but stderr, where a bar that moves is a mess.
+    # A notebook claims to be a terminal, but its stderr cannot redraw a bar.
     moves = sys.stderr.isatty()
     console = Console(file=sys.stderr, force_jupyter=False, force_terminal=moves)
     columns = (

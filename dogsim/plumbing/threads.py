@@ -1,4 +1,4 @@
-"""Work in threads: what goes on while earlier results are used, and what must end in time."""
+"""Threads: prefetching in order, a shared budget, and calls with a timeout."""
 
 import os
 import threading
@@ -13,20 +13,20 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds, and of how many
+CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")  # of a container: quota and period, microseconds
 
 
 def usable_cpus() -> int:
-    """How many processors this process may use: in a container fewer than the machine has.
+    """Return the number of processors that this process may use, which a container can limit.
 
     >>> 1 <= usable_cpus() <= os.cpu_count()
     True
     """
-    mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+    allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
     with suppress(OSError, ValueError):
-        quota, period = map(int, QUOTA.read_text(encoding="ascii").split())
-        return max(1, min(len(mine), quota // period))
-    return len(mine)
+        quota, period = map(int, CPU_QUOTA_FILE.read_text(encoding="ascii").split())
+        return max(1, min(len(allowed), quota // period))
+    return len(allowed)
 
 
 def prefetch(
@@ -51,7 +51,7 @@ def prefetch(
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of `size` items, the last one of what is left.
+    """Yield lists of `size` items; the last one may be shorter.
 
     >>> list(batched("abc", 2))
     [['a', 'b'], ['c']]
@@ -61,12 +61,12 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-class Room:
-    """So much of something for all threads together: who wants more than is left waits.
+class Budget:
+    """A budget that threads share: a thread that needs more than is left waits.
 
-    >>> room = Room(3)
-    >>> with room.taking(2), room.taking(1):
-    ...     room.left
+    >>> budget = Budget(3)
+    >>> with budget.reserve(2), budget.reserve(1):
+    ...     budget.left
     0
     """
 
@@ -75,8 +75,8 @@ class Room:
         self._changed = threading.Condition()
 
     @contextmanager
-    def taking(self, amount: int) -> Iterator[None]:
-        """Take so much for the block; all of it, where there never is enough."""
+    def reserve(self, amount: int) -> Iterator[None]:
+        """Reserve an amount for the block; an amount over the budget reserves all of it."""
         amount = min(amount, self.size)
         with self._changed:
             self._changed.wait_for(lambda: self.left >= amount)
@@ -89,27 +89,27 @@ class Room:
                 self._changed.notify_all()
 
 
-def in_time(ask: Callable[[], R], seconds: float) -> R:
-    """Return what `ask` returns or raise what it raises; `TimeoutError` after so many seconds.
+def with_timeout(function: Callable[[], R], seconds: float) -> R:
+    """Call a function in a thread and return its result; `TimeoutError` after `seconds`.
 
-    A socket's own timeout counts for each address of a host and not for looking up its name, so a
-    dead network could take minutes. A thread that may be left behind bounds it all.
+    The timeout of a socket applies to each address of a host, and not to the name lookup, so a
+    dead network could take minutes. Here the thread is left behind instead.
 
-    >>> in_time(lambda: 2 + 2, 1)
+    >>> with_timeout(lambda: 2 + 2, 1)
     4
     """
-    answers: list[R] = []
+    results: list[R] = []
     failures: list[Exception] = [TimeoutError(f"no answer in {seconds:.0f} seconds")]
 
     def run() -> None:
         try:
-            answers.append(ask())
+            results.append(function())
         except Exception as error:
             failures[0] = error
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
-    if not answers:
+    if not results:
         raise failures[0]
-    return answers[0]
+    return results[0]

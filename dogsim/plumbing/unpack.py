@@ -1,4 +1,4 @@
-"""An archive becomes a folder, whole or not at all."""
+"""Unpacking of tar archives, atomically and only below the target folder."""
 
 import shutil
 import tarfile
@@ -9,28 +9,28 @@ from dogsim.plumbing.terminal import track
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpack a tar archive into a new folder; nothing in it can reach beyond.
+    """Unpack a tar archive into a new folder; members with paths outside it are refused.
 
-    Where the archive holds one folder of `target`'s name, that one becomes `target`.
+    If the archive contains a folder with the name of `target`, that folder becomes `target`.
 
     Parameters
     ----------
     archive : Path
     target : Path
-        Appears when all is unpacked. What an interrupted run left beside it is removed.
+        Created when everything is unpacked. Remains of an interrupted run are removed.
 
     Raises
     ------
     DogsimError
-        If the archive is damaged, has a member other than files and folders or one whose path
-        leaves the folder, or if it cannot be written.
+        If the archive is damaged, contains anything but files and folders or a path outside the
+        folder, or if `target` cannot be written.
     """
     temporary = target.with_name(f".{target.name}.unpacking")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()
         with tarfile.open(archive) as tar:
-            # Python's own checks come on top where it has them: not in early releases of 3.10
+            # Python's own checks are added where they exist: not in early releases of 3.10
             tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
             members = _members(archive, tar)
             for batch in track(([member] for member in members), len(members), archive.name):
@@ -50,7 +50,7 @@ def unpack(archive: Path, target: Path) -> None:
 def _members(archive: Path, tar: tarfile.TarFile) -> list[tarfile.TarInfo]:
     members = tar.getmembers()
     for member in members:
-        path = PureWindowsPath(member.name)  # knows drives, and both kinds of separators
+        path = PureWindowsPath(member.name)  # handles drives and both separators
         if path.anchor or ".." in path.parts or not (member.isfile() or member.isdir()):
             raise DogsimError(
                 f"{archive} holds {member.name!r}. Expected files and folders below one folder; "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import Floats, nearest, unit_vectors
 from dogsim.errors import DogsimError, unknown
-from dogsim.plumbing.cache import keep_arrays, kept_arrays
+from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched
 from dogsim.retrieval.identity import features_hash
@@ -123,10 +123,10 @@ class _Expanded:
     def moved(self) -> NDArray[np.float32]:
         """The features of the dataset's own pictures, moved; which are near each other is kept."""
         name = f"near-{NEIGHBOURS}-{features_hash(self.plain)}"
-        kept = kept_arrays(name, ("rows",))
+        kept = read_cached_arrays(name, ("rows",))
         rows = kept["rows"] if kept else self._own_nearest()
         if not kept:
-            keep_arrays(name, rows=rows.astype(np.int32))
+            cache_arrays(name, rows=rows.astype(np.int32))
         return _moved(self.plain, self.plain.features, rows)
 
     def _own_nearest(self) -> NDArray[np.intp]:

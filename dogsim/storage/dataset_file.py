@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, reason
-from dogsim.plumbing.files import check_output, replacing, written_through
-from dogsim.plumbing.signals import uninterrupted
+from dogsim.plumbing.files import check_output, follow_link, replacing
+from dogsim.plumbing.signals import defer_signals
 from dogsim.recipe import HEAD, Recipe
 from dogsim.storage.hdf5 import create_hdf5, map_rows
 from dogsim.storage.sharded_rows import RUN_DTYPE, ShardedRows, TableLocation
@@ -47,7 +47,7 @@ def is_sharded(path: Path) -> bool:
 
 def check_dataset_path(path: Path, inputs: Iterable[Path | None] = ()) -> None:
     """Raise `DogsimError` if no dataset can be written to `path`, see `check_output`."""
-    target = written_through(path)
+    target = follow_link(path)
     check_output(target / INDEX_NAME if is_sharded(target) and target.is_dir() else path, inputs)
 
 
@@ -158,7 +158,7 @@ def write_dataset(
     text = h5py.string_dtype("utf-8")
     _require_utf8([*paths, *breeds])
     # HDF5 writes through a callback, which must not raise: signals wait for the end of a block.
-    with replacing(Path(path)) as new, uninterrupted() as let_through, create_hdf5(new) as file:
+    with replacing(Path(path)) as new, defer_signals() as let_through, create_hdf5(new) as file:
         if isinstance(blocks, ShardedRows):
             _write_index(file, blocks, replaced)
         else:

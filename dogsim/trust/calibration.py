@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.networks.training_record import has_memory
-from dogsim.plumbing.cache import keep_arrays, kept_arrays
+from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
 from dogsim.retrieval.identity import features_hash, learned
 from dogsim.retrieval.query_expansion import require_plain
 from dogsim.trust.leave_one_out import VOTING_NEIGHBOURS, Float64Array, LeaveOneOut
@@ -111,10 +111,10 @@ def calibration_of(dataset: Dataset) -> Calibration:
     _require_training_record(dataset)
     trained_on = learned(dataset)
     name = f"trust-{_content_hash(dataset, trained_on)}"
-    if arrays := kept_arrays(name, [field.name for field in fields(Calibration)]):
+    if arrays := read_cached_arrays(name, [field.name for field in fields(Calibration)]):
         return replace(Calibration(**arrays), temperature=float(arrays["temperature"]))
     calibration = calibrate(LeaveOneOut(dataset, quick=True), trained_on)
-    keep_arrays(name, **vars(calibration))
+    cache_arrays(name, **vars(calibration))
     return calibration
 
 

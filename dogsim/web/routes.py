@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from dogsim.dist_calc import METRICS
 from dogsim.errors import DogsimError
-from dogsim.plumbing.terminal import valid_in
+from dogsim.plumbing.terminal import valid_unicode_in
 from dogsim.retrieval.decomposition import ANGULAR, SQUARED
 from dogsim.web.payloads import told_answer, told_error, told_row, told_why
 from dogsim.web.pictures import seen_box
@@ -214,7 +214,7 @@ def _later() -> Response:
 
 
 def _json(told: Any, status: int = 200) -> Response:
-    return JSONResponse(valid_in(told), status)
+    return JSONResponse(valid_unicode_in(told), status)
 
 
 def _cached(request: Request, content: bytes, kind: str, tag: str) -> Response:

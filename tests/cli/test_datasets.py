@@ -52,7 +52,7 @@ def test_options_are_checked_where_nothing_is_to_be_done(stored: Path, breeds_di
 def test_an_output_that_is_read_is_refused(breeds_dir: Path, colours: str) -> None:
     weights = Path(colours).read_bytes()
     create = ("create-dataset", breeds_dir, "--weights", colours, "-o")
-    assert "is read by this command as well" in refusal(*create, colours)
+    assert "is also read by this command" in refusal(*create, colours)
     line = refusal(*create, breeds_dir / "striped" / "0.png")
     assert "was not made by this command" in line
     assert Path(colours).read_bytes() == weights

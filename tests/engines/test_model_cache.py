@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_written(
 ) -> None:
     folder.write_text("a file where the folder should be")
     assert load()(IMAGES).shape == (3, 3)
-    assert "The network is not kept for the next time. Cannot make the folder" in (
+    assert "The network is not kept for the next time. Cannot create the folder" in (
         capsys.readouterr().err
     )
 

@@ -24,7 +24,7 @@ def test_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the backend of the tests has no display
     assert show_or_save([("c", Figure())]) == [Path("results/c.png")]
     (tmp_path / "file").touch()
-    with pytest.raises(DogsimError, match="Cannot make the folder"):
+    with pytest.raises(DogsimError, match="Cannot create the folder"):
         show_or_save([("d", Figure())], tmp_path / "file" / "x")
 
 

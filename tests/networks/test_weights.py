@@ -15,7 +15,7 @@ from server import Server, fall_silent, refuse, serving
 from dogsim.errors import DogsimError
 from dogsim.networks import weights
 from dogsim.networks.extractor import load_extractor
-from dogsim.plumbing.download import PATIENCE
+from dogsim.plumbing.download import DOWNLOAD_TIMEOUT_SECONDS
 
 NAME = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
@@ -112,14 +112,14 @@ def test_dropped_connection(server: Server, genuine: tuple[Any, bytes]) -> None:
 
 
 def test_a_server_that_falls_silent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "PATIENCE", 1.0)
+    monkeypatch.setattr(weights, "DOWNLOAD_TIMEOUT_SECONDS", 1.0)
     server.always = fall_silent(seconds=5)
     check_failure("timed out", within=5)
 
 
 def test_nobody_answers(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert PATIENCE < 10
-    monkeypatch.setattr(weights, "PATIENCE", 1.0)
+    assert DOWNLOAD_TIMEOUT_SECONDS < 10
+    monkeypatch.setattr(weights, "DOWNLOAD_TIMEOUT_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
         monkeypatch.setattr(weights, "HOST", f"http://127.0.0.1:{silent.getsockname()[1]}/")
         check_failure("no answer|timed out", within=2)

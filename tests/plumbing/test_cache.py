@@ -9,7 +9,7 @@ from dogsim.plumbing.cache import cache_folder, cached, clear_cache
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache with two of our files, a lock, what a kill has left, and a file of somebody else."""
+    """A cache with two entries, a lock, the remains of a killed process, and a foreign file."""
     monkeypatch.setattr("dogsim.plumbing.cache.user_cache_path", lambda name: tmp_path / name)
     folder = cache_folder()
     (folder / ".network-x").mkdir(parents=True)
@@ -21,12 +21,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_cache_is_told_and_emptied(folder: Path) -> None:
-    told = dogsim_json("cache")
-    assert told["folder"] == str(folder)
-    assert told["bytes"] == sum(entry["bytes"] for entry in told["entries"])
-    assert [(entry["name"], entry["what"]) for entry in told["entries"]] == [
-        ("network-vgg16-0.zip", "a network, ready to run"),
+def test_the_cache_is_listed_and_cleared(folder: Path) -> None:
+    listing = dogsim_json("cache")
+    assert listing["folder"] == str(folder)
+    assert listing["bytes"] == sum(entry["bytes"] for entry in listing["entries"])
+    assert [(entry["name"], entry["what"]) for entry in listing["entries"]] == [
+        ("network-vgg16-0.zip", "a converted network"),
         ("sample-vgg16-0.h5", "features of the sample"),
         (".network-x", "left by a run that was stopped"),
     ]
@@ -36,20 +36,20 @@ def test_the_cache_is_told_and_emptied(folder: Path) -> None:
     assert dogsim_json("cache", "--clear") == {"folder": str(folder), "bytes": 0, "entries": []}
 
 
-def test_a_cache_that_was_never_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dogsim.plumbing.cache.user_cache_path", lambda name: tmp_path / name)
     assert cached() == clear_cache() == []
     assert not cache_folder().exists()
 
 
-def test_what_another_process_is_making_stays(folder: Path) -> None:
+def test_an_entry_that_another_process_writes_stays(folder: Path) -> None:
     with FileLock(folder / ".sample-vgg16-0.h5.lock"):
-        assert "sample-vgg16-0.h5" in [kept.name for kept in clear_cache()]
+        assert "sample-vgg16-0.h5" in [entry.name for entry in clear_cache()]
     assert not (folder / "network-vgg16-0.zip").exists()
     assert clear_cache() == []
 
 
-def test_what_cannot_be_removed_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_cannot_be_removed_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, missing_ok: bool = False) -> None:
         raise PermissionError(13, "Permission denied")
 

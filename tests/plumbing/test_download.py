@@ -140,7 +140,7 @@ def test_other_bytes_are_deleted(server: Server, out: Path) -> None:
 def test_no_way_there(
     server: Server, out: Path, monkeypatch: pytest.MonkeyPatch, script: list[Answer], reason: str
 ) -> None:
-    monkeypatch.setattr(download, "PATIENCE", 0.5)
+    monkeypatch.setattr(download, "DOWNLOAD_TIMEOUT_SECONDS", 0.5)
     server.script = script
     check_failure(server, out, reason)
 
@@ -148,7 +148,7 @@ def test_no_way_there(
 def test_a_server_that_falls_silent(
     server: Server, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "PATIENCE", 0.5)
+    monkeypatch.setattr(download, "DOWNLOAD_TIMEOUT_SECONDS", 0.5)
     server.script = [fall_silent(server.serve(limit=70_000))]
     check_failure(server, out, "timed out", kept=70_000)
     fetch(server, out)
@@ -156,7 +156,7 @@ def test_a_server_that_falls_silent(
 
 
 def test_no_server(server: Server, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "PATIENCE", 0.5)
+    monkeypatch.setattr(download, "DOWNLOAD_TIMEOUT_SECONDS", 0.5)
     server.address = "http://127.0.0.1:9/"
     check_failure(server, out, "refused")
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word

@@ -8,7 +8,7 @@ from dogsim.errors import DogsimError
 from dogsim.plumbing.files import (
     check_output,
     check_replaceable,
-    remove_left_overs,
+    remove_temporary_files,
     replacing,
 )
 
@@ -17,7 +17,7 @@ def test_only_the_left_overs_of_this_very_file_are_removed(tmp_path: Path) -> No
     others = (".dogs.h5.bak.123.tmp", ".dogs.h5.tmp", ".dogs.h5.12a.tmp", "dogs.h5.123.tmp")
     for name in (*others, ".dogs.h5.123.tmp"):
         (tmp_path / name).touch()
-    remove_left_overs(tmp_path / "dogs.h5")
+    remove_temporary_files(tmp_path / "dogs.h5")
     assert {path.name for path in tmp_path.iterdir()} == set(others)
 
 
@@ -26,7 +26,7 @@ def test_long_names(name: str, tmp_path: Path) -> None:
     with replacing(tmp_path / name) as temporary:
         temporary.write_text("whole")
         temporary.with_name(re.sub(r"\d+(?=\.tmp$)", "1", temporary.name)).touch()
-    remove_left_overs(tmp_path / name)
+    remove_temporary_files(tmp_path / name)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "whole"}
 
 
@@ -61,7 +61,7 @@ def test_what_is_no_place_for_a_file(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "read")
     for path in (tmp_path / "read", tmp_path / "link", tmp_path / "x" / ".." / "read"):
         (tmp_path / "x").mkdir(exist_ok=True)
-        with pytest.raises(DogsimError, match="is read by this command as well"):
+        with pytest.raises(DogsimError, match="is also read by this command"):
             check_output(path, [None, tmp_path / "read"])
 
 

@@ -108,5 +108,5 @@ def test_a_cache_folder_that_cannot_be_made(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(DogsimError, match="Cannot make the folder"):
+    with pytest.raises(DogsimError, match="Cannot create the folder"):
         sample_dataset()

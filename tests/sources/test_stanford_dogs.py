@@ -202,7 +202,7 @@ def test_wrong_options_fail_before_the_download(site: Server, tmp_path: Path) ->
     check_refused("resize", tmp_path, "--resize", "stretch")
     check_refused("batch_size", tmp_path, "--batch-size", "0")
     (tmp_path / "file").touch()
-    check_refused("Cannot make the folder", tmp_path / "file")
+    check_refused("Cannot create the folder", tmp_path / "file")
     assert site.ranges == []
 
 

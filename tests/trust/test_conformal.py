@@ -186,7 +186,7 @@ def test_cached_by_content(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     for damage in (b"", b"nonsense", file.read_bytes()[:200]):
         file.write_bytes(damage)
         np.testing.assert_array_equal(calibration_of(cloud(100)).own, first.own)
-    monkeypatch.setattr("dogsim.plumbing.cache.MOST", 2)
+    monkeypatch.setattr("dogsim.plumbing.cache.MAX_ARRAY_FILES", 2)
     for n in (30, 31, 32):
         calibration_of(cloud(n))
     assert len(list(tmp_path.iterdir())) == 2
