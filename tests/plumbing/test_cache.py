@@ -49,7 +49,9 @@ def test_an_entry_that_another_process_writes_stays(folder: Path) -> None:
     assert clear_cache() == []
 
 
-def test_an_entry_that_cannot_be_removed_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_cannot_be_removed_is_reported(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(path: Path, missing_ok: bool = False) -> None:
         raise PermissionError(13, "Permission denied")
 
