@@ -98,7 +98,7 @@ def deep_ranking(
     from dogsim.dataset import Dataset
     from dogsim.learning.hold_out import hold_out
     from dogsim.networks.heads import check_model_name, save_model
-    from dogsim.networks.training_record import has_memory
+    from dogsim.networks.training_record import has_training_record
     from dogsim.plumbing.files import check_output, check_replaceable
 
     on_images = from_layer is not None or network != "same"
@@ -107,7 +107,7 @@ def deep_ranking(
     folder = _given(root=root, augment=augmented or None)
     _refuse_unused(on_images, head_options if on_images else image_options | folder)
     check_output(check_model_name(out), [file, Path(weights) if weights else None])
-    check_replaceable(out, has_memory, force)
+    check_replaceable(out, has_training_record, force)
     known = Dataset.open(file)
     if hold_back is not None:
         known, _ = hold_out(known, hold_back, seed, least=1)

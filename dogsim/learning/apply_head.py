@@ -9,8 +9,8 @@ import numpy as np
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
 from dogsim.image_files.labels import breed_key
-from dogsim.networks.heads import GENERAL, NAMED, head_name, load_head
-from dogsim.networks.training_record import read_breeds
+from dogsim.networks.heads import GENERAL_LAYER, HEAD_NAME_PREFIX, head_name, load_head
+from dogsim.networks.training_record import read_trained_breeds
 from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 from dogsim.retrieval.identity import learned, learned_by
@@ -64,21 +64,24 @@ def project(
 
 
 def _output_layer(dataset: Dataset, head: Path) -> str:
-    """Return the head's last layer if it was trained on all breeds of the dataset, or `GENERAL`."""
-    trained_breeds = {breed_key(breed) for breed in read_breeds(head)}
+    """Return "", the last layer, if the head was trained on all breeds, or `GENERAL_LAYER`."""
+    trained_breeds = {breed_key(breed) for breed in read_trained_breeds(head)}
     labels = np.unique(dataset.labels[dataset.labels >= 0])
     breeds = map(dataset.breed_of_label, labels)
     new = [breed for breed in breeds if breed_key(breed) not in trained_breeds]
     if not trained_breeds or not new:
         return ""
     others = " and others" if new[1:] else ""
-    note(f"The head was not trained on {new[0]}{others}: its output layer is --layer {GENERAL}.")
-    return GENERAL
+    note(
+        f"The head was not trained on {new[0]}{others}: its output layer is "
+        f"--layer {GENERAL_LAYER}."
+    )
+    return GENERAL_LAYER
 
 
 def _require_same_features(name: str, recipe: Recipe, head: str | os.PathLike[str]) -> None:
     # heads of datasets without recipe, and of other programs, have other names
-    if name.startswith(NAMED) and name != head_name(recipe):
+    if name.startswith(HEAD_NAME_PREFIX) and name != head_name(recipe):
         raise DogsimError(
             f"The head {head} was trained on features of another network, layer or resize mode "
             f"than {recipe.backbone}, {recipe.layer}, {recipe.resize}. "

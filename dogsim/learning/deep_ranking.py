@@ -40,7 +40,7 @@ from dogsim.learning.triplets import (
     weighted_ranking_loss,
 )
 from dogsim.networks.heads import embed, head_name
-from dogsim.networks.training_record import picture_keys, remember
+from dogsim.networks.training_record import image_keys, record_training
 from dogsim.plumbing.terminal import track
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def _train_with_proxies(split: _Split, options: _Options) -> Ranking:
     steps = options.max_steps if after > before else 0
     model, _ = train(images, _initial_head(images, options), steps)
     breeds = {images.breed_of_label(label) for label in np.unique(images.labels)}
-    remember(model, picture_keys(images.features, images.stamps), breeds)
+    record_training(model, image_keys(images.features, images.stamps), breeds)
     best = int(after > before)
     return Ranking(model, raw, (before, after), best, steps, split.k, tuple(losses))
 
@@ -229,7 +229,7 @@ def _train_with_triplets(split: _Split, options: _Options) -> Ranking:
     if steps:
         again = _triplet_rounds(model, images, options, steps, [])
         deque(track(again, steps, "steps on all images"), maxlen=0)
-    remember(model, picture_keys(images.features, images.stamps))
+    record_training(model, image_keys(images.features, images.stamps))
     return Ranking(model, raw, history, best, steps, split.k, tuple(losses))
 
 

@@ -29,7 +29,7 @@ from dogsim.learning.training import (
 from dogsim.learning.triplets import ranking_loss, triplet_batches
 from dogsim.networks.extractor_for import check_own_weights, require_recipe
 from dogsim.networks.heads import embed
-from dogsim.networks.training_record import picture_keys, read_memory, remember
+from dogsim.networks.training_record import image_keys, read_training_record, record_training
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import prefetch, usable_cpus
 
@@ -120,8 +120,8 @@ def fine_tune(
     history, best = train_until_best(
         tuned.model, progress, lambda: tuned.precision(held, k), patience
     )
-    earlier = read_memory(Path(weights or tuned.recipe.weights))
-    remember(tuned.model, np.union1d(picture_keys(known.features, known.stamps), earlier))
+    earlier = read_training_record(Path(weights or tuned.recipe.weights))
+    record_training(tuned.model, np.union1d(image_keys(known.features, known.stamps), earlier))
     steps = min(best * STEPS_PER_ROUND, max_steps)
     return Ranking(tuned.model, history[0], history, best, steps, k, tuple(losses))
 

@@ -21,7 +21,7 @@ from scipy.linalg import eigh
 
 from dogsim.engines._keras import import_keras
 from dogsim.learning.training import gradient_step, train_in_rounds
-from dogsim.networks.heads import GENERAL
+from dogsim.networks.heads import GENERAL_LAYER
 from dogsim.plumbing.terminal import track
 
 COSINE_SCALE = 16.0  # inverse temperature of the softmax over cosines
@@ -116,7 +116,7 @@ def with_proxies(head: Any, proxies: NDArray[np.float32], features: NDArray[np.f
     -------
     keras.Sequential
         Maps features (B, D) to breed probabilities, scaled to unit length, (B, C). Up to its layer
-        `GENERAL` it is a linear map between unit vectors.
+        `GENERAL_LAYER` it is a linear map between unit vectors.
     """
     keras, (embedding,) = import_keras(), head.get_layer("embedding").get_weights()
     layers, width = keras.layers, embedding.shape[1]
@@ -130,7 +130,7 @@ def with_proxies(head: Any, proxies: NDArray[np.float32], features: NDArray[np.f
             keras.Input((len(kernel),)),
             *before.layers,
             general,
-            layers.UnitNormalization(name=GENERAL),
+            layers.UnitNormalization(name=GENERAL_LAYER),
             learned,
             layers.UnitNormalization(),
             logits,

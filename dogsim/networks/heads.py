@@ -1,4 +1,4 @@
-"""A learned embedding on top of a network's features: the head."""
+"""Heads: learned embeddings of a network's features."""
 
 import os
 import shutil
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
-from dogsim.networks.training_record import write_memory
+from dogsim.networks.training_record import write_training_record
 from dogsim.networks.weights import load_keras_file
 from dogsim.plumbing.files import file_sha256, replacing
 from dogsim.recipe import Recipe
 
-BLOCK = 4096  # rows through a head at once
-NAMED = "head_for_"
-GENERAL = "general"  # the layer that ends a head for breeds that it has not learned
+HEAD_BATCH = 4096  # rows
+HEAD_NAME_PREFIX = "head_for_"
+GENERAL_LAYER = "general"  # the layer whose output suits breeds that the head was not trained on
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Head:
     model : keras.Model
         Maps (B, D) float32 to (B, E) float32.
     sha256 : str
-        Of the file it was loaded from.
+        SHA-256 of the file from which it was loaded.
     """
 
     model: Any
@@ -55,17 +55,16 @@ class Head:
 
 
 def embed(model: Any, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Send features (N, D) through a Keras model, block after block, (N, E) float32."""
-    blocks = (features[i : i + BLOCK] for i in range(0, len(features), BLOCK))
-    return np.concatenate([model(block, training=False).numpy() for block in blocks])
+    """Compute a Keras model for features (N, D) in batches, (N, E) float32."""
+    batches = (features[i : i + HEAD_BATCH] for i in range(0, len(features), HEAD_BATCH))
+    return np.concatenate([model(batch, training=False).numpy() for batch in batches])
 
 
 def load_head(path: str | os.PathLike[str], sha256: str | None = None, layer: str = "") -> Head:
-    """Load a head file of `dogsim deep-ranking`; code that a file may carry is not run.
+    """Load a head file of `dogsim deep-ranking`; code in the file is not executed.
 
-    With `layer` it ends there, otherwise with its last layer. Raises `DogsimError` if there is no
-    such file, it has another SHA-256 than the one that is given or no such layer, or it maps no
-    features to features.
+    The head ends with `layer`, by default with its last one. Raises `DogsimError` if the file does
+    not exist, has another SHA-256 or no such layer, or does not map features to features.
 
     >>> load_head("gone.keras")
     Traceback (most recent call last):
@@ -89,14 +88,14 @@ def _ending_in(model: Any, layer: str, path: Path) -> Any:
     if layer not in names:
         raise DogsimError(f"The head {path} has no layer {layer}. It has: {', '.join(names)}.")
     start = import_keras().Input(model.input_shape[1:])
-    kept = model.layers[: names.index(layer) + 1]
-    return import_keras().Sequential([start, *kept], name=model.name)
+    layers = model.layers[: names.index(layer) + 1]
+    return import_keras().Sequential([start, *layers], name=model.name)
 
 
-def head_file_sha256(path: Path, wanted: str | None = None) -> str:
-    """SHA-256 of a head file, without loading it.
+def head_file_sha256(path: Path, expected: str | None = None) -> str:
+    """Return the SHA-256 of a head file, without loading it.
 
-    Raises `DogsimError` if there is none, or if it is another one than `wanted`.
+    Raises `DogsimError` if the file does not exist or its SHA-256 is not `expected`.
     """
     if not path.is_file():
         raise DogsimError(
@@ -104,35 +103,35 @@ def head_file_sha256(path: Path, wanted: str | None = None) -> str:
             "dogsim project."
         )
     found = file_sha256(path)
-    if wanted not in (None, found):
+    if expected not in (None, found):
         raise DogsimError(
             f"Received the head {path} with head_sha256={found[:16]}. The dataset needs "
-            f"head_sha256={str(wanted)[:16]}: find that file, or make the dataset again: "
+            f"head_sha256={str(expected)[:16]}: find that file, or make the dataset again: "
             "dogsim project."
         )
     return found
 
 
 def head_name(recipe: Recipe | None) -> str:
-    """Name a head for the features it is trained on; a Keras file keeps its model's name."""
-    return f"{NAMED}{recipe.fingerprint}" if recipe else "head"
+    """Return the name of a head for its training features; Keras stores it in the file."""
+    return f"{HEAD_NAME_PREFIX}{recipe.fingerprint}" if recipe else "head"
 
 
 def save_model(
     model: Any, path: str | os.PathLike[str], entries: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Write a Keras model to a ``.keras`` file, whole or not at all.
+    """Write a Keras model to a ``.keras`` file, as a whole or not at all.
 
-    One that this package has trained keeps there which pictures it has learned from. `entries` lie
-    in the file, a zip archive, beside those of Keras.
+    The file includes the record of the training images if this package trained the model. `entries`
+    are further files, name to text, of the zip archive.
 
     Raises `DogsimError` if the file cannot be written or is not called ``.keras``.
     """
     path = check_model_name(path)
     with replacing(path) as temporary, tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.keras"  # Keras takes no other ending
+        file = Path(folder) / "model.keras"  # Keras accepts no other suffix
         model.save(file)
-        write_memory(model, file)
+        write_training_record(model, file)
         with zipfile.ZipFile(file, "a") as archive:
             for name, text in entries.items():
                 archive.writestr(name, text)
@@ -140,7 +139,7 @@ def save_model(
 
 
 def check_model_name(path: str | os.PathLike[str]) -> Path:
-    """Raise `DogsimError` unless a file's name ends as Keras wants it, in ``.keras``."""
+    """Return a file name as a path; raise `DogsimError` unless it ends in ``.keras``."""
     if Path(path).suffix != ".keras":
         raise DogsimError(f"Received the file name {path}. Expected one that ends in .keras.")
     return Path(path)

@@ -1,8 +1,8 @@
-"""Which pictures a model has learned from: kept in its file, so that nobody judges it by them.
+"""Record of the training images of a model, so that it is not evaluated on them unnoticed.
 
-A ``.keras`` file is a zip archive; an entry of our own lies beside those of Keras, which leaves it
-alone. It holds 8 bytes of a hash of each picture's file and 8 of its features: 16 MB for a million
-pictures, and nothing that shows them.
+The record is stored in the model's ``.keras`` file, a zip archive in which Keras ignores other
+entries. It contains 8 bytes of a hash of each image's file and 8 of its features: 16 MB for a
+million images, which cannot be reconstructed from it.
 """
 
 import json
@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ENTRY, BREEDS = "trained_on.uint64", "trained_on.json"
+KEYS_ENTRY, BREEDS_ENTRY = "trained_on.uint64", "trained_on.json"
 Keys = NDArray[np.uint64]
 
 
-def picture_keys(features: NDArray[np.floating], stamps: NDArray[np.void] | None) -> Keys:
-    """Tell pictures by their features, and by the content of their files where that is known.
+def image_keys(features: NDArray[np.floating], stamps: NDArray[np.void] | None) -> Keys:
+    """Return keys of images: from their features, and from the content of their files if known.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def picture_keys(features: NDArray[np.floating], stamps: NDArray[np.void] | None
     Returns
     -------
     (n, 1) uint64, or (n, 2) with stamps
-        Parts of SHA-256; pictures that share one of them are the same.
+        Parts of SHA-256; images that share a key are the same.
     """
     rows = (np.asarray(row, "<f4") + np.float32(0) for row in features)  # + 0 turns -0 into 0
     columns = [[int.from_bytes(sha256(row.tobytes()).digest()[:8], "big") for row in rows]]
@@ -39,40 +39,40 @@ def picture_keys(features: NDArray[np.floating], stamps: NDArray[np.void] | None
     return np.asarray(np.array(columns, np.uint64).T)
 
 
-def remember(model: Any, keys: Keys, breeds: Iterable[str] = ()) -> None:
-    """Let a Keras model know what it has learned from, for the file that it will be saved to.
+def record_training(model: Any, keys: Keys, breeds: Iterable[str] = ()) -> None:
+    """Attach the keys of its training images to a Keras model; `save_model` writes them.
 
-    `breeds` are those whose probabilities it gives, if it gives such.
+    `breeds` are those whose probabilities it computes, if it does.
     """
     model.trained_on, model.trained_breeds = np.unique(keys), sorted(breeds)
 
 
-def write_memory(model: Any, file: Path) -> None:
-    """Add to a model's ``.keras`` file what it has learned from, if that is known."""
+def write_training_record(model: Any, file: Path) -> None:
+    """Add the record that is attached to a model, if any, to its ``.keras`` file."""
     if (keys := getattr(model, "trained_on", None)) is not None:
         with zipfile.ZipFile(file, "a") as archive:
-            archive.writestr(ENTRY, keys.astype("<u8").tobytes())
-            archive.writestr(BREEDS, json.dumps(model.trained_breeds))
+            archive.writestr(KEYS_ENTRY, keys.astype("<u8").tobytes())
+            archive.writestr(BREEDS_ENTRY, json.dumps(model.trained_breeds))
 
 
-def read_memory(file: Path) -> Keys:
-    """Read from a ``.keras`` file what its model has learned from; empty where it does not tell."""
+def read_training_record(file: Path) -> Keys:
+    """Read the keys of the training images from a ``.keras`` file; empty if it has no record."""
     try:
         with zipfile.ZipFile(file) as archive:
-            return np.frombuffer(archive.read(ENTRY), "<u8").astype(np.uint64)
+            return np.frombuffer(archive.read(KEYS_ENTRY), "<u8").astype(np.uint64)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile):
         return np.zeros(0, np.uint64)
 
 
-def read_breeds(file: Path) -> tuple[str, ...]:
-    """Read from a ``.keras`` file which breeds its model tells apart; empty where it is silent."""
+def read_trained_breeds(file: Path) -> tuple[str, ...]:
+    """Read the breeds of a classifier from its ``.keras`` file; empty if it has no record."""
     try:
         with zipfile.ZipFile(file) as archive:
-            return tuple(map(str, json.loads(archive.read(BREEDS))))
+            return tuple(map(str, json.loads(archive.read(BREEDS_ENTRY))))
     except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile):
         return ()
 
 
-def has_memory(file: Path) -> bool:
-    """Whether a file is a model that this package has trained."""
-    return len(read_memory(file)) > 0
+def has_training_record(file: Path) -> bool:
+    """Return whether a file is a model that was trained by this package."""
+    return len(read_training_record(file)) > 0

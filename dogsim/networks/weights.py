@@ -1,4 +1,4 @@
-"""Where a network's weights come from: Keras' download, or a file given by hand."""
+"""The weights of a network: downloaded by Keras, or read from a file."""
 
 import contextlib
 import os
@@ -21,20 +21,20 @@ from dogsim.plumbing.download import DOWNLOAD_TIMEOUT_SECONDS
 from dogsim.plumbing.files import file_sha256
 from dogsim.plumbing.threads import with_timeout
 
-IMAGENET = "imagenet"  # the weights that a network was published with
-HOST = "https://storage.googleapis.com/tensorflow/keras-applications/"
-# Of ImageNet's red, green and blue.
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-STD = np.array([0.229, 0.224, 0.225], np.float32)
+IMAGENET = "imagenet"  # the weights with which a network was published
+KERAS_STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications/"
+# Of red, green and blue over ImageNet, with white = 1.
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 T = TypeVar("T")
 
 
 class WeightsUnavailableError(DogsimError):
-    """The weights of a network can neither be found nor downloaded."""
+    """Raised if the weights of a network are neither cached nor can be downloaded."""
 
 
 def given_file(weights: str) -> Path | None:
-    """Path of the weight file given by hand, None where ImageNet's weights are asked for.
+    """Return the path of a given weight file; None for ImageNet's weights.
 
     >>> given_file("gone.h5")
     Traceback (most recent call last):
@@ -48,9 +48,9 @@ def given_file(weights: str) -> Path | None:
 
 
 def weights_sha256(file: Path) -> str:
-    """SHA-256 of a weight file, computed once as long as the file stays as it is."""
-    now = file.stat()
-    return _sha256(file, now.st_size, now.st_mtime_ns, now.st_ino)
+    """Return the SHA-256 of a weight file, computed once while the file is unchanged."""
+    status = file.stat()
+    return _sha256(file, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 @lru_cache(maxsize=16)
@@ -59,8 +59,11 @@ def _sha256(file: Path, *_: int) -> str:
 
 
 def cached_weights(file_name: str) -> Path | None:
-    """Path of a weight file that Keras has downloaded before, None if there is none."""
-    for folder in (_keras_home(), Path("/tmp/.keras")):  # the second: Keras' for a read-only home
+    """Return the path of a weight file in Keras' cache, None if it is not there."""
+    for folder in (
+        _keras_home(),
+        Path("/tmp/.keras"),
+    ):  # Keras uses the second if the home is read-only
         path = folder / "models" / file_name
         if path.is_file():
             return path
@@ -68,7 +71,7 @@ def cached_weights(file_name: str) -> Path | None:
 
 
 def keras_download(build: Callable[[], Any], network: str, file_name: str) -> Any:
-    """Build a network whose ImageNet weights Keras downloads once, checks and caches.
+    """Build a network with ImageNet weights, which Keras downloads once, checks and caches.
 
     Parameters
     ----------
@@ -77,7 +80,7 @@ def keras_download(build: Callable[[], Any], network: str, file_name: str) -> An
     network : str
         Its name, for messages.
     file_name : str
-        What Keras calls the weight file.
+        Name of the weight file in Keras' cache.
 
     Returns
     -------
@@ -86,22 +89,22 @@ def keras_download(build: Callable[[], Any], network: str, file_name: str) -> An
     Raises
     ------
     WeightsUnavailableError
-        If the weights cannot be had; says why, and the three other ways to weights.
+        If the weights cannot be downloaded; the message has the reason and three alternatives.
     """
     import_keras()
-    host = None if cached_weights(file_name) else HOST
+    host = None if cached_weights(file_name) else KERAS_STORAGE
     way_out = f"give a file (--weights FILE), or put {file_name} into {_keras_home() / 'models'}"
     try:
         return downloaded(build, network, host, way_out)
     except WeightsUnavailableError:
-        # Of some files Keras knows no hash: what else has come in their place shall not stay.
-        if host and (wrong := cached_weights(file_name)):
-            wrong.unlink()
+        # Keras knows no hash of some files: remove a file that is not the weights.
+        if host and (damaged := cached_weights(file_name)):
+            damaged.unlink()
         raise
 
 
 def downloaded(fetch: Callable[[], T], network: str, host: str | None, way_out: str) -> T:
-    """Return what `fetch` returns, which downloads weights; gives up soon where nothing answers.
+    """Return the result of `fetch`, which downloads weights; fail soon if no server answers.
 
     Parameters
     ----------
@@ -109,10 +112,10 @@ def downloaded(fetch: Callable[[], T], network: str, host: str | None, way_out: 
     network : str
         Its name, for messages.
     host : str, optional
-        An address to knock at first: what downloads may be very patient. None if nothing has to
-        be downloaded.
+        An address that is tried first, because downloaders may have long timeouts. None if nothing
+        has to be downloaded.
     way_out : str
-        What else the user can do, beside taking the network that is installed.
+        What the user can do instead, besides using the network that is installed.
 
     Raises
     ------
@@ -120,10 +123,10 @@ def downloaded(fetch: Callable[[], T], network: str, host: str | None, way_out: 
         If `fetch` raises anything.
     """
     try:
-        # Downloaders report their progress on stdout, which belongs to results.
-        with _impatient_sockets(), contextlib.redirect_stdout(sys.stderr):
+        # Downloaders report their progress on stdout, which is for results.
+        with _socket_timeout(), contextlib.redirect_stdout(sys.stderr):
             if host:
-                _knock(host)
+                _check_reachable(host)
             return fetch()
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise WeightsUnavailableError(
@@ -134,33 +137,33 @@ def downloaded(fetch: Callable[[], T], network: str, host: str | None, way_out: 
 
 
 def load_weight_file(model: Any, path: Path, network: str) -> None:
-    """Fill a network with the numbers of an ``.h5`` or ``.weights.h5`` file.
+    """Load the weights of an ``.h5`` or ``.weights.h5`` file into a network.
 
-    `network` is its name, for messages. Raises `DogsimError` if the file does not hold every number
-    that the network needs.
+    `network` is its name, for messages. Raises `DogsimError` if the file does not contain all
+    weights of the network.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of parts the file has beyond what is needed
+            warnings.simplefilter("ignore")  # about weights in the file that are not needed
             model.load_weights(path)
     except Exception as error:  # Keras raises ValueError, KeyError or OSError
         raise DogsimError(
             f"The weights in {path} do not fit {network}: {_headline(error)}. "
             "Name the network they belong to with --backbone, or give another file."
         ) from error
-    _normalise_as_on_imagenet(model)
+    _correct_normalization(model)
 
 
 def load_keras_file(path: Path) -> Any:
-    """Load a whole Keras model, in safe mode: code that a file may carry is not run.
+    """Load a whole Keras model in safe mode, so that no code in the file is executed.
 
     Raises `DogsimError` if the file is not such a model.
     """
-    if path.suffix != ".keras":  # of Keras' older format, which safe mode does not cover
+    if path.suffix != ".keras":  # safe mode does not cover Keras' older format
         raise DogsimError(f"Received the model {path}. Expected a file that ends in .keras.")
     try:
         return import_keras().models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # zip, json, hdf5 and Keras errors alike
+    except Exception as error:  # errors of zip, json, hdf5 and Keras
         raise DogsimError(
             f"Cannot load {path} as a Keras model: {_headline(error)}. "
             "Expected a file written by model.save('NAME.keras')."
@@ -168,10 +171,10 @@ def load_keras_file(path: Path) -> Any:
 
 
 def file_has_top(path: Path, top_layers: Collection[str]) -> bool:
-    """Whether an ``.h5`` file in Keras' older format holds the classifier's layers as well.
+    """Return whether an ``.h5`` file in Keras' older format contains the classifier's layers.
 
-    That format is read layer after layer, so the network must be built as it was saved.
-    Raises `DogsimError` if the file is no HDF5 file.
+    That format is read layer by layer, so the network must be built as it was saved. Raises
+    `DogsimError` if the file is not HDF5.
     """
     try:
         with h5py.File(path) as file:
@@ -187,22 +190,22 @@ def file_has_top(path: Path, top_layers: Collection[str]) -> bool:
         ) from error
 
 
-def _normalise_as_on_imagenet(model: Any) -> None:
-    """Let a network divide by the deviations of ImageNet's colours, not by their roots.
+def _correct_normalization(model: Any) -> None:
+    """Correct the variance of a network that normalises its input with ImageNet's mean.
 
-    Keras' files of EfficientNet B0 to B7 have them where variances are expected. Keras puts that
-    right with a further layer, but only if it downloads them itself (its issue 49930).
+    Keras' files of EfficientNet B0 to B7 contain standard deviations in place of variances. Keras
+    corrects it with another layer, but only after its own download (Keras issue 49930).
     """
     for layer in model.layers:
         if type(layer).__name__ == "Normalization" and layer.weights:
             mean, variance, count = layer.get_weights()
-            if np.allclose(mean, MEAN, atol=1e-3):
-                layer.set_weights([mean, variance * STD, count])
+            if np.allclose(mean, IMAGENET_MEAN, atol=1e-3):
+                layer.set_weights([mean, variance * IMAGENET_STD, count])
                 layer.finalize_state()
 
 
 def _headline(error: Exception) -> str:
-    # Keras goes on for a page; its first line says what is wrong
+    # Keras' messages can fill a page; the first line has the reason
     return reason(Exception((str(error).strip() or repr(error)).splitlines()[0]))
 
 
@@ -211,7 +214,7 @@ def _keras_home() -> Path:
 
 
 @contextlib.contextmanager
-def _impatient_sockets() -> Iterator[None]:
+def _socket_timeout() -> Iterator[None]:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
     try:
@@ -220,9 +223,10 @@ def _impatient_sockets() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _knock(url: str) -> None:
+def _check_reachable(url: str) -> None:
+    """Raise `OSError` if no server answers in time."""
     request = urllib.request.Request(url, method="HEAD")
     try:
         with_timeout(lambda: urllib.request.urlopen(request).close(), DOWNLOAD_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as answer:
-        answer.close()  # any answer shows that the way is open
+        answer.close()  # any answer shows that the server is reachable

@@ -13,7 +13,7 @@ from dogsim.errors import DogsimError
 from dogsim.image_files.boxes import BoxFolder
 from dogsim.image_files.files import read_image_file
 from dogsim.images import Cropped, Source, file_of
-from dogsim.networks.training_record import picture_keys, read_memory
+from dogsim.networks.training_record import image_keys, read_training_record
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.storage.dataset_file import WRITE_ROWS
 
@@ -111,10 +111,10 @@ def learned(dataset: Dataset) -> NDArray[np.bool_]:
 
 def learned_by(dataset: Dataset, model: Path) -> NDArray[np.bool_]:
     """Tell from which of a dataset's pictures the model in a ``.keras`` file has learned."""
-    memory = read_memory(model)
+    memory = read_training_record(model)
     if not len(memory):
         return np.zeros(len(dataset), bool)
-    keys = picture_keys(dataset.features, dataset.stamps)
+    keys = image_keys(dataset.features, dataset.stamps)
     return np.asarray(np.isin(keys, memory).any(axis=1))
 
 

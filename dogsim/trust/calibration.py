@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.networks.training_record import has_memory
+from dogsim.networks.training_record import has_training_record
 from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
 from dogsim.retrieval.identity import features_hash, learned
 from dogsim.retrieval.query_expansion import require_plain
@@ -139,7 +139,7 @@ def calibrate(left_out: LeaveOneOut, trained_on: NDArray[np.bool_]) -> Calibrati
 
 def _require_training_record(dataset: Dataset) -> None:
     recipe = dataset.recipe
-    if recipe and recipe.head_sha256 and not has_memory(Path(recipe.head)):
+    if recipe and recipe.head_sha256 and not has_training_record(Path(recipe.head)):
         raise DogsimError(
             f"Received a dataset with features of the head {recipe.head}, which is missing or "
             "does not record the images that it has learned from. Those cannot be used for "

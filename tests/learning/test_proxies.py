@@ -10,7 +10,7 @@ from clouds import breeds_in_noise
 
 from dogsim import Dataset, DogsimError, accuracy, load_head, project, save_model, train_ranking
 from dogsim.learning.proxies import COSINE_SCALE
-from dogsim.networks.training_record import read_breeds
+from dogsim.networks.training_record import read_trained_breeds
 from dogsim.recipe import Recipe
 
 RECIPE = Recipe("resnet50", "imagenet", "ab" * 32, "avg_pool", 224)
@@ -40,7 +40,7 @@ def test_they_are_probabilities_of_the_breeds(made: tuple[Any, Path]) -> None:
     _, head = made
     data = breeds_in_noise()
     embedded = project(data, head).features
-    assert read_breeds(head) == tuple(sorted(data.breeds))
+    assert read_trained_breeds(head) == tuple(sorted(data.breeds))
     assert embedded.shape == (len(data), len(data.breeds))
     assert np.linalg.norm(embedded, axis=1) == pytest.approx(1, abs=1e-5)
     assert (embedded.argmax(axis=1) == data.labels).mean() > 0.95

@@ -12,7 +12,7 @@ import pytest
 
 from dogsim.networks.backbones import BACKBONES, Backbone
 from dogsim.networks.extractor import Extractor, load_extractor
-from dogsim.networks.weights import MEAN, STD
+from dogsim.networks.weights import IMAGENET_MEAN, IMAGENET_STD
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (1, 299, 299, 3), np.uint8)
 KERAS = {name: spec for name, spec in BACKBONES.items() if type(spec) is Backbone}
@@ -69,7 +69,7 @@ def test_a_file_gives_the_features_of_keras_download(
     file = tmp_path / "efficientnetb0_notop.h5"
     published = keras.applications.EfficientNetB0(include_top=False, weights=None)
     (norm,) = (x for x in published.layers if isinstance(x, keras.layers.Normalization))
-    norm.set_weights([MEAN, STD, np.array(0)])
+    norm.set_weights([IMAGENET_MEAN, IMAGENET_STD, np.array(0)])
     published.save(file)
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: str(file))
     downloaded = keras.applications.EfficientNetB0(include_top=False, pooling="avg")

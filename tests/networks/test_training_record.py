@@ -8,7 +8,7 @@ from clouds import breeds_in_noise
 from commands import dogsim, dogsim_json
 
 from dogsim import Dataset, project, save_model, train_ranking
-from dogsim.networks.training_record import has_memory, picture_keys, read_memory
+from dogsim.networks.training_record import has_training_record, image_keys, read_training_record
 from dogsim.retrieval.identity import learned
 from dogsim.storage.dataset_file import STAMP_DTYPE
 
@@ -17,17 +17,17 @@ def test_pictures_are_told_by_features_or_by_their_files() -> None:
     features = np.array([[1, -0.0], [2, 3]], np.float32)
     stamps = np.zeros(2, STAMP_DTYPE)
     stamps["sha256"] = [b"0123456789abcdef" * 4, b"f" * 64]
-    keys = picture_keys(features, stamps)
+    keys = image_keys(features, stamps)
     assert keys.shape == (2, 2)
     assert keys[0, 1] == 0x0123456789ABCDEF
-    assert np.array_equal(keys[:, :1], picture_keys(np.abs(features), None))
+    assert np.array_equal(keys[:, :1], image_keys(np.abs(features), None))
 
 
 def test_accuracy_tells_what_was_learned_from(tmp_path: Path) -> None:
     known, fresh = breeds_in_noise(), breeds_in_noise(seed=1)
     head = tmp_path / "head.keras"
     save_model(train_ranking(known, max_steps=25).model, head)
-    assert has_memory(head)
+    assert has_training_record(head)
     assert not learned(known).any()
     for name, data in (("known", known), ("fresh", fresh)):
         project(data, head).save(tmp_path / f"{name}.h5")
@@ -61,5 +61,5 @@ def test_of_other_features_the_file_tells(tmp_path: Path) -> None:
 def test_models_of_others_remember_nothing(tmp_path: Path) -> None:
     (tmp_path / "text.keras").write_text("no model")
     for name in ("text.keras", "gone.keras"):
-        assert len(read_memory(tmp_path / name)) == 0
-        assert not has_memory(tmp_path / name)
+        assert len(read_training_record(tmp_path / name)) == 0
+        assert not has_training_record(tmp_path / name)

@@ -1,4 +1,4 @@
-"""Keras' own download code, against a server on this machine."""
+"""Downloads by Keras from a server on this machine."""
 
 import hashlib
 import socket
@@ -22,9 +22,9 @@ NAME = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
-    """A server in the place of Keras', and an empty cache."""
+    """A server in place of Keras' storage, and an empty cache."""
     with serving() as server:
-        monkeypatch.setattr(weights, "HOST", server.address)
+        monkeypatch.setattr(weights, "KERAS_STORAGE", server.address)
         monkeypatch.setattr("keras.src.applications.resnet.BASE_WEIGHTS_PATH", server.address)
         monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
         monkeypatch.setenv("KERAS_HOME", str(tmp_path))
@@ -39,7 +39,7 @@ def serve(server: Server, content: bytes, limit: int | None = None) -> None:
 
 @pytest.fixture
 def genuine(random_resnet: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Any, bytes]:
-    """A network and the bytes of its weight file, which Keras takes for the genuine one."""
+    """A network and the bytes of its weight file, whose hash Keras accepts."""
     model, folder = random_resnet
     content = (folder / "notop.h5").read_bytes()
     hashes = {"resnet50": (None, hashlib.md5(content).hexdigest())}
@@ -59,9 +59,9 @@ def test_download_once(
     pixels = keras.applications.resnet50.preprocess_input(images.astype(np.float32))
     plain = keras.Model(model.input, model.get_layer("avg_pool").output)(pixels)
     np.testing.assert_allclose(extractor(images), plain, rtol=1e-4, atol=1e-4)
-    assert capfd.readouterr().out == ""  # stdout belongs to results
+    assert capfd.readouterr().out == ""  # stdout is for results
 
-    server.http.shutdown()  # what has been downloaded needs no network
+    server.http.shutdown()  # the cache needs no network
     assert load_extractor("resnet50", precision="float32").recipe == extractor.recipe
 
 
@@ -69,7 +69,7 @@ def check_failure(reason: str, within: float = 10) -> None:
     start = time.monotonic()
     with pytest.raises(weights.WeightsUnavailableError, match=reason) as caught:
         load_extractor("resnet50")
-    assert time.monotonic() - start < within + 3  # building the network takes its time too
+    assert time.monotonic() - start < within + 3  # includes the time to build the network
     message = str(caught.value)
     for way_out in ("--weights FILE", NAME, "--backbone efficientnet-lite0"):
         assert way_out in message
@@ -77,21 +77,21 @@ def check_failure(reason: str, within: float = 10) -> None:
     assert weights.cached_weights(NAME) is None  # nothing half-written
 
 
-def test_not_there(server: Server) -> None:
+def test_missing_file(server: Server) -> None:
     check_failure("404")
 
 
 @pytest.mark.slow
-def test_other_bytes(server: Server, genuine: tuple[Any, bytes]) -> None:
+def test_wrong_content(server: Server, genuine: tuple[Any, bytes]) -> None:
     serve(server, b"<html>please log in</html>")
     with pytest.raises(DogsimError, match="hash"):
         load_extractor("resnet50")
     serve(server, genuine[1])
-    load_extractor("resnet50")  # what was wrong in the cache is replaced
+    load_extractor("resnet50")  # the wrong file in the cache is replaced
 
 
 @pytest.mark.slow
-def test_other_bytes_of_which_keras_knows_no_hash(
+def test_wrong_content_without_a_known_hash(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("keras.src.applications.mobilenet.BASE_WEIGHT_PATH", server.address)
@@ -111,20 +111,22 @@ def test_dropped_connection(server: Server, genuine: tuple[Any, bytes]) -> None:
     check_failure("retrieval incomplete")
 
 
-def test_a_server_that_falls_silent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_stops_sending(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "DOWNLOAD_TIMEOUT_SECONDS", 1.0)
     server.always = fall_silent(seconds=5)
     check_failure("timed out", within=5)
 
 
-def test_nobody_answers(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_never_answers(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     assert DOWNLOAD_TIMEOUT_SECONDS < 10
     monkeypatch.setattr(weights, "DOWNLOAD_TIMEOUT_SECONDS", 1.0)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
-        monkeypatch.setattr(weights, "HOST", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections and sends nothing
+        monkeypatch.setattr(
+            weights, "KERAS_STORAGE", f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        )
         check_failure("no answer|timed out", within=2)
 
 
 def test_no_network(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "HOST", "http://127.0.0.1:9/")
+    monkeypatch.setattr(weights, "KERAS_STORAGE", "http://127.0.0.1:9/")
     check_failure("refused", within=2)
