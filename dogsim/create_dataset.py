@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from dogsim.dataset import Dataset
-from dogsim.engines.choose import FEW
+from dogsim.engines.choose import MIN_IMAGES_FOR_GPU
 from dogsim.errors import DogsimError
 from dogsim.folders.extraction import Compute, calibration, compute_shards, refuse
 from dogsim.folders.listing import Skipped, in_order, list_images, with_boxes
@@ -204,13 +204,13 @@ def bring_up_to_date(
     refuse(listing.skipped, strict)
     with Shards(out, restart, force, wait) as shards, sigterm_as_interrupt():
         options, cropped = (
-            options.filled(shards.options),
+            options.with_defaults(shards.options),
             BoxFolder.from_options(boxes, margin, shards.options),
         )
         seen, unfit = with_boxes(listing.pictures, cropped)
         refuse(unfit, strict)
         some = partial(calibration, root, seen, options.resize or RESIZES[0])
-        options = replace(options, few=len(seen) < FEW, calibration=some)
+        options = replace(options, few=len(seen) < MIN_IMAGES_FOR_GPU, calibration=some)
         extractor = options.extractor(shards.recipe)
         recipe = replace(extractor.recipe, **cropped.options)
         extractor = replace(extractor, recipe=recipe)

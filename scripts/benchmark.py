@@ -32,7 +32,8 @@ from PIL import Image
 
 import dogsim
 from dogsim.create_dataset import bring_up_to_date
-from dogsim.engines.choose import ENGINES, gpus, has_engine
+from dogsim.engines.choose import ENGINES, has_engine
+from dogsim.engines.tensorflow import gpus
 from dogsim.folders.extraction import calibration
 from dogsim.folders.listing import list_images
 from dogsim.networks.extractor import NetworkOptions

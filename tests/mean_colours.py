@@ -32,7 +32,7 @@ def load(options: NetworkOptions) -> Extractor:
 SEAM = {
     "check": lambda options: None,
     "load": load,
-    "recipe": lambda options, like: load(options).recipe,
+    "known_recipe": lambda options, like: load(options).recipe,
 }
 
 

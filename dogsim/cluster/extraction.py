@@ -117,7 +117,7 @@ class _Worker:
 
     @cached_property
     def extractor(self) -> Extractor:
-        extractor = NetworkOptions().filled(options_of(self.recipe)).load()
+        extractor = NetworkOptions().with_defaults(options_of(self.recipe)).load()
         names = (*DECISIVE, "engine", "precision")
         self.recipe.require(extractor.recipe, "a network of this node", names)
         return replace(extractor, recipe=self.recipe)

@@ -1,1 +1,1 @@
-"""What computes a network: TensorFlow or OpenVINO, and the cache of converted networks."""
+"""Engines that run networks: the choice of one, TensorFlow, OpenVINO, the cache, quantization."""

@@ -1,16 +1,16 @@
-"""Networks kept ready to run: converted once, read back in a moment and without TensorFlow.
+"""Cache of converted networks: converted once, then read without TensorFlow in a moment.
 
-A kept network is one file in the user's cache folder: a zip archive, not compressed, with
-OpenVINO's own two files and what they were made from. It appears whole or not at all, and whatever
-is wrong with it (cut short, a bit turned over, of another version) costs no more than making it
-again. OpenVINO compiles it for the processor at each start, in two or three tenths of a second. Its
-own cache of that saves less than a tenth and takes as much room again.
+A cached network is one file in the user's cache folder: an uncompressed zip archive of OpenVINO's
+two files and the key that they belong to. It is written as a whole or not at all. If it is damaged
+or of another version, the network is converted again. OpenVINO compiles it for the CPU at each
+start, in two or three tenths of a second; its own cache of compiled networks saves less than a
+tenth and takes as much space again.
 """
 
 import json
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,60 +21,70 @@ from dogsim.plumbing.cache import cache_folder
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.plumbing.terminal import note
 
-CONVERSION = 2  # to count up whenever the same weights are converted in another way
-MADE_FROM, GRAPH, NUMBERS = "made_from.json", "network.xml", "network.bin"
+CONVERSION_VERSION = 2  # increase it whenever the same weights are converted in another way
+KEY_FILE, GRAPH_FILE, WEIGHTS_FILE = "made_from.json", "network.xml", "network.bin"
 
 
-def kept_network(made_from: Mapping[str, Any]) -> Any | None:
-    """Read a kept network, None where there is none or it is not as it should be.
+def cached_model(key: Callable[[], Mapping[str, Any]], convert: Callable[[], Any]) -> Any:
+    """Return a network from the cache; if it is not there, convert it and store it.
 
     Parameters
     ----------
-    made_from : mapping
-        What decides about the network, such as the SHA-256 of its weights and the layer.
+    key : callable
+        Returns what determines the network: its ``name``, the SHA-256 of its weights, the layer
+        and so on. It is called again after the conversion, which may have downloaded the weights.
+    convert : callable
+        Returns the `openvino.Model`.
 
     Returns
     -------
-    openvino.Model or None
+    openvino.Model
     """
-    openvino = import_openvino()
+    model = _read(key())
+    if model is None:
+        model = convert()
+        _write(model, key())
+    return model
 
+
+def _read(key: Mapping[str, Any]) -> Any | None:
+    openvino = import_openvino()
     try:
-        with zipfile.ZipFile(_file(made_from)) as archive:  # which has a check sum of each part
-            if json.loads(archive.read(MADE_FROM)) != _with_versions(made_from):
+        with zipfile.ZipFile(_file(key)) as archive:  # has a check sum for each file
+            if json.loads(archive.read(KEY_FILE)) != _with_versions(key):
                 return None
-            graph, numbers = archive.read(GRAPH), archive.read(NUMBERS)
-        return openvino.Core().read_model(graph, numbers)
-    except Exception:  # whatever a damaged file makes a reader raise: it is made again
+            graph, weights = archive.read(GRAPH_FILE), archive.read(WEIGHTS_FILE)
+        return openvino.Core().read_model(graph, weights)
+    except Exception:  # any error that a damaged file causes: it is converted again
         return None
 
 
-def keep_network(network: Any, made_from: Mapping[str, Any]) -> None:
-    """Keep a converted network, an `openvino.Model`; where that fails, say so and go on."""
-    openvino = import_openvino()
-
-    file = _file(made_from)
+def _write(model: Any, key: Mapping[str, Any]) -> None:
+    """Store a network; if that fails, report it and continue."""
+    file = _file(key)
     try:
         make_folder(file.parent)
-        beside = tempfile.TemporaryDirectory(dir=file.parent, prefix=".network-")
-        with beside as folder, replacing(file) as temporary:
-            openvino.save_model(network, Path(folder, GRAPH), compress_to_fp16=False)
+        temporary_folder = tempfile.TemporaryDirectory(dir=file.parent, prefix=".network-")
+        with temporary_folder as folder, replacing(file) as temporary:
+            import_openvino().save_model(model, Path(folder, GRAPH_FILE), compress_to_fp16=False)
             with zipfile.ZipFile(temporary, "w") as archive:
-                archive.writestr(MADE_FROM, json.dumps(_with_versions(made_from)))
-                for part in (GRAPH, NUMBERS):
-                    archive.write(Path(folder, part), part)
-    except (DogsimError, OSError, RuntimeError) as error:  # the last: OpenVINO's, of a full disk
-        note(f"The network is not kept for the next time. {reason(error)}.")
+                archive.writestr(KEY_FILE, json.dumps(_with_versions(key)))
+                for name in (GRAPH_FILE, WEIGHTS_FILE):
+                    archive.write(Path(folder, name), name)
+    except (DogsimError, OSError, RuntimeError) as error:  # OpenVINO's, if the disk is full
+        note(f"The converted network is not cached. {reason(error)}.")
 
 
-def _file(made_from: Mapping[str, Any]) -> Path:
-    digest = sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
-    name = made_from["name"].replace(":", "-")  # which Windows has no files with
+def _file(key: Mapping[str, Any]) -> Path:
+    digest = sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    name = key["name"].replace(":", "-")  # not allowed in file names on Windows
     return cache_folder() / f"network-{name}-{digest[:12]}.zip"
 
 
-def _with_versions(made_from: Mapping[str, Any]) -> dict[str, Any]:
-    # In the file, not in its name: a new version takes the place of the old one.
-    openvino = import_openvino()
-
-    return {**made_from, "openvino": openvino.get_version(), "conversion": CONVERSION}
+def _with_versions(key: Mapping[str, Any]) -> dict[str, Any]:
+    # In the file, not in its name: a new version replaces the old one.
+    return {
+        **key,
+        "openvino": import_openvino().get_version(),
+        "conversion": CONVERSION_VERSION,
+    }

@@ -1,19 +1,140 @@
-"""Import OpenVINO without its reports."""
+"""Networks computed by OpenVINO: import, conversion from Keras, and execution."""
 
+import os
 import sys
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, cached_property
+from threading import Lock
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.engines.tensorflow import CPU_BATCH, Prepare, trace
+
+PRECISION_HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}  # of the float layers
+TEST_VARIABLES = ("CI", "NNCF_CI")  # environment variables that switch telemetry off
+_ENVIRONMENT = Lock()  # all threads share one environment
 
 
 @cache
 def import_openvino() -> Any:
-    """Return the module `openvino`, which tells its makers nothing.
+    """Return the module `openvino`, with its telemetry disabled.
 
-    It reports when it is imported and what it converts, from a process that it forks: from a thread
-    that hangs the program, if another one is computing just then. Without its package for reports
-    it takes a stub of its own.
+    It reports when it is imported and what it converts, from a process that it forks. In a program
+    that computes in another thread at that moment, the fork hangs. Without its package for reports
+    OpenVINO uses a stub.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     return openvino
+
+
+@contextmanager
+def without_telemetry() -> Iterator[None]:
+    """Stop OpenVINO's converter and NNCF from reporting their use; they do not in tests."""
+    with _ENVIRONMENT:
+        before = {name: os.environ.get(name) for name in TEST_VARIABLES}
+        os.environ |= dict.fromkeys(TEST_VARIABLES, "true")
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                del os.environ[name]
+                if value is not None:
+                    os.environ[name] = value
+
+
+def convert(model: Any, prepare: Prepare | None, shape: tuple[int, ...]) -> Any:
+    """Convert a Keras model for OpenVINO.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Maps (B, ...) float32 to (B, D) float32, or to several outputs.
+    prepare : callable or None
+        As for `run_tensorflow`; the converted model then takes uint8. None keeps float32.
+    shape : tuple of int
+        Shape of the input without the batch.
+
+    Returns
+    -------
+    openvino.Model
+        For batches of any length.
+    """
+    traced = trace(model, prepare)
+    openvino = import_openvino()
+    from openvino.frontend.tensorflow import utils
+    from tensorflow import __version__
+
+    # OpenVINO's own function calls exec() for this, which fails from Python 3.13 on (PEP 667).
+    utils.get_environment_setup = lambda _: {"tensorflow": __version__}
+    with without_telemetry():
+        # Shared weights would change or disappear with the Keras model, which nobody keeps.
+        converted = openvino.convert_model(traced, share_weights=False)
+    # Functions with their own gradient, such as swish, add intermediate results to the outputs.
+    outputs = converted.get_results()[: len(model.outputs)]
+    converted = openvino.Model(outputs, converted.get_parameters())
+    converted.reshape([-1, *shape])
+    return converted
+
+
+class OpenVinoNetwork:
+    """A converted network that computes: many images in parallel batches, few one by one.
+
+    Two fixed shapes are faster than one that is left open. Each is compiled at its first use,
+    which takes tenths of a second. Threads may share an instance.
+
+    Parameters
+    ----------
+    model : openvino.Model
+        From `convert`: maps (B, ...) to (B, D) float32.
+    precision : str
+        From `choose_engine`.
+    """
+
+    def __init__(self, model: Any, precision: str) -> None:
+        self._model, self._precision = model, precision
+        batch, *self._shape = model.input(0).partial_shape
+        # Some graphs have a fixed batch of 1.
+        self._batch = CPU_BATCH if batch.is_dynamic else batch.get_length()
+        self._dimension = model.output(0).partial_shape[1].get_length()
+        self._lock = Lock()  # the requests below have one buffer for their results
+
+    def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Compute features (B, D) of images (B, H, W, 3)."""
+        features = np.empty((len(images), self._dimension), np.float32)
+        # A single batch would leave the other cores idle.
+        batches = len(images) // self._batch if len(images) >= 2 * self._batch else 0
+        first_single = batches * self._batch
+        with self._lock:
+            for i in range(0, first_single, self._batch):
+                rows = slice(i, i + self._batch)
+                self._batch_queue.start_async({0: images[rows]}, features[rows])
+            if batches:
+                self._batch_queue.wait_all()
+            for i in range(first_single, len(images)):
+                features[i] = self._single_request.infer({0: images[i : i + 1]})[0]
+        return features
+
+    @cached_property
+    def _batch_queue(self) -> Any:
+        queue = import_openvino().AsyncInferQueue(self._compiled(self._batch, "THROUGHPUT"))
+        queue.set_callback(lambda request, rows: np.copyto(rows, request.get_output_tensor(0).data))
+        return queue
+
+    @cached_property
+    def _single_request(self) -> Any:
+        return self._compiled(1, "LATENCY").create_infer_request()
+
+    def _compiled(self, batch: int, performance: str) -> Any:
+        self._model.reshape([batch, *self._shape])
+        hints = {
+            "INFERENCE_PRECISION_HINT": PRECISION_HINTS[self._precision],
+            "PERFORMANCE_HINT": performance,
+        }
+        if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():  # as other libraries do
+            hints["INFERENCE_NUM_THREADS"] = threads
+        return import_openvino().Core().compile_model(self._model, "CPU", hints)

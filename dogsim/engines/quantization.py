@@ -1,62 +1,56 @@
-"""A network in eight bits: what it takes, and what its layers give, in steps of 1/255 of a range.
+"""Post-training quantization: networks whose weights and activations have eight bits.
 
-Weights tell their ranges themselves. Those of the layers' results are measured on pictures
-(post-training quantization: Nagel et al. 2021, arXiv:2106.08295), which NNCF does, Intel's own
-library for OpenVINO: ``pip install 'dogsim[int8]'``. What it has made runs without it.
+The ranges of the activations are measured on images (Nagel et al. 2021, arXiv:2106.08295) by NNCF,
+Intel's library for OpenVINO: ``pip install "dogsim[int8]"``. The quantized network runs without it.
 """
 
 import io
 import logging
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.engines.choose import unreported
-from dogsim.errors import DogsimError
+from dogsim.engines.openvino import without_telemetry
+from dogsim.plumbing.optional import check_installed, require
+
+NEEDS_NNCF = ("nncf", "int8", "Quantization to int8")
 
 
 def check_quantizer() -> None:
     """Raise `DogsimError` if NNCF is not installed."""
-    if find_spec("nncf") is None:
-        raise DogsimError(
-            "A network in int8 is made by NNCF, which is not installed. "
-            "Run: pip install 'dogsim[int8]'"
-        )
+    check_installed(*NEEDS_NNCF)
 
 
-def quantized(network: Any, pictures: Sequence[NDArray[np.uint8]]) -> Any:
-    """Make a network that computes in eight bits.
+def quantize(model: Any, images: Sequence[NDArray[np.uint8]]) -> Any:
+    """Return a network that computes in eight bits.
 
     Parameters
     ----------
-    network : openvino.Model
-        As `engines.convert` gives it.
-    pictures : sequence of (H, W, 3) uint8
-        To measure ranges on; some 300 of the kind that it will see.
+    model : openvino.Model
+        From `dogsim.engines.openvino.convert`.
+    images : sequence of (H, W, 3) uint8
+        Images to measure the ranges on: about 300, of the kind that the network is used for.
 
     Returns
     -------
     openvino.Model
-        Takes and gives what `network` does.
+        With the same inputs and outputs as `model`.
 
     Raises
     ------
     DogsimError
         If NNCF is not installed.
     """
-    check_quantizer()
-    # It tells of its progress on stdout, which belongs to results, and its makers of its use.
-    with unreported(), redirect_stdout(io.StringIO()):
-        import nncf
-
+    # NNCF prints its progress on stdout, where only results belong, and reports its use.
+    with without_telemetry(), redirect_stdout(io.StringIO()):
+        nncf = require(*NEEDS_NNCF)
         nncf.set_log_level(logging.ERROR)
         return nncf.quantize(
-            network,
-            nncf.Dataset(pictures, lambda picture: picture[None]),
-            preset=nncf.QuantizationPreset.MIXED,  # weights around 0, results in their own range
-            subset_size=len(pictures),
+            model,
+            nncf.Dataset(images, lambda image: image[None]),
+            preset=nncf.QuantizationPreset.MIXED,  # symmetric weights, asymmetric activations
+            subset_size=len(images),
         )

@@ -35,7 +35,7 @@ from dogsim.plumbing.threads import prefetch, usable_cpus
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset, DatasetOrFile
-    from dogsim.engines.choose import Prepare
+    from dogsim.engines.tensorflow import Prepare
     from dogsim.images import Source
     from dogsim.recipe import Recipe
 
@@ -200,7 +200,7 @@ def _load_network(
             f"Received a dataset that went through the head {recipe.head}. "
             "Expected the one that it was made from: the network comes before the head."
         )
-    model, prepare, _ = check_own_weights(recipe, weights).network.model()
+    model, prepare, _ = check_own_weights(recipe, weights).keras_network.model()
     names = [layer.name for layer in model.layers]
     if from_layer is not None and from_layer not in names:
         raise unknown("layer", from_layer, names)

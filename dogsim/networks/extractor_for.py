@@ -1,53 +1,65 @@
-"""The extractor of a dataset, with the check that its files are still the same."""
+"""The extractor of a dataset, with checks that its files are still the same."""
 
+import os
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from dogsim.engines.choose import choose_engine, convert, run_openvino
-from dogsim.engines.model_cache import keep_network, kept_network
+from dogsim.engines.choose import choose_engine
+from dogsim.engines.model_cache import cached_model
+from dogsim.engines.openvino import OpenVinoNetwork, convert
 from dogsim.errors import DogsimError
-from dogsim.networks.extractor import PIXELS, Extractor, LazyNetwork, NetworkOptions, Run
+from dogsim.networks.extractor import PREPROCESSING, Extractor, NetworkOptions
 from dogsim.networks.heads import head_file_sha256, load_head
+from dogsim.networks.lazy_network import Compute, LazyNetwork
 from dogsim.networks.weights import given_file
 from dogsim.recipe import Recipe
 
 
 def extractor_for(
-    recipe: Recipe | None, weights: str | None = None, head: str | None = None
+    recipe: Recipe | None,
+    weights: str | os.PathLike[str] | None = None,
+    head: str | os.PathLike[str] | None = None,
 ) -> Extractor:
     """Return the extractor that a dataset was made with; its network is loaded at the first call.
 
     Parameters
     ----------
     recipe : Recipe or None
-        The dataset's.
-    weights, head : str, optional
-        Where its weight file and its head are now, if they have moved.
+        The recipe of the dataset.
+    weights, head : path, optional
+        The present paths of its weight file and its head, if they have moved.
 
     Raises
     ------
     DogsimError
-        If the dataset has no recipe, or the weight file or the head is missing or not the one it
-        was made with.
+        If the dataset has no recipe, or the weight file or the head is missing or not the one that
+        the dataset was made with.
     """
     recipe = require_recipe(recipe)
+    weights, head = _text(weights), _text(head)
     options = check_own_weights(recipe, weights)
     check_own_head(recipe, head)
-    engine, precision = choose_engine(options.network.engine, few=options.few)
-    file = options.network.facts["weights"]
-    now = replace(recipe, weights=file, head=head or recipe.head, engine=engine)
-    return Extractor(replace(now, precision=precision), _lazy(recipe, weights, head))
+    network = options.network
+    engine, precision = choose_engine(network.engine, few=options.few)
+    present = replace(
+        recipe,
+        weights=network.facts["weights"],
+        head=head or recipe.head,
+        engine=engine,
+        precision=precision,
+    )
+    return Extractor(present, _lazy(recipe, weights, head))
 
 
 def lazy_extractor_for(
     recipe: Recipe | None, weights: str | None = None, head: str | None = None
 ) -> Extractor:
-    """Return what `extractor_for` does, but check the recipe's own files at the first call only.
+    """Return what `extractor_for` does, but check files that the recipe names at the first call.
 
-    Images of the dataset are answered without them. `weights` and `head`, if given, are checked
-    at once.
+    Queries that are images of the dataset need none of them. `weights` and `head`, if given, are
+    checked at once.
     """
     recipe = require_recipe(recipe)
     if weights is not None:
@@ -57,13 +69,69 @@ def lazy_extractor_for(
     return Extractor(recipe, _lazy(recipe, weights, head))
 
 
+def check_own_weights(recipe: Recipe, weights: str | None) -> NetworkOptions:
+    """Raise `DogsimError` unless the weights of a dataset are present; opens no other weights.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    weights : str or None
+        The present path of its weight file, if that has moved.
+
+    Returns
+    -------
+    NetworkOptions
+        The options of the dataset's network.
+    """
+    names = ("backbone", "layer", "resize", "views", *(PREPROCESSING if recipe.mean else ()))
+    fields = {name: getattr(recipe, name) for name in names}
+    options = NetworkOptions(weights=weights or recipe.weights, few=True, **fields)
+    try:
+        given_file(recipe.weights if weights is None else weights)
+    except DogsimError as error:
+        raise DogsimError(
+            f"There is no weight file {options.weights}, with which the dataset was made. Name the "
+            f"file with SHA-256 {recipe.weights_sha256[:16]}...: --weights FILE."
+        ) from error
+    known = options.known_recipe(recipe)
+    if known is not None:
+        recipe.require(_with_head_of(recipe, known, recipe.head), f"the weights {options.weights}")
+    return options
+
+
+def check_own_head(recipe: Recipe, head: str | None) -> None:
+    """Raise `DogsimError` unless the head of a dataset is present; opens no other file.
+
+    `head` is its present path, if it has moved.
+    """
+    if recipe.head_sha256:
+        head_file_sha256(Path(head or recipe.head), recipe.head_sha256)
+    elif head:
+        raise DogsimError(f"Received the head {head}. This dataset was made without a head.")
+
+
+def require_recipe(recipe: Recipe | None) -> Recipe:
+    """Return the recipe of a dataset; raises `DogsimError` if it has none."""
+    if recipe is None:
+        raise DogsimError(
+            "This dataset does not say how its features were made, so it cannot answer image "
+            "queries. dogsim accuracy can evaluate it; dogsim create-dataset makes one that "
+            "answers."
+        )
+    return recipe
+
+
+def _text(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
 def _lazy(recipe: Recipe, weights: str | None, head: str | None) -> LazyNetwork:
     return LazyNetwork(partial(_load_network, recipe, weights, head))
 
 
 @lru_cache(maxsize=1)
-def _load_network(recipe: Recipe, weights: str | None, head: str | None) -> Run:
-    """Load the network of a dataset, and keep the last one: all its extractors share it."""
+def _load_network(recipe: Recipe, weights: str | None, head: str | None) -> Compute:
+    """Load the network of a dataset; the last one is kept and shared by all its extractors."""
     options = check_own_weights(recipe, weights)
     check_own_head(recipe, head)
     extractor = options.load()
@@ -71,49 +139,6 @@ def _load_network(recipe: Recipe, weights: str | None, head: str | None) -> Run:
         extractor = _through_head(extractor, Path(head or recipe.head), recipe)
     recipe.require(extractor.recipe, f"the weights {options.weights}")
     return extractor.network
-
-
-def check_own_weights(recipe: Recipe, weights: str | None) -> NetworkOptions:
-    """Raise `DogsimError` unless a dataset's weights are there, without opening any others.
-
-    `weights` is where its weight file lies now, if that has moved.
-    """
-    names = ("backbone", "layer", "resize", "views", *(PIXELS if recipe.mean else ()))
-    fields = {name: getattr(recipe, name) for name in names}
-    options = NetworkOptions(weights=weights or recipe.weights, few=True, **fields)
-    try:
-        given_file(recipe.weights if weights is None else weights)
-    except DogsimError as error:
-        raise DogsimError(
-            f"There is no weight file {options.weights}, with which the dataset was made. Say "
-            f"where the file with SHA-256 {recipe.weights_sha256[:16]}... lies: --weights FILE."
-        ) from error
-    found = options.recipe(recipe)
-    if found is not None:
-        asked = _with_head_of(recipe, found, recipe.head)
-        recipe.require(asked, f"the weights {options.weights}")
-    return options
-
-
-def check_own_head(recipe: Recipe, head: str | None) -> None:
-    """Raise `DogsimError` unless a dataset's head, if it has one, is there; opens no other.
-
-    `head` is where it lies now, if it has moved.
-    """
-    if recipe.head_sha256:
-        head_file_sha256(Path(head or recipe.head), recipe.head_sha256)
-    elif head:
-        raise DogsimError(f"Received the head {head}. This dataset went through none.")
-
-
-def require_recipe(recipe: Recipe | None) -> Recipe:
-    """Raise `DogsimError` if a dataset has no recipe."""
-    if recipe is None:
-        raise DogsimError(
-            "This dataset does not say how its features were made, so no picture can be asked of "
-            "it. It can be judged (dogsim accuracy); dogsim create-dataset makes one that can."
-        )
-    return recipe
 
 
 def _with_head_of(dataset: Recipe, recipe: Recipe, file: str) -> Recipe:
@@ -124,19 +149,19 @@ def _with_head_of(dataset: Recipe, recipe: Recipe, file: str) -> Recipe:
 def _through_head(extractor: Extractor, file: Path, dataset: Recipe) -> Extractor:
     recipe = _with_head_of(dataset, extractor.recipe, str(file))
     if recipe.engine == "openvino":
-        head = run_openvino(_converted_head(file, recipe), "float32")
+        head: Any = OpenVinoNetwork(_converted_head(file, recipe), "float32")
     else:
         head = load_head(file, recipe.head_sha256, recipe.head_layer)
     return Extractor(recipe, lambda images: head(extractor.network(images)))
 
 
 def _converted_head(file: Path, recipe: Recipe) -> Any:
-    made_from = {"name": "head", "head_sha256": recipe.head_sha256}
+    key = {"name": "head", "head_sha256": recipe.head_sha256}
     if recipe.head_layer:
-        made_from["head_layer"] = recipe.head_layer
-    if network := kept_network(made_from):
-        return network
-    model = load_head(file, recipe.head_sha256, recipe.head_layer).model
-    network = convert(model, None, model.input_shape[1:])
-    keep_network(network, made_from)
-    return network
+        key["head_layer"] = recipe.head_layer
+
+    def convert_head() -> Any:
+        model = load_head(file, recipe.head_sha256, recipe.head_layer).model
+        return convert(model, None, model.input_shape[1:])
+
+    return cached_model(lambda: key, convert_head)

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from dogsim.engines._keras import import_keras
 from dogsim.engines.choose import choose_engine
-from dogsim.engines.model_cache import keep_network, kept_network
 from dogsim.engines.openvino import import_openvino
 from dogsim.errors import DogsimError
-from dogsim.networks.extractor import Network
+from dogsim.networks.conversion import converted
+from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.extractor_for import check_own_weights
 from dogsim.networks.heads import Head, load_head
 from dogsim.networks.views import mirrored, of_length_1
-from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 
 LENGTH_1 = "UnitNormalization"
@@ -96,21 +95,16 @@ def load_places(recipe: Recipe) -> Places:
             f"These features are of views {recipe.views}, whose places lie in different parts of a "
             "picture. Explained can be views none and flip."
         )
-    run = _run(options.network)
+    run = _run(options)
     return Places(_both_ways(run) if recipe.views == "flip" else run, head)
 
 
-def _run(network: Network) -> Run:
+def _run(options: NetworkOptions) -> Run:
     """Load what gives the last map and the features of one view."""
+    network = options.network
     if choose_engine(network.engine)[0] == "tensorflow":
-        return _run_tensorflow(*network.model(places=True)[:2])
-    made_from = network.made_from | {"gives": "places"}
-    converted = kept_network(made_from)
-    if converted is None:
-        note(f"Preparing the places of {network.name}; the next time they are there at once.")
-        converted = network.convert(places=True)
-        keep_network(converted, made_from)
-    return _run_openvino(converted)
+        return _run_tensorflow(*options.keras_network.model(places=True)[:2])
+    return _run_openvino(converted(network, places=True))
 
 
 def _both_ways(network: Run) -> Run:
@@ -134,13 +128,13 @@ def _over(maps: Floats, features: Floats) -> Floats:
     return np.asarray(maps / np.where(lengths > 0, lengths, np.float32(1)), np.float32)
 
 
-def _run_openvino(converted: Any) -> Run:
+def _run_openvino(model: Any) -> Run:
     """Make what `convert` has given run, picture by picture, on all cores."""
     openvino = import_openvino()
 
-    converted.reshape([1, *list(converted.input(0).partial_shape)[1:]])
+    model.reshape([1, *list(model.input(0).partial_shape)[1:]])
     hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    request = openvino.Core().compile_model(converted, "CPU", hints).create_infer_request()
+    request = openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
     lock = Lock()  # threads share it, and it has one place for what it computes
 
     def network(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from dogsim.engines._keras import import_keras
-from dogsim.engines.choose import Prepare, convert
+from dogsim.engines.openvino import convert
+from dogsim.engines.tensorflow import Prepare
 from dogsim.errors import DogsimError, unknown
 from dogsim.networks.backbones import Backbone, find_backbone
 from dogsim.networks.keras_hub import HubBackbone

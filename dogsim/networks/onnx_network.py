@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from dogsim.errors import DogsimError
 from dogsim.networks.backbones import ONNX
@@ -95,13 +95,6 @@ class OnnxNetwork:
         also = f" --layer may name another output: {', '.join(others)}." if others else ""
         note(f"The features of {self.name} are {description}.{also}")
         return network
-
-    def model(self, places: bool = False) -> NoReturn:
-        """Raise `DogsimError`: it is no Keras model."""
-        raise DogsimError(
-            f"The network {self.weights} is for OpenVINO. TensorFlow can neither compute nor train "
-            "it: leave --engine out, or use a network of Keras."
-        )
 
     @cached_property
     def _files(self) -> tuple[Path, ...]:

@@ -1,10 +1,7 @@
 """What the package expects of a network and of a backbone, whoever implements them."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
-
-Prepare: TypeAlias = Callable[[Any], Any]
+from typing import Any, Protocol
 
 
 class Network(Protocol):

@@ -11,6 +11,8 @@ from PIL import Image
 from dogsim import ImageDistance, create_dataset, extractor_for
 from dogsim.engines import choose
 from dogsim.engines.choose import ENGINES, choose_engine
+from dogsim.engines.openvino import OpenVinoNetwork, convert
+from dogsim.engines.tensorflow import CPU_BATCH, run_tensorflow
 from dogsim.errors import DogsimError
 from dogsim.networks.extractor import load_extractor
 from dogsim.recipe import Recipe
@@ -35,7 +37,7 @@ def plain() -> Any:
 
 @pytest.mark.parametrize("engine", INSTALLED)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_every_engine_computes_the_same(engine: str, precision: str, plain: Any) -> None:
+def test_every_engine_computes_the_same(engine: Any, precision: Any, plain: Any) -> None:
     extractor = load_extractor("efficientnet-lite0", engine=engine, precision=precision)
     assert (extractor.recipe.engine, extractor.recipe.precision) == (engine, precision)
     features = extractor(IMAGES)  # 19 pictures: whole chunks, and a rest
@@ -86,7 +88,9 @@ def test_only_a_large_folder_waits_for_a_gpu(
         Image.new("RGB", (9, 9)).save(tmp_path / f"{name}.png")
     recipe = Recipe("vgg16", "imagenet", "", "avg_pool", 224)
     for many in (4, 3):
-        monkeypatch.setattr(importlib.import_module("dogsim.create_dataset"), "FEW", many)
+        monkeypatch.setattr(
+            importlib.import_module("dogsim.create_dataset"), "MIN_IMAGES_FOR_GPU", many
+        )
         with pytest.raises(DogsimError, match="Told"):
             create_dataset(tmp_path, tmp_path / "d.h5", "vgg16")
     for few in (lambda: ImageDistance("vgg16"), lambda: extractor_for(recipe).load()):
@@ -115,8 +119,8 @@ def test_a_gpu_computes_whole_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
     images = np.arange(64 * 8 * 8 * 3).reshape(64, 8, 8, 3).astype(np.uint8)
     means = images.mean(axis=(1, 2), dtype=np.float64)
-    gpu = choose.run_tensorflow(model, lambda images: images, "float32")
-    cpu = choose.run_tensorflow(model, lambda images: images, "bfloat16")  # which no GPU has
+    gpu = run_tensorflow(model, lambda images: images, "float32")
+    cpu = run_tensorflow(model, lambda images: images, "bfloat16")  # which no GPU has
     for n, whole, small in ((1, [1], [1]), (2, [32], [2]), (33, [32, 32], [8] * 4 + [1])):
         for network, expected in ((gpu, whole), (cpu, small)):
             np.testing.assert_allclose(network(images[:n]), means[:n], rtol=1e-2)
@@ -142,8 +146,8 @@ def test_one_picture_costs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
 
     layers = [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()]
-    converted = choose.convert(keras.Sequential(layers), lambda images: images, (8, 8, 3))
-    network, batches = choose.run_openvino(converted, "float32"), []
+    converted = convert(keras.Sequential(layers), lambda images: images, (8, 8, 3))
+    network, batches = OpenVinoNetwork(converted, "float32"), []
     compile_model = openvino.Core.compile_model
 
     def told(core: Any, model: Any, *options: Any) -> Any:
@@ -156,7 +160,7 @@ def test_one_picture_costs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(network(images[:1]), means[:1], rtol=1e-5)
     assert batches == [1]
     np.testing.assert_allclose(network(images), means, rtol=1e-5)
-    assert batches == [1, choose.CHUNK]
+    assert batches == [1, CPU_BATCH]
 
 
 def test_a_network_gives_its_own_outputs_alone() -> None:
@@ -167,7 +171,7 @@ def test_a_network_gives_its_own_outputs_alone() -> None:
     layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, activation="swish")]
     layers += [keras.layers.Conv2D(5, 3, activation="swish")]
     layers += [keras.layers.GlobalAveragePooling2D()]
-    converted = choose.convert(keras.Sequential(layers), lambda images: images, (8, 8, 3))
+    converted = convert(keras.Sequential(layers), lambda images: images, (8, 8, 3))
     assert [each.get_partial_shape()[1].get_length() for each in converted.outputs] == [5]
 
 
@@ -179,12 +183,12 @@ def test_a_network_outlives_the_model_it_was_made_of() -> None:
     layers = [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()]
     layers += [keras.layers.LayerNormalization(), keras.layers.Dense(5, bias_initializer="ones")]
     model = keras.Sequential(layers)
-    converted = choose.convert(model, lambda images: images, (8, 8, 3))
+    converted = convert(model, lambda images: images, (8, 8, 3))
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
     expected = model.predict(images.astype(np.float32), verbose=0)
     for variable in model.variables:
         variable.assign(variable + 1)
-    computed = choose.run_openvino(converted, "float32")(images)
+    computed = OpenVinoNetwork(converted, "float32")(images)
     np.testing.assert_allclose(computed, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -193,7 +197,7 @@ def test_a_keras_that_is_not_installed_may_be_asked_for() -> None:
     pytest.importorskip("openvino")
     code = """
         from dogsim.engines._keras import import_keras
-        from dogsim.engines.choose import convert
+        from dogsim.engines.openvino import convert
         keras = import_keras()
         model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
         print(convert(model, None, (8, 8, 3)).outputs[0].partial_shape)

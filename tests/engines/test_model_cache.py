@@ -38,7 +38,7 @@ def test_the_second_time_needs_no_keras(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     first = load()
-    assert "Preparing vgg16" in capsys.readouterr().err
+    assert "Converting vgg16" in capsys.readouterr().err
     monkeypatch.setattr("dogsim.networks.keras_network.KerasNetwork.convert", None)
     second = load()
     assert capsys.readouterr().err == ""
@@ -62,16 +62,16 @@ def cut(file: Path) -> None:
 def flip_a_bit(file: Path) -> None:
     content = bytearray(file.read_bytes())
     with zipfile.ZipFile(file) as archive:
-        content[archive.getinfo(model_cache.NUMBERS).header_offset + 60] ^= 1
+        content[archive.getinfo(model_cache.WEIGHTS_FILE).header_offset + 60] ^= 1
     file.write_bytes(content)
 
 
 def of_another_version(file: Path) -> None:
     with zipfile.ZipFile(file) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    told = json.loads(parts[model_cache.MADE_FROM])
-    parts[model_cache.MADE_FROM] = json.dumps(told | {"openvino": "2019.1"}).encode()
-    parts[model_cache.GRAPH] = b"<net/>"
+    told = json.loads(parts[model_cache.KEY_FILE])
+    parts[model_cache.KEY_FILE] = json.dumps(told | {"openvino": "2019.1"}).encode()
+    parts[model_cache.GRAPH_FILE] = b"<net/>"
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
@@ -82,7 +82,7 @@ def without_numbers(file: Path) -> None:
         parts = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in parts.items():
-            archive.writestr(name, b"" if name == model_cache.NUMBERS else content)
+            archive.writestr(name, b"" if name == model_cache.WEIGHTS_FILE else content)
 
 
 def no_archive(file: Path) -> None:
@@ -101,7 +101,7 @@ def test_what_is_damaged_is_made_again(
     harm(file)
     capsys.readouterr()
     assert np.array_equal(load()(IMAGES), expected)
-    assert "Preparing" in capsys.readouterr().err
+    assert "Converting" in capsys.readouterr().err
     assert zipfile.ZipFile(file).testzip() is None
     load()
     assert capsys.readouterr().err == ""
@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_written(
 ) -> None:
     folder.write_text("a file where the folder should be")
     assert load()(IMAGES).shape == (3, 3)
-    assert "The network is not kept for the next time. Cannot create the folder" in (
+    assert "The converted network is not cached. Cannot create the folder" in (
         capsys.readouterr().err
     )
 
@@ -180,7 +180,7 @@ def test_the_installed_network_answers_without_tensorflow(tmp_path: Path) -> Non
     )
     first = python("-c", code, XDG_CACHE_HOME=str(tmp_path))
     assert first.returncode == 0, first.stderr
-    assert "Preparing efficientnet-lite0" in first.stderr
+    assert "Converting efficientnet-lite0" in first.stderr
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path))
         assert loaded_after(code).isdisjoint({"tensorflow", "keras", "scipy", "matplotlib"})

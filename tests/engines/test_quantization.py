@@ -8,7 +8,7 @@ from conftest import LITE
 
 from benchmark import processor
 from dogsim import Dataset, accuracy, create_dataset, extractor_for, load_extractor, update_dataset
-from dogsim.engines import model_cache, quantization
+from dogsim.engines import model_cache
 from dogsim.errors import DogsimError
 from dogsim.folders.extraction import calibration
 from dogsim.folders.listing import list_images
@@ -42,7 +42,7 @@ def edges(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def without_nncf(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantization, "find_spec", lambda _: None)
+    monkeypatch.setattr("dogsim.plumbing.optional.find_spec", lambda _: None)
 
 
 @pytest.mark.extra
@@ -59,7 +59,7 @@ def test_a_dataset_in_int8(
     one, other, exact = (tmp_path / f"{name}.h5" for name in ("one", "other", "exact"))
     made = create_dataset(breeds_dir, one, weights=edges, precision="int8")
     told = capfd.readouterr()
-    assert "Making resnet50 in int8 with 6 of the pictures" in told.err
+    assert "Quantizing resnet50 to int8 on 6 images" in told.err
     assert told.out == ""  # stdout belongs to results, whatever NNCF reports
     assert (made.recipe.engine, made.recipe.precision) == ("openvino", "int8")  # type: ignore[union-attr]
     floats = create_dataset(breeds_dir, exact, weights=edges, precision="float32")
@@ -87,10 +87,10 @@ def test_a_dataset_in_int8(
 def test_what_is_missing(
     folder: Path, breeds_dir: Path, edges: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(DogsimError, match="no vgg16 in int8 yet, which is made with pictures"):
+    with pytest.raises(DogsimError, match="The cache has no vgg16 in int8"):
         load_extractor("vgg16", edges, precision="int8")
     without_nncf(monkeypatch)
-    with pytest.raises(DogsimError, match=r"pip install 'dogsim\[int8\]'"):
+    with pytest.raises(DogsimError, match=r'pip install "dogsim\[int8\]"'):
         create_dataset(breeds_dir, tmp_path / "d.h5", weights=edges, precision="int8")
     assert not (tmp_path / "d.h5").exists()
 

@@ -175,9 +175,9 @@ def test_the_recipe_is_known_before_the_network_is_loaded(colours: str) -> None:
         NetworkOptions(backbone="vgg16", weights=colours, engine="tensorflow", precision="float32"),
     ):
         like = replace(options.load().recipe, head="h.keras", head_sha256="ab")
-        assert options.recipe(like) == options.load().recipe
+        assert options.known_recipe(like) == options.load().recipe
     assert (
-        NetworkOptions(backbone="vgg16").recipe(like) is None
+        NetworkOptions(backbone="vgg16").known_recipe(like) is None
     )  # its weights have to be downloaded first
     for wrong, message in (
         (NetworkOptions(backbone="vgg61"), "Unknown backbone"),
@@ -185,7 +185,7 @@ def test_the_recipe_is_known_before_the_network_is_loaded(colours: str) -> None:
         (NetworkOptions(weights="gone.h5"), "There is no weight file gone.h5"),
     ):
         with pytest.raises(DogsimError, match=message):
-            wrong.recipe(like)
+            wrong.known_recipe(like)
 
 
 def test_a_wrong_layer_is_told_its_nearest(lite: Extractor) -> None:

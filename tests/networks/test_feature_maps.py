@@ -32,7 +32,7 @@ def test_the_second_time_needs_no_keras(
     recipe = load_extractor(weights=colours).recipe
     capsys.readouterr()
     first = load_places(recipe)(IMAGES)
-    assert "Preparing the places of resnet50" in capsys.readouterr().err
+    assert "Converting the feature maps of resnet50" in capsys.readouterr().err
     load_places.cache_clear()
     monkeypatch.setattr(KerasNetwork, "convert", None)
     again = load_places(recipe)(IMAGES)

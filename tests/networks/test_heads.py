@@ -171,4 +171,4 @@ def test_a_moved_head_is_named(drawn: tuple[Dataset, Path], tmp_path: Path) -> N
     assert dogsim_json(*ask, "--head", moved)["results"]
     data.save(tmp_path / "plain.h5")
     plain = ("classify", data.image_file(0), "-k", 1, "--dataset", tmp_path / "plain.h5")
-    assert "This dataset went through none" in refusal(*plain, "--head", moved)
+    assert "This dataset was made without a head" in refusal(*plain, "--head", moved)

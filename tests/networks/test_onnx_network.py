@@ -348,18 +348,19 @@ def test_the_preprocessing_belongs_to_the_network(colours_net: str) -> None:
         "image_size": 16,
     }
     like |= {**PREPROCESSING, "engine": "openvino", "precision": "float32"}
-    assert NetworkOptions().filled(like) == NetworkOptions(**like)
-    assert NetworkOptions(resize="crop").filled(like).mean == PREPROCESSING["mean"]
+    assert NetworkOptions().with_defaults(like) == NetworkOptions(**like)
+    assert NetworkOptions(resize="crop").with_defaults(like).mean == PREPROCESSING["mean"]
     for other in (NetworkOptions(backbone="resnet50"), NetworkOptions(weights="other.onnx")):
-        filled = other.filled(like)
+        filled = other.with_defaults(like)
         assert (filled.mean, filled.std, filled.image_size) == (None, None, None)
     assert (
-        NetworkOptions(backbone="vgg16").filled(like | {"mean": "", "std": ""}).image_size is None
+        NetworkOptions(backbone="vgg16").with_defaults(like | {"mean": "", "std": ""}).image_size
+        is None
     )
     recipe = load(colours_net, "map").recipe
     gone = replace(recipe, weights="/gone/net.onnx")
     assert (
-        NetworkOptions(**like | {"weights": gone.weights}).recipe(gone) == gone
+        NetworkOptions(**like | {"weights": gone.weights}).known_recipe(gone) == gone
     )  # no file is needed
 
 

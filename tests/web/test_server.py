@@ -231,7 +231,7 @@ def test_without_a_network_everything_else_works(desk: Desk) -> None:
     assert status["calibration"] == "failed"
     answer = client.post("/api/queries", content=picture(), headers=OWN)
     assert answer.status_code == 400
-    assert "no picture can be asked" in answer.json()["error"]
+    assert "it cannot answer image queries" in answer.json()["error"]
     told = client.get("/api/answer?row=0&k=3").json()
     assert (told["breeds"], told["promise"], told["words"]) == (None, "", told["breed"])
 
@@ -444,7 +444,7 @@ def test_many_at_once_some_cut_off_and_the_end_in_time(stored: Path) -> None:
             _, told = process.communicate(timeout=30)
         assert time.monotonic() - start < SOON
         assert process.returncode == 143
-        busy = ("Preparing", "pairs")  # what it was doing, and no picture's name
+        busy = ("Converting", "pairs")  # what it was doing, and no picture's name
         assert [x for x in told.splitlines() if not x.startswith(busy)] == ["dogsim: Stopped."]
         assert ".png" not in told
 
