@@ -1,4 +1,4 @@
-"""What the project's habits repeat from elsewhere is the same there."""
+"""The citation, the workflow and the pre-commit hooks agree with the files that they repeat."""
 
 import re
 
@@ -23,9 +23,9 @@ def test_the_workflow_runs_the_two_commands_of_the_readme() -> None:
     assert len(commands) == 2
 
 
-def test_pre_commit_checks_what_contributing_tells() -> None:
+def test_pre_commit_runs_the_checks_of_contributing() -> None:
     config = read(".pre-commit-config.yaml")
     checks = re.findall(r"^ +entry: (.+)$", config, re.MULTILINE)
     assert len(checks) == 3
     assert " && ".join(checks) in read("CONTRIBUTING.md")
-    assert "rev:" not in config  # their versions stand in pyproject.toml alone
+    assert "rev:" not in config  # only pyproject.toml pins their versions

@@ -180,10 +180,10 @@ def test_every_page_can_be_found() -> None:
     assert set(PAGES) <= reached
 
 
-def test_the_map_names_every_room_and_step() -> None:
+def test_the_map_names_every_subpackage_and_step() -> None:
     text = text_of("docs/map.md")
-    for room in sorted((REPOSITORY / "dogsim").glob("*/__init__.py")):
-        assert f"| `{room.parent.name}/` |" in text, room.parent.name
+    for package in sorted((REPOSITORY / "dogsim").glob("*/__init__.py")):
+        assert f"| `{package.parent.name}/` |" in text, package.parent.name
     for path in re.findall(r"`((?:dogsim|scripts|tests)/[\w/.]+)`", text):
         assert (REPOSITORY / path).exists(), path
 
