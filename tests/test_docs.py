@@ -10,7 +10,7 @@ from conftest import REPOSITORY
 
 import dogsim
 
-WEB_MODULES = {"web.security", "web.routes", "web.server"}  # they import an extra
+WEB_MODULES = {"web.service", "web.security", "web.routes", "web.server"}  # they import an extra
 FOUND = list(pkgutil.walk_packages(dogsim.__path__, "dogsim."))
 MODULES = [module.name.removeprefix("dogsim.") for module in FOUND]
 PUBLIC = {
@@ -32,6 +32,7 @@ def test_examples_in_docstrings(name: str) -> None:
     if name in WEB_MODULES:
         pytest.importorskip("starlette", reason='needs pip install "dogsim[web]"')
         pytest.importorskip("uvicorn", reason='needs pip install "dogsim[web]"')
+        pytest.importorskip("cachetools", reason='needs pip install "dogsim[web]"')
     module = importlib.import_module(f"dogsim.{name}")
     names = {"np": importlib.import_module("numpy")}
     result = doctest.testmod(module, extraglobs=names, optionflags=doctest.NORMALIZE_WHITESPACE)

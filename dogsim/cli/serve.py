@@ -1,4 +1,4 @@
-"""A page to ask from, on one's own machine."""
+"""The command that serves the page."""
 
 import os
 import secrets
@@ -6,7 +6,6 @@ import socket
 import sys
 from contextlib import suppress
 from dataclasses import replace
-from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,14 +24,15 @@ from dogsim.cli.common import (
     print_result,
 )
 from dogsim.errors import DogsimError
+from dogsim.plumbing.optional import check_installed
 from dogsim.plumbing.signals import Terminated, sigterm_as_interrupt
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
 
-PORT = 8042
-LEAST_TOKEN = 8  # letters
-STOPPED = {KeyboardInterrupt: 130, Terminated: 143}  # exit status
+DEFAULT_PORT = 8042
+MIN_TOKEN_LENGTH = 8
+EXIT_STATUS = {KeyboardInterrupt: 130, Terminated: 143}
 
 
 def serve(
@@ -41,85 +41,84 @@ def serve(
     head: Head = None,
     root: Root = None,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; other machines reach 0.0.0.0.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 also admits other machines.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0 takes any that is free.")] = PORT,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: any free port.")] = DEFAULT_PORT,
     token: Annotated[
-        str | None, typer.Option(help="What one has to know to get in, at least 8 letters.")
+        str | None,
+        typer.Option(help="Password that the page requires, at least 8 ASCII characters."),
     ] = None,
     name: Annotated[
         list[str] | None,
-        typer.Option(help="A further name that browsers may call this machine by."),
+        typer.Option(help="Additional host name by which browsers may reach this machine."),
     ] = None,
     confidence: Annotated[
-        float, typer.Option(help="How often the answer in words is to be right.")
+        float, typer.Option(help="Fraction of the answers in words that shall be right.")
     ] = 0.9,
     cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
-    """Open a page to drop photos on, see the nearest and see why; only this machine reaches it.
+    """Serve a web page that finds the images nearest to a photo and explains why.
 
-    Ctrl-C ends it. What is dropped stays in memory, and is forgotten after an hour.
+    Only this machine can open it by default. Ctrl-C stops it. Uploaded photos stay in memory and
+    are forgotten after an hour.
 
     Example: `dogsim serve --dataset dogs.h5`, then open http://127.0.0.1:8042 in a browser
     """
-    _check_extra()
+    for package in ("starlette", "uvicorn", "cachetools"):
+        check_installed(package, "web", "The page")
     from dogsim.plumbing.terminal import note
     from dogsim.trust.calibration import check_confidence
-    from dogsim.web.server import app_of, listening, run
-    from dogsim.web.service import Desk
+    from dogsim.web.server import bind_socket, create_app, run
+    from dogsim.web.service import Service
 
     check_confidence(confidence)
     _check_token(host, token)
-    with listening(host, port) as taken:
-        known = _opened(dataset, weights, cluster)
-        known = replace(known, root=str(root)) if root else known
-        app = app_of(Desk(known, weights, head, confidence), _names(host, name or []), token or "")
-        address = _address(host, taken.getsockname()[1])
+    with bind_socket(host, port) as bound:
+        gallery = _open_gallery(dataset, weights, cluster)
+        gallery = replace(gallery, root=str(root)) if root else gallery
+        service = Service(gallery, weights, head, confidence)
+        app = create_app(service, _allowed_hosts(host, name or []), token or "")
+        address = _address(host, bound.getsockname()[1])
         if not _is_loopback(host):
-            note("Whoever knows the token reaches this page, and nothing is encrypted on the way.")
-        said = f"{address} shows {len(known)} pictures. Ctrl-C ends it."
-        print_result({"address": address, "pictures": len(known)}, as_json, said)
+            note("Everybody who knows the token can open this page. Nothing is encrypted.")
+        text = f"{address} shows {len(gallery)} images. Ctrl-C stops it."
+        print_result({"address": address, "images": len(gallery)}, as_json, text)
         sys.stdout.flush()
         try:
             with sigterm_as_interrupt():
-                run(app, taken)
-        except KeyboardInterrupt as stop:  # nothing is to be saved, and TensorFlow goes slowly
+                run(app, bound)
+        except KeyboardInterrupt as stop:  # nothing to save, and TensorFlow shuts down slowly
             note("dogsim: Stopped.")
             sys.stderr.flush()
             HELD.close()
-            os._exit(STOPPED[type(stop)])
+            os._exit(EXIT_STATUS[type(stop)])
 
 
-def _opened(file: Path | None, weights: str | None, cluster: str | None) -> "Dataset":
-    """Open a dataset; a cluster that searches it is there before anybody asks, or refused."""
-    known = open_dataset(file, weights)
+def _open_gallery(file: Path | None, weights: str | None, cluster: str | None) -> "Dataset":
+    """Open the dataset; start its cluster, if any, before the page is announced."""
+    gallery = open_dataset(file, weights)
     if cluster is None:
-        return known
+        return gallery
     from dogsim.cluster.search import SHORT, spread
     from dogsim.dist_calc import nearest
 
-    known = HELD.enter_context(spread(known, cluster, SHORT))
-    nearest(known, known.features[:1], 1)
-    return known
-
-
-def _check_extra() -> None:
-    for package in ("starlette", "uvicorn"):
-        if find_spec(package) is None:
-            raise DogsimError(f'The page needs {package}. Run: pip install "dogsim[web]"')
+    gallery = HELD.enter_context(spread(gallery, cluster, SHORT))
+    nearest(gallery, gallery.features[:1], 1)  # raises if the cluster cannot search
+    return gallery
 
 
 def _check_token(host: str, token: str | None) -> None:
-    """Raise `DogsimError` unless only those get in who may."""
-    if token is not None and not (len(token) >= LEAST_TOKEN and token.isascii()):
+    """Raise `DogsimError` if the token is too short, or absent where other machines have access."""
+    if token is not None and not (len(token) >= MIN_TOKEN_LENGTH and token.isascii()):
         raise DogsimError(
-            f"Received a token of {len(token)} letters. Expected {LEAST_TOKEN} or more, of ASCII."
+            f"Received a token of {len(token)} characters. "
+            f"Expected {MIN_TOKEN_LENGTH} or more ASCII characters."
         )
     if token is None and not _is_loopback(host):
         raise DogsimError(
             f"Received --host {host}: other machines could open the page, which has no password. "
-            f"Give it one that they have to know: --token {secrets.token_urlsafe(12)}"
+            f"Protect it by a token: --token {secrets.token_urlsafe(12)}"
         )
 
 
@@ -130,25 +129,25 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _names(host: str, more: list[str]) -> list[str]:
-    """By which names and numbers browsers may call this machine."""
-    from dogsim.web.server import LOOPBACK
+def _allowed_hosts(host: str, additional: list[str]) -> list[str]:
+    """Return the host names and addresses by which browsers may reach this machine."""
+    from dogsim.web.server import LOOPBACK_HOSTS
 
-    names = [*LOOPBACK, host, f"[{host}]", *more]
+    names = [*LOOPBACK_HOSTS, host, f"[{host}]", *additional]
     if not _is_loopback(host):
         names += [socket.gethostname(), socket.getfqdn(), f"{socket.gethostname()}.local"]
-        names += _own_numbers()
-    return [each for each in names if "*" not in each]
+        names += _own_addresses()
+    return [name for name in names if "*" not in name]
 
 
-def _own_numbers() -> list[str]:
-    """The addresses of this machine, as far as it knows them."""
-    numbers = []
+def _own_addresses() -> list[str]:
+    """Return the IPv4 and IPv6 addresses of this machine, each also in brackets."""
+    addresses = []
     for family, outside in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as route:
-            route.connect((outside, 9))  # sends nothing; it only chooses an address of our own
-            numbers.append(route.getsockname()[0])
-    return [name for number in numbers for name in (number, f"[{number}]")]
+            route.connect((outside, 9))  # sends nothing; it only chooses a local address
+            addresses.append(route.getsockname()[0])
+    return [host for address in addresses for host in (address, f"[{address}]")]
 
 
 def _address(host: str, port: int) -> str:

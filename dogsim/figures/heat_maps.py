@@ -18,7 +18,7 @@ from PIL import Image
 
 from dogsim.figures.canvas import Drawing
 from dogsim.images import Source, input_region, open_image
-from dogsim.retrieval.decomposition import SQUARED, Explanation
+from dogsim.retrieval.decomposition import Explanation, captions
 
 PIXELS = 600  # of a picture's longer side
 WIDTH = 8.0  # inches
@@ -90,22 +90,6 @@ def heat_maps(query: Source, other: Source, why: Explanation, names: Sequence[st
     _maps(likeness, (why.query_likeness, why.other_likeness), boxes, TOGETHER_ABOVE)
     _maps(distance, (why.query_parts, why.other_parts), boxes, APART_ABOVE)
     return figure
-
-
-def captions(why: Explanation) -> tuple[str, str, str]:
-    """Tell in three sentences what the pairs hold, and what the parts add up to."""
-    best = why.best_pairs(PAIRS)
-    held = sum(float(why.pairs[tuple(pair)]) for pair in best)
-    share = held / max(float(why.pairs[why.pairs > 0].sum()), np.finfo(float).tiny)
-    of = "the distance" if why.metric not in SQUARED[:1] else "the square of the distance"
-    return (
-        f"The {len(best)} best of {why.pairs.size} pairs of places hold {share:.1%} of all that "
-        "brings the two together.",
-        f"What the two have in common: the parts of either add up to a likeness of "
-        f"{why.pairs.sum():.4g}.",
-        f"Where the distance comes from: {why.query_parts.sum():.4g} + {why.other_parts.sum():.4g} "
-        f"= {why.sum:.4g}, {of}" + (f" {why.distance:.4g}." if "square" in of else "."),
-    )
 
 
 def _picture(tile: Axes, picture: Image.Image, box: Box, grey: bool) -> None:

@@ -145,6 +145,26 @@ def explanation_of(
     )
 
 
+def captions(explanation: Explanation) -> tuple[str, str, str]:
+    """Return three sentences: on the best pairs, the likeness and the sum of the parts."""
+    pairs = explanation.pairs
+    best = explanation.best_pairs()
+    held = sum(float(pairs[tuple(pair)]) for pair in best)
+    share = held / max(float(pairs[pairs > 0].sum()), np.finfo(float).tiny)
+    parts = f"{explanation.query_parts.sum():.4g} + {explanation.other_parts.sum():.4g}"
+    if explanation.metric == "euclidean":
+        total = f"the square of the distance {explanation.distance:.4g}"
+    else:
+        total = "the distance"
+    return (
+        f"The {len(best)} best of {pairs.size} pairs of places hold {share:.1%} of all that "
+        "brings the two together.",
+        f"What the two have in common: the parts of either add up to a likeness of "
+        f"{pairs.sum():.4g}.",
+        f"Where the distance comes from: {parts} = {explanation.sum:.4g}, {total}.",
+    )
+
+
 def check_explained(metric: str) -> None:
     """Raise `DogsimError` unless distances of that metric fall apart into places."""
     check_metric(metric)

@@ -1,6 +1,5 @@
-"""A page on one's own machine: drop a photo, see the nearest, see why, click onward.
+"""The page of `dogsim serve` on the user's own machine: upload a photo, see its nearest images.
 
-Doors: `server` (the application, and its port), `routes` (what each address answers) and `desk`
-(what they ask: the dataset, its network, its findings). `page/` is what the browser gets: three
-files, written by hand.
+Public interface: `server` (the application and its socket) and `service` (the dataset, its network
+and its caches). `page/` has the files for the browser, written by hand.
 """

@@ -1,110 +1,166 @@
-"""Answers and explanations as JSON, and the answer in words."""
+"""JSON payloads of the HTTP API, and the answer as text."""
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
-from dogsim.classify import Answer
-from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.retrieval.decomposition import Explanation
-from dogsim.trust.conformal import PredictionSet
+from dogsim.images import input_region
+from dogsim.retrieval.decomposition import captions
 from dogsim.vote import count_votes
 
-NAMED = 5  # breeds, at most, in the answer in words
-MOST_PAIRS = 256  # places of a picture, of which all pairs are told
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dogsim.classify import Answer
+    from dogsim.dataset import Dataset
+    from dogsim.retrieval.decomposition import Explanation
+    from dogsim.trust.audit import Audit
+    from dogsim.trust.conformal import PredictionSet
+
+MAX_BREEDS_IN_TEXT = 5
+MAX_PAIRED_PLACES = 256  # of an image; of more, the table of all pairs is omitted
+MAX_FINDINGS = 200  # of each kind
+SIGNIFICANT_DIGITS = 4
 
 
-def told_answer(answer: Answer, dataset: Dataset, confidence: float) -> dict[str, Any]:
-    """Tell an answer, with what it promises where it promises something."""
-    labels = dataset.labels[answer.indices]
+def answer_payload(answer: "Answer", dataset: "Dataset", confidence: float) -> dict[str, Any]:
+    """Return an answer, with its prediction set if it has one."""
+    labels = dataset.labels[answer.indices]  # (k,)
     votes = count_votes(labels[None])[0].tolist()
     neighbours = zip(answer.indices.tolist(), answer.distances.tolist(), votes, strict=True)
-    told = {
-        "words": words(answer.breed, answer.trust),
-        "promise": promise(answer.trust, confidence),
+    payload = {
+        "words": answer_text(answer.breed, answer.trust),
+        "promise": confidence_text(answer.trust, confidence),
         "breed": answer.breed,
         "votes": answer.votes,
         "runner_up": answer.runner_up,
         "runner_up_votes": answer.runner_up_votes,
         "neighbours": [
-            {**told_row(row, dataset), "distance": distance, "votes": each}
-            for row, distance, each in neighbours
+            {**row_payload(row, dataset), "distance": distance, "votes": count}
+            for row, distance, count in neighbours
         ],
     }
     if answer.trust is None:
-        return told | {"breeds": None, "unknown": None}
+        return payload | {"breeds": None, "unknown": None}
     trust = vars(answer.trust)
-    return told | {name: trust[name] for name in ("breeds", "unknown", "credibility", "novelty_p")}
+    return payload | {name: trust[name] for name in ("breeds", "unknown", "credibility", "novelty_p")}
 
 
-def told_row(row: int, dataset: Dataset) -> dict[str, Any]:
-    """Tell what is known of a picture of the dataset."""
+def row_payload(row: int, dataset: "Dataset") -> dict[str, Any]:
+    """Return the row, breed, label and path of an image of the dataset."""
     label = int(dataset.labels[row])
     return {"row": row, "breed": dataset.breed(row), "label": label, "path": dataset.paths[row]}
 
 
-def words(breed: str, trust: PredictionSet | None) -> str:
-    """Say in words what a picture is.
+def answer_text(breed: str, trust: "PredictionSet | None") -> str:
+    """Return the prediction set as text; without one, the breed that won the vote.
 
+    >>> from dogsim.trust.conformal import PredictionSet
     >>> sure = PredictionSet(("beagle", "harrier"), np.array([0.9, 0.3]), 0.9, 0.5, unknown=False)
-    >>> words("beagle", sure)
+    >>> answer_text("beagle", sure)
     'beagle or harrier'
     """
     if trust is None:
         return breed
     if trust.unknown:
         return "none of the known breeds"
-    *others, last = [*trust.breeds[:NAMED], *more_than(trust.breeds)]
+    breeds = list(trust.breeds[:MAX_BREEDS_IN_TEXT])
+    if len(trust.breeds) > MAX_BREEDS_IN_TEXT:
+        breeds.append(f"one of {len(trust.breeds) - MAX_BREEDS_IN_TEXT} more")
+    *others, last = breeds
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def more_than(breeds: Sequence[str]) -> list[str]:
-    """Say how many breeds there are beyond those that are named."""
-    return [f"one of {len(breeds) - NAMED} more"] if len(breeds) > NAMED else []
+def confidence_text(trust: "PredictionSet | None", confidence: float) -> str:
+    """Return as text how often such an answer is right; "" without a prediction set.
 
-
-def promise(trust: PredictionSet | None, confidence: float) -> str:
-    """Say in words how often such an answer is right, "" where nothing is promised.
-
-    >>> promise(PredictionSet(("pug",), np.array([0.9]), 0.9, 0.5, unknown=False), 0.9)
+    >>> from dogsim.trust.conformal import PredictionSet
+    >>> confidence_text(PredictionSet(("pug",), np.array([0.9]), 0.9, 0.5, unknown=False), 0.9)
     'right 9 times in 10'
     """
     if trust is None:
         return ""
     if trust.unknown:
-        return f"only {trust.novelty_p:.1%} of the known pictures fit as badly"
-    part = Fraction(confidence).limit_denominator(1000)
-    return f"right {part.numerator} times in {part.denominator}"
+        return f"only {trust.novelty_p:.1%} of the known images fit as badly"
+    fraction = Fraction(confidence).limit_denominator(1000)
+    return f"right {fraction.numerator} times in {fraction.denominator}"
 
 
-def told_why(why: Explanation, captions: Sequence[str]) -> dict[str, Any]:
-    """Tell an explanation: maps (h, w) of both pictures, and all pairs of places (h w, h w)."""
-    height, width = why.query_parts.shape
-    few = height * width <= MOST_PAIRS
-    pairs = why.pairs.reshape(height * width, -1)
+def explanation_payload(
+    explanation: "Explanation", query_jpeg: bytes, other_jpeg: bytes
+) -> dict[str, Any]:
+    """Return an explanation: maps (h, w) of both images, and all pairs of places (h w, h w)."""
+    height, width = explanation.query_parts.shape
+    places = height * width
+    pairs = explanation.pairs.reshape(places, -1)  # (h w, h w)
+    recipe = explanation.recipe
     return {
-        "metric": why.metric,
-        "distance": why.distance,
-        "sum": why.sum,
-        "captions": list(captions),
+        "metric": explanation.metric,
+        "distance": explanation.distance,
+        "sum": explanation.sum,
+        "captions": list(captions(explanation)),
         "shape": [height, width],
-        "query": {"likeness": _short(why.query_likeness), "parts": _short(why.query_parts)},
-        "other": {"likeness": _short(why.other_likeness), "parts": _short(why.other_parts)},
-        "best_pairs": why.best_pairs().tolist(),
-        "pairs": _short(pairs) if few else None,
+        "query": {
+            "likeness": _rounded(explanation.query_likeness),
+            "parts": _rounded(explanation.query_parts),
+            "box": network_region(query_jpeg, recipe.image_size, recipe.resize),
+        },
+        "other": {
+            "likeness": _rounded(explanation.other_likeness),
+            "parts": _rounded(explanation.other_parts),
+            "box": network_region(other_jpeg, recipe.image_size, recipe.resize),
+        },
+        "best_pairs": explanation.best_pairs().tolist(),
+        "pairs": _rounded(pairs) if places <= MAX_PAIRED_PLACES else None,
     }
 
 
-def told_error(error: BaseException | None) -> str:
-    """Tell an error of ours in its own words, and of another no more than its name."""
+def network_region(jpeg: bytes, size: int, resize: str) -> tuple[float, float, float, float]:
+    """Return the region that the network sees: left, top, right, bottom, each from 0 to 1."""
+    with Image.open(BytesIO(jpeg)) as image:
+        width, height = image.size
+    left, top, right, bottom = input_region(width, height, size, resize)
+    return left / width, top / height, right / width, bottom / height
+
+
+def audit_payload(audit: "Audit", dataset: "Dataset") -> dict[str, Any]:
+    """Return the findings of an audit, each with its images."""
+    row_of = {path: row for row, path in enumerate(dataset.paths)}
+
+    def finding(paths: Sequence[str], text: str) -> dict[str, Any]:
+        return {"says": text, "images": [row_payload(row_of[path], dataset) for path in paths]}
+
+    groups = zip(audit.duplicates, audit.kinds, strict=True)
+    findings = {
+        "duplicates": [finding(paths, kind) for paths, kind in groups],
+        "labels": [
+            finding(
+                [label.path],
+                f"labelled {label.breed}, looks like {label.suggested} (chance {label.chance:.0%})",
+            )
+            for label in audit.labels
+        ],
+        "novel": [finding([x.path], f"fits nowhere (p = {x.p:.3f})") for x in audit.novel],
+        "poor": [finding([x.path], x.problem) for x in audit.poor],
+    }
+    return {
+        kind: {"number": len(found), "findings": found[:MAX_FINDINGS]}
+        for kind, found in findings.items()
+    }
+
+
+def error_message(error: BaseException | None) -> str:
+    """Return the message of a `DogsimError`, and only the class name of any other error."""
     return str(error) if isinstance(error, DogsimError) else type(error).__name__
 
 
-def _short(numbers: "np.ndarray[Any, Any]") -> list[list[float]]:
-    """Round to what can be seen, four digits of the largest."""
-    most = float(np.abs(numbers).max(initial=0)) or 1.0
-    digits = 4 - int(np.floor(np.log10(most)))
-    return [[round(each, digits) for each in row] for row in numbers.tolist()]
+def _rounded(numbers: "NDArray[np.floating]") -> list[list[float]]:
+    """Round an array (h, w) to four significant digits of its largest number."""
+    largest = float(np.abs(numbers).max(initial=0)) or 1.0
+    digits = SIGNIFICANT_DIGITS - int(np.floor(np.log10(largest)))
+    return [[round(number, digits) for number in row] for row in numbers.tolist()]

@@ -1,63 +1,57 @@
-"""How good the answers of a dataset are, and what is wrong with it: computed once, when asked."""
+"""Evaluation and audit of a dataset, each computed once, at the first request."""
 
-from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import asdict, dataclass
-from io import BytesIO
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dogsim.accuracy import measure
-from dogsim.dataset import Dataset
 from dogsim.retrieval.by_breed import confusions, per_breed
 from dogsim.retrieval.evaluation import Neighbours, Search
-from dogsim.trust.audit import Audit, audit
-from dogsim.web.payloads import told_row
-from dogsim.web.worker import Worker
+from dogsim.trust.audit import audit
+from dogsim.web.payloads import audit_payload, row_payload
+from dogsim.web.worker import run_in_thread
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from concurrent.futures import Future
 
-K = 20  # neighbours that vote
-PAIRS, ROWS = 40, 24  # confused breeds that are told, and pictures of each pair
-FINDINGS = 200  # of a kind
-FIGURES = ("curves", "confusions", "distances")
+    from dogsim.dataset import Dataset
+
+REPORTED_KS = (1, 5, 20)  # numbers of neighbours; the last one for tables and figures
+MAX_CONFUSED_PAIRS = 40
+MAX_IMAGES_OF_PAIR = 24
+FIGURE_NAMES = ("curves", "confusions", "distances")
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
-    """Numbers for the page, and figures as PNG files by their names, `FIGURES`."""
+class EvaluationReport:
+    """Numbers as a payload, and figures as PNG files by their names, `FIGURE_NAMES`."""
 
-    told: dict[str, Any]
+    payload: dict[str, Any]
     figures: dict[str, bytes]
 
 
-class Findings:
-    """Judges and audits a dataset in a thread of its own, each once; the results stay."""
+class Reports:
+    """The evaluation and the audit of a dataset, each computed once in its own thread."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: "Dataset") -> None:
         self._dataset = dataset
-        self._judge: Worker[None, Judged] = Worker(lambda asked: [_judged(dataset) for _ in asked])
-        self._audit: Worker[None, dict[str, Any]] = Worker(
-            lambda asked: [told_audit(audit(dataset), dataset) for _ in asked]
-        )
-        self._judged: Future[Judged] | None = None
-        self._audited: Future[dict[str, Any]] | None = None
 
-    def judged(self) -> "Future[Judged]":
-        """Judge the dataset, see `dogsim.accuracy`, by leave-one-out and Euclidean distance."""
-        self._judged = self._judged or self._judge.ask(None)
-        return self._judged
+    @cached_property
+    def evaluation(self) -> "Future[EvaluationReport]":
+        """The evaluation by leave-one-out and Euclidean distance, see `dogsim.accuracy`."""
+        return run_in_thread(lambda: _evaluation_report(self._dataset))
 
-    def audited(self) -> "Future[dict[str, Any]]":
-        """Audit the dataset, see `dogsim.audit`."""
-        self._audited = self._audited or self._audit.ask(None)
-        return self._audited
+    @cached_property
+    def audit(self) -> "Future[dict[str, Any]]":
+        """The payload of the audit, see `dogsim.audit`."""
+        return run_in_thread(lambda: audit_payload(audit(self._dataset), self._dataset))
 
 
-def _judged(dataset: Dataset) -> Judged:
-    # Here, since matplotlib takes a second to load, and the page is to be there at once.
+def _evaluation_report(dataset: "Dataset") -> EvaluationReport:
+    # Imported here, because matplotlib takes a second to load and the page must not wait for it.
+    from dogsim.figures.canvas import png_of
     from dogsim.figures.evaluation import (
         MOST_K,
         confusion_matrix,
@@ -68,55 +62,28 @@ def _judged(dataset: Dataset) -> Judged:
 
     search = Search(dataset)
     found = search.neighbours(min(MOST_K, search.most))
-    k = min(K, search.most)
-    ks = [each for each in (1, 5, K) if each <= search.most]
-    told = {
+    k = min(REPORTED_KS[-1], search.most)
+    payload = {
         "k": k,
-        "results": [asdict(measure(found, each)) for each in ks],
-        "per_breed": [asdict(each) for each in per_breed(found, k)],
-        "confusions": _confused(found, k, dataset),
+        "results": [asdict(measure(found, k)) for k in REPORTED_KS if k <= search.most],
+        "per_breed": [asdict(breed) for breed in per_breed(found, k)],
+        "confusions": _confusions_payload(found, k, dataset),
     }
     figures = {
         "curves": curves_over_k(found),
         "confusions": confusion_matrix(found, k, tree_order(dataset)),
         "distances": distance_histogram(dataset),
     }
-    return Judged(told, {name: _png(figure) for name, figure in figures.items()})
+    return EvaluationReport(payload, {name: png_of(figure) for name, figure in figures.items()})
 
 
-def _confused(found: Neighbours, k: int, dataset: Dataset) -> list[dict[str, Any]]:
-    """Tell the pairs of breeds most often confused, with the pictures that were."""
-    answers = found.answers(k)
-    names = np.array([*found.breeds, "unknown"])  # the last for label -1
-    told = []
-    for pair in confusions(found, k)[:PAIRS]:
-        wrong = (names[found.truth] == pair.breed) & (names[answers] == pair.taken_for)
-        rows = found.rows[wrong][:ROWS].tolist()
-        told.append({**asdict(pair), "pictures": [told_row(row, dataset) for row in rows]})
-    return told
-
-
-def _png(figure: "Figure") -> bytes:
-    content = BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()
-
-
-def told_audit(found: Audit, dataset: Dataset) -> dict[str, Any]:
-    """Tell what an audit found, with the pictures of each finding."""
-    row_of = {path: row for row, path in enumerate(dataset.paths)}
-
-    def finding(paths: Sequence[str], says: str) -> dict[str, Any]:
-        return {"says": says, "pictures": [told_row(row_of[path], dataset) for path in paths]}
-
-    groups = zip(found.duplicates, found.kinds, strict=True)
-    labels = ((x, f"labelled {x.breed}, looks like {x.suggested}") for x in found.labels)
-    kinds = {
-        "duplicates": [finding(paths, kind) for paths, kind in groups],
-        "labels": [finding([x.path], f"{says} (chance {x.chance:.0%})") for x, says in labels],
-        "novel": [finding([x.path], f"fits nowhere (p = {x.p:.3f})") for x in found.novel],
-        "poor": [finding([x.path], x.problem) for x in found.poor],
-    }
-    return {
-        name: {"number": len(each), "findings": each[:FINDINGS]} for name, each in kinds.items()
-    }
+def _confusions_payload(found: Neighbours, k: int, dataset: "Dataset") -> list[dict[str, Any]]:
+    """Return the pairs of breeds that are confused most often, each with the confused images."""
+    answers = found.answers(k)  # (n,)
+    breeds = np.array([*found.breeds, "unknown"])  # the last one for label -1
+    payload = []
+    for pair in confusions(found, k)[:MAX_CONFUSED_PAIRS]:
+        confused = (breeds[found.truth] == pair.breed) & (breeds[answers] == pair.taken_for)  # (n,)
+        rows = found.rows[confused][:MAX_IMAGES_OF_PAIR].tolist()
+        payload.append({**asdict(pair), "images": [row_payload(row, dataset) for row in rows]})
+    return payload

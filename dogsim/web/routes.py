@@ -1,194 +1,207 @@
-"""What each address of the HTTP API answers (docs/page-and-api.md)."""
+"""Routes of the page and of its HTTP API (docs/page-and-api.md)."""
 
 import asyncio
 import hashlib
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from dogsim.dist_calc import METRICS
 from dogsim.errors import DogsimError
 from dogsim.plumbing.terminal import valid_unicode_in
 from dogsim.retrieval.decomposition import ANGULAR, SQUARED
-from dogsim.web.payloads import told_answer, told_error, told_row, told_why
-from dogsim.web.pictures import seen_box
-from dogsim.web.reports import FIGURES, Findings
-from dogsim.web.service import FAILED, Desk, Query, state
+from dogsim.web.payloads import answer_payload, error_message, explanation_payload, row_payload
+from dogsim.web.reports import FIGURE_NAMES, Reports
+from dogsim.web.worker import state_of
 
-PAGE = Path(__file__).parent / "page"
-FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-MOST_BYTES = 30_000_000  # of a picture that is asked about
-UPLOADS = 8  # that are received at a time
-SECONDS = 30  # that one may take
-MOST_ROWS = 200  # in one answer
+if TYPE_CHECKING:
+    from dogsim.web.service import ServedQuery, Service
 
-T = TypeVar("T")
+PAGE_FOLDER = Path(__file__).parent / "page"
+PAGE_FILES = {
+    "/": ("index.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+MAX_BODY_BYTES = 30_000_000
+MAX_BODY_SECONDS = 30
+MAX_PARALLEL_BODIES = 8
+MAX_ROWS_PER_RESPONSE = 200
+DEFAULT_K = 20
 
 
 class Routes:
-    """A method for each address; `dogsim.web.server` says which."""
+    """A method for each route; `table` lists them."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk, self.dataset = desk, desk.dataset
-        self.findings = Findings(desk.dataset)
-        self.uploads = asyncio.Semaphore(UPLOADS)
+    def __init__(self, service: "Service") -> None:
+        self.service, self.dataset = service, service.dataset
+        self.reports = Reports(service.dataset)
+        self.body_slots = asyncio.Semaphore(MAX_PARALLEL_BODIES)
+
+    def table(self) -> list[Route]:
+        """Return all routes."""
+        return [
+            *(Route(path, self.page) for path in PAGE_FILES),
+            Route("/favicon.ico", self.icon),
+            Route("/api/dataset", self.about),
+            Route("/api/status", self.status),
+            Route("/api/rows", self.rows),
+            Route("/api/pictures/{row:int}", self.image),
+            Route("/api/queries", self.upload, methods=["POST"]),
+            Route("/api/queries/{name}/picture", self.uploaded_image),
+            Route("/api/answer", self.answer),
+            Route("/api/explanation", self.explanation),
+            Route("/api/judging", self.evaluation),
+            Route("/api/judging/{name}.png", self.figure),
+            Route("/api/audit", self.audit),
+        ]
 
     async def page(self, request: Request) -> Response:
-        """One of the three files that the browser gets."""
-        file = PAGE / FILES[request.url.path]
-        content = file.read_bytes()
-        return _cached(request, content, KINDS[file.suffix], hashlib.sha256(content).hexdigest())
+        """Return one of the files of the page."""
+        name, media_type = PAGE_FILES[request.url.path]
+        content = (PAGE_FOLDER / name).read_bytes()
+        return _cacheable(request, content, media_type, hashlib.sha256(content).hexdigest())
 
     async def icon(self, request: Request) -> Response:
-        """There is none; browsers ask for one all the same."""
+        """Return an empty response: there is no icon, but browsers request one."""
         return Response(status_code=204)
 
     async def about(self, request: Request) -> Response:
-        """What the dataset is, and what may be asked."""
+        """Return the dataset's breeds and the limits of the API."""
         labels, recipe = self.dataset.labels, self.dataset.recipe
-        _, first, counts = np.unique(labels, return_index=True, return_counts=True)
+        _, first, counts = np.unique(labels, return_index=True, return_counts=True)  # each (c,)
         breeds = [
-            {**told_row(int(row), self.dataset), "pictures": int(count)}
+            {**row_payload(int(row), self.dataset), "images": int(count)}
             for row, count in zip(first, counts, strict=True)
         ]
-        told = {
-            "pictures": len(self.dataset),
+        payload = {
+            "images": len(self.dataset),
             "breeds": breeds,
             "backbone": recipe.backbone if recipe else None,
             "metrics": METRICS,
             "explained": SQUARED + ANGULAR,
-            "most_k": self.desk.most_k,
-            "most_bytes": MOST_BYTES,
-            "confidence": self.desk.confidence,
+            "most_k": self.service.max_k,
+            "most_bytes": MAX_BODY_BYTES,
+            "confidence": self.service.confidence,
         }
-        return _json(told)
+        return _json(payload)
 
     async def status(self, request: Request) -> Response:
-        """Whether the network is there, and whether answers promise something."""
-        told: dict[str, Any] = {}
+        """Return whether the network and the calibration are ready."""
+        payload: dict[str, str | None] = {}
         for name in ("network", "calibration"):
-            future = getattr(self.desk, name)
-            told[name] = state(future)
-            failed = told[name] == FAILED
-            told[f"{name}_problem"] = told_error(future.exception()) if failed else None
-        return _json(told)
+            future = getattr(self.service, name)
+            payload[name] = state_of(future)
+            failed = payload[name] == "failed"
+            payload[f"{name}_problem"] = error_message(future.exception()) if failed else None
+        return _json(payload)
 
     async def rows(self, request: Request) -> Response:
-        """Pictures of the dataset, all or of one breed."""
-        start, count = _number(request, "start", 0), _number(request, "count", 60)
+        """Return rows of the dataset, of one breed or of all."""
+        start, count = _integer(request, "start", 0), _integer(request, "count", 60)
         rows = np.arange(len(self.dataset))
         if "label" in request.query_params:
-            rows = rows[self.dataset.labels == _number(request, "label", -1)]
-        some = rows[max(start, 0) :][: min(max(count, 0), MOST_ROWS)].tolist()
-        told = {"number": len(rows), "rows": [told_row(row, self.dataset) for row in some]}
-        return _json(told)
+            rows = rows[self.dataset.labels == _integer(request, "label", -1)]
+        page = rows[max(start, 0) :][: min(max(count, 0), MAX_ROWS_PER_RESPONSE)].tolist()
+        payload = {"number": len(rows), "rows": [row_payload(row, self.dataset) for row in page]}
+        return _json(payload)
 
-    async def picture(self, request: Request) -> Response:
-        """A picture of the dataset, as a JPEG."""
-        row, size = int(request.path_params["row"]), _number(request, "size", 320)
-        tag = f"{self.desk.version}-{row}-{size}"
-        if request.headers.get("if-none-match") == f'"{tag}"':
+    async def image(self, request: Request) -> Response:
+        """Return an image of the dataset as a JPEG."""
+        row, size = int(request.path_params["row"]), _integer(request, "size", 320)
+        etag = f"{self.service.version}-{row}-{size}"
+        if request.headers.get("if-none-match") == f'"{etag}"':
             return Response(status_code=304)
-        making = self.desk.pictures.thumbnail(row, size)
+        thumbnail = self.service.thumbnail(row, size)
         try:
-            content = await _answer(making)
-        except DogsimError as error:
-            raise HTTPException(404, f"The picture of row {row} cannot be shown.") from error
-        return _cached(request, content, "image/jpeg", tag)
+            content = await asyncio.wrap_future(thumbnail)
+        except DogsimError as error:  # its message may contain a path
+            raise HTTPException(404, f"The image of row {row} cannot be read.") from error
+        return _cacheable(request, content, "image/jpeg", etag)
 
-    async def ask(self, request: Request) -> Response:
-        """A picture that is brought: its content is the body. Answers with its name, or its row."""
-        async with self.uploads:
+    async def upload(self, request: Request) -> Response:
+        """Add an uploaded image; return its name, or its row if the dataset has the same file."""
+        async with self.body_slots:
             content = await _body(request)
-            seen = await _answer(self.desk.pictures.look_at(content))
-        if seen.row is not None:
-            return _json({"row": seen.row, "query": None}, 201)
-        query = self.desk.keep(await _answer(self.desk.extract(seen)), seen)
-        return _json({"row": None, "query": query.name}, 201)
+            upload = await asyncio.wrap_future(self.service.decode(content))
+        if upload.row is not None:
+            return _json({"row": upload.row, "query": None}, 201)
+        features = await asyncio.wrap_future(self.service.extract(upload))
+        return _json({"row": None, "query": self.service.add_upload(features, upload).name}, 201)
 
-    async def asked(self, request: Request) -> Response:
-        """A picture that was brought, as a JPEG."""
-        query = self.desk.query(None, request.path_params["name"])
-        if query is None or query.seen is None:
+    async def uploaded_image(self, request: Request) -> Response:
+        """Return an uploaded image as a JPEG."""
+        query = self.service.query(None, request.path_params["name"])
+        if query is None or query.upload is None:
             raise _forgotten()
-        return Response(query.seen.shown, media_type="image/jpeg")
+        return Response(query.upload.preview, media_type="image/jpeg")
 
     async def answer(self, request: Request) -> Response:
-        """The k nearest of a picture, and what they say it is."""
+        """Return the k nearest neighbours of a query and their vote."""
         query, metric = self._query(request), _metric(request)
-        k = _number(request, "k", min(20, self.desk.most_k))
-        found = await _answer(self.desk.answer(query, k, metric))
-        row = None if query.row is None else told_row(query.row, self.dataset)
-        asked = {"row": row, "query": query.name or None, "k": k, "metric": metric}
-        return _json(asked | told_answer(found, self.dataset, self.desk.confidence))
+        k = _integer(request, "k", min(DEFAULT_K, self.service.max_k))
+        answer = await asyncio.wrap_future(self.service.answer(query, k, metric))
+        row = None if query.row is None else row_payload(query.row, self.dataset)
+        payload = {"row": row, "query": query.name or None, "k": k, "metric": metric}
+        return _json(payload | answer_payload(answer, self.dataset, self.service.confidence))
 
     async def explanation(self, request: Request) -> Response:
-        """Which parts of a picture and of a neighbour bring the two together."""
-        query, other = self._query(request), _number(request, "other", -1)
-        why = await _answer(self.desk.explain(query, other, _metric(request)))
-        shown = [query.seen.shown if query.seen else await self._shown(query.row)]
-        shown.append(await self._shown(other))
-        from dogsim.figures.heat_maps import captions
+        """Return what each place of a query and of a neighbour adds to their distance."""
+        query, other = self._query(request), _integer(request, "other", -1)
+        explaining = self.service.explain(query, other, _metric(request))
+        explanation = await asyncio.wrap_future(explaining)
+        query_jpeg = query.upload.preview if query.upload else await self._preview(query.row or 0)
+        return _json(explanation_payload(explanation, query_jpeg, await self._preview(other)))
 
-        told = told_why(why, captions(why))
-        for name, each in zip(("query", "other"), shown, strict=True):
-            told[name]["box"] = seen_box(each, why.recipe.image_size, why.recipe.resize)
-        return _json(told)
-
-    async def judging(self, request: Request) -> Response:
-        """How good the answers are; 202 until that is known."""
-        judged = self.findings.judged()
-        return _json((await _answer(judged)).told) if judged.done() else _later()
+    async def evaluation(self, request: Request) -> Response:
+        """Return how good the answers are, as numbers; 202 until they are computed."""
+        future = self.reports.evaluation
+        return _json(future.result().payload) if future.done() else _not_ready()
 
     async def figure(self, request: Request) -> Response:
-        """One of the figures of the judging, as a PNG file."""
-        judged = self.findings.judged()
-        name = request.path_params["name"]
-        if name not in FIGURES:
-            raise HTTPException(404, f"There is no figure {name}. There are {', '.join(FIGURES)}.")
-        if not judged.done():
-            return _later()
-        return Response((await _answer(judged)).figures[name], media_type="image/png")
+        """Return a figure of the evaluation as a PNG file; 202 until it is drawn."""
+        name, future = request.path_params["name"], self.reports.evaluation
+        if name not in FIGURE_NAMES:
+            names = ", ".join(FIGURE_NAMES)
+            raise HTTPException(404, f"There is no figure {name}. Expected one of {names}.")
+        if not future.done():
+            return _not_ready()
+        return Response(future.result().figures[name], media_type="image/png")
 
     async def audit(self, request: Request) -> Response:
-        """What is wrong with the dataset; 202 until that is known."""
-        audited = self.findings.audited()
-        return _json(await _answer(audited)) if audited.done() else _later()
+        """Return what may be wrong with the dataset; 202 until it is computed."""
+        future = self.reports.audit
+        return _json(future.result()) if future.done() else _not_ready()
 
-    def _query(self, request: Request) -> Query:
-        named = request.query_params.get("query", "")
-        if bool(named) == ("row" in request.query_params):
-            raise DogsimError("Expected row=N, a picture of the dataset, or query=NAME, one's own.")
-        query = self.desk.query(None if named else _number(request, "row", -1), named)
+    def _query(self, request: Request) -> "ServedQuery":
+        name = request.query_params.get("query", "")
+        if bool(name) == ("row" in request.query_params):
+            raise DogsimError("Expected row=N, a row of the dataset, or query=NAME, an upload.")
+        query = self.service.query(None if name else _integer(request, "row", -1), name)
         if query is None:
             raise _forgotten()
         return query
 
-    async def _shown(self, row: int | None) -> bytes:
-        return await _answer(self.desk.pictures.thumbnail(row or 0, 640))
-
-
-async def _answer(future: "Future[T]") -> T:
-    return await asyncio.wrap_future(future)
+    async def _preview(self, row: int) -> bytes:
+        return await asyncio.wrap_future(self.service.thumbnail(row, 640))
 
 
 async def _body(request: Request) -> bytes:
-    """Receive a picture, as long as it is not too large."""
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > MOST_BYTES:
+    """Receive an image file; raise an error if it is too large, too slow or empty."""
+    length = request.headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > MAX_BODY_BYTES:
         raise _too_large()
     try:
-        content = await asyncio.wait_for(_received(request), SECONDS)
+        content = await asyncio.wait_for(_received(request), MAX_BODY_SECONDS)
     except asyncio.TimeoutError as error:
-        raise HTTPException(408, f"The picture took longer than {SECONDS} s to come.") from error
+        raise HTTPException(408, f"The upload took more than {MAX_BODY_SECONDS} s.") from error
     if not content:
-        raise DogsimError("Received no picture. Expected the content of its file as the body.")
+        raise DogsimError("Received no image. Expected the content of its file as the body.")
     return content
 
 
@@ -196,36 +209,36 @@ async def _received(request: Request) -> bytes:
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
-        if len(content) > MOST_BYTES:
+        if len(content) > MAX_BODY_BYTES:
             raise _too_large()
     return bytes(content)
 
 
 def _too_large() -> HTTPException:
-    return HTTPException(413, f"The picture has more than {MOST_BYTES / 1e6:.0f} MB.")
+    return HTTPException(413, f"The image has more than {MAX_BODY_BYTES / 1e6:.0f} MB.")
 
 
 def _forgotten() -> HTTPException:
-    return HTTPException(404, "That picture has been forgotten. Bring it again.")
+    return HTTPException(404, "That image has been forgotten. Upload it again.")
 
 
-def _later() -> Response:
+def _not_ready() -> Response:
     return JSONResponse({"state": "working"}, 202, {"retry-after": "1"})
 
 
-def _json(told: Any, status: int = 200) -> Response:
-    return JSONResponse(valid_unicode_in(told), status)
+def _json(payload: Any, status: int = 200) -> Response:
+    return JSONResponse(valid_unicode_in(payload), status)
 
 
-def _cached(request: Request, content: bytes, kind: str, tag: str) -> Response:
-    """Let the browser keep something, and ask whether it has changed."""
-    headers = {"etag": f'"{tag}"', "cache-control": "no-cache"}
+def _cacheable(request: Request, content: bytes, media_type: str, etag: str) -> Response:
+    """Return content that the browser may cache, or 304 if its copy is still valid."""
+    headers = {"etag": f'"{etag}"', "cache-control": "no-cache"}
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
-    return Response(content, media_type=kind, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)
 
 
-def _number(request: Request, name: str, default: int) -> int:
+def _integer(request: Request, name: str, default: int) -> int:
     text = request.query_params.get(name, str(default))
     if not text.removeprefix("-").isdecimal() or len(text) > 9:
         raise DogsimError(f"Received {name}={text[:20]}. Expected a whole number.")

@@ -1,8 +1,9 @@
-"""What keeps the page safe: who may ask, from where, and what a browser may do with the answer.
+"""Middleware that protects the page from other pages, other machines and uninvited users.
 
-Another page in the same browser must neither read nor ask anything here: not by a form or a script
-(`OWN_HEADER`, which no page can send elsewhere without being allowed to), not by a picture or a
-frame (`HEADERS`), not by a name that leads to this address (TrustedHostMiddleware of Starlette).
+Another page in the same browser must neither read nor change anything here: not by a form or a
+script (`CSRF_HEADER`, which a browser sends to other origins only if they allow it), not by an
+embedded image or frame (`SECURITY_HEADERS`), not by a host name that resolves to this address
+(TrustedHostMiddleware of Starlette).
 """
 
 import secrets
@@ -12,9 +13,9 @@ from starlette.datastructures import URL, Headers, MutableHeaders, QueryParams
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-OWN_HEADER = "x-dogsim"  # of every POST
-COOKIE = "dogsim-token"
-HEADERS = {
+CSRF_HEADER = "x-dogsim"  # required in every POST
+TOKEN_COOKIE = "dogsim-token"
+SECURITY_HEADERS = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; object-src 'none'",
     "cross-origin-resource-policy": "same-origin",
@@ -25,82 +26,84 @@ HEADERS = {
 }
 
 
-class SafeAnswers:
-    """Tells the browser with every answer what it must not do with it."""
+class SecurityHeadersMiddleware:
+    """Adds `SECURITY_HEADERS` to every response, and forbids caching unless a route allows it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and add headers to its answer."""
+        """Handle a request and add the headers to its response."""
 
-        async def send_safely(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        await self.app(scope, receive, send_safely)
+        await self.app(scope, receive, send_with_headers)
 
 
-class OwnRequests:
-    """Lets only those change anything who can send a header of their own."""
+class CsrfMiddleware:
+    """Rejects state-changing requests without the custom header (CSRF protection)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
+        """Pass the request on or reject it."""
         reads = scope["type"] != "http" or scope["method"] in ("GET", "HEAD")
-        own = reads or Headers(scope=scope).get(OWN_HEADER)
-        answer = self.app if own else refusal(403, "A POST needs the header X-Dogsim: 1.")
-        await answer(scope, receive, send)
+        allowed = reads or Headers(scope=scope).get(CSRF_HEADER)
+        app = self.app if allowed else error_response(403, "A POST needs the header X-Dogsim: 1.")
+        await app(scope, receive, send)
 
 
-class TokenOnly:
-    """Lets in who knows the token: by a header, a cookie, or once by the address, ?token=..."""
+class TokenMiddleware:
+    """Rejects requests without the token in a header, a cookie or, once, the query ?token=..."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app, self.token = app, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers, url = Headers(scope=scope), URL(scope=scope)
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        answer: ASGIApp = refusal(401, "This page needs its token. Open it as http://...?token=T.")
-        if self._is_right(given if scheme.lower() == "bearer" else _cookie(headers)):
-            answer = self.app
-        elif scope["method"] == "GET" and self._is_right(_given_by(scope)):
-            answer = self._let_in(url)
-        await answer(scope, receive, send)
+        """Pass the request on, exchange the token of its URL for a cookie, or reject it."""
+        app: ASGIApp
+        if scope["type"] != "http" or self._is_valid(_sent_token(Headers(scope=scope))):
+            app = self.app
+        elif scope["method"] == "GET" and self._is_valid(_url_token(scope)):
+            app = self._cookie_response(URL(scope=scope))
+        else:
+            app = error_response(401, "This page needs its token. Open it as http://...?token=T.")
+        await app(scope, receive, send)
 
-    def _is_right(self, given: str) -> bool:
-        return secrets.compare_digest(given.encode(), self.token.encode())
+    def _is_valid(self, token: str) -> bool:
+        return secrets.compare_digest(token.encode(), self.token.encode())
 
-    def _let_in(self, url: URL) -> Response:
-        """Keep the token in a cookie, out of the address and the browser's history."""
-        answer = RedirectResponse(f"/?{url.remove_query_params('token').query}".rstrip("?"), 303)
-        answer.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
-        return answer
+    def _cookie_response(self, url: URL) -> Response:
+        """Set the cookie and redirect to the URL without token, so that no history shows it."""
+        query = url.remove_query_params("token").query
+        response = RedirectResponse(f"/?{query}".rstrip("?"), 303)
+        response.set_cookie(TOKEN_COOKIE, self.token, httponly=True, samesite="strict")
+        return response
 
 
-def refusal(status: int, why: str, retry: bool = False) -> JSONResponse:
-    """Answer that something is not done, and why."""
-    return JSONResponse({"error": why}, status, {"retry-after": "1"} if retry else None)
+def error_response(status: int, message: str, retry: bool = False) -> JSONResponse:
+    """Return a response with an error message; `retry` asks to send the request again in 1 s."""
+    return JSONResponse({"error": message}, status, {"retry-after": "1"} if retry else None)
 
 
-def _cookie(headers: Headers) -> str:
+def _sent_token(headers: Headers) -> str:
+    """Return the token of the Authorization header, else of the cookie, else ""."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        cookie = SimpleCookie(headers.get("cookie", "")).get(TOKEN_COOKIE)
     except CookieError:
         return ""
-    return found.value if found else ""
+    return cookie.value if cookie else ""
 
 
-def _given_by(scope: Scope) -> str:
+def _url_token(scope: Scope) -> str:
     return QueryParams(scope["query_string"]).get("token", "")

@@ -1,17 +1,19 @@
-"""What the page asks of a dataset: who is near a picture, and why.
+"""A dataset, its network and its caches behind the HTTP API.
 
-All that takes long is done by a few workers, and what they keep in memory is bounded. A picture
-that is asked about is never written anywhere, and forgotten after an hour.
+Worker threads do all slow work, and every cache is bounded. An uploaded image is never written to
+a file, and it is forgotten after an hour.
 """
 
 import secrets
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
+from cachetools import LRUCache, TTLCache, cachedmethod
 from numpy.typing import NDArray
 
 from dogsim.classify import Answer, answers_to
@@ -19,72 +21,94 @@ from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_k, check_metric
 from dogsim.errors import DogsimError
 from dogsim.explain import explain_row, origin_of
+from dogsim.figures.thumbnails import jpeg
+from dogsim.images import load_image
 from dogsim.networks.extractor import Extractor
-from dogsim.networks.extractor_for import extractor_for
+from dogsim.networks.extractor_for import extractor_for, require_recipe
+from dogsim.plumbing.files import bytes_sha256
 from dogsim.retrieval.decomposition import Explanation, check_explained
+from dogsim.retrieval.identity import rows_by_content
 from dogsim.trust.calibration import Calibration, calibration_for
-from dogsim.web.pictures import Pictures, Seen, check_row
-from dogsim.web.shelf import Shelf
-from dogsim.web.worker import Worker
+from dogsim.web.worker import BatchWorker, run_in_thread, state_of
 
-KEPT, SECONDS = 100, 3600  # pictures that may be asked about again, and for how long
-EXPLAINED = 200  # explanations that are kept
-MOST_K = 100
-TOGETHER = 32  # pictures through the network, and queries through a search, at once
+THUMBNAIL_SIZES = (160, 320, 640)  # pixels of the longer side
+MAX_THUMBNAIL_BYTES = 64_000_000  # of all cached thumbnails
+MAX_UPLOADS, UPLOAD_SECONDS = 100, 3600  # in the cache
+MAX_EXPLANATIONS, MAX_ORIGINS = 200, 8  # in the cache
+MAX_SERVED_K = 100
+MAX_REQUESTS_PER_BATCH = 32  # images through the network, and queries through a search
 
 Features: TypeAlias = "NDArray[np.float32]"
 
 
 @dataclass(frozen=True, eq=False)
-class Query:
-    """A picture with its features (d,): a row of the dataset, or one that somebody has brought.
+class Upload:
+    """An uploaded image.
 
-    The latter has a name, which nobody can guess, and what was `seen` of it.
+    Attributes
+    ----------
+    row : int, optional
+        The row in the dataset of the same file, if it is there.
+    pixels : (size, size, 3) uint8
+        The input of the network.
+    preview : bytes
+        A JPEG for the page.
     """
 
-    features: Features
-    row: int | None = None
-    name: str = ""
-    seen: Seen | None = None
+    row: int | None
+    pixels: NDArray[np.uint8]
+    preview: bytes
 
 
 @dataclass(frozen=True)
-class _Search:
-    query: Query
+class ServedQuery:
+    """An image with its features (d,): a row of the dataset, or an upload.
+
+    An upload has a random name that nobody can guess. Row and name identify a query.
+    """
+
+    features: Features = field(compare=False)
+    row: int | None = None
+    name: str = ""
+    upload: Upload | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class _AnswerRequest:
+    query: ServedQuery
     k: int
     metric: str
     calibration: Calibration | None
 
     @property
-    def kind(self) -> tuple[int, str, bool, bool]:
-        """What searches that are done together have in common."""
+    def batch_key(self) -> tuple[int, str, bool, bool]:
         return self.k, self.metric, self.query.row is None, self.calibration is None
 
 
 @dataclass(frozen=True)
-class _Why:
-    query: Query
+class _ExplanationRequest:
+    query: ServedQuery
     other: int
     metric: str
 
 
-class Desk:
-    """A dataset that answers; its network and its calibration are prepared meanwhile.
+class Service:
+    """A dataset that answers queries; its network and its calibration load in the background.
 
     Parameters
     ----------
     dataset : Dataset
     weights, head : str, optional
-        Where the dataset's weight file and head lie now, see `dogsim.extractor_for`.
+        The present paths of the dataset's weight file and head, see `dogsim.extractor_for`.
     confidence : float
-        What the answers promise.
+        The confidence of the prediction sets.
 
     Attributes
     ----------
     network : Future
-        Done once the network is there, with an exception if it cannot be had.
+        Done when the network is loaded; failed if it cannot be loaded.
     calibration : Future of Calibration
-        Done once an answer can promise something, with an exception if none can.
+        Done when answers can have prediction sets; failed if they cannot.
     """
 
     def __init__(
@@ -95,109 +119,135 @@ class Desk:
         confidence: float = 0.9,
     ) -> None:
         if len(dataset) < 2:
-            raise DogsimError(f"Received a dataset of {len(dataset)} pictures. Expected 2 or more.")
+            raise DogsimError(f"Received a dataset of {len(dataset)} images. Expected 2 or more.")
         self.dataset, self.confidence = dataset, confidence
-        self.version = secrets.token_hex(8)  # the next start may be of another dataset
-        self.pictures = Pictures(dataset)
+        self.max_k = min(MAX_SERVED_K, len(dataset) - 1)
+        self.version = secrets.token_hex(8)  # of ETags: the next start may serve another dataset
         self._weights, self._head = weights, head
-        self._queries: Shelf[Query] = Shelf(KEPT, seconds=SECONDS)
-        self._explained: Shelf[Explanation] = Shelf(EXPLAINED)
-        self._origins: Shelf[NDArray[np.float64]] = Shelf(8)
-        self._extractions: Worker[Seen | None, Features] = Worker(
-            self._extracted, 128, TOGETHER, alike=lambda seen: seen is None
+        self._rows = rows_by_content(dataset)
+        self._lock = threading.Lock()  # of all caches
+        self._uploads: TTLCache[str, ServedQuery] = TTLCache(MAX_UPLOADS, UPLOAD_SECONDS)
+        self._thumbnails: LRUCache[object, bytes] = LRUCache(MAX_THUMBNAIL_BYTES, getsizeof=len)
+        self._explanations: LRUCache[object, Explanation] = LRUCache(MAX_EXPLANATIONS)
+        self._origins: LRUCache[object, NDArray[np.float64]] = LRUCache(MAX_ORIGINS)
+        self._start_workers()
+        self.network = self._extractions.submit(None)
+        self.calibration = run_in_thread(lambda: calibration_for(dataset, confidence))
+
+    def _start_workers(self) -> None:
+        batch = MAX_REQUESTS_PER_BATCH
+        self._thumbnail_worker: BatchWorker[tuple[int, int], bytes] = BatchWorker(
+            lambda requests: [self._thumbnail(*request) for request in requests], 1024, threads=2
         )
-        self._searches: Worker[_Search, Answer] = Worker(
-            self._searched, 256, TOGETHER, alike=lambda search: search.kind
+        self._decoding: BatchWorker[bytes, Upload] = BatchWorker(
+            lambda contents: [self._decode(content) for content in contents], threads=2
         )
-        self._reasons: Worker[_Why, Explanation] = Worker(self._told_why, 16)
-        self.network = self._extractions.ask(None)
-        preparing: Worker[float, Calibration] = Worker(self._calibrated)
-        self.calibration = preparing.ask(confidence)
+        self._extractions: BatchWorker[Upload | None, Features] = BatchWorker(
+            self._extract, 128, batch, batch_key=lambda upload: upload is None
+        )
+        self._searches: BatchWorker[_AnswerRequest, Answer] = BatchWorker(
+            self._answer, 256, batch, batch_key=lambda request: request.batch_key
+        )
+        self._explaining: BatchWorker[_ExplanationRequest, Explanation] = BatchWorker(
+            lambda requests: [self._explanation(request) for request in requests], 16
+        )
 
-    @property
-    def most_k(self) -> int:
-        """The largest k that may be asked for."""
-        return min(MOST_K, len(self.dataset) - 1)
+    def thumbnail(self, row: int, size: int) -> "Future[bytes]":
+        """Return a JPEG of an image; its longer side has up to `size` (`THUMBNAIL_SIZES`) pixels."""
+        self._check_row(row)
+        if size not in THUMBNAIL_SIZES:
+            sizes = ", ".join(map(str, THUMBNAIL_SIZES))
+            raise DogsimError(f"Received size={size}. Expected {sizes}.")
+        return self._thumbnail_worker.submit((row, size))
 
-    def query(self, row: int | None, name: str) -> Query | None:
-        """Find a query by its row, or by its name; None if it has been forgotten."""
-        if row is None:
-            return self._queries.get(name)
-        check_row(row, len(self.dataset))
-        return Query(np.asarray(self.dataset.features[row]), row)
+    def decode(self, content: bytes) -> "Future[Upload]":
+        """Decode the content of an image file; its errors are those of `dogsim.load_image`."""
+        require_recipe(self.dataset.recipe)
+        return self._decoding.submit(content)
 
-    def extract(self, seen: Seen) -> "Future[Features]":
-        """Send a picture through the network, once that is there."""
-        return self._extractions.ask(seen)
+    def extract(self, upload: Upload) -> "Future[Features]":
+        """Extract the features (d,) of an upload when the network is loaded."""
+        return self._extractions.submit(upload)
 
-    def keep(self, features: Features, seen: Seen) -> Query:
-        """Keep a picture, so that it may be asked about again by its name."""
-        query = Query(features, name=secrets.token_urlsafe(12), seen=seen)
-        self._queries.put(query.name, query)
+    def add_upload(self, features: Features, upload: Upload) -> ServedQuery:
+        """Cache an upload with its features, so that later requests find it by its name."""
+        query = ServedQuery(features, name=secrets.token_urlsafe(12), upload=upload)
+        with self._lock:
+            self._uploads[query.name] = query
         return query
 
-    def answer(self, query: Query, k: int, metric: str) -> "Future[Answer]":
-        """Find the k nearest of a query, and let them vote; a row of the dataset not on itself."""
-        check_k(k, self.most_k)
+    def query(self, row: int | None, name: str) -> ServedQuery | None:
+        """Find a query by its row, or by its name; None if the name is not in the cache."""
+        if row is None:
+            with self._lock:
+                return self._uploads.get(name)
+        self._check_row(row)
+        return ServedQuery(np.asarray(self.dataset.features[row]), row)
+
+    def answer(self, query: ServedQuery, k: int, metric: str) -> "Future[Answer]":
+        """Find the k nearest neighbours of a query, except itself, and their vote."""
+        check_k(k, self.max_k)
         check_metric(metric)
-        calibration = self.calibration.result() if state(self.calibration) == READY else None
-        return self._searches.ask(_Search(query, k, metric, calibration))
+        ready = state_of(self.calibration) == "ready"
+        calibration = self.calibration.result() if ready else None
+        return self._searches.submit(_AnswerRequest(query, k, metric, calibration))
 
-    def explain(self, query: Query, other: int, metric: str) -> "Future[Explanation]":
-        """Explain to a query one of the dataset's pictures, once the network is there."""
+    def explain(self, query: ServedQuery, other: int, metric: str) -> "Future[Explanation]":
+        """Explain the distance of a query to row `other` when the network is loaded."""
         check_explained(metric)
-        check_row(other, len(self.dataset))
-        return self._reasons.ask(_Why(query, other, metric))
+        self._check_row(other)
+        return self._explaining.submit(_ExplanationRequest(query, other, metric))
 
-    def _calibrated(self, confidences: list[float]) -> list[Calibration]:
-        return [calibration_for(self.dataset, confidence) for confidence in confidences]
+    def _check_row(self, row: int) -> None:
+        if not 0 <= row < len(self.dataset):
+            last = len(self.dataset) - 1
+            raise DogsimError(f"Received row {row}. Expected 0 to {last}, a row of the dataset.")
+
+    @cachedmethod(lambda self: self._thumbnails, lock=lambda self: self._lock)
+    def _thumbnail(self, row: int, size: int) -> bytes:
+        return jpeg(self.dataset.source(row), size)
+
+    def _decode(self, content: bytes) -> Upload:
+        recipe = require_recipe(self.dataset.recipe)
+        return Upload(
+            row=self._rows.get(bytes_sha256(content)),
+            pixels=load_image(content, recipe.image_size, recipe.resize),
+            preview=jpeg(content, THUMBNAIL_SIZES[-1]),
+        )
 
     @cached_property
     def _extractor(self) -> Extractor:
         return extractor_for(self.dataset.recipe, self._weights, self._head)
 
-    def _extracted(self, asked: Sequence[Seen | None]) -> Sequence[Features]:
-        pixels = [each.pixels for each in asked if each]
+    def _extract(self, uploads: Sequence[Upload | None]) -> Sequence[Features]:
+        """Return the features of uploads; None only loads the network."""
+        pixels = [upload.pixels for upload in uploads if upload]
         if not pixels:
             self._extractor.load()
-        return list(self._extractor(np.stack(pixels))) if pixels else [np.empty(0, np.float32)]
+            return [np.empty(0, np.float32)]
+        return list(self._extractor(np.stack(pixels)))
 
-    def _searched(self, asked: Sequence[_Search]) -> list[Answer]:
-        first, features = asked[0], np.stack([each.query.features for each in asked])
-        found = answers_to(
-            features,
+    def _answer(self, requests: Sequence[_AnswerRequest]) -> list[Answer]:
+        first = requests[0]  # the others have the same k and metric
+        answers = answers_to(
+            np.stack([request.query.features for request in requests]),  # (n, d)
             self.dataset,
             first.k,
             first.metric,
             self.confidence if first.calibration else None,
-            [each.query.row for each in asked],
+            [request.query.row for request in requests],
             calibration=first.calibration,
         )
-        return list(found)
+        return list(answers)
 
-    def _told_why(self, asked: Sequence[_Why]) -> list[Explanation]:
-        return [self._reason(each.query, each.other, each.metric) for each in asked]
+    @cachedmethod(lambda self: self._explanations, lock=lambda self: self._lock)
+    def _explanation(self, request: _ExplanationRequest) -> Explanation:
+        self.network.result()  # waits, and raises if the network cannot be loaded
+        query, metric = request.query, request.metric
+        image = query.upload.pixels if query.upload else self.dataset.source(query.row or 0)
+        origin = self._origin(metric)
+        return explain_row(image, self.dataset, request.other, self._extractor, metric, origin)
 
-    def _reason(self, query: Query, other: int, metric: str) -> Explanation:
-        name = query.row, query.name, other, metric
-        kept = self._explained.get(name)
-        if kept is None:
-            self.network.result()
-            origin = self._origins.get(metric)
-            if origin is None:
-                origin = origin_of(self.dataset, metric)
-                self._origins.put(metric, origin)
-            image = query.seen.pixels if query.seen else self.dataset.source(query.row or 0)
-            kept = explain_row(image, self.dataset, other, self._extractor, metric, origin)
-            self._explained.put(name, kept)
-        return kept
-
-
-READY, PREPARING, FAILED = "ready", "preparing", "failed"
-
-
-def state(future: "Future[Any]") -> str:
-    """Tell whether something is there, is being prepared, or cannot be had."""
-    if not future.done():
-        return PREPARING
-    return FAILED if future.exception() else READY
+    @cachedmethod(lambda self: self._origins, lock=lambda self: self._lock)
+    def _origin(self, metric: str) -> NDArray[np.float64]:
+        return origin_of(self.dataset, metric)

@@ -1,84 +1,99 @@
-"""A thread that answers questions one after the other, or several alike at once."""
+"""A queue with worker threads that process similar items in batches."""
 
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from dogsim.errors import DogsimError
 
-Q = TypeVar("Q")
-A = TypeVar("A")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+State: TypeAlias = Literal["preparing", "ready", "failed"]
 
 
 class BusyError(DogsimError):
-    """Too many questions wait already; the same one may be asked again in a moment."""
+    """Raised when the queue is full; the same request may be sent again after a second."""
 
 
-class Worker(Generic[Q, A]):
-    """Answers questions in threads of its own, which end with the program.
+class BatchWorker(Generic[Item, Result]):
+    """A bounded queue, and daemon threads that process its items.
 
-    No more questions wait than `waiting`: whoever comes then is told so at once, and memory stays
-    bounded. Many small questions at once, such as pictures for a network, cost little more than one
-    of them, so up to `batch` that are alike are answered together.
+    A full queue rejects new items, so memory stays bounded. A network needs little more time for a
+    batch of small items than for one of them, so up to `max_batch` similar items are processed
+    together.
 
     Parameters
     ----------
-    answer : callable
-        Maps a list of questions to as many answers.
-    waiting, batch, threads : int
-    alike : callable
-        Maps a question to what those that are answered together have in common.
+    process : callable
+        Maps a list of items to a sequence of as many results.
+    max_queued, max_batch, threads : int
+    batch_key : callable
+        Maps an item to a key; only items with equal keys are processed in one batch.
     """
 
     def __init__(
         self,
-        answer: Callable[[list[Q]], Sequence[A]],
-        waiting: int = 64,
-        batch: int = 1,
+        process: Callable[[list[Item]], Sequence[Result]],
+        max_queued: int = 64,
+        max_batch: int = 1,
         threads: int = 1,
-        alike: Callable[[Q], Hashable] = lambda question: None,
+        batch_key: Callable[[Item], Hashable] = lambda item: None,
     ) -> None:
-        self._answer, self._alike, self._most, self._batch = answer, alike, waiting, batch
-        self._waiting: deque[tuple[Q, Future[A]]] = deque()
+        self._process, self._batch_key = process, batch_key
+        self._max_queued, self._max_batch = max_queued, max_batch
+        self._queue: deque[tuple[Item, Future[Result]]] = deque()
         self._changed = threading.Condition()
         for _ in range(threads):
             threading.Thread(target=self._run, daemon=True).start()
 
-    def ask(self, question: Q) -> "Future[A]":
-        """Put a question; its answer comes later. Raises `BusyError` if too many wait."""
-        future: Future[A] = Future()
+    def submit(self, item: Item) -> "Future[Result]":
+        """Queue an item and return the future of its result; raises `BusyError` if it is full."""
+        future: Future[Result] = Future()
         with self._changed:
-            if len(self._waiting) >= self._most:
-                raise BusyError("Too many questions at once. Ask again in a moment.")
-            self._waiting.append((question, future))
+            if len(self._queue) >= self._max_queued:
+                raise BusyError("The queue of requests is full. Send the request again in a second.")
+            self._queue.append((item, future))
             self._changed.notify()
         return future
 
     def _run(self) -> None:
         while True:
-            taken = [each for each in self._take() if each[1].set_running_or_notify_cancel()]
-            if not taken:
+            batch = [job for job in self._next_batch() if job[1].set_running_or_notify_cancel()]
+            if not batch:
                 continue
             try:
-                answers = self._answer([question for question, _ in taken])
-                for (_, future), answer in zip(taken, answers, strict=True):
-                    future.set_result(answer)
+                results = self._process([item for item, _ in batch])
+                for (_, future), result in zip(batch, results, strict=True):
+                    future.set_result(result)
             except Exception as error:
-                for _, future in taken:
+                for _, future in batch:
                     if not future.done():
                         future.set_exception(error)
 
-    def _take(self) -> list[tuple[Q, "Future[A]"]]:
-        """Wait for a question, and take those that are alike along with it."""
+    def _next_batch(self) -> list[tuple[Item, "Future[Result]"]]:
+        """Wait for an item and remove it from the queue, with the items of the same key."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting)
-            kind = self._alike(self._waiting[0][0])
-            taken: list[tuple[Q, Future[A]]] = []
-            left: deque[tuple[Q, Future[A]]] = deque()
-            for each in self._waiting:
-                fits = len(taken) < self._batch and self._alike(each[0]) == kind
-                (taken if fits else left).append(each)
-            self._waiting = left
-        return taken
+            self._changed.wait_for(lambda: self._queue)
+            key = self._batch_key(self._queue[0][0])
+            batch: list[tuple[Item, Future[Result]]] = []
+            rest: deque[tuple[Item, Future[Result]]] = deque()
+            for job in self._queue:
+                fits = len(batch) < self._max_batch and self._batch_key(job[0]) == key
+                (batch if fits else rest).append(job)
+            self._queue = rest
+        return batch
+
+
+def run_in_thread(function: Callable[[], Result]) -> "Future[Result]":
+    """Call a function in a daemon thread and return the future of its result."""
+    worker: BatchWorker[None, Result] = BatchWorker(lambda _: [function()])
+    return worker.submit(None)
+
+
+def state_of(future: "Future[Any]") -> State:
+    """Return whether a result is being prepared, is ready, or could not be computed."""
+    if not future.done():
+        return "preparing"
+    return "failed" if future.exception() else "ready"

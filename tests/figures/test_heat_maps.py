@@ -7,9 +7,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from dogsim import heat_maps
-from dogsim.figures.heat_maps import captions
 from dogsim.recipe import Recipe
-from dogsim.retrieval.decomposition import Explanation
+from dogsim.retrieval.decomposition import Explanation, captions
 
 TALL, WIDE = Image.new("L", (120, 300), 90), Image.new("RGB", (500, 200), "olive")
 

@@ -1,4 +1,4 @@
-"""The page in a real browser: Chromium, driven by Selenium; axe-core judges who can use it."""
+"""The page in Chromium, driven by Selenium; axe-core checks its accessibility."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ from PIL import Image
 from dogsim import create_dataset
 
 pytest.importorskip("starlette", reason='the page needs pip install "dogsim[web]"')
-pytest.importorskip("selenium", reason='a browser is driven by pip install "dogsim[web-test]"')
+pytest.importorskip("selenium", reason='Selenium needs pip install "dogsim[web-test]"')
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
@@ -35,7 +35,7 @@ pytestmark = [
         DRIVER is None, reason="no chromedriver: apt-get install chromium chromium-driver"
     ),
 ]
-PREPARED = 120  # seconds, in which a busy machine makes a network ready to explain
+EXPLANATION_SECONDS = 120  # a busy machine needs to prepare the network for explanations
 AXE = os.environ.get("DOGSIM_TEST_AXE", "")
 HOSTILE = "<img src=x onerror=alert(1)>"
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
@@ -44,7 +44,7 @@ PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
 
 @pytest.fixture(scope="module")
 def address(breeds_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page of a dataset with two pictures of a hostile name, served by a process."""
+    """Serve a dataset with a hostile breed name in a process and return the address."""
     file = tmp_path_factory.mktemp("page") / "d.h5"
     dataset = create_dataset(breeds_dir, file, LITE)
     replace(dataset, breeds=("red setter", HOSTILE)).save(file)
@@ -74,7 +74,7 @@ class Page:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options, Service(DRIVER))
         self.address = address
-        self.asked: list[str] = []  # all that the browser has asked for
+        self.all_requests: list[str] = []  # URLs
 
     def open(self, path: str = "/") -> None:
         self.driver.get(self.address + path)
@@ -83,9 +83,9 @@ class Page:
     def js(self, script: str, *arguments: object) -> Any:
         return self.driver.execute_script(script, *arguments)
 
-    def wait(self, true: Callable[[], Any], seconds: float = 30) -> Any:
+    def wait(self, condition: Callable[[], Any], seconds: float = 30) -> Any:
         deadline = time.monotonic() + seconds
-        while not (found := true()):
+        while not (found := condition()):
             assert time.monotonic() < deadline, self.text("main") + self.text("#why")
             time.sleep(0.05)
         return found
@@ -103,20 +103,20 @@ class Page:
     def focused(self) -> str:
         return str(self.js("return document.activeElement.outerHTML"))
 
-    def emulate(self, command: str, **what: object) -> None:
-        self.driver.execute_cdp_cmd(f"Emulation.{command}", what)
+    def emulate(self, command: str, **parameters: object) -> None:
+        self.driver.execute_cdp_cmd(f"Emulation.{command}", parameters)
 
     def errors(self) -> list[str]:
         return [str(each["message"]) for each in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
 
     def requests(self) -> list[str]:
-        """What the browser has asked for since this was called last."""
+        """Return the URLs requested since the last call."""
         log = self.driver.get_log("performance")  # type: ignore[no-untyped-call]
         messages = [json.loads(each["message"])["message"] for each in log]
         sent = [each for each in messages if each["method"] == "Network.requestWillBeSent"]
-        news = [str(each["params"]["request"]["url"]) for each in sent]
-        self.asked += news
-        return news
+        urls = [str(each["params"]["request"]["url"]) for each in sent]
+        self.all_requests += urls
+        return urls
 
 
 @pytest.fixture(scope="module")
@@ -130,21 +130,22 @@ def browser(address: str) -> Iterator[Page]:
 
 @pytest.fixture
 def page(browser: Page) -> Iterator[Page]:
-    """The page, and in the end no error in the browser's log and no request to elsewhere."""
+    """Yield the page; then check that it logged no error and sent no request elsewhere."""
     browser.errors()
     browser.requests()
-    browser.asked.clear()
+    browser.all_requests.clear()
     yield browser
     browser.requests()
-    asked = [url for url in browser.asked if not url.startswith(("data:", "about:", "chrome:"))]
-    assert asked
-    assert [url for url in asked if not url.startswith(browser.address + "/")] == []
+    internal = ("data:", "about:", "chrome:")
+    urls = [url for url in browser.all_requests if not url.startswith(internal)]
+    assert urls
+    assert [url for url in urls if not url.startswith(browser.address + "/")] == []
     assert browser.errors() == []
 
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A picture that the dataset has not got: red, with a stripe."""
+    """An image that is not in the dataset: red, with a stripe."""
     pixels = np.zeros((90, 120, 3), np.uint8)
     pixels[..., 0] = 200
     pixels[40:60] = 255
@@ -153,32 +154,32 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def ready(page: Page) -> None:
-    page.wait(lambda: "being loaded" not in page.text("#network"), 60)
+def wait_for_network(page: Page) -> None:
+    page.wait(lambda: "is loading" not in page.text("#network"), 60)
 
 
-def test_a_chosen_file_is_answered_and_k_moves_without_it(page: Page, photo: Path) -> None:
+def test_a_chosen_file_is_answered_and_k_changes_without_another_upload(page: Page, photo: Path) -> None:
     page.open()
-    ready(page)
+    wait_for_network(page)
     page.all("#file")[0].send_keys(str(photo))
     page.wait(lambda: "query=" in page.driver.current_url)
     page.wait(lambda: len(page.all("#neighbours .tile")) == 5)
     assert "k=5" in page.driver.current_url
-    assert page.text("#says h1")
+    assert page.text("#answer h1")
     page.requests()
     page.js("""const k = document.getElementById('k'); k.value = 2;
                k.dispatchEvent(new Event('input'))""")
     page.wait(lambda: len(page.all("#neighbours .tile")) == 2)
     assert "k=2" in page.driver.current_url
-    asked = page.requests()
-    assert any("/api/answer?" in url for url in asked)
-    assert not any(url.endswith("/api/queries") for url in asked)
+    urls = page.requests()
+    assert any("/api/answer?" in url for url in urls)
+    assert not any(url.endswith("/api/queries") for url in urls)
 
 
 @pytest.mark.parametrize("kind", ["drop", "paste"])
-def test_a_picture_is_dropped_or_pasted(page: Page, photo: Path, kind: str) -> None:
+def test_an_image_is_dropped_or_pasted(page: Page, photo: Path, kind: str) -> None:
     page.open()
-    ready(page)
+    wait_for_network(page)
     page.js(
         """
         const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));
@@ -193,11 +194,11 @@ def test_a_picture_is_dropped_or_pasted(page: Page, photo: Path, kind: str) -> N
     )
     page.wait(lambda: "query=" in page.driver.current_url)
     page.wait(lambda: len(page.all("#neighbours .tile")) == 5)
-    shown = page.all("#shown img")[0]
+    shown = page.all("#query-image img")[0]
     page.wait(lambda: page.js("return arguments[0].naturalWidth", shown) == 120)
 
 
-def test_click_onward_and_back_and_the_address_can_be_sent(page: Page) -> None:
+def test_links_history_and_shared_urls(page: Page) -> None:
     page.open("/?row=0&k=3&metric=cosine")
     page.wait(lambda: len(page.all("#neighbours .tile")) == 3)
     first = page.text("#neighbours")
@@ -205,40 +206,40 @@ def test_click_onward_and_back_and_the_address_can_be_sent(page: Page) -> None:
     page.wait(lambda: "row=0" not in page.driver.current_url)
     assert "k=3&metric=cosine" in page.driver.current_url
     page.wait(lambda: page.text("#neighbours") != first)
-    sent = page.driver.current_url.removeprefix(page.address)
-    onward = page.text("#neighbours")
+    shared = page.driver.current_url.removeprefix(page.address)
+    second = page.text("#neighbours")
     page.driver.back()
     page.wait(lambda: page.text("#neighbours") == first)
     assert "row=0" in page.driver.current_url
-    page.open(sent)
-    page.wait(lambda: page.text("#neighbours") == onward)
+    page.open(shared)
+    page.wait(lambda: page.text("#neighbours") == second)
 
 
-def test_resting_on_a_neighbour_shows_maps_on_both(page: Page) -> None:
+def test_hovering_over_a_neighbour_shows_maps_on_both_images(page: Page) -> None:
     page.open("/?row=0&k=3")
-    ready(page)
+    wait_for_network(page)
     tile = page.wait(lambda: page.all("#neighbours .tile"))[1]
-    page.wait(lambda: page.js("return document.querySelector('#shown img').naturalWidth"))
+    page.wait(lambda: page.js("return document.querySelector('#query-image img').naturalWidth"))
     webdriver.ActionChains(page.driver).move_to_element(tile).perform()
-    page.wait(lambda: page.all("#shown .map rect") and page.all(".tile .map rect"), PREPARED)
-    assert len(page.all("#shown .map rect")) >= 49
+    page.wait(lambda: page.all("#query-image .map rect") and page.all(".tile .map rect"), EXPLANATION_SECONDS)
+    assert len(page.all("#query-image .map rect")) >= 49
     webdriver.ActionChains(page.driver).move_to_element(page.all("header")[0]).perform()
     page.wait(lambda: not page.all(".map"))
 
 
-def test_point_to_a_place_and_see_its_match(page: Page) -> None:
+def test_pointing_to_a_place_shows_its_best_match(page: Page) -> None:
     page.open("/?row=0&k=3")
-    ready(page)
+    wait_for_network(page)
     page.wait(lambda: page.all("#neighbours .tile button"))[0].click()
-    page.wait(lambda: len(page.all("#why .map rect")) >= 98, PREPARED)
+    page.wait(lambda: len(page.all("#why .map rect")) >= 98, EXPLANATION_SECONDS)
     layer = page.all("#why-query .map")[0]
 
-    def pointed() -> bool:
+    def point() -> bool:
         webdriver.ActionChains(page.driver).move_to_element_with_offset(layer, 3, 3).perform()
-        return page.text("#match").startswith("Row 4, column 4 finds its match in row ")
+        return page.text("#match").startswith("Row 4, column 4 has its best match in row ")
 
-    page.wait(pointed)
-    row, column = (int(word.rstrip(",")) for word in page.text("#match").split()[9:12:2])
+    page.wait(point)
+    row, column = (int(word.rstrip(",")) for word in page.text("#match").split()[10:13:2])
     row_, column_ = _best_of(page, 24)
     assert (row, column) == (row_, column_)
     assert len(page.all("#why-other .pointed")) == 2
@@ -247,7 +248,7 @@ def test_point_to_a_place_and_see_its_match(page: Page) -> None:
 
 
 def _best_of(page: Page, place: int) -> tuple[int, int]:
-    """The place that matches one of the query best, by the numbers of the server."""
+    """Return row and column of the best match of a place, from the numbers of the server."""
     pairs = page.driver.execute_async_script(
         """const [done] = [arguments[0]];
            const href = document.querySelector("#neighbours .tile a").getAttribute("href");
@@ -259,9 +260,9 @@ def _best_of(page: Page, place: int) -> tuple[int, int]:
     return best // 7 + 1, best % 7 + 1
 
 
-def test_by_the_keyboard_alone(page: Page) -> None:
+def test_the_keyboard_is_enough(page: Page) -> None:
     page.open("/?row=0&k=2")
-    ready(page)
+    wait_for_network(page)
     page.wait(lambda: len(page.all("#neighbours .tile")) == 2)
     reached = []
     for _ in range(14):
@@ -269,22 +270,22 @@ def test_by_the_keyboard_alone(page: Page) -> None:
         reached.append(page.focused)
         if 'aria-label="Why is number 1' in reached[-1]:
             break
-    for what in ('class="skip"', 'class="brand"', 'id="file"', 'id="k"', 'id="metric"', "row="):
-        assert any(what in each for each in reached), what
+    for part in ('class="skip"', 'class="brand"', 'id="file"', 'id="k"', 'id="metric"', "row="):
+        assert any(part in html for html in reached), part
     page.press(Keys.ENTER)
     page.wait(lambda: len(page.all("#why .map rect")) >= 98)
     for _ in range(6):
         page.press(Keys.TAB)
-        if "Places of your picture" in page.focused:
+        if "Places of your photo" in page.focused:
             break
     page.press(Keys.ARROW_UP)
-    page.wait(lambda: page.text("#match").startswith("Row 3, column 4 finds"))
+    page.wait(lambda: page.text("#match").startswith("Row 3, column 4 has"))
     page.press(Keys.ESCAPE)
-    page.wait(lambda: 'aria-label="Why is number 1' in page.focused)  # where one came from
+    page.wait(lambda: 'aria-label="Why is number 1' in page.focused)  # where the focus was before
 
 
 @pytest.mark.parametrize("path", ["/", "/?row=0&k=5", "/?view=browse", "/?view=judging"])
-def test_a_telephone_needs_no_scrolling_aside_and_dark_is_dark(page: Page, path: str) -> None:
+def test_phones_do_not_scroll_sideways_and_dark_mode_is_dark(page: Page, path: str) -> None:
     page.emulate("setDeviceMetricsOverride", **PHONE)
     features = [{"name": "prefers-color-scheme", "value": "dark"}]
     page.emulate("setEmulatedMedia", features=features)
@@ -299,26 +300,26 @@ def test_a_telephone_needs_no_scrolling_aside_and_dark_is_dark(page: Page, path:
         page.emulate("setEmulatedMedia", features=[])
 
 
-def test_names_stay_text(page: Page) -> None:
+def test_names_are_inserted_as_text(page: Page) -> None:
     for path in ("/", "/?row=3&k=5", "/?view=browse", "/?view=browse&label=1"):
         page.open(path)
         page.wait(lambda: HOSTILE in page.text("main"))
         assert page.js("return document.querySelectorAll('img[src=x]').length") == 0
 
 
-def test_mistakes_are_told_on_the_page(page: Page, tmp_path: Path) -> None:
+def test_errors_are_shown_on_the_page(page: Page, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     page.open()
-    ready(page)
+    wait_for_network(page)
     page.all("#file")[0].send_keys(str(tmp_path / "text.png"))
-    page.wait(lambda: "no known image format" in page.text("#trouble"))
+    page.wait(lambda: "no known image format" in page.text("#error"))
     page.driver.get(page.address + "/?query=gone")
-    page.wait(lambda: "has been forgotten" in page.text("#trouble"))
-    refused = [each for each in page.errors() if "400" not in each and "404" not in each]
-    assert refused == []  # the browser logs what it was refused; nothing else
+    page.wait(lambda: "has been forgotten" in page.text("#error"))
+    others = [each for each in page.errors() if "400" not in each and "404" not in each]
+    assert others == []  # the browser logs the two refused requests only
 
 
-def test_judging_and_audit_lead_to_pictures(page: Page) -> None:
+def test_evaluation_and_audit_link_to_images(page: Page) -> None:
     page.driver.get(page.address + "/?view=judging")
     page.wait(lambda: len(page.all("#judging .figures img")) == 3, 60)
     page.driver.get(page.address + "/?view=audit")
@@ -332,20 +333,20 @@ def test_judging_and_audit_lead_to_pictures(page: Page) -> None:
 @pytest.mark.parametrize(
     "path", ["/", "/?row=0&k=5", "/?view=browse", "/?view=judging", "/?view=audit", "why"]
 )
-def test_axe_finds_no_fault(page: Page, path: str, scheme: str) -> None:
+def test_axe_finds_no_violation(page: Page, path: str, scheme: str) -> None:
     page.emulate("setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     page.driver.get(page.address + ("/?row=0&k=5" if path == "why" else path))
     page.wait(lambda: page.all("main:has(.tile), main:has(table)"), 60)
     if path == "why":
-        ready(page)
+        wait_for_network(page)
         page.all("#neighbours .tile button")[0].click()
         page.wait(lambda: len(page.all("#why .map rect")) >= 98)
     page.js(Path(AXE).read_text())
     found = page.driver.execute_async_script(
         "axe.run(document, { resultTypes: ['violations'] }).then(arguments[0])"
     )
-    faults = [
+    violations = [
         (each["id"], each["impact"], [node["html"][:120] for node in each["nodes"][:3]])
         for each in found["violations"]
     ]
-    assert [each for each in faults if each[1] in ("serious", "critical", "moderate")] == []
+    assert [each for each in violations if each[1] in ("serious", "critical", "moderate")] == []

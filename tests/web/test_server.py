@@ -1,4 +1,4 @@
-"""The routes, and what keeps them safe; on the loopback address only."""
+"""The routes, their security and the caches, on the loopback address only."""
 
 import io
 import json
@@ -32,45 +32,47 @@ from dogsim.errors import DogsimError
 
 pytest.importorskip("starlette", reason='the page needs pip install "dogsim[web]"')
 pytest.importorskip("uvicorn", reason='the page needs pip install "dogsim[web]"')
+pytest.importorskip("cachetools", reason='the page needs pip install "dogsim[web]"')
 pytest.importorskip("httpx2", reason="Starlette's TestClient needs httpx2")
 from starlette.testclient import TestClient
 
 from dogsim.web import routes, server
-from dogsim.web.service import Desk
-from dogsim.web.worker import BusyError, Worker
+from dogsim.web import service as service_module
+from dogsim.web.service import Service, Upload
+from dogsim.web.worker import BatchWorker, BusyError
 
 pytestmark = pytest.mark.extra
-OWN = {"X-Dogsim": "1"}
-SOON = 6  # seconds; 1.3 on an idle machine, and this one may run other tests besides
+CSRF = {"X-Dogsim": "1"}
+MAX_STOP_SECONDS = 6  # 1.3 on an idle machine; this one may run other tests, too
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
-def desk(stored: Path) -> Desk:
-    desk = Desk(Dataset.open(stored))
-    desk.network.result(60)
-    return desk
+def service(stored: Path) -> Service:
+    service = Service(Dataset.open(stored))
+    service.network.result(60)
+    return service
 
 
 @pytest.fixture
-def client(desk: Desk) -> TestClient:
-    return TestClient(server.app_of(desk), "http://127.0.0.1", raise_server_exceptions=False)
+def client(service: Service) -> TestClient:
+    return TestClient(server.create_app(service), "http://127.0.0.1", raise_server_exceptions=False)
 
 
-def picture(seed: int = 0, kind: str = "PNG") -> bytes:
+def image_bytes(seed: int = 0, kind: str = "PNG") -> bytes:
     content = io.BytesIO()
     pixels = np.random.default_rng(seed).integers(0, 255, (30, 40, 3), np.uint8)
     Image.fromarray(pixels).save(content, kind)
     return content.getvalue()
 
 
-def bring(client: TestClient, content: bytes) -> str:
-    answer = client.post("/api/queries", content=content, headers=OWN)
+def upload(client: TestClient, content: bytes) -> str:
+    answer = client.post("/api/queries", content=content, headers=CSRF)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["query"])
 
 
-def test_the_browser_gets_three_files_and_may_load_nothing_else(client: TestClient) -> None:
+def test_the_page_has_three_files_and_loads_nothing_else(client: TestClient) -> None:
     page = client.get("/")
     assert page.headers["content-security-policy"].startswith("default-src 'self'; ")
     assert "unsafe" not in page.headers["content-security-policy"]
@@ -89,48 +91,48 @@ def test_the_browser_gets_three_files_and_may_load_nothing_else(client: TestClie
 
 
 def test_answers_are_those_of_classify(client: TestClient, stored: Path, tmp_path: Path) -> None:
-    content = picture()
+    content = image_bytes()
     (tmp_path / "q.png").write_bytes(content)
-    name = bring(client, content)
+    name = upload(client, content)
     for metric in ("euclidean", "cosine"):
-        told = client.get(f"/api/answer?query={name}&k=4&metric={metric}").json()
+        payload = client.get(f"/api/answer?query={name}&k=4&metric={metric}").json()
         (expected,) = classify(tmp_path / "q.png", stored, 4, metric)
-        assert [each["row"] for each in told["neighbours"]] == expected.indices.tolist()
-        distances = [each["distance"] for each in told["neighbours"]]
+        assert [each["row"] for each in payload["neighbours"]] == expected.indices.tolist()
+        distances = [each["distance"] for each in payload["neighbours"]]
         np.testing.assert_allclose(distances, expected.distances, rtol=1e-5)
-        assert (told["breed"], told["votes"]) == (expected.breed, expected.votes)
+        assert (payload["breed"], payload["votes"]) == (expected.breed, expected.votes)
     shown = Image.open(io.BytesIO(client.get(f"/api/queries/{name}/picture").content))
     assert (shown.format, shown.size) == ("JPEG", (40, 30))
 
 
-def test_a_picture_of_the_dataset_is_its_row_and_has_no_vote_on_itself(
+def test_an_image_of_the_dataset_is_its_row_and_does_not_vote_for_itself(
     client: TestClient, breeds_dir: Path, stored: Path
 ) -> None:
     dataset = Dataset.open(stored)
     content = (breeds_dir / "striped" / "1.png").read_bytes()
-    row = client.post("/api/queries", content=content, headers=OWN).json()["row"]
+    row = client.post("/api/queries", content=content, headers=CSRF).json()["row"]
     assert dataset.paths[row] == "striped/1.png"
-    told = client.get(f"/api/answer?row={row}&k=5").json()
-    assert row not in [each["row"] for each in told["neighbours"]]
-    assert told["row"]["breed"] == "striped"
+    payload = client.get(f"/api/answer?row={row}&k=5").json()
+    assert row not in [each["row"] for each in payload["neighbours"]]
+    assert payload["row"]["breed"] == "striped"
 
 
-def test_k_and_metric_do_not_ask_the_network_again(
-    client: TestClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
+def test_k_and_metric_do_not_run_the_network_again(
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = bring(client, picture(1))
-    monkeypatch.setattr(desk, "_extractor", lambda: pytest.fail("asked the network"))
+    name = upload(client, image_bytes(1))
+    monkeypatch.setattr(service, "_extractor", lambda _: pytest.fail("ran the network"))
     for k in range(1, 6):
-        told = client.get(f"/api/answer?query={name}&k={k}&metric=cosine").json()
-        assert len(told["neighbours"]) == k
+        payload = client.get(f"/api/answer?query={name}&k={k}&metric=cosine").json()
+        assert len(payload["neighbours"]) == k
 
 
-def test_a_foreign_host_and_a_post_without_the_header_are_refused(client: TestClient) -> None:
+def test_a_foreign_host_and_a_post_without_the_header_are_rejected(client: TestClient) -> None:
     for host in ("evil.example", "evil.example:8042", "127.0.0.1.evil.example", "localhost.evil"):
         assert client.get("/api/dataset", headers={"Host": host}).status_code == 400
     for host in ("localhost:8042", "127.0.0.1", "[::1]:8042"):
         assert client.get("/api/status", headers={"Host": host}).status_code == 200
-    assert client.post("/api/queries", content=picture()).status_code == 403
+    assert client.post("/api/queries", content=image_bytes()).status_code == 403
     form = client.post("/api/queries", data={"file": "x"})
     assert (form.status_code, form.json()["error"]) == (403, "A POST needs the header X-Dogsim: 1.")
 
@@ -149,11 +151,11 @@ def test_a_foreign_host_and_a_post_without_the_header_are_refused(client: TestCl
         "/api/queries/..%2f..%2fetc/picture",
     ],
 )
-def test_nothing_is_found_by_a_path(client: TestClient, path: str) -> None:
+def test_no_file_is_served_by_its_path(client: TestClient, path: str) -> None:
     assert client.get(path).status_code in (400, 404)
 
 
-def test_mistakes_are_told_in_one_line(client: TestClient) -> None:
+def test_errors_have_one_line(client: TestClient) -> None:
     for path, status, message in (
         ("/api/pictures/6", 400, "Received row 6"),
         ("/api/pictures/0?size=5000", 400, "Received size=5000. Expected 160, 320, 640"),
@@ -179,89 +181,89 @@ def test_mistakes_are_told_in_one_line(client: TestClient) -> None:
 
 
 def bomb() -> bytes:
-    """A PNG file of a few bytes that says it has ten thousand million pixels."""
+    """Return a small PNG file whose header claims ten thousand million pixels."""
 
-    def part(kind: bytes, content: bytes) -> bytes:
-        size, check = len(content).to_bytes(4, "big"), zlib.crc32(kind + content).to_bytes(4, "big")
-        return size + kind + content + check
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        size, crc = len(content).to_bytes(4, "big"), zlib.crc32(kind + content).to_bytes(4, "big")
+        return size + kind + content + crc
 
-    head = (100_000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    header = (100_000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
     data = zlib.compress(bytes(100_000))
-    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", data) + part(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def test_what_is_no_fit_picture_is_refused_before_it_is_decoded(
+def test_unsuitable_uploads_are_rejected_before_they_are_decoded(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut = picture(kind="JPEG")[:200]
+    truncated = image_bytes(kind="JPEG")[:200]
     for content, message in (
-        (b"", "Received no picture"),
+        (b"", "Received no image"),
         (b"GIF89a but no", "as an image"),
         (b"%!PS-Adobe", "no known image format"),
         (b"<svg onload='alert(1)'/>", "no known image format"),
         (bomb(), "more than"),
-        (cut, "as an image"),
+        (truncated, "as an image"),
     ):
-        answer = client.post("/api/queries", content=content, headers=OWN)
+        answer = client.post("/api/queries", content=content, headers=CSRF)
         assert answer.status_code == 400, content[:20]
         assert message in answer.json()["error"]
-    monkeypatch.setattr(routes, "MOST_BYTES", 1000)
-    for headers in (OWN, OWN | {"Content-Length": "5"}):  # a smaller one told than sent
+    monkeypatch.setattr(routes, "MAX_BODY_BYTES", 1000)
+    for headers in (CSRF, CSRF | {"Content-Length": "5"}):  # announces less than it sends
         answer = client.post("/api/queries", content=bytes(5000), headers=headers)
         assert answer.status_code == 413
 
 
-def test_names_are_told_as_they_are(desk: Desk) -> None:
-    """As JSON they are text; what the page does with them a browser tells (test_page)."""
-    dataset = replace(desk.dataset, breeds=(HOSTILE, "caf\udce9"), recipe=None)
-    client = TestClient(server.app_of(Desk(dataset)), "http://127.0.0.1")
-    told = client.get("/api/dataset")
-    assert told.headers["content-type"] == "application/json"
-    assert [each["breed"] for each in told.json()["breeds"]] == [HOSTILE, "caf\\xe9"]
+def test_names_are_returned_unchanged(service: Service) -> None:
+    """In JSON they are text; test_page checks in a browser what the page does with them."""
+    dataset = replace(service.dataset, breeds=(HOSTILE, "caf\udce9"), recipe=None)
+    client = TestClient(server.create_app(Service(dataset)), "http://127.0.0.1")
+    response = client.get("/api/dataset")
+    assert response.headers["content-type"] == "application/json"
+    assert [each["breed"] for each in response.json()["breeds"]] == [HOSTILE, "caf\\xe9"]
 
 
-def test_without_a_network_everything_else_works(desk: Desk) -> None:
-    four = replace(desk.dataset, recipe=None)
-    client = TestClient(server.app_of(Desk(four)), "http://127.0.0.1")
+def test_without_a_network_everything_else_works(service: Service) -> None:
+    dataset = replace(service.dataset, recipe=None)
+    client = TestClient(server.create_app(Service(dataset)), "http://127.0.0.1")
     while client.get("/api/status").json()["network"] == "preparing":
         time.sleep(0.01)
     status = client.get("/api/status").json()
     assert status["network"] == "failed"
     assert "does not say how its features were made" in status["network_problem"]
     assert status["calibration"] == "failed"
-    answer = client.post("/api/queries", content=picture(), headers=OWN)
+    answer = client.post("/api/queries", content=image_bytes(), headers=CSRF)
     assert answer.status_code == 400
     assert "it cannot answer image queries" in answer.json()["error"]
-    told = client.get("/api/answer?row=0&k=3").json()
-    assert (told["breeds"], told["promise"], told["words"]) == (None, "", told["breed"])
+    payload = client.get("/api/answer?row=0&k=3").json()
+    assert (payload["breeds"], payload["promise"], payload["words"]) == (None, "", payload["breed"])
 
 
-def test_pictures_are_small_jpegs_and_those_that_are_gone_are_told(
-    client: TestClient, desk: Desk, tmp_path: Path
+def test_images_are_small_jpegs_and_missing_ones_are_reported(
+    client: TestClient, service: Service, tmp_path: Path
 ) -> None:
     first = client.get("/api/pictures/0?size=160")
     assert Image.open(io.BytesIO(first.content)).format == "JPEG"
     again = client.get("/api/pictures/0?size=160", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
-    gone = Desk(replace(desk.dataset, root=str(tmp_path)))
-    answer = TestClient(server.app_of(gone), "http://127.0.0.1").get("/api/pictures/0")
+    gone = Service(replace(service.dataset, root=str(tmp_path)))
+    answer = TestClient(server.create_app(gone), "http://127.0.0.1").get("/api/pictures/0")
     assert answer.status_code == 404
     assert str(tmp_path) not in answer.text
 
 
 def test_browsing_by_breed(client: TestClient) -> None:
-    told = client.get("/api/dataset").json()
-    assert told["pictures"] == 6
-    breeds = [(each["breed"], each["pictures"]) for each in told["breeds"]]
+    payload = client.get("/api/dataset").json()
+    assert payload["images"] == 6
+    breeds = [(each["breed"], each["images"]) for each in payload["breeds"]]
     assert breeds == [("red setter", 3), ("striped", 3)]
-    label = told["breeds"][1]["label"]
+    label = payload["breeds"][1]["label"]
     rows = client.get(f"/api/rows?label={label}&start=1&count=1").json()
     assert rows["number"] == 3
     assert [each["path"] for each in rows["rows"]] == ["striped/1.png"]
     assert len(client.get("/api/rows?start=-5&count=99999").json()["rows"]) == 6
 
 
-def test_judging_and_audit_are_done_once_and_told_when_they_are(client: TestClient) -> None:
+def test_evaluation_and_audit_are_computed_once(client: TestClient) -> None:
     for path in ("/api/judging", "/api/audit"):
         first = client.get(path)
         assert first.status_code in (200, 202)
@@ -277,11 +279,11 @@ def test_judging_and_audit_are_done_once_and_told_when_they_are(client: TestClie
     assert set(audited) == {"duplicates", "labels", "novel", "poor"}
     (poor,) = {each["says"] for each in audited["poor"]["findings"]}
     assert poor == "tiny: 50 x 40 pixels"
-    assert audited["poor"]["findings"][0]["pictures"][0]["row"] == 0
+    assert audited["poor"]["findings"][0]["images"][0]["row"] == 0
 
 
 def test_an_explanation_adds_up(client: TestClient) -> None:
-    name = bring(client, picture(2))
+    name = upload(client, image_bytes(2))
     other = client.get(f"/api/answer?query={name}&k=1").json()["neighbours"][0]
     why = client.get(f"/api/explanation?query={name}&other={other['row']}").json()
     assert why["sum"] == pytest.approx(other["distance"] ** 2, rel=0.02)
@@ -289,90 +291,118 @@ def test_an_explanation_adds_up(client: TestClient) -> None:
     parts = np.sum(why["query"]["parts"]) + np.sum(why["other"]["parts"])
     assert parts == pytest.approx(why["sum"], rel=0.01)
     assert why["query"]["box"] == [0, 0, 1, 1]
-    assert why["pairs"] is None  # of so many places not all pairs are told
+    assert why["pairs"] is None  # omitted for more than 256 places
 
 
-def test_a_token_keeps_others_out(desk: Desk) -> None:
-    app = server.app_of(desk, token="open sesame")
+def test_without_the_token_nothing_is_served(service: Service) -> None:
+    app = server.create_app(service, token="open sesame")
     client = TestClient(app, "http://127.0.0.1", follow_redirects=False)
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Cookie": "dogsim-token=wrong"}):
         for path in ("/", "/page.js", "/api/dataset", "/api/pictures/0", "/?token=wrong"):
             assert client.get(path, headers=headers).status_code == 401
     bearer = {"Authorization": "Bearer open sesame"}
     assert client.get("/api/dataset", headers=bearer).status_code == 200
-    let_in = client.get("/?token=open%20sesame&row=3")
-    assert (let_in.status_code, let_in.headers["location"]) == (303, "/?row=3")
-    assert "HttpOnly" in let_in.headers["set-cookie"]
-    assert "samesite=strict" in let_in.headers["set-cookie"].lower()
-    assert client.get("/api/dataset").status_code == 200  # by the cookie
+    redirect = client.get("/?token=open%20sesame&row=3")
+    assert (redirect.status_code, redirect.headers["location"]) == (303, "/?row=3")
+    assert "HttpOnly" in redirect.headers["set-cookie"]
+    assert "samesite=strict" in redirect.headers["set-cookie"].lower()
+    assert client.get("/api/dataset").status_code == 200  # with the cookie
 
 
-def test_what_breaks_is_told_without_the_name_of_a_picture(
+def test_internal_errors_do_not_name_an_image(
     client: TestClient,
-    desk: Desk,
+    service: Service,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     def broken(*_: Any) -> None:
         raise RuntimeError("in /home/me/secret.jpg")
 
-    monkeypatch.setattr(desk, "query", broken)
+    monkeypatch.setattr(service, "query", broken)
     answer = client.get("/api/answer?row=0&k=1")
     assert answer.status_code == 500
     assert "secret" not in answer.text
-    told = capfd.readouterr().err
-    assert "RuntimeError in " in told
-    assert "secret" not in told
+    log = capfd.readouterr().err
+    assert "RuntimeError in " in log
+    assert "secret" not in log
 
 
-def test_no_more_wait_than_there_is_room_for() -> None:
-    let_go = threading.Event()
-    seen: list[int] = []
+def test_a_worker_has_a_bounded_queue_and_batches_similar_items() -> None:
+    may_start = threading.Event()
+    batch_sizes: list[int] = []
 
-    def answer(asked: list[int]) -> list[int]:
-        let_go.wait(10)
-        seen.append(len(asked))
-        return [each + 1 for each in asked]
+    def increment(numbers: list[int]) -> list[int]:
+        may_start.wait(10)
+        batch_sizes.append(len(numbers))
+        return [number + 1 for number in numbers]
 
-    worker = Worker(answer, waiting=6, batch=4, alike=lambda number: number % 2)
-    futures = [worker.ask(2)]
-    time.sleep(0.05)  # it is at work on the first
-    futures += [worker.ask(number) for number in (4, 5, 6, 7, 8, 10)]
+    worker = BatchWorker(
+        increment, max_queued=6, max_batch=4, batch_key=lambda number: number % 2
+    )
+    futures = [worker.submit(2)]
+    time.sleep(0.05)  # it is processing the first item
+    futures += [worker.submit(number) for number in (4, 5, 6, 7, 8, 10)]
     with pytest.raises(BusyError):
-        worker.ask(12)
-    let_go.set()
+        worker.submit(12)
+    may_start.set()
     assert [future.result(10) for future in futures] == [3, 5, 6, 7, 8, 9, 11]
-    assert seen == [1, 4, 2]
+    assert batch_sizes == [1, 4, 2]
 
 
-def test_a_full_queue_is_told_as_such(
-    client: TestClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
+def test_a_full_queue_is_reported_as_503(
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk._searches, "_most", 0)
-    answer = client.get("/api/answer?row=0&k=1")
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    monkeypatch.setattr(service._searches, "_max_queued", 0)
+    response = client.get("/api/answer?row=0&k=1")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+
+
+def test_uploads_are_forgotten_by_number_and_by_time(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "MAX_UPLOADS", 2)
+    monkeypatch.setattr(service_module, "UPLOAD_SECONDS", 0.2)
+    short = Service(replace(service.dataset, recipe=None))
+    upload = Upload(None, np.zeros((2, 2, 3), np.uint8), b"")
+    first, second = (short.add_upload(np.zeros(3, np.float32), upload).name for _ in range(2))
+    assert short.query(None, first)  # now the second one is the least recently used
+    third = short.add_upload(np.zeros(3, np.float32), upload).name
+    assert [bool(short.query(None, name)) for name in (first, second, third)] == [True, False, True]
+    time.sleep(0.25)
+    assert [short.query(None, name) for name in (first, third)] == [None, None]
+
+
+def test_thumbnails_are_cached_up_to_a_number_of_bytes(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "MAX_THUMBNAIL_BYTES", 2500)
+    monkeypatch.setattr(service_module, "jpeg", lambda source, size: bytes(1000))
+    small = Service(replace(service.dataset, recipe=None))
+    for row in (0, 1, 0, 2):
+        assert len(small.thumbnail(row, 160).result(10)) == 1000
+    assert set(small._thumbnails) == {(0, 160), (2, 160)}
 
 
 def test_command_line_mistakes(stored: Path) -> None:
-    of = ("serve", "--dataset", stored, "--port", 0)
-    assert "has no password" in refusal(*of, "--host", "0.0.0.0")
-    assert "--token " in refusal(*of, "--host", "0.0.0.0")
-    assert "Expected 8 or more" in refusal(*of, "--token", "short")
-    assert "confidence=1.0" in refusal(*of, "--confidence", 1)
+    command = ("serve", "--dataset", stored, "--port", 0)
+    assert "has no password" in refusal(*command, "--host", "0.0.0.0")
+    assert "--token " in refusal(*command, "--host", "0.0.0.0")
+    assert "Expected 8 or more" in refusal(*command, "--token", "short")
+    assert "confidence=1.0" in refusal(*command, "--confidence", 1)
     assert "Cannot listen on no.such.host.invalid" in refusal(
-        *of, "--host", "no.such.host.invalid", "--token", "long enough"
+        *command, "--host", "no.such.host.invalid", "--token", "long enough"
     )
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = refusal("serve", "--dataset", stored, "--port", port)
         assert f"Cannot listen on 127.0.0.1, port {port}" in line
     with pytest.raises(DogsimError, match="Expected 2 or more"):
-        Desk(Dataset.open(stored).take([0]))
+        Service(Dataset.open(stored).take([0]))
 
 
 @contextmanager
 def served(*arguments: object) -> "Iterator[tuple[str, subprocess.Popen[str]]]":
-    """Run dogsim serve, and yield its address."""
+    """Run dogsim serve and yield its address and process."""
     command = [sys.executable, "-c", "from dogsim.cli import app; app()", "serve", "--port", "0"]
     process = subprocess.Popen(
         [*command, *map(str, arguments), "--json"],
@@ -390,29 +420,29 @@ def served(*arguments: object) -> "Iterator[tuple[str, subprocess.Popen[str]]]":
 
 
 def fetch(address: str, content: bytes | None = None) -> Any:
-    with urlopen(Request(address, content, OWN), timeout=60) as answer:
+    with urlopen(Request(address, content, CSRF), timeout=60) as answer:
         return json.load(answer)
 
 
-def test_every_route_has_its_examples_and_they_run(
-    stored: Path, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_route_has_examples_that_run(
+    stored: Path, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "my_dog.jpg").write_bytes(picture(3, "JPEG"))
+    (tmp_path / "my_dog.jpg").write_bytes(image_bytes(3, "JPEG"))
     page, names = blocks(SERVED), dict[str, Any]()
-    told = [block for language, block in page if language == "console" and "curl" in block]
+    console = [block for language, block in page if language == "console" and "curl" in block]
     code = [block for language, block in page if language == "python"]
-    for route in server.app_of(desk).routes:
+    for route in server.create_app(service).routes:
         start = str(getattr(route, "path", "")).partition("{")[0]
         if start.startswith("/api/"):
-            assert any(start in block for block in told), start
+            assert any(start in block for block in console), start
             assert any(start in block for block in code), start
     with served("--dataset", stored) as (address, _):
         for block in code:
             exec(block.replace("http://127.0.0.1:8042", address), names)
-        for command in "".join(told).splitlines():
-            told_here = command.replace("http://127.0.0.1:8042", address)
-            arguments = shlex.split(told_here.replace("NAME", names["mine"]))
+        for line in "".join(console).splitlines():
+            command = line.replace("http://127.0.0.1:8042", address)
+            arguments = shlex.split(command.replace("NAME", names["upload"]))
             if shutil.which("curl"):
                 subprocess.run([*arguments, "--fail", "--silent"], check=True, capture_output=True)
     for figure in ("first.jpg", *(["curves.png"] if shutil.which("curl") else [])):
@@ -421,40 +451,40 @@ def test_every_route_has_its_examples_and_they_run(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_many_at_once_some_cut_off_and_the_end_in_time(stored: Path) -> None:
+def test_many_requests_aborted_uploads_and_a_prompt_stop(stored: Path) -> None:
     with served("--dataset", stored) as (address, process):
         port = int(address.rpartition(":")[2])
-        for _ in range(20):  # who announces much, sends little and goes
-            with socket.create_connection(("127.0.0.1", port)) as cut:
-                cut.sendall(
+        for _ in range(20):  # announces many bytes, sends three and disconnects
+            with socket.create_connection(("127.0.0.1", port)) as aborted:
+                aborted.sendall(
                     b"POST /api/queries HTTP/1.1\r\nHost: localhost\r\nX-Dogsim: 1\r\n"
                     b"Content-Length: 900000\r\n\r\nabc"
                 )
 
         def ask(number: int) -> int:
-            name = fetch(f"{address}/api/queries", picture(number))["query"]
+            name = fetch(f"{address}/api/queries", image_bytes(number))["query"]
             return len(fetch(f"{address}/api/answer?query={name}&k=3")["neighbours"])
 
         with ThreadPoolExecutor(100) as pool:
             assert list(pool.map(ask, range(100))) == [3] * 100
         with socket.create_connection(("127.0.0.1", port)) as idle:
-            idle.sendall(b"GET / HTTP/1.1\r\n")  # and no end of it
+            idle.sendall(b"GET / HTTP/1.1\r\n")  # incomplete
             start = time.monotonic()
             process.send_signal(signal.SIGTERM)
-            _, told = process.communicate(timeout=30)
-        assert time.monotonic() - start < SOON
+            _, log = process.communicate(timeout=30)
+        assert time.monotonic() - start < MAX_STOP_SECONDS
         assert process.returncode == 143
-        busy = ("Converting", "pairs")  # what it was doing, and no picture's name
-        assert [x for x in told.splitlines() if not x.startswith(busy)] == ["dogsim: Stopped."]
-        assert ".png" not in told
+        progress = ("Converting", "pairs")
+        assert [x for x in log.splitlines() if not x.startswith(progress)] == ["dogsim: Stopped."]
+        assert ".png" not in log
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_ctrl_c_ends_it_while_the_network_is_being_loaded(stored: Path) -> None:
+def test_ctrl_c_stops_it_while_the_network_is_loading(stored: Path) -> None:
     with served("--dataset", stored) as (address, process):
-        assert fetch(f"{address}/api/dataset")["pictures"] == 6
+        assert fetch(f"{address}/api/dataset")["images"] == 6
         start = time.monotonic()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
-        assert time.monotonic() - start < SOON
+        assert time.monotonic() - start < MAX_STOP_SECONDS
         assert process.returncode == 130
