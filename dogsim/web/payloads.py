@@ -48,7 +48,9 @@ def answer_payload(answer: "Answer", dataset: "Dataset", confidence: float) -> d
     if answer.trust is None:
         return payload | {"breeds": None, "unknown": None}
     trust = vars(answer.trust)
-    return payload | {name: trust[name] for name in ("breeds", "unknown", "credibility", "novelty_p")}
+    return payload | {
+        name: trust[name] for name in ("breeds", "unknown", "credibility", "novelty_p")
+    }
 
 
 def row_payload(row: int, dataset: "Dataset") -> dict[str, Any]:

@@ -53,7 +53,9 @@ class BatchWorker(Generic[Item, Result]):
         future: Future[Result] = Future()
         with self._changed:
             if len(self._queue) >= self._max_queued:
-                raise BusyError("The queue of requests is full. Send the request again in a second.")
+                raise BusyError(
+                    "The queue of requests is full. Send the request again in a second."
+                )
             self._queue.append((item, future))
             self._changed.notify()
         return future

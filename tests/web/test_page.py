@@ -158,7 +158,9 @@ def wait_for_network(page: Page) -> None:
     page.wait(lambda: "is loading" not in page.text("#network"), 60)
 
 
-def test_a_chosen_file_is_answered_and_k_changes_without_another_upload(page: Page, photo: Path) -> None:
+def test_a_chosen_file_is_answered_and_k_changes_without_another_upload(
+    page: Page, photo: Path
+) -> None:
     page.open()
     wait_for_network(page)
     page.all("#file")[0].send_keys(str(photo))
@@ -221,7 +223,10 @@ def test_hovering_over_a_neighbour_shows_maps_on_both_images(page: Page) -> None
     tile = page.wait(lambda: page.all("#neighbours .tile"))[1]
     page.wait(lambda: page.js("return document.querySelector('#query-image img').naturalWidth"))
     webdriver.ActionChains(page.driver).move_to_element(tile).perform()
-    page.wait(lambda: page.all("#query-image .map rect") and page.all(".tile .map rect"), EXPLANATION_SECONDS)
+    page.wait(
+        lambda: page.all("#query-image .map rect") and page.all(".tile .map rect"),
+        EXPLANATION_SECONDS,
+    )
     assert len(page.all("#query-image .map rect")) >= 49
     webdriver.ActionChains(page.driver).move_to_element(page.all("header")[0]).perform()
     page.wait(lambda: not page.all(".map"))

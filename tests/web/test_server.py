@@ -189,7 +189,9 @@ def bomb() -> bytes:
 
     header = (100_000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
     data = zlib.compress(bytes(100_000))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
 
 
 def test_unsuitable_uploads_are_rejected_before_they_are_decoded(
@@ -336,9 +338,7 @@ def test_a_worker_has_a_bounded_queue_and_batches_similar_items() -> None:
         batch_sizes.append(len(numbers))
         return [number + 1 for number in numbers]
 
-    worker = BatchWorker(
-        increment, max_queued=6, max_batch=4, batch_key=lambda number: number % 2
-    )
+    worker = BatchWorker(increment, max_queued=6, max_batch=4, batch_key=lambda number: number % 2)
     futures = [worker.submit(2)]
     time.sleep(0.05)  # it is processing the first item
     futures += [worker.submit(number) for number in (4, 5, 6, 7, 8, 10)]
