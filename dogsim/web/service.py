@@ -153,7 +153,7 @@ class Service:
         )
 
     def thumbnail(self, row: int, size: int) -> "Future[bytes]":
-        """Return a JPEG of an image whose longer side has at most `size` (`THUMBNAIL_SIZES`) pixels."""
+        """Return a JPEG of an image; its longer side has at most `size` pixels."""
         self._check_row(row)
         if size not in THUMBNAIL_SIZES:
             sizes = ", ".join(map(str, THUMBNAIL_SIZES))
