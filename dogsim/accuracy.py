@@ -16,8 +16,8 @@ from dogsim.retrieval.scores import Accuracy as Accuracy
 from dogsim.retrieval.scores import average_precisions
 from dogsim.retrieval.scores import map_at_r as map_at_r
 from dogsim.retrieval.scores import measure as measure
-from dogsim.trust.calibration import check_confidence
-from dogsim.trust.conformal import Coverage, coverage
+from dogsim.trust.calibration import calibration_for
+from dogsim.trust.conformal import Coverage, check_confidence, coverage
 from dogsim.vote import check_vote
 
 
@@ -209,7 +209,8 @@ def _coverage(search: Search, confidence: float) -> Coverage:
     own = None if search.testset is not None else search.rows
     source = search.dataset if search.testset is None else search.testset
     features = source.features[search.rows]
-    return coverage(search.dataset, features, search.truth, confidence, own)
+    calibration = calibration_for(search.dataset, confidence)
+    return coverage(calibration, features, search.truth, confidence, own)
 
 
 def _mean_of_blocks(search: Search) -> float:

@@ -166,7 +166,8 @@ def answers_to(
     found = nearest(dataset, features, k, metric, rows if (rows >= 0).all() else None)
     trusts: Sequence[PredictionSet | None] = [None] * len(rows)
     if confidence is not None:
-        trusts = prediction_sets(dataset, features, confidence, rows, calibration)
+        calibration = calibration or calibration_for(dataset, confidence)
+        trusts = prediction_sets(calibration, features, confidence, rows)
     return _votes(dataset, features, *found, trusts, same, metric)
 
 

@@ -19,8 +19,8 @@ from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
 from dogsim.images import Cropped, Source
 from dogsim.networks.extractor import Extractor, NetworkOptions
-from dogsim.trust.calibration import check_confidence
-from dogsim.trust.conformal import PredictionSet, prediction_sets
+from dogsim.trust.calibration import calibration_for
+from dogsim.trust.conformal import PredictionSet, check_confidence, prediction_sets
 from dogsim.vote import check_vote, majority_vote, vote_weights
 
 try:
@@ -241,7 +241,8 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         if self.confidence is None:
             raise DogsimError("Received confidence=None. Expected one to promise, as 0.9.")
-        return prediction_sets(self.dataset_, self._checked(X), self.confidence)
+        calibration = calibration_for(self.dataset_, self.confidence)
+        return prediction_sets(calibration, self._checked(X), self.confidence)
 
     def _votes(self, X: ArrayLike) -> tuple[NDArray[np.int32], NDArray[np.float64] | None]:
         """Labels of the neighbours (m, k), and what their votes weigh."""

@@ -68,7 +68,7 @@ def serve(
     for package in ("starlette", "uvicorn", "cachetools"):
         check_installed(package, "web", "The page")
     from dogsim.plumbing.terminal import note
-    from dogsim.trust.calibration import check_confidence
+    from dogsim.trust.conformal import check_confidence
     from dogsim.web.server import bind_socket, create_app, run
     from dogsim.web.service import Service
 

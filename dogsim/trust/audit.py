@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
+from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
 from dogsim.images import open_image
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.retrieval.evaluation import Search
-from dogsim.trust.duplicates import DuplicateKind, find_leaks
-from dogsim.trust.leave_one_out import LeaveOneOut, VoteScores, p_values
+from dogsim.trust.conformal import p_values
+from dogsim.trust.duplicates import TYPICAL_RANK, DuplicateKind, find_leaks
+from dogsim.trust.leave_one_out import LeaveOneOut, VoteScores
 
 LABEL_THRESHOLD, NOVELTY_THRESHOLD = 0.1, 0.01  # p-values up to which an image is listed
 MIN_SIDE = 64  # pixels
@@ -120,7 +122,10 @@ def audit(dataset: DatasetOrFile, testset: DatasetOrFile | None = None) -> Audit
         gallery.require_comparable(queries)
     left_out = LeaveOneOut(gallery)
     scores = left_out.scores()
-    leaks = find_leaks(gallery, queries) if queries else []
+    leaks = []
+    if queries:
+        neighbours = nearest(gallery, queries, min(TYPICAL_RANK, len(gallery)), "cosine")
+        leaks = find_leaks(gallery, queries, neighbours)
     leaked = np.array([query for _, query, _ in leaks], np.intp)
     return Audit(
         duplicates=tuple(tuple(gallery.paths[i] for i in each.rows) for each in left_out.groups),

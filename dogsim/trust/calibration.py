@@ -5,7 +5,8 @@ head has learned from still vote, but do not calibrate: their scores are better 
 images.
 """
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -19,17 +20,28 @@ from dogsim.networks.training_record import has_training_record
 from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
 from dogsim.retrieval.identity import features_hash, learned
 from dogsim.retrieval.query_expansion import require_plain
-from dogsim.trust.leave_one_out import VOTING_NEIGHBOURS, Float64Array, LeaveOneOut
+from dogsim.trust.conformal import check_confidence
+from dogsim.trust.leave_one_out import (
+    VOTE_BLOCK_ROWS,
+    VOTING_NEIGHBOURS,
+    Float64Array,
+    LeaveOneOut,
+    novelty_scores,
+    soft_votes,
+    voting_neighbours,
+)
 
 CALIBRATION_VERSION = 3  # part of the name in the cache
+CACHED_FIELDS = ("rows", "place", "temperature", "own", "novelty")
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """The calibration scores of a dataset, and what it takes to score a new image.
+    """The calibration scores of a dataset, and the vote that scores new images.
 
     Attributes
     ----------
+    dataset : Dataset
     rows : (m,) int
     place : (n,) int
         The rows that vote, as in `LeaveOneOut`.
@@ -42,6 +54,7 @@ class Calibration:
         Its novelty score; NaN for the same images.
     """
 
+    dataset: Dataset
     rows: NDArray[np.intp]
     place: NDArray[np.intp]
     temperature: float
@@ -53,6 +66,38 @@ class Calibration:
         """Number of images that calibrate."""
         return int((~np.isnan(self.own)).sum())
 
+    def scores(
+        self, features: NDArray[np.float32], rows: NDArray[np.intp] | None = None
+    ) -> Iterator[tuple[Float64Array, Float64Array, Float64Array, Float64Array]]:
+        """Compute the scores of queries, one block of b rows at a time.
+
+        Parameters
+        ----------
+        features : (n, d) float32
+        rows : (n,) int, optional
+            The row of each query in the dataset, which is left out; -1 if it has none.
+
+        Yields
+        ------
+        shares : (b, c) float64
+            The share of each breed in the vote.
+        novelty : (b,) float64
+        own, own_novelty : (b,) float64
+            The calibration scores of the query itself; NaN if it has none.
+        """
+        rows = np.full(len(features), -1) if rows is None else rows
+        for start in range(0, len(features), VOTE_BLOCK_ROWS):
+            block = slice(start, start + VOTE_BLOCK_ROWS)
+            squares, labels = voting_neighbours(
+                self.dataset, self.rows, self.place, features[block], rows[block]
+            )
+            shares = soft_votes(squares, labels, self.temperature, len(self.dataset.breeds))
+            place = np.where(rows[block] >= 0, self.place[rows[block]], -1)
+            own, novelty = (
+                np.where(place >= 0, scores[place], np.nan) for scores in (self.own, self.novelty)
+            )
+            yield shares, novelty_scores(squares, shares), own, novelty
+
 
 def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
     """Calibrate a dataset and check that it supports a confidence.
@@ -60,7 +105,10 @@ def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
     Raises
     ------
     DogsimError
-        As `dogsim.trust.conformal.prediction_sets` does.
+        If the confidence is out of range; if too few images calibrate (9 are needed for 0.9, 19
+        for 0.95), not counting those that the network or the head has learned from; if the head
+        does not record which these are; or if so many images have no neighbour of their own breed
+        that each set would contain every breed.
     """
     check_confidence(confidence)
     calibration = calibration_of(dataset)
@@ -87,14 +135,6 @@ def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
     return calibration
 
 
-def check_confidence(confidence: float) -> None:
-    """Raise `DogsimError` unless a confidence is more than 0 and less than 1."""
-    if not 0 < confidence < 1:
-        raise DogsimError(
-            f"Received confidence={confidence}. Expected more than 0 and less than 1, as 0.9."
-        )
-
-
 @lru_cache(maxsize=1)
 def calibration_of(dataset: Dataset) -> Calibration:
     """Calibrate a dataset, or read its calibration from the cache folder.
@@ -111,10 +151,10 @@ def calibration_of(dataset: Dataset) -> Calibration:
     _require_training_record(dataset)
     trained_on = learned(dataset)
     name = f"trust-{_content_hash(dataset, trained_on)}"
-    if arrays := read_cached_arrays(name, [field.name for field in fields(Calibration)]):
-        return replace(Calibration(**arrays), temperature=float(arrays["temperature"]))
+    if arrays := read_cached_arrays(name, CACHED_FIELDS):
+        return Calibration(dataset, **arrays | {"temperature": float(arrays["temperature"])})
     calibration = calibrate(LeaveOneOut(dataset, quick=True), trained_on)
-    cache_arrays(name, **vars(calibration))
+    cache_arrays(name, **{field: getattr(calibration, field) for field in CACHED_FIELDS})
     return calibration
 
 
@@ -134,7 +174,7 @@ def calibrate(left_out: LeaveOneOut, trained_on: NDArray[np.bool_]) -> Calibrati
     temperature = left_out.best_temperature(rows[new] if new.any() else rows)
     scores = left_out.scores(temperature)
     own, novelty = (np.where(new, each[rows], np.nan) for each in (scores.own, scores.novelty))
-    return Calibration(rows, place, temperature, own, novelty)
+    return Calibration(left_out.dataset, rows, place, temperature, own, novelty)
 
 
 def _require_training_record(dataset: Dataset) -> None:

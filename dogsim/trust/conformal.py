@@ -10,23 +10,16 @@ Jaggi, "Exact optimization of conformal predictors", 2021; with thousands of ima
 nothing.)
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.trust.calibration import Calibration, calibration_for
-from dogsim.trust.leave_one_out import (
-    VOTE_BLOCK_ROWS,
-    Float64Array,
-    novelty_scores,
-    p_values,
-    soft_votes,
-    voting_neighbours,
-)
+
+if TYPE_CHECKING:
+    from dogsim.trust.calibration import Calibration
 
 UNKNOWN_THRESHOLD = 0.05  # p-value, and the fraction of known images that are called unknown
 
@@ -50,7 +43,7 @@ class PredictionSet:
     """
 
     breeds: tuple[str, ...]
-    p_values: Float64Array
+    p_values: NDArray[np.float64]
     credibility: float
     novelty_p: float
     unknown: bool
@@ -94,52 +87,42 @@ class Coverage:
 
 
 def prediction_sets(
-    dataset: Dataset,
+    calibration: "Calibration",
     features: NDArray[np.float32],
     confidence: float,
     rows: NDArray[np.intp] | None = None,
-    calibration: Calibration | None = None,
 ) -> list[PredictionSet]:
     """Find the set of breeds for each query that contains its own with a given confidence.
 
     Parameters
     ----------
-    dataset : Dataset
-        The known images. Their calibration is computed once and cached.
+    calibration : Calibration
+        The result of `dogsim.trust.calibration.calibration_for` for the same confidence.
     features : (n, d) float32
         Features of the queries.
     confidence : float
         More than 0, less than 1: with 0.9 the set is right in nine of ten cases.
     rows : (n,) int, optional
         The row of each query in the dataset, which is left out; -1 if it has none.
-    calibration : Calibration, optional
-        The result of `calibration_for`, to calibrate only once.
 
     Returns
     -------
     list of PredictionSet
-
-    Raises
-    ------
-    DogsimError
-        If the confidence is out of range; if too few images calibrate (9 for 0.9, 19 for 0.95),
-        not counting those that the network or the head has learned from; if the head does not
-        record which these are; or if so many images have no neighbour of their own breed that
-        each set would contain every breed.
     """
-    calibration = calibration or calibration_for(dataset, confidence)
-    answers = []
-    for breed_p, novelty_p in _p_values(dataset, calibration, features, rows):
+    sets = []
+    for shares, novelty, own, own_novelty in calibration.scores(features, rows):
+        breed_p = p_values(calibration.own, shares, own)  # (b, c)
+        # Negated, because large novelty scores are unusual, and small shares.
+        novelty_p = p_values(-calibration.novelty, -novelty, -own_novelty)  # (b,)
         for p, new in zip(breed_p, novelty_p.tolist(), strict=True):
             order = np.argsort(-p, kind="stable")[: max(1, int((p > 1 - confidence).sum()))]
-            breeds = tuple(dataset.breeds[label] for label in order)
-            unknown = new <= UNKNOWN_THRESHOLD
-            answers.append(PredictionSet(breeds, p, float(p.max()), new, unknown))
-    return answers
+            breeds = tuple(calibration.dataset.breeds[label] for label in order)
+            sets.append(PredictionSet(breeds, p, float(p.max()), new, new <= UNKNOWN_THRESHOLD))
+    return sets
 
 
 def coverage(
-    dataset: Dataset,
+    calibration: "Calibration",
     features: NDArray[np.float32],
     truth: NDArray[np.int32],
     confidence: float,
@@ -149,14 +132,11 @@ def coverage(
 
     Parameters
     ----------
-    dataset : Dataset
-    features : (n, d) float32
-        Features of the queries.
+    calibration, features, confidence, rows
+        As for `prediction_sets`.
     truth : (n,) int32
-        Their labels among the breeds of the dataset; queries with other labels are left out.
-    confidence : float
-    rows : (n,) int, optional
-        Their rows in the dataset, if they are its own images; each is left out for itself.
+        Labels of the queries among the breeds of the dataset; queries with other labels are left
+        out.
 
     Returns
     -------
@@ -165,17 +145,15 @@ def coverage(
     Raises
     ------
     DogsimError
-        As `prediction_sets` does, or if no query has a known breed.
+        If no query has a known breed.
     """
-    known = np.flatnonzero((truth >= 0) & (truth < len(dataset.breeds)))
+    breeds = calibration.dataset.breeds
+    known = np.flatnonzero((truth >= 0) & (truth < len(breeds)))
     if len(known) == 0:
         raise DogsimError("No query is of a breed of the dataset. Expected one or more.")
     truth, rows = truth[known], None if rows is None else rows[known]
-    sets = prediction_sets(dataset, features[known], confidence, rows)
-    true_breeds = [dataset.breeds[label] for label in truth]
-    covered = np.array(
-        [breed in each.breeds for breed, each in zip(true_breeds, sets, strict=True)]
-    )
+    sets = prediction_sets(calibration, features[known], confidence, rows)
+    covered = np.array([breeds[i] in each.breeds for i, each in zip(truth, sets, strict=True)])
     sizes = np.array([len(each.breeds) for each in sets])
     unknown = np.array([each.unknown for each in sets])
 
@@ -183,32 +161,49 @@ def coverage(
         return float(covered[some].mean()), float(sizes[some].mean()), float(unknown[some].mean())
 
     per_breed = (
-        BreedCoverage(dataset.breeds[label], int((truth == label).sum()), *rates(truth == label))
+        BreedCoverage(breeds[label], int((truth == label).sum()), *rates(truth == label))
         for label in np.unique(truth)
     )
     ordered = tuple(sorted(per_breed, key=lambda each: each.coverage))
     return Coverage(confidence, *rates(np.ones(len(truth), bool)), ordered)
 
 
-def _p_values(
-    dataset: Dataset,
-    calibration: Calibration,
-    features: NDArray[np.float32],
-    rows: NDArray[np.intp] | None,
-) -> Iterator[tuple[Float64Array, Float64Array]]:
-    """Yield the p-values of all breeds (b, c) and of the novelty (b,), one block at a time."""
-    rows = np.full(len(features), -1) if rows is None else rows
-    places = np.where(rows >= 0, calibration.place[rows], -1)
-    for start in range(0, len(features), VOTE_BLOCK_ROWS):
-        block = slice(start, start + VOTE_BLOCK_ROWS)
-        squares, labels = voting_neighbours(
-            dataset, calibration.rows, calibration.place, features[block], rows[block]
+def p_values(
+    calibration: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    left_out: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Compute conformal p-values: the fraction of scores, its own included, that are no larger.
+
+    Parameters
+    ----------
+    calibration : (m,) float64
+        Conformity scores of the calibration images; NaN does not count.
+    scores : (n, c) or (n,) float64
+    left_out : (n,) float64, optional
+        One calibration score for each row that does not count for it; NaN if all count.
+
+    Returns
+    -------
+    (n, c) or (n,) float64
+        From 1 / (m + 1) to 1.
+
+    >>> p_values(np.array([0.1, 0.2, 0.3]), np.array([0.0, 0.2, 1.0]))
+    array([0.25, 0.75, 1.  ])
+    """
+    calibration = np.sort(calibration[~np.isnan(calibration)])
+    counts = np.searchsorted(calibration, scores, side="right")
+    total = np.full(len(scores), len(calibration))
+    column = (-1, *[1] * (scores.ndim - 1))  # the shape that broadcasts (n,) over (n, c)
+    if left_out is not None:
+        counts = counts - (left_out.reshape(column) <= scores)
+        total -= ~np.isnan(left_out)
+    return np.asarray((counts + 1) / (total.reshape(column) + 1))
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise `DogsimError` unless a confidence is more than 0 and less than 1."""
+    if not 0 < confidence < 1:
+        raise DogsimError(
+            f"Received confidence={confidence}. Expected more than 0 and less than 1, as 0.9."
         )
-        shares = soft_votes(squares, labels, calibration.temperature, len(dataset.breeds))
-        own, novelty = (
-            np.where(places[block] >= 0, scores[places[block]], np.nan)
-            for scores in (calibration.own, calibration.novelty)
-        )
-        # Negated, because large novelty scores are unusual, and small shares.
-        novel = p_values(-calibration.novelty, -novelty_scores(squares, shares), -novelty)
-        yield p_values(calibration.own, shares, own), novel

@@ -10,28 +10,28 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
-from dogsim.dataset import Dataset
-from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
 from dogsim.images import Cropped, open_image
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.retrieval.identity import row_hashes
 
+if TYPE_CHECKING:
+    from dogsim.dataset import Dataset
+
 DuplicateKind = Literal["same file", "same pixels", "nearly the same"]
 DUPLICATE_KINDS: tuple[DuplicateKind, ...] = get_args(DuplicateKind)  # the most similar first
 
-MAX_NEIGHBOURS = 64  # one search serves duplicates, votes and novelty scores
 CANDIDATE_NEIGHBOURS = 3  # neighbours of each image that may be its duplicates
-TYPICAL_RANK = 10  # the median distance at this rank is the unit of the next two
-CANDIDATE_THRESHOLD, QUICK_CANDIDATE_THRESHOLD = 1.0, 0.5  # cosine distance
+TYPICAL_RANK = 10  # neighbour whose median distance is the typical one
+CANDIDATE_THRESHOLD, QUICK_CANDIDATE_THRESHOLD = 1.0, 0.5  # times the typical distance
 GREY_SIDE = 64  # pixels
 COARSE_SIDE, FINE_SIDE = 16, 32  # pixels
 MIN_CROP_FRACTION = 0.68  # of a side
@@ -50,22 +50,8 @@ class DuplicateGroup:
     kind: DuplicateKind
 
 
-def find_own_neighbours(dataset: Dataset) -> NeighbourArrays:
-    """Find the nearest neighbours of each image among the others, by cosine distance.
-
-    Returns
-    -------
-    distances, indices : (n, k) float64 and int
-        As `dogsim.nearest` returns them, with k = min(64, n - 1).
-    """
-    k = min(MAX_NEIGHBOURS, len(dataset) - 1)
-    if k < 1:
-        return np.empty((len(dataset), 0)), np.empty((len(dataset), 0), np.intp)
-    return nearest(dataset, dataset, k, "cosine", np.arange(len(dataset)))
-
-
 def find_duplicates(
-    dataset: Dataset, quick: bool = False, neighbours: NeighbourArrays | None = None
+    dataset: "Dataset", neighbours: NeighbourArrays | None = None, quick: bool = False
 ) -> list[DuplicateGroup]:
     """Find the groups of rows that show the same image.
 
@@ -74,43 +60,48 @@ def find_duplicates(
     dataset : Dataset
         Its image files are read where they exist; without them only equal features and equal
         stamps count as duplicates.
+    neighbours : (distances, indices), each (n, k), optional
+        The nearest rows of each row by cosine distance, itself left out. Without them only equal
+        features and equal stamps count, too.
     quick : bool
         Compare only very close neighbours, which takes seconds.
-    neighbours : (distances, indices), optional
-        The result of `find_own_neighbours`, to search only once.
 
     Returns
     -------
     list of DuplicateGroup
         A row is in at most one group.
 
+    >>> from dogsim import Dataset
     >>> two = Dataset(np.ones((2, 2)), np.zeros(2, int), ("a.jpg", "b.jpg"), ("pug",))
     >>> find_duplicates(two)
     [DuplicateGroup(rows=(0, 1), kind='same pixels')]
     """
-    neighbours = find_own_neighbours(dataset) if neighbours is None else neighbours
-    threshold = QUICK_CANDIDATE_THRESHOLD if quick else CANDIDATE_THRESHOLD
     pairs = [pair for pair in _equal_pairs(dataset, dataset) if pair[0] != pair[1]]
     equal = {(first, second) for first, second, _ in pairs}
-    candidates = {(min(pair), max(pair)) for pair in _candidates(neighbours, threshold)}
-    pairs += _compared_pairs(dataset, dataset, sorted(candidates - equal))
+    threshold = QUICK_CANDIDATE_THRESHOLD if quick else CANDIDATE_THRESHOLD
+    candidates = _candidates(neighbours, threshold) if neighbours else ()
+    ordered = {(min(pair), max(pair)) for pair in candidates}
+    pairs += _compared_pairs(dataset, dataset, sorted(ordered - equal))
     return _groups(pairs)
 
 
-def find_leaks(dataset: Dataset, testset: Dataset) -> list[Pair]:
+def find_leaks(dataset: "Dataset", testset: "Dataset", neighbours: NeighbourArrays) -> list[Pair]:
     """Find the images of a test set that the dataset contains as well.
+
+    Parameters
+    ----------
+    dataset, testset : Dataset
+    neighbours : (distances, indices), each (n_test, k)
+        The nearest rows of the dataset for each image of the test set, by cosine distance.
 
     Returns
     -------
     list of (row, row of the test set, kind)
         One entry for each such image of the test set, with one row of the dataset.
     """
-    if not (len(dataset) and len(testset)):
-        return []
     leaks: dict[int, Pair] = {}
     for pair in _equal_pairs(dataset, testset):
         leaks.setdefault(pair[1], pair)
-    neighbours = nearest(dataset, testset, min(TYPICAL_RANK, len(dataset)), "cosine")
     candidates = _candidates(neighbours, CANDIDATE_THRESHOLD)
     open_pairs = sorted(pair for pair in candidates if pair[1] not in leaks)
     for pair in _compared_pairs(dataset, testset, open_pairs):
@@ -118,7 +109,7 @@ def find_leaks(dataset: Dataset, testset: Dataset) -> list[Pair]:
     return [leaks[row] for row in sorted(leaks)]
 
 
-def _equal_pairs(dataset: Dataset, testset: Dataset) -> Iterator[Pair]:
+def _equal_pairs(dataset: "Dataset", testset: "Dataset") -> Iterator[Pair]:
     """Yield the pairs of rows with equal files or equal features, the first row for each."""
     yielded: set[tuple[int, int]] = set()
     for kind, dataset_keys, testset_keys in _keys(dataset, testset):
@@ -133,7 +124,7 @@ def _equal_pairs(dataset: Dataset, testset: Dataset) -> Iterator[Pair]:
 
 
 def _keys(
-    dataset: Dataset, testset: Dataset
+    dataset: "Dataset", testset: "Dataset"
 ) -> Iterator[tuple[DuplicateKind, Iterable[object], Iterable[object]]]:
     if dataset.stamps is not None and testset.stamps is not None:
         yield "same file", dataset.stamps["sha256"].tolist(), testset.stamps["sha256"].tolist()
@@ -151,7 +142,7 @@ def _candidates(neighbours: NeighbourArrays, threshold: float) -> Iterator[tuple
 
 
 def _compared_pairs(
-    dataset: Dataset, testset: Dataset, pairs: list[tuple[int, int]]
+    dataset: "Dataset", testset: "Dataset", pairs: list[tuple[int, int]]
 ) -> Iterator[Pair]:
     """Compare the images of each pair and yield the duplicates among them."""
     if not (pairs and dataset.image_file(0).is_file() and testset.image_file(0).is_file()):
@@ -177,7 +168,7 @@ def _groups(pairs: list[Pair]) -> list[DuplicateGroup]:
     return [DuplicateGroup(rows, kind) for rows, kind in sorted(groups.items())]
 
 
-def _compare(dataset: Dataset, testset: Dataset, pair: tuple[int, int]) -> DuplicateKind | None:
+def _compare(dataset: "Dataset", testset: "Dataset", pair: tuple[int, int]) -> DuplicateKind | None:
     """Return the kind of duplicate that two images are; None if they differ."""
     sources = dataset.source(pair[0]), testset.source(pair[1])
     try:

@@ -17,14 +17,9 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
-from dogsim.trust.duplicates import (
-    MAX_NEIGHBOURS,
-    DuplicateGroup,
-    NeighbourArrays,
-    find_duplicates,
-    find_own_neighbours,
-)
+from dogsim.trust.duplicates import DuplicateGroup, NeighbourArrays, find_duplicates
 
+MAX_NEIGHBOURS = 64  # one search serves duplicates, votes and novelty scores
 VOTING_NEIGHBOURS = 50  # at most
 VOTE_BLOCK_ROWS = 4096  # images at a time
 TEMPERATURE_FACTORS = 2.0 ** -np.arange(0, 7, 0.5)  # times the median squared distance at rank k
@@ -74,7 +69,8 @@ class LeaveOneOut:
     Attributes
     ----------
     neighbours : (distances, indices)
-        The result of `find_own_neighbours`.
+        The nearest rows of each row, itself left out, by cosine distance: (n, 64) float64 and int,
+        fewer in a smaller dataset.
     groups : list of DuplicateGroup
     rows : (m,) int
         The rows that vote, ascending: of known breeds, one from each group of duplicates.
@@ -94,8 +90,8 @@ class LeaveOneOut:
 
     def __init__(self, dataset: Dataset, quick: bool = False) -> None:
         self.dataset = dataset
-        self.neighbours = find_own_neighbours(dataset)
-        self.groups = find_duplicates(dataset, quick, self.neighbours)
+        self.neighbours = _own_neighbours(dataset)
+        self.groups = find_duplicates(dataset, self.neighbours, quick)
         self.rows, self.place = _voting_rows(dataset, self.groups)
         if len(self.rows) < 2:
             raise DogsimError(
@@ -243,35 +239,11 @@ def novelty_scores(squares: Float64Array, shares: Float64Array) -> Float64Array:
     return np.asarray(distances / shares.max(axis=1) ** NOVELTY_POWER)
 
 
-def p_values(
-    calibration: Float64Array, scores: Float64Array, left_out: Float64Array | None = None
-) -> Float64Array:
-    """Compute conformal p-values: the fraction of scores, its own included, that are no larger.
-
-    Parameters
-    ----------
-    calibration : (m,) float64
-        Conformity scores of the calibration images; NaN does not count.
-    scores : (n, c) or (n,) float64
-    left_out : (n,) float64, optional
-        One calibration score for each row that does not count for it; NaN if all count.
-
-    Returns
-    -------
-    (n, c) or (n,) float64
-        From 1 / (m + 1) to 1.
-
-    >>> p_values(np.array([0.1, 0.2, 0.3]), np.array([0.0, 0.2, 1.0]))
-    array([0.25, 0.75, 1.  ])
-    """
-    calibration = np.sort(calibration[~np.isnan(calibration)])
-    counts = np.searchsorted(calibration, scores, side="right")
-    total = np.full(len(scores), len(calibration))
-    column = (-1, *[1] * (scores.ndim - 1))  # the shape that broadcasts (n,) over (n, c)
-    if left_out is not None:
-        counts = counts - (left_out.reshape(column) <= scores)
-        total -= ~np.isnan(left_out)
-    return np.asarray((counts + 1) / (total.reshape(column) + 1))
+def _own_neighbours(dataset: Dataset) -> NeighbourArrays:
+    k = min(MAX_NEIGHBOURS, len(dataset) - 1)
+    if k < 1:
+        return np.empty((len(dataset), 0)), np.empty((len(dataset), 0), np.intp)
+    return nearest(dataset, dataset, k, "cosine", np.arange(len(dataset)))
 
 
 def _voting_rows(

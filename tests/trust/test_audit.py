@@ -18,7 +18,7 @@ from dogsim.create_dataset import create_dataset
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.trust.audit import audit
-from dogsim.trust.duplicates import GreyImage, find_duplicates, is_near_duplicate
+from dogsim.trust.duplicates import GreyImage, is_near_duplicate
 from dogsim.trust.leave_one_out import LeaveOneOut
 
 
@@ -133,7 +133,7 @@ def test_exchanged_labels_come_first() -> None:
 def test_without_image_files_only_equal_features_are_duplicates() -> None:
     known = cloud(100)
     doubled = known.take(np.append(np.arange(100), 5))
-    (group,) = find_duplicates(doubled)
+    (group,) = LeaveOneOut(doubled).groups
     assert group.rows == (5, 100)
     assert audit(doubled).poor == ()
 
@@ -233,7 +233,7 @@ def test_planted_in_real_photos(
     planted = plant(real_data / "data" / "stanford_dogs_224", tmp_path / "photos")
     create_dataset(tmp_path / "photos", tmp_path / "d.h5", weights=str(resnet_file))
     dataset = Dataset.open(tmp_path / "d.h5")
-    groups = [{dataset.paths[row] for row in group.rows} for group in find_duplicates(dataset)]
+    groups = [{dataset.paths[row] for row in group.rows} for group in LeaveOneOut(dataset).groups]
     for kind in CHANGES:
         expected = [(copy, of) for copy, (each, of) in planted.items() if each == kind]
         recall = np.mean([any({*pair} <= group for group in groups) for pair in expected])

@@ -24,9 +24,21 @@ from dogsim.learning.hold_out import hold_out
 from dogsim.networks.extractor import load_extractor
 from dogsim.networks.heads import save_model
 from dogsim.recipe import Recipe
-from dogsim.trust.calibration import calibration_of
-from dogsim.trust.conformal import Coverage, coverage, prediction_sets
-from dogsim.trust.leave_one_out import p_values, soft_votes, voting_neighbours
+from dogsim.trust import conformal
+from dogsim.trust.calibration import calibration_for, calibration_of
+from dogsim.trust.conformal import Coverage, PredictionSet, p_values
+from dogsim.trust.leave_one_out import soft_votes, voting_neighbours
+
+
+def prediction_sets(
+    dataset: Dataset, features: NDArray[np.float32], confidence: float
+) -> list[PredictionSet]:
+    return conformal.prediction_sets(calibration_for(dataset, confidence), features, confidence)
+
+
+def coverage(known: Dataset, new: Dataset, confidence: float) -> Coverage:
+    calibration = calibration_for(known, confidence)
+    return conformal.coverage(calibration, new.features, new.labels, confidence)
 
 
 def test_p_values_are_those_of_crepes() -> None:
@@ -58,7 +70,7 @@ def test_coverage_on_new_images(confidence: float) -> None:
     found = []
     for seed in range(4):
         known, new = cloud(400 + seed), cloud(300 + seed)
-        found.append(coverage(known, new.features, new.labels, confidence))
+        found.append(coverage(known, new, confidence))
     assert np.mean([each.coverage for each in found]) >= confidence - 0.025
     assert np.mean([each.unknown_rate for each in found]) <= 0.07
     assert max(each.mean_set_size for each in found) < 2.5
@@ -85,8 +97,8 @@ def test_duplicates_count_once() -> None:
     np.testing.assert_array_equal(once.own, thrice.own)
     assert once.temperature == thrice.temperature
     new = cloud(900, spread=2.5)
-    with_duplicates = coverage(copied, new.features, new.labels, 0.9)
-    assert with_duplicates == coverage(hard, new.features, new.labels, 0.9)
+    with_duplicates = coverage(copied, new, 0.9)
+    assert with_duplicates == coverage(hard, new, 0.9)
     assert with_duplicates.coverage >= 0.87
 
 
@@ -104,8 +116,8 @@ def test_training_images_do_not_calibrate() -> None:
     """The vote on training images is right more often than the vote on new ones."""
     known, new = half_trained_on(), cloud(900, spread=1.5)
     ignored = replace(known, learned=np.zeros(600, bool))
-    broken = coverage(ignored, new.features, new.labels, 0.9)
-    correct = coverage(known, new.features, new.labels, 0.9)
+    broken = coverage(ignored, new, 0.9)
+    correct = coverage(known, new, 0.9)
     assert broken.coverage < 0.85
     assert correct.coverage == pytest.approx(0.9, abs=0.03)
     assert calibration_of(known).counting == 300
@@ -135,7 +147,7 @@ def test_head_without_training_record_is_refused() -> None:
 def test_coverage_is_an_average_over_breeds() -> None:
     """Some breeds have a lower coverage than the confidence, and `per_breed` lists them."""
     known, new = cloud(600, classes=6, spread=1.5), cloud(900, classes=6, spread=1.5)
-    found = coverage(known, new.features, new.labels, 0.9)
+    found = coverage(known, new, 0.9)
     rates = [each.coverage for each in found.per_breed]
     assert rates == sorted(rates)
     assert rates[0] < 0.9 < rates[-1]
@@ -242,7 +254,7 @@ def measured(
     for seed in range(splits):
         known, new = split(breeds120, seed)
         for confidence, each in found.items():
-            each.append(coverage(known, new.features, new.labels, confidence))
+            each.append(coverage(known, new, confidence))
     for confidence, each in found.items():
         by_breed: dict[str, list[float]] = defaultdict(list)
         for rates in each:
@@ -285,9 +297,9 @@ def test_real_head_calibrates_on_held_back_images(
     embedded, queries = (project(x, tmp_path / "head.keras") for x in (known, new))
     with pytest.raises(DogsimError, match="every breed"):  # the vote is never undecided
         prediction_sets(embedded, queries.features, 0.97)
-    correct = coverage(embedded, queries.features, queries.labels, 0.85)
+    correct = coverage(embedded, queries, 0.85)
     ignored = replace(embedded, learned=np.zeros(len(known), bool))
-    broken = coverage(ignored, queries.features, queries.labels, 0.9)
+    broken = coverage(ignored, queries, 0.9)
     for name, found in {"without": correct, "with": broken}.items():
         rates = found.coverage, found.mean_set_size, found.unknown_rate
         record_property(f"calibrated {name} training images", str(rates))
