@@ -1,37 +1,146 @@
-"""Pictures in, breeds out."""
+"""Images in, breeds out: find each query's neighbours and let their breeds vote."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.answer import Answer as Answer  # importable from here as ever
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_k, check_metric, nearest
 from dogsim.errors import DogsimError
-from dogsim.image_files.files import read_image_file
-from dogsim.images import Cropped, Source, as_images, file_of, load_image
+from dogsim.figures.thumbnails import html_answer
+from dogsim.image_files.boxes import BoxFolder
+from dogsim.images import Source, as_images, file_of
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import lazy_extractor_for
-from dogsim.plumbing.files import bytes_sha256
-from dogsim.plumbing.threads import batched, prefetch, usable_cpus
-from dogsim.recipe import Recipe
-from dogsim.retrieval.identity import boxes_for, rows_by_content, seen
+from dogsim.plumbing.terminal import printable
+from dogsim.plumbing.threads import batched
+from dogsim.retrieval.query import NO_BOXES, QueryInput, box_folder, read_queries
 from dogsim.trust.calibration import Calibration, calibration_for
 from dogsim.trust.conformal import PredictionSet, prediction_sets
-from dogsim.vote import VOTES as VOTES  # with the next two: importable from here as ever
-from dogsim.vote import count_votes
-from dogsim.vote import majority_vote as majority_vote
-from dogsim.vote import vote_weights as vote_weights
+from dogsim.vote import count_votes, majority_vote
 
-BATCH = 32  # pictures through the network at once
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+QUERY_BATCH = 32  # images through the network at once
+MAX_BREEDS_IN_TEXT = 8  # of a prediction set
+MAX_UNLABELLED_IN_TEXT = 3  # neighbours, if none has a breed
+MAX_NEIGHBOURS_IN_HTML = 11
 
 
-# Pixels, or the row of the dataset that is the same picture, or why there is neither.
-_Read: TypeAlias = "NDArray[np.uint8] | int | DogsimError"
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The neighbours of one query in a dataset, and the breed for which they vote.
+
+    Attributes
+    ----------
+    breed : str
+        The breed with most votes, "unknown" if no neighbour has a breed.
+    votes : int
+        How many of the k neighbours have that breed.
+    indices : (k,) int
+        Rows of the neighbours in the dataset, nearest first.
+    distances : (k,) float64
+        Their distances.
+    features : (d,) float32
+        The query's.
+    dataset : Dataset
+        Where the neighbours were found.
+    trust : PredictionSet, optional
+        The prediction set, the p-values and whether the query is of an unknown breed; None if no
+        confidence was given.
+    runner_up : str
+        The breed with the second most votes, "" if there is none.
+    runner_up_votes : int
+        Its votes.
+    row : int, optional
+        The row of the same image, if it is in the dataset: it does not vote on itself.
+    metric : str
+        The metric of the distances.
+    image : path, array, PIL image or Cropped, optional
+        The query; None if only its features were given.
+    """
+
+    breed: str
+    votes: int
+    indices: NDArray[np.intp]
+    distances: NDArray[np.float64]
+    features: NDArray[np.float32]
+    dataset: Dataset
+    trust: PredictionSet | None = None
+    runner_up: str = ""
+    runner_up_votes: int = 0
+    row: int | None = None
+    metric: str = "euclidean"
+    image: Source | None = None
+
+    @property
+    def vote(self) -> str:
+        """The result of the vote in words, with the prediction set if there is one."""
+        second = f", {self.runner_up} {self.runner_up_votes}" if self.runner_up else ""
+        vote = f"{self.breed} ({self.votes} of {len(self.indices)} votes{second})"
+        if self.trust is None:
+            return vote
+        if self.trust.unknown:
+            return f"unknown, none of the breeds (p = {self.trust.novelty_p:.3f}); nearest {vote}"
+        breeds = ", ".join(self.trust.breeds[:MAX_BREEDS_IN_TEXT])
+        more = len(self.trust.breeds) - MAX_BREEDS_IN_TEXT
+        return f"{{{breeds}{f' and {more} more' if more > 0 else ''}}}; vote {vote}"
+
+    def __str__(self) -> str:
+        """Return the vote and the nearest neighbour in one line."""
+        paths = [self.dataset.paths[row] for row in self.indices[:MAX_UNLABELLED_IN_TEXT]]
+        near = [f"{path} at {far:.3g}" for path, far in zip(paths, self.distances, strict=False)]
+        if not self.votes and self.trust is None:
+            return printable(f"nearest {', '.join(near)}; of unknown breed")
+        return printable(f"{self.vote}, nearest {near[0]}")
+
+    def __repr__(self) -> str:
+        return f"<Answer: {self}>"
+
+    def figure(self) -> "Figure":
+        """Draw the query beside its neighbours, as `dogsim.result_grid` does.
+
+        The true breed is the one in the name of the query's file or folder. The title is the
+        prediction set. Raises `DogsimError` if there is no image or it cannot be read.
+        """
+        from dogsim.figures.grid import result_grid
+
+        if self.image is None:
+            raise DogsimError("This answer has no image. Expected an answer of dogsim.classify.")
+        file = file_of(self.image)
+        return result_grid(
+            self.image,
+            self.dataset,
+            self.indices,
+            self.distances,
+            self.dataset.label_of_path(file) if file else None,
+            self.metric,
+            title=self.vote if self.trust else "",
+        )
+
+    def show(self, save: str | os.PathLike[str] | None = None) -> list[Path]:
+        """Show the figure, or save it as a PNG file, as `dogsim.show_or_save` does."""
+        from dogsim.figures.display import show_or_save
+
+        file = file_of(self.image) if self.image is not None else None
+        name = file.stem if file else "answer"
+        return show_or_save([(name, self.figure())], save, [file] if file else [])
+
+    def _repr_html_(self) -> str:
+        """Return the query and its nearest neighbours as HTML, for a notebook."""
+        ranked = list(zip(self.indices, self.distances, strict=True))
+        neighbours = [
+            (self.dataset.source(row), f"#{rank} {self.dataset.breed(row)}, {distance:#.3g}")
+            for rank, (row, distance) in enumerate(ranked[:MAX_NEIGHBOURS_IN_HTML], 1)
+        ]
+        return html_answer(str(self), self.image, neighbours, len(ranked) - len(neighbours))
 
 
 def classify(
@@ -44,16 +153,16 @@ def classify(
     keep_self: bool = False,
     boxes: str | os.PathLike[str] | None = None,
 ) -> list[Answer]:
-    """Find each picture's k nearest in the dataset and let their breeds vote.
+    """Find the k nearest neighbours of each image in the dataset and let their breeds vote.
 
     MATLAB: the loop of ``main.m`` around ``feature_extract``, ``dist_calc`` and ``mink``.
 
     Parameters
     ----------
     images : path, array or PIL image, or iterable of them
-        As `dogsim.load_image` takes them.
+        The queries, as `dogsim.load_image` takes them.
     dataset : Dataset or path
-        The known pictures.
+        The known images.
     k : int
         How many neighbours vote.
     metric : str
@@ -61,32 +170,34 @@ def classify(
     extractor : Extractor, optional
         By default the one that the dataset was made with, which stays loaded for the next call.
     confidence : float, optional
-        Answer with a set of breeds as well, which holds the true one in so many cases: 0.9.
+        Also return a prediction set that contains the true breed with this probability, such as
+        0.9.
     keep_self : bool
-        Let a picture that is in the dataset vote on itself. Otherwise its row is left out; told by
-        the content of its file. Its features are there already: no network is asked.
+        Let an image of the dataset vote on itself. By default its row is left out. Such an image
+        is recognised by the content of its file, and its features are not computed again.
     boxes : path, optional
-        A folder of PASCAL-VOC files, see `dogsim.create_dataset`: of a picture file that has one
-        there, only the box is seen, widened as the dataset's are.
+        A folder of PASCAL-VOC files, see `dogsim.create_dataset`: an image file with a box there
+        is cropped to the box, with the margin of the dataset.
 
     Returns
     -------
     list of Answer
-        One for each picture.
+        One for each image.
 
     Raises
     ------
     DogsimError
-        If the extractor works by another recipe than the dataset's, a picture cannot be read,
-        k or the metric is wrong, or the dataset cannot promise that confidence.
+        If the extractor has another recipe than the dataset, an image cannot be read, k or the
+        metric is not valid, or the dataset is too small for the confidence.
     """
     dataset = as_dataset(dataset)
     if extractor is not None and dataset.recipe:
         dataset.recipe.require(extractor.recipe, "an extractor")
     extractor = extractor or lazy_extractor_for(dataset.recipe)
-    found, cropping = [], boxes_for(dataset, boxes)
-    asked = (seen(image, dataset, cropping) for image in as_images(images))
-    for answer in answers(asked, dataset, k, metric, extractor, confidence, keep_self):
+    folder, found = box_folder(dataset, boxes), []
+    for answer in answers(
+        as_images(images), dataset, k, metric, extractor, confidence, keep_self, folder
+    ):
         if isinstance(answer, DogsimError):
             raise answer
         found.append(answer)
@@ -101,43 +212,32 @@ def answers(
     extractor: Extractor,
     confidence: float | None = None,
     keep_self: bool = False,
+    boxes: BoxFolder = NO_BOXES,
 ) -> Iterator[Answer | DogsimError]:
-    """Answer as `classify` does, as the answers come; for a picture that has none, tell why.
+    """Yield an answer for each image, or the error of an image that has no answer.
 
-    The extractor is called only for images that are not in the dataset.
+    Parameters and errors are those of `classify`. The extractor is called
+    only for images that are not in the dataset.
     """
     check_k(k, len(dataset))
     check_metric(metric)
-    if confidence is not None:  # a promise that cannot be made is told before the network is loaded
+    if confidence is not None:  # raises before the network is loaded
         calibration_for(dataset, confidence)
-    rows_of = rows_by_content(dataset)
-
-    def read(picture: Source) -> tuple[Source, _Read]:
-        return picture, _read(rows_of, extractor.recipe, picture)
-
-    results = prefetch(read, images, ahead=BATCH, threads=usable_cpus())
-    for pictures, batch in (zip(*each, strict=True) for each in batched(results, BATCH)):
-        told: dict[int, Answer | DogsimError] = {
-            i: each for i, each in enumerate(batch) if isinstance(each, DogsimError)
-        }
-        known = {i: each for i, each in enumerate(batch) if isinstance(each, int)}
-        if known and k > len(dataset) - (not keep_self):
-            why = (
-                f"Received k={k} for a picture of the dataset, which has {len(dataset) - 1} others."
-            )
-            told |= dict.fromkeys(known, DogsimError(why))
-        elif known:
-            rows = list(known.values())
-            features = np.asarray(dataset.features[rows])
-            found = answers_to(features, dataset, k, metric, confidence, rows, keep_self)
-            told |= zip(known, found, strict=True)
-        new = {i: each for i, each in enumerate(batch) if isinstance(each, np.ndarray)}
-        if new:
-            features = extractor(np.stack(list(new.values())))
-            told |= zip(new, answers_to(features, dataset, k, metric, confidence), strict=True)
-        for i, picture in enumerate(pictures):
-            answer = told[i]
-            yield replace(answer, picture=picture) if isinstance(answer, Answer) else answer
+    k_error = None
+    if k > len(dataset) - (not keep_self):
+        others = f"which has {len(dataset) - 1} others"
+        k_error = DogsimError(f"Received k={k} for an image of the dataset, {others}.")
+    inputs = read_queries(images, dataset, extractor.recipe, boxes, ahead=QUERY_BATCH)
+    search = partial(
+        answers_to,
+        dataset=dataset,
+        k=k,
+        metric=metric,
+        confidence=confidence,
+        keep_self=keep_self,
+    )
+    for batch in batched(inputs, QUERY_BATCH):
+        yield from _answer_batch(batch, dataset, search, extractor, k_error)
 
 
 def answers_to(
@@ -146,70 +246,74 @@ def answers_to(
     k: int,
     metric: str = "euclidean",
     confidence: float | None = None,
-    same: Sequence[int | None] | None = None,
+    rows: Sequence[int | None] | None = None,
     keep_self: bool = False,
     calibration: Calibration | None = None,
-) -> Iterator[Answer]:
-    """Answer as `classify` does for pictures whose features (n, d) are there already.
+) -> list[Answer]:
+    """Return the answers to queries whose features (n, d) are given.
 
     Parameters
     ----------
-    same : sequence of int or None, optional
-        For each picture its row in the dataset, None where it has none.
+    rows : sequence of int or None, optional
+        For each query its row in the dataset, None if the dataset does not contain it.
     calibration : Calibration, optional
-        That of the dataset, where a caller who asks often has kept it.
+        The dataset's, if the caller has cached it.
 
-    Others as for `classify`, which raises the same.
+    The others are those of `classify`, which raises the same.
     """
-    same = [None] * len(features) if same is None else same
-    rows = np.array([-1 if row is None or keep_self else row for row in same], np.intp)
-    found = nearest(dataset, features, k, metric, rows if (rows >= 0).all() else None)
+    rows = [None] * len(features) if rows is None else rows
+    left_out = np.array([-1 if row is None or keep_self else row for row in rows], np.intp)
+    exclude = left_out if (left_out >= 0).all() else None
+    distances, indices = nearest(dataset, features, k, metric, exclude)  # (n, k), (n, k)
     trusts: Sequence[PredictionSet | None] = [None] * len(rows)
     if confidence is not None:
         calibration = calibration or calibration_for(dataset, confidence)
-        trusts = prediction_sets(calibration, features, confidence, rows)
-    return _votes(dataset, features, *found, trusts, same, metric)
-
-
-def _read(rows: dict[str, int], recipe: Recipe, source: Source) -> _Read:
-    file = file_of(source)
-    try:
-        if file is None:
-            return load_image(source, recipe.image_size, recipe.resize)
-        content = read_image_file(file)
-        row = rows.get(bytes_sha256(content))
-        if row is not None:
-            return row
-        part = Cropped(content, source.box) if isinstance(source, Cropped) else content
-        return load_image(part, recipe.image_size, recipe.resize, str(file))
-    except DogsimError as error:
-        return error
-
-
-def _votes(
-    dataset: Dataset,
-    features: NDArray[np.float32],
-    distances: NDArray[np.float64],
-    indices: NDArray[np.intp],
-    trusts: Sequence[PredictionSet | None],
-    same: Sequence[int | None],
-    metric: str,
-) -> Iterator[Answer]:
-    labels = dataset.labels[indices]
-    winners, votes = majority_vote(labels), count_votes(labels).max(axis=1)
-    others = np.where(labels == winners[:, None], -1, labels)
-    seconds, second_votes = majority_vote(others), count_votes(others).max(axis=1)
-    for i, winner in enumerate(winners):
-        yield Answer(
-            breed=dataset.breed_of_label(winner),
+        trusts = prediction_sets(calibration, features, confidence, left_out)
+    winners, votes, seconds, second_votes = _two_most_voted(dataset.labels[indices])
+    return [
+        Answer(
+            breed=dataset.breed_of_label(winners[i]),
             votes=int(votes[i]),
             indices=indices[i],
             distances=distances[i],
+            features=features[i],
+            dataset=dataset,
             trust=trusts[i],
             runner_up=dataset.breeds[seconds[i]] if second_votes[i] else "",
             runner_up_votes=int(second_votes[i]),
-            same=same[i],
-            features=features[i],
-            dataset=dataset,
+            row=row,
             metric=metric,
         )
+        for i, row in enumerate(rows)
+    ]
+
+
+def _two_most_voted(labels: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
+    """Return the labels with the most and the second most votes in each row, with their votes."""
+    winners, votes = majority_vote(labels), count_votes(labels).max(axis=1)  # (n,), (n,)
+    others = np.where(labels == winners[:, None], -1, labels)  # (n, k)
+    return winners, votes, majority_vote(others), count_votes(others).max(axis=1)
+
+
+def _answer_batch(
+    batch: Sequence[QueryInput],
+    dataset: Dataset,
+    search: Callable[..., list[Answer]],
+    extractor: Extractor,
+    k_error: DogsimError | None,
+) -> Iterator[Answer | DogsimError]:
+    """Answer images of the dataset by their stored features, and new ones through the network."""
+    found: dict[int, Answer | DogsimError] = {}
+    rows = {i: each for i, (_, each) in enumerate(batch) if isinstance(each, int)}
+    pixels = {i: each for i, (_, each) in enumerate(batch) if isinstance(each, np.ndarray)}
+    if rows and k_error:
+        found |= dict.fromkeys(rows, k_error)
+    elif rows:
+        features = np.asarray(dataset.features[list(rows.values())])  # (m, d)
+        found |= zip(rows, search(features, rows=list(rows.values())), strict=True)
+    if pixels:
+        features = extractor(np.stack(list(pixels.values())))  # (n, d)
+        found |= zip(pixels, search(features), strict=True)
+    for i, (image, each) in enumerate(batch):
+        answer = each if isinstance(each, DogsimError) else found[i]
+        yield replace(answer, image=image) if isinstance(answer, Answer) else answer

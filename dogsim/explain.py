@@ -1,16 +1,17 @@
-"""Explain pictures, and a dataset's answers: which parts bring two together, and which apart.
+"""Explain distances: which places of two images bring their features together or apart.
 
-What the parts are, and why they add up to the distance, is derived in `dogsim.parts`. Here the
-pictures are looked at again, by the network that made their features.
+The places, and why their parts add up to the distance, are derived in
+`dogsim.retrieval.decomposition`. Here the images go through their network again.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.classify import classify
 from dogsim.dataset import Dataset
+from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
 from dogsim.images import Source, load_image
 from dogsim.networks.extractor import Extractor
@@ -21,13 +22,13 @@ from dogsim.retrieval.decomposition import (
     Explanation,
     Floats,
     check_explained,
-    explanation_of,
-    seen_by,
+    decompose,
+    in_metric_space,
 )
-from dogsim.retrieval.identity import seen
+from dogsim.retrieval.query import Query
 
-SAME = 0.9  # least cosine of a picture's features and the stored ones, whatever their precision
-BLOCK = 4096  # rows of a dataset at a time
+MIN_FEATURE_COSINE = 0.9  # between new and stored features of an image, whatever their precision
+MEAN_BLOCK_ROWS = 4096  # rows of a dataset in memory at a time
 
 
 def explain(
@@ -37,18 +38,18 @@ def explain(
     metric: str = "euclidean",
     origin: Floats | None = None,
 ) -> Explanation:
-    """Tell which parts of two pictures bring them together, and which apart.
+    """Compute which places of two images bring them together and which apart.
 
     Parameters
     ----------
     image, other : path, array or PIL image
         As `dogsim.load_image` takes them.
     extractor : Extractor
-        From `dogsim.load_extractor` or `dogsim.extractor_for`. Its network is loaded once more, in
-        float32 and so that it gives its last map, at the first call.
+        From `dogsim.load_extractor` or `dogsim.extractor_for`. At the first call its network is
+        loaded once more, in float32 and with its last feature map as an output.
     metric : {"euclidean", "sqeuclidean", "cosine", "correlation"}
     origin : (D,) float64, optional
-        What pairs are counted from, u above: `origin_of` a dataset; by default 0.
+        The origin u of pairs, `origin_of` a dataset; by default 0.
 
     Returns
     -------
@@ -57,7 +58,7 @@ def explain(
     Raises
     ------
     DogsimError
-        If a picture cannot be read, or this metric, layer or head cannot be explained exactly.
+        If an image cannot be read, or this metric, layer or head cannot be explained exactly.
 
     >>> from dogsim import load_extractor
     >>> lite = load_extractor("efficientnet-lite0")
@@ -68,52 +69,56 @@ def explain(
     """
     check_explained(metric)
     recipe = extractor.recipe
-    pictures = [load_image(each, recipe.image_size, recipe.resize) for each in (image, other)]
-    maps, features = load_places(recipe)(np.stack(pictures))
-    return explanation_of(maps, features, metric, origin, recipe)
+    pixels = [load_image(each, recipe.image_size, recipe.resize) for each in (image, other)]
+    maps, features = load_places(recipe)(np.stack(pixels))  # (2, h, w, D), (2, D)
+    return decompose(maps, features, metric, origin, recipe)
 
 
 def explain_neighbours(
-    images: Sequence[Source],
+    images: Sequence[Source | Query],
     dataset: Dataset,
     k: int = 3,
     metric: str = "euclidean",
     extractor: Extractor | None = None,
 ) -> list[list[tuple[int, Explanation]]]:
-    """Explain to pictures their k nearest in a dataset, whose pictures are looked at again.
+    """Explain the distances of images to their k nearest neighbours in a dataset.
+
+    The image files of the neighbours are read again.
 
     Parameters
     ----------
     images, dataset, k, extractor
         As for `dogsim.classify`.
     metric
-        As for `explain`; pairs are counted from the mean of the dataset.
+        As for `explain`; the origin of pairs is the mean of the dataset.
 
     Returns
     -------
     list of list of (int, Explanation)
-        For each picture its neighbours' rows in the dataset, nearest first, with what explains
-        them.
+        For each image the rows of its neighbours, nearest first, with their explanations.
 
     Raises
     ------
     DogsimError
-        As `explain` and `dogsim.classify` do, or if the dataset has no recipe or a neighbour's
-        picture is gone or has changed since.
+        As `explain` and `dogsim.classify` do, or if the dataset has no recipe or the image file
+        of a neighbour is missing or has changed.
     """
     check_explained(metric)
     extractor = extractor or extractor_for(_require_recipe(dataset))
+    if dataset.recipe:
+        dataset.recipe.require(extractor.recipe, "an extractor")
     recipe = extractor.recipe
-    places = load_places(recipe)  # says at once what cannot be explained
-    images = [seen(image, dataset) for image in images]
-    answers = classify(images, dataset, k, metric, extractor)
-    _require_pictures(dataset, np.unique([answer.indices for answer in answers]))
-    origin, found = origin_of(dataset, metric), []
-    for image, answer in zip(images, answers, strict=True):
-        query = places(load_image(image, recipe.image_size, recipe.resize)[None])
-        rows = answer.indices.tolist()
-        found.append([(row, _to_row(query, dataset, row, recipe, metric, origin)) for row in rows])
-    return found
+    places = load_places(recipe)  # raises before any search
+    queries = [each if isinstance(each, Query) else Query.resolve(each, dataset) for each in images]
+    rows = [_nearest_rows(query, dataset, k, metric, extractor) for query in queries]
+    _require_image_files(dataset, np.unique(rows))
+    origin, explained = origin_of(dataset, metric), []
+    for query, neighbours in zip(queries, rows, strict=True):
+        own = places(query.pixels(recipe)[None])
+        explained.append(
+            [(row, _to_row(own, dataset, row, recipe, metric, origin)) for row in neighbours]
+        )
+    return explained
 
 
 def explain_row(
@@ -124,44 +129,57 @@ def explain_row(
     metric: str = "euclidean",
     origin: Floats | None = None,
 ) -> Explanation:
-    """Explain to a picture one of a dataset, whose file is looked at again.
+    """Explain the distance of an image to one image of a dataset, whose file is read again.
 
     Takes and raises what `explain` and `explain_neighbours` do.
     """
     check_explained(metric)
     recipe = extractor.recipe
-    _require_pictures(dataset, np.array([row]))
+    _require_image_files(dataset, np.array([row]))
     query = load_places(recipe)(load_image(image, recipe.image_size, recipe.resize)[None])
     return _to_row(query, dataset, row, recipe, metric, origin)
 
 
+@lru_cache(maxsize=8)
 def origin_of(dataset: Dataset, metric: str = "euclidean") -> Floats:
-    """Compute the mean of a dataset's features, as the metric sees them, (D,) float64."""
+    """Compute the mean of a dataset's features in the space of the metric, (D,) float64."""
     check_explained(metric)
     sums = np.zeros(dataset.features.shape[1])
-    for start in range(0, len(dataset), BLOCK):
-        rows = np.asarray(dataset.features[start : start + BLOCK], np.float64)
-        sums += seen_by(metric, rows, rows).sum(axis=0)
+    for start in range(0, len(dataset), MEAN_BLOCK_ROWS):
+        rows = np.asarray(dataset.features[start : start + MEAN_BLOCK_ROWS], np.float64)
+        sums += in_metric_space(metric, rows, rows).sum(axis=0)
     return sums / max(len(dataset), 1)
+
+
+def _nearest_rows(
+    query: Query, dataset: Dataset, k: int, metric: str, extractor: Extractor
+) -> list[int]:
+    """Return the rows of the k nearest; an image of the dataset is not its own neighbour."""
+    if query.row is None:
+        features = extractor(query.pixels(extractor.recipe)[None])  # (1, D)
+        _, indices = nearest(dataset, features, k, metric)
+    else:
+        features = np.asarray(dataset.features[[query.row]])
+        _, indices = nearest(dataset, features, k, metric, [query.row])
+    return list(map(int, indices[0]))
 
 
 def _require_recipe(dataset: Dataset) -> Recipe:
     if dataset.recipe is None:
         raise DogsimError(
-            "This dataset does not say how its features were made, so there are no places to look "
-            "at. Explained can be a dataset of dogsim create-dataset, and any two pictures: dogsim "
+            "This dataset does not say how its features were made, so its distances cannot be "
+            "explained. Expected a dataset of dogsim create-dataset, or any two images: dogsim "
             "explain A B."
         )
     return dataset.recipe
 
 
-def _require_pictures(dataset: Dataset, rows: NDArray[np.integer]) -> None:
-    gone = [dataset.image_file(row) for row in rows if not dataset.image_file(row).is_file()]
-    if gone:
+def _require_image_files(dataset: Dataset, rows: NDArray[np.integer]) -> None:
+    missing = [dataset.image_file(row) for row in rows if not dataset.image_file(row).is_file()]
+    if missing:
         raise DogsimError(
-            f"There is no picture {gone[0]}, whose places are to be looked at. Tell where the "
-            "dataset's pictures lie now, --root FOLDER, or explain two that are there: dogsim "
-            "explain A B."
+            f"There is no image {missing[0]}, which an explanation needs. Name the folder of the "
+            "dataset's images, --root FOLDER, or explain two images: dogsim explain A B."
         )
 
 
@@ -173,20 +191,20 @@ def _to_row(
     metric: str,
     origin: Floats | None,
 ) -> Explanation:
-    """Explain a picture of the dataset to a query, whose places and features are there."""
-    picture = load_image(dataset.source(row), recipe.image_size, recipe.resize)
-    other = load_places(recipe)(picture[None])
-    _require_same(other[1][0], dataset, row)
+    """Explain the distance to a row of the dataset; `query` is its map and its features."""
+    pixels = load_image(dataset.source(row), recipe.image_size, recipe.resize)
+    other = load_places(recipe)(pixels[None])
+    _require_same_features(other[1][0], dataset, row)
     maps, features = (np.concatenate(each) for each in zip(query, other, strict=True))
-    return explanation_of(maps, features, metric, origin, recipe)
+    return decompose(maps, features, metric, origin, recipe)
 
 
-def _require_same(features: NDArray[np.float32], dataset: Dataset, row: int) -> None:
-    """Raise `DogsimError` if a picture's features are not those that the dataset has of it."""
+def _require_same_features(features: NDArray[np.float32], dataset: Dataset, row: int) -> None:
+    """Raise `DogsimError` if the features (D,) of an image file are not those of the dataset."""
     stored = np.asarray(dataset.features[row], np.float64)
     lengths = np.linalg.norm(features.astype(np.float64)) * np.linalg.norm(stored)
-    if features @ stored < SAME * lengths:
+    if features @ stored < MIN_FEATURE_COSINE * lengths:
         raise DogsimError(
-            f"The picture {dataset.image_file(row)} is not the one that the dataset was made with. "
-            "Make it again: dogsim create-dataset."
+            f"The image {dataset.image_file(row)} is not the one that the dataset was made with. "
+            "Make the dataset again: dogsim create-dataset."
         )

@@ -31,9 +31,9 @@ def gallery(tmp_path: Path) -> Dataset:
     )
 
 
-def answer(gallery: Dataset, k: int, picture: Source | None = None) -> Answer:
+def answer(gallery: Dataset, k: int, image: Source | None = None) -> Answer:
     (found,) = answers_to(np.zeros((1, 1), np.float32), gallery, k)
-    return replace(found, picture=picture)
+    return replace(found, image=image)
 
 
 def test_in_a_line(gallery: Dataset) -> None:
@@ -59,8 +59,8 @@ def test_in_a_notebook(gallery: Dataset, tmp_path: Path) -> None:
     assert len(shown) < 250_000
     assert "<script" not in shown
     assert "<b>" not in shown
-    assert "asked: &lt;b&gt;.png" in shown
-    assert "asked" not in answer(gallery, 3)._repr_html_().partition("</style>")[2]
+    assert "query: &lt;b&gt;.png" in shown
+    assert "query" not in answer(gallery, 3)._repr_html_().partition("</style>")[2]
     gone = answer(replace(gallery, root=str(tmp_path / "gone")), 2)._repr_html_()
     assert gone.count("not found: ") == 2
 
@@ -74,5 +74,5 @@ def test_as_a_grid(gallery: Dataset, tmp_path: Path) -> None:
     assert found.show(tmp_path / "grids") == [tmp_path / "grids" / "pug.png"]
     pixels = np.zeros((9, 9), np.uint8)
     assert answer(gallery, 2, pixels).show(tmp_path / "grids")[0].name == "answer.png"
-    with pytest.raises(DogsimError, match="answer is to features alone"):
+    with pytest.raises(DogsimError, match="This answer has no image"):
         answer(gallery, 2).show()

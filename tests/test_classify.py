@@ -40,7 +40,7 @@ def test_classify(dataset: Dataset, lite: Extractor) -> None:
     assert answers[0].indices[0] == 4
     assert answers[0].distances[0] == 0
     assert [answer.votes for answer in answers] == [3, 3, 3]
-    assert [answer.same for answer in answers] == [4, None, None]
+    assert [answer.row for answer in answers] == [4, None, None]
     five = classify(red, dataset, k=5)[0]  # one picture instead of a list
     assert (five.breed, five.votes) == ("red setter", 3)
     assert (five.runner_up, five.runner_up_votes) == ("striped", 2)
@@ -56,13 +56,13 @@ def test_a_picture_of_the_dataset_has_no_vote_on_itself(
     copy = tmp_path / "of another name.png"
     copy.write_bytes(dataset.image_file(4).read_bytes())
     (answer,) = classify(copy, dataset, k=5)
-    assert answer.same == 4
+    assert answer.row == 4
     assert sorted(answer.indices.tolist()) == [0, 1, 2, 3, 5]
     distances, indices = nearest(dataset, dataset.features[[4]], 5, exclude=[4])
     assert answer.indices.tolist() == indices[0].tolist()
     assert answer.distances.tolist() == distances[0].tolist()
     with pytest.raises(
-        DogsimError, match="Received k=6 for a picture of the dataset, which has 5 others"
+        DogsimError, match="Received k=6 for an image of the dataset, which has 5 others"
     ):
         classify(copy, dataset, k=6)
     assert classify(copy, dataset, k=6, keep_self=True)[0].indices[0] == 4

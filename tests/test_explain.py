@@ -229,7 +229,9 @@ def test_what_cannot_be_explained_is_refused_by_name(
 
     picture = np.zeros((32, 32, 3), np.uint8)
     extractor = load_extractor(weights=colours)
-    with pytest.raises(DogsimError, match=r"'cityblock' are no sum .*: euclidean, sqeuclidean, c"):
+    with pytest.raises(
+        DogsimError, match=r"'cityblock' are not a sum .*: euclidean, sqeuclidean, c"
+    ):
         explain(picture, picture, extractor, "cityblock")
 
     pooled = keras.layers.GlobalMaxPooling2D(name="avg_pool")
@@ -243,9 +245,9 @@ def test_what_cannot_be_explained_is_refused_by_name(
         explain(picture, picture, bent)
 
     dataset = Dataset.open(stored)
-    with pytest.raises(DogsimError, match="does not say how .* any two pictures"):
+    with pytest.raises(DogsimError, match="does not say how .* any two images"):
         explain_neighbours([picture], replace(dataset, recipe=None))
-    with pytest.raises(DogsimError, match=r"There is no picture .*--root FOLDER"):
+    with pytest.raises(DogsimError, match=r"There is no image .*--root FOLDER"):
         explain_neighbours([picture], replace(dataset, root=str(tmp_path)), 1)
     strange = replace(dataset, features=-np.asarray(dataset.features))
     with pytest.raises(DogsimError, match="is not the one that the dataset was made with"):

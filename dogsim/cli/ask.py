@@ -1,12 +1,12 @@
-"""Questions about pictures: which ones look most like them, and what they are then."""
+"""Commands that compare images with a dataset: their neighbours and their breeds."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogsim.cli.answers import Asked
 from dogsim.cli.common import (
     Boxes,
     Classifier,
@@ -22,18 +22,26 @@ from dogsim.cli.common import (
     Metric,
     Rank,
     Root,
+    SaveFigures,
     Weights,
+    images_or_sample,
     open_dataset,
     print_result,
 )
+from dogsim.errors import DogsimError
+from dogsim.plumbing.terminal import note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from matplotlib.figure import Figure
 
+    from dogsim.classify import Answer
     from dogsim.dataset import Dataset
     from dogsim.learning.classifier import Classifier as TrainedClassifier
+
+ANSWER_COLUMNS = (
+    *("image", "breed", "votes", "runner_up", "runner_up_votes", "in_dataset"),
+    *("nearest", "nearest_breed", "distance", "breeds", "credibility", "novelty_p", "unknown"),
+)
 
 
 def show(
@@ -44,46 +52,54 @@ def show(
     head: Head = None,
     metric: Metric = "euclidean",
     root: Root = None,
-    save: Annotated[
-        Path | None, typer.Option(help="Save the grids as PNG files in this folder.")
-    ] = None,
+    save: SaveFigures = None,
     confidence: Confidence = None,
     keep_self: KeepSelf = False,
     boxes: Boxes = None,
     rank: Rank = "plain",
     as_json: Json = False,
 ) -> None:
-    """Show each picture with its k nearest; without a display, save the grids to results/.
+    """Show each image with its k nearest neighbours; without a display, save them to results/.
 
-    A picture's true breed, by which answers are marked right or wrong, is the one that its folder
-    or its own name tells: pug/1.jpg and pug.jpg are pugs.
+    Answers are marked right or wrong if the name of the image or of its folder is a breed:
+    pug/1.jpg and pug.jpg are pugs.
 
     Example: `dogsim show my_dog.jpg --dataset dogs.h5 --save grids`
     """
     from dogsim.figures.display import show_or_save
-    from dogsim.plumbing.terminal import note
     from dogsim.retrieval.query_expansion import check_rank, ranking
 
     check_rank(rank, metric)
     known = open_dataset(dataset, weights)
     known = ranking(replace(known, root=str(root)) if root else known, rank)
-    asked = Asked(images, known, k, metric, weights, head, confidence, keep_self, boxes)
-    lost: set[int] = set()
+    answers = AnswerStream(
+        images,
+        known,
+        k=k,
+        metric=metric,
+        weights=weights,
+        head=head,
+        confidence=confidence,
+        keep_self=keep_self,
+        boxes=boxes,
+    )
+    missing: set[int] = set()
 
-    def grids() -> "Iterator[tuple[str, Figure]]":
-        for path, answer in asked:
-            lost.update(r for r in answer.indices.tolist() if not known.image_file(r).is_file())
+    def figures() -> "Iterator[tuple[str, Figure]]":
+        for path, answer in answers:
+            rows = answer.indices.tolist()
+            missing.update(row for row in rows if not known.image_file(row).is_file())
             yield path.stem, answer.figure()
 
-    written = [str(path) for path in show_or_save(grids(), save, asked.pictures)]
-    if asked.answered:
+    written = [str(path) for path in show_or_save(figures(), save, answers.images)]
+    if answers.answered:
         print_result({"grids": written}, as_json, "\n".join(written))
-    if lost:
+    if missing:
         note(
-            f"{len(lost)} of the pictures are not in {known.root or 'this folder'}. "
-            "If they have moved, tell where they lie now: --root FOLDER."
+            f"{len(missing)} of the images are not in {known.root or 'this folder'}. "
+            "If they have moved, name their folder: --root FOLDER."
         )
-    asked.finish()
+    answers.finish()
 
 
 def classify(
@@ -103,14 +119,13 @@ def classify(
     cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
-    """Name the breed of each picture by the vote of its k nearest.
+    """Find the breed of each image by the vote of its k nearest neighbours.
 
-    A neighbour's breed is the name of the folder that it lay in when the dataset was made. What the
-    picture itself is called has no say. Where no neighbour has a breed, the nearest are told.
+    The breed of a neighbour is the name of its folder when the dataset was made. The name of the
+    image itself is not used. If no neighbour has a breed, the nearest ones are printed.
 
     Example: `dogsim classify my_dog.jpg holiday/ -k 20 --dataset dogs.h5`
     """
-    from dogsim.cli.answers import COLUMNS, row
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import has_csv_header, write_csv
     from dogsim.retrieval.query_expansion import check_rank, ranking
@@ -118,41 +133,169 @@ def classify(
     if csv:
         files = (Path(each) for each in (weights, head) if each)
         check_output(csv, [dataset, *(images or ()), *files])
-        check_replaceable(csv, lambda there: has_csv_header(there, COLUMNS), force)
+        check_replaceable(csv, lambda there: has_csv_header(there, ANSWER_COLUMNS), force)
     check_rank(rank, metric)
     known = ranking(open_dataset(dataset, weights, cluster), rank)
     trained = _classifier(classifier, known) if classifier else None
-    asked = Asked(images, known, k, metric, weights, head, confidence, keep_self, boxes)
-    results = answer(asked, as_json, trained)
+    answers = AnswerStream(
+        images,
+        known,
+        k=k,
+        metric=metric,
+        weights=weights,
+        head=head,
+        confidence=confidence,
+        keep_self=keep_self,
+        boxes=boxes,
+    )
+    results = print_answers(answers, as_json, trained)
     if results and csv:
-        write_csv(csv, [row(each) for each in results], COLUMNS)
-    asked.finish()
+        write_csv(csv, [answer_row(each) for each in results], ANSWER_COLUMNS)
+    answers.finish()
 
 
-def answer(
-    asked: Asked, as_json: bool, trained: "TrainedClassifier | None" = None
+class AnswerStream:
+    """Images with their answers, one by one; images without an answer are reported at the end.
+
+    Parameters
+    ----------
+    images : list of Path, optional
+        Images and folders of images; by default the queries of the sample.
+    dataset, k, metric, weights, head, confidence, keep_self, boxes
+        As for `dogsim.classify` and `dogsim.extractor_for`. Everything that can be checked is
+        checked before the network is loaded.
+
+    Attributes
+    ----------
+    images : list of Path
+        The image files.
+    answered : int
+        How many of them have an answer so far.
+    """
+
+    def __init__(
+        self,
+        images: list[Path] | None,
+        dataset: "Dataset",
+        *,
+        k: int,
+        metric: str,
+        weights: str | None,
+        head: str | None,
+        confidence: float | None,
+        keep_self: bool,
+        boxes: Path | None = None,
+    ) -> None:
+        from dogsim.networks.extractor_for import lazy_extractor_for
+        from dogsim.retrieval.query import box_folder
+
+        self.boxes = box_folder(dataset, boxes)
+        self.extractor = lazy_extractor_for(dataset.recipe, weights, head)
+        self.dataset, self.k, self.metric = dataset, k, metric
+        self.confidence, self.keep_self = confidence, keep_self
+        self.errors: list[DogsimError] = []
+        self.images: list[Path] = []
+        self.answered = self.in_dataset = 0
+        self.whole: set[Path] = set()  # images without a box
+        for paths in [[path] for path in images] if images else [None]:
+            try:
+                self.images += images_or_sample(paths)
+            except DogsimError as error:
+                self.errors.append(error)
+
+    def __iter__(self) -> "Iterator[tuple[Path, Answer]]":
+        """Yield each image that has an answer, with its answer."""
+        from dogsim.classify import answers
+
+        if not self.images:
+            return
+        found = answers(
+            self.images,
+            self.dataset,
+            self.k,
+            self.metric,
+            self.extractor,
+            self.confidence,
+            self.keep_self,
+            self.boxes,
+        )
+        for path, answer in zip(self.images, found, strict=True):
+            if isinstance(answer, DogsimError):
+                self.errors.append(answer)
+                continue
+            self.answered += 1
+            self.in_dataset += answer.row is not None
+            if answer.image is path:
+                self.whole.add(path)
+            yield path, answer
+
+    def finish(self) -> None:
+        """Print notes on the images, and raise `DogsimError` if one has no answer."""
+        if self.in_dataset and not self.keep_self:
+            note(
+                f"In the dataset already: {self.in_dataset}. Such an image does not vote on "
+                "itself, except with --keep-self."
+            )
+        if self.whole and self.boxes.folder:
+            note(f"{len(self.whole)} of the images have no box and are not cropped.")
+        for error in self.errors[:-1]:
+            note(str(error))
+        if self.errors:
+            raise self.errors[-1]
+
+
+def print_answers(
+    answers: AnswerStream, as_json: bool, trained: "TrainedClassifier | None" = None
 ) -> list[dict[str, Any]]:
-    """Print each answer as it comes, or with `as_json` all of them, and return what JSON tells."""
-    from dogsim.cli.answers import told
+    """Print each answer at once, or all of them as JSON; return the results of the JSON object."""
     from dogsim.retrieval.query_expansion import rank_of
 
     results = []
-    for path, found in asked:
-        result, text = told(path, found), f"{path}: {found}"
+    for path, answer in answers:
+        result, text = answer_payload(path, answer), f"{path}: {answer}"
         if trained:
-            result["classifier"] = learned = trained.as_json(found.features)
+            result["classifier"] = learned = trained.as_json(answer.features)
             text += f"; classifier: {learned['breed']} ({learned['probability']:.2f})"
         results.append(result)
         if not as_json:
             print_result({}, False, text)
     if results:
-        how = {"k": asked.k, "metric": asked.metric, "rank": rank_of(asked.dataset)}
-        print_result({**how, "results": results}, as_json, "")
+        options = {"k": answers.k, "metric": answers.metric, "rank": rank_of(answers.dataset)}
+        print_result({**options, "results": results}, as_json, "")
     return results
 
 
+def answer_payload(path: Path, answer: "Answer") -> dict[str, Any]:
+    """Return an answer as a JSON object."""
+    dataset = answer.dataset
+    result = {
+        "image": str(path),
+        "breed": answer.breed,
+        "votes": answer.votes,
+        "runner_up": answer.runner_up,
+        "runner_up_votes": answer.runner_up_votes,
+        "in_dataset": None if answer.row is None else dataset.paths[answer.row],
+        "neighbours": [
+            {"path": dataset.paths[row], "breed": dataset.breed(row), "distance": float(distance)}
+            for row, distance in zip(answer.indices, answer.distances, strict=True)
+        ],
+    }
+    if answer.trust is None:
+        return result
+    return result | vars(answer.trust) | {"p_values": answer.trust.p_values.tolist()}
+
+
+def answer_row(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a CSV file for a result of `answer_payload`."""
+    first = result["neighbours"][0]
+    nearest = {"nearest": first["path"], "nearest_breed": first["breed"]}
+    every = result | nearest | {"distance": first["distance"]}
+    every["breeds"] = "; ".join(result.get("breeds", ()))
+    return {name: every.get(name) for name in ANSWER_COLUMNS}
+
+
 def _classifier(file: Path, dataset: "Dataset") -> "TrainedClassifier":
-    """Load a classifier that answers for a dataset's features."""
+    """Load a classifier and check that it was trained on features like the dataset's."""
     from dogsim.learning.classifier import load_classifier
 
     trained = load_classifier(file)

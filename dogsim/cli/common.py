@@ -27,11 +27,11 @@ Images = Annotated[
 ]
 K = Annotated[int, typer.Option("--k", "-k", help="How many neighbours.")]
 HELD = ExitStack()  # what a command holds until it ends
-DATASET = "DOGSIM_DATASET"  # the environment variable
+DATASET_VARIABLE = "DOGSIM_DATASET"  # of the environment
 DatasetFile = Annotated[
     Path | None,
     typer.Option(
-        "--dataset", envvar=DATASET, help="Dataset file or folder.  [default: the sample]"
+        "--dataset", envvar=DATASET_VARIABLE, help="Dataset file or folder.  [default: the sample]"
     ),
 ]
 Root = Annotated[
@@ -61,6 +61,9 @@ Rank = Annotated[
 Confidence = Annotated[
     float | None,
     typer.Option(help="Name a set of breeds that holds the true one in so many cases, as 0.9."),
+]
+SaveFigures = Annotated[
+    Path | None, typer.Option(help="Save the figures as PNG files in this folder.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Engine = Annotated[str, one_of("engine", "What computes: {}; auto takes the faster one here.")]
@@ -202,7 +205,7 @@ def check_dataset_output(out: Path, inputs: list[Path], command: str, force: boo
     check_replaceable(out, lambda there: made_by(there) == command, force)
 
 
-def pictures_or_sample(images: list[Path] | None) -> list[Path]:
+def images_or_sample(images: list[Path] | None) -> list[Path]:
     """List the pictures that were named, or the sample's queries."""
     from dogsim.folders.listing import find_images
     from dogsim.sources.sample import sample_queries

@@ -1,15 +1,16 @@
-"""Questions about two pictures: how far they are apart, and why."""
+"""Commands that compare images with each other: their distances, and what explains them."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from dogsim.cli.common import (
-    DATASET,
+    DATASET_VARIABLE,
     Backbone,
     BackboneOfFile,
     Boxes,
@@ -24,28 +25,39 @@ from dogsim.cli.common import (
     NetworkWeights,
     ResizeOfFile,
     Root,
+    SaveFigures,
     Std,
     WeightsOfFile,
+    images_or_sample,
     open_dataset,
-    pictures_or_sample,
     print_result,
 )
 from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
-    from dogsim.images import Source
     from dogsim.networks.extractor import NetworkOptions
     from dogsim.retrieval.decomposition import Explanation
+    from dogsim.retrieval.query import Query
 
-    Pair = tuple[str, Source, Source, Explanation]  # a figure's name, query, other, and why
+MATRIX_HEADER = "picture"  # the first column of a matrix of distances
 
-FIRST = "picture"  # the first column of a matrix of distances
+
+class ExplainedPair(NamedTuple):
+    """A query and another image with the explanation of their distance.
+
+    `figure_name` names the figure; the images are opened to draw it.
+    """
+
+    figure_name: str
+    query: "Query"
+    other: "Query"
+    explanation: "Explanation"
 
 
 def distance(
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE|DIR", help="Pictures or folders of them.")
+        list[Path], typer.Argument(metavar="IMAGE|DIR", help="Images or folders of images.")
     ],
     backbone: Backbone = "resnet50",
     weights: NetworkWeights = "imagenet",
@@ -55,7 +67,7 @@ def distance(
     image_size: ImageSize = None,
     metric: Metric = "cosine",
     no_normalize: Annotated[
-        bool, typer.Option("--no-normalize", help="Leave features as long as they are.")
+        bool, typer.Option("--no-normalize", help="Do not scale features to length 1.")
     ] = False,
     csv: Annotated[Path | None, typer.Option(help="Write the matrix to this file.")] = None,
     save: Annotated[
@@ -64,71 +76,89 @@ def distance(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Tell how far pictures are apart, as a network sees them: two, or each from each.
+    """Compute the distance of two images, or the distances of all pairs of images.
 
     Example: `dogsim distance my_dog.jpg your_dog.jpg` or `dogsim distance photos --csv far.csv`
     """
     from dogsim.folders.listing import find_images
     from dogsim.image_distance import ImageDistance
     from dogsim.plumbing.files import check_output, check_replaceable
-    from dogsim.plumbing.tables import table, write_csv
+    from dogsim.plumbing.tables import write_csv
 
-    pictures = [file for path in images for file in find_images(path)]
-    if len(pictures) < 2:
-        raise DogsimError(f"Received {len(pictures)} picture. Expected two or more, or a folder.")
+    files = [file for path in images for file in find_images(path)]
+    if len(files) < 2:
+        raise DogsimError(f"Received {len(files)} image. Expected two or more, or a folder.")
     if csv:
-        check_output(csv, pictures)
+        check_output(csv, files)
         check_replaceable(csv, _is_our_matrix, force)
-    told = mean, std, image_size
-    measure = ImageDistance(backbone, metric, layer, not no_normalize, weights, *told)
-    distances = measure.compute_batch(pictures).tolist()
-    names = [str(path) for path in pictures]
+    measure = ImageDistance(
+        backbone=backbone,
+        metric=metric,
+        layer=layer,
+        normalize=not no_normalize,
+        weights=weights,
+        mean=mean,
+        std=std,
+        image_size=image_size,
+    )
+    distances = measure.compute_batch(files).tolist()
+    names = [str(path) for path in files]
     result = {"images": names, "distances": distances, "metric": metric, "backbone": backbone}
     if csv:
-        write_csv(csv, _rows(names, names, distances), [FIRST, *names])
+        write_csv(csv, _matrix_rows(names, names, distances), [MATRIX_HEADER, *names])
     if save:
-        from dogsim.figures.display import show_or_save
-        from dogsim.figures.distance_matrix import distance_map
-
-        figure = distance_map(pictures, distances, metric)
-        result["figure"] = str(show_or_save([("distances", figure)], save)[0])
-    if len(pictures) == 2:
+        result["figure"] = _save_matrix(save, files, distances, metric)
+    if len(files) == 2:
         result["distance"] = distances[0][1]
-        print_result(result, as_json, f"{distances[0][1]:.4f}")
-        return
+    text = f"{distances[0][1]:.4f}" if len(files) == 2 else _matrix_text(names, distances)
+    print_result(result, as_json, text)
+
+
+def _save_matrix(folder: Path, files: list[Path], distances: list[list[float]], metric: str) -> str:
+    """Draw a matrix of distances, and return the name of the PNG file."""
+    from dogsim.figures.display import show_or_save
+    from dogsim.figures.distance_matrix import distance_map
+
+    figure = distance_map(files, distances, metric)
+    return str(show_or_save([("distances", figure)], folder)[0])
+
+
+def _matrix_text(names: list[str], distances: list[list[float]]) -> str:
+    """Return a matrix of distances as a table, whose columns are numbered like its rows."""
+    from dogsim.plumbing.tables import table
+
     numbers = [str(number) for number in range(1, len(names) + 1)]
-    numbered = zip(numbers, _rows(names, numbers, distances), strict=True)
-    print_result(result, as_json, table([{"": number} | row for number, row in numbered]))
+    numbered = zip(numbers, _matrix_rows(names, numbers, distances), strict=True)
+    return table([{"": number} | row for number, row in numbered])
 
 
-def _rows(
+def _matrix_rows(
     names: list[str], columns: list[str], distances: list[list[float]]
 ) -> list[dict[str, Any]]:
-    """Make rows of a table of a matrix: each picture's name first, then its distances."""
+    """Return the rows of a table: each image's name first, then its distances."""
     return [
-        {FIRST: name, **dict(zip(columns, row, strict=True))}
+        {MATRIX_HEADER: name, **dict(zip(columns, row, strict=True))}
         for name, row in zip(names, distances, strict=True)
     ]
 
 
 def _is_our_matrix(file: Path) -> bool:
     with file.open("rb") as opened:
-        return opened.readline().startswith(f"{FIRST},".encode())
+        return opened.readline().startswith(f"{MATRIX_HEADER},".encode())
 
 
 def explain(
     images: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="IMAGE|DIR", help="Two pictures, or any number that a dataset answers."
-        ),
+        typer.Argument(metavar="IMAGE|DIR", help="Two images, or queries to a dataset."),
     ],
     k: K = 3,
     dataset: Annotated[
         Path | None,
         typer.Option(
-            help="Explain each picture's nearest in this dataset file.  [default: two pictures are "
-            "explained to each other; for others $DOGSIM_DATASET, then the sample]"
+            help="Explain the nearest neighbours of each image in this dataset file.  [default: "
+            "two images are compared with each other; others with $DOGSIM_DATASET, then the "
+            "sample]"
         ),
     ] = None,
     backbone: BackboneOfFile = None,
@@ -141,23 +171,18 @@ def explain(
     metric: Metric = "euclidean",
     root: Root = None,
     boxes: Boxes = None,
-    save: Annotated[
-        Path | None, typer.Option(help="Save the figures as PNG files in this folder.")
-    ] = None,
+    save: SaveFigures = None,
     as_json: Json = False,
 ) -> None:
-    """Show which parts of two pictures bring them together, and which apart.
+    """Show which places of two images bring them together and which apart.
 
     Example: `dogsim explain my_dog.jpg --dataset dogs.h5 -k 3 --save why`
     """
-    from dogsim.figures.display import show_or_save
-    from dogsim.figures.heat_maps import heat_maps
-    from dogsim.images import file_of
     from dogsim.networks.extractor import NetworkOptions
     from dogsim.retrieval.decomposition import check_explained
 
     check_explained(metric)
-    pictures = pictures_or_sample(images)
+    files = images_or_sample(images)
     options = NetworkOptions(
         backbone=backbone,
         weights=weights,
@@ -168,88 +193,113 @@ def explain(
         image_size=image_size,
         few=True,
     )
-    if dataset is None and len(pictures) == 2:
-        pairs = _to_each_other(pictures, options, metric, boxes)
+    if dataset is None and len(files) == 2:
+        pairs = _explain_two(files, options, metric, boxes)
     else:
-        file = dataset or (Path(os.environ[DATASET]) if os.environ.get(DATASET) else None)
-        known = open_dataset(file, weights)
+        _refuse_options_of_dataset(options)
+        variable = os.environ.get(DATASET_VARIABLE)
+        known = open_dataset(dataset or (Path(variable) if variable else None), weights)
         known = replace(known, root=str(root)) if root else known
-        pairs = _to_their_nearest(pictures, known, options, k, metric, boxes)
-    figures = (
-        (name, heat_maps(a, b, why, [getattr(file_of(each), "name", "") for each in (a, b)]))
-        for name, a, b, why in pairs
-    )
-    written = [str(path) for path in show_or_save(figures, save, pictures)]
-    results = [
-        _told(query, other, why, figure)
-        for (_, query, other, why), figure in zip_longest(pairs, written)
-    ]
-    print_result({"pairs": results}, as_json, "\n".join(_said(each) for each in results))
+        pairs = _explain_nearest(files, known, weights, k, metric, boxes)
+    results = _draw(pairs, save, files)
+    print_result({"pairs": results}, as_json, "\n".join(map(_explanation_text, results)))
 
 
-def _to_each_other(
-    pictures: list[Path], options: "NetworkOptions", metric: str, boxes: Path | None
-) -> "list[Pair]":
-    from dogsim.explain import explain
-    from dogsim.retrieval.identity import boxes_for, seen
-
-    a, b = (seen(picture, None, boxes_for(None, boxes)) for picture in pictures)
-    name = "-".join(picture.stem for picture in pictures)
-    return [(name, a, b, explain(a, b, options.load(), metric))]
-
-
-def _to_their_nearest(
-    pictures: list[Path],
-    known: "Dataset",
-    options: "NetworkOptions",
-    k: int,
-    metric: str,
-    boxes: Path | None,
-) -> "list[Pair]":
-    from dogsim.explain import explain_neighbours
-    from dogsim.networks.extractor_for import extractor_for
-    from dogsim.retrieval.identity import boxes_for, seen
-
+def _refuse_options_of_dataset(options: "NetworkOptions") -> None:
+    """Raise `DogsimError` if a network option is given that the dataset determines."""
     names = ("backbone", "layer", "resize", "mean", "std", "image_size")
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
     if given:
         raise DogsimError(
-            f"Received {' and '.join(given)}, but the dataset decides that. Leave it out, or give "
-            "two pictures without --dataset."
+            f"Received {' and '.join(given)}, but the dataset decides that. Leave it out, or name "
+            "two images without --dataset."
         )
-    extractor = extractor_for(known.recipe, options.weights) if known.recipe else None
-    cropping = boxes_for(known, boxes)
-    asked = [seen(picture, known, cropping) for picture in pictures]
-    explained = explain_neighbours(asked, known, k, metric, extractor)
+
+
+def _explain_two(
+    files: list[Path], options: "NetworkOptions", metric: str, boxes: Path | None
+) -> list[ExplainedPair]:
+    from dogsim.explain import explain
+    from dogsim.retrieval.query import Query, box_folder
+
+    folder = box_folder(None, boxes)
+    query, other = (Query.resolve(file, None, folder) for file in files)
+    explanation = explain(query.content, other.content, options.load(), metric)
+    return [ExplainedPair("-".join(file.stem for file in files), query, other, explanation)]
+
+
+def _explain_nearest(
+    files: list[Path],
+    known: "Dataset",
+    weights: str | None,
+    k: int,
+    metric: str,
+    boxes: Path | None,
+) -> list[ExplainedPair]:
+    from dogsim.explain import explain_neighbours
+    from dogsim.networks.extractor_for import extractor_for
+    from dogsim.retrieval.query import Query, box_folder
+
+    extractor = extractor_for(known.recipe, weights) if known.recipe else None
+    folder = box_folder(known, boxes)
+    queries = [Query.resolve(file, known, folder) for file in files]
+    explained = explain_neighbours(queries, known, k, metric, extractor)
     return [
-        (f"{picture.stem}-{rank}", query, known.source(row), why)
-        for picture, query, neighbours in zip(pictures, asked, explained, strict=True)
-        for rank, (row, why) in enumerate(neighbours, 1)
+        ExplainedPair(f"{file.stem}-{rank}", query, _stored(known, row), explanation)
+        for file, query, neighbours in zip(files, queries, explained, strict=True)
+        for rank, (row, explanation) in enumerate(neighbours, 1)
     ]
 
 
-def _told(
-    query: "Source", other: "Source", why: "Explanation", figure: str | None
-) -> dict[str, Any]:
-    """Tell an explanation for JSON; `figure` is None where it was shown, and not written."""
-    from dogsim.images import file_of
+def _stored(known: "Dataset", row: int) -> "Query":
+    from dogsim.retrieval.query import Query
 
+    source = known.source(row)
+    return Query(source, source, row)
+
+
+def _draw(
+    pairs: Sequence[ExplainedPair], save: Path | None, inputs: list[Path]
+) -> list[dict[str, Any]]:
+    """Show the figures of explained pairs, or save them; return the pairs as JSON objects."""
+    from dogsim.figures.display import show_or_save
+    from dogsim.figures.heat_maps import heat_maps
+
+    figures = (
+        (
+            pair.figure_name,
+            heat_maps(
+                pair.query.content,
+                pair.other.content,
+                pair.explanation,
+                [each.file.name if each.file else "" for each in (pair.query, pair.other)],
+            ),
+        )
+        for pair in pairs
+    )
+    written = [str(path) for path in show_or_save(figures, save, inputs)]
+    return [_explanation_payload(pair, figure) for pair, figure in zip_longest(pairs, written)]
+
+
+def _explanation_payload(pair: ExplainedPair, figure: str | None) -> dict[str, Any]:
+    """Return an explanation as a JSON object; `figure` is None if it was shown, not saved."""
+    explanation = pair.explanation
     return {
-        "query": str(file_of(query)),
-        "other": str(file_of(other)),
-        "metric": why.metric,
-        "distance": why.distance,
-        "sum": why.sum,
-        "likeness": float(why.pairs.sum()),
-        "best_pairs": why.best_pairs().tolist(),
+        "query": str(pair.query.file),
+        "other": str(pair.other.file),
+        "metric": explanation.metric,
+        "distance": explanation.distance,
+        "sum": explanation.sum,
+        "likeness": float(explanation.pairs.sum()),
+        "best_pairs": explanation.best_pairs().tolist(),
         "figure": figure,
     }
 
 
-def _said(told: dict[str, Any]) -> str:
-    """Say an explanation, as `_told` tells it, in a line, and where its figure lies."""
+def _explanation_text(result: dict[str, Any]) -> str:
+    """Return a line on an explanation, and the name of its figure in a second line."""
     line = (
-        f"{told['query']}, {told['other']}: {told['metric']} distance {told['distance']:.4g}, "
-        f"its parts add up to {told['sum']:.4g}"
+        f"{result['query']}, {result['other']}: {result['metric']} distance "
+        f"{result['distance']:.4g}, its parts add up to {result['sum']:.4g}"
     )
-    return "\n".join([line, *([told["figure"]] if told["figure"] else [])])
+    return "\n".join([line, *([result["figure"]] if result["figure"] else [])])

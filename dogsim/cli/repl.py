@@ -1,11 +1,11 @@
-"""Many questions, one after the other."""
+"""The interactive command: one image after the other, with the network loaded once."""
 
 import os
 import shlex
+from functools import partial
 from pathlib import Path
 
-from dogsim.cli.answers import Asked
-from dogsim.cli.ask import answer
+from dogsim.cli.ask import AnswerStream, print_answers
 from dogsim.cli.common import (
     Boxes,
     Confidence,
@@ -34,11 +34,10 @@ def ask(
     rank: Rank = "plain",
     as_json: Json = False,
 ) -> None:
-    """Do what `classify` does for each line of the input, with the network kept loaded.
+    """Classify the image or folder in each line of the input; the network is loaded once.
 
-    A line names a picture or a folder. In a terminal the tabulator completes names, the arrow keys
-    bring back earlier ones, and Ctrl-D (on Windows Ctrl-Z) ends it. With --json one JSON object
-    answers each line.
+    In a terminal, Tab completes names, the arrow keys recall earlier lines and Ctrl-D (on Windows
+    Ctrl-Z) ends the command. With --json each line is answered by one JSON object.
 
     Example: `dogsim ask --dataset dogs.h5`, or `find photos -name "*.jpg" | dogsim ask --json`
     """
@@ -52,13 +51,23 @@ def ask(
     check_k(k, len(known))
     check_metric(metric)
     extractor_for(known.recipe, weights, head).load()
-    how = k, metric, weights, head, confidence, keep_self, boxes
+    answers_to = partial(
+        AnswerStream,
+        dataset=known,
+        k=k,
+        metric=metric,
+        weights=weights,
+        head=head,
+        confidence=confidence,
+        keep_self=keep_self,
+        boxes=boxes,
+    )
     unanswered = 0
-    for line in input_lines("picture: "):
+    for line in input_lines("image: "):
         try:
-            asked = Asked([_named(line)], known, *how)
-            answer(asked, as_json)
-            asked.finish()
+            answers = answers_to([_path_in(line)])
+            print_answers(answers, as_json)
+            answers.finish()
         except DogsimError as error:
             note(f"dogsim: {error}")
             unanswered += 1
@@ -66,13 +75,13 @@ def ask(
         raise DogsimError(f"{unanswered} of the lines could not be answered.")
 
 
-def _named(line: str) -> Path:
-    """The path in a line; a terminal into which a file is dragged writes it as the shell wants."""
+def _path_in(line: str) -> Path:
+    """Return the path in a line; terminals quote the path of a file that is dragged into them."""
     path = Path(line).expanduser()
     if path.exists() or os.name == "nt":
         return path if path.exists() else Path(line.strip('"'))
     try:
         (word,) = shlex.split(line)
-    except ValueError:  # several words, or a quotation mark without its other
+    except ValueError:  # several words, or an unbalanced quotation mark
         return path
     return Path(word).expanduser()

@@ -44,6 +44,7 @@ def result_grid(
     truth: str | None = None,
     metric: str = "euclidean",
     pictures: Sequence[Source] | None = None,
+    title: str = "",
 ) -> Figure:
     """Draw a query beside its nearest pictures, as MATLAB's ``main.m`` shows them.
 
@@ -64,6 +65,8 @@ def result_grid(
         Of the distances.
     pictures : sequence of k paths, arrays or PIL images, optional
         The neighbours themselves, where the dataset names no files.
+    title : str, optional
+        A text above all.
 
     Returns
     -------
@@ -77,7 +80,13 @@ def result_grid(
     DogsimError
         If the query cannot be read.
     """
-    return _figure(query, [("", (dataset, indices, distances))], truth, metric, pictures)
+    figure = _figure(query, [("", (dataset, indices, distances))], truth, metric, pictures)
+    if title:
+        width, height = figure.get_size_inches()
+        lines = textwrap.wrap(title, int(10 * width))
+        figure.suptitle("\n".join(lines))
+        figure.set_size_inches(width, height + 0.25 * len(lines))
+    return figure
 
 
 def result_grids(

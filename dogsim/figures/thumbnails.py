@@ -2,14 +2,21 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from html import escape
 
 from dogsim.errors import DogsimError
-from dogsim.images import Source, open_image
+from dogsim.images import Source, file_of, open_image
 from dogsim.plumbing.terminal import printable
 
 QUALITY = 85
 SIDE = 128  # pixels
+ANSWER_STYLE = (
+    ".dogsim-answer figure {display: inline-block; margin: 4px; width: 128px; vertical-align: top}"
+    ".dogsim-answer img {display: block; margin: auto; max-width: 100%}"
+    ".dogsim-answer figcaption {font-size: 12px; overflow-wrap: anywhere; text-align: center}"
+    ".dogsim-answer .query figure {outline: 3px solid #8888}"
+)
 
 
 def jpeg(source: Source, side: int) -> bytes:
@@ -40,3 +47,21 @@ def html_figure(source: Source, caption: str) -> str:
         return f"<figure><figcaption>not found: {told}</figcaption></figure>"
     image = f'<img src="data:image/jpeg;base64,{data}" alt="{told}">'
     return f"<figure>{image}<figcaption>{told}</figcaption></figure>"
+
+
+def html_answer(
+    text: str, query: Source | None, neighbours: Sequence[tuple[Source, str]], n_hidden: int
+) -> str:
+    """Return an answer as HTML: its text, the query, and neighbours with their captions.
+
+    `n_hidden` is the number of neighbours that are not shown.
+    """
+    parts = [f"<style>{ANSWER_STYLE}</style><p>{escape(text)}</p>"]
+    if query is not None:
+        file = file_of(query)
+        caption = f"query: {file.name if file else 'an image'}"
+        parts.append(f'<span class="query">{html_figure(query, caption)}</span>')
+    parts += [html_figure(image, caption) for image, caption in neighbours]
+    if n_hidden:
+        parts.append(f"<p>and {n_hidden} more neighbours</p>")
+    return f'<div class="dogsim-answer">{"".join(parts)}</div>'

@@ -40,8 +40,9 @@ from dogsim.learning.triplets import (
     weighted_ranking_loss,
 )
 from dogsim.networks.heads import embed, head_name
-from dogsim.networks.training_record import image_keys, record_training
+from dogsim.networks.training_record import record_training
 from dogsim.plumbing.terminal import track
+from dogsim.retrieval.identity import image_keys
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset, DatasetOrFile
@@ -210,7 +211,7 @@ def _train_with_proxies(split: _Split, options: _Options) -> Ranking:
     steps = options.max_steps if after > before else 0
     model, _ = train(images, _initial_head(images, options), steps)
     breeds = {images.breed_of_label(label) for label in np.unique(images.labels)}
-    record_training(model, image_keys(images.features, images.stamps), breeds)
+    record_training(model, image_keys(images), breeds)
     best = int(after > before)
     return Ranking(model, raw, (before, after), best, steps, split.k, tuple(losses))
 
@@ -229,7 +230,7 @@ def _train_with_triplets(split: _Split, options: _Options) -> Ranking:
     if steps:
         again = _triplet_rounds(model, images, options, steps, [])
         deque(track(again, steps, "steps on all images"), maxlen=0)
-    record_training(model, image_keys(images.features, images.stamps))
+    record_training(model, image_keys(images))
     return Ranking(model, raw, history, best, steps, split.k, tuple(losses))
 
 

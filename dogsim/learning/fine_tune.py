@@ -29,9 +29,10 @@ from dogsim.learning.training import (
 from dogsim.learning.triplets import ranking_loss, triplet_batches
 from dogsim.networks.extractor_for import check_own_weights, require_recipe
 from dogsim.networks.heads import embed
-from dogsim.networks.training_record import image_keys, read_training_record, record_training
+from dogsim.networks.training_record import read_training_record, record_training
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import prefetch, usable_cpus
+from dogsim.retrieval.identity import image_keys
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset, DatasetOrFile
@@ -121,7 +122,7 @@ def fine_tune(
         tuned.model, progress, lambda: tuned.precision(held, k), patience
     )
     earlier = read_training_record(Path(weights or tuned.recipe.weights))
-    record_training(tuned.model, np.union1d(image_keys(known.features, known.stamps), earlier))
+    record_training(tuned.model, np.union1d(image_keys(known), earlier))
     steps = min(best * STEPS_PER_ROUND, max_steps)
     return Ranking(tuned.model, history[0], history, best, steps, k, tuple(losses))
 

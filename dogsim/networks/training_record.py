@@ -8,7 +8,6 @@ million images, which cannot be reconstructed from it.
 import json
 import zipfile
 from collections.abc import Iterable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +16,6 @@ from numpy.typing import NDArray
 
 KEYS_ENTRY, BREEDS_ENTRY = "trained_on.uint64", "trained_on.json"
 Keys = NDArray[np.uint64]
-
-
-def image_keys(features: NDArray[np.floating], stamps: NDArray[np.void] | None) -> Keys:
-    """Return keys of images: from their features, and from the content of their files if known.
-
-    Parameters
-    ----------
-    features : (n, d) float
-    stamps : (n,) array of `dogsim.storage.dataset_file.STAMP_DTYPE`, optional
-
-    Returns
-    -------
-    (n, 1) uint64, or (n, 2) with stamps
-        Parts of SHA-256; images that share a key are the same.
-    """
-    rows = (np.asarray(row, "<f4") + np.float32(0) for row in features)  # + 0 turns -0 into 0
-    columns = [[int.from_bytes(sha256(row.tobytes()).digest()[:8], "big") for row in rows]]
-    if stamps is not None:
-        columns.append([int(digest[:16], 16) for digest in stamps["sha256"].tolist()])
-    return np.asarray(np.array(columns, np.uint64).T)
 
 
 def record_training(model: Any, keys: Keys, breeds: Iterable[str] = ()) -> None:

@@ -1,6 +1,9 @@
-"""When two pictures are the same: by content, never by their names."""
+"""When two images are the same: if their files have the same bytes, or their features are equal.
 
-import os
+The names of the files play no role. `image_keys` is that rule in numbers, 8 bytes for a file and 8
+for its features: two images are the same if they share a key.
+"""
+
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -9,22 +12,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.errors import DogsimError
-from dogsim.image_files.boxes import BoxFolder
-from dogsim.image_files.files import read_image_file
-from dogsim.images import Cropped, Source, file_of
-from dogsim.networks.training_record import image_keys, read_training_record
-from dogsim.plumbing.files import bytes_sha256
+from dogsim.networks.training_record import Keys, read_training_record
 from dogsim.storage.dataset_file import WRITE_ROWS
 
-NO_BOXES = BoxFolder()
+
+def image_keys(dataset: Dataset) -> Keys:
+    """Compute the keys of each image: of its features, and of its file if the dataset has stamps.
+
+    Returns
+    -------
+    (n, 1) uint64, or (n, 2) with stamps
+        The first 8 bytes of each SHA-256.
+
+    >>> two = Dataset(np.array([[0.0], [-0.0]]), np.zeros(2, int), ("a", "b"), ("pug",))
+    >>> first, second = image_keys(two)
+    >>> np.array_equal(first, second)
+    True
+    """
+    keys = feature_keys(dataset)[:, None]  # (n, 1)
+    if dataset.stamps is None:
+        return keys
+    digests = dataset.stamps["sha256"].tolist()
+    files = np.array([int(digest[:16], 16) for digest in digests], np.uint64)
+    return np.column_stack([keys, files])  # (n, 2)
+
+
+def feature_keys(dataset: Dataset) -> Keys:
+    """Compute the key of each image's features, (n,) uint64."""
+    rows = (np.asarray(row, "<f4") + np.float32(0) for row in dataset.features)  # + 0 turns -0 to 0
+    digests = (sha256(row.tobytes()).digest() for row in rows)
+    keys = (int.from_bytes(digest[:8], "big") for digest in digests)
+    return np.fromiter(keys, np.uint64, len(dataset))
 
 
 def in_gallery(dataset: Dataset, testset: Dataset) -> NDArray[np.bool_]:
-    """Tell which pictures of a test set the dataset has as well.
-
-    Two pictures are the same if their files have the same bytes, as both datasets' stamps tell, or
-    if their features are equal.
+    """Find the images of a test set that are also in the dataset.
 
     Returns
     -------
@@ -35,68 +57,20 @@ def in_gallery(dataset: Dataset, testset: Dataset) -> NDArray[np.bool_]:
     >>> in_gallery(four, other)
     array([ True])
     """
-    same = np.isin(row_hashes(testset), row_hashes(dataset))
-    if dataset.stamps is not None and testset.stamps is not None:
-        same |= np.isin(testset.stamps["sha256"], dataset.stamps["sha256"])
-    return same
-
-
-@lru_cache(maxsize=1)
-def rows_by_content(dataset: Dataset) -> dict[str, int]:
-    """Map the SHA-256 of each picture file to its first row; empty where there are no stamps.
-
-    Made once for the dataset that was asked last: a million rows take a second.
-    """
-    if dataset.stamps is None:
-        return {}
-    hashes = dataset.stamps["sha256"].tolist()
-    return {sha256.decode(): row for row, sha256 in reversed(list(enumerate(hashes)))}
-
-
-def boxes_for(dataset: Dataset | None, folder: str | os.PathLike[str] | None) -> BoxFolder:
-    """Take boxes from a folder, if one is named, and widen them as the dataset's own are.
-
-    Raises `DogsimError` if there is no such folder.
-    """
-    margin = dataset.recipe.margin if dataset and dataset.recipe else 0.0
-    return BoxFolder(Path(folder), margin) if folder else BoxFolder()
-
-
-def seen(picture: Source, dataset: Dataset | None, boxes: BoxFolder = NO_BOXES) -> Source:
-    """Tell what the network sees of a picture that is asked, of a dataset if it is one.
-
-    That is its box; for a picture of the dataset, whose features are there already, the box that
-    it has there. Whatever has no box is seen whole. Raises `DogsimError` for one that cannot be
-    right.
-    """
-    file = file_of(picture)
-    if isinstance(picture, Cropped) or file is None:
-        return picture
-    if dataset and dataset.boxes is not None and (row := _row_of(file, dataset)) is not None:
-        box = dataset.box(row)
-    else:
-        box = boxes.box_of_query(file)
-    return Cropped(file, box) if box else picture
-
-
-def _row_of(file: Path, dataset: Dataset) -> int | None:
-    try:
-        return rows_by_content(dataset).get(bytes_sha256(read_image_file(file)))
-    except DogsimError:  # reading it again will tell
-        return None
+    return np.asarray(np.isin(image_keys(testset), image_keys(dataset)).any(axis=1))
 
 
 def learned(dataset: Dataset) -> NDArray[np.bool_]:
-    """Tell from which of its pictures the network or the head behind a dataset has learned.
+    """Find the images of a dataset from which its network or its head has learned.
 
-    Judged by these, and calibrated on them, its features look better than they are.
-    `dogsim.project` stores the answer with the dataset; of a network that was fine-tuned its weight
-    file tells, as long as it lies where the recipe says.
+    Evaluated on these, or calibrated on them, the features look better than they are.
+    `dogsim.project` stores the result with the dataset. For a fine-tuned network it is read from
+    the weight file, if that is still where the recipe says.
 
     Returns
     -------
     (n,) bool
-        All False where nothing was learned, or nobody remembers.
+        All False if nothing was learned, or if there is no record of it.
 
     >>> learned(Dataset(np.eye(2), np.zeros(2, int), ("a", "b"), ("pug",))).tolist()
     [False, False]
@@ -110,25 +84,28 @@ def learned(dataset: Dataset) -> NDArray[np.bool_]:
 
 
 def learned_by(dataset: Dataset, model: Path) -> NDArray[np.bool_]:
-    """Tell from which of a dataset's pictures the model in a ``.keras`` file has learned."""
-    memory = read_training_record(model)
-    if not len(memory):
+    """Find the images of a dataset from which the model in a ``.keras`` file has learned."""
+    trained_on = read_training_record(model)
+    if not len(trained_on):
         return np.zeros(len(dataset), bool)
-    keys = image_keys(dataset.features, dataset.stamps)
-    return np.asarray(np.isin(keys, memory).any(axis=1))
+    return np.asarray(np.isin(image_keys(dataset), trained_on).any(axis=1))
+
+
+@lru_cache(maxsize=1)
+def rows_by_content(dataset: Dataset) -> dict[str, int]:
+    """Map the SHA-256 of each image file to its first row; empty if there are no stamps.
+
+    Cached for the last dataset: a million rows take a second.
+    """
+    if dataset.stamps is None:
+        return {}
+    hashes = dataset.stamps["sha256"].tolist()
+    return {sha256.decode(): row for row, sha256 in reversed(list(enumerate(hashes)))}
 
 
 def features_hash(dataset: Dataset) -> str:
-    """Hash all features of a dataset, in 32 hexadecimal digits."""
+    """Compute a hash of all features of a dataset, 32 hexadecimal digits."""
     digest = sha256(repr((dataset.features.shape, dataset.features.dtype.str)).encode())
     for start in range(0, len(dataset), WRITE_ROWS):
         digest.update(np.ascontiguousarray(dataset.features[start : start + WRITE_ROWS]).data)
     return digest.hexdigest()[:32]
-
-
-def row_hashes(dataset: Dataset) -> NDArray[np.int64]:
-    """Hash the features of each picture, (n,) int64: equal features, equal hashes."""
-    # Python's own hash of bytes is keyed and has 64 bits: that two rows share one by chance is less
-    # likely than a fault of the memory, and a million of them take 8 MB. Adding 0 turns -0 into 0.
-    rows = (np.asarray(row, np.float32) + np.float32(0) for row in dataset.features)
-    return np.fromiter((hash(row.tobytes()) for row in rows), np.int64, len(dataset))

@@ -21,7 +21,7 @@ from dogsim.errors import DogsimError
 from dogsim.images import Cropped, open_image
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
-from dogsim.retrieval.identity import row_hashes
+from dogsim.retrieval.identity import feature_keys
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
@@ -128,7 +128,7 @@ def _keys(
 ) -> Iterator[tuple[DuplicateKind, Iterable[object], Iterable[object]]]:
     if dataset.stamps is not None and testset.stamps is not None:
         yield "same file", dataset.stamps["sha256"].tolist(), testset.stamps["sha256"].tolist()
-    yield "same pixels", row_hashes(dataset).tolist(), row_hashes(testset).tolist()
+    yield "same pixels", feature_keys(dataset).tolist(), feature_keys(testset).tolist()
 
 
 def _candidates(neighbours: NeighbourArrays, threshold: float) -> Iterator[tuple[int, int]]:

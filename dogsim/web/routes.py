@@ -14,7 +14,7 @@ from starlette.routing import Route
 from dogsim.dist_calc import METRICS
 from dogsim.errors import DogsimError
 from dogsim.plumbing.terminal import valid_unicode_in
-from dogsim.retrieval.decomposition import ANGULAR, SQUARED
+from dogsim.retrieval.decomposition import ANGULAR_METRICS, SQUARED_METRICS
 from dogsim.web.payloads import answer_payload, error_message, explanation_payload, row_payload
 from dogsim.web.reports import FIGURE_NAMES, Reports
 from dogsim.web.worker import state_of
@@ -84,7 +84,7 @@ class Routes:
             "breeds": breeds,
             "backbone": recipe.backbone if recipe else None,
             "metrics": METRICS,
-            "explained": SQUARED + ANGULAR,
+            "explained": SQUARED_METRICS + ANGULAR_METRICS,
             "most_k": self.service.max_k,
             "most_bytes": MAX_BODY_BYTES,
             "confidence": self.service.confidence,

@@ -30,7 +30,7 @@ def test_classify(stored: Path, breeds_dir: Path) -> None:
     said = dogsim("classify", picture, "-k", 5, "--dataset", stored)
     assert said.stdout.startswith(f"{picture}: red setter (3 of 5 votes, striped 2), nearest str")
     assert said.stderr.splitlines() == [
-        "In the dataset already: 1. No such picture has a vote on itself; --keep-self gives it one."
+        "In the dataset already: 1. Such an image does not vote on itself, except with --keep-self."
     ]
 
 
@@ -79,7 +79,7 @@ def test_pictures_that_have_moved(stored: Path, breeds_dir: Path, tmp_path: Path
     asked = (breeds_dir / "striped" / "0.png", "-k", 3, "--dataset", tmp_path / "d.h5")
     grids = ("--save", tmp_path / "grids")
     said = dogsim("show", *asked, *grids).stderr
-    assert f"3 of the pictures are not in {tmp_path / 'gone'}." in said
+    assert f"3 of the images are not in {tmp_path / 'gone'}." in said
     assert "--root FOLDER" in said
     assert "--root" not in dogsim("show", *asked, *grids, "--root", breeds_dir).stderr
     nearest = ("explain", *asked, "-k", 1, *grids)
@@ -123,8 +123,8 @@ def test_what_costs_nothing_is_checked_before_the_network_is_loaded(
 
 def test_help_tells_where_the_truth_comes_from() -> None:
     for command, source in [
-        ("show", "that its folder or its own name tells"),
-        ("classify", "the name of the folder that it lay in"),
+        ("show", "if the name of the image or of its folder is a breed"),
+        ("classify", "the name of its folder when the dataset was made"),
         ("accuracy", "the name of the folder that it lay in"),
     ]:
         assert source in " ".join(dogsim(command, "--help").stdout.split())
@@ -231,7 +231,7 @@ def test_explain_two_pictures(tmp_path: Path) -> None:
     assert pair["sum"] == pytest.approx(pair["distance"] ** 2, rel=1e-5)
     assert pair["figure"] == str(out / "1-2.png")
     assert Path(pair["figure"]).stat().st_size > 10_000
-    assert "'cityblock' are no sum" in refusal("explain", *files, "--metric", "cityblock")
+    assert "'cityblock' are not a sum" in refusal("explain", *files, "--metric", "cityblock")
 
 
 def test_explain_the_nearest(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:

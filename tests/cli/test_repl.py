@@ -69,7 +69,7 @@ def test_ask_in_a_terminal(stored: Path, breeds_dir: Path) -> None:
     os.close(terminal)
     shown = ""
     for keys, awaited in [
-        ("", "picture: "),
+        ("", "image: "),
         (f"{breeds_dir}/stri\t0\t\n", "striped (3 of 3 votes)"),
         ("\x1b[A\n", "striped (3 of 3 votes)"),
         ("\x04", ""),
@@ -77,7 +77,7 @@ def test_ask_in_a_terminal(stored: Path, breeds_dir: Path) -> None:
         os.write(main, keys.encode())
         shown = ""
         # Before the next prompt is there, the terminal itself would take the keys.
-        while awaited and not 0 <= shown.find(awaited) <= shown.rfind("picture: "):
+        while awaited and not 0 <= shown.find(awaited) <= shown.rfind("image: "):
             assert select.select([main], [], [], 60)[0], shown
             shown += os.read(main, 1000).decode()
     assert run.wait(timeout=60) == 0

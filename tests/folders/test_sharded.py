@@ -19,7 +19,7 @@ from dogsim.dist_calc import METRICS, dist_calc
 from dogsim.folders import extraction, manifest
 from dogsim.folders import resumable as module
 from dogsim.networks.extractor import NetworkOptions
-from dogsim.retrieval.identity import in_gallery, row_hashes
+from dogsim.retrieval.identity import feature_keys, in_gallery
 from dogsim.storage.dataset_file import INDEX_NAME
 from dogsim.storage.sharded_rows import ShardedRows, TableLocation
 from dogsim.trust.calibration import calibration_for
@@ -214,7 +214,7 @@ def test_answers_are_those_of_the_file(tmp_path: Path, mixed: bool) -> None:
             for one, other in zip(nearest(parts, queries, 5, metric), expected, strict=True):
                 np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(dist_calc(parts, asked), dist_calc(whole, cloud(40)))
-    np.testing.assert_array_equal(row_hashes(parts), row_hashes(whole))
+    np.testing.assert_array_equal(feature_keys(parts), feature_keys(whole))
     assert in_gallery(parts, whole).all()
     assert repr(calibration_for(parts, 0.9)) == repr(calibration_for(whole, 0.9))
     rows = np.array([5, 3, 250])

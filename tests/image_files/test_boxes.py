@@ -19,7 +19,7 @@ from dogsim.folders import extraction
 from dogsim.image_files.boxes import MAX_BOX_FILE_BYTES, Box, BoxError, BoxFolder, largest_box
 from dogsim.images import Cropped
 from dogsim.networks.extractor import NetworkOptions
-from dogsim.retrieval.identity import seen
+from dogsim.retrieval.query import Query
 from dogsim.trust.report import save_audit
 
 ENTITIES = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 10))
@@ -290,7 +290,7 @@ def test_a_query_is_cropped_where_it_has_a_box(cropped: Any) -> None:
     assert (first["breed"], first["votes"]) == ("blue", 2)
     distances = [[each["distance"] for each in x["neighbours"]] for x in (first, second)]
     assert max(distances[0]) < 100 < min(distances[1])  # whole it is half red, half blue
-    assert "1 of the pictures have no box and are asked whole" in result.stderr
+    assert "1 of the images have no box and are not cropped" in result.stderr
     dataset = Dataset.open(folder / "d.h5")
     (answer,) = classify(folder / "queries/asked/1.png", dataset, 2, boxes=folder / "boxes")
     assert answer.distances.tolist() == pytest.approx(distances[0])
@@ -305,7 +305,7 @@ def test_a_picture_of_the_dataset_has_the_box_that_it_has_there(cropped: Any) ->
     folder, options = cropped
     dataset = Dataset.open(folder / "d.h5")
     there = folder / "photos" / "red" / "1.png"
-    part = seen(there, dataset)
+    part = Query.resolve(there, dataset).image
     assert isinstance(part, Cropped)
     assert part.box == dataset.box(dataset.paths.index("red/1.png"))
     told = dogsim_json("classify", there, *options[:2], "-k", 1)["results"][0]
@@ -316,7 +316,7 @@ def test_what_was_seen_is_shown(cropped: Any, tmp_path: Path) -> None:
     folder, options = cropped
     dataset = Dataset.open(folder / "d.h5")
     figure = result_grid(
-        seen(folder / "queries/asked/1.png", dataset, BoxFolder(folder / "boxes")),
+        Query.resolve(folder / "queries/asked/1.png", dataset, BoxFolder(folder / "boxes")).image,
         dataset,
         np.arange(2),
         np.ones(2),

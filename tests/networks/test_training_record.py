@@ -8,8 +8,8 @@ from clouds import breeds_in_noise
 from commands import dogsim, dogsim_json
 
 from dogsim import Dataset, project, save_model, train_ranking
-from dogsim.networks.training_record import has_training_record, image_keys, read_training_record
-from dogsim.retrieval.identity import learned
+from dogsim.networks.training_record import has_training_record, read_training_record
+from dogsim.retrieval.identity import image_keys, learned
 from dogsim.storage.dataset_file import STAMP_DTYPE
 
 
@@ -17,10 +17,11 @@ def test_pictures_are_told_by_features_or_by_their_files() -> None:
     features = np.array([[1, -0.0], [2, 3]], np.float32)
     stamps = np.zeros(2, STAMP_DTYPE)
     stamps["sha256"] = [b"0123456789abcdef" * 4, b"f" * 64]
-    keys = image_keys(features, stamps)
+    plain = Dataset(features, np.zeros(2, int), ("a", "b"), ("pug",))
+    keys = image_keys(replace(plain, stamps=stamps))
     assert keys.shape == (2, 2)
     assert keys[0, 1] == 0x0123456789ABCDEF
-    assert np.array_equal(keys[:, :1], image_keys(np.abs(features), None))
+    assert np.array_equal(keys[:, :1], image_keys(replace(plain, features=np.abs(features))))
 
 
 def test_accuracy_tells_what_was_learned_from(tmp_path: Path) -> None:

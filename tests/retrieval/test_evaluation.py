@@ -21,7 +21,7 @@ def test_pictures_in_both_sets_are_told_by_content() -> None:
     assert Search(gallery, replace(test, paths=gallery.paths[:3])).in_both() == 0  # other roots
     known = np.concatenate([test.features[:1], gallery.features[:2]])
     assert Search(gallery, replace(test, features=known)).in_both() == 2
-    same_files = stamped(gallery, *"abcde"), stamped(test, *"xya")
+    same_files = stamped(gallery, *"abcde"), stamped(test, *"f0a")
     assert Search(*same_files).in_both() == 1
 
 

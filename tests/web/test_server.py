@@ -170,7 +170,7 @@ def test_errors_have_one_line(client: TestClient) -> None:
         ("/api/answer?query=gone", 404, "has been forgotten"),
         ("/api/queries/gone/picture", 404, "has been forgotten"),
         ("/api/explanation?row=0&other=77", 400, "Received row 77"),
-        ("/api/explanation?row=0&other=1&metric=chebyshev", 400, "no sum over places"),
+        ("/api/explanation?row=0&other=1&metric=chebyshev", 400, "not a sum over places"),
         ("/api/judging/nonsense.png", 404, "There is no figure"),
         ("/api/nonsense", 404, "Not Found"),
     ):

@@ -1,0 +1,111 @@
+"""A query: an image that is compared with the images of a dataset."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.dataset import Dataset
+from dogsim.errors import DogsimError
+from dogsim.image_files.boxes import Box, BoxFolder
+from dogsim.image_files.files import read_image_file
+from dogsim.images import Cropped, Source, file_of, load_image
+from dogsim.plumbing.files import bytes_sha256
+from dogsim.plumbing.threads import prefetch, usable_cpus
+from dogsim.recipe import Recipe
+from dogsim.retrieval.identity import rows_by_content
+
+NO_BOXES = BoxFolder()
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """An image whose file is read once, with its row in the dataset and its box.
+
+    Attributes
+    ----------
+    image : Source
+        The image as it was given; its region, if it has a box.
+    content : Source
+        The same in memory: the bytes of its file, or the array or PIL image.
+    row : int, optional
+        The row of the same image in the dataset, whose features need not be computed again.
+    """
+
+    image: Source
+    content: Source
+    row: int | None = None
+
+    @classmethod
+    def resolve(
+        cls, image: Source, dataset: Dataset | None = None, boxes: BoxFolder = NO_BOXES
+    ) -> "Query":
+        """Read an image, and find its row in a dataset and its box.
+
+        An image of the dataset has the box that is stored there, another one that of `boxes`; an
+        image without a box stays whole. Raises `DogsimError` if the image cannot be read or its
+        box is not valid.
+        """
+        whole = image.source if isinstance(image, Cropped) else image
+        file = file_of(whole)
+        content = read_image_file(file) if file else whole
+        row = None
+        if dataset and isinstance(content, bytes):
+            row = rows_by_content(dataset).get(bytes_sha256(content))
+        box = image.box if isinstance(image, Cropped) else _box(file, row, dataset, boxes)
+        if box is None:
+            return cls(whole, content, row)
+        return cls(Cropped(whole, box), Cropped(content, box), row)
+
+    @property
+    def file(self) -> Path | None:
+        """The file of the image; None for an image in memory."""
+        return file_of(self.image)
+
+    def pixels(self, recipe: Recipe) -> NDArray[np.uint8]:
+        """Return the pixels that a network takes, (size, size, 3); raises as `load_image` does."""
+        name = str(self.file) if self.file else None
+        return load_image(self.content, recipe.image_size, recipe.resize, name)
+
+
+# An image with its pixels, its row in the dataset, or the error why it has neither.
+QueryInput: TypeAlias = tuple[Source, NDArray[np.uint8] | int | DogsimError]
+
+
+def read_queries(
+    images: Iterable[Source], dataset: Dataset, recipe: Recipe, boxes: BoxFolder, ahead: int
+) -> Iterator[QueryInput]:
+    """Read queries in threads, at most `ahead` of them in advance, and yield them in order."""
+
+    def read(image: Source) -> QueryInput:
+        try:
+            query = Query.resolve(image, dataset, boxes)
+            return query.image, query.pixels(recipe) if query.row is None else query.row
+        except DogsimError as error:
+            return image, error
+
+    rows_by_content(dataset)  # cached before the threads look it up
+    return prefetch(read, images, ahead, threads=usable_cpus())
+
+
+def box_folder(dataset: Dataset | None, folder: str | os.PathLike[str] | None) -> BoxFolder:
+    """Return the boxes of queries, with the margin of the dataset's own boxes.
+
+    Raises `DogsimError` if there is no such folder.
+    """
+    margin = dataset.recipe.margin if dataset and dataset.recipe else 0.0
+    return BoxFolder(Path(folder), margin) if folder else NO_BOXES
+
+
+def _box(
+    file: Path | None, row: int | None, dataset: Dataset | None, boxes: BoxFolder
+) -> Box | None:
+    if file is None:
+        return None
+    if dataset and dataset.boxes is not None and row is not None:
+        return dataset.box(row)
+    return boxes.box_of_query(file)
