@@ -22,19 +22,17 @@ from dogsim.dist_calc import check_k, check_metric
 from dogsim.errors import DogsimError
 from dogsim.explain import explain_row, origin_of
 from dogsim.figures.thumbnails import jpeg
-from dogsim.images import load_image
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
-from dogsim.plumbing.files import bytes_sha256
 from dogsim.retrieval.decomposition import Explanation, check_explained
-from dogsim.retrieval.identity import rows_by_content
+from dogsim.retrieval.query import Query
 from dogsim.trust.calibration import Calibration, calibration_for
 from dogsim.web.worker import BatchWorker, run_in_thread, state_of
 
 THUMBNAIL_SIZES = (160, 320, 640)  # pixels of the longer side
 MAX_THUMBNAIL_BYTES = 64_000_000  # of all cached thumbnails
 MAX_UPLOADS, UPLOAD_SECONDS = 100, 3600  # in the cache
-MAX_EXPLANATIONS, MAX_ORIGINS = 200, 8  # in the cache
+MAX_EXPLANATIONS = 200  # in the cache
 MAX_SERVED_K = 100
 MAX_REQUESTS_PER_BATCH = 32  # images through the network, and queries through a search
 
@@ -124,12 +122,10 @@ class Service:
         self.max_k = min(MAX_SERVED_K, len(dataset) - 1)
         self.version = secrets.token_hex(8)  # of ETags: the next start may serve another dataset
         self._weights, self._head = weights, head
-        self._rows = rows_by_content(dataset)
         self._lock = threading.Lock()  # of all caches
         self._uploads: TTLCache[str, ServedQuery] = TTLCache(MAX_UPLOADS, UPLOAD_SECONDS)
         self._thumbnails: LRUCache[object, bytes] = LRUCache(MAX_THUMBNAIL_BYTES, getsizeof=len)
         self._explanations: LRUCache[object, Explanation] = LRUCache(MAX_EXPLANATIONS)
-        self._origins: LRUCache[object, NDArray[np.float64]] = LRUCache(MAX_ORIGINS)
         self._start_workers()
         self.network = self._extractions.submit(None)
         self.calibration = run_in_thread(lambda: calibration_for(dataset, confidence))
@@ -209,11 +205,8 @@ class Service:
 
     def _decode(self, content: bytes) -> Upload:
         recipe = require_recipe(self.dataset.recipe)
-        return Upload(
-            row=self._rows.get(bytes_sha256(content)),
-            pixels=load_image(content, recipe.image_size, recipe.resize),
-            preview=jpeg(content, THUMBNAIL_SIZES[-1]),
-        )
+        query = Query.resolve(content, self.dataset)
+        return Upload(query.row, query.pixels(recipe), preview=jpeg(content, THUMBNAIL_SIZES[-1]))
 
     @cached_property
     def _extractor(self) -> Extractor:
@@ -229,7 +222,7 @@ class Service:
 
     def _answer(self, requests: Sequence[_AnswerRequest]) -> list[Answer]:
         first = requests[0]  # the others have the same k and metric
-        answers = answers_to(
+        return answers_to(
             np.stack([request.query.features for request in requests]),  # (n, d)
             self.dataset,
             first.k,
@@ -238,16 +231,11 @@ class Service:
             [request.query.row for request in requests],
             calibration=first.calibration,
         )
-        return list(answers)
 
     @cachedmethod(lambda self: self._explanations, lock=lambda self: self._lock)
     def _explanation(self, request: _ExplanationRequest) -> Explanation:
         self.network.result()  # waits, and raises if the network cannot be loaded
         query, metric = request.query, request.metric
         image = query.upload.pixels if query.upload else self.dataset.source(query.row or 0)
-        origin = self._origin(metric)
+        origin = origin_of(self.dataset, metric)
         return explain_row(image, self.dataset, request.other, self._extractor, metric, origin)
-
-    @cachedmethod(lambda self: self._origins, lock=lambda self: self._lock)
-    def _origin(self, metric: str) -> NDArray[np.float64]:
-        return origin_of(self.dataset, metric)
