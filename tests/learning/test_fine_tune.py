@@ -117,7 +117,7 @@ def test_fine_tuning_refuses(pictures: tuple[Dataset, Path], tmp_path: Path) -> 
     assert data.recipe
     for dataset, layer, message in [
         (data, "nrom", "Unknown layer 'nrom'; did you mean 'norm'"),
-        (data, "avg_pool", "No layer from avg_pool up has weights"),
+        (data, "avg_pool", "No layer from avg_pool on has weights"),
         (replace(data, recipe=None), "norm", "does not say how its features were made"),
         (
             replace(data, recipe=replace(data.recipe, head="h.keras", head_sha256="ab")),
