@@ -1,11 +1,11 @@
-"""Draw the harder sample: ten breeds x 25 pictures, hard to tell apart as photos are.
+"""Draw the harder sample: ten breeds x 25 images, as difficult as photos.
 
     python scripts/draw_hard_dogs.py [OUT_DIR]
 
-Five breeds are those of the first sample, and each has a double. The dogs sit, lie, bow and climb,
-some are puppies, something stands before them, they are cut off or far away, and the light is not
-always good. A few lie in the wrong folder, and a few are there twice: `key.csv` tells which. A
-second run writes the same pictures.
+Five breeds are from the first sample, and each has a similar second breed. The dogs sit, lie, bow
+and climb; some are puppies, occluded, cut off or far away, and the light varies. A few images have
+a wrong label, and a few are near-duplicates: `key.csv` lists them. A second run writes the same
+images.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
+from drawing import OVERSAMPLING, STANDING, pick, place_dog, put_dog, tint
 from sample_breeds import BREEDS, Breed, Pose
-from sample_pen import OVERSAMPLING, STANDING, pick, place_dog, put_dog, tint
 from sample_scenes import draw_scene
 
 PER_BREED = 25
@@ -75,7 +75,7 @@ HARD_BREEDS = {
     ),
 }
 
-POSES = (  # those that are there more than once are more frequent
+POSES = (  # repeated poses are more frequent
     *(STANDING, STANDING, STANDING),
     *(Pose(38, low=True), Pose(44, low=True)),  # sits
     *(Pose(0, low=True), Pose(4, low=True)),  # lies
@@ -83,9 +83,8 @@ POSES = (  # those that are there more than once are more frequent
     *(Pose(12), Pose(-10)),  # climbs
 )
 
-# What a human has done wrong: the breed whose dog lies in another one's folder, and the pictures
-# that are there twice, the second time changed a little.
-WRONG = {
+# Planted mistakes: images with a wrong label (and the breed of the dog), and near-duplicates.
+WRONG_LABELS = {
     "beagle/05": "Doberman",
     "Doberman/17": "Malinois",
     "German_shepherd/08": "golden_retriever",
@@ -95,7 +94,7 @@ WRONG = {
     "malamute/19": "German_shepherd",
     "Rottweiler/10": "Labrador",
 }
-COPIES = {
+DUPLICATES = {
     "beagle/18": ("beagle/02", "the same file"),
     "Doberman/11": ("Doberman/04", "mirrored"),
     "German_shepherd/23": ("German_shepherd/06", "smaller"),
@@ -108,11 +107,11 @@ COPIES = {
 
 
 class Light(NamedTuple):
-    """What the light makes of the colours."""
+    """A change of all colours by the light."""
 
-    veil: str = "#000000"  # a colour that lies over all of the picture
-    thick: float = 0.0  # how much of it
-    colour: float = 1.0  # how colourful it is: 0 is grey
+    overlay: str = "#000000"  # colour blended over the image
+    opacity: float = 0.0  # of the overlay
+    colour: float = 1.0  # saturation factor, 0 is grey
     blur: float = 0.0  # pixels
 
 
@@ -128,7 +127,7 @@ LIGHTS = (
 
 
 def puppy(breed: Breed) -> Breed:
-    """Return a breed as it is when it is young: round, short and with a large head."""
+    """Return a breed with the proportions of a puppy: round, short, with a large head."""
     length, leg, depth, waist = breed.torso
     (x, y, neck), (muzzle, deep, tip) = breed.neck, breed.muzzle
     return replace(
@@ -144,30 +143,30 @@ def puppy(breed: Breed) -> Breed:
 
 
 def draw_hard_dog(name: str) -> Image.Image:
-    """Return the picture of that name, "breed/number", RGB; every call returns the same one."""
-    if name in COPIES:
-        original, how = COPIES[name]
-        return changed(draw_hard_dog(original), how)
-    rng, breed = Random(f"hard/{name}"), WRONG.get(name) or name.partition("/")[0]
+    """Return the image with a name "breed/number", RGB; the result is deterministic."""
+    if name in DUPLICATES:
+        original, how = DUPLICATES[name]
+        return near_duplicate(draw_hard_dog(original), how)
+    rng, breed = Random(f"hard/{name}"), WRONG_LABELS.get(name) or name.partition("/")[0]
     size = SIZE[0] * OVERSAMPLING, SIZE[1] * OVERSAMPLING
-    picture, dog = draw_scene(size, rng), HARD_BREEDS[breed]
+    image, dog = draw_scene(size, rng), HARD_BREEDS[breed]
     if rng.random() < 0.08:  # another dog behind it
         other = HARD_BREEDS[pick(rng, [name for name in HARD_BREEDS if name != breed])]
         far = place_dog(other, size, rng, (0.35, 0.5))
-        put_dog(picture, other, far, rng, pick(rng, POSES))
+        put_dog(image, other, far, rng, pick(rng, POSES))
     if rng.random() < 0.2:
         dog = puppy(dog)
-    put_dog(picture, dog, place_dog(dog, size, rng, (0.65, 1.05)), rng, pick(rng, POSES))
+    put_dog(image, dog, place_dog(dog, size, rng, (0.65, 1.05)), rng, pick(rng, POSES))
     if rng.random() < 0.2:
-        pick(rng, (draw_fence, draw_bush, draw_post))(picture, rng)
+        pick(rng, (draw_fence, draw_bush, draw_post))(image, rng)
     if rng.random() < 0.5:
-        picture = ImageOps.mirror(picture)
-    return lit(picture.resize(SIZE, Image.Resampling.LANCZOS), pick(rng, LIGHTS))
+        image = ImageOps.mirror(image)
+    return with_light(image.resize(SIZE, Image.Resampling.LANCZOS), pick(rng, LIGHTS))
 
 
-def draw_fence(picture: Image.Image, rng: Random) -> None:
-    """Draw a fence of upright boards before all that is there."""
-    draw, (width, height) = ImageDraw.Draw(picture), picture.size
+def draw_fence(image: Image.Image, rng: Random) -> None:
+    """Draw a fence of upright boards in the foreground."""
+    draw, (width, height) = ImageDraw.Draw(image), image.size
     colour = tint(pick(rng, ("#8a6a4a", "#e8e4dc", "#6b7a6a")), rng.uniform(0.8, 1.1))
     top, board = height * rng.uniform(0.55, 0.75), width * rng.uniform(0.02, 0.04)
     for y in (top + height * 0.06, top + height * 0.3):
@@ -179,9 +178,9 @@ def draw_fence(picture: Image.Image, rng: Random) -> None:
         x += board * 2.6
 
 
-def draw_bush(picture: Image.Image, rng: Random) -> None:
-    """Draw a bush that grows in from below."""
-    draw, (width, height) = ImageDraw.Draw(picture), picture.size
+def draw_bush(image: Image.Image, rng: Random) -> None:
+    """Draw a bush at the lower edge."""
+    draw, (width, height) = ImageDraw.Draw(image), image.size
     middle, reach = rng.random() * width, width * rng.uniform(0.15, 0.3)
     for _ in range(160):
         x, y = middle + rng.gauss(0, 0.5) * reach, height - abs(rng.gauss(0, 0.16)) * height
@@ -189,9 +188,9 @@ def draw_bush(picture: Image.Image, rng: Random) -> None:
         draw.circle((x, y), radius, tint("#4c7a3e", rng.uniform(0.7, 1.25)))
 
 
-def draw_post(picture: Image.Image, rng: Random) -> None:
-    """Draw the trunk of a tree before all that is there."""
-    draw, (width, height) = ImageDraw.Draw(picture), picture.size
+def draw_post(image: Image.Image, rng: Random) -> None:
+    """Draw the trunk of a tree in the foreground."""
+    draw, (width, height) = ImageDraw.Draw(image), image.size
     x, half = width * rng.uniform(0.2, 0.8), width * rng.uniform(0.04, 0.09)
     draw.rectangle((x - half, 0, x + half, height), "#6a5442")
     for _ in range(60):
@@ -200,27 +199,27 @@ def draw_post(picture: Image.Image, rng: Random) -> None:
         draw.line((at, top, at, top + height * 0.08), bark, OVERSAMPLING)
 
 
-def lit(picture: Image.Image, light: Light) -> Image.Image:
-    """Return the picture in that light."""
-    picture = ImageEnhance.Color(picture).enhance(light.colour)
-    picture = Image.blend(picture, Image.new("RGB", picture.size, light.veil), light.thick)
-    return picture.filter(ImageFilter.GaussianBlur(light.blur)) if light.blur else picture
+def with_light(image: Image.Image, light: Light) -> Image.Image:
+    """Return the image with its colours changed by the light."""
+    image = ImageEnhance.Color(image).enhance(light.colour)
+    image = Image.blend(image, Image.new("RGB", image.size, light.overlay), light.opacity)
+    return image.filter(ImageFilter.GaussianBlur(light.blur)) if light.blur else image
 
 
-def changed(picture: Image.Image, how: str) -> Image.Image:
-    """Return a copy of a picture that is not quite the same."""
-    width, height = picture.size
+def near_duplicate(image: Image.Image, how: str) -> Image.Image:
+    """Return a near-duplicate of an image."""
+    width, height = image.size
     if how == "mirrored":
-        return ImageOps.mirror(picture)
+        return ImageOps.mirror(image)
     if how == "smaller":
-        return picture.resize((width * 2 // 3, height * 2 // 3), Image.Resampling.LANCZOS)
+        return image.resize((width * 2 // 3, height * 2 // 3), Image.Resampling.LANCZOS)
     if how == "cropped":
-        return picture.crop((width // 12, height // 12, width, height))
-    return picture
+        return image.crop((width // 12, height // 12, width, height))
+    return image
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write all pictures below the folder named on the command line."""
+    """Write all images to the folder given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     default = Path(__file__).resolve().parent.parent / "data" / "hard_dogs"
     parser.add_argument("out_dir", nargs="?", type=Path, default=default, metavar="OUT_DIR")
@@ -232,12 +231,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     with (out_dir / "key.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("picture", "what", "of"))
-        table.writerows((f"{name}.webp", "wrong label", breed) for name, breed in WRONG.items())
+        table.writerows(
+            (f"{name}.webp", "wrong label", breed) for name, breed in WRONG_LABELS.items()
+        )
         table.writerows(
             (f"{name}.webp", f"copy, {how}", f"{original}.webp")
-            for name, (original, how) in COPIES.items()
+            for name, (original, how) in DUPLICATES.items()
         )
-    print(f"{len(names)} pictures and their key.csv written to {out_dir}")
+    print(f"{len(names)} images and their key.csv written to {out_dir}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""How the sample's breeds look and where they stand: the table that `draw_sample_dogs.py` draws.
+"""Tables of the sample's breeds and scenes, which `draw_sample_dogs.py` draws.
 
-Outlines are written as in SVG, "x,y x,y ..."; y points up. A trail of discs that grow and shrink
-is a line of knots, "x,y,radius x,y,radius ...". Lengths are in the unit that stands beside them.
+Outlines are written as in SVG, "x,y x,y ...", with y upwards. A curve of discs is a list of knots,
+"x,y,radius x,y,radius ...". The comment of each table names the unit of its lengths.
 """
 
 from dataclasses import dataclass
@@ -12,31 +12,31 @@ Knot = tuple[float, float, float]  # x, y, radius
 
 @dataclass(frozen=True)
 class Breed:
-    """A breed from the side, in multiples of a tall dog's height."""
+    """A breed in side view; lengths in multiples of a tall dog's height."""
 
-    coats: tuple[str, ...]  # the shades the breed comes in
+    coats: tuple[str, ...]  # the colours of the breed
     torso: tuple[float, float, float, float]  # length, leg, chest depth, waist / chest depth
-    neck: Knot  # from the withers to the middle of the skull
-    head: float  # radius of the skull: the unit of muzzle and ears
+    neck: Knot  # from the withers to the centre of the skull
+    head: float  # radius of the skull, which is the unit of muzzle and ears
     muzzle: Knot  # length, radius at the skull, radius at the nose
     ear: str
     tail: str
     bone: float  # radius of the lower leg
     fur: float  # length of the hair
-    marks: str = ""  # "colour:mark,mark ...", names from DYES and MARKS, later ones on top
+    marks: str = ""  # "colour:mark,mark ...", names of DYES and MARKS, later ones on top
     ear_colour: str = ""
     puffs: str = ""  # bunches of hair, "part,x,y,radius ..."
-    eye: str = "#4a2c16"  # empty: hidden by hair
+    eye: str = "#4a2c16"  # empty if hidden by hair
     slope: float = 0.0  # of the back, down to the hips
     spotted: bool = False
     curly: bool = False
 
 
 class Pose(NamedTuple):
-    """How the trunk is held."""
+    """The position of the trunk."""
 
     turn: float = 0.0  # degrees by which the chest is raised
-    low: bool = False  # it rests on the ground
+    low: bool = False  # lowered to the ground
 
 
 # fmt: off
@@ -117,7 +117,7 @@ TAILS = {  # knots "x,y,radius" from the root
     "pom": "0,0,.03 -.05,.14,.03 -.09,.27,.1 -.1,.31,.1",
 }
 
-# What a marking covers, as (part, outline). Body: x from the hips (-.5) to the chest (.5), y from
+# The areas of a marking, as (part, outline). Body: x from the hips (-.5) to the chest (.5), y from
 # the belly (0) to the back (1). Leg: multiples of its length. Head and tail: as above.
 MARKS = {
     "under": [("body", "-.6,-.2 -.45,.3 .1,.35 .3,.75 .42,1.1 .56,1.25 .9,1.2 .8,0 .4,-.4")],
@@ -158,9 +158,9 @@ class Scene(NamedTuple):
     sky: tuple[str, str]
     ground: tuple[str, str]
     hills: str
-    thing: str  # what stands on the horizon
+    thing: str  # object on the horizon
     speck: str = ""
-    blade: float = 1.0  # height of a speck: 1 is a grain, more is grass
+    blade: float = 1.0  # height of a speck: 1 for grains, more for grass
 
 
 SCENES = (

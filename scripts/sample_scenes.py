@@ -1,39 +1,39 @@
-"""The backgrounds that dogs are drawn on: sky, hills, ground, and what stands on the horizon."""
+"""Draw backgrounds: sky, hills, ground and objects on the horizon."""
 
 from random import Random
 
 from PIL import Image, ImageDraw
 
+from drawing import Size, pick, smooth, tint
 from sample_breeds import SCENES, Scene
-from sample_pen import Size, pick, smooth, tint
 
 
 def gradient(size: Size, colours: tuple[str, str], light: float) -> Image.Image:
-    """Return a picture that runs from one colour at the top to another at the bottom."""
+    """Return a vertical gradient from the first colour at the top to the second at the bottom."""
     top, bottom = (Image.new("RGB", size, tint(colour, light)) for colour in colours)
     return Image.composite(bottom, top, Image.linear_gradient("L").resize(size))
 
 
 def draw_scene(size: Size, rng: Random) -> Image.Image:
-    """Return a background, its kind, horizon and light drawn by lot."""
+    """Return a background with random scene, horizon and light."""
     scene, light = pick(rng, SCENES), rng.uniform(0.85, 1.08)
     (width, height), horizon = size, round(size[1] * rng.uniform(0.4, 0.72))
-    picture = gradient(size, scene.sky, light)
-    draw = ImageDraw.Draw(picture)
+    image = gradient(size, scene.sky, light)
+    draw = ImageDraw.Draw(image)
     if scene.hills:
         draw_sky(draw, scene, width, horizon, light, rng)
     for place in range(4):
         if rng.random() < 0.6:
             x, tall = (place + rng.uniform(0.3, 0.7)) * width / 4, rng.uniform(0.3, 0.6) * height
             draw_thing(draw, scene.thing, x, horizon, tall, rng)
-    draw_ground(picture, scene, horizon, light, rng)
-    return picture
+    draw_ground(image, scene, horizon, light, rng)
+    return image
 
 
 def draw_sky(
     draw: ImageDraw.ImageDraw, scene: Scene, width: int, horizon: int, light: float, rng: Random
 ) -> None:
-    """Draw clouds and, up from the horizon, hills, or where boats sail the level sea."""
+    """Draw clouds and, above the horizon, hills, or a level sea if there are boats."""
     for _ in range(int(rng.uniform(0, 4))):
         x, y, r = rng.random() * width, rng.uniform(0.05, 0.5) * horizon, width * 0.04
         for puff in range(4):
@@ -45,13 +45,11 @@ def draw_sky(
     draw.polygon(hills, tint(scene.hills, light))
 
 
-def draw_ground(
-    picture: Image.Image, scene: Scene, horizon: int, light: float, rng: Random
-) -> None:
-    """Paint what lies below the horizon: floorboards, or a field with its grains or grass."""
-    width, height = picture.size
-    draw = ImageDraw.Draw(picture)
-    picture.paste(gradient((width, height - horizon), scene.ground, light), (0, horizon))
+def draw_ground(image: Image.Image, scene: Scene, horizon: int, light: float, rng: Random) -> None:
+    """Draw the ground below the horizon: floorboards, or a field with grains or grass."""
+    width, height = image.size
+    draw = ImageDraw.Draw(image)
+    image.paste(gradient((width, height - horizon), scene.ground, light), (0, horizon))
     if scene.thing == "window":
         draw.line((0, horizon, width, horizon), "#f6f1ea", 18)  # the skirting board
         for x in (width * plank / 8 for plank in range(-12, 21)):

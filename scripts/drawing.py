@@ -1,7 +1,6 @@
-"""The pen: a dog as a frame, a silhouette and its coat, painted part by part.
+"""Draw a dog part by part: each part has a frame, a silhouette and a coat.
 
-`draw_sample_dogs.py` and `draw_hard_dogs.py` say what it draws; `sample_breeds.py` how each breed
-looks.
+Used by `draw_sample_dogs.py` and `draw_hard_dogs.py`; `sample_breeds.py` describes the breeds.
 """
 
 import math
@@ -16,7 +15,7 @@ from sample_breeds import COLLARS, DYES, EARS, LEGS, MARKS, TAILS, Breed, Knot, 
 
 OVERSAMPLING = 3
 STANDING = Pose()
-FOLDED = 0.7  # of its length: a leg with less room below its joint is folded
+MIN_STRAIGHT_LEG = 0.7  # of its length: a leg with less height below its joint is folded
 
 Point = tuple[float, float]
 Colour = tuple[int, ...]
@@ -26,7 +25,7 @@ T = TypeVar("T")
 
 
 def pick(rng: Random, options: Sequence[T]) -> T:
-    """Choose by one call of random(), whose numbers are the same in every Python."""
+    """Choose an option by one call of random(), which is the same in every Python version."""
     return options[int(rng.random() * len(options))]
 
 
@@ -61,7 +60,7 @@ def smooth(line: Sequence[tuple[float, ...]], steps: int = 12) -> Iterator[tuple
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a part lies: origin and unit in pixels, turn in degrees, stretch of its two axes."""
+    """Coordinates of a part: origin and unit in pixels, turn in degrees, stretch of the axes."""
 
     x: float
     y: float
@@ -70,7 +69,7 @@ class Frame:
     stretch: Point = (1.0, 1.0)
 
     def at(self, x: float, y: float) -> Point:
-        """Return the pixel of a point given in this frame's units, y up."""
+        """Return the pixel of a point in units of this frame, with y upwards."""
         x, y = x * self.stretch[0] * self.unit, y * self.stretch[1] * self.unit
         sin, cos = math.sin(math.radians(self.turn)), math.cos(math.radians(self.turn))
         return self.x + x * cos - y * sin, self.y - x * sin - y * cos
@@ -78,7 +77,7 @@ class Frame:
     def inner(
         self, x: float, y: float, scale: float = 1.0, turn: float = 0.0, stretch: Point = (1.0, 1.0)
     ) -> "Frame":
-        """Return a frame whose origin is (x, y) of this one, scaled and turned against it."""
+        """Return a frame with origin (x, y) in this one, scaled and turned relative to it."""
         return Frame(*self.at(x, y), self.unit * scale, self.turn + turn, stretch)
 
     def outline(self, corners: Sequence[Point]) -> list[Point]:
@@ -87,32 +86,32 @@ class Frame:
 
 
 class Part:
-    """One layer of a dog: its silhouette, and the coat seen through it."""
+    """One layer of a dog: its silhouette, and the coat inside it."""
 
     def __init__(self, size: Size, colour: Colour) -> None:
         self.coat, self.mask = Image.new("RGB", size, colour), Image.new("L", size)
 
     def limb(self, frame: Frame, line: Sequence[Knot]) -> None:
-        """Add the trail of a disc that runs through the knots and changes its radius."""
+        """Add a curve of discs through the knots, with interpolated radii."""
         draw = ImageDraw.Draw(self.mask)
         for x, y, radius in smooth(line):
             draw.circle(frame.at(x, y), max(1.0, radius * frame.unit), 255)
 
     def mark(self, outline: list[Point], colour: Colour, blur: float) -> None:
-        """Colour the coat inside an outline; over `blur` pixels the hair mixes."""
+        """Colour the coat inside an outline, whose edge is blurred over `blur` pixels."""
         area = Image.new("L", self.mask.size)
         ImageDraw.Draw(area).polygon(outline, 255)
         self.coat.paste(colour, mask=area.filter(ImageFilter.GaussianBlur(blur)))
 
     def inside(self, rng: Random, density: float) -> list[Point]:
-        """Return random pixels of the silhouette, `density` of them in a pixel of its box."""
+        """Return random pixels of the silhouette, `density` per pixel of its bounding box."""
         left, top, right, bottom = self.mask.getbbox() or (0, 0, 1, 1)
         count = int(density * (right - left) * (bottom - top))
         tries = [(rng.uniform(left, right - 1), rng.uniform(top, bottom - 1)) for _ in range(count)]
         return [(x, y) for x, y in tries if self.mask.getpixel((int(x), int(y)))]
 
     def spots(self, rng: Random, unit: float) -> None:
-        """Strew dark spots that do not touch."""
+        """Draw dark spots at random positions without overlap."""
         draw, kept = ImageDraw.Draw(self.coat), list[Knot]()
         for x, y in self.inside(rng, 600 / unit**2):
             r = unit * rng.uniform(0.012, 0.03)
@@ -121,7 +120,7 @@ class Part:
                 draw.ellipse((x - r, y - r * 0.8, x + r, y + r * 0.9), "#262224")
 
     def hair(self, rng: Random, length: float, curly: bool) -> None:
-        """Comb the coat: strokes or curls of slightly other shades, some beyond the outline."""
+        """Draw the hair: strokes or curls of slightly different shades, some beyond the outline."""
         coat, mask = ImageDraw.Draw(self.coat), ImageDraw.Draw(self.mask)
         vary = min(0.16, 0.02 + length / 240)
         for x, y in self.inside(rng, 1.6 / (length + 6) ** 1.5):
@@ -137,19 +136,19 @@ class Part:
                 mask.line(hair, 255, OVERSAMPLING)
                 coat.line(hair, shade, OVERSAMPLING)
 
-    def shaded(self, depth: float, veil: Image.Image | None = None) -> Image.Image:
-        """Return the part lit from above, its edges `depth` pixels round, behind a veil if any."""
+    def shaded(self, depth: float, alpha: Image.Image | None = None) -> Image.Image:
+        """Return the part lit from above, with edges `depth` pixels round, under an alpha mask."""
         blur = ImageFilter.GaussianBlur(depth * 0.8)
         below = ImageChops.offset(self.mask, 0, -round(depth)).filter(blur)
         above = ImageChops.offset(self.mask, 0, round(depth)).filter(blur)
         coat = Image.composite(self.coat, self.coat.point(lambda value: value * 0.58), below)
         coat = Image.composite(coat, coat.point(lambda value: value * 0.94 + 24), above)
-        coat.putalpha(ImageChops.multiply(self.mask, veil) if veil else self.mask)
+        coat.putalpha(ImageChops.multiply(self.mask, alpha) if alpha else self.mask)
         return coat
 
 
 class Dog:
-    """A dog that looks to the right, painted part by part from the far side to the near one."""
+    """A dog that looks to the right, painted part by part from the far side to the near side."""
 
     def __init__(
         self, breed: Breed, frame: Frame, size: Size, rng: Random, pose: Pose = STANDING
@@ -162,26 +161,26 @@ class Dog:
         self.back = leg + depth  # a height above the ground, as the croup is
         self.croup = self.back - breed.slope
         self.chest, self.rump = depth / 2, depth * 0.42  # radii
-        self.trunk = self.held(pose)
+        self.trunk = self.posed(pose)
 
-    def held(self, pose: Pose) -> Frame:
-        """Return the frame of the trunk, turned about its middle, and lowered to the ground."""
+    def posed(self, pose: Pose) -> Frame:
+        """Return the frame of the trunk, turned about its centre and lowered if the pose is low."""
         length, leg, depth, _ = self.breed.torso
         middle = leg + depth / 2
         self.trunk = self.frame.inner(0, middle, turn=pose.turn).inner(0, -middle)
         if not pose.low:
             return self.trunk
-        chest = self.stands(length / 2 - self.chest, self.back - self.chest)[1] - self.chest
-        rump = self.stands(self.rump - length / 2, self.croup - self.rump)[1] - self.rump
+        chest = self.above_ground(length / 2 - self.chest, self.back - self.chest)[1] - self.chest
+        rump = self.above_ground(self.rump - length / 2, self.croup - self.rump)[1] - self.rump
         return replace(self.trunk, y=self.trunk.y + min(chest, rump) * self.frame.unit)
 
-    def stands(self, x: float, y: float) -> Point:
-        """Tell where a point of the trunk is, from the ground below the dog."""
+    def above_ground(self, x: float, y: float) -> Point:
+        """Return the position of a point of the trunk relative to the ground below the dog."""
         right, down = self.trunk.at(x, y)
         return (right - self.frame.x) / self.frame.unit, (self.frame.y - down) / self.frame.unit
 
     def paint(self) -> Image.Image:
-        """Return the dog on a transparent ground."""
+        """Return the dog on a transparent background."""
         length, leg, depth, _ = self.breed.torso
         shoulder = (length / 2 - self.chest, self.back - self.chest * 0.9, self.chest * 0.8)
         nod = self.rng.uniform(-14, 10)
@@ -200,7 +199,7 @@ class Dog:
             self.collar(shoulder, skull)
         for name, joint in legs.items():
             self.leg(name, joint)
-        level = nod - self.trunk.turn  # however the trunk is held
+        level = nod - self.trunk.turn  # independent of the pose of the trunk
         self.face(self.trunk.inner(skull[0], skull[1], self.breed.head, level))
         return self.image
 
@@ -214,9 +213,9 @@ class Dog:
         name: str,
         frame: Frame,
         shade: float = 1.0,
-        veil: Image.Image | None = None,
+        alpha: Image.Image | None = None,
     ) -> None:
-        """Give a part the breed's puffs, marks and hair, and lay it over the picture."""
+        """Add the breed's puffs, marks and hair to a part, and composite it onto the image."""
         breed, unit = self.breed, self.frame.unit
         for where, x, y, radius in (puff.split(",") for puff in breed.puffs.split()):
             if where == name:
@@ -230,22 +229,22 @@ class Dog:
         part.hair(self.rng, breed.fur * unit, breed.curly)
         if breed.spotted:
             part.spots(self.rng, unit)
-        self.image.alpha_composite(part.shaded(unit * 0.05, veil))
+        self.image.alpha_composite(part.shaded(unit * 0.05, alpha))
 
     def tail(self, x: float, y: float) -> None:
-        """Draw the tail from its root at (x, y), wagged a little."""
+        """Draw the tail from its root at (x, y), turned by a random angle."""
         tail, root = self.part(), self.trunk.inner(x, y, turn=self.rng.uniform(-14, 14))
         tail.limb(root, knots(TAILS[self.breed.tail]))
         self.finish(tail, "tail", root)
 
     def leg(self, name: str, joint: Point, far: bool = False) -> None:
-        """Draw one leg, swung a little; the further it swings, the longer, to reach the ground.
+        """Draw one leg at a random angle, lengthened so that it reaches the ground.
 
-        Where the trunk is so low that the leg would be much too short, it is folded.
+        If the trunk is too low for a straight leg, the leg is folded.
         """
-        x, y = self.stands(*joint)
+        x, y = self.above_ground(*joint)
         shade, turn = 0.7 if far else 1.0, self.rng.uniform(-15, 15)
-        folded = y < FOLDED * joint[1]
+        folded = y < MIN_STRAIGHT_LEG * joint[1]
         if folded:
             turn /= 3
         frame = self.frame.inner(x + 0.07 * far, y, y / math.cos(math.radians(turn)), turn)
@@ -255,16 +254,16 @@ class Dog:
         leg.limb(frame, line + [(kx, ky, radius * bone) for kx, ky, radius in rest])
         toe = rest[-1][0]
         leg.limb(frame, [(toe, bone - 1, bone), (toe + bone * 1.3, bone - 1, bone * 0.9)])
-        veil = None
-        if not far:  # it grows out of the body without a seam
+        alpha = None
+        if not far:  # blend it into the body without a seam
             top, bottom = round(frame.at(0, 0.12)[1]), round(frame.at(0, -0.14)[1])
-            veil = Image.new("L", self.image.size, 255)
-            veil.paste(0, (0, 0, veil.width, top))
-            veil.paste(Image.linear_gradient("L").resize((veil.width, bottom - top)), (0, top))
-        self.finish(leg, name, frame, shade, veil)
+            alpha = Image.new("L", self.image.size, 255)
+            alpha.paste(0, (0, 0, alpha.width, top))
+            alpha.paste(Image.linear_gradient("L").resize((alpha.width, bottom - top)), (0, top))
+        self.finish(leg, name, frame, shade, alpha)
 
     def body(self, shoulder: Knot, skull: Knot) -> None:
-        """Draw the trunk from rump to chest, and the neck, as one part: they have no seam."""
+        """Draw the trunk from rump to chest, and the neck, as one part without a seam."""
         length, leg, depth, waist = self.breed.torso
         belly = waist * self.chest
         rump = (self.rump - length / 2, self.croup - self.rump, self.rump)
@@ -276,7 +275,7 @@ class Dog:
         self.finish(body, "body", self.trunk.inner(0, leg, stretch=(length, depth)))
 
     def collar(self, shoulder: Knot, skull: Knot) -> None:
-        """Put a collar across the neck, in a colour that tells nothing of the breed."""
+        """Draw a collar across the neck, in a colour that is independent of the breed."""
         x, y, _ = (0.35 * a + 0.65 * b for a, b in zip(shoulder, skull, strict=True))
         turn = math.degrees(math.atan2(skull[1] - shoulder[1], skull[0] - shoulder[0]))
         frame = self.trunk.inner(x, y, skull[2] + 0.35 * self.breed.fur, turn)
@@ -288,7 +287,7 @@ class Dog:
         """Draw the head with its ears."""
         length, deep, tip = self.breed.muzzle
         outline = points(EARS[self.breed.ear])
-        if max(y for _, y in outline) > 1:  # upright ears are both seen
+        if max(y for _, y in outline) > 1:  # both upright ears are visible
             self.ear(head.inner(0.4, 0), outline, 0.7)
         skull = self.part()
         skull.limb(head, [(-0.1, 0, 1), (0.2, 0, 0.92)])
@@ -307,7 +306,7 @@ class Dog:
         self.image.alpha_composite(ear.shaded(unit * 0.03))
 
     def features(self, head: Frame, tip: Frame) -> None:
-        """Draw nose, mouth and eye, and in one dog of two the tongue."""
+        """Draw nose, mouth and eye, and with probability 1/2 the tongue."""
         if self.rng.random() < 0.5:
             tongue = Part(self.image.size, tint("#e8808c"))
             tongue.limb(tip, knots("-.6,-.8,.4 -.2,-1.9,.42"))
@@ -326,7 +325,7 @@ class Dog:
 
 
 def place_dog(breed: Breed, size: Size, rng: Random, fill: Point = (0.68, 0.94)) -> Frame:
-    """Return a frame on the ground below a dog that fills so much of the picture, tail and all."""
+    """Return the frame of a dog at a random position; `fill` is its random size in the image."""
     length, leg, depth, _ = breed.torso
     before = length / 2 - depth * 0.3 + breed.neck[0] + breed.head * (breed.muzzle[0] + 0.3)
     behind = length / 2 - depth * 0.15 - min(x - r for x, _, r in knots(TAILS[breed.tail]))
@@ -338,13 +337,13 @@ def place_dog(breed: Breed, size: Size, rng: Random, fill: Point = (0.68, 0.94))
 
 
 def put_dog(
-    picture: Image.Image, breed: Breed, frame: Frame, rng: Random, pose: Pose = STANDING
+    image: Image.Image, breed: Breed, frame: Frame, rng: Random, pose: Pose = STANDING
 ) -> tuple[int, int, int, int]:
-    """Draw a dog and its shadow into a picture; tell where: left, top, right, bottom."""
-    size, half = picture.size, 0.62 * breed.torso[0]
+    """Draw a dog and its shadow into an image; return its box: left, top, right, bottom."""
+    size, half = image.size, 0.62 * breed.torso[0]
     shadow = Image.new("L", size)
     ImageDraw.Draw(shadow).ellipse((*frame.at(-half, 0.07), *frame.at(half, -0.05)), 110)
-    picture.paste("#20242a", mask=shadow.filter(ImageFilter.GaussianBlur(frame.unit * 0.03)))
+    image.paste("#20242a", mask=shadow.filter(ImageFilter.GaussianBlur(frame.unit * 0.03)))
     dog = Dog(breed, frame, size, rng, pose).paint()
-    picture.paste(dog, mask=dog)
+    image.paste(dog, mask=dog)
     return dog.getbbox() or (0, 0, *size)
