@@ -1,4 +1,4 @@
-"""Any folder of class folders, such as Caltech-101: features learned and made by hand, classifiers.
+"""Any folder of class folders, such as Caltech-101: learned and handcrafted features, classifiers.
 
     python scripts/caltech101.py 101_ObjectCategories
     python scripts/caltech101.py                       # the harder sample
@@ -31,21 +31,23 @@ except ImportError as error:
     sys.exit(f'caltech101.py: there is no {error.name}. Run: pip install ".[lessons]"')
 
 KS = (1, 5, 20)
-BACKGROUND = "BACKGROUND Google"  # Caltech-101's folder of what belongs to no class
+BACKGROUND = "BACKGROUND Google"  # the folder of Caltech-101 whose images have no class
 Pixels = NDArray[np.uint8]
 
 # %% Options
 parser = parser_of(__doc__, dataset=True)
 parser.add_argument("images", nargs="?", help="folder of class folders (default: the sample)")
-parser.add_argument("--background", action="store_true", help=f"keep the class {BACKGROUND}")
-parser.add_argument("--keep", metavar="FILE", help="keep the folder's features in this file")
-parser.add_argument("--backbone", default="resnet50", help="of the folder (default: resnet50)")
+parser.add_argument("--background", action="store_true", help=f"keep the folder {BACKGROUND}")
+parser.add_argument("--keep", metavar="FILE", help="save the features of the folder in this file")
+parser.add_argument(
+    "--backbone", default="resnet50", help="network for the folder (default: resnet50)"
+)
 args = options(parser)
 
 
-# %% The features of a folder, computed where that has not been done
+# %% The features of a folder, computed if necessary
 def without(dataset: dogsim.Dataset, name: str) -> dogsim.Dataset:
-    """Leave a class out."""
+    """Return the dataset without a class."""
     gone = dataset.breeds.index(name)
     rest = dataset.take(np.flatnonzero(dataset.labels != gone))
     labels = rest.labels - (rest.labels > gone)
@@ -60,44 +62,44 @@ else:
     dataset = dataset_of(args)
 if BACKGROUND in dataset.breeds and not args.background:
     dataset = without(dataset, BACKGROUND)
-    print(f"{BACKGROUND} is left out, being no class (--background keeps it).")
+    print(f"{BACKGROUND} is left out, because it is not a class (--background keeps it).")
 known = np.flatnonzero(dataset.labels >= 0)
 if len(known) < len(dataset):
-    print(f"{len(dataset) - len(known)} pictures of no known class are left out")
+    print(f"{len(dataset) - len(known)} images of no known class are left out")
     dataset = dataset.take(known)
-print(f"{len(dataset)} pictures of {len(dataset.breeds)} classes\n")
+print(f"{len(dataset)} images of {len(dataset.breeds)} classes\n")
 
 
-# %% Features made by hand
-def raw_pixels(picture: Pixels) -> NDArray[np.floating]:
-    """Take the colours of 16 x 16 places, from -1 to 1: (768,)."""
-    places: NDArray[np.floating] = picture.reshape(16, 4, 16, 4, 3).mean(axis=(1, 3))
-    return places.ravel() / 127.5 - 1
+# %% Handcrafted features
+def raw_pixels(image: Pixels) -> NDArray[np.floating]:
+    """Compute the mean colours of 16 x 16 cells, -1 to 1, (768,)."""
+    cells: NDArray[np.floating] = image.reshape(16, 4, 16, 4, 3).mean(axis=(1, 3))
+    return cells.ravel() / 127.5 - 1
 
 
-def colour_histogram(picture: Pixels) -> NDArray[np.floating]:
-    """Count how many pixels have each of 8 x 8 x 8 colours, wherever they lie: (512,)."""
-    red, green, blue = (picture.reshape(-1, 3) // 32).T.astype(int)
+def colour_histogram(image: Pixels) -> NDArray[np.floating]:
+    """Count the pixels of each of 8 x 8 x 8 colours, independent of position, (512,)."""
+    red, green, blue = (image.reshape(-1, 3) // 32).T.astype(int)
     return np.bincount(64 * red + 8 * green + blue, minlength=512).astype(np.float64)
 
 
-def gradients(picture: Pixels) -> NDArray[np.floating]:
-    """Count the directions of edges, place by place: Dalal and Triggs 2005, (1764,)."""
-    counts: NDArray[np.floating] = hog(picture, 9, (8, 8), (2, 2), channel_axis=-1)
+def gradients(image: Pixels) -> NDArray[np.floating]:
+    """Compute histograms of oriented gradients per cell (Dalal and Triggs 2005), (1764,)."""
+    counts: NDArray[np.floating] = hog(image, 9, (8, 8), (2, 2), channel_axis=-1)
     return counts
 
 
-# Your turn: a feature of your own, a function of a picture (64, 64, 3) that gives numbers
-BY_HAND: dict[str, Callable[[Pixels], NDArray[np.floating]]] = {
+# Your turn: a feature of your own, a function from an image (64, 64, 3) to a vector
+HANDCRAFTED: dict[str, Callable[[Pixels], NDArray[np.floating]]] = {
     "raw pixels": raw_pixels,
     "colour histogram": colour_histogram,
     "HOG": gradients,
 }
 
 
-# %% Rank by features that were learned and by these, every picture asking all
+# %% Compare the rankings by learned and handcrafted features, leave-one-out
 def compare_rankings(dataset: dogsim.Dataset) -> None:
-    """Print a line for each kind of features."""
+    """Print precision@k for each kind of features."""
     ks = [k for k in KS if k < len(dataset)]
     print(f"{'precision@k':<32}" + "".join(f"{k:>8}" for k in ks))
 
@@ -108,27 +110,27 @@ def compare_rankings(dataset: dogsim.Dataset) -> None:
     for metric in ("euclidean", "cosine"):
         row("learned features", dataset, metric)
     if not dataset.image_file(0).is_file():
-        print("(made by hand: none, for the pictures are not there)")
+        print("(handcrafted features: none, because the image files are missing)")
         return
-    pictures = [dogsim.load_image(dataset.source(i), 64) for i in range(len(dataset))]
-    for name, feature in BY_HAND.items():
-        features = np.stack([feature(picture) for picture in pictures]).astype(np.float32)
+    images = [dogsim.load_image(dataset.source(i), 64) for i in range(len(dataset))]
+    for name, feature in HANDCRAFTED.items():
+        features = np.stack([feature(image) for image in images]).astype(np.float32)
         row(name, replace(dataset, features=features), "cosine")
 
 
 compare_rankings(dataset)
 
 
-# %% The lazy classifier, which learns nothing, beside three that learn from the features
+# %% The lazy classifier, which trains nothing, and three that are trained on the features
 def compare_classifiers(train: dogsim.Dataset, test: dogsim.Dataset, seed: int) -> None:
-    """Print how many of the test pictures each one names rightly."""
-    print(f"\n{len(test)} pictures held out, asked of {len(train)}")
+    """Print the accuracy of each classifier on the test images."""
+    print(f"\n{len(test)} images held out, {len(train)} to train on")
     k = min(20, len(train))
     print(f"vote of {k:<2} neighbours     {dogsim.accuracy(train, k, test).vote_accuracy:.4f}")
     try:
-        learned, error = dogsim.train_classifier(train, seed=seed).evaluate(test)
-        print(f"softmax                  {learned:.4f}, calibration error {error:.4f}")
-    except dogsim.DogsimError as too_few:  # it holds some of them out itself
+        accuracy, error = dogsim.train_classifier(train, seed=seed).evaluate(test)
+        print(f"softmax                  {accuracy:.4f}, calibration error {error:.4f}")
+    except dogsim.DogsimError as too_few:  # it holds out some of them itself
         print(f"softmax                  none: {too_few}")
     for name, classifier in {
         "linear SVM": LinearSVC(C=0.01, random_state=seed),
@@ -143,17 +145,17 @@ def compare_classifiers(train: dogsim.Dataset, test: dogsim.Dataset, seed: int) 
 compare_classifiers(*dogsim.hold_out(dataset, 0.2, args.seed, least=1), seed=args.seed)
 
 
-# %% What two queries find by one metric and by the other
+# %% The neighbours of two queries by both metrics
 def grids(dataset: dogsim.Dataset, queries: NDArray[np.intp]) -> Iterator[tuple[str, Figure]]:
-    """Draw them, where the pictures can be found."""
+    """Draw a grid for each query and metric, if the image files are available."""
     for metric in ("euclidean", "cosine"):
         k = min(8, len(dataset) - 1)
         found = dogsim.nearest(dataset, dataset.features[queries], k, metric, queries)
         for row, distances, indices in zip(queries, *found, strict=True):
-            picture, breed = dataset.image_file(row), dataset.breed(row)
-            if picture.is_file():
+            image, breed = dataset.image_file(row), dataset.breed(row)
+            if image.is_file():
                 shown = dataset.source(row), dataset, indices, distances, breed, metric
-                yield f"{picture.stem}-{metric}", dogsim.result_grid(*shown)
+                yield f"{image.stem}-{metric}", dogsim.result_grid(*shown)
 
 
 rng = np.random.default_rng(args.seed)

@@ -1,8 +1,8 @@
-"""Which features to weigh? The story of deep ranking, on pictures that training never saw.
+"""Which features matter? Deep ranking step by step, evaluated on held-out images.
 
 python scripts/deep_ranking.py                        # the harder sample
 python scripts/deep_ranking.py --dataset dogs.h5 --save figures
-python scripts/deep_ranking.py --start discriminant   # a start that is hard to better
+python scripts/deep_ranking.py --start discriminant   # initial weights that are hard to improve
 """
 
 # %%
@@ -18,31 +18,31 @@ from edge import dataset_of, options, parser_of, show
 
 # %% Options
 parser = parser_of(__doc__, dataset=True)
-parser.add_argument("--head", metavar="FILE", help="keep the head in this .keras file")
+parser.add_argument("--head", metavar="FILE", help="save the head in this .keras file")
 parser.add_argument("--negatives", default="near", help="near or drawn (default: near)")
 parser.add_argument("--start", default="random", help="random, or discriminant (default: random)")
-# The paper's gap is 1. Unit vectors are 0 to 2 apart, those of different breeds about 1.4: a gap
-# of 1 goes on pulling at triplets that have long been right, and one of 0.2 does not.
-parser.add_argument("--gap", type=float, default=0.2, help="of the loss (default: 0.2)")
+# The paper uses a margin of 1. Unit vectors are 0 to 2 apart, those of different breeds about 1.4:
+# with a margin of 1 also triplets in the right order have a gradient, with 0.2 they have none.
+parser.add_argument("--gap", type=float, default=0.2, help="margin of the loss (default: 0.2)")
 args = options(parser)
 
-# %% A fifth of each breed is put aside before anything is learned
+# %% Hold out a fifth of each breed before training
 dataset = dataset_of(args)
 gallery, queries = dogsim.hold_out(dataset, 0.2, args.seed, least=1)
-print(f"{len(gallery)} pictures to learn from, {len(queries)} that training never sees\n")
+print(f"{len(gallery)} training images, {len(queries)} held out\n")
 
 
-# %% Triplets: query, positive, negative; the loss asks that the positive be nearer by a gap
+# %% Triplets: query, positive, negative; the loss is 0 if the positive is nearer by the margin
 def losses(dataset: dogsim.Dataset, triplets: NDArray[np.intp], gap: float) -> NDArray[np.float32]:
-    """Compute the ranking loss of triplets, for features of length 1."""
+    """Compute the ranking loss of triplets for features of length 1."""
     units = dataset.features / np.linalg.norm(dataset.features, axis=1, keepdims=True)
     query, positive, negative = (units[rows] for rows in triplets.T)
     return np.asarray(dogsim.ranking_loss(query, positive, negative, gap))
 
 
 def show_losses(when: str, losses: NDArray[np.float32]) -> None:
-    """Print how many triplets are in the wrong order or too close, and what that costs."""
-    print(f"{when}: loss {losses.mean():.4f} on average, not 0 for {np.mean(losses > 0):.1%}")
+    """Print the mean loss, and the fraction of triplets with a positive loss."""
+    print(f"{when}: mean loss {losses.mean():.4f}, positive for {np.mean(losses > 0):.1%}")
 
 
 triplets = dogsim.sample_triplets(gallery.labels, 10_000, args.seed)
@@ -51,8 +51,8 @@ names = (gallery.breed(row) for row in worst)
 print("the worst of 10,000 triplets: {}, {}, {}".format(*names))
 show_losses("before", losses(gallery, triplets, args.gap))
 
-# %% The gallery learns which features to weigh: a head, as a file of its own
-# Your turn: width=2, for features of two numbers; dropout=0.5; max_steps=50
+# %% Train a head on the gallery and save it
+# Your turn: width=2 for embeddings of two numbers; dropout=0.5; max_steps=50
 ranking = dogsim.train_ranking(gallery, args.negatives, args.gap, seed=args.seed, start=args.start)
 with TemporaryDirectory() as folder:
     head = Path(args.head or Path(folder) / "head.keras")
@@ -60,17 +60,19 @@ with TemporaryDirectory() as folder:
     after = dogsim.project(gallery, head), dogsim.project(queries, head)
 show_losses(f"after {ranking.steps} steps", losses(after[0], triplets, args.gap))
 first, best = ranking.history[0], ranking.history[ranking.best]
-print(f"precision@{ranking.k} of held-out pictures {first:.4f} at the start, {best:.4f} at best")
+print(f"precision@{ranking.k} of held-out images {first:.4f} at the start, {best:.4f} at best")
 
 
-# %% How the loss falls and the precision of held-out pictures rises, round by round
+# %% Learning curves: the loss and the precision of held-out images after each round
 def learning_curves(ranking: dogsim.Ranking) -> Figure:
-    """Draw both over the rounds."""
+    """Plot both against the round."""
     figure = Figure(layout="constrained")
     above, below = figure.subplots(2, sharex=True)
     rounds = np.arange(len(ranking.history))
     above.plot(rounds[1:], ranking.losses, "o-")
-    above.set(ylabel="loss of the batches", title="Rounds of 25 steps, the dot is the one taken")
+    above.set(
+        ylabel="loss of the batches", title="Rounds of 25 steps; the red dot is the selected one"
+    )
     below.plot(rounds, ranking.history, "o-", markersize=4)
     below.plot(ranking.best, ranking.history[ranking.best], "o", color="tab:red", markersize=9)
     below.xaxis.get_major_locator().set_params(integer=True)
@@ -81,9 +83,9 @@ def learning_curves(ranking: dogsim.Ranking) -> Figure:
 show("learning", learning_curves(ranking), args)
 
 
-# %% Before and after, judged by the pictures that training never saw
+# %% Precision before and after, on the held-out images
 def precision_curve(pairs: dict[str, tuple[dogsim.Dataset, dogsim.Dataset]]) -> Figure:
-    """Judge the held-out queries at several k, print the numbers and draw them."""
+    """Print and plot the precision of the held-out queries at several k."""
     figure = Figure(layout="constrained")
     axes = figure.subplots()
     print("\n           P@1     P@5     P@20    vote of 20")
@@ -100,7 +102,7 @@ def precision_curve(pairs: dict[str, tuple[dogsim.Dataset, dogsim.Dataset]]) -> 
         ylabel="precision@k",
         ylim=(0, 1),
         xticks=ks,
-        title=f"{len(queries)} pictures that training never saw, asked of {len(gallery)}",
+        title=f"{len(queries)} held-out queries, {len(gallery)} gallery images",
     )
     axes.hlines(results[ks[0]].chance, 1, ks[-1], color="#555555", ls=":")
     level = (ks[-1], results[ks[0]].chance)
@@ -112,13 +114,13 @@ def precision_curve(pairs: dict[str, tuple[dogsim.Dataset, dogsim.Dataset]]) -> 
 pairs = {"before": (gallery, queries), "after": after}
 show("precision", precision_curve(pairs), args)
 
-# %% The query that gained most
+# %% The query with the largest gain
 found, hits = {}, {}
-for name, (known, asked) in pairs.items():
-    found[name] = dogsim.nearest(known, asked, min(8, len(known)))
-    hits[name] = (known.labels[found[name][1]] == asked.labels[:, None]).sum(axis=1)
+for name, (known, held_out) in pairs.items():
+    found[name] = dogsim.nearest(known, held_out, min(8, len(known)))
+    hits[name] = (known.labels[found[name][1]] == held_out.labels[:, None]).sum(axis=1)
 row = int(np.argmax(hits["after"] - hits["before"]))
-print(f"\nneighbours of the right breed among 8, for {queries.paths[row]}: ", end="")
+print(f"\nneighbours of the correct breed among 8, for {queries.paths[row]}: ", end="")
 print(f"{hits['before'][row]} before, {hits['after'][row]} after")
 if queries.image_file(row).is_file():
     answers = {

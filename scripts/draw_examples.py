@@ -1,9 +1,9 @@
-"""Draw the pictures of README and docs/ from the drawings of dogs that come along.
+"""Draw the figures of README and docs/ from the sample drawings.
 
 python scripts/draw_examples.py [FOLDER]     # data/ by default
 
-The gallery of the grid has six drawings of each breed only, so that the seventh and the eighth are
-mistakes.
+The gallery of the grid contains only six drawings of each breed, so that at least two of eight
+neighbours are wrong.
 """
 
 import sys
@@ -15,25 +15,27 @@ import dogsim
 from dogsim.figures.display import save_figure
 
 DATA = Path(__file__).resolve().parent.parent / "data"
-BACKBONE, QUERY, OTHER, OF_BREED, K = "efficientnet-lite0", "beagle", "whippet", 6, 8
+BACKBONE, QUERY_BREED, OTHER_BREED = "efficientnet-lite0", "beagle", "whippet"
+IMAGES_PER_BREED, GRID_NEIGHBOURS = 6, 8
 
 
 def main(folder: Path) -> None:
+    """Write the figures to a folder."""
     extractor = dogsim.load_extractor(BACKBONE)
     sample = features_of(dogsim.sample_dataset(), extractor)
     queries = {path.stem: path for path in dogsim.sample_queries()}
-    query, other = queries[QUERY], queries[OTHER]
+    query, other = queries[QUERY_BREED], queries[OTHER_BREED]
 
-    of_breed = [np.flatnonzero(sample.labels == label) for label in range(len(sample.breeds))]
-    gallery = sample.take(np.concatenate([rows[:OF_BREED] for rows in of_breed]))
-    asked = dogsim.feature_extract(query, extractor)
-    distances, indices = dogsim.nearest(gallery, [asked], K)
-    grid = dogsim.result_grid(query, gallery, indices[0], distances[0], QUERY)
+    rows_of = [np.flatnonzero(sample.labels == label) for label in range(len(sample.breeds))]
+    gallery = sample.take(np.concatenate([rows[:IMAGES_PER_BREED] for rows in rows_of]))
+    features = dogsim.feature_extract(query, extractor)
+    distances, indices = dogsim.nearest(gallery, [features], GRID_NEIGHBOURS)
+    grid = dogsim.result_grid(query, gallery, indices[0], distances[0], QUERY_BREED)
 
     why = dogsim.explain(query, other, extractor)
     figures = {
         "example_grid": grid,
-        "example_explain": dogsim.heat_maps(query, other, why, (QUERY, OTHER)),
+        "example_explain": dogsim.heat_maps(query, other, why, (QUERY_BREED, OTHER_BREED)),
         "example_tree": dogsim.breed_tree(sample),
     }
     for name, figure in figures.items():
@@ -42,9 +44,9 @@ def main(folder: Path) -> None:
 
 
 def features_of(dataset: dogsim.Dataset, extractor: dogsim.Extractor) -> dogsim.Dataset:
-    """Compute a dataset's features anew: those of one network, whatever is kept here."""
-    pictures = [dataset.image_file(row) for row in range(len(dataset))]
-    features = dogsim.extract_features(pictures, extractor)
+    """Compute the features of a dataset again, with the given network."""
+    images = [dataset.image_file(row) for row in range(len(dataset))]
+    features = dogsim.extract_features(images, extractor)
     return dogsim.Dataset(
         features, dataset.labels, dataset.paths, dataset.breeds, root=dataset.root
     )

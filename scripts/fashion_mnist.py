@@ -1,9 +1,9 @@
-"""Clothes that look alike: retrieval on Fashion-MNIST by a network that never saw clothes so small.
+"""Similar clothes: image retrieval on Fashion-MNIST with a network trained on photos.
 
 python scripts/fashion_mnist.py                       # Keras downloads the test set
-python scripts/fashion_mnist.py --images t10k-images-idx3-ubyte.gz   # labels lie beside it
+python scripts/fashion_mnist.py --images t10k-images-idx3-ubyte.gz   # with the labels beside it
 python scripts/fashion_mnist.py --images sprite.png --backbone resnet50 --weights FILE --save grids
-python scripts/fashion_mnist.py --images digits       # written ones, which come with scikit-learn
+python scripts/fashion_mnist.py --images digits       # handwritten digits of scikit-learn
 python scripts/fashion_mnist.py --queries "Ankle boot" Sneaker Pullover
 python scripts/fashion_mnist.py --compare-networks    # ResNet-50 and ResNet-101
 """
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 import dogsim
-from dogsim.engines._keras import import_keras  # silent, and not before it is needed
+from dogsim.engines._keras import import_keras  # without log lines
 from dogsim.errors import reason
 from edge import options, parser_of
 
@@ -29,7 +29,7 @@ CLOTHES = (
 )
 DIGITS = "digits"
 KS = (1, 5, 20)
-PUBLISHED = "0.789 / 0.754 / 0.702 at 1 / 5 / 20"  # of the lesson that this one is made after
+PUBLISHED = "0.789 / 0.754 / 0.702 at 1 / 5 / 20"  # by the lesson that this one follows
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int32]
 
@@ -43,12 +43,18 @@ def network(text: str) -> tuple[str, str]:
 
 parser = parser_of(__doc__)
 parser.add_argument("--images", help="IDX, .npz or sprite PNG, or digits (default: download)")
-parser.add_argument("--sample-size", type=int, default=10000, help="how many (default: 10000)")
+parser.add_argument(
+    "--sample-size", type=int, default=10000, help="number of images (default: 10000)"
+)
 parser.add_argument("--backbone", default="resnet101", help="network (default: resnet101)")
 parser.add_argument("--weights", default="imagenet", help="weight file of the network")
-parser.add_argument("--metric", default="cosine", help="of dogsim.METRICS (default: cosine)")
-parser.add_argument("-k", type=int, default=5, help="neighbours shown (default: 5)")
-parser.add_argument("--queries", nargs="+", metavar="CLASS", help="an image of each class")
+parser.add_argument(
+    "--metric", default="cosine", help="distance, one of dogsim.METRICS (default: cosine)"
+)
+parser.add_argument("-k", type=int, default=5, help="number of neighbours in the grid (default: 5)")
+parser.add_argument(
+    "--queries", nargs="+", metavar="CLASS", help="draw an image of each of these classes"
+)
 parser.add_argument(
     "--compare-networks",
     nargs="*",
@@ -82,7 +88,7 @@ def load_data(name: str | Path | None) -> tuple[Images, Labels]:
             images, labels = read_idx(file), read_idx(labels_file).astype(np.int32)
         else:
             images, labels = from_sprite(file)
-    except Exception as error:  # readers of broken files raise nearly anything
+    except Exception as error:  # readers of broken files raise many kinds of errors
         raise dogsim.DogsimError(
             f"Cannot read {file} ({reason(error)}). Expected NAME-images-idx3-ubyte with "
             "NAME-labels-idx1-ubyte beside it, an .npz with x_test and y_test, or a sprite PNG."
@@ -101,19 +107,19 @@ def load_data(name: str | Path | None) -> tuple[Images, Labels]:
 
 
 def from_keras() -> tuple[Images, Labels]:
-    """Let Keras download the data once; the test set has 10,000 images."""
+    """Load the test set of 10,000 images, which Keras downloads once."""
     try:
         _, (images, labels) = import_keras().datasets.fashion_mnist.load_data()
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise dogsim.DogsimError(
-            f"Fashion-MNIST could not be downloaded ({reason(error)}). Give a file: "
-            "--images FILE, or take digits: --images digits --backbone efficientnet-lite0."
+            f"Fashion-MNIST could not be downloaded ({reason(error)}). Pass a file: "
+            "--images FILE, or use digits: --images digits --backbone efficientnet-lite0."
         ) from error
     return images, labels.astype(np.int32)
 
 
 def from_npz(file: Path) -> tuple[Images, Labels]:
-    """Read ``x_test`` and ``y_test``, as Keras names them."""
+    """Read ``x_test`` and ``y_test``, the names that Keras uses."""
     with np.load(file, allow_pickle=False) as arrays:
         return arrays["x_test"], arrays["y_test"]
 
@@ -129,7 +135,7 @@ def read_idx(file: Path) -> Images:
 
 
 def from_sprite(file: Path) -> tuple[Images, Labels]:
-    """Cut a sheet of 28 x 28 tiles, the same number of rows for each class, classes in order."""
+    """Split a sheet of 28 x 28 tiles with equally many rows for each class, classes in order."""
     gray = np.asarray(Image.open(file).convert("RGB").convert("L"))
     rows, columns = gray.shape[0] // 28, gray.shape[1] // 28
     if gray.shape != (rows * 28, columns * 28) or rows % len(CLOTHES) or not columns:
@@ -142,7 +148,7 @@ def from_sprite(file: Path) -> tuple[Images, Labels]:
 
 
 def from_digits() -> tuple[Images, Labels]:
-    """Enlarge the 1,797 digits of 8 x 8 pixels that come with scikit-learn."""
+    """Load the 1,797 digits of 8 x 8 pixels of scikit-learn, enlarged to 28 x 28."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
@@ -154,7 +160,7 @@ def from_digits() -> tuple[Images, Labels]:
 
 
 def choose_queries(labels: Labels, wanted: list[str] | None, rng: np.random.Generator) -> list[int]:
-    """Draw an image of each class that is named, or three of any."""
+    """Choose a random image of each given class, or three of any class."""
     if not wanted:
         return [int(row) for row in rng.choice(len(labels), min(3, len(labels)), replace=False)]
     known = {name.lower(): label for label, name in enumerate(classes)}
@@ -176,9 +182,9 @@ images, labels = images[rows], labels[rows]
 queries = choose_queries(labels, args.queries, rng)
 
 
-# %% Pictures as a network wants them
+# %% Images in the network's input format
 def preprocess_fmnist(images: Images, sample_size: int = 10000) -> Images:
-    """Turn the first of (n, 28, 28) gray images into (m, 224, 224, 3) RGB, bilinear.
+    """Resize the first of (n, 28, 28) gray images to (m, 224, 224, 3) RGB, bilinear.
 
     10,000 of them take 1.5 GB.
     """
@@ -191,11 +197,11 @@ def preprocess_fmnist(images: Images, sample_size: int = 10000) -> Images:
 
 
 # Your turn: 255 - images, black on white
-pictures = preprocess_fmnist(images, args.sample_size)
-print(f"{len(images)} images, {args.metric} distance, every image asks all others")
+pixels = preprocess_fmnist(images, args.sample_size)
+print(f"{len(images)} images, {args.metric} distance, leave-one-out")
 
 
-# %% The same steps as for dogs: pictures, features, neighbours
+# %% The same steps as for dogs: images, features, neighbours
 def extract_features(images: Images, model: dogsim.Extractor) -> NDArray[np.float32]:
     """Compute the features of (n, 224, 224, 3) images, (n, D)."""
     return dogsim.extract_features(images, model)
@@ -206,12 +212,12 @@ def calculate_metrics(
 ) -> dict[int, dict[str, float]]:
     """Compute precision, recall, F1 and the accuracy of the vote at K = 1, 5, 20.
 
-    `predicted_labels` (n, 20) are those of the neighbours, nearest first; a query can find all
-    others of its class. The definitions are `dogsim.accuracy`'s.
+    `predicted_labels` (n, 20) are the labels of the neighbours, nearest first. The definitions are
+    those of `dogsim.accuracy`.
     """
     truth = np.asarray(true_labels)
     predicted = np.asarray(predicted_labels)
-    hits = predicted == truth[:, None]
+    hits = predicted == truth[:, None]  # (n, 20)
     others = np.bincount(truth)[truth] - 1
     metrics = {}
     for k in KS:
@@ -225,7 +231,7 @@ def calculate_metrics(
 
 
 def print_metrics_summary(metrics: dict[int, dict[str, float]]) -> None:
-    """Print a line for every K."""
+    """Print the metrics, one line for each K."""
     print(" K  precision  recall      F1  vote's accuracy")
     for k, of_k in metrics.items():
         print(
@@ -235,15 +241,16 @@ def print_metrics_summary(metrics: dict[int, dict[str, float]]) -> None:
 
 
 def print_confusions(labels: Labels, neighbours: Labels) -> None:
-    """Print which classes are most often found for another, of (n, k) neighbours' labels."""
+    """Print the five most frequent confusions, from the labels (n, k) of the neighbours."""
     counts = np.zeros((len(classes), len(classes)))
     np.add.at(counts, (labels[:, None], neighbours), 1)
-    parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    np.fill_diagonal(parts, 0)
-    print("most often confused")
-    for asked, got in np.argwhere(parts > 0)[np.argsort(-parts[parts > 0], kind="stable")][:5]:
-        part = parts[asked, got]
-        print(f"{part:6.1%} of the neighbours of {classes[asked]} are {classes[got]}")
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    np.fill_diagonal(fractions, 0)
+    print("most frequent confusions")
+    order = np.argsort(-fractions[fractions > 0], kind="stable")
+    for true, found in np.argwhere(fractions > 0)[order][:5]:
+        fraction = fractions[true, found]
+        print(f"{fraction:6.1%} of the neighbours of {classes[true]} are {classes[found]}")
     print()
 
 
@@ -256,20 +263,20 @@ for name, weights in args.compare_networks or [(args.backbone, args.weights)]:
             raise
         print(f"\n{name} is left out: {error}")
         continue
-    given = weights if weights == "imagenet" else Path(weights).name
-    print(f"\n{name}, weights {given}, SHA-256 {model.recipe.weights_sha256[:12]}...")
-    features = extract_features(pictures, model)
+    shown = weights if weights == "imagenet" else Path(weights).name
+    print(f"\n{name}, weights {shown}, SHA-256 {model.recipe.weights_sha256[:12]}...")
+    features = extract_features(pixels, model)
     found = dogsim.nearest(features, features, max(KS), args.metric, np.arange(len(images)))
     print_metrics_summary(calculate_metrics(labels, labels[found[1]]))
 if found is None:
     raise dogsim.DogsimError("None of the networks could be loaded.")
 if args.images != DIGITS:
     print(f"published, 10,000 images, ResNet-101: precision {PUBLISHED}\n")
-distances, neighbours = found  # of the network that came last
+distances, neighbours = found  # of the last network
 print_confusions(labels, labels[neighbours[:, : args.k]])
 
 
-# %% Look at some
+# %% Show some neighbours
 def plot_similar_images(
     query_image: Images,
     similar_images: Images,
@@ -279,20 +286,21 @@ def plot_similar_images(
     gallery: dogsim.Dataset | None = None,
     rows: ArrayLike | None = None,
 ) -> Figure:
-    """Draw a query and what was found, in the grid that shows dogs.
+    """Draw a query and its neighbours in the same grid as dogs.
 
-    `class_names` has the query's first, then those of the others, which are `rows` of a `gallery`.
+    `class_names` contains the class of the query, then those of the neighbours, which are `rows` of
+    `gallery`.
     """
     query, *others = class_names
-    if gallery is None:  # of these images alone; features of 0 say nothing
+    if gallery is None:  # of these images only; their features are not used
         names, labels = np.unique(others, return_inverse=True)
         numbers = tuple(f"image {i}" for i in range(len(others)))
         features = np.zeros((len(others), 1), np.float32)
         gallery = dogsim.Dataset(features, labels.astype(np.int32), numbers, tuple(names.tolist()))
     shown = np.arange(len(others)) if rows is None else np.asarray(rows)
-    far = np.zeros(len(others)) if distances is None else np.asarray(distances)
-    asked, *pictures = (255 - np.asarray(each) for each in (query_image, *similar_images))
-    return dogsim.result_grid(asked, gallery, shown, far, query, metric, pictures)
+    shown_distances = np.zeros(len(others)) if distances is None else np.asarray(distances)
+    image, *tiles = (255 - np.asarray(each) for each in (query_image, *similar_images))
+    return dogsim.result_grid(image, gallery, shown, shown_distances, query, metric, tiles)
 
 
 numbers = tuple(f"image {row}" for row in rows)
@@ -302,9 +310,14 @@ for row in queries:
     shown = neighbours[row, : args.k]
     names = [classes[label] for label in labels[[row, *shown]]]
     print(f"{names[0]}: {', '.join(names[1:])}")
-    far = distances[row, : args.k]
     figure = plot_similar_images(
-        images[row], images[shown], names, far, args.metric, gallery, shown
+        query_image=images[row],
+        similar_images=images[shown],
+        class_names=names,
+        distances=distances[row, : args.k],
+        metric=args.metric,
+        gallery=gallery,
+        rows=shown,
     )
     figures.append((f"query-{row}", figure))
 for path in dogsim.show_or_save(figures, args.save):

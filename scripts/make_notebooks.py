@@ -1,11 +1,11 @@
-"""Make notebooks of the lessons.
+"""Convert the lessons to Jupyter notebooks.
 
     python scripts/make_notebooks.py            # into notebooks/, which is not committed
     python scripts/make_notebooks.py FOLDER --run
 
-A lesson is a script in cells; its notebook is made from it, never the other way round. --run runs
-each one and keeps what it prints and draws; a cell that fails, or a lesson that takes longer than
-three minutes, ends it. Needs jupytext, nbclient and ipykernel: pip install ".[lessons]"
+A lesson is a script in cells, and its notebook is always generated from it. --run executes each
+notebook and stores its output; a failing cell, or a lesson that takes longer than three minutes,
+is an error. Needs jupytext, nbclient and ipykernel: pip install ".[lessons]"
 """
 
 import argparse
@@ -20,7 +20,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 SCRIPTS = Path(__file__).resolve().parent
 LITE = ("--backbone", "efficientnet-lite0")
-# The lessons in their order, with what each is told as on a command line: nothing is downloaded.
+# The lessons in order, with command-line options that avoid downloads.
 LESSONS: dict[str, tuple[str, ...]] = {
     "main": (),
     "judging": (),
@@ -32,16 +32,16 @@ LESSONS: dict[str, tuple[str, ...]] = {
     "how_sure": (),
     "background": LITE,
 }
-SECONDS = 180
+TIMEOUT_SECONDS = 180
 
 
 def notebook_of(number: int, name: str, folder: Path) -> nbformat.NotebookNode:
-    """Make a notebook of a script: its docstring and the titles of its cells become text."""
+    """Convert a script to a notebook; its docstring and the titles of its cells become text."""
     notebook = jupytext.read(SCRIPTS / f"{name}.py")
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
     docstring, *cells = notebook.cells
-    said = [each for each in docstring.source.strip('"').split("\n") if "python " not in each]
-    text = "\n".join([f"# {number}. {said[0]}", *said[1:]])
+    lines = [line for line in docstring.source.strip('"').split("\n") if "python " not in line]
+    text = "\n".join([f"# {number}. {lines[0]}", *lines[1:]])
     notebook.cells = [new_markdown_cell(text.strip()), setup(name, folder)]
     for cell in cells:
         if heading := cell.metadata.pop("title", ""):
@@ -51,11 +51,11 @@ def notebook_of(number: int, name: str, folder: Path) -> nbformat.NotebookNode:
 
 
 def setup(name: str, folder: Path) -> nbformat.NotebookNode:
-    """Make the first cell: where the scripts are, and the options, to be changed there."""
+    """Make the first cell: the path of the scripts, and the options, which can be changed."""
     words = [f"{name}.py", *LESSONS[name]]
     return new_code_cell(
         f"import sys\n\nsys.path.insert(0, {os.path.relpath(SCRIPTS, folder)!r})\n"
-        f"sys.argv = {words}  # as on a command line"
+        f"sys.argv = {words}  # the command line"
     )
 
 
@@ -68,7 +68,7 @@ def main(args: argparse.Namespace) -> None:
         start = time.monotonic()
         try:
             if args.run:
-                nbclient.execute(notebook, cwd=args.folder, timeout=SECONDS)
+                nbclient.execute(notebook, cwd=args.folder, timeout=TIMEOUT_SECONDS)
         finally:
             jupytext.write(notebook, file, fmt="ipynb")
         print(f"{file}, {time.monotonic() - start:.0f} s" if args.run else file)
@@ -77,5 +77,5 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=Path("notebooks"))
-    parser.add_argument("--run", action="store_true", help="run them as well")
+    parser.add_argument("--run", action="store_true", help="execute the notebooks")
     main(parser.parse_args())

@@ -1,10 +1,10 @@
-"""Make the reference of the public functions from their docstrings.
+"""Generate the API reference from the docstrings of the public functions.
 
 python scripts/make_reference.py
 python scripts/make_reference.py FOLDER
 
-It writes web pages into a folder, reference/ by default, which is not part of the repository. A
-docstring that cannot be read ends it. Needs pdoc: pip install ".[reference]"
+Writes HTML pages to a folder, by default reference/, which is not committed. A docstring that
+cannot be parsed is an error. Needs pdoc: pip install ".[reference]"
 """
 
 import argparse
@@ -18,9 +18,9 @@ import dogsim
 
 def main(folder: Path) -> None:
     """Write the pages."""
-    for name in dir(dogsim):  # pdoc shows what has been imported; dogsim imports at first use
+    for name in dir(dogsim):  # pdoc shows imported names only, and dogsim imports lazily
         setattr(dogsim, name, getattr(dogsim, name))
-    warnings.simplefilter("error")  # pdoc's of what it cannot resolve
+    warnings.simplefilter("error")  # for names that pdoc cannot resolve
     warnings.filterwarnings("ignore", "'dogsim' may refer to either the installed", RuntimeWarning)
     pdoc.render.configure(docformat="numpy", show_source=False)
     pdoc.pdoc("dogsim", r"!dogsim\..*", output_directory=folder)

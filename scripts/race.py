@@ -1,7 +1,7 @@
-"""Ways to do the same, timed side by side: each warm, in a process of its own, and in turn.
+"""Benchmark several implementations of a task, each in its own process, warm and in turn.
 
-What one way keeps loaded, its threads and its memory, so does not slow the next, and what else the
-computer does meets them all alike.
+So the loaded modules, threads and memory of one implementation do not slow down another, and other
+load on the computer affects all of them equally.
 """
 
 import contextlib
@@ -19,22 +19,22 @@ Runs = Mapping[str, Callable[[], object]]
 
 
 class Runner:
-    """A process that has made some runs ready, and does and times them when it is told to.
+    """A process that prepares named runs and executes and times them on request.
 
     Parameters
     ----------
     make : callable
-        A function on top of a module in this folder, which returns the runs by name. It is called
-        in the process, so that nothing of it is here.
+        A top-level function of a module in this folder, which returns the runs by name. It is
+        called in the process only.
     arguments
-        Of `make`; what JSON can carry.
+        Of `make`; JSON values.
     """
 
     def __init__(self, make: Callable[..., Runs], **arguments: Any) -> None:
         file = Path(sys.modules[make.__module__].__file__ or "")
-        asked = [str(file), make.__name__, json.dumps(arguments)]
+        command = [str(file), make.__name__, json.dumps(arguments)]
         self._process = subprocess.Popen(
-            [sys.executable, __file__, *asked],
+            [sys.executable, __file__, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -42,7 +42,7 @@ class Runner:
         self.names: list[str] = json.loads(self._answer())
 
     def seconds(self, name: str) -> float:
-        """Do a run."""
+        """Execute a run and return its duration."""
         assert self._process.stdin
         print(name, file=self._process.stdin, flush=True)
         return float(self._answer())
@@ -54,12 +54,14 @@ class Runner:
     def _answer(self) -> str:
         assert self._process.stdout
         if not (line := self._process.stdout.readline()):
-            raise SystemExit(f"A way ended before its time, with status {self._process.wait()}.")
+            raise SystemExit(
+                f"A benchmark process ended early, with status {self._process.wait()}."
+            )
         return line
 
 
 def race(runners: Mapping[str, Runner], repeats: int) -> dict[tuple[str, str], list[float]]:
-    """Time every run of every runner, once to warm up, then in turn; seconds by their names."""
+    """Time every run of every runner, after one warm-up, in turn; return seconds by names."""
     runs = [(way, name) for way, runner in runners.items() for name in runner.names]
     times: dict[tuple[str, str], list[float]] = {run: [] for run in runs}
     for turn in range(repeats + 1):
@@ -73,24 +75,24 @@ def race(runners: Mapping[str, Runner], repeats: int) -> dict[tuple[str, str], l
 
 
 def rates(seconds: list[float], count: int) -> dict[str, float]:
-    """Tell things a second: the median, the slowest and the fastest."""
+    """Return the items per second: median, slowest and fastest."""
     return _spread(seconds, "per_second", lambda taken: round(count / taken, 1))
 
 
 def milliseconds(seconds: list[float]) -> dict[str, float]:
-    """Tell the median, the slowest and the fastest in milliseconds."""
+    """Return the milliseconds: median, slowest and fastest."""
     return _spread(seconds, "milliseconds", lambda taken: round(1000 * taken, 2))
 
 
-def _spread(seconds: list[float], unit: str, told: Callable[[float], float]) -> dict[str, float]:
-    of = {unit: statistics.median(seconds), "slowest": max(seconds), "fastest": min(seconds)}
-    return {name: told(taken) for name, taken in of.items()}
+def _spread(seconds: list[float], unit: str, convert: Callable[[float], float]) -> dict[str, float]:
+    values = {unit: statistics.median(seconds), "slowest": max(seconds), "fastest": min(seconds)}
+    return {name: convert(taken) for name, taken in values.items()}
 
 
 def serve(file: str, make: str, arguments: str) -> None:
-    """Be the process behind a `Runner`."""
+    """Run the process of a `Runner`."""
     sys.path.insert(0, str(Path(file).parent))
-    with told_apart() as answer:
+    with separate_stdout() as answer:
         runs: Runs = getattr(import_module(Path(file).stem), make)(**json.loads(arguments))
         answer(json.dumps(list(runs)))
         for line in sys.stdin:
@@ -100,8 +102,8 @@ def serve(file: str, make: str, arguments: str) -> None:
 
 
 @contextlib.contextmanager
-def told_apart() -> Iterator[Callable[[str], None]]:
-    """Keep stdout for answers, whatever the ways print."""
+def separate_stdout() -> Iterator[Callable[[str], None]]:
+    """Reserve stdout for answers: redirect what the runs print to stderr."""
     stdout = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
         yield lambda line: print(line, file=stdout, flush=True)

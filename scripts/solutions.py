@@ -1,7 +1,7 @@
-"""Solutions to the exercises of lessons 1 to 4, each with the number to see.
+"""Solutions to the exercises of lessons 1 to 4, with the numbers that the lessons show.
 
 python scripts/solutions.py                   # all of them
-python scripts/solutions.py pixels layers     # those of these names, which stand in the lessons
+python scripts/solutions.py pixels layers     # the ones with these names, which the lessons use
 """
 
 import csv
@@ -19,68 +19,68 @@ PAIRS = (
     *(("beagle", "harrier"), ("German shepherd", "Malinois"), ("Siberian husky", "malamute")),
     *(("golden retriever", "Labrador"), ("Doberman", "Rottweiler")),
 )
-DOUBLES = dict(PAIRS) | {double: breed for breed, double in PAIRS}  # drawn to look alike
+DOUBLES = dict(PAIRS) | {double: breed for breed, double in PAIRS}  # drawn to be similar
 
 
-def judge(
+def evaluate(
     name: str, dataset: dogsim.Dataset, features: ArrayLike | None = None, k: int = 20
 ) -> None:
-    """Print how good neighbours are, by other features, (n, d), where some are given."""
+    """Print precision and vote accuracy of a dataset, or of other features (n, d) for it."""
     if features is not None:
         dataset = replace(dataset, features=np.asarray(features, np.float32))
-    found = dogsim.accuracy(dataset, k)
-    print(f"{name:<24} P@{k} {found.precision_at_k:.4f}  vote {found.vote_accuracy:.4f}")
+    result = dogsim.accuracy(dataset, k)
+    print(f"{name:<24} P@{k} {result.precision_at_k:.4f}  vote {result.vote_accuracy:.4f}")
 
 
-def pictures_of(dataset: dogsim.Dataset) -> list[Path]:
-    """List the pictures' paths."""
+def files_of(dataset: dogsim.Dataset) -> list[Path]:
+    """Return the image files of a dataset."""
     return [dataset.image_file(row) for row in range(len(dataset))]
 
 
-def tiny(dataset: dogsim.Dataset) -> NDArray[np.float32]:
-    """Shrink the pictures to 16 x 16 pixels, (n, 768)."""
-    small = [dogsim.load_image(picture, 16).ravel() for picture in pictures_of(dataset)]
+def small_images(dataset: dogsim.Dataset) -> NDArray[np.float32]:
+    """Resize the images to 16 x 16 pixels, (n, 768)."""
+    small = [dogsim.load_image(image, 16).ravel() for image in files_of(dataset)]
     return np.stack(small).astype(np.float32)
 
 
 # %% Lesson 1, the method
 def pixels() -> None:
-    """What is a picture without a network?"""
+    """How good are features without a network?"""
     dataset = dogsim.sample_dataset()
-    judge("the network", dataset)
-    judge("16 x 16 pixels", dataset, tiny(dataset))
-    pictures = [dogsim.load_image(file, 64).reshape(-1, 3) for file in pictures_of(dataset)]
-    colours = [np.bincount(each // 32 @ [64, 8, 1], minlength=512) for each in pictures]
-    judge("8 x 8 x 8 colours", dataset, colours)
+    evaluate("the network", dataset)
+    evaluate("16 x 16 pixels", dataset, small_images(dataset))
+    images = [dogsim.load_image(file, 64).reshape(-1, 3) for file in files_of(dataset)]
+    colours = [np.bincount(each // 32 @ [64, 8, 1], minlength=512) for each in images]
+    evaluate("8 x 8 x 8 colours", dataset, colours)
 
 
 def crowd() -> None:
-    """Too many neighbours."""
+    """What happens with too many neighbours?"""
     dataset = dogsim.sample_dataset()
     for k in (24, 48, 100, 299):
-        judge("the network", dataset, k=k)
+        evaluate("the network", dataset, k=k)
 
 
 def layers() -> None:
-    """Earlier in the network."""
+    """How good are earlier layers?"""
     dataset = dogsim.sample_dataset()
     for layer in ("stem_relu", "block7_add"):
         extractor = dogsim.load_extractor("efficientnet-lite0", layer=layer)
-        judge(layer, dataset, dogsim.extract_features(pictures_of(dataset), extractor))
+        evaluate(layer, dataset, dogsim.extract_features(files_of(dataset), extractor))
 
 
 # %% Lesson 2, judging honestly
 def twice() -> None:
-    """What if every picture is in the gallery twice?"""
+    """What if every image is in the gallery twice?"""
     dataset = dogsim.sample_dataset(hard=True)
     both = dataset.take(np.repeat(np.arange(len(dataset)), 2))
     for k in (1, 20):
-        judge("once", dataset, k=k)
-        judge("twice", both, k=k)
+        evaluate("once", dataset, k=k)
+        evaluate("twice", both, k=k)
 
 
 def draws() -> None:
-    """How far apart are a hundred draws of n queries?"""
+    """How much do a hundred draws of n queries vary?"""
     dataset = dogsim.sample_dataset(hard=True)
     for n in (25, 50, 100, 200):
         votes = [dogsim.accuracy(dataset, n_test=n, seed=seed).vote_accuracy for seed in range(100)]
@@ -88,27 +88,27 @@ def draws() -> None:
 
 
 def cleaned() -> None:
-    """What is better once the answer key has been followed?"""
+    """How much do corrected labels and removed duplicates change?"""
     dataset = dogsim.sample_dataset(hard=True)
-    labels, copies = dataset.labels.copy(), []
+    labels, duplicates = dataset.labels.copy(), []
     with Path(dataset.root, "key.csv").open(newline="") as file:
         for planted in csv.DictReader(file):
             row = dataset.paths.index(planted["picture"])
             if planted["what"] == "wrong label":
                 labels[row] = dataset.breeds.index(planted["of"].replace("_", " "))
             else:
-                copies.append(row)
-    right = replace(dataset, labels=labels)
-    others = np.setdiff1d(np.arange(len(dataset)), copies)
-    judge("as it is", dataset)
-    judge("labels put right", right)
-    judge("copies taken out", dataset.take(others))
-    judge("both", right.take(others))
+                duplicates.append(row)
+    corrected = replace(dataset, labels=labels)
+    others = np.setdiff1d(np.arange(len(dataset)), duplicates)
+    evaluate("as it is", dataset)
+    evaluate("labels put right", corrected)
+    evaluate("copies taken out", dataset.take(others))
+    evaluate("both", corrected.take(others))
 
 
 # %% Lesson 3, why are they near
 def middle() -> None:
-    """What lies in the middle nine of 49 places?"""
+    """How much of the distance comes from the middle nine of 49 positions?"""
     dataset = dogsim.sample_dataset(hard=True)
     extractor = dogsim.extractor_for(dataset.recipe)
     parts = []
@@ -119,35 +119,41 @@ def middle() -> None:
         both = why.query_parts, why.query_likeness
         parts.append([each[2:5, 2:5].sum() / each.sum() for each in both])
     distance, likeness = np.mean(parts, axis=0)
-    print(f"the middle: {9 / 49:.4f} of the places, {distance:.4f} of the distance, ", end="")
-    print(f"{likeness:.4f} of what two nearest have in common")
+    print(f"the middle: {9 / 49:.4f} of the positions, {distance:.4f} of the distance, ", end="")
+    print(f"{likeness:.4f} of the similarity of nearest neighbours")
 
 
 def mistakes() -> None:
-    """How many are between breeds that were drawn to look alike?"""
+    """How many mistakes are between breeds that were drawn to be similar?"""
     dataset = dogsim.sample_dataset(hard=True)
     double = np.array([dataset.breeds.index(DOUBLES[breed]) for breed in dataset.breeds])
     for metric in ("euclidean", "cosine"):
         _, found = dogsim.nearest(dataset, dataset, 20, metric, np.arange(len(dataset)))
         voted = dogsim.majority_vote(dataset.labels[found])
-        alike = int((voted == double[dataset.labels]).sum())
-        print(f"{metric:<10} {(voted != dataset.labels).sum()} mistakes, {alike} for the double")
+        doubles = int((voted == double[dataset.labels]).sum())
+        print(f"{metric:<10} {(voted != dataset.labels).sum()} mistakes, {doubles} for the double")
 
 
 def kin() -> None:
-    """Of how many breeds is the double the nearest, by the mean of their features?"""
+    """For how many breeds is the double the nearest one, by the mean of their features?"""
     dataset = dogsim.sample_dataset(hard=True)
-    for name, features in (("the network", dataset.features), ("16 x 16 pixels", tiny(dataset))):
+    for name, features in (
+        ("the network", dataset.features),
+        ("16 x 16 pixels", small_images(dataset)),
+    ):
         means = np.stack([features[dataset.labels == label].mean(axis=0) for label in range(10)])
         _, nearest = dogsim.nearest(means, means, 1, exclude=np.arange(10))
-        kin = [dataset.breeds[label] for label in nearest[:, 0]]
-        alike = [DOUBLES[breed] == other for breed, other in zip(dataset.breeds, kin, strict=True)]
-        print(f"{name:<16} the double is the nearest of {sum(alike)} of 10 breeds")
+        nearest_breeds = [dataset.breeds[label] for label in nearest[:, 0]]
+        doubles = [
+            DOUBLES[breed] == other
+            for breed, other in zip(dataset.breeds, nearest_breeds, strict=True)
+        ]
+        print(f"{name:<16} the double is the nearest of {sum(doubles)} of 10 breeds")
 
 
 # %% Lesson 4, metrics and classifiers
 def metrics() -> None:
-    """Which distances rank alike, and when?"""
+    """Which distances give the same ranking, and when?"""
     dataset = dogsim.sample_dataset(hard=True)
     lengths = np.linalg.norm(dataset.features, axis=1, keepdims=True)
     units = replace(dataset, features=dataset.features / lengths)
@@ -161,16 +167,16 @@ def voters() -> None:
     """How many neighbours should vote?"""
     dataset = dogsim.sample_dataset(hard=True)
     for k in (1, 3, 5, 10, 20, 50, 100):
-        judge("the network", dataset, k=k)
+        evaluate("the network", dataset, k=k)
 
 
 def few() -> None:
-    """What is learned from 2, 5, 10, 20 pictures of each breed? Means of three splits."""
+    """How do three classifiers compare with few examples? Means of three splits."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import Normalizer, StandardScaler
     from sklearn.svm import LinearSVC
 
-    def rightly(n: int, seed: int) -> Iterator[float]:
+    def accuracies(n: int, seed: int) -> Iterator[float]:
         rest, held = dogsim.hold_out(dataset, 0.2, seed)
         rows = [np.flatnonzero(rest.labels == label)[:n] for label in range(10)]
         known = rest.take(np.concatenate(rows))
@@ -187,7 +193,7 @@ def few() -> None:
     dataset = dogsim.sample_dataset(hard=True)
     print("known   nearest   nearest mean   linear SVM")
     for n in (2, 5, 10, 20):
-        found = np.mean([[*rightly(n, seed)] for seed in range(3)], axis=0)
+        found = np.mean([[*accuracies(n, seed)] for seed in range(3)], axis=0)
         print("{:>5}   {:.4f}    {:.4f}         {:.4f}".format(n, *found))
 
 
