@@ -1,7 +1,7 @@
-"""How fast is it? Everything side by side in one run, warm, in turn, medians and spread.
+"""Benchmarks: implementations side by side in one run, warm, in turn, with median and range.
 
-python scripts/benchmark.py extract PHOTOS --weights FILE     # pictures a second
-python scripts/benchmark.py memory PHOTOS --weights FILE      # peak memory, few and many
+python scripts/benchmark.py extract PHOTOS --weights FILE     # images per second
+python scripts/benchmark.py memory PHOTOS --weights FILE      # peak memory, few and many images
 python scripts/benchmark.py answer DATASET PHOTO              # whole commands, cold and warm
 python scripts/benchmark.py search                            # neighbours, n x d x k x queries
 python scripts/benchmark.py decode                            # from JPEG to pixels, by megapixels
@@ -58,17 +58,17 @@ def extract(
     repeats: int = 3,
     as_json: Json = False,
 ) -> None:
-    """Files to finished HDF5 file: the usual way, our engines, and their inference alone.
+    """From image files to the HDF5 file: plain Keras, the engines, and inference alone.
 
-    Where TensorFlow has a GPU, so has the usual way, and our engines compute on the CPU beside it.
+    If TensorFlow has a GPU, plain Keras uses it too, and the other engines use the CPU.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = repeated(photos, Path(temporary) / "photos", count)
         network = {"folder": str(folder), "weights": weights, "backbone": backbone}
-        runners = {"usual way": Runner(usual_way, **network)}
+        runners = {"usual way": Runner(plain_keras, **network)}
         for engine, precision, device in engines():
             how = {"engine": engine, "precision": precision, "device": device}
-            runners[" ".join(how.values())] = Runner(our_way, **network, **how)
+            runners[" ".join(how.values())] = Runner(with_engine, **network, **how)
         times = race(runners, repeats)
     median = {run: statistics.median(taken) for run, taken in times.items()}
     rows = [
@@ -84,7 +84,7 @@ def extract(
         for (way, run), taken in times.items()
     ]
     computer = processor() | {"gpus": gpus()}
-    result = {"processor": computer, "pictures": count, "repeats": repeats, "results": rows}
+    result = {"processor": computer, "images": count, "repeats": repeats, "results": rows}
     show(result, as_json)
 
 
@@ -96,7 +96,7 @@ def memory(
     counts: tuple[int, int] = (2000, 20000),
     as_json: Json = False,
 ) -> None:
-    """Peak memory of a whole run over few and over many pictures."""
+    """Peak memory of a whole run with few and with many images."""
     rows = []
     for count in counts:
         with tempfile.TemporaryDirectory() as temporary:
@@ -110,7 +110,7 @@ def memory(
             run.returncode = os.waitstatus_to_exitcode(status)
         rows.append(
             {
-                "pictures": count,
+                "images": count,
                 "peak_mb": round(usage.ru_maxrss / 1024),
                 "seconds": round(time.perf_counter() - start),
                 "exit": run.returncode,
@@ -122,13 +122,13 @@ def memory(
 @app.command()
 def answer(
     dataset: Annotated[Path, typer.Argument(help="A dataset file.")],
-    photo: Annotated[Path, typer.Argument(help="A picture to ask of it.")],
+    photo: Annotated[Path, typer.Argument(help="A query image.")],
     repeats: int = 5,
     as_json: Json = False,
 ) -> None:
-    """From the start of a command to its end, the first time with a network and afterwards."""
+    """Duration of whole commands, the first time with a network and afterwards."""
     recipe = dogsim.Dataset.open(dataset).recipe
-    assert recipe, "a dataset that pictures can be asked of"
+    assert recipe, "the dataset has no recipe"
     network = ["--backbone", recipe.backbone, "--weights", recipe.weights]
     with tempfile.TemporaryDirectory() as folder:
         commands: dict[str, list[Any]] = {
@@ -157,7 +157,7 @@ def answer(
 
 
 def seconds_of(cache: Path, command: list[Any]) -> float:
-    """Run dogsim in a process of its own, with that folder as the user's cache, and time it."""
+    """Run dogsim in a new process, with a folder as the user cache, and return its duration."""
     code = (
         "import sys, pathlib, platformdirs; cache = pathlib.Path(sys.argv.pop(1))\n"
         "platformdirs.user_cache_path = lambda name: cache\n"
@@ -171,7 +171,7 @@ def seconds_of(cache: Path, command: list[Any]) -> float:
 
 @app.command()
 def decode(size: int = 224, repeats: int = 5, as_json: Json = False) -> None:
-    """From the bytes of a JPEG to a network's pixels, on one core: as dogsim does, and whole."""
+    """From JPEG bytes to network input on one core: with dogsim, and decoded at full size."""
     ways = {way: Runner(decodings, way=way, size=size) for way in ("dogsim", "decoded whole")}
     rows: list[dict[str, Any]] = [
         {"megapixels": megapixels, "way": way, **milliseconds(taken)}
@@ -182,7 +182,7 @@ def decode(size: int = 224, repeats: int = 5, as_json: Json = False) -> None:
 
 
 def decodings(way: str, size: int) -> Runs:
-    """Make ready one way's decoding of a picture of each size."""
+    """Prepare the decoding of an image of each size."""
     runs: dict[str, Callable[[], object]] = {}
     for width, height in ((500, 375), (1600, 1200), (2592, 1944), (4000, 3000), (6000, 4000)):
         content = photo_like(width, height)
@@ -192,12 +192,12 @@ def decodings(way: str, size: int) -> Runs:
 
 
 def decoded_whole(content: bytes, size: int) -> Image.Image:
-    """Resize a picture as the usual way does."""
+    """Decode an image at full size, then resize it."""
     return Image.open(io.BytesIO(content)).resize((size, size), Image.Resampling.BICUBIC)
 
 
 def photo_like(width: int, height: int) -> bytes:
-    """Make a JPEG of coloured shapes with the noise of a small sensor."""
+    """Return a JPEG of coloured shapes with sensor noise."""
     rng = np.random.default_rng(0)
     shapes = Image.fromarray(rng.integers(0, 256, (30, 40, 3), np.uint8))
     smooth = np.asarray(shapes.resize((width, height), Image.Resampling.BICUBIC), np.float32)
@@ -208,9 +208,9 @@ def photo_like(width: int, height: int) -> bytes:
 
 
 def processor() -> dict[str, Any]:
-    """Tell what computes, and what of its features decide about speed."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.is_file() else []
+    """Return the name of the CPU, its cores and the features that determine the speed."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     facts = dict(line.split(":", 1) for line in lines if ":" in line)
     facts = {name.strip(): text.strip() for name, text in facts.items()}
     flags = facts.get("flags", facts.get("Features", "")).split()
@@ -234,9 +234,9 @@ def search(
     disk: int = 0,
     as_json: Json = False,
 ) -> None:
-    """Leave-one-out neighbours of one picture and of all: ours and what others have.
+    """Leave-one-out neighbours of one image and of all images, with dogsim and other libraries.
 
-    With --disk N one query is asked of N x 256 features that lie in a file.
+    --disk N adds one query to a file with N x 256 features.
     """
     rows = []
     for n, d in [(0, 0)] if dataset else product(sizes, dimensions):
@@ -259,7 +259,7 @@ def search(
     show({"processor": processor(), "repeats": repeats, "results": rows}, as_json)
 
 
-# Ways to search, and the package that each needs.
+# Implementations of the search, and the package that each requires.
 SEARCHES = {
     "dogsim": "",
     "NumPy product alone": "",
@@ -269,22 +269,22 @@ SEARCHES = {
 
 
 def searches(way: str, file: str, n: int, d: int, ks: list[int]) -> Runs:
-    """Make ready one way's searches for one query and for all, with each k."""
+    """Prepare the searches for one query and for all, with each k."""
     x = dogsim.Dataset.open(file).features if file else synthetic(n, d)
     x = np.ascontiguousarray(x, np.float32)
 
     def search(rows: Any, k: int) -> object:
-        asked = x[rows]
+        query = x[rows]  # (m, d)
         if way == "dogsim":
-            return dogsim.nearest(x, asked, k, exclude=rows)
+            return dogsim.nearest(x, query, k, exclude=rows)
         if way == "FAISS IndexFlatL2":
             index = import_module("faiss").IndexFlatL2(x.shape[1])
             index.add(x)
-            return index.search(asked, k + 1)
+            return index.search(query, k + 1)
         if way == "scikit-learn brute force":
             peer = import_module("sklearn.neighbors").NearestNeighbors(algorithm="brute")
-            return peer.fit(x).kneighbors(asked, n_neighbors=k + 1)
-        return [asked[i : i + 1024] @ x.T for i in range(0, len(asked), 1024)]
+            return peer.fit(x).kneighbors(query, n_neighbors=k + 1)
+        return [query[i : i + 1024] @ x.T for i in range(0, len(query), 1024)]
 
     queries = {"one query": np.array([7]), "all queries": np.arange(len(x))}
     return {
@@ -293,7 +293,7 @@ def searches(way: str, file: str, n: int, d: int, ks: list[int]) -> Runs:
 
 
 def from_disk(n: int, k: int, repeats: int) -> dict[str, Any]:
-    """Ask one query of a file with n x 256 features, in a process of its own."""
+    """Search a file with n x 256 features for one query, in a new process."""
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "big.h5"
         blocks = (synthetic(min(10_000, n - i), 256, seed=i) for i in range(0, n, 10_000))
@@ -324,14 +324,14 @@ def from_disk(n: int, k: int, repeats: int) -> dict[str, Any]:
 
 
 def synthetic(n: int, d: int, seed: int = 0) -> Any:
-    """Make features like a network's: positive, some of them 0, in clusters."""
+    """Return features like those of a network: non-negative, partly 0, in clusters."""
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(1).normal(size=(100, d))
     return np.maximum(centres[rng.integers(0, 100, n)] + rng.normal(size=(n, d)), 0).astype("f4")
 
 
-def usual_way(folder: str, weights: str, backbone: str) -> Runs:
-    """Pillow and Keras' `predict`, file by file and batch by batch, as tutorials have it."""
+def plain_keras(folder: str, weights: str, backbone: str) -> Runs:
+    """Pillow and Keras' `predict`, file by file and batch by batch, as in tutorials."""
     model, prepare, size = KerasNetwork(backbone, weights).model()
     files = dogsim.find_images(folder)
 
@@ -349,32 +349,36 @@ def usual_way(folder: str, weights: str, backbone: str) -> Runs:
     return {END_TO_END: run}
 
 
-def our_way(
+def with_engine(
     folder: str, weights: str, backbone: str, engine: str, precision: str, device: str
 ) -> Runs:
-    """`create_dataset` with its network loaded, and the network alone."""
+    """`create_dataset` with a loaded network, and the network alone."""
     if device == "CPU":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     root, out = Path(folder), Path(folder).with_name(f"{engine} {precision} {device}.h5")
-    pictures = list_images(root).pictures
-    some = partial(calibration, root, pictures, "squash")
+    images = list_images(root).pictures
+    calibration_images = partial(calibration, root, images, "squash")
     options = NetworkOptions(
-        backbone=backbone, weights=weights, engine=engine, precision=precision, calibration=some
+        backbone=backbone,
+        weights=weights,
+        engine=engine,
+        precision=precision,
+        calibration=calibration_images,
     )
-    loaded = Loaded(engine=engine, precision=precision, ready=options.load())
+    loaded = LoadedOptions(engine=engine, precision=precision, ready=options.load())
     size = loaded.ready.recipe.image_size
-    pixels = np.stack([dogsim.load_image(root / each.path, size) for each in pictures[:256]])
+    pixels = np.stack([dogsim.load_image(root / each.path, size) for each in images[:256]])
 
     def alone() -> None:
-        for start in range(0, len(pictures), len(pixels)):
-            loaded.ready(pixels[: len(pictures) - start])
+        for start in range(0, len(images), len(pixels)):
+            loaded.ready(pixels[: len(images) - start])
 
     return {END_TO_END: partial(bring_up_to_date, root, out, loaded, restart=True), ALONE: alone}
 
 
 @dataclass(frozen=True)
-class Loaded(NetworkOptions):
-    """An extractor that is there already."""
+class LoadedOptions(NetworkOptions):
+    """Network options whose extractor is loaded already."""
 
     ready: dogsim.Extractor = field(kw_only=True)
 
@@ -383,7 +387,7 @@ class Loaded(NetworkOptions):
 
 
 def engines() -> list[tuple[str, str, str]]:
-    """List what computes here: each engine in the precisions that it has, and on what."""
+    """List the available engines with precision and device."""
     found = [("tensorflow", "float32", "GPU")] if gpus() else []
     for engine, precision in product(ENGINES[1:], ("float32", "bfloat16")):
         if has_engine(engine, precision):
@@ -393,16 +397,16 @@ def engines() -> list[tuple[str, str, str]]:
 
 
 def repeated(photos: Path, folder: Path, count: int) -> Path:
-    """Make a folder of breed folders with `count` copies of photos, each as often as it takes.
+    """Make a folder of breed folders with `count` copies of photos.
 
-    A picture that is there twice is computed once. So each copy ends in its number, which readers
-    of pictures pass over.
+    Identical files would be computed once. So each copy ends in its number, which image decoders
+    ignore.
     """
-    pictures = cycle(dogsim.find_images(photos))
-    for i, picture in enumerate(islice(pictures, count)):
-        (folder / picture.parent.name).mkdir(parents=True, exist_ok=True)
-        copy = folder / picture.parent.name / f"{i}{picture.suffix}"
-        copy.write_bytes(picture.read_bytes() + i.to_bytes(4, "big"))
+    images = cycle(dogsim.find_images(photos))
+    for i, image in enumerate(islice(images, count)):
+        (folder / image.parent.name).mkdir(parents=True, exist_ok=True)
+        copy = folder / image.parent.name / f"{i}{image.suffix}"
+        copy.write_bytes(image.read_bytes() + i.to_bytes(4, "big"))
     return folder
 
 

@@ -46,8 +46,8 @@ def clothes(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, np.nd
 @pytest.fixture(scope="module")
 def fashion(clothes: Any, colours: str) -> SimpleNamespace:
     """The lesson's functions."""
-    told = ("--images", clothes[2] / "sprite.png", "--weights", colours, "--save", clothes[2])
-    return SimpleNamespace(**lesson_and_names("fashion_mnist", *told)[1])
+    arguments = ("--images", clothes[2] / "sprite.png", "--weights", colours, "--save", clothes[2])
+    return SimpleNamespace(**lesson_and_names("fashion_mnist", *arguments)[1])
 
 
 @pytest.mark.parametrize("name", ["clothes.npz", "t10k-images-idx3-ubyte.gz", "sprite.png"])
@@ -58,7 +58,7 @@ def test_every_kind_of_fashion_file(clothes: Any, fashion: SimpleNamespace, name
     assert np.array_equal(read_labels, labels)
 
 
-def test_fashion_files_that_are_none(fashion: SimpleNamespace, tmp_path: Path) -> None:
+def test_invalid_fashion_files(fashion: SimpleNamespace, tmp_path: Path) -> None:
     (tmp_path / "x-images-idx3").write_bytes(b"GIF89a")
     (tmp_path / "x.npz").write_text("no arrays")
     Image.new("L", (100, 100)).save(tmp_path / "x.png")
@@ -76,12 +76,12 @@ def test_fashion_files_that_are_none(fashion: SimpleNamespace, tmp_path: Path) -
         fashion.load_data(None)
 
 
-def test_fashion_pictures_are_bilinear_rgb(fashion: SimpleNamespace) -> None:
+def test_fashion_images_are_bilinear_rgb(fashion: SimpleNamespace) -> None:
     ramp = np.tile(np.arange(28, dtype=np.uint8) * 9, (3, 28, 1))
     large = fashion.preprocess_fmnist(ramp, sample_size=2)
     assert large.shape == (2, 224, 224, 3)
     assert np.array_equal(large[..., 0], large[..., 2])
-    # between the centres of the first and the last pixel a straight line stays one
+    # between the centres of the first and the last pixel a ramp stays linear
     line = 9 * ((np.arange(4, 220) + 0.5) / 8 - 0.5)
     np.testing.assert_allclose(large[1, 100, 4:220, 0], line, atol=0.51)
 
@@ -113,7 +113,7 @@ def test_the_fashion_lesson(clothes: Any, tmp_path: Path) -> None:
     assert "resnet101 is left out: The weights of resnet101 could not be" in out
     assert "efficientnet-lite0, weights imagenet, SHA-256 " in out
     at_1 = next(line.split() for line in out.splitlines() if line.startswith(" 1 "))
-    assert float(at_1[1]) == float(at_1[4]) > 0.9  # the shapes differ, the noise on them is slight
+    assert float(at_1[1]) == float(at_1[4]) > 0.9  # the shapes differ, with little noise
     assert "\nSneaker: Sneaker, Sneaker, Sneaker\nBag: Bag, Bag, Bag\n" in out
     assert "% of the neighbours of " not in out
     assert len(list((tmp_path / "grids").glob("*.png"))) == 2
@@ -141,7 +141,7 @@ def test_fashion_confusions_and_distances(
 
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset file of six classes, without pictures."""
+    """A dataset file of six classes, without image files."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(6), 20).astype(np.int32)
     features = np.eye(6)[labels].repeat(4, axis=1) * 2 + rng.normal(0, 1, (120, 24))
@@ -155,7 +155,7 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def classifiers(
     classes: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, SimpleNamespace]:
-    """What the lesson prints, and its functions."""
+    """The output of the lesson, and its functions."""
     folder = tmp_path_factory.mktemp("grids")
     out, names = lesson_and_names("caltech101", "--dataset", classes, "--save", folder)
     return out, SimpleNamespace(**names)
@@ -170,13 +170,13 @@ def test_the_lesson_of_classifiers(classes: Path, classifiers: tuple[str, Simple
         assert [float(x) for x in shown.split()[3:]] == pytest.approx(
             [accuracy(data, k, metric=metric).precision_at_k for k in (1, 5, 20)], abs=1e-4
         )
-    assert "made by hand: none" in out  # there are no pictures
+    assert "handcrafted features: none" in out  # there are no image files
     for name in ("softmax", "linear SVM", "logistic regression"):
         shown = next(line for line in lines if line.startswith(name))
         assert float(shown.removeprefix(name).split(",")[0]) > 0.8
 
 
-def test_grids_tell_how_near_by_the_metric_of_their_own(
+def test_grids_show_distances_of_their_metric(
     classifiers: tuple[str, SimpleNamespace],
 ) -> None:
     data, row = sample_dataset(), np.array([3])
@@ -193,8 +193,8 @@ def labels_of(figure: Any) -> list[str]:
 
 
 @pytest.mark.slow
-def test_features_made_by_hand(tmp_path: Path) -> None:
-    """Striped and plain pictures in two colours, and a class that is none."""
+def test_handcrafted_features(tmp_path: Path) -> None:
+    """Striped and plain images, and a folder that is not a class."""
     rng = np.random.default_rng(0)
     for name in ("BACKGROUND_Google", "plain", "striped"):
         (tmp_path / "classes" / name).mkdir(parents=True)
@@ -205,31 +205,31 @@ def test_features_made_by_hand(tmp_path: Path) -> None:
     options = ("--backbone", "efficientnet-lite0", "--save", tmp_path / "grids")
     out = lesson("caltech101", tmp_path / "classes", *options)
     assert "BACKGROUND Google is left out" in out
-    assert "20 pictures of 2 classes" in out
+    assert "20 images of 2 classes" in out
     hog = next(line for line in out.splitlines() if line.startswith("HOG"))
-    assert float(hog.split()[2]) == 1  # edges tell stripes
+    assert float(hog.split()[2]) == 1  # edges identify stripes
     assert "raw pixels, cosine" in out
-    assert "30 pictures of 3 classes" in lesson(
+    assert "30 images of 3 classes" in lesson(
         "caltech101", tmp_path / "classes", *options, "--background"
     )
 
 
-def test_a_colour_histogram_counts_colours_wherever_they_lie(
+def test_a_colour_histogram_is_independent_of_position(
     classifiers: tuple[str, SimpleNamespace],
 ) -> None:
     lesson_module = classifiers[1]
-    picture = np.zeros((64, 64, 3), np.uint8)
-    picture[:16] = (255, 0, 0)
-    turned = picture[::-1]
-    counts = lesson_module.colour_histogram(picture)
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:16] = (255, 0, 0)
+    flipped = image[::-1]
+    counts = lesson_module.colour_histogram(image)
     assert counts[7 * 64] == 16 * 64
     assert counts[0] == 48 * 64
-    assert np.array_equal(counts, lesson_module.colour_histogram(turned))
-    assert not np.array_equal(lesson_module.raw_pixels(picture), lesson_module.raw_pixels(turned))
+    assert np.array_equal(counts, lesson_module.colour_histogram(flipped))
+    assert not np.array_equal(lesson_module.raw_pixels(image), lesson_module.raw_pixels(flipped))
 
 
 @pytest.mark.slow
-def test_the_look_inside(tmp_path: Path) -> None:
+def test_the_lesson_inside_a_network(tmp_path: Path) -> None:
     out = lesson("look_inside", "--networks", "MobileNet", "--save", tmp_path)
     for number in ("60,965,224", "6,998,552", "4,253,864", "857,082", "163,328"):
         assert number in out
@@ -242,27 +242,27 @@ def test_the_look_inside(tmp_path: Path) -> None:
     assert (tmp_path / "gradient-norms.png").is_file()
 
 
-def test_the_story_of_deep_ranking(classes: Path, tmp_path: Path) -> None:
+def test_the_lesson_of_deep_ranking(classes: Path, tmp_path: Path) -> None:
     out = lesson("deep_ranking", "--dataset", classes, "--save", tmp_path / "figures")
     before, after = (
         [float(x) for x in line.split()[1:]]
         for line in out.splitlines()
         if line.startswith(("before  ", "after  "))
     )
-    assert after[2] > before[2] + 0.05  # precision@20 of pictures that training never saw
+    assert after[2] > before[2] + 0.05  # precision@20 of held-out images
     assert (tmp_path / "figures" / "precision.png").is_file()
     assert (tmp_path / "figures" / "learning.png").is_file()
     start, best = (
-        float(line.split(" held-out pictures ")[1].split()[place])
+        float(line.split(" held-out images ")[1].split()[place])
         for line in out.splitlines()
-        if " held-out pictures " in line
+        if " held-out images " in line
         for place in (0, 4)
     )
     assert best > start + 0.1
     assert "There is no dataset file" in lesson_refusal("deep_ranking", "--dataset", "gone.h5")
 
 
-def test_the_method_on_one_screen(tmp_path: Path) -> None:
+def test_the_lesson_of_the_method(tmp_path: Path) -> None:
     done = python("scripts/main.py", *QUERIES, "-k", "8", "--save", tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("*.png"))) == 2
@@ -280,20 +280,20 @@ def test_the_method_on_one_screen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["clothes.npz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"]
 )
-def test_fashion_files_that_are_cut(
+def test_truncated_fashion_files(
     clothes: Any, fashion: SimpleNamespace, tmp_path: Path, name: str
 ) -> None:
     _, _, folder = clothes
     for file in folder.iterdir():
         whole = file.read_bytes()
         (tmp_path / file.name).write_bytes(whole[: len(whole) // 2] if file.name == name else whole)
-    asked = tmp_path / name.replace("labels-idx1", "images-idx3")
+    images_file = tmp_path / name.replace("labels-idx1", "images-idx3")
     with pytest.raises(DogsimError, match="Cannot read") as caught:
-        fashion.load_data(asked)
+        fashion.load_data(images_file)
     assert "\n" not in str(caught.value)
 
 
-def test_fashion_arrays_of_another_kind(fashion: SimpleNamespace, tmp_path: Path) -> None:
+def test_fashion_arrays_of_another_type(fashion: SimpleNamespace, tmp_path: Path) -> None:
     whole = np.zeros((3, 28, 28), np.uint8)
     for images, labels in ((whole / 255, [0, 1, 2]), (whole, [0, 1, 10]), (whole, [0.5, 1, 2])):
         np.savez(tmp_path / "x.npz", x_test=images, y_test=labels)
@@ -315,16 +315,16 @@ def test_the_fashion_lesson_names_its_weights(clothes: Any, colours: str, tmp_pa
 
 
 @pytest.mark.parametrize("unknown", [0, 4])
-def test_the_lesson_of_two_classifiers_on_little(unknown: int, tmp_path: Path) -> None:
-    """Four pictures a class, some of no known class."""
+def test_the_lesson_of_classifiers_on_few_images(unknown: int, tmp_path: Path) -> None:
+    """Four images per class, and some of no known class."""
     rng = np.random.default_rng(0)
     labels = np.append(np.arange(6).repeat(4), [-1] * unknown).astype(np.int32)
     features = np.eye(7)[labels].repeat(4, axis=1) * 2 + rng.normal(0, 1, (len(labels), 28))
     names = tuple(f"{i}.jpg" for i in range(len(labels)))
     Dataset(features.astype(np.float32), labels, names, tuple("abcdef")).save(tmp_path / "d.h5")
     out = lesson("caltech101", "--dataset", tmp_path / "d.h5", "--save", tmp_path)
-    assert "6 pictures held out, asked of 18" in out
-    assert ("4 pictures of no known class are left out" in out) is bool(unknown)
+    assert "6 images held out, 18 to train on" in out
+    assert ("4 images of no known class are left out" in out) is bool(unknown)
 
 
 def test_a_mistake_ends_a_lesson_in_one_line() -> None:
@@ -341,7 +341,7 @@ def test_the_method_takes_its_dataset_from_the_environment() -> None:
 
 @pytest.fixture(scope="module")
 def backgrounds(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, SimpleNamespace, Path]:
-    """The lesson of striped dogs and plain ones, before grounds of colours that both have."""
+    """The lesson with striped and plain dogs, on backgrounds of the same colours."""
     tmp_path = tmp_path_factory.mktemp("backgrounds")
     rng = np.random.default_rng(0)
     for breed in ("plain", "striped"):
@@ -366,7 +366,7 @@ def backgrounds(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, SimpleNa
 
 def test_the_lesson_of_backgrounds(backgrounds: tuple[str, SimpleNamespace, Path]) -> None:
     out, _, tmp_path = backgrounds
-    assert "10 pictures of 2 breeds; a box covers 56% of its picture" in out
+    assert "10 images of 2 breeds; a box covers 56% of its image" in out
     precision = {
         part: float(line.removeprefix(part).split()[0])
         for line in out.splitlines()
@@ -374,18 +374,18 @@ def test_the_lesson_of_backgrounds(backgrounds: tuple[str, SimpleNamespace, Path
         if line.startswith(f"{part} ")
     }
     assert precision["dog only"] == 1
-    assert precision["background only"] <= 0.6  # the other breed has the same one
+    assert precision["background only"] <= 0.6  # both breeds have the same backgrounds
     assert (tmp_path / "figure" / "background.png").is_file()
     (tmp_path / "none").mkdir()
     wrong = ("background", "--photos", tmp_path / "photos", "--boxes", tmp_path / "none")
-    assert "None of the pictures" in lesson_refusal(*wrong)
+    assert "None of the images" in lesson_refusal(*wrong)
 
 
-def test_what_is_greyed(backgrounds: tuple[str, SimpleNamespace, Path], tmp_path: Path) -> None:
+def test_the_grey_parts(backgrounds: tuple[str, SimpleNamespace, Path], tmp_path: Path) -> None:
     background = backgrounds[1]
     pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.png")
-    box = background.Box(10, 6, 30, 20, 80, 60)  # of a copy twice as large
+    box = background.Box(10, 6, 30, 20, 80, 60)  # measured in a copy twice as large
     whole, dog, around = (
         np.asarray(next(background.greyed([tmp_path / "x.png"], [box], part)))
         for part in background.PARTS
@@ -399,35 +399,35 @@ def test_what_is_greyed(backgrounds: tuple[str, SimpleNamespace, Path], tmp_path
     assert (around[inside] == background.GREY).all()
 
 
-def test_where_the_drawn_dog_is(backgrounds: tuple[str, SimpleNamespace, Path]) -> None:
-    background, pen = backgrounds[1], import_module("draw_sample_dogs")
-    picture, breed, box = next(background.drawings(1))
-    sides = background.where(picture, box)
+def test_the_box_of_a_drawn_dog(backgrounds: tuple[str, SimpleNamespace, Path]) -> None:
+    background, script = backgrounds[1], import_module("draw_sample_dogs")
+    image, breed, box = next(background.drawings(1))
+    sides = background.pixel_box(image, box)
     assert breed == next(iter(background.BREEDS))
-    assert 0.1 < background.share(picture, box) < 0.9
+    assert 0.1 < background.area_fraction(image, box) < 0.9
     assert sides == (box.left, box.top, box.right, box.bottom)
-    assert picture.tobytes() == pen.draw_dog(breed, 1).tobytes()
+    assert image.tobytes() == script.draw_dog(breed, 1).tobytes()
 
 
 @pytest.mark.slow
 def test_the_lesson_of_judging(tmp_path: Path) -> None:
     out = lesson("judging", "--save", tmp_path)
-    assert "of 8 planted copies 8 are found" in out
-    assert "of 8 planted labels 7 are found" in out
+    assert "8 of 8 planted duplicates are found" in out
+    assert "7 of 8 planted wrong labels are found" in out
     known, new = (
-        float(line.split()[-2]) for line in out.splitlines() if line.startswith("a head, asked")
+        float(line.split()[-2]) for line in out.splitlines() if line.startswith("a head, on")
     )
     assert known > 0.98 > new > 0.85
     assert (tmp_path / "intervals.png").is_file()
 
 
 @pytest.mark.slow
-def test_the_lesson_of_nearness(tmp_path: Path) -> None:
+def test_the_lesson_of_distances(tmp_path: Path) -> None:
     out = lesson("why_near", "--save", tmp_path)
     sums = [line.rpartition("its square ")[2] for line in out.splitlines() if "add up to" in line]
     assert len(sums) == 2
-    for told in sums:
-        square, total = told.split("; 49 places of either add up to ")
+    for text in sums:
+        square, total = text.split("; 49 places of either add up to ")
         assert float(total) == pytest.approx(float(square), abs=2e-4)
     assert len(list(tmp_path.glob("*.png"))) == 5
 

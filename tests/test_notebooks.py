@@ -1,4 +1,4 @@
-"""Notebooks are made from the lessons; .ci/run also runs them."""
+"""Notebooks are generated from the lessons; .ci/run also executes them."""
 
 import re
 from importlib import import_module
@@ -13,8 +13,8 @@ from conftest import REPOSITORY
 @pytest.fixture(scope="module")
 def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("notebooks")
-    told = lesson("make_notebooks", folder)
-    assert [Path(line) for line in told.splitlines()] == sorted(folder.iterdir())
+    printed = lesson("make_notebooks", folder)
+    assert [Path(line) for line in printed.splitlines()] == sorted(folder.iterdir())
     return folder
 
 
@@ -26,7 +26,7 @@ def test_every_lesson_of_the_table_has_a_notebook(notebooks: Path) -> None:
     ]
 
 
-def test_a_notebook_says_what_its_script_says(notebooks: Path) -> None:
+def test_a_notebook_has_the_text_and_code_of_its_script(notebooks: Path) -> None:
     for file in sorted(notebooks.iterdir()):
         cells = nbformat.read(file, 4).cells
         title, setup, *rest = (cell.source for cell in cells)
@@ -42,17 +42,17 @@ def test_a_notebook_says_what_its_script_says(notebooks: Path) -> None:
         assert all(f"# %% {text[3:]}" in script for text in rest if text.startswith("## "))
 
 
-def test_a_script_in_a_notebook_has_its_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_in_a_notebook_uses_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     edge = import_module("edge")
     parser = edge.parser_of("A lesson.\nIts story.", dataset=True)
-    monkeypatch.setattr("sys.excepthook", None)  # and put back afterwards
+    monkeypatch.setattr("sys.excepthook", None)  # restored afterwards
     monkeypatch.setattr("sys.argv", ["lib/ipykernel_launcher.py", "-f", "kernel.json"])
     assert edge.options(parser).seed == 0
     monkeypatch.setattr("sys.argv", ["lesson.py", "--seed", "3"])
     assert edge.options(parser).seed == 3
 
 
-def test_the_method_takes_no_options_from_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_method_ignores_the_options_of_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     method = import_module("main")
     monkeypatch.setattr("sys.argv", ["lib/ipykernel_launcher.py", "-f", "kernel.json"])
     assert (method.parse_args().pictures, method.parse_args().k) == ([], 8)
