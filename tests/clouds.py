@@ -16,10 +16,10 @@ def cloud(n: int, classes: int = 4, spread: float = 1.0) -> Dataset:
     return Dataset(features.astype(np.float32), labels, paths, names)
 
 
-def breeds_in_noise(breeds: int = 6, pictures: int = 24, seed: int = 0) -> Dataset:
+def breeds_in_noise(breeds: int = 6, images_per_breed: int = 24, seed: int = 0) -> Dataset:
     """Eight numbers tell the breed; 24 louder ones are noise that hides it."""
     rng = np.random.default_rng(seed)
-    labels = np.repeat(np.arange(breeds), pictures).astype(np.int32)
+    labels = np.repeat(np.arange(breeds), images_per_breed).astype(np.int32)
     means = np.random.default_rng(99).normal(0, 2, (breeds, 8))
     signal = means[labels] + rng.normal(0, 1, (len(labels), 8))
     features = np.hstack([signal, rng.normal(0, 4, (len(labels), 24))]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The multi-scale network against the paper's figure, and AlexNet against its numbers."""
+"""The multi-scale network compared with the paper's figure, AlexNet with its numbers."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def test_the_published_shapes(paper: Any) -> None:
     assert shapes["deep"] == shapes["embedding"] == (4096,)
 
 
-def test_embeddings_have_length_1_and_see_all_three_paths() -> None:
+def test_embeddings_have_length_1_and_depend_on_all_three_paths() -> None:
     import keras
 
     image = keras.Input((64, 64, 3))
@@ -34,16 +34,16 @@ def test_embeddings_have_length_1_and_see_all_three_paths() -> None:
     model = multiscale(deep, width=8)
     rng = np.random.default_rng(0)
     pixels = rng.normal(size=(2, 64, 64, 3)).astype(np.float32)
-    embeddings = np.asarray(model(pixels))  # a path gives 96 maps of 1 x 1, so small a picture
+    embeddings = np.asarray(model(pixels))  # at this size a shallow path has 96 maps of 1 x 1
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
-    pixels[1] = pixels[0, ::-1]  # the same average colours in other places
-    there, turned = np.asarray(model(pixels))
-    assert not np.allclose(there, turned, atol=1e-3)
+    pixels[1] = pixels[0, ::-1]  # the same mean colours at other positions
+    original, flipped = np.asarray(model(pixels))
+    assert not np.allclose(original, flipped, atol=1e-3)
     kernel = model.get_layer("linear").kernel
     assert tuple(kernel.shape) == (3 + 2 * 96, 8)
 
 
-def test_networks_that_are_no_deep_path() -> None:
+def test_invalid_deep_paths() -> None:
     import keras
 
     small = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten()])

@@ -1,4 +1,4 @@
-"""The blocks against the papers, and the network against Keras' own."""
+"""The blocks compared with the papers, and the network with that of Keras."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from dogsim.learning.building_blocks import convolution_block, identity_block, i
 
 
 @pytest.mark.slow
-def test_resnet50_is_kerass(random_resnet: tuple[Any, Path]) -> None:
+def test_resnet50_equals_that_of_keras(random_resnet: tuple[Any, Path]) -> None:
     theirs, _ = random_resnet
     ours = resnet50()
     assert {x.name for x in ours.layers[1:]} == {x.name for x in theirs.layers[1:]}
@@ -21,7 +21,7 @@ def test_resnet50_is_kerass(random_resnet: tuple[Any, Path]) -> None:
     pixels = np.random.default_rng(0).normal(0, 50, (2, 224, 224, 3)).astype(np.float32)
     want, got = theirs(pixels, training=False), ours(pixels, training=False)
     np.testing.assert_allclose(got, want, atol=1e-5)
-    assert np.ptp(np.asarray(want)[0] - np.asarray(want)[1]) > 0  # the output says something
+    assert np.ptp(np.asarray(want)[0] - np.asarray(want)[1]) > 0  # the output depends on the input
     assert ours.count_params() == 25_636_712
 
 
@@ -44,12 +44,12 @@ def test_a_convolution_block_changes_size_and_depth(stride: int) -> None:
     x = keras.Input((8, 8, 4))
     model = keras.Model(x, convolution_block(x, (2, 3, 12), "block", stride))
     assert model.output_shape == (None, 8 // stride, 8 // stride, 12)
-    # 1x1, 3x3, 1x1 and the shortcut's 1x1, with biases, and four numbers a normalised channel
+    # 1x1, 3x3, 1x1 and the shortcut's 1x1, with biases, and four numbers per normalised channel
     convolutions = (4 * 2 + 2) + (9 * 2 * 3 + 3) + (3 * 12 + 12) + (4 * 12 + 12)
     assert model.count_params() == convolutions + 4 * (2 + 3 + 12 + 12)
 
 
-def test_inception_3a_has_the_papers_parameters() -> None:
+def test_inception_3a_has_the_parameters_of_the_paper() -> None:
     import keras
 
     x = keras.Input((28, 28, 192))
@@ -67,7 +67,7 @@ def test_inception_3a_has_the_papers_parameters() -> None:
     )
 
 
-def test_flat_numbers_and_pairs_are_the_same_module() -> None:
+def test_flat_filters_and_pairs_give_the_same_module() -> None:
     import keras
 
     x = keras.Input((14, 14, 480))
@@ -77,7 +77,7 @@ def test_flat_numbers_and_pairs_are_the_same_module() -> None:
     assert pairs.get_layer("inception_4a_5x5").filters == 48
 
 
-def test_blocks_name_themselves() -> None:
+def test_blocks_have_unique_names_by_default() -> None:
     import keras
 
     x = keras.Input((8, 8, 16))
@@ -86,7 +86,7 @@ def test_blocks_name_themselves() -> None:
     assert len({layer.name for layer in model.layers}) == len(model.layers)
 
 
-def test_filters_that_do_not_fit() -> None:
+def test_invalid_filters() -> None:
     import keras
 
     x = keras.Input((8, 8, 16))
@@ -98,9 +98,9 @@ def test_filters_that_do_not_fit() -> None:
         inception_module(x, 64, 96, 128)
 
 
-def test_googlenet_is_the_papers() -> None:
+def test_googlenet_has_the_parameters_of_the_paper() -> None:
     model = googlenet()
-    assert model.count_params() == 6_998_552  # of Caffe's, auxiliary classifiers left out
+    assert model.count_params() == 6_998_552  # as in Caffe, without auxiliary classifiers
     kernels: dict[str, int] = {
         layer.name: sum(w.size for w in layer.get_weights() if w.ndim > 1) for layer in model.layers
     }
@@ -118,5 +118,5 @@ def test_googlenet_is_the_papers() -> None:
     assert sizes[0] == (28, 28, 256)
     assert sizes[2] == (14, 14, 512)
     assert sizes[-1] == (7, 7, 1024)
-    # the longest way from picture to classes: two convolutions a module, and the first three
+    # the longest path from image to classes: two convolutions per module, and the first three
     assert 3 + 2 * len(INCEPTION_FILTERS) + 1 == 22

@@ -1,4 +1,4 @@
-"""A softmax on stored features: what it learns, how sure it is, and its file."""
+"""A softmax on stored features: accuracy, calibration, and its file."""
 
 import zipfile
 from dataclasses import replace
@@ -18,7 +18,7 @@ from dogsim import (
     train_classifier,
 )
 
-ROUNDS = 12
+EPOCHS = 12
 
 
 @pytest.fixture(scope="module")
@@ -28,29 +28,29 @@ def halves() -> tuple[Dataset, Dataset]:
 
 @pytest.fixture(scope="module")
 def trained(halves: tuple[Dataset, Dataset]) -> Classifier:
-    return train_classifier(halves[0], max_epochs=ROUNDS)
+    return train_classifier(halves[0], max_epochs=EPOCHS)
 
 
-def test_it_learns_what_the_vote_only_counts(
-    halves: tuple[Dataset, Dataset], trained: Classifier
-) -> None:
-    right, error = trained.evaluate(halves[1])
-    assert right > accuracy(halves[0], 10, halves[1]).vote_accuracy + 0.05
+def test_it_is_better_than_the_vote(halves: tuple[Dataset, Dataset], trained: Classifier) -> None:
+    accurate, error = trained.evaluate(halves[1])
+    assert accurate > accuracy(halves[0], 10, halves[1]).vote_accuracy + 0.05
     assert error < 0.15
     probabilities = trained(halves[1].features)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     named = np.array(trained.names(probabilities)) == [
         halves[1].breed(row) for row in range(len(halves[1]))
     ]
-    assert named.mean() == right
+    assert named.mean() == accurate
 
 
-def test_the_same_seed_gives_the_same(halves: tuple[Dataset, Dataset], trained: Classifier) -> None:
-    again = train_classifier(halves[0], max_epochs=ROUNDS)
+def test_the_same_seed_gives_the_same_classifier(
+    halves: tuple[Dataset, Dataset], trained: Classifier
+) -> None:
+    again = train_classifier(halves[0], max_epochs=EPOCHS)
     assert np.array_equal(again(halves[1].features), trained(halves[1].features))
 
 
-def test_a_file_of_it_says_the_same(
+def test_save_and_load(
     halves: tuple[Dataset, Dataset], trained: Classifier, tmp_path: Path
 ) -> None:
     trained.save(tmp_path / "c.keras")
@@ -62,38 +62,38 @@ def test_a_file_of_it_says_the_same(
 
 def test_breeds_are_matched_by_name(halves: tuple[Dataset, Dataset], trained: Classifier) -> None:
     test = halves[1]
-    turned = replace(test, labels=5 - test.labels, breeds=test.breeds[::-1])
-    assert trained.evaluate(turned) == trained.evaluate(test)
+    reordered = replace(test, labels=5 - test.labels, breeds=test.breeds[::-1])
+    assert trained.evaluate(reordered) == trained.evaluate(test)
     with pytest.raises(DogsimError, match="None of these breeds"):
         trained.evaluate(replace(test, breeds=tuple(f"cat {i}" for i in range(6))))
 
 
-def test_pictures_without_breed_and_breeds_without_pictures() -> None:
+def test_images_without_breed_and_breeds_without_images() -> None:
     data = breeds_in_noise(4, 60)
     labels = np.where(data.labels == 1, -1, data.labels)
-    trained = train_classifier(replace(data, labels=labels), max_epochs=ROUNDS)
+    trained = train_classifier(replace(data, labels=labels), max_epochs=EPOCHS)
     assert trained.breeds == (data.breeds[0], *data.breeds[2:])
-    assert trained.evaluate(data)[0] > 0.8  # of the three breeds that it knows
+    assert trained.evaluate(data)[0] > 0.8  # for the three breeds that it knows
 
 
-def test_pictures_that_a_head_has_learned_from_are_left_out(
+def test_training_images_of_a_head_are_left_out(
     halves: tuple[Dataset, Dataset], trained: Classifier
 ) -> None:
     train, test = halves
     both = Dataset(
         np.concatenate([train.features, np.flip(test.features, axis=1)]),
         np.concatenate([train.labels, test.labels]),
-        (*train.paths, *(f"seen/{path}" for path in test.paths)),
+        (*train.paths, *(f"known/{path}" for path in test.paths)),
         train.breeds,
         learned=np.arange(len(train) + len(test)) >= len(train),
     )
-    again = train_classifier(both, max_epochs=ROUNDS)
+    again = train_classifier(both, max_epochs=EPOCHS)
     assert np.array_equal(again(test.features), trained(test.features))
     with pytest.raises(DogsimError, match=r"trained on 480 of the 480 images.*before dogsim"):
         train_classifier(replace(both, learned=np.ones(len(both), bool)))
 
 
-def test_files_that_are_none(tmp_path: Path, colours: str) -> None:
+def test_invalid_files(tmp_path: Path, colours: str) -> None:
     (tmp_path / "x.keras").write_text("no model")
     with zipfile.ZipFile(tmp_path / "y.keras", "w") as file:
         file.writestr("dogsim.json", "[]")
@@ -102,7 +102,7 @@ def test_files_that_are_none(tmp_path: Path, colours: str) -> None:
             load_classifier(path)
 
 
-def test_what_cannot_be_trained(four: Dataset, trained: Classifier) -> None:
+def test_invalid_training(four: Dataset, trained: Classifier) -> None:
     with pytest.raises(DogsimError, match="0 breeds have 4 images"):
         train_classifier(four)
     with pytest.raises(DogsimError, match="dropout=1"):
@@ -114,7 +114,7 @@ def test_what_cannot_be_trained(four: Dataset, trained: Classifier) -> None:
 
 
 @pytest.mark.real_data
-def test_on_photos_it_is_better_than_the_vote(real_data: Path) -> None:
+def test_it_is_better_than_the_vote_on_photos(real_data: Path) -> None:
     stored = np.load(real_data / "features" / "stanford_dogs_resnet50_12000.npz")
     labels = stored["labels"].astype(np.int32)
     rows = np.flatnonzero(labels < 30)
@@ -123,6 +123,6 @@ def test_on_photos_it_is_better_than_the_vote(real_data: Path) -> None:
         stored["features"][rows].astype(np.float32), labels[rows], names, tuple(stored["breeds"])
     )
     train, test = hold_out(data, 0.2)
-    right, error = train_classifier(train).evaluate(test)
-    assert right > accuracy(train, 20, test).vote_accuracy
+    accurate, error = train_classifier(train).evaluate(test)
+    assert accurate > accuracy(train, 20, test).vote_accuracy
     assert error < 0.05

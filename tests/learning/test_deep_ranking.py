@@ -1,4 +1,4 @@
-"""Triplets, their loss, and what training makes of features and of pictures."""
+"""Training of a head on stored features."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +22,8 @@ def trained() -> Any:
     return train_ranking(breeds_in_noise(), "near", max_steps=100, seed=3)
 
 
-def test_training_finds_what_tells_breeds_apart(trained: Any, tmp_path: Path) -> None:
-    gallery, queries = breeds_in_noise(), breeds_in_noise(seed=1)  # never seen in training
+def test_training_finds_the_features_that_separate_breeds(trained: Any, tmp_path: Path) -> None:
+    gallery, queries = breeds_in_noise(), breeds_in_noise(seed=1)  # not in the training
     save_model(trained.model, tmp_path / "head.keras")
     before = accuracy(gallery, 20, queries)
     after = accuracy(
@@ -35,7 +35,7 @@ def test_training_finds_what_tells_breeds_apart(trained: Any, tmp_path: Path) ->
     assert trained.steps == trained.best * 25 <= 100
 
 
-def test_the_seed_decides(trained: Any) -> None:
+def test_the_seed_determines_the_result(trained: Any) -> None:
     again = train_ranking(breeds_in_noise(), "near", max_steps=100, seed=3)
     assert again.history == trained.history
     assert np.array_equal(again.model.get_weights()[0], trained.model.get_weights()[0])
@@ -43,7 +43,7 @@ def test_the_seed_decides(trained: Any) -> None:
     assert other.history != trained.history
 
 
-def test_training_stops_when_nothing_gets_better() -> None:
+def test_training_stops_without_improvement() -> None:
     data = breeds_in_noise()
     noise = np.random.default_rng(5).normal(size=data.features.shape).astype(np.float32)
     ranking = train_ranking(replace(data, features=noise), "near", max_steps=2000, patience=2)
@@ -51,13 +51,13 @@ def test_training_stops_when_nothing_gets_better() -> None:
     assert len(ranking.history) - 1 - ranking.best == 2
 
 
-def test_triplets_drawn_beforehand_train_as_well() -> None:
+def test_training_with_triplets_drawn_beforehand() -> None:
     ranking = train_ranking(breeds_in_noise(), "drawn", max_steps=50)
     assert ranking.history[ranking.best] == max(ranking.history)
     assert ranking.model.output_shape == (None, 5)
 
 
-def test_from_random_numbers_the_loss_alone_teaches() -> None:
+def test_training_from_random_weights() -> None:
     ranking = train_ranking(
         breeds_in_noise(), "near", max_steps=100, start="random", learning_rate=0.03
     )
@@ -67,10 +67,10 @@ def test_from_random_numbers_the_loss_alone_teaches() -> None:
     assert ranking.losses[-1] < 0.7 * ranking.losses[0]
 
 
-def test_small_breeds_and_unknown_ones_are_left_out() -> None:
+def test_small_and_unknown_breeds_are_left_out() -> None:
     data = breeds_in_noise()
     labels = data.labels.copy()
-    labels[:22] = -1  # two of breed "a" are left
+    labels[:22] = -1  # two of breed "a" remain
     narrow = train_ranking(replace(data, labels=labels), "near", max_steps=25, width=2)
     assert narrow.model.output_shape == (None, 2)
     with pytest.raises(DogsimError, match="in which 1 breeds have 4 images or more"):
@@ -88,12 +88,12 @@ def test_small_breeds_and_unknown_ones_are_left_out() -> None:
         ({"start": "cold"}, "Unknown start 'cold'"),
     ],
 )
-def test_wrong_numbers(wrong: dict[str, Any], message: str) -> None:
+def test_invalid_options(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(DogsimError, match=message):
         train_ranking(breeds_in_noise(), **wrong)
 
 
-def test_one_step_is_one_step() -> None:
+def test_the_number_of_steps() -> None:
     for negatives in ("near", "drawn"):
         data = breeds_in_noise()
         one = train_ranking(data, negatives, max_steps=1, learning_rate=0.01)
@@ -104,14 +104,14 @@ def test_one_step_is_one_step() -> None:
         assert more.steps in (0, 25, 26)
 
 
-def test_a_score_that_can_move() -> None:
-    """Of few pictures not all are neighbours: then every ranking would be as good."""
-    small = breeds_in_noise(breeds=2, pictures=6)
+def test_k_is_smaller_for_few_images() -> None:
+    """With all images as neighbours, every ranking would have the same precision."""
+    small = breeds_in_noise(breeds=2, images_per_breed=6)
     ranking = train_ranking(small, "near", max_steps=25)
     assert ranking.k == 5
     assert ranking.raw < 1
 
 
-def test_raw_is_what_the_features_give() -> None:
+def test_raw_is_the_precision_of_the_features() -> None:
     ranking = train_ranking(breeds_in_noise(), "near", max_steps=1, seed=3)
     assert ranking.raw < ranking.history[0]  # the start, from linear discriminant analysis

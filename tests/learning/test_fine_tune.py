@@ -1,4 +1,4 @@
-"""The network itself learns, from pictures."""
+"""Training of the network on images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +24,8 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
-    """Stripes across against stripes along, and a small untrained network that took them in."""
+def stripes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
+    """A dataset of horizontal and vertical stripes, made with a small untrained network."""
     import keras
     from PIL import Image
 
@@ -36,7 +36,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
         for number in range(40):
             pixels = rng.integers(0, 120, (32, 32, 3), np.uint8)
             pixels[rng.integers(4) :: 4] += 30
-            pixels += rng.integers(0, 100, 3, np.uint8)  # a tint that means nothing
+            pixels += rng.integers(0, 100, 3, np.uint8)  # a tint without information
             pixels = pixels if name == "across" else pixels.swapaxes(0, 1)
             Image.fromarray(pixels).save(root / name / f"{number}.png")
     keras.utils.set_random_seed(0)
@@ -56,8 +56,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
     return create_dataset(root, file, weights=str(root / "network.keras")), root
 
 
-def test_fine_tuning_teaches_the_named_layers(pictures: tuple[Dataset, Path]) -> None:
-    data, root = pictures
+def test_fine_tuning_trains_the_given_layers(stripes: tuple[Dataset, Path]) -> None:
+    data, root = stripes
     tuned = fine_tune(data, "norm", learning_rate=0.01, batch_size=8, max_steps=100)
     import keras
 
@@ -74,18 +74,18 @@ def test_fine_tuning_teaches_the_named_layers(pictures: tuple[Dataset, Path]) ->
     assert tuned.history[tuned.best] > tuned.history[0]
 
 
-def test_losses_are_told_and_augmented_pictures_repeat(pictures: tuple[Dataset, Path]) -> None:
-    data, _ = pictures
+def test_losses_and_augmentation_are_reproducible(stripes: tuple[Dataset, Path]) -> None:
+    data, _ = stripes
     options = {"learning_rate": 0.01, "batch_size": 4, "max_steps": 30, "augmented": True}
     one, four = (fine_tune(data, "high", workers=n, **options) for n in (1, 4))  # type: ignore[arg-type]
-    assert one.losses == four.losses  # what happens to a picture does not hang on the threads
+    assert one.losses == four.losses  # augmentation does not depend on the number of threads
     assert len(one.losses) == 2  # of 25 steps and of 5
     plain = fine_tune(data, "high", **(options | {"augmented": False}))  # type: ignore[arg-type]
     assert plain.losses != one.losses
 
 
 def test_the_multiscale_network_learns(tmp_path: Path) -> None:
-    """From pictures whose light lies above or below, which average colours do not tell."""
+    """Images with a bright upper or lower half, which mean colours do not distinguish."""
     import keras
     from PIL import Image
 
@@ -112,8 +112,8 @@ def test_the_multiscale_network_learns(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(after.features, axis=1), 1, rtol=1e-3)
 
 
-def test_fine_tuning_refuses(pictures: tuple[Dataset, Path], tmp_path: Path) -> None:
-    data, _ = pictures
+def test_invalid_fine_tuning(stripes: tuple[Dataset, Path], tmp_path: Path) -> None:
+    data, _ = stripes
     assert data.recipe
     for dataset, layer, message in [
         (data, "nrom", "Unknown layer 'nrom'; did you mean 'norm'"),
@@ -143,7 +143,7 @@ def test_fine_tuning_refuses(pictures: tuple[Dataset, Path], tmp_path: Path) -> 
 
 @settings(PATIENT, max_examples=10)
 @given(st.lists(st.integers(1, 3), max_size=6))
-def test_batches_come_in_order(sizes: list[int]) -> None:
+def test_batches_keep_their_order(sizes: list[int]) -> None:
     colours = iter(range(100))
     arrays = [[np.full((4, 4, 3), next(colours), np.uint8) for _ in range(n)] for n in sizes]
     loaded = list(load_batches(arrays, 4, "squash"))

@@ -1,4 +1,4 @@
-"""What proxies teach: of breeds that were learned their probabilities, of others a map."""
+"""Proxies: probabilities of the training breeds, and a general embedding for others."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +24,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     return trained, head
 
 
-def test_breeds_that_were_learned_come_first(made: tuple[Any, Path]) -> None:
+def test_training_breeds_are_ranked_better(made: tuple[Any, Path]) -> None:
     trained, head = made
-    gallery, queries = breeds_in_noise(), breeds_in_noise(seed=1)  # never seen in training
+    gallery, queries = breeds_in_noise(), breeds_in_noise(seed=1)  # not in the training
     before = accuracy(gallery, 20, queries)
     after = accuracy(project(gallery, head), 20, project(queries, head))
     assert after.precision_at_k > before.precision_at_k + 0.3
@@ -36,7 +36,7 @@ def test_breeds_that_were_learned_come_first(made: tuple[Any, Path]) -> None:
     assert trained.losses[-1] < trained.losses[0]
 
 
-def test_they_are_probabilities_of_the_breeds(made: tuple[Any, Path]) -> None:
+def test_the_output_is_breed_probabilities(made: tuple[Any, Path]) -> None:
     _, head = made
     data = breeds_in_noise()
     embedded = project(data, head).features
@@ -44,19 +44,19 @@ def test_they_are_probabilities_of_the_breeds(made: tuple[Any, Path]) -> None:
     assert embedded.shape == (len(data), len(data.breeds))
     assert np.linalg.norm(embedded, axis=1) == pytest.approx(1, abs=1e-5)
     assert (embedded.argmax(axis=1) == data.labels).mean() > 0.95
-    # By hand from the layers before: cosines to unit vectors, sharpened.
+    # computed from the layers before: a softmax of scaled cosines
     model = load_head(head).model
     proxies = model.get_layer("proxies").get_weights()[0]
     assert np.linalg.norm(proxies, axis=0) == pytest.approx(COSINE_SCALE, rel=1e-4)
     general = project(data, head, layer="general").features[:, : proxies.shape[0]]
     units = general / np.linalg.norm(general, axis=1, keepdims=True)
-    chances = np.exp(units @ proxies)
+    exponentials = np.exp(units @ proxies)
     assert embedded == pytest.approx(
-        chances / np.linalg.norm(chances, axis=1, keepdims=True), abs=1e-4
+        exponentials / np.linalg.norm(exponentials, axis=1, keepdims=True), abs=1e-4
     )
 
 
-def test_for_breeds_that_it_has_not_learned_the_head_ends_earlier(
+def test_new_breeds_use_the_general_layer(
     made: tuple[Any, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, head = made
@@ -77,26 +77,25 @@ def test_for_breeds_that_it_has_not_learned_the_head_ends_earlier(
         project(data, head, layer="generl")
 
 
-def test_breeds_that_nobody_learned_are_not_harmed(tmp_path: Path) -> None:
-    """Directions beside the learned ones keep what no breed of the training has taught."""
+def test_new_breeds_keep_their_precision(tmp_path: Path) -> None:
+    """The feature directions keep information that the training breeds do not need."""
     rng = np.random.default_rng(2)
     labels = np.repeat(np.arange(8), 40).astype(np.int32)
     features = np.eye(8)[labels] * 3 + rng.normal(0, 1, (320, 8))
     paths = tuple(map(str, range(320)))
     whole = Dataset(np.abs(features).astype(np.float32), labels, paths, tuple("abcdefgh"))
-    seen, unseen = (whole.take(np.flatnonzero(part)) for part in (labels < 4, labels >= 4))
+    trained, new = (whole.take(np.flatnonzero(part)) for part in (labels < 4, labels >= 4))
     head = tmp_path / "head.keras"
-    save_model(train_ranking(seen, max_steps=100).model, head)
-    as_given, through = (
-        accuracy(each, 20, metric="cosine").precision_at_k
-        for each in (unseen, project(unseen, head))
+    save_model(train_ranking(trained, max_steps=100).model, head)
+    before, after = (
+        accuracy(each, 20, metric="cosine").precision_at_k for each in (new, project(new, head))
     )
-    assert through > as_given - 0.03
-    assert through > 0.6
+    assert after > before - 0.03
+    assert after > 0.6
 
 
-def test_the_general_part_is_linear(made: tuple[Any, Path]) -> None:
-    """A map between unit vectors, affine before the last length: what explain can take apart."""
+def test_the_general_layer_is_linear(made: tuple[Any, Path]) -> None:
+    """It is affine up to the last normalisation, so that explain can decompose it."""
     from dogsim.networks.feature_maps import _check_linear
 
     _, head = made
@@ -105,7 +104,7 @@ def test_the_general_part_is_linear(made: tuple[Any, Path]) -> None:
         _check_linear(load_head(head), head)
 
 
-def test_the_seed_decides() -> None:
+def test_the_seed_determines_the_result() -> None:
     data = breeds_in_noise()
     one, same, other = (train_ranking(data, max_steps=20, seed=seed) for seed in (3, 3, 4))
     weights = [each.model.get_layer("proxies").get_weights()[0] for each in (one, same, other)]

@@ -1,4 +1,4 @@
-"""Triplets and what they cost."""
+"""Triplets and their ranking losses."""
 
 import numpy as np
 import pytest
@@ -12,13 +12,13 @@ from dogsim import (
 )
 from dogsim.learning.triplets import weighted_ranking_loss
 
-# a machine that is busy with something else must not fail a test
+# a busy machine must not fail a test
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @PATIENT
 @given(st.lists(st.integers(-1, 3), min_size=2, max_size=20), st.integers(0, 9))
-def test_triplets_are_what_they_promise(labels: list[int], seed: int) -> None:
+def test_triplets_are_valid(labels: list[int], seed: int) -> None:
     known = [label for label in labels if label >= 0]
     if len(set(known)) < 2 or len(set(known)) == len(known):
         with pytest.raises(DogsimError, match="Expected n of at least 1 and 2 breeds"):
@@ -35,7 +35,7 @@ def test_triplets_are_what_they_promise(labels: list[int], seed: int) -> None:
     assert np.array_equal(triplets, sample_triplets(labels, 50, seed))
 
 
-def test_every_triplet_has_the_same_chance() -> None:
+def test_triplets_are_uniform() -> None:
     labels = [5, 1, 5, -1, 1, 5, 2]  # 5: rows 0, 2, 5; 1: rows 1, 4; 2: row 6, never a query
     triplets, counts = np.unique(sample_triplets(labels, 40_000), axis=0, return_counts=True)
     of_query_0 = counts[triplets[:, 0] == 0]
@@ -55,7 +55,7 @@ def test_ranking_loss_by_hand() -> None:
     np.testing.assert_allclose(loss, [4.2, 0, 0, 0.2], atol=1e-5)
 
 
-def test_ranking_loss_can_be_differentiated_where_pictures_coincide() -> None:
+def test_ranking_loss_is_differentiable_for_equal_images() -> None:
     import tensorflow as tf
 
     query = tf.Variable([[1.0, 2.0]])
