@@ -147,7 +147,7 @@ def test_nothing_of_the_users_is_replaced(stored: Path, four: Dataset, tmp_path:
     assert "--force" in refusal("deep-ranking", data, "-o", mine)
     assert mine.read_bytes() == b"mine"
     before = data.read_bytes()
-    assert "is read by this command" in refusal("project", data, "--head", mine, "-o", data)
+    assert "is also read by this command" in refusal("project", data, "--head", mine, "-o", data)
     (tmp_path / "other.h5").write_bytes(before)
     other = ("project", data, "--head", mine, "-o", tmp_path / "other.h5")
     assert "--force" in refusal(*other)
