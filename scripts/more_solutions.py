@@ -214,8 +214,8 @@ def drawn() -> list[tuple[Image.Image, tuple[int, int, int, int]]]:
 def print_precision(name: str, gallery: list[Image.Image], queries: list[Image.Image]) -> None:
     """Print precision@2 of the query images."""
     extractor = dogsim.load_extractor(LITE)
-    features = [dogsim.extract_features(images, extractor) for images in (gallery, queries)]
-    print(f"{name:<24} P@2 {precision(*features, np.arange(36) // 3, 2):.4f}")
+    known, shown = (dogsim.extract_features(images, extractor) for images in (gallery, queries))
+    print(f"{name:<24} P@2 {precision(known, shown, np.arange(36) // 3, 2):.4f}")
 
 
 def boxes_only(heights: tuple[float, float], colour: str = "#7c7468") -> Iterator[Image.Image]:
