@@ -177,7 +177,7 @@ async function renderAnswer(state, request) {
   const trueLabel = answer.row ? answer.row.label : null;
   $("neighbours").replaceChildren(...answer.neighbours.map((neighbour, i) => {
     const votes = `${neighbour.votes} ${neighbour.votes === 1 ? "vote" : "votes"}`;
-    const detail = `distance ${formatDistance(neighbour.distance)} · ${votes}`;
+    const detail = `${formatDistance(neighbour.distance)} away · ${votes}`;
     const wrong = trueLabel !== null && trueLabel >= 0 && neighbour.label !== trueLabel;
     const onWhy = () => openExplanation(state, neighbour);
     const element = tile(neighbour, { detail, rank: i + 1, wrong, onWhy });
