@@ -81,13 +81,7 @@ def load_data(name: str | Path | None) -> tuple[Images, Labels]:
     if not file.is_file():
         raise dogsim.DogsimError(f"There is no file {file}. Expected IDX, .npz or a sprite PNG.")
     try:
-        if file.suffix == ".npz":
-            images, labels = from_npz(file)
-        elif "images-idx3" in file.name:
-            labels_file = file.with_name(file.name.replace("images-idx3", "labels-idx1"))
-            images, labels = read_idx(file), read_idx(labels_file).astype(np.int32)
-        else:
-            images, labels = from_sprite(file)
+        images, labels = from_file(file)
     except Exception as error:  # readers of broken files raise many kinds of errors
         raise dogsim.DogsimError(
             f"Cannot read {file} ({reason(error)}). Expected NAME-images-idx3-ubyte with "
@@ -104,6 +98,16 @@ def load_data(name: str | Path | None) -> tuple[Images, Labels]:
             f"Expected uint8, 0 to 255, and whole numbers from 0 to {len(CLOTHES) - 1}."
         )
     return images, labels.astype(np.int32)
+
+
+def from_file(file: Path) -> tuple[Images, Labels]:
+    """Read an .npz file, an IDX file with the labels beside it, or a sprite."""
+    if file.suffix == ".npz":
+        return from_npz(file)
+    if "images-idx3" in file.name:
+        labels_file = file.with_name(file.name.replace("images-idx3", "labels-idx1"))
+        return read_idx(file), read_idx(labels_file).astype(np.int32)
+    return from_sprite(file)
 
 
 def from_keras() -> tuple[Images, Labels]:
