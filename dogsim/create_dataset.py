@@ -1,36 +1,98 @@
-"""A folder of breed folders becomes a dataset file."""
+"""Create and update a dataset from a folder of breed folders."""
 
 import os
-from collections.abc import Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from dogsim.dataset import Dataset
 from dogsim.engines.choose import MIN_IMAGES_FOR_GPU
 from dogsim.errors import DogsimError
-from dogsim.folders.extraction import Compute, calibration, compute_shards, refuse
-from dogsim.folders.listing import Skipped, in_order, list_images, with_boxes
+from dogsim.folders.extraction import (
+    ComputeShards,
+    ShardResult,
+    calibration_images,
+    check_strict,
+    compute_shards,
+)
+from dogsim.folders.listing import (
+    ListedImage,
+    SkippedFile,
+    assign_boxes,
+    list_images,
+    path_key,
+)
 from dogsim.folders.resumable import Shards
 from dogsim.image_files.boxes import BoxFolder
 from dogsim.images import RESIZES
-from dogsim.networks.extractor import NetworkOptions
+from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.plumbing.signals import defer_signals, sigterm_as_interrupt
 from dogsim.plumbing.terminal import note
 from dogsim.storage.dataset_file import check_dataset_path
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class FeatureOptions(TypedDict, total=False):
+    """Keyword arguments of `create_dataset` and `dogsim.stanford_dogs`."""
+
+    resize: str | None
+    batch_size: int
+    engine: str
+    precision: str
+    strict: bool
+    restart: bool
+    margin: float | None
+    views: str | None
+    mean: str | None
+    std: str | None
+    image_size: int | None
+
+
+class DatasetOptions(FeatureOptions, total=False):
+    """Keyword arguments of `create_dataset` and `update_dataset`."""
+
+    verify: bool
+    force: bool
+    boxes: str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Options of a run that creates or updates a dataset, see `create_dataset`.
+
+    `wait` waits for another process that writes the same file, instead of raising `DogsimError`.
+    """
+
+    batch_size: int = 32
+    strict: bool = False
+    restart: bool = False
+    verify: bool = False
+    force: bool = False
+    wait: bool = False
+    boxes: str | os.PathLike[str] | None = None
+    margin: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise DogsimError(f"Received batch_size={self.batch_size}. Expected 1 or more.")
+
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """What a run of `update_dataset` has done.
+    """The result of `update_dataset`.
 
     Attributes
     ----------
     dataset : Dataset
     new, changed, kept, removed : int
-        How many pictures were computed for the first time or again, taken over, and dropped.
-    skipped : tuple of Skipped
-        Files that gave no row, each with ``path`` and ``reason``.
+        Numbers of images whose features were computed for the first time, computed again because
+        the image has changed, and not computed again; and of images that no longer exist.
+    skipped : tuple of SkippedFile
+        Files without a row, each with ``path`` and ``reason``.
     """
 
     dataset: Dataset
@@ -38,7 +100,7 @@ class Update:
     changed: int
     kept: int
     removed: int
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedFile, ...]
 
 
 def create_dataset(
@@ -47,60 +109,46 @@ def create_dataset(
     backbone: str | None = None,
     weights: str | None = None,
     layer: str | None = None,
-    resize: str | None = None,
-    batch_size: int = 32,
-    engine: str = "auto",
-    precision: str = "auto",
-    strict: bool = False,
-    restart: bool = False,
-    verify: bool = False,
-    force: bool = False,
-    boxes: str | os.PathLike[str] | None = None,
-    margin: float | None = None,
-    views: str | None = None,
-    mean: str | None = None,
-    std: str | None = None,
-    image_size: int | None = None,
+    **options: "Unpack[DatasetOptions]",
 ) -> Dataset:
-    """Compute the features of all pictures in a folder of breed folders and store them.
+    """Compute the features of all images in a folder of breed folders and store them.
 
     MATLAB: ``create_dataset.m``, which saves ``features`` and ``paths`` to a .mat file.
 
-    A run that was stopped goes on where it was; a finished one is brought up to date, and computes
-    only pictures that are new or have changed. `update_dataset` does the same and tells what it has
-    done.
+    A run that was stopped is continued. If the dataset exists it is updated: only the features of
+    new and changed images are computed. `update_dataset` does the same and returns what was done.
 
     Parameters
     ----------
     images_dir : path
-        ``images_dir/BREED/picture.jpg``; a folder name such as ``n02085620-Chihuahua`` or
-        ``cocker_spaniel`` becomes the breed "Chihuahua" or "cocker spaniel". Where no folder has
-        pictures, those in `images_dir` itself are taken, of unknown breed.
+        ``images_dir/BREED/image.jpg``; a folder name such as ``n02085620-Chihuahua`` or
+        ``cocker_spaniel`` becomes the breed "Chihuahua" or "cocker spaniel". If no folder contains
+        an image, the images in `images_dir` itself are used, without a breed.
     out : path
-        The HDF5 file to write, see `Dataset.save`. A name that ends in ``.dogsim`` makes a folder
-        of shards, for sets that are never to be copied into one file (docs/scale.md).
+        The HDF5 file to write, see `Dataset.save`. A name that ends in ``.dogsim`` creates a folder
+        of shards, for datasets that are too large to be copied into one file (docs/scale.md).
     backbone, weights, layer, resize, engine, precision, mean, std, image_size
-        As for `dogsim.load_extractor`; what is not given is as in the file, where there is one.
+        As for `dogsim.load_extractor`; by default as in the file if it exists.
     batch_size : int
-        How many pictures go through the network at once.
+        Number of images that the network computes at once, by default 32.
     strict : bool
-        Stop at the first file that cannot be read, rather than leave it out.
+        Raise `DogsimError` for the first file that cannot be read, instead of skipping it.
     restart : bool
-        Compute everything anew, whatever earlier runs left, but for an unfinished restart, which
-        goes on.
+        Compute all features again and ignore those of earlier runs; an unfinished restart is
+        continued.
     verify : bool
-        Tell changed pictures by a hash of their content, not by size and time.
+        Find changed images by the hash of their content instead of size and modification time.
     force : bool
-        Replace a file at `out` that this function did not make.
+        Replace a file at `out` that was not made by this function.
     boxes : path, optional
-        A folder of PASCAL-VOC files, ``boxes/BREED/picture.xml`` or without a suffix. Of each
-        picture that has one only its largest box is seen. What is not given is as in the file; an
-        empty text is no folder.
+        A folder of PASCAL-VOC files, ``boxes/BREED/image.xml`` or without a suffix. An image with
+        such a file is cropped to its largest box. By default as in the file if it exists; an empty
+        text means no boxes.
     margin : float, optional
-        What is added to each side of a box, in parts of its width and height; by default nothing.
+        What is added to each side of a box, as a fraction of its width and height; by default 0.
     views : {"none", "flip", "flip,crops"}, optional
-        In which views each picture is seen, as for `dogsim.load_extractor`; what is not given is as
-        in the file, where there is one.
+        The views of each image that are averaged, as for `dogsim.load_extractor`; by default as in
+        the file if it exists.
 
     Returns
     -------
@@ -110,23 +158,10 @@ def create_dataset(
     Raises
     ------
     DogsimError
-        If there are no pictures or boxes, none can be read, the network cannot be loaded, earlier
-        work was made in another way, or `out` cannot be written or is a file of another kind.
+        If there are no images or boxes, no image can be read, the network cannot be loaded, earlier
+        features were made with other options, or `out` cannot be written or is another file.
     """
-    options = NetworkOptions(
-        backbone=backbone,
-        weights=weights,
-        layer=layer,
-        resize=resize,
-        engine=engine,
-        precision=precision,
-        views=views,
-        mean=mean,
-        std=std,
-        image_size=image_size,
-    )
-    how = batch_size, strict, restart, verify, force
-    update = bring_up_to_date(images_dir, out, options, *how, boxes=boxes, margin=margin)
+    update = update_dataset(images_dir, out, backbone, weights, layer, **options)
     if update.skipped:
         first, n = update.skipped[0], len(update.skipped)
         note(f"Skipped {n} of the files in {images_dir}, the first {first.path}: {first.reason}.")
@@ -139,99 +174,93 @@ def update_dataset(
     backbone: str | None = None,
     weights: str | None = None,
     layer: str | None = None,
-    resize: str | None = None,
-    batch_size: int = 32,
-    engine: str = "auto",
-    precision: str = "auto",
-    strict: bool = False,
-    restart: bool = False,
-    verify: bool = False,
-    force: bool = False,
-    boxes: str | os.PathLike[str] | None = None,
-    margin: float | None = None,
-    views: str | None = None,
-    mean: str | None = None,
-    std: str | None = None,
-    image_size: int | None = None,
+    **options: "Unpack[DatasetOptions]",
 ) -> Update:
-    """Do what `create_dataset` does, take and raise what it does, and tell what was done.
+    """Create or update a dataset, and return what was done.
+
+    The parameters and errors are those of `create_dataset`.
 
     Returns
     -------
     Update
-        The dataset, how many pictures were new, changed, kept and removed, and what was skipped.
+        The dataset, the numbers of new, changed, kept and removed images, and the skipped files.
     """
-    options = NetworkOptions(
-        backbone=backbone,
-        weights=weights,
-        layer=layer,
-        resize=resize,
-        engine=engine,
-        precision=precision,
-        views=views,
-        mean=mean,
-        std=std,
-        image_size=image_size,
+    network, run = split_options(
+        {"backbone": backbone, "weights": weights, "layer": layer} | options
     )
-    how = batch_size, strict, restart, verify, force
-    return bring_up_to_date(images_dir, out, options, *how, boxes=boxes, margin=margin)
+    return bring_up_to_date(images_dir, out, network, run)
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[NetworkOptions, RunOptions]:
+    """Split the keyword arguments of `create_dataset` into those of the network and of the run."""
+    names = {field.name for field in fields(RunOptions)}
+    run = {name: value for name, value in options.items() if name in names}
+    network = {name: value for name, value in options.items() if name not in names}
+    return NetworkOptions(**network), RunOptions(**run)
 
 
 def bring_up_to_date(
     images_dir: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    options: NetworkOptions,
-    batch_size: int = 32,
-    strict: bool = False,
-    restart: bool = False,
-    verify: bool = False,
-    force: bool = False,
-    wait: bool = False,
-    boxes: str | os.PathLike[str] | None = None,
-    margin: float | None = None,
-    compute: Compute = compute_shards,
+    network: NetworkOptions,
+    run: RunOptions,
+    compute: ComputeShards = compute_shards,
 ) -> Update:
-    """Do the work of `update_dataset`; with `wait` after another process that writes `out`.
-
-    `compute` is who computes features: by default this process.
-    """
+    """Create or update a dataset; `compute` computes the features, by default in this process."""
     root, out = Path(images_dir), Path(out)
-    if batch_size < 1:
-        raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
-    options.check()
-    check_dataset_path(out, [Path(options.weights)] if options.weights else [])
+    network.check()
+    check_dataset_path(out, [Path(network.weights)] if network.weights else [])
     listing = list_images(root)
-    refuse(listing.skipped, strict)
-    with Shards(out, restart, force, wait) as shards, sigterm_as_interrupt():
-        options, cropped = (
-            options.with_defaults(shards.options),
-            BoxFolder.from_options(boxes, margin, shards.options),
-        )
-        seen, unfit = with_boxes(listing.pictures, cropped)
-        refuse(unfit, strict)
-        some = partial(calibration, root, seen, options.resize or RESIZES[0])
-        options = replace(options, few=len(seen) < MIN_IMAGES_FOR_GPU, calibration=some)
-        extractor = options.extractor(shards.recipe)
-        recipe = replace(extractor.recipe, **cropped.options)
-        extractor = replace(extractor, recipe=recipe)
-        shards.require_seen(listing, root)
-        shards.settle(recipe)
-        pictures = sorted([*seen, *shards.kept.unseen(listing, root)], key=in_order)
-        pending = shards.kept.find(pictures, root, verify)
-        skipped = listing.skipped + listing.linked + unfit + shards.kept.unread
-        with shards.telling_how_to_go_on():
-            for shard, bad in compute(root, pending, extractor, batch_size, strict):
-                skipped += bad
-                if shard:
-                    with defer_signals():
-                        shards.add(shard)
-            if not shards.kept.rows:
-                raise _nothing(skipped, root)
-            dataset = shards.write(pictures, recipe, root)
-    return _told(dataset, shards.before, {picture.path for picture in pending}, skipped)
+    check_strict(listing.skipped, run.strict)
+    with Shards(out, run.restart, run.force, run.wait) as shards, sigterm_as_interrupt():
+        boxes = BoxFolder.from_options(run.boxes, run.margin, shards.options)
+        boxed, invalid = assign_boxes(listing.images, boxes)
+        check_strict(invalid, run.strict)
+        extractor = _extractor(network, shards, root, boxed, boxes)
+        shards.check_restart(listing, root)
+        shards.prepare(extractor.recipe)
+        inaccessible = shards.manifest.inaccessible(listing, root)
+        images = sorted([*boxed, *inaccessible], key=path_key)
+        pending = shards.manifest.keep_up_to_date(images, root, run.verify)
+        skipped = listing.skipped + listing.linked + invalid + shards.manifest.unreadable
+        with shards.explaining_how_to_continue():
+            results = compute(root, pending, extractor, run.batch_size, run.strict)
+            skipped += _store(results, shards)
+            if not shards.manifest.rows:
+                raise _no_features(skipped, root)
+            dataset = shards.write(images, extractor.recipe, root)
+    return _update(dataset, shards.previous_paths, {image.path for image in pending}, skipped)
 
 
-def _told(dataset: Dataset, before: Set[str], pending: Set[str], skipped: list[Skipped]) -> Update:
+def _extractor(
+    network: NetworkOptions,
+    shards: Shards,
+    root: Path,
+    images: list[ListedImage],
+    boxes: BoxFolder,
+) -> Extractor:
+    """Return the extractor of the options; those that are not given are as in earlier runs."""
+    network = network.with_defaults(shards.options)
+    calibration = partial(calibration_images, root, images, network.resize or RESIZES[0])
+    network = replace(network, few=len(images) < MIN_IMAGES_FOR_GPU, calibration=calibration)
+    extractor = network.extractor(shards.recipe)
+    return replace(extractor, recipe=replace(extractor.recipe, **boxes.options))
+
+
+def _store(results: Iterable[ShardResult], shards: Shards) -> list[SkippedFile]:
+    """Store shards as they are computed, and return the skipped files."""
+    skipped = []
+    for shard, skipped_files in results:
+        skipped += skipped_files
+        if shard:
+            with defer_signals():
+                shards.add(shard)
+    return skipped
+
+
+def _update(
+    dataset: Dataset, before: Set[str], pending: Set[str], skipped: list[SkippedFile]
+) -> Update:
     now = frozenset(dataset.paths)
     computed = now & pending
     return Update(
@@ -244,8 +273,8 @@ def _told(dataset: Dataset, before: Set[str], pending: Set[str], skipped: list[S
     )
 
 
-def _nothing(skipped: list[Skipped], root: Path) -> DogsimError:
+def _no_features(skipped: list[SkippedFile], root: Path) -> DogsimError:
     return DogsimError(
-        f"None of the {len(skipped)} pictures in {root} can be read. "
+        f"None of the {len(skipped)} images in {root} can be read. "
         f"{skipped[0].path}: {skipped[0].reason}."
     )

@@ -31,10 +31,10 @@ import typer
 from PIL import Image
 
 import dogsim
-from dogsim.create_dataset import bring_up_to_date
+from dogsim.create_dataset import RunOptions, bring_up_to_date
 from dogsim.engines.choose import ENGINES, has_engine
 from dogsim.engines.tensorflow import gpus
-from dogsim.folders.extraction import calibration
+from dogsim.folders.extraction import calibration_images
 from dogsim.folders.listing import list_images
 from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.keras_network import KerasNetwork
@@ -356,14 +356,14 @@ def with_engine(
     if device == "CPU":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     root, out = Path(folder), Path(folder).with_name(f"{engine} {precision} {device}.h5")
-    images = list_images(root).pictures
-    calibration_images = partial(calibration, root, images, "squash")
+    images = list_images(root).images
+    calibration = partial(calibration_images, root, images, "squash")
     options = NetworkOptions(
         backbone=backbone,
         weights=weights,
         engine=engine,
         precision=precision,
-        calibration=calibration_images,
+        calibration=calibration,
     )
     loaded = LoadedOptions(engine=engine, precision=precision, ready=options.load())
     size = loaded.ready.recipe.image_size
@@ -373,7 +373,10 @@ def with_engine(
         for start in range(0, len(images), len(pixels)):
             loaded.ready(pixels[: len(images) - start])
 
-    return {END_TO_END: partial(bring_up_to_date, root, out, loaded, restart=True), ALONE: alone}
+    return {
+        END_TO_END: partial(bring_up_to_date, root, out, loaded, RunOptions(restart=True)),
+        ALONE: alone,
+    }
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ import typer
 import dogsim
 from benchmark import Json, Photos, Weights, processor, repeated, show, synthetic
 from dogsim.cluster.extraction import compute_on
-from dogsim.cluster.search import spread
-from dogsim.create_dataset import bring_up_to_date
-from dogsim.folders.extraction import SHARD, Compute, Computed, compute_shards
+from dogsim.cluster.search import search_on
+from dogsim.create_dataset import RunOptions, bring_up_to_date
+from dogsim.folders.extraction import SHARD_IMAGES, ComputeShards, ShardResult, compute_shards
 from dogsim.networks.extractor import NetworkOptions
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -63,7 +63,7 @@ def overhead(
                 measured.setdefault(f"photos a second, {name}", []).append(rate)
                 measured.setdefault(f"seconds before the first, {name}", []).append(start)
                 with ExitStack() as held:
-                    dataset = held.enter_context(spread(known, address)) if address else known
+                    dataset = held.enter_context(search_on(known, address)) if address else known
                     dogsim.nearest(dataset, asked[:1], 20)  # it has started, and read the file
                     start = time.perf_counter()
                     dogsim.nearest(dataset, asked, 20)
@@ -74,21 +74,21 @@ def overhead(
 
 
 def steady(
-    compute: Compute, photos: Path, out: Path, options: NetworkOptions
+    compute: ComputeShards, photos: Path, out: Path, options: NetworkOptions
 ) -> tuple[float, float]:
     """Pictures a second between the first shard and the last, and the seconds before the first."""
     marks: list[float] = []
 
-    def watched(*asked: Any) -> Iterator[Computed]:
+    def watched(*asked: Any) -> Iterator[ShardResult]:
         marks.append(time.perf_counter())
         for shard, skipped in compute(*asked):
             if shard is not None:
                 marks.append(time.perf_counter())
             yield shard, skipped
 
-    bring_up_to_date(photos, out, options, restart=True, compute=watched)
-    rate = (len(marks) - 2) * SHARD / (marks[-1] - marks[1])
-    return rate, marks[1] - marks[0] - SHARD / rate
+    bring_up_to_date(photos, out, options, RunOptions(restart=True), watched)
+    rate = (len(marks) - 2) * SHARD_IMAGES / (marks[-1] - marks[1])
+    return rate, marks[1] - marks[0] - SHARD_IMAGES / rate
 
 
 @app.command()

@@ -7,6 +7,6 @@ from dogsim.cluster import extraction
 from dogsim.folders import manifest
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's "&" has it ignored
-setattr(extraction, "SHARD", 16)  # noqa: B010
-manifest.FEW = 8
+setattr(extraction, "SHARD_IMAGES", 16)  # noqa: B010
+manifest.MIN_SHARD_ROWS = 8
 app()

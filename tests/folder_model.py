@@ -74,7 +74,7 @@ def look(root: Path) -> Look:
     def walk(below: str) -> None:
         status = os.stat(root / below)  # noqa: PTH116
         if (status.st_dev, status.st_ino) in entered:
-            result.linked[printable(below)] = "a link to a folder that is listed"
+            result.linked[printable(below)] = "a link to a listed folder"
             return
         entered.add((status.st_dev, status.st_ino))
         names = [name for name in sorted(os.listdir(root / below)) if name[0] != "."]  # noqa: PTH208
@@ -103,14 +103,14 @@ def _sort(found: list[str], root: Path, result: Look) -> None:
         elif not os.path.exists(file):  # noqa: PTH110
             result.skipped[printable(path)] = "No such file" if _ends(file) else "Too many levels"
         elif file.is_symlink() and os.stat(file).st_ino in identities:  # noqa: PTH116
-            result.linked[printable(path)] = "a link to a listed picture"
+            result.linked[printable(path)] = "a link to a listed image"
         else:
             identities.add(os.stat(file).st_ino)  # noqa: PTH116
             result.pictures[path] = file
     if any("/" in path for path in result.pictures):
         for path in [path for path in result.pictures if "/" not in path]:
             del result.pictures[path]
-            result.skipped[printable(path)] = "it lies in no breed folder"
+            result.skipped[printable(path)] = "it is in no breed folder"
 
 
 def _ends(link: Path) -> bool:

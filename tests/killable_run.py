@@ -16,7 +16,7 @@ from mean_colours import SEAM
 
 from dogsim.cli import app
 from dogsim.folders import extraction
-from dogsim.folders.checkpoints import PartialFolder
+from dogsim.folders.checkpoints import CheckpointFolder
 from dogsim.networks.extractor import NetworkOptions
 
 where, number = sys.argv[1], int(sys.argv[2])
@@ -38,12 +38,12 @@ def killing(name: str, function: Any, after: bool = False) -> Any:
 signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's "&" has it ignored
 for name, method in SEAM.items():
     setattr(NetworkOptions, name, method)
-extraction.SHARD = 16
+extraction.SHARD_IMAGES = 16
 h5py.Dataset.__setitem__ = killing("write", h5py.Dataset.__setitem__)
 h5py.File.close = killing("closed", h5py.File.close, after=True)
 os.fsync = killing("fsync", os.fsync)
 Path.replace = killing("before replace", Path.replace)  # type: ignore[method-assign]
 Path.replace = killing("after replace", Path.replace, after=True)  # type: ignore[method-assign]
-PartialFolder.clear = killing("before clean-up", PartialFolder.clear)  # type: ignore[method-assign]
+CheckpointFolder.clear = killing("before clean-up", CheckpointFolder.clear)  # type: ignore[method-assign]
 
 app(["create-dataset", sys.argv[3], "-o", *sys.argv[4:]])

@@ -15,34 +15,34 @@ import numpy as np
 from memory import peak_megabytes
 
 from dogsim.dataset import Dataset
-from dogsim.folders.checkpoints import MADE_BY
-from dogsim.folders.listing import Picture, stamp_rows
-from dogsim.folders.resumable import Shards, partial_folder
+from dogsim.folders.checkpoints import DATASET_MADE_BY
+from dogsim.folders.listing import ListedImage, stamp_rows
+from dogsim.folders.resumable import Shards, checkpoint_folder
 from dogsim.recipe import Recipe
 
 LIMIT, DIMENSION, BLOCK = 255, 8, 1 << 17
 shards, rows = int(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, LIMIT))
 recipe = Recipe("resnet50", "imagenet", "0" * 64, "avg_pool", 224)
-pictures = [Picture(f"b/{i:07d}.jpg", 1, 1) for i in range(shards * rows)]
+images = [ListedImage(f"b/{i:07d}.jpg", 1, 1) for i in range(shards * rows)]
 
 with TemporaryDirectory() as folder:
     out, other = Path(folder) / "d.dogsim", Path(folder) / "d.h5"
-    for place in (out, partial_folder(other)):
+    for place in (out, checkpoint_folder(other)):
         place.mkdir()
     for number in range(shards):
-        some = pictures[number * rows : (number + 1) * rows]
+        some = images[number * rows : (number + 1) * rows]
         features = np.full((rows, DIMENSION), number, np.float32)
         features[:, 0] = np.arange(rows)
         labels, paths = np.full(rows, -1, np.int32), tuple(each.path for each in some)
         stamps = stamp_rows(some, [b""] * rows)
         shard = Dataset(features, labels, paths, (), recipe, folder, stamps)
-        shard.write(out / f"{number:06d}.h5", MADE_BY)
-        os.link(out / f"{number:06d}.h5", partial_folder(other) / f"{number:06d}.h5")
+        shard.write(out / f"{number:06d}.h5", DATASET_MADE_BY)
+        os.link(out / f"{number:06d}.h5", checkpoint_folder(other) / f"{number:06d}.h5")
     for place in (out, other):
         with Shards(place) as found:
-            assert found.kept.find(pictures, Path(folder), verify=False) == []
-            made = found.write(pictures, recipe, Path(folder)).features
+            assert found.manifest.keep_up_to_date(images, Path(folder), verify=False) == []
+            made = found.write(images, recipe, Path(folder)).features
         for begin in range(0, len(made), BLOCK):
             numbers = np.arange(begin, min(begin + BLOCK, len(made)))
             for read in (made[begin : begin + BLOCK], made[numbers]):

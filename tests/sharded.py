@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dogsim import Dataset
-from dogsim.folders.checkpoints import MADE_BY, Part
+from dogsim.folders.checkpoints import DATASET_MADE_BY, FeatureFile
 from dogsim.recipe import Recipe
 from dogsim.storage.dataset_file import INDEX_NAME, STAMP_DTYPE, write_dataset
 from dogsim.storage.sharded_rows import ShardedRows
@@ -23,13 +23,15 @@ def sharded(dataset: Dataset, folder: Path, shards: int = 5, mixed: bool = True)
     parts = []
     for number, rows in enumerate(np.array_split(order, shards)):
         file, shard = folder / f"{number:06d}.h5", dataset.take(rows)
-        shard.write(file, MADE_BY)
+        shard.write(file, DATASET_MADE_BY)
         stamps = np.zeros(len(rows), STAMP_DTYPE)
-        parts.append(Part(file, shard.paths, stamps, SOME, "", dataset.features.shape[1]))
+        parts.append(FeatureFile(file, shard.paths, stamps, SOME, "", dataset.features.shape[1]))
     features = ShardedRows.concatenate([part.stored_rows() for part in parts]).take(
         np.argsort(order)
     )
     names = ("labels", "paths", "breeds", "recipe", "root", "stamps", "learned", "boxes")
     fields = {name: getattr(dataset, name) for name in names}
-    write_dataset(folder / INDEX_NAME, features, features.shape[1], **fields, made_by=MADE_BY)
+    write_dataset(
+        folder / INDEX_NAME, features, features.shape[1], **fields, made_by=DATASET_MADE_BY
+    )
     return folder

@@ -105,7 +105,7 @@ def _replace_network() -> None:
     NetworkOptions.load = load  # type: ignore[assignment,method-assign]
     NetworkOptions.known_recipe = recipe  # type: ignore[assignment,method-assign]
     choose._cpu_has_bfloat16 = lambda: True  # else a file of bfloat16 is one of another machine
-    extraction.SHARD, manifest.FEW = SHARD, 2
+    extraction.SHARD_IMAGES, manifest.MIN_SHARD_ROWS = SHARD, 2
 
 
 class _Countdown:

@@ -478,7 +478,7 @@ class History(RuleBasedStateMachine):
             lines = [line for line in done.stderr.splitlines() if line.startswith("dogsim: ")]
             assert len(lines) <= 1, self.told  # none before it begins, and where one is being told
             assert "dogsim: " not in lines, self.told
-            if told := re.search(r"What is done, (\d+) pictures", "".join(lines)):
+            if told := re.search(r"The features of (\d+) images", "".join(lines)):
                 shards = [folder_model.shard(file) for file in folder_model.shard_files(self.out)]
                 assert int(told[1]) == sum(len(each.rows) for each in shards if each), self.told
 

@@ -101,7 +101,7 @@ def test_folders_that_give_no_dataset(tmp_path: Path, breeds_dir: Path) -> None:
     for source, target, message in [
         (tmp_path / "none", out, "There is no folder"),
         (tmp_path / "a.png", out, "Expected a folder of breed folders"),
-        (tmp_path / "empty", out, "no picture in the breed folders"),
+        (tmp_path / "empty", out, "no image in the breed folders"),
         (breeds_dir, tmp_path, "Received the folder .* as output"),
         (breeds_dir, tmp_path / "x" / "o.h5", "There is no folder"),
         (breeds_dir, Path("/proc/o.h5"), "Cannot write|There is no folder"),
@@ -110,6 +110,6 @@ def test_folders_that_give_no_dataset(tmp_path: Path, breeds_dir: Path) -> None:
             create_dataset(source, target, "efficientnet-lite0")
     with pytest.raises(DogsimError, match="Unknown layer 'pool'"):
         create_dataset(breeds_dir, out, "efficientnet-lite0", layer="pool")
-    with pytest.raises(DogsimError, match=r"None of the 1 pictures.*a\.jpg: its content"):
+    with pytest.raises(DogsimError, match=r"None of the 1 images.*a\.jpg: its content"):
         create_dataset(tmp_path / "bad", out, "efficientnet-lite0")
     assert not list(tmp_path.glob("*.h5"))

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from dogsim.dataset import Dataset
-from dogsim.folders.resumable import partial_folder
+from dogsim.folders.resumable import checkpoint_folder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills by signals of POSIX")
 
@@ -58,7 +58,7 @@ def wait_until(ready: Callable[[], bool]) -> None:
 
 
 def shards(out: Path) -> set[str]:
-    return {file.name for file in partial_folder(out).glob("*.h5")}
+    return {file.name for file in checkpoint_folder(out).glob("*.h5")}
 
 
 def at_work_or_done(process: Any, out: Path, before: set[str]) -> bool:
@@ -168,21 +168,21 @@ def test_a_resumed_run_computes_only_what_is_missing(many: Path, tmp_path: Path)
 def test_ctrl_c_tells_how_to_go_on(number: int, code: int, many: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
     process = start("nowhere", 0, many, out, "--batch-size", "1")
-    wait_until(lambda: any(partial_folder(out).glob("*.h5")))
+    wait_until(lambda: any(checkpoint_folder(out).glob("*.h5")))
     process.send_signal(number)
     stdout, stderr = process.communicate()
     assert process.returncode == code
     assert stdout == ""
     assert "Traceback" not in stderr
     last = stderr.splitlines()[-1]
-    assert last.startswith("dogsim: Stopped. What is done, ")
-    assert last.endswith("run the same command again to go on.")
+    assert last.startswith("dogsim: Stopped. The features of ")
+    assert last.endswith("run the same command again to continue.")
 
 
 def test_a_second_run_is_refused(many: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
     first = start("nowhere", 0, many, out, "--batch-size", "1")
-    wait_until(partial_folder(out).is_dir)
+    wait_until(checkpoint_folder(out).is_dir)
     first.send_signal(signal.SIGSTOP)  # else it may end before the second has begun
     assert "Another run is writing" in run(many, out, code=1)["error"]
     first.kill()
@@ -286,7 +286,7 @@ def test_strict_stops_at_the_first(photos: Path, tmp_path: Path) -> None:
     assert not out.exists()
     for picture in photos.rglob("*.png"):
         picture.write_text("no picture")
-    assert "None of the 4 pictures" in run(photos, out, code=1)["error"]
+    assert "None of the 4 images" in run(photos, out, code=1)["error"]
 
 
 def test_no_room_for_the_dataset(many: Path, defer_signals: Dataset, tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_no_room_for_the_dataset(many: Path, defer_signals: Dataset, tmp_path: P
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "Cannot write" in error
     assert "File too large" in error
-    assert "run the same command again to go on" in error
+    assert "run the same command again to continue" in error
     assert not out.exists()
     result = run(many, out)
     assert result["kept"] == PICTURES

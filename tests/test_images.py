@@ -209,7 +209,7 @@ def test_find_images(tmp_path: Path) -> None:
     found = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
     assert found == ["a.png", "b/1.jpeg", "b/2.JPG", "linked/3.png"]
     assert find_images(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
-    with pytest.raises(DogsimError, match="no picture in the folder"):
+    with pytest.raises(DogsimError, match="no image in the folder"):
         find_images(tmp_path / "folder.jpg")
 
 

@@ -271,7 +271,7 @@ def test_the_lesson_of_the_method(tmp_path: Path) -> None:
     assert lines[-1] == str(tmp_path / f"{Path(QUERIES[1]).stem}.png")
     gone = python("scripts/main.py", "\x1b[2J犬.png", PYTHONIOENCODING="cp1252")
     assert gone.stderr.splitlines()[-1] == (
-        r"main.py: There is no picture or folder \x1b[2J\u72ac.png."
+        r"main.py: There is no image or folder \x1b[2J\u72ac.png."
     )
     assert "WARNING" not in done.stderr
     assert "oneDNN" not in done.stderr

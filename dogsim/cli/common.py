@@ -191,9 +191,9 @@ def open_dataset(file: Path | None, weights: str | None, cluster: str | None = N
     dataset = Dataset.open(file) if file else sample_dataset(weights or IMAGENET)
     if cluster is None:
         return dataset
-    from dogsim.cluster.search import spread
+    from dogsim.cluster.search import search_on
 
-    return HELD.enter_context(spread(dataset, cluster))
+    return HELD.enter_context(search_on(dataset, cluster))
 
 
 def check_dataset_output(out: Path, inputs: list[Path], command: str, force: bool) -> None:

@@ -1,8 +1,8 @@
-"""Where datasets come from and go to, and what is in them."""
+"""Commands that create, import, export and describe datasets."""
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -37,10 +37,13 @@ from dogsim.cli.common import (
     summary,
 )
 
+if TYPE_CHECKING:
+    from dogsim.create_dataset import Update
+
 
 def create_dataset(
     images_dir: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder with one folder of pictures a breed.")
+        Path, typer.Argument(metavar="DIR", help="A folder with one folder of images per breed.")
     ],
     out: Out,
     backbone: BackboneOfFile = None,
@@ -57,14 +60,14 @@ def create_dataset(
     strict: Strict = False,
     restart: Restart = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Tell changed pictures by their content.")
+        bool, typer.Option("--verify", help="Find changed images by their content.")
     ] = False,
     boxes: Annotated[
         str | None,
         typer.Option(
             metavar="FOLDER",
-            help="See of each picture its largest box, by the PASCAL-VOC files in a folder like "
-            "DIR.  [default: as the file]",
+            help="Crop each image to its largest box, from the PASCAL-VOC files in a folder like "
+            "DIR.  [default: as in the file]",
         ),
     ] = None,
     margin: Margin = None,
@@ -74,18 +77,18 @@ def create_dataset(
 ) -> None:
     """Compute the features of a folder of breed folders and store them.
 
-    Run it again to go on after a stop, or to take in pictures that are new or have changed. Options
-    that are not given are those of the file, where there is one.
+    Run it again to continue after a stop, or to add new and changed images. Options that are not
+    given are those of the file, if it exists.
 
     Example: `dogsim create-dataset Images -o dogs.h5`
     """
     from dogsim.cluster.extraction import compute_on
-    from dogsim.create_dataset import bring_up_to_date
+    from dogsim.create_dataset import RunOptions, bring_up_to_date
     from dogsim.folders.extraction import compute_shards
-    from dogsim.folders.listing import check_table, report_skipped
+    from dogsim.folders.listing import check_skipped_table
     from dogsim.networks.extractor import NetworkOptions
 
-    options = NetworkOptions(
+    network = NetworkOptions(
         backbone=backbone,
         weights=weights,
         layer=layer,
@@ -97,24 +100,34 @@ def create_dataset(
         std=std,
         image_size=image_size,
     )
-    check_table(out, force)
-    compute = compute_on(cluster, out) if cluster else compute_shards
-    how = batch_size, strict, restart, verify, force
-    update = bring_up_to_date(
-        images_dir, out, options, *how, boxes=boxes, margin=margin, compute=compute
+    run = RunOptions(
+        batch_size=batch_size,
+        strict=strict,
+        restart=restart,
+        verify=verify,
+        force=force,
+        boxes=boxes,
+        margin=margin,
     )
+    check_skipped_table(out, force)
+    compute = compute_on(cluster, out) if cluster else compute_shards
+    _print_update(bring_up_to_date(images_dir, out, network, run, compute), out, as_json)
+
+
+def _print_update(update: "Update", out: Path, as_json: bool) -> None:
+    from dogsim.folders.listing import report_skipped
+
     report_skipped(update.skipped, out)
-    made = update.dataset
     counts = {name: getattr(update, name) for name in ("new", "changed", "kept", "removed")}
     done = ", ".join(f"{count} {name}" for name, count in counts.items())
-    text = f"{summary(out, made)} ({done}, {len(update.skipped)} skipped)"
+    text = f"{summary(out, update.dataset)} ({done}, {len(update.skipped)} skipped)"
     skipped = [asdict(each) for each in update.skipped]
-    result = {"dataset": str(out), **description(made), **counts, "skipped": skipped}
+    result = {"dataset": str(out), **description(update.dataset), **counts, "skipped": skipped}
     print_result(result, as_json, text)
 
 
 def info(file: File, as_json: Json = False) -> None:
-    """Tell what is in a dataset file.
+    """Describe a dataset file.
 
     Example: `dogsim info dogs.h5`
     """
@@ -126,17 +139,19 @@ def info(file: File, as_json: Json = False) -> None:
 
 
 def stanford_dogs(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything is put.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to create.")],
     archives: Annotated[
         Path | None,
         typer.Option("--from", help="Folder with images.tar and lists.tar.  [default: download]"),
     ] = None,
     annotations: Annotated[
-        bool, typer.Option("--annotations", help="Fetch the bounding boxes too.")
+        bool, typer.Option("--annotations", help="Download the bounding boxes, too.")
     ] = False,
     crop_boxes: Annotated[
         bool,
-        typer.Option("--crop-boxes", help="Fetch them, and see of each picture its largest box."),
+        typer.Option(
+            "--crop-boxes", help="Download the boxes, and crop each image to its largest box."
+        ),
     ] = False,
     margin: Margin = None,
     backbone: Backbone = "resnet50",
@@ -154,59 +169,61 @@ def stanford_dogs(
     restart: Restart = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch Stanford Dogs and make datasets of its official train and test lists.
+    """Download Stanford Dogs and create datasets of its official train and test lists.
 
     Example: `dogsim stanford-dogs dogs`, then
     `dogsim accuracy --dataset dogs/train.h5 --test dogs/test.h5`
     """
-    from dogsim.sources.stanford_dogs import stanford_dogs as fetch
+    from dogsim.sources.stanford_dogs import split_file
+    from dogsim.sources.stanford_dogs import stanford_dogs as create_datasets
 
-    made = fetch(
+    datasets = create_datasets(
         folder,
         archives,
-        annotations,
-        backbone,
-        weights,
-        layer,
-        resize,
-        batch_size,
-        engine,
-        precision,
-        strict,
-        restart,
-        crop_boxes,
-        margin,
-        views,
-        mean,
-        std,
-        image_size,
+        annotations=annotations,
+        crop_boxes=crop_boxes,
+        margin=margin,
+        backbone=backbone,
+        weights=weights,
+        layer=layer,
+        resize=resize,
+        batch_size=batch_size,
+        engine=engine,
+        precision=precision,
+        views=views,
+        mean=mean,
+        std=std,
+        image_size=image_size,
+        strict=strict,
+        restart=restart,
     )
-    kind = "_cropped" if crop_boxes else ""
-    files = {split: folder / f"{split}{kind}.h5" for split in made}
+    files = {split: split_file(folder, split, crop_boxes) for split in datasets}
     result = {
         split: {"dataset": str(files[split]), **description(dataset)}
-        for split, dataset in made.items()
+        for split, dataset in datasets.items()
     }
-    lines = [summary(files[split], dataset) for split, dataset in made.items()]
+    lines = [summary(files[split], dataset) for split, dataset in datasets.items()]
     print_result(result, as_json, "\n".join(lines))
 
 
 def import_mat(
-    file: Annotated[Path, typer.Argument(metavar="FILE.mat", help="What MATLAB saved.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.mat", help="A file saved by MATLAB or Octave.")
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The dataset file to write.")],
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Make a dataset file of `features` and `paths` that MATLAB or Octave saved.
+    """Create a dataset file from `features` and `paths` saved by MATLAB or Octave.
 
     Example: `dogsim import-mat data.mat dogs.h5`
     """
     from dogsim.sources.matlab import import_mat as read
 
     check_dataset_output(out, [file], "import-mat", force)
-    made = read(file)
-    made.save(out, "import-mat")
-    print_result({"dataset": str(out), **description(made)}, as_json, summary(out, made))
+    dataset = read(file)
+    dataset.save(out, "import-mat")
+    print_result({"dataset": str(out), **description(dataset)}, as_json, summary(out, dataset))
 
 
 def export_mat(
@@ -215,7 +232,7 @@ def export_mat(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write `features`, `paths`, `labels` and `breeds` for MATLAB and Octave.
+    """Export `features`, `paths`, `labels` and `breeds` for MATLAB and Octave.
 
     Example: `dogsim export-mat dogs.h5 dogs.mat`
     """
@@ -237,7 +254,7 @@ def export(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write the features for NumPy, FAISS or a vector database.
+    """Export the features for NumPy, FAISS or a vector database.
 
     Example: `dogsim export dogs.h5 dogs.npy`
     """

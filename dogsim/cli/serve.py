@@ -100,10 +100,10 @@ def _open_gallery(file: Path | None, weights: str | None, cluster: str | None) -
     gallery = open_dataset(file, weights)
     if cluster is None:
         return gallery
-    from dogsim.cluster.search import SHORT, spread
+    from dogsim.cluster.search import MAX_INTERACTIVE_PAIRS, search_on
     from dogsim.dist_calc import nearest
 
-    gallery = HELD.enter_context(spread(gallery, cluster, SHORT))
+    gallery = HELD.enter_context(search_on(gallery, cluster, MAX_INTERACTIVE_PAIRS))
     nearest(gallery, gallery.features[:1], 1)  # raises if the cluster cannot search
     return gallery
 

@@ -1,5 +1,5 @@
-"""Many machines, by Ray: who computes shards and who searches, handed to the steps that ask for it.
+"""Compute shards and search for neighbours on many machines with Ray.
 
-`extraction` and `search` are the doors. `connection` starts Ray or joins a cluster, `workers` are
-what runs there, and what is done when one of them is lost.
+`extraction` and `search` are the public interface. `connection` connects to a cluster or starts a
+local one, and `workers` runs the workers and replaces those that are lost.
 """

@@ -1,8 +1,8 @@
-"""A connection to Ray: to a cluster that runs, or to one of our own on this machine.
+"""Connect to a Ray cluster, or start a local one on this machine.
 
-Ray listens on all interfaces and runs what anybody sends it who has its token, if it asks for one
-at all (CVE-2023-48022): a cluster belongs into a network that is trusted. Our own listens on the
-loopback address only and has a token that nobody else knows.
+Ray listens on all interfaces and executes the code of every client that has its token, or of any
+client if it has no token (CVE-2023-48022): run a cluster in a trusted network only. The local
+cluster listens on the loopback address only and has a random token.
 """
 
 import os
@@ -19,88 +19,91 @@ from importlib.metadata import PackageNotFoundError, version
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.threads import usable_cpus
 
-HERE, AUTO = "local", "auto"  # our own cluster; the one that runs on this machine
-ADDRESS = re.compile(rf"{HERE}|{AUTO}|[\w.-]+:\d+")
-OLDEST = (2, 52)  # without CVE-2025-62593
-# Ray tells its makers how it is used, and prints on stdout what befalls nodes.
-SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
-STORE = 256 << 20  # bytes of Ray's object store: only queries and answers go through it
-MOST = 300  # letters of what Ray tells
-PATIENCE = 5  # seconds in which a machine answers
+LOCAL, AUTO = "local", "auto"  # a new cluster on this machine; the one that runs on it
+ADDRESS = re.compile(rf"{LOCAL}|{AUTO}|[\w.-]+:\d+")
+MIN_RAY_VERSION = (2, 52)  # without CVE-2025-62593
+# By default Ray reports its usage to its developers, and prints events of nodes on stdout.
+QUIET_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
+OBJECT_STORE_BYTES = 256 << 20  # Ray's object store contains only queries and results
+MAX_REASON_LENGTH = 300  # of an error of Ray
+CONNECT_TIMEOUT_SECONDS = 5
 
 
 def check_cluster(address: str) -> None:
-    """Raise `DogsimError` unless a cluster can be had: Ray, a system it runs on, an address.
+    """Raise `DogsimError` unless Ray is installed and supported, and the address is valid.
 
     >>> check_cluster("ray://head:10001")
     Traceback (most recent call last):
     dogsim.errors.DogsimError: Received the cluster 'ray://head:10001'. Expected HOST:PORT, as \
-'ray start --head' tells it, on a machine of that cluster; auto, or nothing for this machine alone.
+'ray start --head' prints it, on a machine of that cluster; auto, or nothing for this machine only.
     """
     if sys.platform == "win32":
-        raise DogsimError("--cluster is not supported on Windows, as Ray's clusters are not.")
+        raise DogsimError("--cluster is not supported on Windows, where Ray cannot run clusters.")
     if not ADDRESS.fullmatch(address):
         raise DogsimError(
-            f"Received the cluster {address!r}. Expected HOST:PORT, as 'ray start --head' tells "
-            f"it, on a machine of that cluster; {AUTO}, or nothing for this machine alone."
+            f"Received the cluster {address!r}. Expected HOST:PORT, as 'ray start --head' prints "
+            f"it, on a machine of that cluster; {AUTO}, or nothing for this machine only."
         )
     try:
         found = version("ray")
     except PackageNotFoundError:
         raise DogsimError(
-            "Ray, which runs clusters, is not installed. Run: pip install 'dogsim[cluster]'"
+            'A cluster needs ray, which is not installed. Run: pip install "dogsim[cluster]"'
         ) from None
-    if tuple(map(int, found.split(".")[:2])) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
+    if tuple(map(int, found.split(".")[:2])) < MIN_RAY_VERSION:
+        oldest = ".".join(map(str, MIN_RAY_VERSION))
         raise DogsimError(
             f"Received Ray {found}. Expected {oldest} or newer. "
-            "Run: pip install --upgrade 'dogsim[cluster]'"
+            'Run: pip install --upgrade "dogsim[cluster]"'
         )
 
 
 @contextmanager
-def joined(address: str) -> Iterator[None]:
-    """Be connected to a cluster in the block; our own ends with it, and leaves no process.
+def connected(address: str) -> Iterator[None]:
+    """Connect to a cluster inside the block; a local cluster is stopped with all its processes.
 
-    Raises `DogsimError` if nobody answers at the address, or refuses.
+    Raises `DogsimError` if the cluster does not answer or rejects the connection.
     """
     check_cluster(address)
-    alone = address == HERE and not os.environ.get("RAY_ADDRESS")
-    if alone:
-        _keep_to_ourselves()
-    elif address not in (HERE, AUTO):
-        _require_answer(address)
-    os.environ |= SILENT
+    local = address == LOCAL and not os.environ.get("RAY_ADDRESS")
+    if local:
+        _isolate_local_cluster()
+    elif address not in (LOCAL, AUTO):
+        _check_connection(address)
+    os.environ |= QUIET_ENVIRONMENT
     import ray
 
     try:
-        with _own_handler_of_sigterm():
-            _begin(address, alone)
+        with _restored_sigterm_handler():
+            _connect(address, local)
         yield
     finally:
         ray.shutdown()
 
 
-def _begin(address: str, alone: bool) -> None:
+def _connect(address: str, local: bool) -> None:
     import ray
 
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    own = {"num_cpus": usable_cpus(), "include_dashboard": False, "object_store_memory": STORE}
-    given = None if address == HERE else address
+    limits = {
+        "num_cpus": usable_cpus(),
+        "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE_BYTES,
+    }
+    given = None if address == LOCAL else address
     try:
-        _ = ray.init("local", **quiet, **own) if alone else ray.init(given, **quiet)
-    except Exception as error:  # it raises nearly anything
-        raise DogsimError(
-            f"Cannot join the cluster {given or HERE}: {reason(error)[:MOST]}."
-        ) from error
+        _ = ray.init("local", **quiet, **limits) if local else ray.init(given, **quiet)
+    except Exception as error:  # Ray raises many types
+        why = reason(error)[:MAX_REASON_LENGTH]
+        raise DogsimError(f"Cannot connect to the cluster {given or LOCAL}: {why}.") from error
 
 
-def _keep_to_ourselves() -> None:
-    """Make Ray, which reads these when it is imported, listen on the loopback address only.
+def _isolate_local_cluster() -> None:
+    """Make Ray, which reads these variables when it is imported, listen on loopback only.
 
-    Its workers would give way to all other processes; here they are what the user waits for.
+    By default its workers have a low priority; here the user waits for them.
     """
-    if "ray" in sys.modules:  # whoever imported it has decided that
+    if "ray" in sys.modules:  # the importing program has configured Ray
         return
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ["RAY_AUTH_MODE"] = "token"
@@ -108,21 +111,21 @@ def _keep_to_ourselves() -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
-def _require_answer(address: str) -> None:
-    """Raise `DogsimError` in seconds where Ray would wait for a minute."""
+def _check_connection(address: str) -> None:
+    """Raise `DogsimError` within seconds if the address does not answer; Ray waits a minute."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), PATIENCE).close()
+        socket.create_connection((host, int(port)), CONNECT_TIMEOUT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise DogsimError(
-            f"Nobody answers at {address}: {reason(error)}. Expected the address of a cluster "
-            "that 'ray start --head' has begun."
+            f"No cluster answers at {address}: {reason(error)}. Expected the address of a cluster "
+            "that was started with 'ray start --head'."
         ) from error
 
 
 @contextmanager
-def _own_handler_of_sigterm() -> Iterator[None]:
-    """Put our handler of SIGTERM back, in the place of which Ray puts its own."""
+def _restored_sigterm_handler() -> Iterator[None]:
+    """Restore the handler of SIGTERM after the block, because Ray replaces it."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     if threading.current_thread() is threading.main_thread():

@@ -1,10 +1,9 @@
-"""Pictures to features on many machines: each worker writes the shards of its stretches.
+"""Compute features on the nodes of a cluster: each worker writes the shards of its images.
 
-What is done lies on the file system that all nodes share, in the folder of
-`dogsim.folders.checkpoints`, and
-nowhere else: a lost worker, a lost node and a killed driver cost the stretches that were being
-worked on. The numbers of these shards are drawn, so that a worker that was taken for lost never
-writes over what another has written.
+All work in progress is in the folder of `dogsim.folders.checkpoints` on a file system that all
+nodes share. A lost worker, a lost node or a killed driver loses only the images in progress. The
+names of these shards are unique, so that a worker that was considered lost never overwrites the
+shard of another one.
 """
 
 import os
@@ -15,101 +14,109 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from dogsim.cluster.connection import check_cluster, joined
-from dogsim.cluster.workers import Workers, require_same_version
+from dogsim.cluster.connection import check_cluster, connected
+from dogsim.cluster.workers import Workers, check_version
 from dogsim.errors import DogsimError
-from dogsim.folders.checkpoints import PartialFolder, options_of
-from dogsim.folders.extraction import SHARD, Compute, Computed, compute_shards, refuse
-from dogsim.folders.listing import Picture, Skipped
-from dogsim.folders.resumable import partial_folder
+from dogsim.folders.checkpoints import CheckpointFolder, options_of
+from dogsim.folders.extraction import (
+    SHARD_IMAGES,
+    ComputeShards,
+    ShardResult,
+    check_strict,
+    compute_shards,
+)
+from dogsim.folders.listing import ListedImage, SkippedFile
+from dogsim.folders.resumable import checkpoint_folder
 from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.plumbing.files import follow_link, make_folder
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched
 from dogsim.recipe import DECISIVE, Recipe
 
-# A stretch costs a tenth of a second by itself, and a failure half a stretch: scripts/scale.py.
-MOST_SHARDS = 4  # of a stretch
-PARTS = 8  # stretches for each worker, at least, so that all end at about the same time
+# An item costs 0.1 s in itself, and a failure half an item on average: scripts/scale.py.
+MAX_SHARDS_PER_ITEM = 4
+MIN_ITEMS_PER_WORKER = 8  # so that all workers finish at about the same time
 
 
-def compute_on(address: str, out: Path) -> Compute:
-    """Who computes the shards of `out`: a cluster, for `dogsim.create_dataset.bring_up_to_date`.
+def compute_on(address: str, out: Path) -> ComputeShards:
+    """Return the function that computes the shards of `out` on a cluster.
 
     Parameters
     ----------
     address : str
         See `dogsim.cluster.connection.check_cluster`, which is called at once.
     out : Path
-        The dataset file that is made, on a file system that all nodes share, as the pictures are.
+        The dataset file to create; it and the images must be on a file system that all nodes share.
     """
     check_cluster(address)
-    return partial(_compute, address, partial_folder(follow_link(out).resolve()))
+    return partial(_compute, address, checkpoint_folder(follow_link(out).resolve()))
 
 
 def _compute(
     address: str,
     folder: Path,
     root: Path,
-    pending: list[Picture],
+    images: list[ListedImage],
     extractor: Extractor,
     batch_size: int,
     strict: bool,
-) -> Iterator[Computed]:
-    """Do what `compute_shards` does; the shards come as files, in whatever order."""
-    if not pending:
+) -> Iterator[ShardResult]:
+    """Compute shards as `compute_shards` does, but yield their files, in any order."""
+    if not images:
         return
-    with joined(address), _seen_by_all(folder) as sign:
-        workers = Workers(_Worker, root.resolve(), folder, sign, extractor.recipe, batch_size)
-        length = max(SHARD, min(MOST_SHARDS * SHARD, len(pending) // (PARTS * len(workers))))
-        found = workers.results("shards", ((stretch,) for stretch in batched(pending, length)))
-        for done in track((done for _, done in found), len(pending), "pictures"):
-            yield from ((file, []) for file in done.files)
-            refuse(done.skipped, strict)
-            yield None, done.skipped
+    with connected(address), _marker_file(folder) as marker:
+        arguments = root.resolve(), folder, marker, extractor.recipe, batch_size
+        workers = Workers(_ExtractionWorker, *arguments)
+        size = len(images) // (MIN_ITEMS_PER_WORKER * len(workers))
+        size = max(SHARD_IMAGES, min(MAX_SHARDS_PER_ITEM * SHARD_IMAGES, size))
+        found = workers.results("shards", ((item,) for item in batched(images, size)))
+        for result in track((result for _, result in found), len(images), "images"):
+            yield from ((file, []) for file in result.files)
+            check_strict(result.skipped, strict)
+            yield None, result.skipped
 
 
 @contextmanager
-def _seen_by_all(folder: Path) -> Iterator[Path]:
-    """A file with a secret, by which a worker sees that its node shares the folder with us."""
+def _marker_file(folder: Path) -> Iterator[Path]:
+    """Create a file with a random name, by which a worker checks that its node shares `folder`."""
     make_folder(folder)
-    sign = folder / f".{secrets.token_hex(16)}.tmp"
-    sign.write_text(sign.name, encoding="ascii")
+    marker = folder / f".{secrets.token_hex(16)}.tmp"
+    marker.write_text(marker.name, encoding="ascii")
     try:
-        yield sign
+        yield marker
     finally:
-        sign.unlink(missing_ok=True)
+        marker.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
-class _Done:
-    """What a worker has made of so many pictures: the files of shards, and what was left out."""
+class _ItemResult:
+    """The shard files and the skipped files of a number of images."""
 
     files: list[Path]
-    skipped: list[Skipped]
-    pictures: int
+    skipped: list[SkippedFile]
+    n_images: int
 
     def __len__(self) -> int:
-        return self.pictures
+        return self.n_images
 
 
-class _Worker:
-    """Holds the network and computes stretches of a listing."""
+class _ExtractionWorker:
+    """A worker that holds the network and computes the shards of images."""
 
     def __init__(
-        self, root: Path, folder: Path, sign: Path, recipe: Recipe, batch_size: int
+        self, root: Path, folder: Path, marker: Path, recipe: Recipe, batch_size: int
     ) -> None:
-        self.root, self.folder, self.sign = root, folder, sign
+        self.root, self.folder, self.marker = root, folder, marker
         self.recipe, self.batch_size = recipe, batch_size
 
     def ready(self, expected: str) -> None:
         """Raise `DogsimError` unless this node has the files, the network and the same dogsim."""
-        require_same_version(expected)
-        for path in (self.sign, self.root):
+        check_version(expected)
+        for path, shared in ((self.marker, self.folder), (self.root, self.root)):
             if not path.exists():
                 raise DogsimError(
-                    f"This node does not see {path.parent if path == self.sign else path}. "
-                    "Expected a file system that all nodes share, at the same place"
+                    f"This node cannot see {shared}. "
+                    "Expected a file system that all nodes share, mounted at the same path"
                 )
         if not os.access(self.folder, os.W_OK):
             raise DogsimError(f"This node cannot write to {self.folder}")
@@ -122,13 +129,15 @@ class _Worker:
         self.recipe.require(extractor.recipe, "a network of this node", names)
         return replace(extractor, recipe=self.recipe)
 
-    def shards(self, pictures: list[Picture]) -> _Done:
-        """Compute a stretch of pictures, and keep their features."""
-        files, skipped = [], []
-        for shard, bad in compute_shards(
-            self.root, pictures, self.extractor, self.batch_size, strict=False
+    def shards(self, images: list[ListedImage]) -> _ItemResult:
+        """Compute and store the shards of images."""
+        files: list[Path] = []
+        skipped: list[SkippedFile] = []
+        folder = CheckpointFolder(self.folder)
+        for shard, skipped_files in compute_shards(
+            self.root, images, self.extractor, self.batch_size, strict=False
         ):
-            skipped += bad
+            skipped += skipped_files
             if shard is not None:
-                files.append(PartialFolder(self.folder).add(shard, drawn=True).file)
-        return _Done(files, skipped, len(pictures))
+                files.append(folder.add(shard, unique_name=True).file)
+        return _ItemResult(files, skipped, len(images))

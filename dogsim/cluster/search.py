@@ -1,8 +1,8 @@
-"""Neighbours sought on many machines: each worker looks through a range of rows, and all is merged.
+"""Search for neighbours on a cluster: each worker searches a range of rows; results are merged.
 
-A worker maps the rows of its range where they lie, on the file system that all nodes share. It
-finds the k nearest there exactly, by `dogsim.nearest`. The k nearest of all are among these, and
-ties go to the lower row as ever: what comes out is what one machine finds, bit for bit.
+A worker maps its rows from the file system that all nodes share and finds the k nearest of them
+exactly with `dogsim.nearest`. The k nearest of all rows are among these. Ties go to the lower row,
+so that the result is bit for bit that of a single machine.
 """
 
 from collections.abc import Iterator
@@ -17,49 +17,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.cluster.connection import check_cluster, joined
-from dogsim.cluster.workers import Workers, require_same_version
+from dogsim.cluster.connection import check_cluster, connected
+from dogsim.cluster.workers import Workers, check_version
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import mink, nearest
 from dogsim.errors import DogsimError
 from dogsim.storage.dataset_file import Features, features_file, map_features
 from dogsim.storage.sharded_rows import slice_rows
 
-BLOCK_BYTES = 32 << 20  # of queries that all workers are asked at a time
-WORK = 1 << 32  # pairs of a query and a row that a worker is asked at a time: a minute
-SHORT = 1 << 24  # the same where somebody waits for single answers meanwhile: a second or two
+MAX_QUERY_BYTES = 32 << 20  # queries that are sent to the workers at a time
+# Pairs of a query and a row that a worker computes at a time.
+MAX_PAIRS = 1 << 32  # a minute
+MAX_INTERACTIVE_PAIRS = 1 << 24  # a second or two, while users wait for single queries
 
-Found = tuple[NDArray[np.float64], NDArray[np.intp]]
+Neighbours = tuple[NDArray[np.float64], NDArray[np.intp]]
 
 
 @contextmanager
-def spread(dataset: Dataset, address: str, work: int = WORK) -> Iterator[Dataset]:
-    """Let a cluster search a dataset: `dogsim.nearest`, and all that builds on it, asks it.
+def search_on(dataset: Dataset, address: str, max_pairs: int = MAX_PAIRS) -> Iterator[Dataset]:
+    """Search a dataset on a cluster: the yielded dataset is used like any other.
 
     Parameters
     ----------
     dataset : Dataset
-        As `Dataset.open` gives it, of a file that all nodes see at the same place.
+        As returned by `Dataset.open`, of a file that all nodes see at the same path.
     address : str
-        See `dogsim.cluster.connection.check_cluster`. It is joined when something is sought.
-    work : int
-        How many pairs of a query and a row a worker is asked at a time. What several threads seek
-        is done in turns of so much.
+        See `dogsim.cluster.connection.check_cluster`. It is connected at the first search.
+    max_pairs : int
+        Number of pairs of a query and a row that a worker computes at a time. Searches of several
+        threads take turns after this many pairs.
 
     Raises
     ------
     DogsimError
-        If there is no cluster, or the features do not lie in a file as they are.
+        If the cluster is not available, or the features are not those of a file.
     """
     check_cluster(address)
-    rows = _Rows.of(dataset)
-    with ExitStack() as held:
-        yield replace(dataset, search=_Search(rows, address, held, work))
+    rows = _FeatureRows.of(dataset)
+    with ExitStack() as stack:
+        yield replace(dataset, search=_ClusterSearch(rows, address, stack, max_pairs))
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """In which dataset file the features (n, d) lie, and by what one knows it."""
+class _FeatureRows:
+    """The dataset file that contains features (n, d), with the size and time that identify it."""
 
     file: Path
     shape: tuple[int, ...]
@@ -67,42 +68,42 @@ class _Rows:
     mtime_ns: int
 
     @classmethod
-    def of(cls, dataset: Dataset) -> "_Rows":
+    def of(cls, dataset: Dataset) -> "_FeatureRows":
         rows, file = dataset.features, features_file(dataset.features)
         if file is None or map_features(file).shape != rows.shape:
             raise DogsimError(
-                "Received features that lie in no file as they are. Expected a dataset file of "
-                "dogsim, which each worker opens by itself: Dataset.save makes one."
+                "Received features that are not stored in a file. Expected a dataset file of "
+                "dogsim, which each worker opens: Dataset.save writes one."
             )
         file = file.resolve()
         status = file.stat()
         return cls(file, rows.shape, status.st_size, status.st_mtime_ns)
 
-    def mapped(self) -> Features:
-        """Map them on this node; raises `DogsimError` if the file is not there, or another."""
+    def map(self) -> Features:
+        """Map the features on this node; raise `DogsimError` if the file is missing or differs."""
         try:
             status = self.file.stat()
         except OSError:
             raise DogsimError(
-                f"This node does not see {self.file}. Expected a file system that all nodes share, "
-                "at the same place"
+                f"This node cannot see {self.file}. Expected a file system that all nodes share, "
+                "mounted at the same path"
             ) from None
         if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
             raise DogsimError(f"{self.file} is another file here, or was replaced. Run it again")
         return map_features(self.file)
 
 
-class _Search:
-    """Who searches a dataset, see `dogsim.dataset.Dataset`."""
+class _ClusterSearch:
+    """A search on a cluster, see `dogsim.dataset.NeighbourSearch`."""
 
-    def __init__(self, rows: _Rows, address: str, held: ExitStack, work: int) -> None:
-        self.rows, self.address, self.held, self.work = rows, address, held, work
-        self._changed, self._tickets, self._called = Condition(), count(), 0
+    def __init__(self, rows: _FeatureRows, address: str, stack: ExitStack, max_pairs: int) -> None:
+        self.rows, self.address, self.stack, self.max_pairs = rows, address, stack, max_pairs
+        self._condition, self._tickets, self._current = Condition(), count(), 0
 
     @cached_property
     def workers(self) -> Workers:
-        self.held.enter_context(joined(self.address))
-        return Workers(_Worker, self.rows)
+        self.stack.enter_context(connected(self.address))
+        return Workers(_SearchWorker, self.rows)
 
     def __call__(
         self,
@@ -110,93 +111,98 @@ class _Search:
         k: int,
         metric: str,
         exclude: NDArray[np.intp] | None,
-    ) -> Found:
-        """Find what `dogsim.nearest` finds; it has checked what is asked."""
+    ) -> Neighbours:
+        """Find the neighbours of queries (m, d); `dogsim.nearest` has checked the arguments."""
         with self._turn():
             ranges = self._ranges()
-        width = max(last - first for first, last in ranges)
-        most = BLOCK_BYTES // queries[:1].nbytes if len(queries) else 1
-        size = max(1, min(most, self.work // width))
+        longest = max(last - first for first, last in ranges)
+        limit = MAX_QUERY_BYTES // queries[:1].nbytes if len(queries) else 1
+        size = max(1, min(limit, self.max_pairs // longest))
         found = [(np.empty((0, k)), np.empty((0, k), np.intp))]
         for start in range(0, len(queries), size):
-            some = slice(start, start + size)
-            own = None if exclude is None else exclude[some]
+            block = slice(start, start + size)
+            excluded = None if exclude is None else exclude[block]
             with self._turn():
-                found.append(self._block(queries[some], k, metric, own, ranges))
+                found.append(self._search(queries[block], k, metric, excluded, ranges))
         distances, indices = zip(*found, strict=True)
-        return np.concatenate(distances), np.concatenate(indices)
+        return np.concatenate(distances), np.concatenate(indices)  # (m, k), (m, k)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Be the only thread that asks the workers; who comes first is first."""
-        with self._changed:
+        """Use the workers exclusively; threads take turns in the order of their calls."""
+        with self._condition:
             ticket = next(self._tickets)
-            self._changed.wait_for(lambda: ticket == self._called)
+            self._condition.wait_for(lambda: ticket == self._current)
         try:
             yield
         finally:
-            with self._changed:
-                self._called += 1
-                self._changed.notify_all()
+            with self._condition:
+                self._current += 1
+                self._condition.notify_all()
 
     def _ranges(self) -> list[tuple[int, int]]:
         rows = self.rows.shape[0]
         bounds = np.linspace(0, rows, min(len(self.workers), rows) + 1).astype(int).tolist()
         return list(pairwise(bounds))
 
-    def _block(
+    def _search(
         self,
         queries: NDArray[np.floating],
         k: int,
         metric: str,
         exclude: NDArray[np.intp] | None,
         ranges: list[tuple[int, int]],
-    ) -> Found:
+    ) -> Neighbours:
         import ray
 
-        asked, more = ray.put(queries), k + (exclude is not None)
-        items = [(*each, asked, min(more, each[1] - each[0]), metric) for each in ranges]
-        parts: dict[int, Found] = dict(self.workers.results("nearest", items, ahead=1))
-        return merged([parts[number] for number in range(len(ranges))], k, exclude)
+        stored, more = ray.put(queries), k + (exclude is not None)
+        items = [(first, last, stored, min(more, last - first), metric) for first, last in ranges]
+        parts: dict[int, Neighbours] = dict(self.workers.results("nearest", items, per_worker=1))
+        return merge_neighbours([parts[number] for number in range(len(ranges))], k, exclude)
 
 
-def merged(parts: list[Found], k: int, exclude: NDArray[np.intp] | None = None) -> Found:
-    """Merge what was found in ranges of ascending rows into the k nearest of all.
+def merge_neighbours(
+    parts: list[Neighbours], k: int, exclude: NDArray[np.intp] | None = None
+) -> Neighbours:
+    """Merge the neighbours in ranges of ascending rows into the k nearest of all.
 
-    `exclude` (m,) is for each query a row that is no neighbour: each part has one more than k, if
-    it has so many rows.
+    `exclude` (m,) is a row for each query that is not returned. Each part then contains k + 1
+    neighbours, if it has that many rows.
 
     >>> near = np.array([[0.0, 2.0]]), np.array([[4, 1]])
     >>> far = np.array([[2.0]]), np.array([[5]])
-    >>> merged([near, far], 2)
+    >>> merge_neighbours([near, far], 2)
     (array([[0., 2.]]), array([[4, 1]]))
-    >>> merged([near, far], 2, np.array([4]))
+    >>> merge_neighbours([near, far], 2, np.array([4]))
     (array([[2., 2.]]), array([[1, 5]]))
     """
     distances, rows = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
     if exclude is not None:
         distances[rows == exclude[:, None]] = np.inf
-    values, columns = mink(distances, k)  # ties to the lower column: to the lower row
+    values, columns = mink(distances, k)  # ties go to the lower column, which is the lower row
     return values, np.take_along_axis(rows, columns, axis=1)
 
 
-class _Worker:
-    """Looks through ranges of rows."""
+class _SearchWorker:
+    """A worker that searches ranges of rows."""
 
-    def __init__(self, rows: _Rows) -> None:
+    def __init__(self, rows: _FeatureRows) -> None:
         self.rows = rows
 
     def ready(self, expected: str) -> None:
-        require_same_version(expected)
-        self.mapped  # noqa: B018
+        """Raise `DogsimError` unless this node has the file and the same dogsim."""
+        check_version(expected)
+        self.features  # noqa: B018
 
     @cached_property
-    def mapped(self) -> Features:
-        return self.rows.mapped()
+    def features(self) -> Features:
+        return self.rows.map()
 
-    def nearest(self, first: int, last: int, queries: Any, k: int, metric: str) -> Found:
+    def nearest(self, first: int, last: int, queries: Any, k: int, metric: str) -> Neighbours:
+        """Find the k nearest of the rows from `first` to `last` - 1."""
+        rows = slice_rows(self.features, first, last)
         try:
-            distances, indices = nearest(slice_rows(self.mapped, first, last), queries, k, metric)
+            distances, indices = nearest(rows, queries, k, metric)
         except DogsimError as error:
             raise DogsimError(f"In the rows from {first} to {last - 1}: {error}") from error
         return distances, indices + first

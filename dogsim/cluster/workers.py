@@ -1,8 +1,8 @@
-"""Workers on the nodes of a cluster, and what is done when one of them is lost.
+"""Run workers on the nodes of a cluster, and replace those that are lost.
 
-A worker is an actor of Ray that holds what is dear to load. Ray starts it again on its node when
-its process dies (``max_restarts``) and asks it anew (``max_task_retries``). When its node is lost,
-what it was asked goes to another one. Nothing is waited for without a limit.
+A worker is a Ray actor that holds an object that is expensive to load. If its process dies, Ray
+restarts it on its node (``max_restarts``) and repeats its task (``max_task_retries``). If its node
+is lost, its items are assigned to other workers. All waiting has a time limit.
 """
 
 import time
@@ -12,207 +12,219 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dogsim import __version__
+from dogsim.cluster.connection import MAX_REASON_LENGTH
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.terminal import note
 
-CPUS = 8  # of a worker, at most: one process cannot feed more
-RESTARTS = 3  # of a worker on its node
-ATTEMPTS = 3  # workers that are lost over the same item before that is what is to blame
-AHEAD = 2  # items that a worker is given at a time, so that it never waits for the next one
-TICK = 1.0  # seconds between two looks at the cluster
-NEWS = 10.0  # seconds between two looks for new nodes, and until one is told that workers wait
-START = 180.0  # seconds in which the first worker must be ready
-LIMIT = 900.0  # seconds that an item may take
+MAX_CPUS_PER_WORKER = 8  # one process cannot use more
+MAX_RESTARTS = 3  # of a worker on its node
+MAX_ATTEMPTS = 3  # an item for which this many workers were lost is considered the cause
+ITEMS_PER_WORKER = 2  # assigned at a time, so that a worker never waits for its next item
+POLL_SECONDS = 1.0
+NODE_CHECK_SECONDS = 10.0
+START_TIMEOUT_SECONDS = 180.0  # for the first worker
+ITEM_TIMEOUT_SECONDS = 900.0
 
 
-def require_same_version(expected: str) -> None:
-    """Raise `DogsimError` if this node has another dogsim than the one that asks."""
+def check_version(expected: str) -> None:
+    """Raise `DogsimError` if this node has another version of dogsim than the driver."""
     if __version__ != expected:
-        raise DogsimError(f"This node has dogsim {__version__}. Expected {expected}, as it is here")
+        raise DogsimError(
+            f"This node has dogsim {__version__}. Expected {expected}, the version of the driver"
+        )
 
 
 @dataclass(eq=False)
-class _Worker:
+class _WorkerState:
+    """A started worker and its number of unfinished tasks."""
+
     actor: Any
     node: str
     cpus: int
     ready: bool = False
-    asked: int = 0
+    n_tasks: int = 0
 
 
 @dataclass(eq=False)
 class _Item:
+    """An item of work and the number of workers that were lost while they computed it."""
+
     number: int
     arguments: tuple[Any, ...]
     attempts: int = 0
 
 
 @dataclass(eq=False)
-class _Asked:
-    """A question that is under way; without an item it is whether the worker is ready."""
+class _Task:
+    """A running call of a worker; without an item it is the call of ``ready``."""
 
-    worker: _Worker
+    worker: _WorkerState
     item: _Item | None
     since: float = field(default_factory=time.monotonic)
 
 
 class Workers:
-    """Workers of one kind on all nodes of the cluster that one is connected to.
+    """Workers of one class on all nodes of the connected cluster.
 
     Parameters
     ----------
-    kind : class
-        What a worker is: a class with a method ``ready(version)``, which raises `DogsimError` if it
-        cannot work on its node or with a dogsim of that version, and methods that answer.
+    worker_class : class
+        A class with a method ``ready(version)``, which raises `DogsimError` if it cannot work on
+        its node or with the driver's version of dogsim, and with methods that compute items.
     arguments
-        Of its constructor. They are small, or Ray could not start a worker again whose driver's
-        object store is gone (ray-project/ray#53727).
+        The arguments of its constructor. They must be small: Ray cannot restart a worker whose
+        arguments are in a lost object store (ray-project/ray#53727).
     """
 
-    def __init__(self, kind: type, *arguments: Any) -> None:
-        self._kind, self._arguments = kind, arguments
-        self._workers: list[_Worker] = []
+    def __init__(self, worker_class: type, *arguments: Any) -> None:
+        self._worker_class, self._arguments = worker_class, arguments
+        self._workers: list[_WorkerState] = []
         self._nodes: set[str] = set()
-        self._asked: dict[Any, _Asked] = {}
-        self._began = self._looked = time.monotonic()
-        self._told = False
-        self._place()
+        self._tasks: dict[Any, _Task] = {}
+        self._started = self._last_node_check = time.monotonic()
+        self._reported_waiting = False
+        self._start_on_new_nodes()
 
     def __len__(self) -> int:
         return len(self._workers)
 
     def results(
-        self, method: str, items: Iterable[tuple[Any, ...]], ahead: int = AHEAD
+        self, method: str, items: Iterable[tuple[Any, ...]], per_worker: int = ITEMS_PER_WORKER
     ) -> Iterator[tuple[int, Any]]:
-        """Ask the workers for each item's result; yield them as they come, with their numbers.
+        """Compute items on the workers; yield each result with its item's number when it is ready.
 
         Parameters
         ----------
         method : str
-            The workers' method that is called.
+            The method of the workers that computes an item.
         items : iterable of tuple
-            Its arguments. Worker i gets item i first.
-        ahead : int
-            How many items a worker is given at a time.
+            Its arguments. Worker i computes item i first.
+        per_worker : int
+            Maximum number of items that are assigned to a worker at a time.
 
         Raises
         ------
         DogsimError
-            What a worker raises, with the name of its node; if no worker is ready in time, all are
-            lost, or several are lost over the same item.
+            An error of a worker, with the name of its node; or if no worker becomes ready in time,
+            all workers are lost, or several workers are lost while they compute the same item.
         """
         import ray
 
-        self._forget()
+        self._discard_tasks()
         waiting = deque(_Item(number, arguments) for number, arguments in enumerate(items))
-        while waiting or any(asked.item for asked in self._asked.values()):
-            self._look_around()
-            self._give(method, waiting, ahead)
-            done, _ = ray.wait(list(self._asked), timeout=TICK)
+        while waiting or any(task.item for task in self._tasks.values()):
+            self._check_nodes()
+            self._assign(method, waiting, per_worker)
+            done, _ = ray.wait(list(self._tasks), timeout=POLL_SECONDS)
             for reference in done:
-                asked = self._asked.pop(reference)
-                asked.worker.asked -= 1
+                task = self._tasks.pop(reference)
+                task.worker.n_tasks -= 1
                 try:
-                    result = ray.get(reference, timeout=LIMIT)
+                    result = ray.get(reference, timeout=ITEM_TIMEOUT_SECONDS)
                 except ray.exceptions.RayTaskError as error:
-                    raise self._failure(asked.worker, error) from error
+                    raise _worker_error(task.worker, error) from error
                 except ray.exceptions.RayError as error:
-                    self._lose(asked.worker)
-                    self._put_back(asked, waiting, error)
+                    self._remove(task.worker)
+                    self._put_back(task, waiting, error)
                 else:
-                    asked.worker.ready = True
-                    if asked.item:
-                        yield asked.item.number, result
-            self._stop_the_overdue()
+                    task.worker.ready = True
+                    if task.item:
+                        yield task.item.number, result
+            self._kill_overdue()
 
-    def _forget(self) -> None:
-        """Forget what was asked in a search that has failed."""
-        for reference in [each for each, asked in self._asked.items() if asked.item]:
-            self._asked.pop(reference).worker.asked -= 1
+    def _discard_tasks(self) -> None:
+        """Discard the items of an earlier call that has failed."""
+        for reference in [each for each, task in self._tasks.items() if task.item]:
+            self._tasks.pop(reference).worker.n_tasks -= 1
 
-    def _place(self) -> None:
-        """Start workers on nodes that have none."""
+    def _start_on_new_nodes(self) -> None:
+        import ray
+
+        for node in ray.nodes():
+            cpus, node_id = int(node["Resources"].get("CPU", 0)), node["NodeID"]
+            if node["Alive"] and cpus and node_id not in self._nodes:
+                self._nodes.add(node_id)
+                n_workers = -(-cpus // MAX_CPUS_PER_WORKER)
+                for _ in range(n_workers):
+                    self._start(node, cpus // n_workers)
+
+    def _start(self, node: dict[str, Any], cpus: int) -> None:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        actor = ray.remote(self._kind)
-        for node in ray.nodes():
-            cpus, node_id = int(node["Resources"].get("CPU", 0)), node["NodeID"]
-            if not node["Alive"] or not cpus or node_id in self._nodes:
-                continue
-            self._nodes.add(node_id)
-            parts = -(-cpus // CPUS)
-            threads = {f"{name}_NUM_THREADS": str(cpus // parts) for name in ("OMP", "OPENBLAS")}
-            for _ in range(parts):
-                started = actor.options(
-                    num_cpus=cpus // parts,
-                    max_restarts=RESTARTS,
-                    max_task_retries=RESTARTS,
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
-                    runtime_env={"env_vars": threads},
-                ).remote(*self._arguments)
-                worker = _Worker(started, node["NodeManagerAddress"], cpus // parts)
-                self._workers.append(worker)
-                self._asked[started.ready.remote(__version__)] = _Asked(worker, None)
-                worker.asked += 1
+        threads = {f"{name}_NUM_THREADS": str(cpus) for name in ("OMP", "OPENBLAS")}
+        options = ray.remote(self._worker_class).options(
+            num_cpus=cpus,
+            max_restarts=MAX_RESTARTS,
+            max_task_retries=MAX_RESTARTS,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+            runtime_env={"env_vars": threads},
+        )
+        actor = options.remote(*self._arguments)
+        worker = _WorkerState(actor, node["NodeManagerAddress"], cpus, n_tasks=1)
+        self._workers.append(worker)
+        self._tasks[actor.ready.remote(__version__)] = _Task(worker, None)
 
-    def _give(self, method: str, waiting: "deque[_Item]", ahead: int) -> None:
-        for _ in range(ahead):  # to each its first item before any gets a second
+    def _assign(self, method: str, waiting: "deque[_Item]", per_worker: int) -> None:
+        for _ in range(per_worker):  # every worker gets a first item before any gets a second
             for worker in self._workers:
-                if waiting and worker.ready and worker.asked < ahead:
+                if waiting and worker.ready and worker.n_tasks < per_worker:
                     item = waiting.popleft()
                     reference = getattr(worker.actor, method).remote(*item.arguments)
-                    self._asked[reference] = _Asked(worker, item)
-                    worker.asked += 1
+                    self._tasks[reference] = _Task(worker, item)
+                    worker.n_tasks += 1
 
-    def _look_around(self) -> None:
-        """See what nodes there are now and then, and that workers do not wait unseen."""
+    def _check_nodes(self) -> None:
+        """Start workers on new nodes, and report workers that are not ready."""
         now = time.monotonic()
-        if now - self._looked < NEWS and self._workers:
+        if now - self._last_node_check < NODE_CHECK_SECONDS and self._workers:
             return
-        self._looked = now
-        self._place()
+        self._last_node_check = now
+        self._start_on_new_nodes()
         late = [worker for worker in self._workers if not worker.ready]
-        if late and not self._told:
-            self._told = True
-            wanted = ", ".join(f"{worker.node} ({worker.cpus} CPUs)" for worker in late)
-            note(f"Waiting for workers to start, or for CPUs that others use, on {wanted}.")
+        if late and not self._reported_waiting:
+            self._reported_waiting = True
+            nodes = ", ".join(f"{worker.node} ({worker.cpus} CPUs)" for worker in late)
+            note(f"Waiting for workers to start, or for CPUs used by others, on {nodes}.")
         if not self._workers:
             raise DogsimError(
-                "No worker is left: their nodes are lost. What is done is kept; see to the cluster."
+                "No worker is left: their nodes are lost. The results so far are stored; check "
+                "the cluster."
             )
-        if len(late) == len(self._workers) and now - self._began > START:
+        if len(late) == len(self._workers) and now - self._started > START_TIMEOUT_SECONDS:
             raise DogsimError(
-                f"No worker was ready in {START:.0f} seconds. See by 'ray status' who uses the "
-                "CPUs of the cluster."
+                f"No worker was ready in {START_TIMEOUT_SECONDS:.0f} seconds. Check with "
+                "'ray status' which programs use the CPUs of the cluster."
             )
 
-    def _lose(self, worker: _Worker) -> None:
+    def _remove(self, worker: _WorkerState) -> None:
         if worker in self._workers:
             self._workers.remove(worker)
-            note(f"Lost a worker on {worker.node}; {len(self._workers)} go on.")
+            note(f"Lost a worker on {worker.node}; {len(self._workers)} are left.")
 
-    def _put_back(self, asked: _Asked, waiting: "deque[_Item]", error: Exception) -> None:
-        if asked.item is None:
+    def _put_back(self, task: _Task, waiting: "deque[_Item]", error: Exception) -> None:
+        if task.item is None:
             return
-        asked.item.attempts += 1
-        if asked.item.attempts >= ATTEMPTS:
+        task.item.attempts += 1
+        if task.item.attempts >= MAX_ATTEMPTS:
             raise DogsimError(
-                f"{ATTEMPTS} workers were lost over the same work, the last one on "
-                f"{asked.worker.node}: {reason(error)[:300]}."
+                f"{MAX_ATTEMPTS} workers were lost while they computed the same item, the last one "
+                f"on {task.worker.node}: {reason(error)[:MAX_REASON_LENGTH]}."
             ) from error
-        waiting.appendleft(asked.item)
+        waiting.appendleft(task.item)
 
-    def _stop_the_overdue(self) -> None:
-        """Kill workers that do not answer; what they were asked fails, and goes to others."""
+    def _kill_overdue(self) -> None:
+        """Kill workers that do not answer in time; their tasks fail and their items are retried."""
         import ray
 
-        for asked in self._asked.values():
-            worker, late = asked.worker, time.monotonic() - asked.since > LIMIT * AHEAD
-            if late and worker in self._workers and (asked.item or worker.ready):
-                self._lose(worker)
+        for task in self._tasks.values():
+            worker = task.worker
+            late = time.monotonic() - task.since > ITEM_TIMEOUT_SECONDS * ITEMS_PER_WORKER
+            if late and worker in self._workers and (task.item or worker.ready):
+                self._remove(worker)
                 ray.kill(worker.actor)
 
-    def _failure(self, worker: _Worker, error: Any) -> DogsimError:
-        cause = error.cause if isinstance(error.cause, DogsimError) else error
-        return DogsimError(f"{worker.node}: {reason(cause)}.")
+
+def _worker_error(worker: _WorkerState, error: Any) -> DogsimError:
+    cause = error.cause if isinstance(error.cause, DogsimError) else error
+    return DogsimError(f"{worker.node}: {reason(cause)}.")

@@ -1,5 +1,6 @@
-"""A user's folder of pictures, and the features of it that are kept while a dataset is made.
+"""Create and update datasets from a user's folder of images.
 
-Doors: `listing` (what is there), `reading` (pictures to features, stretch by stretch), `shards`
-(what is kept of a run that is stopped, in the folder of `partial`, and `kept`, which of it holds).
+`listing` finds the images, `extraction` computes their features shard by shard, `checkpoints`
+stores the shards of unfinished runs, `manifest` finds the features that are still valid, and
+`resumable` combines them into the dataset.
 """

@@ -1,18 +1,16 @@
-"""The folder ``OUT.h5.partial`` beside an output: what a run has done, and how it is to be done.
+"""Store the shards of an unfinished run in the folder ``OUT.h5.partial`` beside the output.
 
-It holds shards, each a small dataset file of the pictures done in one stretch. A shard is written
-under another name, flushed to the disk and then renamed (`files.replacing`), and never touched
-again. HDF5 files are endangered only while they are written, and at any moment of a kill every file
-with a final name is closed and whole. A kill, a full disk and a power cut cost the stretch that was
-being worked on, about `reading.SHARD` pictures; a file system that loses renames at a power cut may
-cost the shard before.
+Each shard is a small dataset file. It is written under a temporary name, flushed to disk, renamed
+(`files.replacing`) and never modified. An HDF5 file can only be damaged while it is written;
+therefore, whenever a run is killed, each file with a final name is complete. A kill, a full disk or
+a power failure loses only the images in progress, about `extraction.SHARD_IMAGES`; a file system
+that loses renames in a power failure may also lose the shard before.
 
-A restart, which computes everything anew, is a file ``restart`` in that folder, with the options it
-was begun with: while it lies there ``OUT.h5`` counts for nothing, and every later run goes on where
-the restart was.
+A restart, which computes all features again, writes the file ``restart`` with its options to this
+folder. While that file exists ``OUT.h5`` is ignored, and every later run continues the restart.
 
-Of a dataset that is itself a folder of shards this is that folder: work in progress is what its
-index does not know.
+If the dataset itself is a folder of shards, its shards and those of an unfinished run are in the
+same folder: a shard that is not in the index belongs to an unfinished run.
 """
 
 import json
@@ -37,22 +35,22 @@ from dogsim.recipe import Recipe
 from dogsim.storage.dataset_file import DamagedError
 from dogsim.storage.sharded_rows import RUN_DTYPE, ShardedRows, TableLocation
 
-MADE_BY = "create-dataset"
-OPTIONS = (
+DATASET_MADE_BY = "create-dataset"
+RECIPE_OPTIONS = (
     *("backbone", "weights", "layer", "resize", "engine", "precision"),
     *("boxes", "margin", "views", "mean", "std", "image_size"),
 )
-RESTART = "restart"
-OURS = re.compile(rf"\d{{6,}}\.h5|{RESTART}|\..*\.tmp")  # what such a folder holds
-HDF5 = b"\x89HDF\r\n\x1a\n"  # what such a file begins with
+RESTART_FILE = "restart"
+CHECKPOINT_NAME = re.compile(rf"\d{{6,}}\.h5|{RESTART_FILE}|\..*\.tmp")
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(eq=False)
-class Part:
-    """A closed file with features: a shard, or the finished dataset.
+class FeatureFile:
+    """A complete file of features: a shard, or the finished dataset.
 
-    The finished one is mapped when it is listed, so that its rows are of the file that was listed,
-    even if another lies in its place by now.
+    The finished dataset is mapped when the object is created, so that its rows stay those of that
+    file even if the file is replaced.
     """
 
     file: Path
@@ -65,8 +63,8 @@ class Part:
     boxes: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, file: Path, dataset: Dataset, mapped: bool = False) -> "Part":
-        """Know a file by the dataset in it, and hold its features with `mapped`."""
+    def from_dataset(cls, file: Path, dataset: Dataset, mapped: bool = False) -> "FeatureFile":
+        """Create from the dataset in `file`; `mapped` keeps its features mapped."""
         if dataset.stamps is None or dataset.recipe is None:
             raise DogsimError(f"{file} is no shard of create-dataset. Move it away.")
         return cls(
@@ -81,15 +79,15 @@ class Part:
         )
 
     def box(self, row: int) -> Box | None:
-        """Tell which part of a picture was seen, None for all of it."""
+        """Return the crop of an image that its features were computed from, None if whole."""
         return None if self.boxes is None else Box.from_row(self.boxes[row])
 
     def features(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Read some rows; the file of a shard is open no longer than that takes."""
+        """Read the features (m, d) of rows (m,); the file of a shard is closed afterwards."""
         return np.asarray((self.stored_rows() if self.mapped is None else self.mapped)[rows])
 
     def stored_rows(self) -> ShardedRows:
-        """Tell where the rows of a shard lie, or those of a folder of shards."""
+        """Return the stored rows of a shard, or of a folder of shards, without reading them."""
         if isinstance(self.mapped, ShardedRows):
             return self.mapped
         try:
@@ -99,119 +97,121 @@ class Part:
             raise DogsimError(f"Cannot read {self.file}: {reason(error)}.") from error
         if offset is None:
             raise DogsimError(f"{self.file} is no shard of create-dataset. Move it away.")
-        place = TableLocation(self.file.name, offset, len(self.paths))
-        whole = np.array([(0, 0, place.rows)], RUN_DTYPE)
-        return ShardedRows(self.file.parent, [place], whole, self.dimension)
+        table = TableLocation(self.file.name, offset, len(self.paths))
+        whole = np.array([(0, 0, table.rows)], RUN_DTYPE)
+        return ShardedRows(self.file.parent, [table], whole, self.dimension)
 
 
-class PartialFolder:
-    """The folder at `path`, which need not be there.
+class CheckpointFolder:
+    """The folder of shards at `path`, which need not exist.
 
     Parameters
     ----------
     path : Path
-    settled : set of str
-        Names of shards in it that are no work in progress.
+    committed : set of str
+        Names of the shards in the folder that belong to a finished dataset.
 
     Raises
     ------
     DogsimError
-        If something else is there.
+        If `path` is no folder.
     """
 
-    def __init__(self, path: Path, settled: Set[str] = frozenset()) -> None:
+    def __init__(self, path: Path, committed: Set[str] = frozenset()) -> None:
         if path.exists() and not path.is_dir():
             raise DogsimError(
-                f"{path} is no folder. It is the place for work in progress: move it away."
+                f"{path} is no folder. Unfinished work is stored there: move it away."
             )
-        self.path, self.settled = path, settled
+        self.path, self.committed = path, committed
 
     @staticmethod
-    def made(path: Path) -> bool:
-        """Whether there is nothing in a folder but what such a one holds; hidden files are none."""
-        return all(OURS.fullmatch(each.name) for each in path.iterdir() if each.name[0] != ".")
+    def has_only_checkpoints(path: Path) -> bool:
+        """Return whether a folder contains only checkpoints; hidden files are ignored."""
+        return all(
+            CHECKPOINT_NAME.fullmatch(each.name) or each.name[0] == "." for each in path.iterdir()
+        )
 
     @property
-    def restart(self) -> dict[str, Any] | None:
-        """Options of the restart that is under way, empty where it lost them; None if none is."""
-        if not self._note.exists():
+    def restart_options(self) -> dict[str, Any] | None:
+        """Options of an unfinished restart, empty if they are damaged; None without a restart."""
+        if not self._restart_file.exists():
             return None
         with suppress(OSError, ValueError, TypeError):
-            options = dict(json.loads(self._note.read_text(encoding="utf-8")))
-            return options if options.keys() == set(OPTIONS) else {}
+            options = dict(json.loads(self._restart_file.read_text(encoding="utf-8")))
+            return options if options.keys() == set(RECIPE_OPTIONS) else {}
         return {}
 
-    def note_restart(self, recipe: Recipe) -> None:
-        """Leave a note that a restart with the options of `recipe` is under way."""
+    def begin_restart(self, recipe: Recipe) -> None:
+        """Write the file that marks a restart with the options of `recipe`."""
         make_folder(self.path)
-        with replacing(self._note) as temporary:
+        with replacing(self._restart_file) as temporary:
             temporary.write_text(json.dumps(options_of(recipe)), encoding="utf-8")
 
-    def shards(self) -> Iterator[Part]:
-        """Open the shards, oldest first, and remove those that a power cut has damaged.
+    def shards(self) -> Iterator[FeatureFile]:
+        """Open the shards, oldest first, and remove those that a power failure has damaged.
 
-        Raises `DogsimError` for any other file of a shard's name: it may be whole, and unreadable
-        for now.
+        Raises `DogsimError` for any other file with the name of a shard: it may be complete, but
+        unreadable at the moment.
         """
         for file in sorted(self._files()):
             try:
                 dataset = Dataset.open(file)
             except DamagedError as error:
-                _require_damaged_shard(file, error)
+                _check_damaged_shard(file, error)
                 file.unlink()
             else:
-                yield Part.of(file, dataset)
+                yield FeatureFile.from_dataset(file, dataset)
 
-    def add(self, shard: Dataset, drawn: bool = False) -> Part:
-        """Keep the features of a stretch of pictures: a file, whole or not at all.
+    def add(self, shard: Dataset, unique_name: bool = False) -> FeatureFile:
+        """Write a shard to a new file, completely or not at all.
 
-        It is numbered after the others. Where several write at a time, or somebody may still read
-        an older one of that name, its number is `drawn`: the time, so that it is still about in
-        order, and what makes it the only one.
+        By default its name is the next number. With `unique_name` it is the time and a random
+        number, for several processes that write to the folder, or if another process may still
+        read an older file of the same name; the names are still approximately in order.
         """
         make_folder(self.path)
-        if drawn:
+        if unique_name:
             number = (time.time_ns() << 64) + secrets.randbits(64)
         else:
             number = max((int(file.stem) for file in self._files()), default=-1) + 1
         file = self.path / f"{number:06d}.h5"
-        shard.write(file, MADE_BY)
-        return Part.of(file, shard)
+        shard.write(file, DATASET_MADE_BY)
+        return FeatureFile.from_dataset(file, shard)
 
     def clear(self) -> None:
-        """Remove the shards: the output holds all that is in them, or they are not wanted.
+        """Remove the checkpoints, because the output contains their features or they are invalid.
 
-        Nothing else is removed, and no settled shard. The note of a restart goes first: without its
-        shards it would let a finished output count for nothing.
+        Committed shards and other files stay. The restart file is removed first: without its shards
+        it would hide a finished output.
         """
-        self._note.unlink(missing_ok=True)
+        self._restart_file.unlink(missing_ok=True)
         for file in self.path.iterdir() if self.path.is_dir() else ():
-            if OURS.fullmatch(file.name) and file.name not in self.settled:
+            if CHECKPOINT_NAME.fullmatch(file.name) and file.name not in self.committed:
                 file.unlink()
-        with suppress(OSError):  # not there, or with something of somebody else's in it
+        with suppress(OSError):  # it does not exist, or contains other files
             self.path.rmdir()
 
-    def names(self) -> set[str]:
-        """Names of the shards that lie there, settled or not."""
-        files = self.path.iterdir() if self.path.is_dir() else ()
-        return {file.name for file in files if file.suffix == ".h5" and OURS.fullmatch(file.name)}
+    def shard_names(self) -> set[str]:
+        """Return the names of all shards in the folder, committed or not."""
+        names = (file.name for file in self.path.iterdir()) if self.path.is_dir() else ()
+        return {name for name in names if name.endswith(".h5") and CHECKPOINT_NAME.fullmatch(name)}
 
     @property
-    def _note(self) -> Path:
-        return self.path / RESTART
+    def _restart_file(self) -> Path:
+        return self.path / RESTART_FILE
 
     def _files(self) -> list[Path]:
-        return [self.path / name for name in self.names() - self.settled]
+        return [self.path / name for name in self.shard_names() - self.committed]
 
 
 def options_of(recipe: Recipe) -> dict[str, Any]:
-    """Tell the arguments of `dogsim.create_dataset` that give features of this recipe."""
-    return {name: getattr(recipe, name) for name in OPTIONS}
+    """Return the arguments of `dogsim.create_dataset` that make features of this recipe."""
+    return {name: getattr(recipe, name) for name in RECIPE_OPTIONS}
 
 
-def _require_damaged_shard(file: Path, error: DogsimError) -> None:
-    """Raise `error` unless a file is what a power cut may leave of a shard."""
+def _check_damaged_shard(file: Path, error: DogsimError) -> None:
+    """Raise `error` unless the file is a shard that a power failure has damaged."""
     with file.open("rb") as opened:
-        start = opened.read(len(HDF5))
-    if start.strip(b"\0") and start != HDF5[: len(start)]:
+        start = opened.read(len(HDF5_SIGNATURE))
+    if start.strip(b"\0") and start != HDF5_SIGNATURE[: len(start)]:
         raise DogsimError(f"{error} It is no shard of create-dataset: move it away.") from error

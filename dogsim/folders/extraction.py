@@ -1,4 +1,4 @@
-"""Pictures to features at full speed: threads read what comes next while the network works."""
+"""Compute the features of images while threads read and decode the next ones."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.folders.listing import Picture, Skipped, box_rows, stamp_rows
+from dogsim.folders.listing import ListedImage, SkippedFile, box_rows, stamp_rows
 from dogsim.image_files.files import UnreadableError, read_image_file
 from dogsim.images import Cropped, load_image
 from dogsim.networks.extractor import Extractor
@@ -22,140 +22,142 @@ from dogsim.plumbing.terminal import printable, track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.recipe import Recipe
 
-SHARD = 256
-CALIBRATION = 300  # pictures to calibrate a network with: more tell no more
+SHARD_IMAGES = 256
+MAX_CALIBRATION_IMAGES = 300  # more images do not improve the quantization
 
 
 @dataclass(frozen=True, eq=False)
-class _Read:
-    """A picture that could be read: its pixels, and the hash of its file."""
+class _DecodedImage:
+    """A listed image with its pixels (H, W, 3) and the hash of its file."""
 
-    picture: Picture
+    image: ListedImage
     pixels: NDArray[np.uint8]
     sha256: str
 
 
-_Stretch: TypeAlias = "list[tuple[NDArray[np.float32], list[_Read]]]"
-# Features of a stretch of pictures, or the file of a shard that has them; and what was left out.
-Computed: TypeAlias = tuple[Dataset | Path | None, list[Skipped]]
-Compute: TypeAlias = Callable[[Path, list[Picture], Extractor, int, bool], Iterator[Computed]]
-
-
-def _pixels(content: bytes, picture: Picture, size: int, resize: str) -> NDArray[np.uint8]:
-    seen = Cropped(content, picture.box) if picture.box else content
-    return load_image(seen, size, resize)
-
-
-def _read(root: Path, recipe: Recipe, picture: Picture) -> _Read | Skipped:
-    file = root / picture.path
-    try:
-        content = read_image_file(file)  # once: it may be replaced while it is decoded
-        pixels = _pixels(content, picture, recipe.image_size, recipe.resize)
-        return _Read(picture, pixels, bytes_sha256(content))
-    except DogsimError as error:  # the file may also have gone since it was listed
-        why = error.why if isinstance(error, UnreadableError) else str(error)[:-1]
-        return Skipped(printable(picture.path), why)
+_Batch: TypeAlias = tuple[NDArray[np.float32], list[_DecodedImage]]  # features (b, d), b images
+# A shard or the file of one, None if no image could be read, and the skipped files.
+ShardResult: TypeAlias = tuple[Dataset | Path | None, list[SkippedFile]]
+# The parameters are those of `compute_shards`.
+ComputeShards: TypeAlias = Callable[
+    [Path, list[ListedImage], Extractor, int, bool], Iterator[ShardResult]
+]
 
 
 def compute_shards(
     root: Path,
-    pending: list[Picture],
+    images: list[ListedImage],
     extractor: Extractor,
     batch_size: int,
     strict: bool,
-) -> Iterator[tuple[Dataset | None, list[Skipped]]]:
-    """Yield the features of a stretch of pictures after the other, and what was left out.
+) -> Iterator[tuple[Dataset | None, list[SkippedFile]]]:
+    """Compute the features of images and yield them in shards.
 
     Parameters
     ----------
     root : Path
-        What the pictures' paths start from.
-    pending : list of Picture
+        The folder that the paths of `images` are relative to.
+    images : list of ListedImage
     extractor : Extractor
         Its network is loaded when the first image has been read.
     batch_size : int
-        How many pictures go through the network at once.
+        Number of images that the network computes at once.
     strict : bool
-        Raise `DogsimError` for the first picture that cannot be read.
+        Raise `DogsimError` for the first image that cannot be read.
 
     Yields
     ------
-    Dataset or None, list of Skipped
-        At least `SHARD` pictures, less at the end and before an error or Ctrl-C is passed on; None
-        if none could be read.
+    Dataset or None, list of SkippedFile
+        At least `SHARD_IMAGES` images, except the last shard and a shard that is yielded before an
+        error or Ctrl-C is raised. None if no image could be read.
     """
-    if not pending:
+    if not images:
         return
     recipe = extractor.recipe
-    read = partial(_read, root, recipe)
-    results = prefetch(read, pending, ahead=3 * batch_size, threads=usable_cpus())
-    stretch: _Stretch = []
-    skipped: list[Skipped] = []
+    decode = partial(_decode, root, recipe)
+    results = prefetch(decode, images, ahead=3 * batch_size, threads=usable_cpus())
+    batches: list[_Batch] = []
+    skipped: list[SkippedFile] = []
     try:
-        for batch in track(batched(results, batch_size), len(pending), "pictures"):
-            good = [result for result in batch if isinstance(result, _Read)]
-            skipped += [result for result in batch if isinstance(result, Skipped)]
-            refuse(skipped, strict)
-            if good:
-                stretch.append((extractor(np.stack([each.pixels for each in good])), good))
-            if len(stretch) * batch_size >= SHARD:
-                yield _shard(stretch, recipe, root), skipped
-                stretch, skipped = [], []
+        for batch in track(batched(results, batch_size), len(images), "images"):
+            decoded = [result for result in batch if isinstance(result, _DecodedImage)]
+            skipped += [result for result in batch if isinstance(result, SkippedFile)]
+            check_strict(skipped, strict)
+            if decoded:
+                pixels = np.stack([each.pixels for each in decoded])  # (b, H, W, 3)
+                batches.append((extractor(pixels), decoded))
+            if len(batches) * batch_size >= SHARD_IMAGES:
+                yield _join_batches(batches, recipe, root), skipped
+                batches, skipped = [], []
     except (KeyboardInterrupt, DogsimError):
-        if stretch:
-            yield _shard(stretch, recipe, root), skipped
+        if batches:
+            yield _join_batches(batches, recipe, root), skipped
         raise
-    yield _shard(stretch, recipe, root) if stretch else None, skipped
+    yield _join_batches(batches, recipe, root) if batches else None, skipped
 
 
-def calibration(
-    root: Path, pictures: Sequence[Picture], resize: str, size: int
+def calibration_images(
+    root: Path, images: Sequence[ListedImage], resize: str, size: int
 ) -> list[NDArray[np.uint8]]:
-    """Read some of the pictures, the same ones of the same folder, for a network in int8.
+    """Read a fixed random sample of the images for the quantization of a network to int8.
 
-    Those that cannot be read are left out; raises `DogsimError` if none can.
+    Images that cannot be read are left out; raises `DogsimError` if none can.
     """
-    chosen = random.Random(0).sample(pictures, min(CALIBRATION, len(pictures)))
+    chosen = random.Random(0).sample(images, min(MAX_CALIBRATION_IMAGES, len(images)))
 
-    def load(picture: Picture) -> NDArray[np.uint8] | None:
+    def load(image: ListedImage) -> NDArray[np.uint8] | None:
         with suppress(DogsimError):
-            return _pixels(read_image_file(root / picture.path), picture, size, resize)
+            return _load(read_image_file(root / image.path), image, size, resize)
         return None
 
     loaded = prefetch(load, chosen, ahead=len(chosen), threads=usable_cpus())
     if not (readable := [pixels for pixels in loaded if pixels is not None]):
-        raise DogsimError(f"None of {len(chosen)} pictures drawn from {root} can be read.")
+        raise DogsimError(f"None of {len(chosen)} images sampled from {root} can be read.")
     return readable
 
 
-def shard_of(
+def make_shard(
     features: NDArray[np.float32],
-    pictures: Sequence[Picture],
+    images: Sequence[ListedImage],
     hashes: list[Any],
     recipe: Recipe,
     root: str,
 ) -> Dataset:
-    """Put the features (n, d) of n pictures and the hashes of their files into a shard."""
+    """Return a dataset without labels of the features (n, d) of n images with n file hashes."""
     return Dataset(
         features=features,
-        labels=np.full(len(pictures), -1, np.int32),
-        paths=tuple(picture.path for picture in pictures),
+        labels=np.full(len(images), -1, np.int32),
+        paths=tuple(image.path for image in images),
         breeds=(),
         recipe=recipe,
         root=root,
-        stamps=stamp_rows(pictures, hashes),
-        boxes=box_rows(pictures),
+        stamps=stamp_rows(images, hashes),
+        boxes=box_rows(images),
     )
 
 
-def _shard(stretch: _Stretch, recipe: Recipe, root: Path) -> Dataset:
-    read = [each for _, batch in stretch for each in batch]
-    features = np.concatenate([features for features, _ in stretch])
-    hashes = [each.sha256 for each in read]
-    return shard_of(features, [each.picture for each in read], hashes, recipe, str(root.resolve()))
-
-
-def refuse(skipped: list[Skipped], strict: bool) -> None:
-    """Raise `DogsimError` for the first skipped file if none may be."""
+def check_strict(skipped: list[SkippedFile], strict: bool) -> None:
+    """Raise `DogsimError` for the first skipped file if `strict`."""
     if skipped and strict:
-        raise DogsimError(f"{skipped[0].path}: {skipped[0].reason}. Mend or remove the file.")
+        raise DogsimError(f"{skipped[0].path}: {skipped[0].reason}. Repair or remove the file.")
+
+
+def _decode(root: Path, recipe: Recipe, image: ListedImage) -> _DecodedImage | SkippedFile:
+    try:
+        content = read_image_file(root / image.path)  # read once: the file may be replaced
+        pixels = _load(content, image, recipe.image_size, recipe.resize)
+        return _DecodedImage(image, pixels, bytes_sha256(content))
+    except DogsimError as error:  # the file may also have been removed after it was listed
+        why = error.why if isinstance(error, UnreadableError) else str(error)[:-1]
+        return SkippedFile(printable(image.path), why)
+
+
+def _load(content: bytes, image: ListedImage, size: int, resize: str) -> NDArray[np.uint8]:
+    return load_image(Cropped(content, image.box) if image.box else content, size, resize)
+
+
+def _join_batches(batches: list[_Batch], recipe: Recipe, root: Path) -> Dataset:
+    decoded = [each for _, batch in batches for each in batch]
+    features = np.concatenate([features for features, _ in batches])  # (n, d)
+    images, hashes = [each.image for each in decoded], [each.sha256 for each in decoded]
+    return make_shard(features, images, hashes, recipe, str(root.resolve()))

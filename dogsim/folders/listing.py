@@ -1,4 +1,4 @@
-"""What a folder holds: pictures, and what cannot be one."""
+"""List the images in a folder of breed folders, and the files that cannot be used."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,14 @@ from dogsim.plumbing.tables import write_csv
 from dogsim.plumbing.terminal import note, printable
 from dogsim.storage.dataset_file import STAMP_DTYPE, check_dataset_path
 
-GONE = (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG)  # nothing is there: not only out of sight
-SHOWN = 20  # skipped files that are named on the terminal
-LATEST = 2**63 - 1  # time of change, in nanoseconds, that a stamp can hold: in the year 2262
+MISSING_FILE_ERRNOS = (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG)  # no such file, not merely unreadable
+MAX_SKIPPED_SHOWN = 20
+MAX_MTIME_NS = 2**63 - 1  # the latest modification time that a stamp can store, in the year 2262
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture file: its path below the root (POSIX), bytes, time of last change, and box."""
+class ListedImage:
+    """An image file: its path relative to the root (POSIX), bytes, modification time and box."""
 
     path: str
     size: int
@@ -34,8 +34,8 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """A file that gives no row, and why."""
+class SkippedFile:
+    """A file without a row in the dataset, and the reason."""
 
     path: str
     reason: str
@@ -43,228 +43,234 @@ class Skipped:
 
 @dataclass
 class Listing:
-    """What a folder holds.
+    """Contents of a folder of images.
 
     Attributes
     ----------
-    pictures : list of Picture
+    images : list of ListedImage
         Sorted by path.
-    skipped : list of Skipped
-        Files that can be no row.
-    linked : list of Skipped
-        Symbolic links to what is listed elsewhere: once is enough.
-    unseen : list of str
-        Paths below the root of what could not be looked at. What is known of it stays true.
+    skipped : list of SkippedFile
+        Files that cannot be used.
+    linked : list of SkippedFile
+        Symbolic links to files or folders that are listed already.
+    inaccessible : list of str
+        Paths relative to the root that could not be read. Earlier features of their images stay
+        valid.
     """
 
-    pictures: list[Picture] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    linked: list[Skipped] = field(default_factory=list)
-    unseen: list[str] = field(default_factory=list)
+    images: list[ListedImage] = field(default_factory=list)
+    skipped: list[SkippedFile] = field(default_factory=list)
+    linked: list[SkippedFile] = field(default_factory=list)
+    inaccessible: list[str] = field(default_factory=list)
 
-    def hides(self, path: str) -> bool:
-        """Tell whether a picture lies where could not be looked."""
-        return any(path == unseen or path.startswith(f"{unseen}/") for unseen in self.unseen)
+    def is_inaccessible(self, path: str) -> bool:
+        """Return whether an image, or a folder above it, could not be read."""
+        return any(path == each or path.startswith(f"{each}/") for each in self.inaccessible)
+
+    def add_inaccessible(self, path: str, error: OSError, what: str = "") -> None:
+        """Add a path that could not be read to `skipped`, and to `inaccessible` if it exists."""
+        self.skipped.append(SkippedFile(printable(path), f"{what}{reason(error)}"))
+        if error.errno not in MISSING_FILE_ERRNOS:
+            self.inaccessible.append(path)
 
 
 def list_images(root: Path) -> Listing:
-    """List the pictures in the breed folders of `root`.
+    """List the images in the breed folders of `root`.
 
-    The folder right below `root` is the breed, however deep the picture lies in it. Where there is
-    no picture in any folder, those in `root` itself are listed, of unknown breed. Hidden files and
-    files without a picture's suffix are no pictures. Symbolic links are followed, but what they
-    lead to is listed once, and at its real place if that lies below `root`.
+    The folder directly below `root` is the breed; the image can be in any folder below it. If no
+    folder contains an image, the images in `root` itself are listed, without a breed. Hidden files
+    and files without the suffix of an image are ignored. Symbolic links are followed, but each file
+    is listed once, by its real path if that is below `root`.
 
     Raises
     ------
     DogsimError
-        If there is no such folder, or no picture in it.
+        If the folder does not exist, or contains no image.
     """
     if not root.is_dir():
         raise DogsimError(f"There is no folder {root}. Expected a folder of breed folders.")
     listing = _walk(root)
-    listing.pictures.sort(key=in_order)
-    stray = [picture for picture in listing.pictures if "/" not in picture.path]
-    if 0 < len(stray) < len(listing.pictures):
-        listing.pictures = [picture for picture in listing.pictures if "/" in picture.path]
-        why = "it lies in no breed folder"
-        listing.skipped += [Skipped(printable(picture.path), why) for picture in stray]
-    if not listing.pictures:
+    listing.images.sort(key=path_key)
+    stray = [image for image in listing.images if "/" not in image.path]
+    if 0 < len(stray) < len(listing.images):
+        listing.images = [image for image in listing.images if "/" in image.path]
+        why = "it is in no breed folder"
+        listing.skipped += [SkippedFile(printable(image.path), why) for image in stray]
+    if not listing.images:
         first = next(iter(listing.skipped), None)
         why = f" {first.path}: {first.reason}." if first else ""
         raise DogsimError(
-            f"There is no picture in the breed folders of {root}.{why} "
-            f"Expected {root}/BREED/picture.jpg, one folder for each breed."
+            f"There is no image in the breed folders of {root}.{why} "
+            f"Expected {root}/BREED/image.jpg, one folder for each breed."
         )
     return listing
 
 
-def in_order(picture: Picture) -> list[str]:
-    """Key by which pictures are sorted: folder by folder."""
-    return picture.path.split("/")
+def path_key(image: ListedImage) -> list[str]:
+    """Return the key that sorts images folder by folder."""
+    return image.path.split("/")
 
 
-def stamp_rows(pictures: Sequence[Picture], hashes: list[Any]) -> NDArray[np.void]:
-    """Make the stamps of pictures from their listing and the hashes of their content."""
-    rows = [(p.size, p.mtime_ns, sha256) for p, sha256 in zip(pictures, hashes, strict=True)]
+def stamp_rows(images: Sequence[ListedImage], hashes: list[Any]) -> NDArray[np.void]:
+    """Return the stamps (n,) of n images with the SHA-256 of their files."""
+    rows = [(each.size, each.mtime_ns, sha256) for each, sha256 in zip(images, hashes, strict=True)]
     return np.array(rows, STAMP_DTYPE)
 
 
-def with_boxes(pictures: list[Picture], boxes: BoxFolder) -> tuple[list[Picture], list[Skipped]]:
-    """Give each picture its box, and tell which have one that cannot be right.
+def box_rows(images: Sequence[ListedImage]) -> NDArray[np.float64] | None:
+    """Return the boxes (n, 6) of n images for a dataset, None if all images are whole."""
+    rows = [image.box.row if image.box else (0.0,) * 6 for image in images]
+    return np.array(rows) if any(image.box for image in images) else None
 
-    Pictures without a box stay whole. Raises `DogsimError` if no picture has one.
+
+def assign_boxes(
+    images: list[ListedImage], boxes: BoxFolder
+) -> tuple[list[ListedImage], list[SkippedFile]]:
+    """Return the images with their boxes, and the images whose box is invalid.
+
+    An image without a box stays whole. Raises `DogsimError` if no image has one.
     """
     if boxes.folder is None:
-        return pictures, []
+        return images, []
     boxed, skipped = [], []
-    for picture in pictures:
+    for image in images:
         try:
-            boxed.append(replace(picture, box=boxes.box_of(picture.path)))
+            boxed.append(replace(image, box=boxes.box_of(image.path)))
         except BoxError as error:
-            skipped.append(Skipped(printable(picture.path), str(error)[:-1]))
-    whole = [picture for picture in boxed if picture.box is None]
-    if len(whole) == len(pictures):
+            skipped.append(SkippedFile(printable(image.path), str(error)[:-1]))
+    whole = [image for image in boxed if image.box is None]
+    if len(whole) == len(images):
         raise DogsimError(
-            f"There is no box in {boxes.folder} for any of the {len(pictures)} pictures. Expected "
-            f"{boxes.folder / PurePath(pictures[0].path).with_suffix('.xml')}, and the like."
+            f"There is no box in {boxes.folder} for any of the {len(images)} images. Expected "
+            f"{boxes.folder / PurePath(images[0].path).with_suffix('.xml')}, and the like."
         )
     if whole:
         first = printable(whole[0].path)
-        note(f"{len(whole)} of {len(pictures)} pictures have no box and stay whole, as {first}.")
+        note(f"{len(whole)} of {len(images)} images have no box and stay whole, such as {first}.")
     return boxed, skipped
 
 
-def box_rows(pictures: Sequence[Picture]) -> NDArray[np.float64] | None:
-    """Make the boxes of pictures as a dataset keeps them, None if all are whole."""
-    rows = [picture.box.row if picture.box else (0.0,) * 6 for picture in pictures]
-    return np.array(rows) if any(picture.box for picture in pictures) else None
-
-
 def find_images(path: str | os.PathLike[str]) -> list[Path]:
-    """List the pictures that a path stands for: a file itself, or those in a folder and below.
+    """List the images in a folder and the folders below it; a file is its own only image.
 
-    A folder's pictures are known by their suffix and sorted by path; hidden ones are left out, and
-    symbolic links are followed as `dogsim.create_dataset` does.
-    Raises `DogsimError` if there is no such path, or no picture in the folder.
+    The images of a folder are recognised by their suffix and sorted by path. Hidden files are
+    ignored, and symbolic links are followed as by `dogsim.create_dataset`.
+    Raises `DogsimError` if the path does not exist, or the folder contains no image.
 
     >>> find_images("no/such/folder")
     Traceback (most recent call last):
-    dogsim.errors.DogsimError: There is no picture or folder no/such/folder.
+    dogsim.errors.DogsimError: There is no image or folder no/such/folder.
     """
     path = Path(path)
     if not path.is_dir():
         if not path.exists():
-            raise DogsimError(f"There is no picture or folder {path}.")
+            raise DogsimError(f"There is no image or folder {path}.")
         return [path]
-    found = sorted(file for file, _ in _files(path, Listing()))
+    found = sorted(file for file, _ in _image_files(path, Listing()))
     if not found:
-        raise DogsimError(f"There is no picture in the folder {path}.")
+        raise DogsimError(f"There is no image in the folder {path}.")
     return found
 
 
-def report_skipped(skipped: Sequence[Skipped], out: Path) -> None:
-    """Tell on stderr what was skipped, and write all of it to ``OUT.skipped.csv`` beside `out`.
+def report_skipped(skipped: Sequence[SkippedFile], out: Path) -> None:
+    """Print the first skipped files on stderr, and write all to ``OUT.skipped.csv`` beside `out`.
 
-    The list of an earlier run goes if there is nothing to tell. `check_table` comes first.
+    If no file was skipped, the table of an earlier run is removed. Call `check_skipped_table`
+    before.
     """
-    table = skipped_table(out)
+    table = skipped_table_path(out)
     if not skipped:
         table.unlink(missing_ok=True)
         return
-    write_csv(table, [asdict(each) for each in skipped], [each.name for each in fields(Skipped)])
-    for each in skipped[:SHOWN]:
+    columns = [each.name for each in fields(SkippedFile)]
+    write_csv(table, [asdict(each) for each in skipped], columns)
+    for each in skipped[:MAX_SKIPPED_SHOWN]:
         note(f"skipped {each.path}: {each.reason}")
-    if len(skipped) > SHOWN:
-        note(f"skipped {len(skipped) - SHOWN} more")
-    note(f"All that was skipped is listed in {table}")
+    if len(skipped) > MAX_SKIPPED_SHOWN:
+        note(f"skipped {len(skipped) - MAX_SKIPPED_SHOWN} more")
+    note(f"All skipped files are listed in {table}")
 
 
-def check_table(out: Path, force: bool) -> None:
-    """Raise `DogsimError` if the list of `report_skipped` would replace a file of another kind."""
+def check_skipped_table(out: Path, force: bool) -> None:
+    """Raise `DogsimError` if the table of `report_skipped` would replace a file of another kind."""
     check_dataset_path(out)
-    table = skipped_table(out)
+    table = skipped_table_path(out)
     if table.is_symlink() or table.exists():
         check_output(table)
-    check_replaceable(table, _is_our_table, force)
+    check_replaceable(table, _is_skipped_table, force)
 
 
-def skipped_table(out: Path) -> Path:
-    """Where the skipped files of a dataset are listed: ``dogs.h5.skipped.csv`` for ``dogs.h5``."""
+def skipped_table_path(out: Path) -> Path:
+    """Return the path of the table of skipped files: ``dogs.h5.skipped.csv`` for ``dogs.h5``."""
     return out.with_name(f"{out.name}.skipped.csv")
 
 
-def _is_our_table(table: Path) -> bool:
+def _is_skipped_table(table: Path) -> bool:
     with table.open("rb") as file:
         return file.readline().strip() == b"path,reason"
 
 
 def _walk(root: Path) -> Listing:
-    listing, files, links = Listing(), set(), []
-    for file, is_link in _files(root, listing):
+    listing, listed, links = Listing(), set[tuple[int, int]](), []
+    for file, is_link in _image_files(root, listing):
         path = file.relative_to(root).as_posix()
         try:
             path.encode()
             status = file.stat()
         except UnicodeEncodeError:
-            listing.skipped.append(Skipped(printable(path), "its name is not UTF-8"))
-            continue
+            listing.skipped.append(SkippedFile(printable(path), "its name is not UTF-8"))
         except OSError as error:
-            _note_unseen(listing, path, error)
-            continue
-        time = min(max(status.st_mtime_ns, -LATEST), LATEST)  # Windows begins in 1601
-        picture = Picture(path, status.st_size, time)
-        identity = status.st_dev, status.st_ino
-        if is_link:
-            links.append((picture, identity))
+            listing.add_inaccessible(path, error)
         else:
-            files.add(identity)
-            listing.pictures.append(picture)
-    for picture, identity in links:
-        if identity in files:
-            listing.linked.append(Skipped(printable(picture.path), "a link to a listed picture"))
+            image = _listed_image(path, status)
+            if is_link:
+                links.append((image, _identity(status)))
+            else:
+                listing.images.append(image)
+                listed.add(_identity(status))
+    for image, identity in links:  # after all files: a link must not replace the real path
+        if identity in listed:
+            listing.linked.append(SkippedFile(printable(image.path), "a link to a listed image"))
         else:
-            files.add(identity)  # a second link to a file outside is one to a listed picture
-            listing.pictures.append(picture)
+            listing.images.append(image)
+            listed.add(identity)
     return listing
 
 
-def _files(root: Path, listing: Listing) -> Iterator[tuple[Path, bool]]:
-    """Yield all files that have a picture's suffix, and whether each is a link.
+def _listed_image(path: str, status: os.stat_result) -> ListedImage:
+    mtime_ns = min(max(status.st_mtime_ns, -MAX_MTIME_NS), MAX_MTIME_NS)  # Windows begins in 1601
+    return ListedImage(path, status.st_size, mtime_ns)
 
-    Real folders come first, so that a link never takes a picture from its real place. Each folder
-    is entered once; a link back up is not followed for ever.
+
+def _image_files(root: Path, listing: Listing) -> Iterator[tuple[Path, bool]]:
+    """Yield all files with the suffix of an image, and whether each is a symbolic link.
+
+    Linked folders come after all real ones, so that a file is found by its real path first. Each
+    folder is entered once, so that a link to a parent folder ends.
     """
 
-    def unreadable(error: OSError) -> None:
+    def add_unreadable(error: OSError) -> None:
         folder = Path(error.filename).relative_to(root).as_posix()
-        _note_unseen(listing, folder, error, "folder: ")
+        listing.add_inaccessible(folder, error, "folder: ")
 
     entered: set[tuple[int, int]] = set()
     starts = [root]
-    for start in starts:  # grows by the linked folders that are met
-        for folder, subfolders, names in os.walk(start, onerror=unreadable):
-            identity = _identity(folder)
+    for start in starts:  # the loop appends the linked folders that it finds
+        for folder, subfolders, names in os.walk(start, onerror=add_unreadable):
+            identity = _identity(os.stat(folder))  # noqa: PTH116
             if identity in entered:
                 path = Path(folder).relative_to(root).as_posix()
-                listing.linked.append(Skipped(printable(path), "a link to a folder that is listed"))
+                listing.linked.append(SkippedFile(printable(path), "a link to a listed folder"))
                 subfolders.clear()
                 continue
             entered.add(identity)
-            shown = [Path(folder, name) for name in sorted(subfolders) if name[0] != "."]
-            starts += [path for path in shown if path.is_symlink()]
-            subfolders[:] = [path.name for path in shown if not path.is_symlink()]
+            visible = [Path(folder, name) for name in sorted(subfolders) if name[0] != "."]
+            starts += [path for path in visible if path.is_symlink()]
+            subfolders[:] = [path.name for path in visible if not path.is_symlink()]
             for name in sorted(names):
                 if name[0] != "." and Path(name).suffix.lower() in IMAGE_SUFFIXES:
                     yield Path(folder, name), Path(folder, name).is_symlink()
 
 
-def _note_unseen(listing: Listing, path: str, error: OSError, what: str = "") -> None:
-    listing.skipped.append(Skipped(printable(path), f"{what}{reason(error)}"))
-    if error.errno not in GONE:
-        listing.unseen.append(path)
-
-
-def _identity(folder: str) -> tuple[int, int]:
-    status = os.stat(folder)  # noqa: PTH116
+def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino

@@ -1,4 +1,4 @@
-"""Which picture's features lie where in what earlier runs left, and which of them still hold."""
+"""Find the features of earlier runs that are still valid."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, reason
-from dogsim.folders.checkpoints import Part
-from dogsim.folders.extraction import SHARD
-from dogsim.folders.listing import GONE, Listing, Picture, Skipped
+from dogsim.folders.checkpoints import FeatureFile
+from dogsim.folders.extraction import SHARD_IMAGES
+from dogsim.folders.listing import MISSING_FILE_ERRNOS, ListedImage, Listing, SkippedFile
 from dogsim.image_files.boxes import Box
 from dogsim.image_files.files import read_image_file
 from dogsim.plumbing.files import bytes_sha256
@@ -18,127 +18,129 @@ from dogsim.recipe import DECISIVE, Recipe
 from dogsim.storage.dataset_file import WRITE_ROWS
 from dogsim.storage.sharded_rows import ShardedRows
 
-FEW = SHARD // 2  # pictures of a shard, below which it is put together with others
+MIN_SHARD_ROWS = SHARD_IMAGES // 2  # shards with fewer used rows are merged
 
 
-class Kept:
-    """Files with features, and for each picture the one that was taken last.
+class Manifest:
+    """Features computed by earlier runs: their files, and the row of each image.
 
     Attributes
     ----------
-    parts : list of Part
-        The finished file first, if it counts, then the shards.
+    files : list of FeatureFile
+        The finished dataset first, if it is used, then the shards.
     rows : dict of str to (int, int)
-        Of each picture: its part, its row there.
-    unread : list of Skipped
-        What is kept although it could not be looked at.
+        Path of an image to the index of its file and its row there.
+    unreadable : list of SkippedFile
+        Images that could not be read; their earlier features are kept.
     """
 
     def __init__(self) -> None:
-        self.parts: list[Part] = []
+        self.files: list[FeatureFile] = []
         self.rows: dict[str, tuple[int, int]] = {}
-        self.unread: list[Skipped] = []
+        self.unreadable: list[SkippedFile] = []
 
-    def take(self, part: Part) -> None:
-        """Add a file; where others have features of its pictures, its own count."""
-        self.rows |= {path: (len(self.parts), row) for row, path in enumerate(part.paths)}
-        self.parts.append(part)
+    def add(self, file: FeatureFile) -> None:
+        """Add a file; its features replace those of the same images in earlier files."""
+        self.rows |= {path: (len(self.files), row) for row, path in enumerate(file.paths)}
+        self.files.append(file)
 
     def root(self, path: str) -> str:
-        """Tell of which folder a picture was when it was seen."""
-        return self.parts[self.rows[path][0]].root
+        """Return the folder that an image was in when its features were computed."""
+        return self.files[self.rows[path][0]].root
 
     def stamp(self, path: str) -> np.void:
-        """Tell a picture's size, time of change and SHA-256 when it was seen."""
-        part, row = self.rows[path]
-        stamp: np.void = self.parts[part].stamps[row]
+        """Return size, time and SHA-256 of an image when its features were computed."""
+        file, row = self.rows[path]
+        stamp: np.void = self.files[file].stamps[row]
         return stamp
 
     def box(self, path: str) -> Box | None:
-        """Tell which part of a picture was seen, None for all of it."""
-        part, row = self.rows[path]
-        return self.parts[part].box(row)
+        """Return the crop of an image that its features were computed from, None if whole."""
+        file, row = self.rows[path]
+        return self.files[file].box(row)
 
-    def misfit(self, recipe: Recipe) -> str:
-        """Tell what was made in another way than `recipe` says, "" if nothing."""
-        for part in self.parts:
+    def mismatch(self, recipe: Recipe) -> str:
+        """Return the message that a file has another recipe, "" if all agree with `recipe`."""
+        for file in self.files:
             try:
-                part.recipe.require(recipe, "this command", (*DECISIVE, "engine", "precision"))
+                file.recipe.require(recipe, "this command", (*DECISIVE, "engine", "precision"))
             except DogsimError as error:
-                return f"{part.file} was made in another way: {error}"
+                return f"{file.file} was made with other options: {error}"
         return ""
 
-    def unseen(self, listing: Listing, root: Path) -> list[Picture]:
-        """List the pictures that are there, and lie where could not be looked this time."""
+    def inaccessible(self, listing: Listing, root: Path) -> list[ListedImage]:
+        """Return the known images of `root` that could not be read in this run."""
         home = str(root.resolve())
-        hidden = []
-        for path in self.rows if listing.unseen else ():
-            if listing.hides(path) and self.root(path) == home:
-                stamp = self.stamp(path)
-                of_file = int(stamp["size"]), int(stamp["mtime_ns"])
-                hidden.append(Picture(path, *of_file, self.box(path)))
-        return hidden
+        images = []
+        for path in self.rows if listing.inaccessible else ():
+            if listing.is_inaccessible(path) and self.root(path) == home:
+                size, mtime_ns, _ = self.stamp(path).tolist()
+                images.append(ListedImage(path, size, mtime_ns, self.box(path)))
+        return images
 
-    def find(self, pictures: Sequence[Picture], root: Path, verify: bool) -> list[Picture]:
-        """Keep what has not changed since it was computed, and return the other pictures.
+    def keep_up_to_date(
+        self, images: Sequence[ListedImage], root: Path, verify: bool
+    ) -> list[ListedImage]:
+        """Keep the images whose features are up to date and return the rest.
 
-        A picture is the same if its box, its size and time of change are. With `verify`, and where
-        the features are of another folder's pictures, it is the same if its box and content are.
+        Features are up to date if box, size and modification time of the image have not changed.
+        With `verify`, and if they were computed in another folder, box and content are compared.
         """
         home = str(root.resolve())
-        known = [picture for picture in pictures if picture.path in self.rows]
-        same = [each.path for each in known if self._unchanged(each, root, home, verify)]
-        self.rows = {path: self.rows[path] for path in same}
-        return [picture for picture in pictures if picture.path not in self.rows]
+        known = [image for image in images if image.path in self.rows]
+        valid = [image.path for image in known if self._is_up_to_date(image, root, home, verify)]
+        self.rows = {path: self.rows[path] for path in valid}
+        return [image for image in images if image.path not in self.rows]
 
     def stored_rows(self, paths: Sequence[str]) -> ShardedRows:
-        """Tell where the features of pictures lie; they are not read."""
-        firsts = np.cumsum([0, *(len(part.paths) for part in self.parts)])
-        parts, rows = np.array([self.rows[path] for path in paths]).T
-        whole = ShardedRows.concatenate([part.stored_rows() for part in self.parts])
-        return whole.take(firsts[parts] + rows)
+        """Return the stored features of images without reading them."""
+        firsts = np.cumsum([0, *(len(file.paths) for file in self.files)])
+        files, rows = np.array([self.rows[path] for path in paths]).T
+        whole = ShardedRows.concatenate([file.stored_rows() for file in self.files])
+        return whole.take(firsts[files] + rows)
 
-    def blocks(self, paths: Sequence[str]) -> Iterator[NDArray[np.float32]]:
-        """Yield the features of pictures, at most `WRITE_ROWS` at a time.
-
-        One file is open at a time, however many there are.
-        """
+    def feature_blocks(self, paths: Sequence[str]) -> Iterator[NDArray[np.float32]]:
+        """Yield the features (m, d) of images, m at most `WRITE_ROWS`; opens one file at a time."""
         for i in range(0, len(paths), WRITE_ROWS):
-            parts, rows = np.array([self.rows[path] for path in paths[i : i + WRITE_ROWS]]).T
-            block = np.empty((len(parts), self.parts[0].dimension), np.float32)
-            for part in np.unique(parts):
-                block[parts == part] = self.parts[part].features(rows[parts == part])
+            files, rows = np.array([self.rows[path] for path in paths[i : i + WRITE_ROWS]]).T
+            block = np.empty((len(files), self.files[0].dimension), np.float32)
+            for file in np.unique(files):
+                block[files == file] = self.files[file].features(rows[files == file])
             yield block
-        self.parts[0].mapped = None  # a file that is mapped cannot be replaced on every system
+        self.files[0].mapped = None  # some systems cannot replace a file that is mapped
 
-    def _unchanged(self, picture: Picture, root: Path, home: str, verify: bool) -> bool:
-        stamp = self.stamp(picture.path)
-        same_folder = self.root(picture.path) == home
-        if picture.box != self.box(picture.path):
+    def _is_up_to_date(self, image: ListedImage, root: Path, home: str, verify: bool) -> bool:
+        stamp = self.stamp(image.path)
+        same_folder = self.root(image.path) == home
+        if image.box != self.box(image.path):
             return False
         if same_folder and not verify:
-            return (picture.size, picture.mtime_ns) == (stamp["size"], stamp["mtime_ns"])
+            return (image.size, image.mtime_ns) == (stamp["size"], stamp["mtime_ns"])
         try:
-            content = read_image_file(root / picture.path)
+            content = read_image_file(root / image.path)
         except DogsimError as error:
             cause = error.__cause__
-            if same_folder and isinstance(cause, OSError) and cause.errno not in GONE:
+            if (
+                same_folder
+                and isinstance(cause, OSError)
+                and cause.errno not in MISSING_FILE_ERRNOS
+            ):
                 why = f"{reason(cause)}: its earlier features are kept"
-                self.unread.append(Skipped(printable(picture.path), why))
+                self.unreadable.append(SkippedFile(printable(image.path), why))
                 return True
-            return False  # reading it again will tell
+            return False  # the extraction reads it again and reports the error
         return bool(bytes_sha256(content).encode() == stamp["sha256"])
 
 
-def scattered(rows: ShardedRows) -> NDArray[np.intp]:
-    """Find the rows that should be put together: those of shards of which little is used.
+def sparse_rows(rows: ShardedRows) -> NDArray[np.intp]:
+    """Return the rows (m,) in shards of which few rows are used, so that they can be merged.
 
-    Else a folder that is brought up to date every day would end in files that hold nothing. None
-    are found where that would bring nothing.
+    Without merging, a folder that is updated every day would consist of many nearly empty shards.
+    Returns no rows if merging would not save a shard.
     """
-    sizes = np.array([place.rows for place in rows.tables])
+    sizes = np.array([table.rows for table in rows.tables])
     used = np.bincount(rows.runs["place"], rows.runs["rows"], len(sizes))
-    few = used < FEW
-    if few.sum() < 2 and not (2 * used < sizes)[few].any():
+    sparse = used < MIN_SHARD_ROWS
+    if sparse.sum() < 2 and not (2 * used < sizes)[sparse].any():
         return np.empty(0, np.intp)
-    return np.flatnonzero(np.repeat(few[rows.runs["place"]], rows.runs["rows"]))
+    return np.flatnonzero(np.repeat(sparse[rows.runs["place"]], rows.runs["rows"]))

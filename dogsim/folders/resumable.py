@@ -1,11 +1,10 @@
-"""Features that are kept while a dataset is being made, so that a killed run goes on.
+"""Create a dataset from checkpoints, so that a run that was killed can be continued.
 
-What a run has done lies in shards beside the output (see `partial`), and the output itself is
-replaced whole at the end. This one object knows of all of it (`kept`), for the run that holds the
-output's lock.
+A run stores its features in shards beside the output (see `checkpoints`) and replaces the output as
+a whole at the end. `Shards` holds the lock of the output and knows all features of earlier runs.
 
-Where the output is a folder of shards they stay, and what is replaced is its index. Shards that are
-no part of it any more stay until the next run, for whoever has opened it before.
+If the output is a folder of shards, its shards stay and only the index is replaced. Shards that are
+no longer used stay until the next run, for processes that have opened the dataset before.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,27 +14,15 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.folders.checkpoints import MADE_BY, Part, PartialFolder, options_of
-from dogsim.folders.extraction import shard_of
-from dogsim.folders.listing import (
-    Listing,
-    Picture,
-    box_rows,
-    skipped_table,
-    stamp_rows,
-)
-from dogsim.folders.manifest import Kept, scattered
+from dogsim.folders.checkpoints import DATASET_MADE_BY, CheckpointFolder, FeatureFile, options_of
+from dogsim.folders.extraction import make_shard
+from dogsim.folders.listing import ListedImage, Listing, box_rows, skipped_table_path, stamp_rows
+from dogsim.folders.manifest import Manifest, sparse_rows
 from dogsim.image_files.labels import labels_of_folders
-from dogsim.plumbing.files import (
-    check_replaceable,
-    follow_link,
-    locked,
-    remove_temporary_files,
-)
+from dogsim.plumbing.files import check_replaceable, follow_link, locked, remove_temporary_files
 from dogsim.plumbing.signals import defer_signals
 from dogsim.recipe import Recipe
 from dogsim.storage.dataset_file import (
@@ -51,190 +38,179 @@ from dogsim.storage.sharded_rows import ShardedRows
 
 
 class Shards:
-    """What earlier runs left of an output: find it, add to it, and write the output.
+    """The features of earlier runs for an output, and of the shards that this run adds.
 
-    ``with Shards(out) as shards:`` holds the lock on `out`, which dies with its process.
+    ``with Shards(out) as shards:`` holds the lock of `out`, which is released if the process dies.
 
     Parameters
     ----------
     out : Path
-        The dataset file, or folder of shards, that is to be made or brought up to date.
+        The dataset file, or folder of shards, to create or update.
     restart : bool
-        Compute everything anew, or go on with a restart that is under way, see `settle`.
+        Compute all features again, or continue an unfinished restart, see `prepare`.
     force : bool
-        Replace a file that was made in another way than by this class.
+        Replace a file that was not made by this class.
     wait : bool
-        Wait while another process holds the lock.
+        Wait if another process holds the lock.
 
     Raises
     ------
     DogsimError
-        On entry, if another process holds the lock, or the output or the folder beside it cannot
-        be read or is not one of ours.
+        On entry, if another process holds the lock, or if the output or the checkpoint folder
+        cannot be read or was not made by this class.
     """
 
     def __init__(
         self, out: Path, restart: bool = False, force: bool = False, wait: bool = False
     ) -> None:
-        self._place, self._named, self._table = follow_link(out), out, skipped_table(out)
-        self.sharded = is_sharded(self._place)
-        self.out = self._place / INDEX_NAME if self.sharded else self._place  # the file
+        self._target, self._named, self._table = follow_link(out), out, skipped_table_path(out)
+        self.sharded = is_sharded(self._target)
+        self.out = self._target / INDEX_NAME if self.sharded else self._target
         self.restart, self.force, self.wait = restart, force, wait
-        self.finished: Part | None = None  # the output as it is
-        self.kept = Kept()
-        self._held = ExitStack()
+        self.finished: FeatureFile | None = None  # the existing output
+        self.manifest = Manifest()
+        self._stack = ExitStack()
 
     def __enter__(self) -> "Shards":
-        with ExitStack() as held:
-            check_dataset_path(self._place)
-            held.enter_context(locked(self._place, self.wait))
-            for written in (self.out, self._named, self._table):  # its link was a file, perhaps
+        with ExitStack() as stack:
+            check_dataset_path(self._target)
+            stack.enter_context(locked(self._target, self.wait))
+            for written in (self.out, self._named, self._table):  # the link may have been a file
                 remove_temporary_files(written)
             self._open()
-            self._held = held.pop_all()
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._held.close()
+        self._stack.close()
 
     @property
     def recipe(self) -> Recipe | None:
-        """How the features that are there were made; None if there are none, or none wanted."""
-        return self.kept.parts[0].recipe if self.kept.parts and not self.restart else None
+        """The recipe of the earlier features; None if there are none or a restart ignores them."""
+        files = self.manifest.files
+        return files[0].recipe if files and not self.restart else None
 
     @property
     def options(self) -> dict[str, Any]:
-        """How a run without options works: as the restart that is under way, or as what is there.
+        """The arguments of `dogsim.create_dataset` that continue the earlier runs.
 
-        Empty, or by name the arguments of `dogsim.create_dataset`.
+        They are those of an unfinished restart or of the earlier features, else empty.
         """
-        if noted := self.folder.restart:
-            return noted
-        parts = self.kept.parts
-        return options_of(parts[0].recipe) if parts else {}
+        if restart_options := self.folder.restart_options:
+            return restart_options
+        files = self.manifest.files
+        return options_of(files[0].recipe) if files else {}
 
     @property
-    def before(self) -> frozenset[str]:
-        """Paths of the pictures in the finished file, where there was one."""
+    def previous_paths(self) -> frozenset[str]:
+        """Paths of the images in the existing output."""
         return frozenset(
-            path for part in self.kept.parts if part.file == self.out for path in part.paths
+            path for file in self.manifest.files if file.file == self.out for path in file.paths
         )
 
-    def settle(self, recipe: Recipe) -> None:
-        """Make sure that all that is there can be compared with what is to come.
+    def prepare(self, recipe: Recipe) -> None:
+        """Check that the earlier features have this recipe, or begin a restart.
 
-        A restart begins here and not before: its network has been loaded by now, and one that
-        cannot be loaded leaves everything as it was. What a restart of other options has left is
-        forgotten. Raises `DogsimError` if something does not fit, and no restart was asked for.
+        A restart begins here, when its network has been loaded, so that a network that cannot be
+        loaded changes nothing. Checkpoints of a restart with other options are removed. Raises
+        `DogsimError` if the recipes differ and no restart was requested.
         """
-        noted, misfit = self.folder.restart, self.kept.misfit(recipe)
-        if misfit and not self.restart:
+        earlier, mismatch = self.folder.restart_options, self.manifest.mismatch(recipe)
+        if mismatch and not self.restart:
             raise DogsimError(
-                f"{misfit} Give --restart to make {self._named.name} anew, or name another output."
+                f"{mismatch} Add --restart to compute {self._named.name} again, or name another "
+                "output."
             )
-        if self.restart and (misfit or noted is None):
+        if self.restart and (mismatch or earlier is None):
             self.folder.clear()
-            self.kept = Kept()
-        if (self.restart or noted is not None) and noted != options_of(recipe):
-            self.folder.note_restart(recipe)
+            self.manifest = Manifest()
+        if (self.restart or earlier is not None) and earlier != options_of(recipe):
+            self.folder.begin_restart(recipe)
 
-    def require_seen(self, listing: Listing, root: Path) -> None:
-        """Raise `DogsimError` if a restart would lose what cannot be looked at this time."""
-        restarting = self.restart or self.folder.restart is not None
+    def check_restart(self, listing: Listing, root: Path) -> None:
+        """Raise `DogsimError` if a restart would lose images that cannot be read in this run."""
+        restarting = self.restart or self.folder.restart_options is not None
         if not restarting or self.finished is None or self.finished.root != str(root.resolve()):
             return
-        if lost := [path for path in self.finished.paths if listing.hides(path)]:
-            why = next(iter(each.reason for each in listing.skipped), "it is hidden")
+        if lost := [path for path in self.finished.paths if listing.is_inaccessible(path)]:
+            why = next(iter(each.reason for each in listing.skipped), "it cannot be read")
             raise DogsimError(
-                f"A restart would lose {len(lost)} pictures of {self._place}, which cannot be "
-                f"looked at now, the first {lost[0]} ({why}). Let it be read, or move "
-                f"{self._place} away."
+                f"A restart would lose {len(lost)} images of {self._target} that cannot be read "
+                f"now, the first {lost[0]} ({why}). Make them readable, or move {self._target} "
+                "away."
             )
 
     def add(self, shard: Dataset | Path) -> None:
-        """Keep the features of a stretch of pictures, or take the file in which they are kept."""
+        """Store the features of a shard, or add the file of a shard that is stored already."""
         if isinstance(shard, Path):
-            self.kept.take(Part.of(shard, Dataset.open(shard)))
+            self.manifest.add(FeatureFile.from_dataset(shard, Dataset.open(shard)))
         else:
-            self.kept.take(self.folder.add(shard, drawn=self.sharded))
+            self.manifest.add(self.folder.add(shard, unique_name=self.sharded))
 
-    def write(self, pictures: Sequence[Picture], recipe: Recipe, root: Path) -> Dataset:
-        """Write those pictures that have features to the output, and forget the other shards.
+    def write(self, images: Sequence[ListedImage], recipe: Recipe, root: Path) -> Dataset:
+        """Write the images that have features to the output, and remove the checkpoints.
 
-        The file is left alone if it holds just these already.
+        An output that contains exactly these images is not written again.
         """
-        done = [picture for picture in pictures if picture.path in self.kept.rows]
-        hashes = [self.kept.stamp(picture.path)["sha256"] for picture in done]
-        stamps, boxes = stamp_rows(done, hashes), box_rows(done)
-        paths, home = tuple(picture.path for picture in done), str(root.resolve())
-        if not self._holds(paths, home, stamps, boxes, recipe):
-            rows = (
-                self._condensed(done, hashes, recipe, home)
-                if self.sharded
-                else self.kept.blocks(paths)
-            )
-            folders = [path.split("/")[0] if "/" in path else "" for path in paths]
-            labels, breeds = labels_of_folders(folders)
-            write_dataset(
-                self.out,
-                rows,
-                self.kept.parts[0].dimension,
-                labels=labels,
-                paths=paths,
-                breeds=breeds,
-                recipe=recipe,
-                root=home,
-                stamps=stamps,
-                boxes=boxes,
-                made_by=MADE_BY,
-                replaced=self.folder.names() - _shards_of(rows),
-            )
+        done = [image for image in images if image.path in self.manifest.rows]
+        hashes = [self.manifest.stamp(image.path)["sha256"] for image in done]
+        fields: dict[str, Any] = {
+            "paths": tuple(image.path for image in done),
+            "root": str(root.resolve()),
+            "recipe": recipe,
+            "stamps": stamp_rows(done, hashes),
+            "boxes": box_rows(done),
+        }
+        if not self._is_up_to_date(fields):
+            self._write_output(done, fields)
         dataset = Dataset.open(self.out)
-        before = self.finished.mapped if self.finished else None
-        self.folder.settled = _shards_of(dataset.features) | _shards_of(before)
+        previous = self.finished.mapped if self.finished else None
+        self.folder.committed = _shards_of(dataset.features) | _shards_of(previous)
         with defer_signals():
             self.folder.clear()
         return dataset
 
     @contextmanager
-    def telling_how_to_go_on(self) -> Iterator[None]:
-        """Add to an error, and to Ctrl-C, what is kept of the work until then."""
+    def explaining_how_to_continue(self) -> Iterator[None]:
+        """Add to errors and Ctrl-C inside the block how to continue from the checkpoints."""
         try:
             yield
         except KeyboardInterrupt as stop:
-            raise type(stop)(f"Stopped. {self._how_to_go_on()}".rstrip()) from None
+            raise type(stop)(f"Stopped. {self._how_to_continue()}".rstrip()) from None
         except DogsimError as error:
-            raise DogsimError(f"{error} {self._how_to_go_on()}".rstrip()) from error
+            raise DogsimError(f"{error} {self._how_to_continue()}".rstrip()) from error
 
-    def _how_to_go_on(self) -> str:
-        done = {self.out.name, *self._known()}
-        shards = [
-            part for part in self.kept.parts if part.file.name not in done and part.file.exists()
-        ]
-        kept = sum(len(part.paths) for part in shards)
-        if not kept:
+    def _how_to_continue(self) -> str:
+        output = {self.out.name, *self._known_shards()}
+        n_images = sum(
+            len(each.paths)
+            for each in self.manifest.files
+            if each.file.name not in output and each.file.exists()
+        )
+        if not n_images:
             return ""
         return (
-            f"What is done, {kept} pictures, is kept in {self.folder.path}: "
-            "run the same command again to go on."
+            f"The features of {n_images} images are stored in {self.folder.path}: "
+            "run the same command again to continue."
         )
 
     def _open(self) -> None:
-        """Open what earlier runs left."""
-        self.folder = PartialFolder(partial_folder(self._place))
-        self.finished = self._finished()
+        """Open the files of earlier runs."""
+        self.folder = CheckpointFolder(checkpoint_folder(self._target))
+        self.finished = self._open_finished()
         if self.finished:
-            self.folder.settled = self._known()
-        if self.finished and self.folder.restart is None:
-            self.kept.take(self.finished)
+            self.folder.committed = self._known_shards()
+        if self.finished and self.folder.restart_options is None:
+            self.manifest.add(self.finished)
         for shard in self.folder.shards():
-            self.kept.take(shard)
+            self.manifest.add(shard)
 
-    def _finished(self) -> Part | None:
-        """Open the output, if it is there and made by this class, else see that it may go."""
+    def _open_finished(self) -> FeatureFile | None:
+        """Open the existing output; check that an output of another kind may be replaced."""
         if not self.out.exists():
             if self.sharded:
-                check_replaceable(self._place, PartialFolder.made, self.force)
+                has_only_ours = CheckpointFolder.has_only_checkpoints
+                check_replaceable(self._target, has_only_ours, self.force)
             return None
         check_replaceable(self.out, h5py.is_hdf5, self.force)
         try:
@@ -243,52 +219,64 @@ class Shards:
             if self.force:
                 return None
             raise
-        made_here = maker in (MADE_BY, "") and dataset.stamps is not None  # "": by version 0.1.0
-        made_here &= isinstance(dataset.features, ShardedRows) == self.sharded
-        if made_here and dataset.recipe and not dataset.recipe.head_sha256:
-            return Part.of(self.out, dataset, mapped=True)
+        ours = maker in (DATASET_MADE_BY, "") and dataset.stamps is not None  # "": `Dataset.save`
+        ours &= isinstance(dataset.features, ShardedRows) == self.sharded
+        if ours and dataset.recipe and not dataset.recipe.head_sha256:
+            return FeatureFile.from_dataset(self.out, dataset, mapped=True)
         check_replaceable(self.out, lambda _: False, self.force)
         return None
 
-    def _known(self) -> frozenset[str]:
-        """Names of the shards in the output, and of those that it has replaced."""
+    def _known_shards(self) -> frozenset[str]:
+        """Return the names of the shards in the output, and of those that it has replaced."""
         with suppress(DogsimError):
             return known_shards(self.out) if self.sharded else frozenset()
         return frozenset()
 
-    def _holds(
-        self,
-        paths: tuple[str, ...],
-        root: str,
-        stamps: NDArray[np.void],
-        boxes: NDArray[np.float64] | None,
-        recipe: Recipe,
-    ) -> bool:
-        first = self.kept.parts[0]
-        found = (first.file, first.paths, first.root, first.recipe)
-        same = np.array_equal(first.stamps, stamps) and np.array_equal(first.boxes, boxes)  # type: ignore[arg-type]
-        return same and found == (self.out, paths, root, recipe)
+    def _is_up_to_date(self, fields: dict[str, Any]) -> bool:
+        """Return whether the output has these fields already."""
+        first, arrays = self.manifest.files[0], ("stamps", "boxes")
+        return (
+            first.file == self.out
+            and all(getattr(first, name) == fields[name] for name in ("paths", "root", "recipe"))
+            and all(np.array_equal(getattr(first, name), fields[name]) for name in arrays)
+        )
 
-    def _condensed(
-        self, pictures: list[Picture], hashes: list[Any], recipe: Recipe, root: str
-    ) -> ShardedRows:
-        """Put together what is used of shards of which little is, so that they can go."""
-        paths = [picture.path for picture in pictures]
-        rows = self.kept.stored_rows(paths)
-        moved = scattered(rows)
+    def _write_output(self, images: list[ListedImage], fields: dict[str, Any]) -> None:
+        manifest, paths = self.manifest, fields["paths"]
+        rows = self._merged_rows(images, fields) if self.sharded else manifest.feature_blocks(paths)
+        labels, breeds = labels_of_folders(
+            [path.split("/")[0] if "/" in path else "" for path in paths]
+        )
+        write_dataset(
+            self.out,
+            rows,
+            manifest.files[0].dimension,
+            labels=labels,
+            breeds=breeds,
+            made_by=DATASET_MADE_BY,
+            replaced=self.folder.shard_names() - _shards_of(rows),
+            **fields,
+        )
+
+    def _merged_rows(self, images: list[ListedImage], fields: dict[str, Any]) -> ShardedRows:
+        """Return the stored rows of the images, after merging shards of which few rows are used."""
+        rows = self.manifest.stored_rows(fields["paths"])
+        moved = sparse_rows(rows)
         if not len(moved):
             return rows
-        for some in np.split(moved, range(WRITE_ROWS, len(moved), WRITE_ROWS)):
-            own, digests = [pictures[row] for row in some], [hashes[row] for row in some]
-            self.add(shard_of(rows[some], own, digests, recipe, root))
-        return self.kept.stored_rows(paths)
+        hashes = fields["stamps"]["sha256"]
+        for block in np.split(moved, range(WRITE_ROWS, len(moved), WRITE_ROWS)):
+            block_images, block_hashes = [images[row] for row in block], hashes[block].tolist()
+            recipe, root = fields["recipe"], fields["root"]
+            self.add(make_shard(rows[block], block_images, block_hashes, recipe, root))
+        return self.manifest.stored_rows(fields["paths"])
 
 
-def partial_folder(out: Path) -> Path:
-    """Where the shards of `out` lie: beside it, or in it if they stay there."""
+def checkpoint_folder(out: Path) -> Path:
+    """Return the folder of the shards of `out`: ``OUT.partial``, or `out` if it is a folder."""
     return out if is_sharded(out) else out.with_name(f"{out.name}.partial")
 
 
 def _shards_of(features: Any) -> set[str]:
-    """Names of the shards in which features lie."""
-    return {place.file for place in getattr(features, "tables", ())}
+    """Return the names of the shards that features are stored in."""
+    return {table.file for table in getattr(features, "tables", ())}

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dogsim.create_dataset import bring_up_to_date
+from dogsim.create_dataset import RunOptions, bring_up_to_date
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import find_images
@@ -86,8 +86,9 @@ def _cached(folder: str, backbone: str, weights: Path | None = None) -> Dataset:
         dataset = Dataset.open(file)
     except DogsimError:  # not created yet, or damaged, or being created by another process
         make_folder(file.parent)
-        options = NetworkOptions(backbone=backbone, weights=str(weights or IMAGENET))
-        dataset = bring_up_to_date(images, file, options, force=True, wait=True).dataset
+        network = NetworkOptions(backbone=backbone, weights=str(weights or IMAGENET))
+        run = RunOptions(force=True, wait=True)
+        dataset = bring_up_to_date(images, file, network, run).dataset
     return replace(dataset, root=str(images))  # a later installation may be in another folder
 
 

@@ -4,21 +4,32 @@ The data: A. Khosla et al., "Novel Dataset for Fine-Grained Image Categorization
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dogsim.create_dataset import Update, bring_up_to_date
+from dogsim.create_dataset import (
+    FeatureOptions,
+    Update,
+    bring_up_to_date,
+    split_options,
+)
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
-from dogsim.networks.extractor import NetworkOptions
+from dogsim.images import RESIZES
+from dogsim.networks.views import VIEWS
 from dogsim.plumbing.download import DownloadError, download, verify
 from dogsim.plumbing.files import check_output, check_replaceable, make_folder
 from dogsim.plumbing.terminal import note
 from dogsim.plumbing.unpack import unpack
 from dogsim.sources.matfile import load_variables, texts
 from dogsim.storage.dataset_file import made_by
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 BASE_URL = "http://vision.stanford.edu/aditya86/ImageNetDogs/"
 ARCHIVES = {  # unpacked folder: archive, size in bytes, SHA-256
@@ -38,6 +49,7 @@ ARCHIVES = {  # unpacked folder: archive, size in bytes, SHA-256
         "662ed36f707be6b195c2fda392d8e153e83af28cedc8e2134a649f198def30fd",
     ),
 }
+ALL_IMAGES = "stanford_dogs"
 SPLIT_MADE_BY = "stanford-dogs"
 SPLITS = {"train": 12_000, "test": 8_580}  # numbers of images
 
@@ -49,18 +61,8 @@ def stanford_dogs(
     backbone: str = "resnet50",
     weights: str = "imagenet",
     layer: str | None = None,
-    resize: str = "squash",
-    batch_size: int = 32,
-    engine: str = "auto",
-    precision: str = "auto",
-    strict: bool = False,
-    restart: bool = False,
     crop_boxes: bool = False,
-    margin: float | None = None,
-    views: str = "none",
-    mean: str | None = None,
-    std: str | None = None,
-    image_size: int | None = None,
+    **options: "Unpack[FeatureOptions]",
 ) -> dict[str, Dataset]:
     """Download Stanford Dogs, compute its features and write datasets of the official lists.
 
@@ -78,7 +80,7 @@ def stanford_dogs(
     annotations : bool
         Whether to download the bounding boxes, too.
     backbone, weights, layer, resize, batch_size, engine, precision, strict, restart, views
-        As for `dogsim.create_dataset`.
+        As for `dogsim.create_dataset`; the defaults are those of `dogsim.load_extractor`.
     crop_boxes : bool
         Download the bounding boxes, and crop each image to its largest box.
     margin : float, optional
@@ -97,45 +99,42 @@ def stanford_dogs(
         If an archive cannot be downloaded, has another hash or cannot be unpacked, a listed image
         is missing, or `dogsim.create_dataset` fails.
     """
-    folder, kind = Path(folder), "_cropped" if crop_boxes else ""
-    out = folder / f"stanford_dogs{kind}.h5"
-    files = {split: folder / f"{split}{kind}.h5" for split in SPLITS}
-    if margin and not crop_boxes:
-        raise DogsimError(f"Received margin={margin} without boxes. Give --crop-boxes, too.")
-    options = NetworkOptions(
-        backbone=backbone,
-        weights=weights,
-        layer=layer,
-        resize=resize,
-        engine=engine,
-        precision=precision,
-        views=views,
-        mean=mean,
-        std=std,
-        image_size=image_size,
-    )
+    folder = Path(folder)
+    files = {split: split_file(folder, split, crop_boxes) for split in SPLITS}
+    if options.get("margin") and not crop_boxes:
+        raise DogsimError(f"Received margin={options['margin']} without boxes. Add --crop-boxes.")
+    given = {"backbone": backbone, "weights": weights, "layer": layer, **options}
+    network, run = split_options({"resize": RESIZES[0], "views": VIEWS[0], **given})
     make_folder(folder)
-    check_output(out)
-    if not (folder / "Images").is_dir():  # a wrong option shall not wait for 800 MB
-        extract_features([np.zeros((1, 1, 3), np.uint8)], options.load(), batch_size)
+    check_output(split_file(folder, ALL_IMAGES, crop_boxes))
+    if not (folder / "Images").is_dir():  # find wrong options before the download of 800 MB
+        extract_features([np.zeros((1, 1, 3), np.uint8)], network.load(), run.batch_size)
     for name in ("lists", "Images", "Annotation")[: 3 if annotations or crop_boxes else 2]:
         _provide(folder, name, Path(archives) if archives else None)
     splits = {split: _official(folder, split, count) for split, count in SPLITS.items()}
-    images = folder / "Images"
     for split, paths in splits.items():
         _check_ours(files[split], paths)
-    boxes = folder / "Annotation" if crop_boxes else None
-    how = batch_size, strict, restart
-    update = bring_up_to_date(images, out, options, *how, boxes=boxes, margin=margin)
-    _require_all(update, [path for paths in splits.values() for path in paths], images)
-    row_of = {path: row for row, path in enumerate(update.dataset.paths)}
-    datasets = {
-        split: update.dataset.take([row_of[path] for path in paths])
-        for split, paths in splits.items()
+    run = replace(run, boxes=folder / "Annotation" if crop_boxes else None)
+    out = split_file(folder, ALL_IMAGES, crop_boxes)
+    update = bring_up_to_date(folder / "Images", out, network, run)
+    _check_complete(
+        update, [path for paths in splits.values() for path in paths], folder / "Images"
+    )
+    return {
+        split: _save_split(update.dataset, paths, files[split]) for split, paths in splits.items()
     }
-    for split, dataset in datasets.items():
-        dataset.save(files[split], SPLIT_MADE_BY)
-    return datasets
+
+
+def split_file(folder: Path, split: str, cropped: bool) -> Path:
+    """Return the path of the dataset of a split, see `stanford_dogs`."""
+    return folder / f"{split}{'_cropped' if cropped else ''}.h5"
+
+
+def _save_split(dataset: Dataset, paths: list[str], file: Path) -> Dataset:
+    row_of = {path: row for row, path in enumerate(dataset.paths)}
+    split = dataset.take([row_of[path] for path in paths])
+    split.save(file, SPLIT_MADE_BY)
+    return split
 
 
 def _check_ours(file: Path, paths: list[str]) -> None:
@@ -149,7 +148,7 @@ def _check_ours(file: Path, paths: list[str]) -> None:
     )
 
 
-def _require_all(update: Update, listed: list[str], images: Path) -> None:
+def _check_complete(update: Update, listed: list[str], images: Path) -> None:
     """Raise `DogsimError` if a listed image has no features."""
     missing = sorted(set(listed) - set(update.dataset.paths))
     if missing:

@@ -47,7 +47,7 @@ def test_a_bad_file_costs_no_other_its_answer(
         str(tmp_path / "3.png"),
     ]
     bad = [line for line in said.stderr.splitlines() if "..." not in line]
-    assert bad[0] == f"There is no picture or folder {tmp_path / 'gone.jpg'}."
+    assert bad[0] == f"There is no image or folder {tmp_path / 'gone.jpg'}."
     assert bad[1].startswith(f"dogsim: Cannot read {tmp_path / '2.jpg'} as an image: its content")
     table = tmp_path / "answers.csv"
     result = json.loads(dogsim("classify", *asked, "--csv", table, "--json", code=1).stdout)

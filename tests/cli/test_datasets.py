@@ -74,23 +74,38 @@ def test_info(stored: Path, breeds_dir: Path, colours: str) -> None:
     assert "layer           avg_pool" in dogsim("info", stored).stdout
 
 
-def test_stanford_dogs_hands_all_its_options_on(
+def test_stanford_dogs_passes_all_its_options(
     stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Any] = []
+    received: dict[str, Any] = {}
 
-    def fetch(*arguments: Any) -> dict[str, Dataset]:
-        asked.extend(arguments)
+    def create_datasets(folder: Path, archives: Path | None, **options: Any) -> dict[str, Dataset]:
+        received.update(options, folder=folder, archives=archives)
         return {"train": Dataset.open(stored)}
 
-    monkeypatch.setattr("dogsim.sources.stanford_dogs.stanford_dogs", fetch)
+    monkeypatch.setattr("dogsim.sources.stanford_dogs.stanford_dogs", create_datasets)
     network = ("--backbone", "vgg16", "--weights", "w.h5", "--layer", "fc1", "--resize", "crop")
     engine = ("--engine", "tensorflow", "--precision", "float32", "--strict", "--restart")
-    seen = ("--crop-boxes", "--margin", "0.1", "--views", "flip", "--mean", "0.5", "--std", "1")
-    result = dogsim_json("stanford-dogs", tmp_path, *network, *engine, *seen, "--batch-size", 7)
-    assert asked == [
-        *(tmp_path, None, False, "vgg16", "w.h5", "fc1", "crop", 7),
-        *("tensorflow", "float32", True, True, True, 0.1, "flip"),
-        *("0.5", "1", None),
-    ]
+    views = ("--crop-boxes", "--margin", "0.1", "--views", "flip", "--mean", "0.5", "--std", "1")
+    result = dogsim_json("stanford-dogs", tmp_path, *network, *engine, *views, "--batch-size", 7)
+    assert received == {
+        "folder": tmp_path,
+        "archives": None,
+        "annotations": False,
+        "backbone": "vgg16",
+        "weights": "w.h5",
+        "layer": "fc1",
+        "resize": "crop",
+        "batch_size": 7,
+        "engine": "tensorflow",
+        "precision": "float32",
+        "strict": True,
+        "restart": True,
+        "crop_boxes": True,
+        "margin": 0.1,
+        "views": "flip",
+        "mean": "0.5",
+        "std": "1",
+        "image_size": None,
+    }
     assert result["train"]["images"] == 6

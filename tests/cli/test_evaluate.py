@@ -80,10 +80,10 @@ def test_every_table_as_csv(stored: Path, tmp_path: Path) -> None:
 def test_a_table_replaces_nothing_of_the_users(stored: Path, tmp_path: Path) -> None:
     before = stored.read_bytes()
     of = ("accuracy", "-k", 2, "--dataset", stored, "--csv")
-    assert "is read by this command" in refusal(*of, stored)
+    assert "is also read by this command" in refusal(*of, stored)
     other = tmp_path / "other.h5"
     shutil.copy(stored, other)
-    assert "is read by this command" in refusal(*of, other, "--test", other)
+    assert "is also read by this command" in refusal(*of, other, "--test", other)
     (tmp_path / "mine.csv").write_text("my,own\n")
     assert "--force" in refusal(*of, tmp_path / "mine.csv")
     assert (tmp_path / "mine.csv").read_text() == "my,own\n"

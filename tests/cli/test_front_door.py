@@ -88,8 +88,8 @@ def test_mistakes_are_told_in_one_line(
     of = ("--dataset", stored)
     create = ("create-dataset", breeds_dir, "-o", out)
     for arguments, message in [
-        (("show", tmp_path / "none.jpg", *of), "There is no picture or folder"),
-        (("show", tmp_path / "empty", *of), "There is no picture in the folder"),
+        (("show", tmp_path / "none.jpg", *of), "There is no image or folder"),
+        (("show", tmp_path / "empty", *of), "There is no image in the folder"),
         (("classify", tmp_path / "text.jpg", "-k", 1, *of), "no known image format"),
         (("classify", picture, "-k", 0, *of), "Received k=0. Expected 1 to 6"),
         (("classify", picture, "-k", -2, *of), "Received k=-2"),

@@ -29,7 +29,7 @@ def test_ask_answers_line_by_line(stored: Path, breeds_dir: Path) -> None:
         f"{red / '1.png'}: red setter (3 of 3 votes)",
         *(f"{striped / name}: striped (3 of 3 votes)" for name in ("0.png", "1.png", "2.png")),
     ]
-    assert "dogsim: There is no picture or folder none.jpg" in run.stderr
+    assert "dogsim: There is no image or folder none.jpg" in run.stderr
     assert run.stderr.endswith("dogsim: 1 of the lines could not be answered.\n")
     assert "Traceback" not in run.stderr
 

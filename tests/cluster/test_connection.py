@@ -9,7 +9,7 @@ from commands import dogsim_json, refusal
 
 from dogsim import DogsimError
 from dogsim.cluster import connection
-from dogsim.cluster.connection import HERE, check_cluster, joined
+from dogsim.cluster.connection import LOCAL, check_cluster, connected
 
 
 def versions(monkeypatch: pytest.MonkeyPatch, found: str | None) -> None:
@@ -26,7 +26,7 @@ def test_without_ray_the_line_that_installs_it_is_told(
 ) -> None:
     versions(monkeypatch, None)
     told = refusal("create-dataset", breeds_dir, "-o", tmp_path / "d.h5", "--cluster")
-    assert "pip install 'dogsim[cluster]'" in told
+    assert 'pip install "dogsim[cluster]"' in told
     assert list(tmp_path.iterdir()) == []
 
 
@@ -34,20 +34,20 @@ def test_without_ray_the_line_that_installs_it_is_told(
 def test_an_unsafe_ray_is_refused(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
     versions(monkeypatch, found)
     with pytest.raises(DogsimError, match=rf"Received Ray {found}\. Expected 2\.52 or newer"):
-        check_cluster(HERE)
+        check_cluster(LOCAL)
 
 
 @pytest.mark.parametrize("found", ["2.52.0", "2.100.0.dev0", "3.0.0rc1"])
 def test_a_new_ray_is_taken(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
     versions(monkeypatch, found)
-    for address in (HERE, "auto", "10.0.0.1:6379", "head-node:6379"):
+    for address in (LOCAL, "auto", "10.0.0.1:6379", "head-node:6379"):
         check_cluster(address)
 
 
 def test_windows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(DogsimError, match="not supported on Windows"):
-        check_cluster(HERE)
+        check_cluster(LOCAL)
 
 
 def test_an_address_where_nobody_answers(
@@ -56,7 +56,7 @@ def test_an_address_where_nobody_answers(
     versions(monkeypatch, "2.60.0")
     out = ("-o", tmp_path / "d.h5", "--weights", colours)
     told = refusal("create-dataset", breeds_dir, *out, "--cluster", "127.0.0.1:9")
-    assert "Nobody answers at 127.0.0.1:9" in told
+    assert "No cluster answers at 127.0.0.1:9" in told
     assert list(tmp_path.glob("d.h5*")) == []
     told = refusal("create-dataset", breeds_dir, *out, "--cluster=ray://127.0.0.1:10001")
     assert "Expected HOST:PORT" in told
@@ -87,7 +87,7 @@ def test_whatever_ray_raises_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) 
     versions(monkeypatch, "2.60.0")
     monkeypatch.setitem(sys.modules, "ray", Ray)
     monkeypatch.setattr("os.environ", {})
-    told = "Cannot join the cluster local: The current node timed out"
-    with pytest.raises(DogsimError, match=told), joined(HERE):
+    told = "Cannot connect to the cluster local: The current node timed out"
+    with pytest.raises(DogsimError, match=told), connected(LOCAL):
         pass
     assert Ray.shut

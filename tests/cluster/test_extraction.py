@@ -13,7 +13,7 @@ from nodes import Command, Nodes, processes_with, wait_until
 from PIL import Image
 
 from dogsim import Dataset, create_dataset
-from dogsim.folders.resumable import partial_folder
+from dogsim.folders.resumable import checkpoint_folder
 from dogsim.storage.dataset_file import INDEX_NAME
 
 pytestmark = [
@@ -60,7 +60,7 @@ def same(file: Path, expected: Dataset) -> None:
     np.testing.assert_array_equal(made.stamps, expected.stamps)
     scale = np.abs(expected.features).max()
     np.testing.assert_allclose(made.features, expected.features, atol=2e-2 * scale)
-    used = {place.file for place in getattr(made.features, "places", ())}
+    used = {table.file for table in getattr(made.features, "tables", ())}
     assert {each.name for each in shards(file)} == used  # of a file none is left
 
 
@@ -69,7 +69,7 @@ def finished(file: Path) -> bool:
 
 
 def shards(file: Path) -> list[Path]:
-    return list(partial_folder(file).glob("[0-9]*.h5"))
+    return list(checkpoint_folder(file).glob("[0-9]*.h5"))
 
 
 @both
@@ -121,7 +121,7 @@ def test_a_killed_driver_loses_nothing_that_is_done(
     out = tmp_path / name
     arguments = ("create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address)
     run = Command(*arguments)
-    wait_until(lambda: partial_folder(out).exists() and len(shards(out)) >= moment)
+    wait_until(lambda: checkpoint_folder(out).exists() and len(shards(out)) >= moment)
     run.kill()
     done, whole = sum(len(Dataset.open(file)) for file in shards(out)), finished(out)
     made = Command(*arguments).answer()
@@ -153,7 +153,7 @@ def test_a_stop_leaves_no_process_behind(
     code, stdout, told = run.ended()
     assert code == status
     if number != signal.SIGKILL:
-        assert "run the same command again to go on" in told.splitlines()[-1], told
+        assert "run the same command again to continue" in told.splitlines()[-1], told
         assert stdout == ""
     wait_until(lambda: processes_with(mark) == [], 90)  # Ray sees by itself that we were killed
     monkeypatch.delenv("DOGSIM_TEST_MARK")

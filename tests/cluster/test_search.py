@@ -21,7 +21,13 @@ from nodes import Command, Nodes, processes_with, wait_until
 from sharded import sharded
 
 from dogsim import Dataset, DogsimError
-from dogsim.cluster.search import _Rows, _Search, _Worker, merged, spread
+from dogsim.cluster.search import (
+    _ClusterSearch,
+    _FeatureRows,
+    _SearchWorker,
+    merge_neighbours,
+    search_on,
+)
 from dogsim.dist_calc import METRICS, mink, nearest
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
@@ -51,14 +57,14 @@ def test_parts_are_merged_to_what_the_whole_gives(metric: str, parts: int) -> No
             some = nearest(dataset.features[first:last], dataset.features, more, metric)
             found.append((some[0], some[1] + first))
         expected = nearest(dataset, dataset, k, metric, exclude)
-        for one, other in zip(merged(found, k, exclude), expected, strict=True):
+        for one, other in zip(merge_neighbours(found, k, exclude), expected, strict=True):
             np.testing.assert_array_equal(one, other)
 
 
 def test_ties_go_to_the_lower_row_across_parts() -> None:
     near = np.array([[1.0, 1.0]]), np.array([[3, 7]])
     far = np.array([[0.0, 1.0]]), np.array([[9, 10]])
-    assert merged([near, far], 4)[1].tolist() == [[9, 3, 7, 10]]
+    assert merge_neighbours([near, far], 4)[1].tolist() == [[9, 3, 7, 10]]
     assert mink([1, 1, 0, 1], 4)[1].tolist() == [2, 0, 1, 3]
 
 
@@ -67,7 +73,7 @@ def test_ties_go_to_the_lower_row_across_parts() -> None:
 def test_who_searches_is_asked_by_all_that_seeks(four: Dataset, tmp_path: Path) -> None:
     four.save(tmp_path / "d.h5")
     dataset = Dataset.open(tmp_path / "d.h5")
-    with spread(dataset, "local") as known:  # it is joined when something is sought
+    with search_on(dataset, "local") as known:  # it is joined when something is sought
         assert known.search
         assert known.take([0, 1]).search is None
         known.save(tmp_path / "again.h5")
@@ -81,7 +87,7 @@ def test_who_searches_is_asked_by_all_that_seeks(four: Dataset, tmp_path: Path) 
 @pytest.mark.extra
 @needs_ray
 def test_features_in_memory_cannot_be_spread(four: Dataset) -> None:
-    with pytest.raises(DogsimError, match=r"Expected a dataset file"), spread(four, "local"):
+    with pytest.raises(DogsimError, match=r"Expected a dataset file"), search_on(four, "local"):
         pass
 
 
@@ -90,19 +96,19 @@ def test_features_in_memory_cannot_be_spread(four: Dataset) -> None:
 def test_a_search_where_nobody_answers(four: Dataset, tmp_path: Path) -> None:
     four.save(tmp_path / "d.h5")
     told = refusal("accuracy", "--dataset", tmp_path / "d.h5", "-k", 1, "--cluster", "127.0.0.1:9")
-    assert "Nobody answers" in told
+    assert "No cluster answers" in told
 
 
 class Asked:
     """Workers that are asked in this process, one question at a time, and take a while."""
 
     def __init__(self, rows: Any, seconds: float) -> None:
-        self.worker, self.seconds, self.busy = _Worker(rows), seconds, False
+        self.worker, self.seconds, self.busy = _SearchWorker(rows), seconds, False
 
     def __len__(self) -> int:
         return 3
 
-    def results(self, _: str, items: Any, ahead: int) -> Iterator[tuple[int, Any]]:
+    def results(self, _: str, items: Any, per_worker: int) -> Iterator[tuple[int, Any]]:
         assert not self.busy
         self.busy = True
         time.sleep(self.seconds)
@@ -117,8 +123,8 @@ def test_threads_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     crowd(300).save(tmp_path / "d.h5")
     dataset = Dataset.open(tmp_path / "d.h5")
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(put=lambda queries: queries))
-    monkeypatch.setattr(_Search, "workers", Asked(_Rows.of(dataset), 0.02))
-    with spread(dataset, "local", 100 * 10) as known, ThreadPoolExecutor() as threads:
+    monkeypatch.setattr(_ClusterSearch, "workers", Asked(_FeatureRows.of(dataset), 0.02))
+    with search_on(dataset, "local", 100 * 10) as known, ThreadPoolExecutor() as threads:
         long = threads.submit(nearest, known, dataset.features, 5)
         time.sleep(0.05)
         for row in range(5):
@@ -161,7 +167,7 @@ def test_commands_answer_alike(nodes: Nodes, stored_crowd: Path) -> None:
 def test_a_search_survives_a_node_and_errors(nodes: Nodes, stored_crowd: Path) -> None:
     dataset = Dataset.open(stored_crowd)
     own = np.arange(len(dataset))
-    with spread(dataset, nodes.address) as known:
+    with search_on(dataset, nodes.address) as known:
         for metric in METRICS:
             few = slice(0, None, 1 if metric in ("euclidean", "cosine") else 20)
             asked = dataset.features[few], 20, metric, own[few]
@@ -183,7 +189,7 @@ def test_a_dataset_that_a_worker_finds_wrong(nodes: Nodes, tmp_path: Path) -> No
     dataset = crowd(100)
     dataset.features[70] = 0
     dataset.save(tmp_path / "d.h5")
-    with spread(Dataset.open(tmp_path / "d.h5"), nodes.address) as known:
+    with search_on(Dataset.open(tmp_path / "d.h5"), nodes.address) as known:
         for _ in range(2):  # and it goes on afterwards
             with pytest.raises(DogsimError, match="In the rows from 66 to 99: Row 4 .* is all zer"):
                 nearest(known, dataset.features[:1], 3, "cosine")

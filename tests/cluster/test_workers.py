@@ -10,9 +10,8 @@ import pytest
 from sharded import sharded
 
 from dogsim import Dataset, DogsimError, __version__
-from dogsim.cluster.extraction import _Worker
-from dogsim.cluster.search import _Rows
-from dogsim.cluster.search import _Worker as Searcher
+from dogsim.cluster.extraction import _ExtractionWorker
+from dogsim.cluster.search import _FeatureRows, _SearchWorker
 from dogsim.dist_calc import nearest
 from dogsim.folders.listing import list_images
 
@@ -22,12 +21,12 @@ def worker(stored: Path, tmp_path: Path) -> Any:
     made = Dataset.open(stored)
     sign = tmp_path / ".sign.tmp"
     sign.touch()
-    return _Worker(Path(made.root), tmp_path, sign, made.recipe, 2)  # type: ignore[arg-type]
+    return _ExtractionWorker(Path(made.root), tmp_path, sign, made.recipe, 2)  # type: ignore[arg-type]
 
 
 def test_a_worker_writes_shards_that_never_collide(worker: Any, stored: Path) -> None:
     worker.ready(__version__)
-    pictures = list_images(worker.root).pictures
+    pictures = list_images(worker.root).images
     done = [worker.shards(pictures), worker.shards(pictures)]  # as two that took it for lost
     files = [file for each in done for file in each.files]
     assert len({*files}) == 2
@@ -45,9 +44,9 @@ def test_a_node_that_cannot_work_says_so(worker: Any, tmp_path: Path) -> None:
     with pytest.raises(DogsimError, match="a network of this node with weights_sha256"):
         worker.ready(__version__)
     worker.root = tmp_path / "gone"
-    with pytest.raises(DogsimError, match="does not see .*gone"):
+    with pytest.raises(DogsimError, match="cannot see .*gone"):
         worker.ready(__version__)
-    worker.sign.unlink()
+    worker.marker.unlink()
     with pytest.raises(DogsimError, match="file system that all nodes share"):
         worker.ready(__version__)
 
@@ -55,24 +54,24 @@ def test_a_node_that_cannot_work_says_so(worker: Any, tmp_path: Path) -> None:
 def test_a_dataset_that_was_replaced_is_seen(stored: Path, tmp_path: Path) -> None:
     file = tmp_path / "d.h5"
     file.write_bytes(stored.read_bytes())
-    rows = _Rows.of(Dataset.open(file))
-    np.testing.assert_array_equal(rows.mapped(), Dataset.open(stored).features)
+    rows = _FeatureRows.of(Dataset.open(file))
+    np.testing.assert_array_equal(rows.map(), Dataset.open(stored).features)
     with pytest.raises(DogsimError, match="was replaced"):
-        replace(rows, mtime_ns=1).mapped()
+        replace(rows, mtime_ns=1).map()
     file.unlink()
-    with pytest.raises(DogsimError, match="does not see"):
-        rows.mapped()
+    with pytest.raises(DogsimError, match="cannot see"):
+        rows.map()
 
 
 def test_a_folder_is_searched_by_ranges_of_rows(four: Dataset, tmp_path: Path) -> None:
-    rows = _Rows.of(Dataset.open(sharded(four, tmp_path / "d.dogsim", 2)))
+    rows = _FeatureRows.of(Dataset.open(sharded(four, tmp_path / "d.dogsim", 2)))
     assert len(pickle.dumps(rows)) < 1000  # however many shards there are
-    worker = Searcher(rows)
+    worker = _SearchWorker(rows)
     worker.ready(__version__)
     for first, last in ((0, 4), (1, 3), (2, 3)):
         found = worker.nearest(first, last, four.features, 1, "euclidean")
         expected = nearest(four.features[first:last], four.features, 1)
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_array_equal(found[1], expected[1] + first)
-    with pytest.raises(DogsimError, match="lie in no file"):
-        _Rows.of(replace(four, features=np.asarray(four.features)))
+    with pytest.raises(DogsimError, match="not stored in a file"):
+        _FeatureRows.of(replace(four, features=np.asarray(four.features)))

@@ -10,7 +10,7 @@ from benchmark import processor
 from dogsim import Dataset, accuracy, create_dataset, extractor_for, load_extractor, update_dataset
 from dogsim.engines import model_cache
 from dogsim.errors import DogsimError
-from dogsim.folders.extraction import calibration
+from dogsim.folders.extraction import calibration_images
 from dogsim.folders.listing import list_images
 from dogsim.images import load_image
 
@@ -96,14 +96,14 @@ def test_what_is_missing(
 
 
 def test_pictures_to_calibrate_with(breeds_dir: Path, tmp_path: Path) -> None:
-    pictures = list_images(breeds_dir).pictures
-    some = calibration(breeds_dir, pictures, "squash", 32)
+    pictures = list_images(breeds_dir).images
+    some = calibration_images(breeds_dir, pictures, "squash", 32)
     assert [each.shape for each in some] == [(32, 32, 3)] * 6
-    assert np.array_equal(some, calibration(breeds_dir, pictures, "squash", 32))
-    assert len(calibration(breeds_dir, pictures * 51, "squash", 32)) == 300
+    assert np.array_equal(some, calibration_images(breeds_dir, pictures, "squash", 32))
+    assert len(calibration_images(breeds_dir, pictures * 51, "squash", 32)) == 300
     (tmp_path / "bad.jpg").write_text("no picture")
-    with pytest.raises(DogsimError, match="None of 1 pictures drawn from"):
-        calibration(tmp_path, list_images(tmp_path).pictures, "squash", 32)
+    with pytest.raises(DogsimError, match="None of 1 images sampled from"):
+        calibration_images(tmp_path, list_images(tmp_path).images, "squash", 32)
 
 
 @pytest.mark.slow

@@ -83,12 +83,12 @@ def folder(tmp_path: Path) -> Path:
 @needs_linux
 def test_what_is_listed(folder: Path) -> None:
     listing = list_images(folder)
-    listed = {picture.path.removeprefix("pug/") for picture in listing.pictures}
+    listed = {picture.path.removeprefix("pug/") for picture in listing.images}
     assert listed == {*READABLE, *UNREADABLE, "fifo.jpg", "Pug/other_case.jpg"}
     assert [each.path for each in listing.linked] == ["pug/up"]
-    assert listing.unseen == []
+    assert listing.inaccessible == []
     assert {each.path: each.reason for each in listing.skipped} == {
-        "stray.jpg": "it lies in no breed folder",
+        "stray.jpg": "it is in no breed folder",
         "pug/dangling.jpg": "No such file or directory",
         "pug/loop.jpg": "Too many levels of symbolic links",
         "pug/not\\xffutf8.jpg": "its name is not UTF-8",

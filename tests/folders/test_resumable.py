@@ -17,8 +17,8 @@ from PIL import Image
 
 from dogsim import Dataset, DogsimError, create_dataset, find_images, load_image, update_dataset
 from dogsim.folders import extraction
-from dogsim.folders.checkpoints import PartialFolder
-from dogsim.folders.resumable import Shards, partial_folder
+from dogsim.folders.checkpoints import CheckpointFolder
+from dogsim.folders.resumable import Shards, checkpoint_folder
 from dogsim.networks.extractor import NetworkOptions
 from dogsim.plumbing.files import bytes_sha256
 
@@ -29,7 +29,7 @@ COLOURS = {"pug/1.png": 10, "pug/2.png": 20, "whippet/1.png": 30}
 def mean_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, method in SEAM.items():
         monkeypatch.setattr(NetworkOptions, name, method)
-    monkeypatch.setattr(extraction, "SHARD", 2)
+    monkeypatch.setattr(extraction, "SHARD_IMAGES", 2)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_restart_goes_on_where_it_was(
     choices: list[dict[str, Any]] = [{"restart": True}, {"restart": True, "resize": "crop"}]
     for options in choices:
         stop_after(2, monkeypatch)
-        with pytest.raises(KeyboardInterrupt, match="2 pictures, is kept"):
+        with pytest.raises(KeyboardInterrupt, match="features of 2 images are stored"):
             create_dataset(photos, out, batch_size=1, **options)
         assert out.read_bytes() == old
         again = {**options, "restart": "resize" in options}  # with the option or without it
@@ -81,7 +81,7 @@ def test_a_restart_goes_on_where_it_was(
         assert reds(update.dataset) == {name: red + 100 for name, red in COLOURS.items()}
         assert update.dataset.recipe
         assert update.dataset.recipe.resize == options.get("resize", "squash")
-        assert not partial_folder(out).exists()
+        assert not checkpoint_folder(out).exists()
         old = out.read_bytes()
 
 
@@ -133,7 +133,7 @@ def test_a_restart_whose_note_is_spoilt_still_counts(
         stop_after(1, monkeypatch)
         with pytest.raises(KeyboardInterrupt):
             create_dataset(photos, out, batch_size=1, restart=True)
-        (partial_folder(out) / "restart").write_text(note)
+        (checkpoint_folder(out) / "restart").write_text(note)
         go_on(monkeypatch)
         update = update_dataset(photos, out)
         assert reds(update.dataset) == {name: red + 100 for name, red in COLOURS.items()}
@@ -144,9 +144,9 @@ def test_what_is_computed_is_kept_when_a_run_ends_early(
     stop: type[BaseException], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "d.h5"
-    monkeypatch.setattr(extraction, "SHARD", 256)
+    monkeypatch.setattr(extraction, "SHARD_IMAGES", 256)
     stop_after(2, monkeypatch, stop)
-    with pytest.raises(stop, match="What is done, 2 pictures, is kept in .* to go on"):
+    with pytest.raises(stop, match="The features of 2 images are stored in .* to continue"):
         create_dataset(photos, out, batch_size=1)
     stop_after(1, monkeypatch, AssertionError)
     assert counts(update_dataset(photos, out, batch_size=1)) == (1, 0, 2, 0)
@@ -155,13 +155,13 @@ def test_what_is_computed_is_kept_when_a_run_ends_early(
 def test_a_stop_at_the_very_end_tells_of_no_work_that_is_kept(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clear = PartialFolder.clear
+    clear = CheckpointFolder.clear
 
-    def stopped(folder: PartialFolder) -> None:
+    def stopped(folder: CheckpointFolder) -> None:
         clear(folder)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(PartialFolder, "clear", stopped)
+    monkeypatch.setattr(CheckpointFolder, "clear", stopped)
     with pytest.raises(KeyboardInterrupt, match=r"^Stopped\.$"):
         create_dataset(photos, tmp_path / "d.h5")
     assert reds(Dataset.open(tmp_path / "d.h5")) == COLOURS
@@ -207,7 +207,7 @@ def test_only_a_damaged_shard_is_removed(
     with pytest.raises(KeyboardInterrupt):
         create_dataset(photos, out, batch_size=1)
     go_on(monkeypatch)
-    shard = partial_folder(out) / "000000.h5"
+    shard = checkpoint_folder(out) / "000000.h5"
     whole = shard.read_bytes()
 
     with h5py.File(shard, "a") as file:
@@ -251,7 +251,7 @@ def test_a_shard_that_cannot_be_read_is_not_told_as_written(
     assert "Cannot read" in line
     assert "Too many open files" in line
     assert "Cannot write" not in line
-    assert "3 pictures, is kept" in line
+    assert "features of 3 images are stored" in line
 
 
 def unreadable(path: Path) -> Dataset:
@@ -263,21 +263,21 @@ def test_a_shard_that_a_power_cut_spoilt_is_computed_again(
     damage: bytes, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "d.h5"
-    partial_folder(out).mkdir()
-    (partial_folder(out) / "000000.h5").write_bytes(damage)
+    checkpoint_folder(out).mkdir()
+    (checkpoint_folder(out) / "000000.h5").write_bytes(damage)
     assert reds(create_dataset(photos, out)) == COLOURS
 
 
 def test_what_is_somebody_elses_stays(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
-    partial_folder(out).write_text("a file of mine")
+    checkpoint_folder(out).write_text("a file of mine")
     with pytest.raises(DogsimError, match="no folder.*move it away"):
         create_dataset(photos, out)
-    partial_folder(out).unlink()
-    partial_folder(out).mkdir()
-    (partial_folder(out) / "mine.h5").write_text("not a shard")
+    checkpoint_folder(out).unlink()
+    checkpoint_folder(out).mkdir()
+    (checkpoint_folder(out) / "mine.h5").write_text("not a shard")
     create_dataset(photos, out)
-    assert [file.name for file in partial_folder(out).iterdir()] == ["mine.h5"]
+    assert [file.name for file in checkpoint_folder(out).iterdir()] == ["mine.h5"]
 
 
 def test_errors_of_the_system_are_no_damage(tmp_path: Path, four: Dataset) -> None:
@@ -314,7 +314,7 @@ def test_what_cannot_be_looked_at_is_kept(
         ("pug", "folder: Permission denied")
     ]
     whole = out.read_bytes()
-    with pytest.raises(DogsimError, match=r"restart would lose 2 pictures .*first pug/1\.png"):
+    with pytest.raises(DogsimError, match=r"restart would lose 2 images .*first pug/1\.png"):
         update_dataset(photos, out, restart=True)
     assert out.read_bytes() == whole
     monkeypatch.setattr(os, "scandir", scandir)
@@ -405,9 +405,9 @@ def test_a_link_inside_the_tree_relabels_nothing(photos: Path, tmp_path: Path) -
     assert reds(update.dataset) == {**COLOURS, "linked/9.png": 90, "pug/7.png": 70}
     assert update.dataset.breeds == ("linked", "pug", "whippet")
     assert {each.path: each.reason for each in update.skipped} == {
-        "favourites": "a link to a folder that is listed",
-        "albums/best.png": "a link to a listed picture",
-        "whippet/7.png": "a link to a listed picture",
+        "favourites": "a link to a listed folder",
+        "albums/best.png": "a link to a listed image",
+        "whippet/7.png": "a link to a listed image",
     }
     found = {path.relative_to(photos).as_posix() for path in find_images(photos)}
     assert found == {
@@ -433,7 +433,7 @@ def test_a_folder_without_breeds(tmp_path: Path) -> None:
     paint(photos / "pug" / "3.png", 30)  # now there are breeds, and the others lie in none
     update = update_dataset(photos, tmp_path / "d.h5")
     assert reds(update.dataset) == {"pug/3.png": 30}
-    assert {each.reason for each in update.skipped} == {"it lies in no breed folder"}
+    assert {each.reason for each in update.skipped} == {"it is in no breed folder"}
 
 
 def test_options_that_are_not_given_are_those_of_the_file(

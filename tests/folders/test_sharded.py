@@ -33,8 +33,8 @@ COLOURS = {
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, method in SEAM.items():
         monkeypatch.setattr(NetworkOptions, name, method)
-    monkeypatch.setattr(extraction, "SHARD", 2)
-    monkeypatch.setattr(manifest, "FEW", 1)
+    monkeypatch.setattr(extraction, "SHARD_IMAGES", 2)
+    monkeypatch.setattr(manifest, "MIN_SHARD_ROWS", 1)
     for name, red in COLOURS.items():
         paint(tmp_path / "photos" / name, red)
     return tmp_path / "photos"
@@ -93,7 +93,7 @@ def test_brought_up_to_date(photos: Path, tmp_path: Path) -> None:
     assert first < shards(out)  # those that are replaced stay for who has opened it before
     assert reds(before) == COLOURS
     assert made(photos, out) == (now, (0, 0, 6, 0))
-    assert shards(out) == {place.file for place in lying(out)}
+    assert shards(out) == {table.file for table in lying(out)}
     assert reds(Dataset.open(out)) == now
 
 
@@ -101,7 +101,7 @@ def test_small_shards_are_put_together(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, colours = tmp_path / "d.dogsim", COLOURS
-    monkeypatch.setattr(manifest, "FEW", 3)
+    monkeypatch.setattr(manifest, "MIN_SHARD_ROWS", 3)
     monkeypatch.setattr(module, "WRITE_ROWS", 4)
     assert made(photos, out)[0] == colours
     assert {place.rows for place in lying(out)} == {4, 2}  # of three shards of two
@@ -135,7 +135,9 @@ def test_a_stopped_restart_leaves_the_index_valid(
         paint(photos / name, red)
         os.utime(photos / name, ns=(before, before))
     stop_after(4, monkeypatch)
-    with pytest.raises(KeyboardInterrupt, match=r"4 pictures, is kept in .*d\.dogsim: run"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"features of 4 images are stored in .*d\.dogsim: run"
+    ):
         made(photos, out, restart=True, resize="crop")
     assert reds(Dataset.open(out)) == COLOURS
     stop_after(2, monkeypatch)

@@ -29,7 +29,7 @@ ENTITIES = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 10
 def mean_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, method in SEAM.items():
         monkeypatch.setattr(NetworkOptions, name, method)
-    monkeypatch.setattr(extraction, "SHARD", 2)
+    monkeypatch.setattr(extraction, "SHARD_IMAGES", 2)
 
 
 def voc(*boxes: tuple[float, ...], size: tuple[float, float] | None = None) -> str:
@@ -166,7 +166,7 @@ def test_only_the_box_is_seen(photos: Path, capsys: pytest.CaptureFixture[str]) 
     result = dogsim(
         "create-dataset", photos / "photos", "-o", photos / "e.h5", "--boxes", photos / "boxes"
     )
-    assert "1 of 3 pictures have no box and stay whole, as whippet/1.png" in result.stderr
+    assert "1 of 3 images have no box and stay whole, such as whippet/1.png" in result.stderr
 
 
 def test_a_changed_box_is_a_changed_picture(photos: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_box_that_cannot_be_looked_at_stops_the_run(
 def test_a_stopped_run_goes_on_with_the_boxes_of_now(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, taken = extraction._shard, []
+    plain, taken = extraction._join_batches, []
 
     def stopping(*arguments: Any) -> Dataset:
         taken.append(1)
@@ -251,7 +251,7 @@ def test_a_stopped_run_goes_on_with_the_boxes_of_now(
             raise KeyboardInterrupt
         return plain(*arguments)
 
-    monkeypatch.setattr(extraction, "_shard", stopping)
+    monkeypatch.setattr(extraction, "_join_batches", stopping)
     with pytest.raises(KeyboardInterrupt):
         update_dataset(photos / "photos", photos / "d.h5", boxes=photos / "boxes", batch_size=1)
     monkeypatch.undo()

@@ -354,7 +354,7 @@ def test_files_of_other_commands_are_not_replaced(four: Dataset, tmp_path: Path)
     data, mat = tmp_path / "d.h5", tmp_path / "d.mat"
     four.save(data)
     before = data.read_bytes()
-    assert "is read by this command" in refusal("export-mat", data, data)
+    assert "is also read by this command" in refusal("export-mat", data, data)
     savemat(mat, {"features": np.eye(4), "paths": cell("a", "b", "c", "d")})
     assert "--force" in refusal("export-mat", data, mat)
     assert "--force" in refusal("import-mat", mat, data)

@@ -147,7 +147,7 @@ def test_cropped_beside_whole(site: Server, tmp_path: Path) -> None:
     assert cropped.recipe is not None
     assert cropped.recipe.margin == 0.1
     assert (cropped.features != whole.features).any(axis=1).all()
-    assert "Give --crop-boxes" in check_refused("", tmp_path, "--margin", "0.1")
+    assert "Add --crop-boxes" in check_refused("", tmp_path, "--margin", "0.1")
 
 
 def test_archives_from_disk(site: Server, tmp_path: Path, no_network: None) -> None:
