@@ -436,8 +436,8 @@ def test_the_lesson_of_distances(tmp_path: Path) -> None:
 def test_the_lesson_of_trust(tmp_path: Path) -> None:
     out = lesson("how_sure", "--save", tmp_path)
     rows = [line.split() for line in out.splitlines() if line.startswith("0.")][:6]
-    for promised, kept, _ in rows:
-        assert float(kept) > float(promised) - 0.06  # 100 queries
+    for confidence, coverage, _ in rows:
+        assert float(coverage) > float(confidence) - 0.06  # 100 queries
     sizes = [float(size) for _, _, size in rows]
     assert sizes == sorted(sizes)
     assert "unknown    0.004  Dalmatian" in out
