@@ -7,16 +7,19 @@ for its features: two images are the same if they share a key.
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.dataset import Dataset
 from dogsim.networks.training_record import Keys, read_training_record
 from dogsim.storage.dataset_file import WRITE_ROWS
 
+if TYPE_CHECKING:
+    from dogsim.dataset import Dataset
 
-def image_keys(dataset: Dataset) -> Keys:
+
+def image_keys(dataset: "Dataset") -> Keys:
     """Compute the keys of each image: of its features, and of its file if the dataset has stamps.
 
     Returns
@@ -24,6 +27,7 @@ def image_keys(dataset: Dataset) -> Keys:
     (n, 1) uint64, or (n, 2) with stamps
         The first 8 bytes of each SHA-256.
 
+    >>> from dogsim import Dataset
     >>> two = Dataset(np.array([[0.0], [-0.0]]), np.zeros(2, int), ("a", "b"), ("pug",))
     >>> first, second = image_keys(two)
     >>> np.array_equal(first, second)
@@ -37,7 +41,7 @@ def image_keys(dataset: Dataset) -> Keys:
     return np.column_stack([keys, files])  # (n, 2)
 
 
-def feature_keys(dataset: Dataset) -> Keys:
+def feature_keys(dataset: "Dataset") -> Keys:
     """Compute the key of each image's features, (n,) uint64."""
     rows = (np.asarray(row, "<f4") + np.float32(0) for row in dataset.features)  # + 0 turns -0 to 0
     digests = (sha256(row.tobytes()).digest() for row in rows)
@@ -45,13 +49,14 @@ def feature_keys(dataset: Dataset) -> Keys:
     return np.fromiter(keys, np.uint64, len(dataset))
 
 
-def in_gallery(dataset: Dataset, testset: Dataset) -> NDArray[np.bool_]:
+def in_gallery(dataset: "Dataset", testset: "Dataset") -> NDArray[np.bool_]:
     """Find the images of a test set that are also in the dataset.
 
     Returns
     -------
     (n_test,) bool
 
+    >>> from dogsim import Dataset
     >>> four = Dataset(np.eye(4), np.zeros(4, int), tuple("abcd"), ("pug",))
     >>> other = Dataset(np.array([[0, 1, 0, 0]]), np.zeros(1, int), ("x",), ("pug",))
     >>> in_gallery(four, other)
@@ -60,7 +65,7 @@ def in_gallery(dataset: Dataset, testset: Dataset) -> NDArray[np.bool_]:
     return np.asarray(np.isin(image_keys(testset), image_keys(dataset)).any(axis=1))
 
 
-def learned(dataset: Dataset) -> NDArray[np.bool_]:
+def learned(dataset: "Dataset") -> NDArray[np.bool_]:
     """Find the images of a dataset from which its network or its head has learned.
 
     Evaluated on these, or calibrated on them, the features look better than they are.
@@ -72,6 +77,7 @@ def learned(dataset: Dataset) -> NDArray[np.bool_]:
     (n,) bool
         All False if nothing was learned, or if there is no record of it.
 
+    >>> from dogsim import Dataset
     >>> learned(Dataset(np.eye(2), np.zeros(2, int), ("a", "b"), ("pug",))).tolist()
     [False, False]
     """
@@ -83,7 +89,7 @@ def learned(dataset: Dataset) -> NDArray[np.bool_]:
     return learned_by(dataset, Path(recipe.weights))
 
 
-def learned_by(dataset: Dataset, model: Path) -> NDArray[np.bool_]:
+def learned_by(dataset: "Dataset", model: Path) -> NDArray[np.bool_]:
     """Find the images of a dataset from which the model in a ``.keras`` file has learned."""
     trained_on = read_training_record(model)
     if not len(trained_on):
@@ -92,7 +98,7 @@ def learned_by(dataset: Dataset, model: Path) -> NDArray[np.bool_]:
 
 
 @lru_cache(maxsize=1)
-def rows_by_content(dataset: Dataset) -> dict[str, int]:
+def rows_by_content(dataset: "Dataset") -> dict[str, int]:
     """Map the SHA-256 of each image file to its first row; empty if there are no stamps.
 
     Cached for the last dataset: a million rows take a second.
@@ -103,7 +109,7 @@ def rows_by_content(dataset: Dataset) -> dict[str, int]:
     return {sha256.decode(): row for row, sha256 in reversed(list(enumerate(hashes)))}
 
 
-def features_hash(dataset: Dataset) -> str:
+def features_hash(dataset: "Dataset") -> str:
     """Compute a hash of all features of a dataset, 32 hexadecimal digits."""
     digest = sha256(repr((dataset.features.shape, dataset.features.dtype.str)).encode())
     for start in range(0, len(dataset), WRITE_ROWS):
