@@ -64,10 +64,10 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Let ``--cluster`` stand alone: what follows is its value only if it is an address."""
-        from dogsim.cluster.connection import ADDRESS, LOCAL
+        from dogsim.cluster.connection import CLUSTER_ADDRESS, LOCAL
 
         for i in reversed([i for i, each in enumerate(args) if each == CLUSTER]):
-            if not (args[i + 1 :] and ADDRESS.fullmatch(args[i + 1])):
+            if not (args[i + 1 :] and CLUSTER_ADDRESS.fullmatch(args[i + 1])):
                 args.insert(i + 1, LOCAL)
         return super().parse_args(ctx, args)
 

@@ -20,7 +20,7 @@ from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.threads import usable_cpus
 
 LOCAL, AUTO = "local", "auto"  # a new cluster on this machine; the one that runs on it
-ADDRESS = re.compile(rf"{LOCAL}|{AUTO}|[\w.-]+:\d+")
+CLUSTER_ADDRESS = re.compile(rf"{LOCAL}|{AUTO}|[\w.-]+:\d+")
 MIN_RAY_VERSION = (2, 52)  # without CVE-2025-62593
 # By default Ray reports its usage to its developers, and prints events of nodes on stdout.
 QUIET_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
@@ -39,7 +39,7 @@ def check_cluster(address: str) -> None:
     """
     if sys.platform == "win32":
         raise DogsimError("--cluster is not supported on Windows, where Ray cannot run clusters.")
-    if not ADDRESS.fullmatch(address):
+    if not CLUSTER_ADDRESS.fullmatch(address):
         raise DogsimError(
             f"Received the cluster {address!r}. Expected HOST:PORT, as 'ray start --head' prints "
             f"it, on a machine of that cluster; {AUTO}, or nothing for this machine only."

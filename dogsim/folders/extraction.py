@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,13 @@ from dogsim.errors import DogsimError
 from dogsim.folders.listing import ListedImage, SkippedFile, box_rows, stamp_rows
 from dogsim.image_files.files import UnreadableError, read_image_file
 from dogsim.images import Cropped, load_image
-from dogsim.networks.extractor import Extractor
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import printable, track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.recipe import Recipe
+
+if TYPE_CHECKING:
+    from dogsim.networks.extractor import Extractor
 
 SHARD_IMAGES = 256
 MAX_CALIBRATION_IMAGES = 300  # more images do not improve the quantization
@@ -39,15 +41,15 @@ _Batch: TypeAlias = tuple[NDArray[np.float32], list[_DecodedImage]]  # features 
 # A shard or the file of one, None if no image could be read, and the skipped files.
 ShardResult: TypeAlias = tuple[Dataset | Path | None, list[SkippedFile]]
 # The parameters are those of `compute_shards`.
-ComputeShards: TypeAlias = Callable[
-    [Path, list[ListedImage], Extractor, int, bool], Iterator[ShardResult]
-]
+ComputeShards: TypeAlias = (
+    "Callable[[Path, list[ListedImage], Extractor, int, bool], Iterator[ShardResult]]"
+)
 
 
 def compute_shards(
     root: Path,
     images: list[ListedImage],
-    extractor: Extractor,
+    extractor: "Extractor",
     batch_size: int,
     strict: bool,
 ) -> Iterator[tuple[Dataset | None, list[SkippedFile]]]:
