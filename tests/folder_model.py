@@ -1,7 +1,6 @@
-"""What `create-dataset` has to make of a folder, told anew and in another way than dogsim does.
+"""A model of `create-dataset`: an independent implementation of its expected results.
 
-Nothing of dogsim is used but `printable` and the list of suffixes: files are looked at with the
-functions of `os`, HDF5 files with h5py.
+It uses only `printable` and the list of suffixes of dogsim; files are read with `os` and h5py.
 """
 
 import json
@@ -31,12 +30,12 @@ RECIPE = (
     *("engine", "precision", "head", "head_sha256"),
 )
 SHARD = re.compile(r"\d{6,}\.h5")
-OURS = re.compile(rf"{SHARD.pattern}|restart|\..*")
+CHECKPOINT = re.compile(rf"{SHARD.pattern}|restart|\..*")
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """Size, time of change and hash of a picture file."""
+    """Size, modification time and hash of an image file."""
 
     size: int
     mtime_ns: int
@@ -44,10 +43,10 @@ class Stamp:
 
 
 @dataclass
-class Look:
-    """What a folder holds: pictures by path, and why other paths give no row."""
+class Contents:
+    """Contents of a folder: images by path, and the reasons why other paths have no row."""
 
-    pictures: dict[str, Path] = field(default_factory=dict)
+    images: dict[str, Path] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     linked: dict[str, str] = field(default_factory=dict)
 
@@ -66,9 +65,9 @@ class Part:
     sharded: bool
 
 
-def look(root: Path) -> Look:
-    """List the pictures in the breed folders of `root`."""
-    found, result, entered = [], Look(), set()
+def contents(root: Path) -> Contents:
+    """List the images in the breed folders of `root`."""
+    found, result, entered = [], Contents(), set()
     queue = [""]
 
     def walk(below: str) -> None:
@@ -94,7 +93,7 @@ def look(root: Path) -> Look:
     return result
 
 
-def _sort(found: list[str], root: Path, result: Look) -> None:
+def _sort(found: list[str], root: Path, result: Contents) -> None:
     identities = set()
     for path in sorted(found, key=lambda path: (root / path).is_symlink()):  # real files first
         file = root / path
@@ -106,10 +105,10 @@ def _sort(found: list[str], root: Path, result: Look) -> None:
             result.linked[printable(path)] = "a link to a listed image"
         else:
             identities.add(os.stat(file).st_ino)  # noqa: PTH116
-            result.pictures[path] = file
-    if any("/" in path for path in result.pictures):
-        for path in [path for path in result.pictures if "/" not in path]:
-            del result.pictures[path]
+            result.images[path] = file
+    if any("/" in path for path in result.images):
+        for path in [path for path in result.images if "/" not in path]:
+            del result.images[path]
             result.skipped[printable(path)] = "it is in no breed folder"
 
 
@@ -132,7 +131,7 @@ def is_pipe(file: Path) -> bool:
 
 
 def breeds(folders: list[str]) -> tuple[list[int], list[str]]:
-    """Labels and names of breeds, of the folders that pictures lie in; "" is none."""
+    """Return labels and breeds for the folders of images; "" is no folder."""
     name: dict[str, str] = {}
     key: dict[str, str] = {}
     numbers: dict[str, set[str]] = {}
@@ -156,7 +155,7 @@ def breeds(folders: list[str]) -> tuple[list[int], list[str]]:
 
 
 def part(file: Path) -> Part:
-    """Read a file of features, or an index; raises `OSError` or `KeyError` where it is none."""
+    """Read a file of features or an index; raise `OSError` or `KeyError` for other files."""
     with h5py.File(file) as opened:
         if opened.attrs["format"] != "dogsim-dataset":
             raise KeyError("format")
@@ -194,11 +193,11 @@ def _features(opened: h5py.File, folder: Path) -> NDArray[np.float32]:
 
 
 def row_of(content: bytes, recipe: dict[str, Any]) -> NDArray[np.float32] | None:
-    """The features of a picture file with this content, None if it is no picture."""
+    """Return the features of an image file with this content, None if it is no image."""
     try:
         with Image.open(BytesIO(content)) as image:
             rgb = image.convert("RGB")
-    except Exception:  # decoders of broken files raise nearly anything
+    except Exception:  # decoders raise many types for broken files
         return None
     box = None
     if recipe["resize"] == "crop":
@@ -215,14 +214,14 @@ def row_of(content: bytes, recipe: dict[str, Any]) -> NDArray[np.float32] | None
 
 @dataclass
 class Expected:
-    """What a run has to end in.
+    """The expected result of a run.
 
     Attributes
     ----------
     refused : str
-        Why it must fail; "" where it must end well.
+        Why it must fail; "" if it must succeed.
     early : bool
-        Whether it is refused before it has touched anything.
+        Whether it fails before it has changed anything.
     """
 
     refused: str = ""
@@ -235,8 +234,8 @@ class Expected:
 
 
 @dataclass
-class Kept:
-    """What earlier runs have left: the parts that count, and the options they were made with."""
+class Earlier:
+    """Features of earlier runs: the files that are used, and their options."""
 
     parts: list[Part] = field(default_factory=list)
     before: set[str] = field(default_factory=set)
@@ -244,47 +243,47 @@ class Kept:
 
 
 class RefusedError(Exception):
-    """A run must fail before it has touched anything."""
+    """Raised if a run must fail before it has changed anything."""
 
 
-def kept(out: Path, restart: bool, force: bool) -> Kept:
-    """What counts of an output and of the folder beside it, raises `RefusedError`."""
+def earlier(out: Path, restart: bool, force: bool) -> Earlier:
+    """Return the features that a run uses, or raise `RefusedError`."""
     folder, finished = partial(out), _finished(file_of(out), force)
     if folder.exists() and not folder.is_dir():
         raise RefusedError("no folder")
     unfinished = is_folder(out) and folder.is_dir() and not file_of(out).exists()
-    if unfinished and not force and any(not OURS.fullmatch(f.name) for f in folder.iterdir()):
+    if unfinished and not force and any(not CHECKPOINT.fullmatch(f.name) for f in folder.iterdir()):
         raise RefusedError("strange folder")
     shards = [part for part in map(shard, shard_files(out, finished is not None)) if part]
     options = _options(folder / "restart")
     if options is None and restart:
-        return Kept(options=_made_with(finished or next(iter(shards), None)))
+        return Earlier(options=_made_with(finished or next(iter(shards), None)))
     if options is None:
         parts = [finished, *shards] if finished else shards
         before = set(finished.rows) if finished else set()
-        return Kept(parts, before, _made_with(next(iter(parts), None)))
-    return Kept(shards, set(), options or _made_with(next(iter(shards), None)))
+        return Earlier(parts, before, _made_with(next(iter(parts), None)))
+    return Earlier(shards, set(), options or _made_with(next(iter(shards), None)))
 
 
 def is_folder(out: Path) -> bool:
-    """Whether an output is a folder of shards."""
+    """Return whether an output is a folder of shards."""
     return out.name.endswith(".dogsim")
 
 
 def file_of(out: Path) -> Path:
-    """The file of a dataset: where a link leads to, or the index of a folder."""
+    """Return the file of a dataset: the target of a link, or the index of a folder."""
     target = Path(os.path.realpath(out))
     return target / "index.h5" if is_folder(out) else target
 
 
 def partial(out: Path) -> Path:
-    """The folder of work in progress."""
+    """Return the folder of checkpoints."""
     target = Path(os.path.realpath(out))
     return target if is_folder(out) else target.with_name(f"{target.name}.partial")
 
 
 def shard_files(out: Path, finished: bool = True) -> list[Path]:
-    """The shards of work in progress: of a folder those that its `finished` index has not."""
+    """Return the shards of unfinished runs: in a folder those that are not in its index."""
     folder, known = partial(out), set()
     if finished and is_folder(out):
         with suppress(OSError, KeyError), h5py.File(file_of(out)) as opened:
@@ -297,7 +296,7 @@ def shard_files(out: Path, finished: bool = True) -> list[Path]:
 
 
 def shard(file: Path) -> Part | None:
-    """Read a shard; None if a power cut has spoilt it, `RefusedError` if it is no shard."""
+    """Read a shard; None if a power failure damaged it, `RefusedError` if it is no shard."""
     try:
         return part(file)
     except (OSError, KeyError):
@@ -326,7 +325,7 @@ def _finished(target: Path, force: bool) -> Part | None:
 
 
 def _options(marker: Path) -> dict[str, Any] | None:
-    """Those of a restart that is under way, empty if they are lost, None if there is no restart."""
+    """Return the options of an unfinished restart, empty if damaged, None without a restart."""
     if not marker.exists():
         return None
     try:
@@ -342,31 +341,31 @@ def _made_with(part: Part | None) -> dict[str, Any]:
 
 
 def expected(root: Path, out: Path, given: Mapping[str, Any], flags: Set[str]) -> Expected:
-    """What `create-dataset ROOT -o OUT` with these options and flags must end in."""
+    """Return the expected result of `create-dataset ROOT -o OUT` with these options and flags."""
     try:
-        found = look(root) if root.is_dir() else Look()
-        if not found.pictures or ("--strict" in flags and found.skipped):
-            raise RefusedError("pictures")
-        left = kept(out, "--restart" in flags, "--force" in flags)
+        found = contents(root) if root.is_dir() else Contents()
+        if not found.images or ("--strict" in flags and found.skipped):
+            raise RefusedError("images")
+        left = earlier(out, "--restart" in flags, "--force" in flags)
         recipe = _recipe(given, left)
         decisive = set(RECIPE) - {"weights"}
         if any(part.recipe[name] != recipe[name] for part in left.parts for name in decisive):
             if "--restart" not in flags:
                 raise RefusedError("another recipe")
-            left = Kept()
+            left = Earlier()
     except RefusedError as error:
         return Expected(refused=str(error))
     result = Expected(root=str(root.resolve()), recipe=recipe, skipped=found.skipped | found.linked)
     computed, bad = set(), False
     known = {path: (part, *row) for part in left.parts for path, row in part.rows.items()}
-    for path in sorted(found.pictures, key=lambda path: path.split("/")):
-        now = None if is_pipe(found.pictures[path]) else stamp(found.pictures[path])
+    for path in sorted(found.images, key=lambda path: path.split("/")):
+        now = None if is_pipe(found.images[path]) else stamp(found.images[path])
         same = now and path in known and _same(now, known[path], result.root, "--verify" in flags)
         if now and same:
             old = known[path]
             result.rows[path] = Stamp(now.size, now.mtime_ns, old[1].sha256), old[2]
             continue
-        row = row_of(found.pictures[path].read_bytes(), recipe) if now else None
+        row = row_of(found.images[path].read_bytes(), recipe) if now else None
         if now and row is not None:
             computed.add(path)
             result.rows[path] = now, row
@@ -374,7 +373,7 @@ def expected(root: Path, out: Path, given: Mapping[str, Any], flags: Set[str]) -
             bad = True
             result.skipped[printable(path)] = ""
     if not result.rows or (bad and "--strict" in flags):
-        result.refused, result.early = "no picture can be read", False
+        result.refused, result.early = "no image can be read", False
     names = set(result.rows)
     result.counts = {
         "new": len(computed - left.before),
@@ -392,7 +391,7 @@ def _same(now: Stamp, known: tuple[Part, Stamp, Any], root: str, verify: bool) -
     return now.sha256 == old.sha256
 
 
-def _recipe(given: Mapping[str, Any], left: Kept) -> dict[str, Any]:
+def _recipe(given: Mapping[str, Any], left: Earlier) -> dict[str, Any]:
     default = {"backbone": "resnet50", "weights": "imagenet", "layer": "avg_pool"}
     default |= {"resize": "squash", "engine": "tensorflow", "precision": "float32"}
     chosen = {**default}

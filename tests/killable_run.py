@@ -1,8 +1,8 @@
-"""Run `dogsim create-dataset` with a network of no weight, and be killed where one is told to.
+"""Run `dogsim create-dataset` without a network, and kill it at a given point.
 
-The real pipeline, files and locks; only the network is replaced, by the mean of each colour, so
-that a run takes a second. Usage: killable_run.py WHERE NUMBER DIR OUT [OPTION ...]; WHERE is the
-name of a point below, NUMBER how many times it is passed before the process kills itself.
+Pipeline, files and locks are the real ones; only the network is replaced, by the mean of each
+colour, so that a run takes a second. Usage: killable_run.py WHERE NUMBER DIR OUT [OPTION ...].
+WHERE is the name of a point below; the process kills itself when it has passed it NUMBER times.
 """
 
 import os
@@ -35,7 +35,9 @@ def killing(name: str, function: Any, after: bool = False) -> Any:
     return counted
 
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's "&" has it ignored
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a shell ignores it in background processes
 for name, method in SEAM.items():
     setattr(NetworkOptions, name, method)
 extraction.SHARD_IMAGES = 16

@@ -1,8 +1,8 @@
-"""Make a folder of many shards, and a file of them, where few files may be open.
+"""Create a folder of many shards, and a file from them, while few files may be open.
 
-million_rows.py SHARDS ROWS_OF_EACH
+million_rows.py SHARDS ROWS_PER_SHARD
 
-Prints the limit and the peak of memory in MB.
+Prints the limit of open files and the peak memory in MB.
 """
 
 import os
@@ -20,9 +20,9 @@ from dogsim.folders.listing import ListedImage, stamp_rows
 from dogsim.folders.resumable import Shards, checkpoint_folder
 from dogsim.recipe import Recipe
 
-LIMIT, DIMENSION, BLOCK = 255, 8, 1 << 17
+MAX_OPEN_FILES, DIMENSION, BLOCK_ROWS = 255, 8, 1 << 17
 shards, rows = int(sys.argv[1]), int(sys.argv[2])
-resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, LIMIT))
+resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
 recipe = Recipe("resnet50", "imagenet", "0" * 64, "avg_pool", 224)
 images = [ListedImage(f"b/{i:07d}.jpg", 1, 1) for i in range(shards * rows)]
 
@@ -43,9 +43,9 @@ with TemporaryDirectory() as folder:
         with Shards(place) as found:
             assert found.manifest.keep_up_to_date(images, Path(folder), verify=False) == []
             made = found.write(images, recipe, Path(folder)).features
-        for begin in range(0, len(made), BLOCK):
-            numbers = np.arange(begin, min(begin + BLOCK, len(made)))
-            for read in (made[begin : begin + BLOCK], made[numbers]):
+        for begin in range(0, len(made), BLOCK_ROWS):
+            numbers = np.arange(begin, min(begin + BLOCK_ROWS, len(made)))
+            for read in (made[begin : begin + BLOCK_ROWS], made[numbers]):
                 assert (read[:, 0] == numbers % rows).all()
                 assert (read[:, 1] == numbers // rows).all()
-print(LIMIT, peak_megabytes())
+print(MAX_OPEN_FILES, peak_megabytes())

@@ -1,4 +1,4 @@
-"""A dataset as a folder of shards, in which its rows lie in any order."""
+"""Write a dataset as a folder of shards with its rows in any order."""
 
 from pathlib import Path
 
@@ -14,19 +14,19 @@ SOME = Recipe("resnet50", "imagenet", "0" * 64, "avg_pool", 224)
 
 
 def sharded(dataset: Dataset, folder: Path, shards: int = 5, mixed: bool = True) -> Path:
-    """Write a dataset as a folder; `mixed`, some neighbours lie in other shards."""
+    """Write a dataset as a folder; `mixed` puts half of the rows into other shards."""
     folder.mkdir()
     rng, order = np.random.default_rng(len(dataset)), np.arange(len(dataset))
     if mixed:
         moved = rng.permutation(len(dataset))[: len(dataset) // 2]
         order[np.sort(moved)] = moved
-    parts = []
+    files = []
     for number, rows in enumerate(np.array_split(order, shards)):
         file, shard = folder / f"{number:06d}.h5", dataset.take(rows)
         shard.write(file, DATASET_MADE_BY)
         stamps = np.zeros(len(rows), STAMP_DTYPE)
-        parts.append(FeatureFile(file, shard.paths, stamps, SOME, "", dataset.features.shape[1]))
-    features = ShardedRows.concatenate([part.stored_rows() for part in parts]).take(
+        files.append(FeatureFile(file, shard.paths, stamps, SOME, "", dataset.features.shape[1]))
+    features = ShardedRows.concatenate([each.stored_rows() for each in files]).take(
         np.argsort(order)
     )
     names = ("labels", "paths", "breeds", "recipe", "root", "stamps", "learned", "boxes")

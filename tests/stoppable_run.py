@@ -1,8 +1,8 @@
-"""Run `dogsim create-dataset` in a process of its own, and let a signal reach it at any line.
+"""Run `dogsim create-dataset` in its own process, and send it a signal at any line.
 
-The real command, pipeline, files and locks; only the network is replaced, by the mean of each
-colour and a number that tells which options it was made with. As a program this is a server that
-has imported everything and forks for each run, so that one takes some 20 ms.
+Command, pipeline, files and locks are the real ones; only the network is replaced, by the mean of
+each colour and a number that depends on its options. Executed as a program this is a server that
+has imported everything and forks for each run, so that a run takes about 20 ms.
 """
 
 import json
@@ -24,13 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZE, SHARD = 16, 3
-PATIENCE = 60  # seconds, after which a run hangs
+RUN_TIMEOUT_SECONDS = 60
 HANGS = -signal.SIGALRM
 
 
 @dataclass(frozen=True)
 class Stop:
-    """A signal, and how many lines of dogsim the main thread runs before it comes."""
+    """A signal, and the number of lines of dogsim that the main thread executes before it."""
 
     signal: int
     lines: int
@@ -38,7 +38,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Done:
-    """How a run has ended: its exit status, negative for the signal that killed it."""
+    """Result of a run; the exit status is negative for the signal that killed it."""
 
     code: int
     stdout: str
@@ -46,7 +46,7 @@ class Done:
 
 
 class Server:
-    """Runs commands one after the other, each in a fork of a process that is ready for it."""
+    """Server that runs one command after the other, each in a fork of a warm process."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -54,21 +54,21 @@ class Server:
         )
 
     def run(self, arguments: list[str], folder: Path, stop: Stop | None = None) -> Done:
-        """Run ``dogsim create-dataset ARGUMENTS`` in a folder that relative paths start from."""
+        """Run ``dogsim create-dataset ARGUMENTS`` in a folder."""
         assert self._process.stdin
         assert self._process.stdout
         request = {"arguments": arguments, "folder": str(folder), "stop": stop and asdict(stop)}
         print(json.dumps(request), file=self._process.stdin, flush=True)
         code = int(self._process.stdout.readline())
-        told = [(folder / name).read_text(errors="replace") for name in ("stdout", "stderr")]
-        return Done(code, *told)
+        outputs = [(folder / name).read_text(errors="replace") for name in ("stdout", "stderr")]
+        return Done(code, *outputs)
 
     def close(self) -> None:
         self._process.communicate()  # it ends with its input
 
 
 def features(pixels: NDArray[np.uint8], *made_with: str) -> NDArray[np.float32]:
-    """What the network makes of pictures, (B, h, w, 3) to (B, 4)."""
+    """Return the features (B, 4) of images (B, h, w, 3)."""
     colours = pixels.mean(axis=(1, 2), dtype=np.float64)
     mark = crc32(repr(made_with).encode()) % 1000
     return np.column_stack([colours, np.full(len(pixels), mark)]).astype(np.float32)
@@ -104,12 +104,12 @@ def _replace_network() -> None:
 
     NetworkOptions.load = load  # type: ignore[assignment,method-assign]
     NetworkOptions.known_recipe = recipe  # type: ignore[assignment,method-assign]
-    choose._cpu_has_bfloat16 = lambda: True  # else a file of bfloat16 is one of another machine
+    choose._cpu_has_bfloat16 = lambda: True  # as if this machine could compute in bfloat16
     extraction.SHARD_IMAGES, manifest.MIN_SHARD_ROWS = SHARD, 2
 
 
 class _Countdown:
-    """A trace function: sends a signal to this process after so many lines of dogsim."""
+    """Trace function that sends a signal to this process after a number of lines of dogsim."""
 
     def __init__(self, stop: Stop) -> None:
         import dogsim
@@ -130,12 +130,14 @@ class _Countdown:
 
 
 def _run(arguments: list[str], folder: str, stop: dict[str, int] | None) -> None:
-    """Be the command, to the end of this process."""
+    """Run the command; this function does not return."""
     os.chdir(folder)
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's "&" has it ignored
-    signal.alarm(PATIENCE)
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell ignores it in background processes
+    signal.alarm(RUN_TIMEOUT_SECONDS)
     from dogsim.cli import app
 
     if stop:
@@ -146,7 +148,7 @@ def _run(arguments: list[str], folder: str, stop: dict[str, int] | None) -> None
         sys.settrace(None)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(end.code if isinstance(end.code, int) else 0)  # in order takes 0.1 s
+        os._exit(end.code if isinstance(end.code, int) else 0)  # a regular exit takes 0.1 s
 
 
 def _fork(**request: Any) -> int:
@@ -154,14 +156,14 @@ def _fork(**request: Any) -> int:
     if pid == 0:
         try:
             _run(**request)
-        except BaseException:  # no command lets one through
+        except BaseException:  # no command raises one
             traceback.print_exc()
         os._exit(99)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _warm_up() -> None:
-    """Import whatever a run imports, by a run."""
+    """Import all modules of a run by running it once."""
     from PIL import Image
 
     from dogsim.cli import app
@@ -169,12 +171,12 @@ def _warm_up() -> None:
     with TemporaryDirectory() as folder:
         for name, colour in (("1.png", "red"), ("2.jpg", "blue")):
             Image.new("RGB", (8, 8), colour).save(Path(folder, name))
-        Path(folder, "3.png").write_text("no picture")
+        Path(folder, "3.png").write_text("no image")
         options = ["-o", f"{folder}/d.h5", "--json"]
         sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         app(["create-dataset", folder, *options], standalone_mode=False)
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-    while threading.active_count() > 1:  # a fork has but one
+    while threading.active_count() > 1:  # a fork has only one thread
         time.sleep(0.001)
 
 

@@ -1,9 +1,9 @@
-"""Any history of a folder and its dataset ends in the file that a model tells.
+"""Test random histories of a folder and its dataset against a model.
 
-A machine makes folders of pictures and changes them, runs create-dataset with any options, stops
-it at any line, and spoils what lies there; after every step the model of `folder_model` tells what
-has to lie there now. ``pytest --slow`` lets it run for a time, `DOGSIM_MACHINE_SECONDS`, beginning
-with the seed `DOGSIM_MACHINE_SEED`.
+A state machine creates and changes folders of images, runs create-dataset with random options,
+stops it at random lines, and damages its files. After every step the result must equal that of
+`folder_model`. ``pytest --slow`` runs it for `DOGSIM_MACHINE_SECONDS`, starting with the seed
+`DOGSIM_MACHINE_SEED`.
 """
 
 import json
@@ -61,11 +61,11 @@ NAMES = (
 )
 ROOTS = ("photos", "moved")
 HEADER = 1000  # bytes of a shard before its features
-BYTES = 3000  # of every content, so that size tells nothing
+BYTES = 3000  # of every file, so that all sizes are equal
 
 
 def _contents() -> list[bytes]:
-    """What pictures can hold: pictures, and what is none."""
+    """Return the contents of files: images, and other contents."""
     contents = []
     for number, kind in enumerate(("png", "jpeg", "gif", "bmp", "png", "jpeg")):
         file, size = BytesIO(), (16 + 8 * (number % 3), 16 + 5 * (number // 3))
@@ -73,14 +73,14 @@ def _contents() -> list[bytes]:
         image.paste((255, 200, 9 * number), (0, 0, size[0] // 3, size[1]))
         image.save(file, kind)
         contents.append(file.getvalue())
-    contents += [b"no picture", b"%!PS-Adobe-3.0 EPSF-3.0\n", contents[0][:60], contents[1][:300]]
+    contents += [b"no image", b"%!PS-Adobe-3.0 EPSF-3.0\n", contents[0][:60], contents[1][:300]]
     return [*(content.ljust(BYTES, b"\0") for content in contents), b""]
 
 
 CONTENTS = _contents()
 BY_HASH = {sha256(content).hexdigest(): content for content in CONTENTS}
-Place: TypeAlias = tuple[int, str]  # a root, and a way to write it
-some = st.integers(0, 999)  # picks one of what is there
+Location: TypeAlias = tuple[int, str]  # a root, and a way to write it
+some = st.integers(0, 999)  # selects one of the existing files
 options = st.fixed_dictionaries(
     {},
     optional={
@@ -99,11 +99,11 @@ stops = st.builds(
     st.sampled_from((signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)).map(int),
     st.integers(0, 2500),
 )
-places = st.tuples(some, st.sampled_from(("{}", "./{}/", "{home}/{}", "photos/../{}")))
+locations = st.tuples(some, st.sampled_from(("{}", "./{}/", "{home}/{}", "photos/../{}")))
 
 
 class History(RuleBasedStateMachine):
-    """A folder of pictures, its dataset, and what happens to both."""
+    """A folder of images, its dataset, and the changes of both."""
 
     server: Server
     steps = 0
@@ -120,7 +120,7 @@ class History(RuleBasedStateMachine):
 
     @initialize(name=st.sampled_from(("d.h5", "d.dogsim")))
     def choose_output(self, name: str) -> None:
-        """Make a file, or a folder of shards."""
+        """Choose a file or a folder of shards as the output."""
         self.name = name
 
     @property
@@ -130,13 +130,13 @@ class History(RuleBasedStateMachine):
     def teardown(self) -> None:
         shutil.rmtree(self.home)
 
-    # What there is to pick from.
+    # Selection of files.
 
     def roots(self) -> list[Path]:
         return [self.home / name for name in ROOTS if (self.home / name).is_dir()]
 
     def entries(self, folders: bool) -> list[Path]:
-        """All there is below the roots and elsewhere, without following links."""
+        """List all files or folders below the roots and elsewhere, without following links."""
         found = []
         for root in [*self.roots(), self.home / "elsewhere"]:
             for folder, inside, files in os.walk(root):
@@ -157,11 +157,11 @@ class History(RuleBasedStateMachine):
             if file.is_symlink() or file.exists():
                 file.unlink()
             file.write_bytes(CONTENTS[content])
-        except OSError:  # a file where a folder should be, or a name that the system refuses
+        except OSError:  # a file instead of a folder, or a name that the system rejects
             return
         os.utime(file, ns=(self.tick(), self.time))
 
-    # What happens to pictures.
+    # Changes of images.
 
     @rule(
         root=st.sampled_from(ROOTS),
@@ -172,14 +172,14 @@ class History(RuleBasedStateMachine):
     def add(self, root: str, folder: str, name: str, content: int) -> None:
         self.put(self.home / root / folder / name, content)
 
-    @rule(number=some, content=st.integers(0, len(CONTENTS) - 1), unseen=st.booleans())
-    def change(self, number: int, content: int, unseen: bool) -> None:
-        """Give a file another content; `unseen`, with the time of change that it had."""
+    @rule(number=some, content=st.integers(0, len(CONTENTS) - 1), same_time=st.booleans())
+    def change(self, number: int, content: int, same_time: bool) -> None:
+        """Replace the content of a file; `same_time` keeps its modification time."""
         file = self.pick(number)
         if file and file.is_file() and not file.is_symlink():
             before = file.stat().st_mtime_ns
             self.put(file, content)
-            if unseen:
+            if same_time:
                 os.utime(file, ns=(before, before))
 
     @rule(number=some)
@@ -242,7 +242,7 @@ class History(RuleBasedStateMachine):
 
     @rule(copy=st.booleans())
     def move_root(self, copy: bool) -> None:
-        """Move all pictures to a folder of another name, or copy them there."""
+        """Move or copy all images to a folder with another name."""
         old, new = self.home / ROOTS[0], self.home / ROOTS[1]
         if new.is_dir():
             old, new = new, old
@@ -255,7 +255,7 @@ class History(RuleBasedStateMachine):
         elif not new.exists():
             old.rename(new)
 
-    # What happens to the dataset.
+    # Changes of the dataset.
 
     @rule(
         kind=st.sampled_from(
@@ -284,7 +284,7 @@ class History(RuleBasedStateMachine):
 
     @rule()
     def link_output(self) -> None:
-        """Put the output elsewhere, and a link in its place."""
+        """Move the output and replace it by a link."""
         if folder_model.file_of(self.out).is_file() and not self.out.is_symlink():
             (self.home / "disk").mkdir(exist_ok=True)
             partial = self.home / "d.h5.partial"
@@ -302,8 +302,8 @@ class History(RuleBasedStateMachine):
         number=some,
         part=st.floats(0, 1),
     )
-    def spoil_work(self, kind: str, finished: bool, number: int, part: float) -> None:
-        """Spoil a shard, of work in progress or, in a folder of shards, of any."""
+    def damage_checkpoints(self, kind: str, finished: bool, number: int, part: float) -> None:
+        """Damage a shard of an unfinished run or, in a folder of shards, any shard."""
         files, folder = folder_model.shard_files(self.out, not finished), self.partial()
         if kind == "table":
             self.table().write_text("mine")
@@ -325,7 +325,7 @@ class History(RuleBasedStateMachine):
             size = file.stat().st_size
             if kind == "gone":
                 file.unlink()
-            elif str(file) in self.finished():  # of which only the features are still needed
+            elif str(file) in self.finished():  # only its features are still needed
                 os.truncate(file, int(part * min(size, HEADER)))
             elif kind == "cut":
                 os.truncate(file, int(part * size))
@@ -333,7 +333,7 @@ class History(RuleBasedStateMachine):
                 file.write_bytes(bytes(size) if kind == "zeros" else b"mine")
 
     def mend(self) -> None:
-        """Move away what dogsim asks a user to move away."""
+        """Remove the files that the messages ask the user to move away."""
         for file in folder_model.shard_files(self.out, finished=False):
             if file.read_bytes() == b"mine":
                 file.unlink()
@@ -341,37 +341,37 @@ class History(RuleBasedStateMachine):
         if table.exists() and table.read_text() == "mine":
             table.unlink()
 
-    # And the command, in every second step.
+    # The command, in every second step.
 
-    @rule(at=places)
-    def run(self, at: Place) -> None:
+    @rule(at=locations)
+    def run(self, at: Location) -> None:
         self.run_and_check(at)
 
-    @rule(at=places, flags=flags, stop=st.none() | stops)
-    def run_with_flags(self, at: Place, flags: set[str], stop: Stop | None) -> None:
+    @rule(at=locations, flags=flags, stop=st.none() | stops)
+    def run_with_flags(self, at: Location, flags: set[str], stop: Stop | None) -> None:
         self.run_and_check(at, {}, flags, stop)
 
-    @rule(at=places, given=options, flags=flags, stop=st.none() | stops)
+    @rule(at=locations, given=options, flags=flags, stop=st.none() | stops)
     def run_with_options(
-        self, at: Place, given: dict[str, Any], flags: set[str], stop: Stop | None
+        self, at: Location, given: dict[str, Any], flags: set[str], stop: Stop | None
     ) -> None:
         self.run_and_check(at, given, flags, stop)
 
-    @rule(at=places, stop=stops)
-    def run_stopped(self, at: Place, stop: Stop) -> None:
+    @rule(at=locations, stop=stops)
+    def run_stopped(self, at: Location, stop: Stop) -> None:
         self.run_and_check(at, {}, {"--batch-size=1"}, stop)
 
-    @rule(at=places, stop=stops, resize=st.sampled_from(("squash", "crop")))
-    def restart_stopped(self, at: Place, stop: Stop, resize: str) -> None:
+    @rule(at=locations, stop=stops, resize=st.sampled_from(("squash", "crop")))
+    def restart_stopped(self, at: Location, stop: Stop, resize: str) -> None:
         self.run_and_check(at, {"resize": resize}, {"--restart", "--batch-size=1"}, stop)
 
-    @rule(at=places)
-    def run_by_force(self, at: Place) -> None:
+    @rule(at=locations)
+    def run_by_force(self, at: Location) -> None:
         self.run_and_check(at, {}, {"--force"})
 
     def run_and_check(
         self,
-        at: Place,
+        at: Location,
         given: Mapping[str, Any] = {},
         chosen: Set[str] = frozenset(),
         stop: Stop | None = None,
@@ -389,16 +389,16 @@ class History(RuleBasedStateMachine):
         file = folder_model.file_of(self.out)
         inputs, output, work = self.inputs(), self.state(file), self.work()
         done = self.server.run(arguments, self.home, stop)
-        self.told = (arguments, stop, expected.refused, done)
-        assert self.inputs() == inputs, self.told
-        assert done.code != HANGS, self.told
+        self.report = (arguments, stop, expected.refused, done)
+        assert self.inputs() == inputs, self.report
+        assert done.code != HANGS, self.report
         if self.state(file) != output:
-            assert not expected.refused, self.told
+            assert not expected.refused, self.report
             self.check_file(expected)
         if done.code in (0, 1):
             self.check_end(done, expected, output)
             if expected.refused and expected.early:
-                assert self.work() == work, self.told
+                assert self.work() == work, self.report
         else:
             self.check_stopped(done, stop)
         self.check_rows()
@@ -414,76 +414,76 @@ class History(RuleBasedStateMachine):
         named = {name: value for name, value in given.items() if name != "batch-size"}
         return folder_model.expected(root, self.out, named, chosen)
 
-    # What has to be true.
+    # Checks.
 
     def check_end(self, done: Done, expected: Expected, output: object) -> None:
-        assert done.code == bool(expected.refused), self.told
+        assert done.code == bool(expected.refused), self.report
         lines = [line for line in done.stderr.splitlines() if line.startswith("dogsim: ")]
-        assert len(lines) == done.code, self.told
-        assert "Traceback" not in done.stderr, self.told
+        assert len(lines) == done.code, self.report
+        assert "Traceback" not in done.stderr, self.report
         if done.code == 1:
-            assert done.stdout == "", self.told
+            assert done.stdout == "", self.report
             return
-        told = json.loads(done.stdout)
-        assert {name: told[name] for name in expected.counts} == expected.counts, self.told
-        assert told["images"] == len(expected.rows), self.told
-        skipped = {each["path"]: each["reason"] for each in told["skipped"]}
-        assert len(skipped) == len(told["skipped"]), self.told
-        assert skipped.keys() == expected.skipped.keys(), (self.told, expected.skipped)
+        result = json.loads(done.stdout)
+        assert {name: result[name] for name in expected.counts} == expected.counts, self.report
+        assert result["images"] == len(expected.rows), self.report
+        skipped = {each["path"]: each["reason"] for each in result["skipped"]}
+        assert len(skipped) == len(result["skipped"]), self.report
+        assert skipped.keys() == expected.skipped.keys(), (self.report, expected.skipped)
         for path, reason in expected.skipped.items():
-            assert skipped[path].startswith(reason), (self.told, path, reason)
-            assert skipped[path], self.told
+            assert skipped[path].startswith(reason), (self.report, path, reason)
+            assert skipped[path], self.report
         self.check_file(expected)
         self.check_table(skipped)
         mine = str(self.partial() / "mine.h5")
-        assert not self.work().keys() - self.finished() - {mine}, self.told
+        assert not self.work().keys() - self.finished() - {mine}, self.report
         left = {path.name for path in self.home.iterdir()} | {
             path.name for path in Path(os.path.realpath(self.out)).parent.iterdir()
         }
-        assert not [name for name in left if name.endswith(".tmp")], (self.told, left)
+        assert not [name for name in left if name.endswith(".tmp")], (self.report, left)
 
     def check_file(self, expected: Expected) -> None:
-        """Compare the finished file with what the model says."""
+        """Compare the finished file with the model."""
         made = folder_model.part(folder_model.file_of(self.out))
         paths = sorted(expected.rows, key=lambda path: path.split("/"))
-        assert list(made.rows) == paths, self.told
+        assert list(made.rows) == paths, self.report
         labels, breeds = folder_model.breeds([p.split("/")[0] if "/" in p else "" for p in paths])
-        assert (made.labels, made.breeds) == (labels, breeds), self.told
-        assert made.root == expected.root, self.told
-        assert made.recipe == expected.recipe, (self.told, made.recipe, expected.recipe)
+        assert (made.labels, made.breeds) == (labels, breeds), self.report
+        assert made.root == expected.root, self.report
+        assert made.recipe == expected.recipe, (self.report, made.recipe, expected.recipe)
         for path, (stamp, row) in expected.rows.items():
-            assert made.rows[path][0] == stamp, (self.told, path)
-            assert np.array_equal(made.rows[path][1], row), (self.told, path)
+            assert made.rows[path][0] == stamp, (self.report, path)
+            assert np.array_equal(made.rows[path][1], row), (self.report, path)
 
     def check_table(self, skipped: dict[str, str]) -> None:
         table = self.table()
-        assert table.exists() == bool(skipped), self.told
+        assert table.exists() == bool(skipped), self.report
         if skipped:
             lines = table.read_text().splitlines()
-            assert lines[0] == "path,reason", self.told
-            assert len(lines) == 1 + len(skipped), self.told
+            assert lines[0] == "path,reason", self.report
+            assert len(lines) == 1 + len(skipped), self.report
 
     def check_stopped(self, done: Done, stop: Stop | None) -> None:
-        """Check a run that was stopped: what it tells is true."""
-        assert stop, self.told
+        """Check the message of a run that was stopped."""
+        assert stop, self.report
         allowed = {
             signal.SIGKILL: {-signal.SIGKILL},
             signal.SIGINT: {130},
             signal.SIGTERM: {143, -signal.SIGTERM},
         }
-        assert done.code in allowed[signal.Signals(stop.signal)], self.told
-        assert done.stdout == "" or done.code == -signal.SIGKILL, self.told
-        assert "Traceback" not in done.stderr, self.told
+        assert done.code in allowed[signal.Signals(stop.signal)], self.report
+        assert done.stdout == "" or done.code == -signal.SIGKILL, self.report
+        assert "Traceback" not in done.stderr, self.report
         if done.code > 0:
             lines = [line for line in done.stderr.splitlines() if line.startswith("dogsim: ")]
-            assert len(lines) <= 1, self.told  # none before it begins, and where one is being told
-            assert "dogsim: " not in lines, self.told
-            if told := re.search(r"The features of (\d+) images", "".join(lines)):
+            assert len(lines) <= 1, self.report  # none before it begins or while it prints one
+            assert "dogsim: " not in lines, self.report
+            if found := re.search(r"The features of (\d+) images", "".join(lines)):
                 shards = [folder_model.shard(file) for file in folder_model.shard_files(self.out)]
-                assert int(told[1]) == sum(len(each.rows) for each in shards if each), self.told
+                assert int(found[1]) == sum(len(each.rows) for each in shards if each), self.report
 
     def check_rows(self) -> None:
-        """Every row that lies anywhere is of the picture with the hash that stands beside it."""
+        """Check that every stored row has the features of the image with the stored hash."""
         shards = folder_model.shard_files(self.out, finished=False)
         for file in [folder_model.file_of(self.out), *shards]:
             try:
@@ -493,14 +493,14 @@ class History(RuleBasedStateMachine):
             if part.stamped and part.recipe and not part.recipe["head_sha256"]:
                 for path, (stamp, row) in part.rows.items():
                     true = folder_model.row_of(BY_HASH[stamp.sha256], part.recipe)
-                    assert true is not None, (self.told, file, path)
-                    assert np.array_equal(row, true), (self.told, file, path)
+                    assert true is not None, (self.report, file, path)
+                    assert np.array_equal(row, true), (self.report, file, path)
 
     @invariant()
     def count_steps(self) -> None:
         History.steps += 1
 
-    # What is compared before and after.
+    # State before and after a run.
 
     def partial(self) -> Path:
         return folder_model.partial(self.out)
@@ -509,7 +509,7 @@ class History(RuleBasedStateMachine):
         return self.home / f"{self.name}.skipped.csv"
 
     def inputs(self) -> dict[str, object]:
-        """All that no run may change."""
+        """Return the state of all files that no run may change."""
         files = [*self.entries(False), *self.entries(True), *self.home.glob("*.weights.h5")]
         return {str(file): self.state(file) for file in files}
 
@@ -521,13 +521,13 @@ class History(RuleBasedStateMachine):
         return status.st_mode, status.st_mtime_ns, link, file.read_bytes()
 
     def finished(self) -> set[str]:
-        """What lies in a folder of shards, and is no work in progress."""
+        """Return the files that belong to the finished dataset."""
         shards = folder_model.shard_files(self.out, finished=False)
         known = {*shards} - {*folder_model.shard_files(self.out)}
         return {str(file) for file in (*known, folder_model.file_of(self.out))}
 
     def work(self) -> dict[str, bytes]:
-        """What is kept of unfinished runs, but for what a power cut has spoilt."""
+        """Return the checkpoints, without shards that a power failure has damaged."""
         folder, found = self.partial(), {}
         for file in folder.iterdir() if folder.is_dir() else ():
             try:
@@ -540,13 +540,13 @@ class History(RuleBasedStateMachine):
 
 
 def _try(act: Any) -> None:
-    """Do what a user might, where the system lets one."""
+    """Run an action of a user; errors of the system are ignored."""
     with suppress(OSError, shutil.Error):
         act()
 
 
 def _rewrite(file: Path, kind: str) -> None:
-    """Put another dataset in the place of one: its rows the other way round, or not made here."""
+    """Replace a dataset by one in reverse order, or by one of another command."""
     try:
         dataset = Dataset.open(file)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A folder becomes a dataset: killed and resumed, changed and brought up to date."""
+"""Test creating a dataset: runs that are killed and continued, and updates."""
 
 import json
 import os
@@ -23,18 +23,18 @@ from dogsim.folders.resumable import checkpoint_folder
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills by signals of POSIX")
 
 RUN = Path(__file__).with_name("killable_run.py")
-PICTURES = 150
+N_IMAGES = 150
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("many")
     rng = np.random.default_rng(0)
-    for i in range(PICTURES):
+    for i in range(N_IMAGES):
         folder = root / f"breed_{i % 7}"
         folder.mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (20, 20, 3), np.uint8)).save(folder / f"{i}.png")
-    (root / "breed_0" / "broken.jpg").write_text("no picture")
+    (root / "breed_0" / "broken.jpg").write_text("no image")
     return root
 
 
@@ -51,7 +51,7 @@ def run(root: Path, out: Path, *options: str, code: int = 0) -> dict[str, Any]:
 
 
 def wait_until(ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120  # on a machine that others use as well
+    deadline = time.monotonic() + 120  # a shared machine may be slow
     while not ready():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -66,10 +66,10 @@ def at_work_or_done(process: Any, out: Path, before: set[str]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def defer_signals(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def reference(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     out = tmp_path_factory.mktemp("whole") / "d.h5"
     result = run(many, out)
-    assert (result["new"], result["images"]) == (PICTURES, PICTURES)
+    assert (result["new"], result["images"]) == (N_IMAGES, N_IMAGES)
     assert result["skipped"] == [
         {
             "path": "breed_0/broken.jpg",
@@ -99,14 +99,14 @@ def check_same(out: Path, expected: Dataset) -> None:
 
 @pytest.mark.parametrize("wanted", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_random_moments(
-    wanted: int, many: Path, defer_signals: Dataset, tmp_path: Path
+    wanted: int, many: Path, reference: Dataset, tmp_path: Path
 ) -> None:
     dice, kills, at_work, out = random.Random(7), 0, 0, tmp_path / "d.h5"
-    for _ in range(60 + 2 * wanted):  # some end before they are killed
+    for _ in range(60 + 2 * wanted):  # some runs end before they are killed
         before = shards(out)
         process = start("nowhere", 0, many, out, "--batch-size", "4", "--json")
         try:
-            if dice.random() < 0.8:  # else while it starts
+            if dice.random() < 0.8:  # otherwise during the start
                 wait_until(partial(at_work_or_done, process, out, before))
             process.communicate(timeout=dice.uniform(0, 0.4))
         except subprocess.TimeoutExpired:
@@ -114,18 +114,18 @@ def test_killed_at_random_moments(
             process.communicate()
             kills += 1
             if out.exists():
-                assert Dataset.open(out).paths == defer_signals.paths  # never a half one
+                assert Dataset.open(out).paths == reference.paths  # always complete
             at_work += shards(out) > before
         else:
             assert process.returncode == 0
-            check_same(out, defer_signals)
-            out.unlink()  # and from the start again
+            check_same(out, reference)
+            out.unlink()  # start again
         if kills >= wanted:
             break
     assert kills >= wanted
-    assert at_work >= wanted / 4  # the kills did fall into the work
+    assert at_work >= wanted / 4  # enough runs were killed at work
     run(many, out)
-    check_same(out, defer_signals)
+    check_same(out, reference)
 
 
 WORST = ("write", "closed", "fsync", "before replace", "after replace", "before clean-up")
@@ -143,8 +143,8 @@ WORST = ("write", "closed", "fsync", "before replace", "after replace", "before 
         *(pytest.param(where, "d.dogsim", marks=pytest.mark.slow) for where in WORST[3:]),
     ],
 )
-def test_killed_at_the_worst_moments(
-    where: str, name: str, many: Path, defer_signals: Dataset, tmp_path: Path
+def test_killed_at_critical_moments(
+    where: str, name: str, many: Path, reference: Dataset, tmp_path: Path
 ) -> None:
     out, killed = tmp_path / name, 0
     for number in (0, 3, 8, 11, 40):
@@ -153,19 +153,21 @@ def test_killed_at_the_worst_moments(
         killed += process.returncode == -signal.SIGKILL
     assert killed >= 1
     run(many, out)
-    check_same(out, defer_signals)
+    check_same(out, reference)
 
 
 def test_a_resumed_run_computes_only_what_is_missing(many: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
     start("before replace", 4, many, out, "--batch-size", "4").communicate()
     result = run(many, out)
-    done = 4 * 16 - 1  # four shards, the broken picture among the first
-    assert (result["kept"], result["new"]) == (done, PICTURES - done)
+    done = 4 * 16 - 1  # four shards; the broken image is in the first
+    assert (result["kept"], result["new"]) == (done, N_IMAGES - done)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_tells_how_to_go_on(number: int, code: int, many: Path, tmp_path: Path) -> None:
+def test_ctrl_c_explains_how_to_continue(
+    number: int, code: int, many: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "d.h5"
     process = start("nowhere", 0, many, out, "--batch-size", "1")
     wait_until(lambda: any(checkpoint_folder(out).glob("*.h5")))
@@ -179,11 +181,11 @@ def test_ctrl_c_tells_how_to_go_on(number: int, code: int, many: Path, tmp_path:
     assert last.endswith("run the same command again to continue.")
 
 
-def test_a_second_run_is_refused(many: Path, tmp_path: Path) -> None:
+def test_a_second_run_is_rejected(many: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
     first = start("nowhere", 0, many, out, "--batch-size", "1")
     wait_until(checkpoint_folder(out).is_dir)
-    first.send_signal(signal.SIGSTOP)  # else it may end before the second has begun
+    first.send_signal(signal.SIGSTOP)  # keep it running until the second one begins
     assert "Another run is writing" in run(many, out, code=1)["error"]
     first.kill()
     first.communicate()
@@ -203,7 +205,7 @@ def counts(result: dict[str, Any]) -> tuple[int, ...]:
     return tuple(result[name] for name in ("new", "changed", "kept", "removed"))
 
 
-def test_brought_up_to_date(photos: Path, tmp_path: Path) -> None:
+def test_update(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
     assert counts(run(photos, out)) == (3, 0, 0, 0)
     unchanged = out.stat().st_mtime_ns
@@ -222,24 +224,24 @@ def test_brought_up_to_date(photos: Path, tmp_path: Path) -> None:
     assert made.features[:2].tolist() == [[0, 0, 255], [255, 255, 255]]
 
 
-def test_verify_looks_at_the_content(photos: Path, tmp_path: Path) -> None:
-    out, picture = tmp_path / "d.h5", photos / "pug" / "1.png"
+def test_verify_compares_the_content(photos: Path, tmp_path: Path) -> None:
+    out, image = tmp_path / "d.h5", photos / "pug" / "1.png"
     run(photos, out)
-    before = picture.stat()
-    content = bytearray(picture.read_bytes())
-    Image.new("RGB", (9, 9), (200, 200, 200)).save(picture)
-    changed = picture.read_bytes().ljust(len(content), b"\0")
-    picture.write_bytes(changed[: max(len(content), len(changed))])
-    os.utime(picture, ns=(before.st_atime_ns, before.st_mtime_ns))
-    if picture.stat().st_size == before.st_size:
-        assert counts(run(photos, out)) == (0, 0, 3, 0)  # size and time say nothing
+    before = image.stat()
+    content = bytearray(image.read_bytes())
+    Image.new("RGB", (9, 9), (200, 200, 200)).save(image)
+    changed = image.read_bytes().ljust(len(content), b"\0")
+    image.write_bytes(changed[: max(len(content), len(changed))])
+    os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+    if image.stat().st_size == before.st_size:
+        assert counts(run(photos, out)) == (0, 0, 3, 0)  # size and time are equal
     assert counts(run(photos, out, "--verify")) == (0, 1, 2, 0)
-    os.utime(picture)  # touched, and the same
+    os.utime(image)  # another time, the same content
     assert counts(run(photos, out, "--verify")) == (0, 0, 3, 0)
-    assert counts(run(photos, out)) == (0, 0, 3, 0)  # the new time is known now
+    assert counts(run(photos, out)) == (0, 0, 3, 0)  # the new time is stored now
 
 
-def test_another_recipe_starts_over_only_when_told(photos: Path, tmp_path: Path) -> None:
+def test_another_recipe_needs_restart(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
     run(photos, out)
     error = run(photos, out, "--resize", "crop", code=1)["error"]
@@ -262,16 +264,16 @@ def test_views_are_part_of_the_recipe(photos: Path, tmp_path: Path) -> None:
         in run(photos, out, "--views", "flip", code=1)["error"]
     )
     assert counts(run(photos, out, "--views", "flip", "--restart")) == (3, 0, 0, 0)
-    assert run(photos, out)["views"] == "flip"  # what is not given is as in the file
+    assert run(photos, out)["views"] == "flip"  # the default is that of the file
     assert counts(run(photos, out)) == (0, 0, 3, 0)
     lengths = np.linalg.norm(Dataset.open(out).features, axis=1)
     assert (lengths < 1 + 1e-6).all()
-    with h5py.File(out, "a") as file:  # as an older version wrote it
+    with h5py.File(out, "a") as file:  # an older file has no such attribute
         del file.attrs["views"]
     assert getattr(Dataset.open(out).recipe, "views", "") == "none"
 
 
-def test_moved_pictures_are_found_again(photos: Path, tmp_path: Path) -> None:
+def test_moved_images_keep_their_features(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
     run(photos, out)
     moved = photos.rename(tmp_path / "moved")
@@ -279,22 +281,22 @@ def test_moved_pictures_are_found_again(photos: Path, tmp_path: Path) -> None:
     assert Dataset.open(out).root == str(moved)
 
 
-def test_strict_stops_at_the_first(photos: Path, tmp_path: Path) -> None:
+def test_strict_stops_at_the_first_unreadable_file(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
-    (photos / "pug" / "0.jpg").write_text("no picture")
+    (photos / "pug" / "0.jpg").write_text("no image")
     assert "0.jpg" in run(photos, out, "--strict", code=1)["error"]
     assert not out.exists()
-    for picture in photos.rglob("*.png"):
-        picture.write_text("no picture")
+    for image in photos.rglob("*.png"):
+        image.write_text("no image")
     assert "None of the 4 images" in run(photos, out, code=1)["error"]
 
 
-def test_no_room_for_the_dataset(many: Path, defer_signals: Dataset, tmp_path: Path) -> None:
+def test_disk_full(many: Path, reference: Dataset, tmp_path: Path) -> None:
     import resource
 
     out = tmp_path / "d.h5"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # A shard of 16 pictures fits, the whole does not.
+    # A shard of 16 images fits, the whole dataset does not.
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:
         error = run(many, out, "--batch-size", "4", code=1)["error"]
@@ -305,5 +307,5 @@ def test_no_room_for_the_dataset(many: Path, defer_signals: Dataset, tmp_path: P
     assert "run the same command again to continue" in error
     assert not out.exists()
     result = run(many, out)
-    assert result["kept"] == PICTURES
-    check_same(out, defer_signals)
+    assert result["kept"] == N_IMAGES
+    check_same(out, reference)

@@ -55,7 +55,7 @@ def test_round_trip(tmp_path: Path, recipe: Recipe | None) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"d.h5", ".d.h5.lock"}
 
 
-def test_ours_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
+def test_a_dataset_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
     Dataset(four.features, four.labels, four.paths, four.breeds, RECIPE, "/r").save(tmp_path / "d")
     with h5py.File(tmp_path / "d") as file:
         assert file["features"].dtype == np.float32
@@ -89,7 +89,7 @@ def test_ours_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
 
 
 def write_by_h5py(path: Path, **attributes: object) -> None:
-    """Write as another program would that follows the file format alone."""
+    """Write a dataset file with h5py only, like another program."""
     with h5py.File(path, "w") as file:
         file["features"] = np.eye(3, dtype="f4")
         file["labels"] = np.array([0, -1, 0], "i4")
@@ -99,11 +99,11 @@ def write_by_h5py(path: Path, **attributes: object) -> None:
 
 
 def test_a_file_of_another_program_opens(tmp_path: Path) -> None:
-    write_by_h5py(tmp_path / "d.h5", root="/pictures")
+    write_by_h5py(tmp_path / "d.h5", root="/photos")
     dataset = Dataset.open(tmp_path / "d.h5")
     assert dataset.recipe is None
     assert [dataset.breed(row) for row in range(3)] == ["a", "unknown", "a"]
-    assert dataset.image_file(0) == Path("/pictures/a/1.jpg")
+    assert dataset.image_file(0) == Path("/photos/a/1.jpg")
 
 
 def test_files_that_are_no_datasets(tmp_path: Path, four: Dataset) -> None:
@@ -141,7 +141,7 @@ def test_files_that_are_no_datasets(tmp_path: Path, four: Dataset) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_any_cut_of_a_file_is_an_error_and_never_a_crash(tmp_path: Path, four: Dataset) -> None:
+def test_a_file_cut_anywhere_is_an_error_and_never_a_crash(tmp_path: Path, four: Dataset) -> None:
     four.save(tmp_path / "whole.h5")
     whole = (tmp_path / "whole.h5").read_bytes()
     for length in range(0, len(whole), 97):
@@ -150,7 +150,7 @@ def test_any_cut_of_a_file_is_an_error_and_never_a_crash(tmp_path: Path, four: D
             Dataset.open(tmp_path / "cut.h5")
 
 
-def test_saving_where_one_cannot(tmp_path: Path, four: Dataset) -> None:
+def test_saving_to_an_invalid_path(tmp_path: Path, four: Dataset) -> None:
     with pytest.raises(DogsimError, match=r"Received the folder .* as output"):
         four.save(tmp_path)
     with pytest.raises(DogsimError, match=r"There is no folder .*/none"):
@@ -192,7 +192,7 @@ def test_take(four: Dataset) -> None:
             four.take(rows)
 
 
-def test_lists_become_arrays_where_nothing_is_lost() -> None:
+def test_lists_are_converted_to_arrays_without_loss() -> None:
     made = Dataset([[0.0, 1.0]], [0], ["a.jpg"], ["pug"])  # type: ignore[arg-type]
     assert (made.features.shape, made.labels.tolist()) == ((1, 2), [0])
     assert (made.paths, made.breeds) == (("a.jpg",), ("pug",))
@@ -201,7 +201,7 @@ def test_lists_become_arrays_where_nothing_is_lost() -> None:
             Dataset(features, labels, ("a",), ("b",))  # type: ignore[arg-type]
 
 
-def test_a_dataset_is_told_in_a_line(four: Dataset) -> None:
+def test_repr_is_one_line(four: Dataset) -> None:
     assert repr(four) == ("<Dataset: 4 images of 2 breeds, features (4, 1) of an unknown network>")
 
 
@@ -213,7 +213,7 @@ def test_mapped_features_stay_on_disk(tmp_path: Path, four: Dataset) -> None:
 def test_a_file_that_is_replaced_while_it_is_opened(
     tmp_path: Path, four: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No row may get another file's features."""
+    """No row gets the features of another file."""
     path, other = tmp_path / "d.h5", tmp_path / "other.h5"
     four.save(path)
     four.take([3, 2, 1, 0]).save(other)
@@ -230,7 +230,7 @@ def test_a_file_that_is_replaced_while_it_is_opened(
 
 
 def test_functions_take_a_dataset_or_its_path(four: Dataset, tmp_path: Path) -> None:
-    """A path is opened, and what is neither is told by its type."""
+    """A path is opened; the error for anything else names its type."""
     file = tmp_path / "four.h5"
     four.save(file)
     assert [each.paths for each in hold_out(file, 0.5)] == [

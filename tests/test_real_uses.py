@@ -1,4 +1,4 @@
-"""What the four other uses reach on real photos and features."""
+"""Test the results of the other methods on real photos and features."""
 
 import re
 from pathlib import Path
@@ -21,9 +21,7 @@ from dogsim import (
 pytestmark = pytest.mark.real_data
 
 
-def test_deep_ranking_ranks_better_what_training_never_saw(
-    breeds120: Dataset, tmp_path: Path
-) -> None:
+def test_deep_ranking_improves_on_held_out_breeds(breeds120: Dataset, tmp_path: Path) -> None:
     gallery, queries = hold_out(breeds120, 0.2, seed=0)
     save_model(train_ranking(gallery).model, tmp_path / "head.keras")
     before = accuracy(gallery, 20, queries)
@@ -51,18 +49,16 @@ def test_the_clothes_of_the_sprite(real_data: Path, resnet_file: Path, tmp_path:
     assert votes == pytest.approx({1: 0.7767, 5: 0.7878, 20: 0.7678}, abs=0.015)
 
 
-def test_breeds_lie_apart(real_data: Path, resnet_file: Path) -> None:
+def test_breeds_are_separated(real_data: Path, resnet_file: Path) -> None:
     folders = sorted((real_data / "data" / "stanford_dogs_224").iterdir())[:4]
-    pictures = [picture for folder in folders for picture in sorted(folder.iterdir())[:4]]
-    matrix = ImageDistance(weights=str(resnet_file)).compute_batch(pictures)
+    images = [image for folder in folders for image in sorted(folder.iterdir())[:4]]
+    matrix = ImageDistance(weights=str(resnet_file)).compute_batch(images)
     breed = np.arange(16) // 4
     same = (breed[:, None] == breed) & ~np.eye(16, dtype=bool)
     assert matrix[same].mean() < 0.8 * matrix[breed[:, None] != breed].mean()
 
 
-def test_dogs_are_told_apart_better_by_their_boxes(
-    real_data: Path, resnet_file: Path, tmp_path: Path
-) -> None:
+def test_boxes_improve_the_precision(real_data: Path, resnet_file: Path, tmp_path: Path) -> None:
     data = real_data / "data"
     photos, boxes = data / "stanford_dogs_original", data / "stanford_dogs_annotation"
     whole = create_dataset(photos, tmp_path / "whole.h5", weights=str(resnet_file))

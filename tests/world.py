@@ -1,4 +1,4 @@
-"""A folder with all that may be named to a command: good, damaged, odd, and of other programs."""
+"""A folder with all kinds of inputs: valid, damaged, unusual, and of other programs."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from PIL import Image
 from dogsim import Dataset, create_dataset, export_mat
 from dogsim.networks.heads import save_model
 
-# What a command may replace without --force: what it made itself.
+# Files that a command may replace without --force, because it made them.
 MADE_BY = {
     "own/dataset.h5": "create-dataset",
     "own/imported.h5": "import-mat",
@@ -34,19 +34,19 @@ NAMES = (
 )
 
 
-PLENTY = 16  # more pictures, so that 20 neighbours can be asked for
+N_BEAGLES = 16  # so that there are 20 neighbours
 
 
 def make_world(root: Path, network: Path) -> None:
-    """Fill a folder; `network` is a .keras file that takes no time."""
+    """Create the folder; `network` is a .keras file that runs fast."""
     rng = np.random.default_rng(0)
-    for name in (*NAMES, *(f"beagle/{number}.png" for number in range(PLENTY))):
+    for name in (*NAMES, *(f"beagle/{number}.png" for number in range(N_BEAGLES))):
         (root / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         pixels = rng.integers(0, 256, (20, 24, 3), np.uint8)
         Image.fromarray(pixels).save(root / "photos" / name)
     good = (root / "photos" / "pug" / "1.png").read_bytes()
     (root / "photos" / "whippet" / "cut.png").write_bytes(good[:200])
-    (root / "photos" / "pug" / "text.jpg").write_text("no picture")
+    (root / "photos" / "pug" / "text.jpg").write_text("no image")
     (root / "empty").mkdir()
     (root / "own").mkdir()
     (root / "notes.txt").write_text("mine")
@@ -105,7 +105,7 @@ def snapshot(root: Path) -> dict[str, object]:
 
 
 def put_back(root: Path, copy: Path, before: dict[str, object], after: dict[str, object]) -> None:
-    """Make a world what its copy is."""
+    """Restore a folder from its copy."""
     for name in sorted(after.keys() - before.keys(), reverse=True):
         (root / name).rmdir() if (root / name).is_dir() else (root / name).unlink()
     for name in before:
@@ -114,18 +114,18 @@ def put_back(root: Path, copy: Path, before: dict[str, object], after: dict[str,
 
 
 def half_written(root: Path, names: Iterable[str]) -> list[str]:
-    """Those new files that are not whole."""
-    return [name for name in names if (root / name).is_file() and not _whole(root / name)]
+    """Return the new files that are incomplete."""
+    return [name for name in names if (root / name).is_file() and not _is_complete(root / name)]
 
 
-def _whole(file: Path) -> bool:
+def _is_complete(file: Path) -> bool:
     try:
         if file.name.endswith(".tmp"):
             return False
-        # By what it begins with: a command writes its kind of file under any name.
+        # By content: a command may write its file under any name.
         if h5py.is_hdf5(file):
             Dataset.open(file)
-        elif (content := file.read_bytes()).startswith(b"MATLAB"):  # scipy reads no emoji in it
+        elif (content := file.read_bytes()).startswith(b"MATLAB"):  # scipy cannot read emoji
             return True
         elif content.startswith(b"\x89PNG") or file.suffix == ".png":
             with Image.open(file) as image:
@@ -135,6 +135,6 @@ def _whole(file: Path) -> bool:
                 return archive.testzip() is None
         elif file.suffix == ".csv":
             return file.read_text(encoding="utf-8").endswith("\n")
-    except Exception:  # whatever is raised for half a file
+    except Exception:  # readers raise many types
         return False
     return True

@@ -24,15 +24,17 @@ def test_a_moved_weight_file_is_found_again(breeds_dir: Path, colours: str, tmp_
     shutil.copy(colours, weights)
     dogsim("create-dataset", breeds_dir, "-o", out, "--weights", weights)
     moved = weights.rename(tmp_path / "moved.keras")
-    again = dogsim_json("create-dataset", breeds_dir, "-o", out)  # nothing to compute: not missed
+    again = dogsim_json(
+        "create-dataset", breeds_dir, "-o", out
+    )  # nothing to compute: the weights are not needed
     assert (again["kept"], again["weights"]) == (6, str(weights))
-    told = dogsim_json("create-dataset", breeds_dir, "-o", out, "--weights", moved)
-    assert (told["kept"], told["weights"]) == (6, str(moved))
-    picture = breeds_dir / "striped" / "0.png"
-    assert dogsim_json("classify", picture, "-k", 1, "--dataset", out)["results"]
+    result = dogsim_json("create-dataset", breeds_dir, "-o", out, "--weights", moved)
+    assert (result["kept"], result["weights"]) == (6, str(moved))
+    image = breeds_dir / "striped" / "0.png"
+    assert dogsim_json("classify", image, "-k", 1, "--dataset", out)["results"]
 
 
-def test_a_damaged_output_is_made_anew_as_its_error_says(
+def test_a_damaged_output_is_replaced_as_its_error_suggests(
     stored: Path, breeds_dir: Path, colours: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "d.h5"
@@ -42,14 +44,14 @@ def test_a_damaged_output_is_made_anew_as_its_error_says(
     assert dogsim_json(*create, "--force")["images"] == 6
 
 
-def test_options_are_checked_where_nothing_is_to_be_done(stored: Path, breeds_dir: Path) -> None:
+def test_options_are_checked_even_without_work(stored: Path, breeds_dir: Path) -> None:
     create = ("create-dataset", breeds_dir, "-o", stored)
     assert "Unknown engine" in refusal(*create, "--engine", "no-such-engine")
     assert "Unknown precision" in refusal(*create, "--precision", "float64")
     assert "There is no weight file" in refusal(*create, "--weights", "gone.h5")
 
 
-def test_an_output_that_is_read_is_refused(breeds_dir: Path, colours: str) -> None:
+def test_an_output_that_is_an_input_is_rejected(breeds_dir: Path, colours: str) -> None:
     weights = Path(colours).read_bytes()
     create = ("create-dataset", breeds_dir, "--weights", colours, "-o")
     assert "is also read by this command" in refusal(*create, colours)

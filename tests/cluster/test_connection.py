@@ -1,4 +1,4 @@
-"""What is told before Ray is started, or where it cannot be; none of it needs Ray."""
+"""Test the checks and errors before Ray is started; no test needs Ray."""
 
 import sys
 from importlib import metadata
@@ -21,48 +21,48 @@ def versions(monkeypatch: pytest.MonkeyPatch, found: str | None) -> None:
     monkeypatch.setattr(connection, "version", version)
 
 
-def test_without_ray_the_line_that_installs_it_is_told(
+def test_a_missing_ray_is_reported(
     monkeypatch: pytest.MonkeyPatch, breeds_dir: Path, tmp_path: Path
 ) -> None:
     versions(monkeypatch, None)
-    told = refusal("create-dataset", breeds_dir, "-o", tmp_path / "d.h5", "--cluster")
-    assert 'pip install "dogsim[cluster]"' in told
+    message = refusal("create-dataset", breeds_dir, "-o", tmp_path / "d.h5", "--cluster")
+    assert 'pip install "dogsim[cluster]"' in message
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("found", ["2.51.1", "1.13.0"])
-def test_an_unsafe_ray_is_refused(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+def test_an_unsafe_ray_is_rejected(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
     versions(monkeypatch, found)
     with pytest.raises(DogsimError, match=rf"Received Ray {found}\. Expected 2\.52 or newer"):
         check_cluster(LOCAL)
 
 
 @pytest.mark.parametrize("found", ["2.52.0", "2.100.0.dev0", "3.0.0rc1"])
-def test_a_new_ray_is_taken(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+def test_a_new_ray_is_accepted(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
     versions(monkeypatch, found)
     for address in (LOCAL, "auto", "10.0.0.1:6379", "head-node:6379"):
         check_cluster(address)
 
 
-def test_windows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(DogsimError, match="not supported on Windows"):
         check_cluster(LOCAL)
 
 
-def test_an_address_where_nobody_answers(
+def test_an_address_without_a_cluster(
     monkeypatch: pytest.MonkeyPatch, breeds_dir: Path, colours: str, tmp_path: Path
 ) -> None:
     versions(monkeypatch, "2.60.0")
     out = ("-o", tmp_path / "d.h5", "--weights", colours)
-    told = refusal("create-dataset", breeds_dir, *out, "--cluster", "127.0.0.1:9")
-    assert "No cluster answers at 127.0.0.1:9" in told
+    message = refusal("create-dataset", breeds_dir, *out, "--cluster", "127.0.0.1:9")
+    assert "No cluster answers at 127.0.0.1:9" in message
     assert list(tmp_path.glob("d.h5*")) == []
-    told = refusal("create-dataset", breeds_dir, *out, "--cluster=ray://127.0.0.1:10001")
-    assert "Expected HOST:PORT" in told
+    message = refusal("create-dataset", breeds_dir, *out, "--cluster=ray://127.0.0.1:10001")
+    assert "Expected HOST:PORT" in message
 
 
-def test_a_cluster_that_has_nothing_to_do_is_not_begun(
+def test_no_cluster_is_started_without_work(
     monkeypatch: pytest.MonkeyPatch, breeds_dir: Path, colours: str, tmp_path: Path
 ) -> None:
     versions(monkeypatch, "2.60.0")
@@ -72,7 +72,7 @@ def test_a_cluster_that_has_nothing_to_do_is_not_begun(
     assert (made["new"], made["kept"]) == (0, 6)
 
 
-def test_whatever_ray_raises_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_ray_become_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     class Ray:
         shut = False
 
@@ -87,7 +87,7 @@ def test_whatever_ray_raises_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) 
     versions(monkeypatch, "2.60.0")
     monkeypatch.setitem(sys.modules, "ray", Ray)
     monkeypatch.setattr("os.environ", {})
-    told = "Cannot connect to the cluster local: The current node timed out"
-    with pytest.raises(DogsimError, match=told), connected(LOCAL):
+    message = "Cannot connect to the cluster local: The current node timed out"
+    with pytest.raises(DogsimError, match=message), connected(LOCAL):
         pass
     assert Ray.shut

@@ -1,4 +1,4 @@
-"""Features made on a real cluster of three nodes: the same, whatever is killed meanwhile."""
+"""Test feature extraction on a real cluster of three nodes while nodes and drivers are killed."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 BREEDS, EACH = 4, 80
-PICTURES = BREEDS * EACH
+N_IMAGES = BREEDS * EACH
 NETWORK = ("--backbone", "efficientnet-lite0")
 both = pytest.mark.parametrize("name", ["d.h5", "d.dogsim"])
 
@@ -42,13 +42,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(EACH):
             pixels = rng.integers(0, 255, (24, 24, 3), np.uint8)
             Image.fromarray(pixels).save(root / f"breed{breed}" / f"{i}.png")
-    (root / "breed0" / "broken.png").write_text("no picture")
+    (root / "breed0" / "broken.png").write_text("no image")
     return root
 
 
 @pytest.fixture(scope="module")
 def alone(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """What one machine makes."""
+    """Return the dataset that one machine creates."""
     return create_dataset(photos, tmp_path_factory.mktemp("alone") / "d.h5", NETWORK[1])
 
 
@@ -61,7 +61,7 @@ def same(file: Path, expected: Dataset) -> None:
     scale = np.abs(expected.features).max()
     np.testing.assert_allclose(made.features, expected.features, atol=2e-2 * scale)
     used = {table.file for table in getattr(made.features, "tables", ())}
-    assert {each.name for each in shards(file)} == used  # of a file none is left
+    assert {each.name for each in shards(file)} == used  # a dataset file leaves no shard
 
 
 def finished(file: Path) -> bool:
@@ -73,14 +73,14 @@ def shards(file: Path) -> list[Path]:
 
 
 @both
-def test_a_cluster_makes_what_one_machine_makes(
+def test_a_cluster_creates_the_same_dataset_as_one_machine(
     nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path, name: str
 ) -> None:
     out = tmp_path / name
     made = Command(
         "create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address
     ).answer()
-    assert (made["new"], made["kept"]) == (PICTURES, 0)
+    assert (made["new"], made["kept"]) == (N_IMAGES, 0)
     assert [each["path"] for each in made["skipped"]] == ["breed0/broken.png"]
     same(out, alone)
 
@@ -94,13 +94,13 @@ def test_a_node_that_is_killed_costs_seconds(
     wait_until(lambda: len(shards(out)) >= 4)
     began = time.monotonic()
     nodes.kill_one()
-    assert run.answer()["new"] == PICTURES
+    assert run.answer()["new"] == N_IMAGES
     assert time.monotonic() - began < 60
     nodes.mend()
     same(out, alone)
 
 
-def test_workers_that_wait_for_processors_are_told(
+def test_workers_that_wait_for_cpus_are_reported(
     nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path
 ) -> None:
     out = tmp_path / "d.h5"
@@ -108,16 +108,16 @@ def test_workers_that_wait_for_processors_are_told(
         run = Command("create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address)
         assert run.process.stderr
         assert any("Waiting for workers" in line for line in run.process.stderr)
-    assert run.answer()["new"] == PICTURES
+    assert run.answer()["new"] == N_IMAGES
     same(out, alone)
 
 
 @pytest.mark.parametrize("moment", [0, 1, 7, 14, 20])
 @both
-def test_a_killed_driver_loses_nothing_that_is_done(
+def test_a_killed_driver_loses_no_finished_shard(
     nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path, name: str, moment: int
 ) -> None:
-    """At the start, on the way, and when all is computed but the file is not written."""
+    """Kill it at the start, during the run, and before the file is written."""
     out = tmp_path / name
     arguments = ("create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address)
     run = Command(*arguments)
@@ -125,9 +125,9 @@ def test_a_killed_driver_loses_nothing_that_is_done(
     run.kill()
     done, whole = sum(len(Dataset.open(file)) for file in shards(out)), finished(out)
     made = Command(*arguments).answer()
-    assert made["kept"] + made["new"] == PICTURES
+    assert made["kept"] + made["new"] == N_IMAGES
     if not whole:
-        assert made["new"] <= PICTURES - done
+        assert made["new"] <= N_IMAGES - done
     same(out, alone)
 
 
@@ -150,12 +150,12 @@ def test_a_stop_leaves_no_process_behind(
     run = Command("create-dataset", photos, "-o", out, *NETWORK, "--cluster")
     wait_until(lambda: len(shards(out)) >= 3)
     run.stop(number)
-    code, stdout, told = run.ended()
+    code, stdout, stderr = run.ended()
     assert code == status
     if number != signal.SIGKILL:
-        assert "run the same command again to continue" in told.splitlines()[-1], told
+        assert "run the same command again to continue" in stderr.splitlines()[-1], stderr
         assert stdout == ""
-    wait_until(lambda: processes_with(mark) == [], 90)  # Ray sees by itself that we were killed
+    wait_until(lambda: processes_with(mark) == [], 90)  # Ray detects that the driver was killed
     monkeypatch.delenv("DOGSIM_TEST_MARK")
     create_dataset(photos, out)
     same(out, alone)

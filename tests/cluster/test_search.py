@@ -1,4 +1,4 @@
-"""A search on a real cluster of three nodes finds what one machine finds, bit for bit."""
+"""Test that a cluster of three nodes finds the same neighbours as one machine, bit for bit."""
 
 import json
 import os
@@ -34,7 +34,7 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not inst
 
 
 def crowd(n: int, d: int = 16) -> Dataset:
-    """Pictures of which many are equally near: small whole numbers, and copies."""
+    """Return a dataset with many ties: small whole numbers, and copies."""
     rng = np.random.default_rng(n)
     features = rng.integers(1, 4, (n, d)).astype(np.float32)
     features[n // 2 :: 7] = features[0]
@@ -46,7 +46,7 @@ def crowd(n: int, d: int = 16) -> Dataset:
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("parts", [1, 2, 3, 40])
-def test_parts_are_merged_to_what_the_whole_gives(metric: str, parts: int) -> None:
+def test_merged_parts_equal_a_search_of_all_rows(metric: str, parts: int) -> None:
     dataset, k = crowd(300), 9
     own = np.arange(300)
     bounds = np.linspace(0, 300, parts + 1).astype(int)
@@ -70,10 +70,10 @@ def test_ties_go_to_the_lower_row_across_parts() -> None:
 
 @pytest.mark.extra
 @needs_ray
-def test_who_searches_is_asked_by_all_that_seeks(four: Dataset, tmp_path: Path) -> None:
+def test_all_functions_use_the_search_of_the_dataset(four: Dataset, tmp_path: Path) -> None:
     four.save(tmp_path / "d.h5")
     dataset = Dataset.open(tmp_path / "d.h5")
-    with search_on(dataset, "local") as known:  # it is joined when something is sought
+    with search_on(dataset, "local") as known:  # it connects at the first search
         assert known.search
         assert known.take([0, 1]).search is None
         known.save(tmp_path / "again.h5")
@@ -86,21 +86,23 @@ def test_who_searches_is_asked_by_all_that_seeks(four: Dataset, tmp_path: Path) 
 
 @pytest.mark.extra
 @needs_ray
-def test_features_in_memory_cannot_be_spread(four: Dataset) -> None:
+def test_features_in_memory_are_rejected(four: Dataset) -> None:
     with pytest.raises(DogsimError, match=r"Expected a dataset file"), search_on(four, "local"):
         pass
 
 
 @pytest.mark.extra
 @needs_ray
-def test_a_search_where_nobody_answers(four: Dataset, tmp_path: Path) -> None:
+def test_a_search_without_a_cluster(four: Dataset, tmp_path: Path) -> None:
     four.save(tmp_path / "d.h5")
-    told = refusal("accuracy", "--dataset", tmp_path / "d.h5", "-k", 1, "--cluster", "127.0.0.1:9")
-    assert "No cluster answers" in told
+    message = refusal(
+        "accuracy", "--dataset", tmp_path / "d.h5", "-k", 1, "--cluster", "127.0.0.1:9"
+    )
+    assert "No cluster answers" in message
 
 
-class Asked:
-    """Workers that are asked in this process, one question at a time, and take a while."""
+class SlowWorkers:
+    """Slow workers in this process that compute one call at a time."""
 
     def __init__(self, rows: Any, seconds: float) -> None:
         self.worker, self.seconds, self.busy = _SearchWorker(rows), seconds, False
@@ -119,11 +121,11 @@ class Asked:
 @pytest.mark.extra
 @needs_ray
 def test_threads_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks one question does not wait until all of somebody else are answered."""
+    """A single query does not wait for all queries of another thread."""
     crowd(300).save(tmp_path / "d.h5")
     dataset = Dataset.open(tmp_path / "d.h5")
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(put=lambda queries: queries))
-    monkeypatch.setattr(_ClusterSearch, "workers", Asked(_FeatureRows.of(dataset), 0.02))
+    monkeypatch.setattr(_ClusterSearch, "workers", SlowWorkers(_FeatureRows.of(dataset), 0.02))
     with search_on(dataset, "local", 100 * 10) as known, ThreadPoolExecutor() as threads:
         long = threads.submit(nearest, known, dataset.features, 5)
         time.sleep(0.05)
@@ -153,7 +155,7 @@ def stored_crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 @pytest.mark.extra
 @needs_ray
 @pytest.mark.slow
-def test_commands_answer_alike(nodes: Nodes, stored_crowd: Path) -> None:
+def test_commands_print_the_same(nodes: Nodes, stored_crowd: Path) -> None:
     judge = ("accuracy", "--dataset", stored_crowd, "--k", 20, "--map-at-r", "--per-breed")
     others = (*judge, "--protocol", "matlab"), ("audit", stored_crowd)
     for command in (judge, *(others if stored_crowd.is_file() else ())):
@@ -185,12 +187,12 @@ def test_a_search_survives_a_node_and_errors(nodes: Nodes, stored_crowd: Path) -
 @pytest.mark.extra
 @needs_ray
 @pytest.mark.slow
-def test_a_dataset_that_a_worker_finds_wrong(nodes: Nodes, tmp_path: Path) -> None:
+def test_an_error_of_a_worker(nodes: Nodes, tmp_path: Path) -> None:
     dataset = crowd(100)
     dataset.features[70] = 0
     dataset.save(tmp_path / "d.h5")
     with search_on(Dataset.open(tmp_path / "d.h5"), nodes.address) as known:
-        for _ in range(2):  # and it goes on afterwards
+        for _ in range(2):  # the cluster still works after the error
             with pytest.raises(DogsimError, match="In the rows from 66 to 99: Row 4 .* is all zer"):
                 nearest(known, dataset.features[:1], 3, "cosine")
             assert nearest(known, dataset.features[:1], 3)[0][0, 0] == 0
@@ -199,7 +201,7 @@ def test_a_dataset_that_a_worker_finds_wrong(nodes: Nodes, tmp_path: Path) -> No
 @pytest.mark.extra
 @needs_ray
 @pytest.mark.slow
-def test_pictures_are_named_alike(nodes: Nodes, stored: Path, breeds_dir: Path) -> None:
+def test_images_are_classified_the_same(nodes: Nodes, stored: Path, breeds_dir: Path) -> None:
     of = ("classify", breeds_dir, "-k", 3, "--dataset", stored, "--keep-self")
     expected = json.loads(dogsim(*of, "--json").stdout)
     assert len(expected["results"]) == 6
@@ -209,7 +211,7 @@ def test_pictures_are_named_alike(nodes: Nodes, stored: Path, breeds_dir: Path) 
 @pytest.mark.extra
 @needs_ray
 @pytest.mark.slow
-def test_a_page_on_a_cluster_of_its_own(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_on_a_local_cluster(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     mark = f"DOGSIM_TEST_MARK=page-{os.getpid()}"
@@ -218,11 +220,11 @@ def test_a_page_on_a_cluster_of_its_own(stored: Path, monkeypatch: pytest.Monkey
     assert page.process.stdout
     address = json.loads(page.process.stdout.readline())["address"]
     with urlopen(f"{address}/api/answer?row=4&k=3", timeout=60) as answered:
-        told = json.load(answered)
+        answer = json.load(answered)
     dataset = Dataset.open(stored)
     distances, rows = nearest(dataset, dataset.features[4:5], 3, exclude=[4])
-    assert [each["row"] for each in told["neighbours"]] == rows[0].tolist()
-    assert [each["distance"] for each in told["neighbours"]] == distances[0].tolist()
+    assert [each["row"] for each in answer["neighbours"]] == rows[0].tolist()
+    assert [each["distance"] for each in answer["neighbours"]] == distances[0].tolist()
     page.stop(signal.SIGINT)
     assert page.ended()[0] == 130
     wait_until(lambda: processes_with(mark) == [], 30)

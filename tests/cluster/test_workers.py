@@ -1,4 +1,4 @@
-"""What a worker does on its node, called as Ray calls it; none of it needs Ray."""
+"""Test the methods of the workers, called like Ray calls them; no test needs Ray."""
 
 import pickle
 from dataclasses import replace
@@ -19,25 +19,25 @@ from dogsim.folders.listing import list_images
 @pytest.fixture
 def worker(stored: Path, tmp_path: Path) -> Any:
     made = Dataset.open(stored)
-    sign = tmp_path / ".sign.tmp"
-    sign.touch()
-    return _ExtractionWorker(Path(made.root), tmp_path, sign, made.recipe, 2)  # type: ignore[arg-type]
+    marker = tmp_path / ".marker.tmp"
+    marker.touch()
+    return _ExtractionWorker(Path(made.root), tmp_path, marker, made.recipe, 2)  # type: ignore[arg-type]
 
 
-def test_a_worker_writes_shards_that_never_collide(worker: Any, stored: Path) -> None:
+def test_shards_of_workers_have_unique_names(worker: Any, stored: Path) -> None:
     worker.ready(__version__)
-    pictures = list_images(worker.root).images
-    done = [worker.shards(pictures), worker.shards(pictures)]  # as two that took it for lost
+    images = list_images(worker.root).images
+    done = [worker.shards(images), worker.shards(images)]  # like two workers with the same item
     files = [file for each in done for file in each.files]
     assert len({*files}) == 2
-    assert [len(each) for each in done] == [len(pictures)] * 2
+    assert [len(each) for each in done] == [len(images)] * 2
     expected = Dataset.open(stored)
     for file in files:
         assert Dataset.open(file).paths == expected.paths
         np.testing.assert_allclose(Dataset.open(file).features, expected.features, rtol=0.02)
 
 
-def test_a_node_that_cannot_work_says_so(worker: Any, tmp_path: Path) -> None:
+def test_a_node_that_cannot_work_is_reported(worker: Any, tmp_path: Path) -> None:
     with pytest.raises(DogsimError, match=r"This node has dogsim .* Expected 9\.9"):
         worker.ready("9.9")
     worker.recipe = replace(worker.recipe, weights_sha256="0" * 64)
@@ -51,7 +51,7 @@ def test_a_node_that_cannot_work_says_so(worker: Any, tmp_path: Path) -> None:
         worker.ready(__version__)
 
 
-def test_a_dataset_that_was_replaced_is_seen(stored: Path, tmp_path: Path) -> None:
+def test_a_replaced_dataset_is_reported(stored: Path, tmp_path: Path) -> None:
     file = tmp_path / "d.h5"
     file.write_bytes(stored.read_bytes())
     rows = _FeatureRows.of(Dataset.open(file))
@@ -63,9 +63,9 @@ def test_a_dataset_that_was_replaced_is_seen(stored: Path, tmp_path: Path) -> No
         rows.map()
 
 
-def test_a_folder_is_searched_by_ranges_of_rows(four: Dataset, tmp_path: Path) -> None:
+def test_a_folder_of_shards_is_searched_in_ranges(four: Dataset, tmp_path: Path) -> None:
     rows = _FeatureRows.of(Dataset.open(sharded(four, tmp_path / "d.dogsim", 2)))
-    assert len(pickle.dumps(rows)) < 1000  # however many shards there are
+    assert len(pickle.dumps(rows)) < 1000  # independent of the number of shards
     worker = _SearchWorker(rows)
     worker.ready(__version__)
     for first, last in ((0, 4), (1, 3), (2, 3)):

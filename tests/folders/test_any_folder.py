@@ -1,4 +1,4 @@
-"""A user's real folder: damaged, odd and hostile files cost themselves and nothing else."""
+"""Test folders with damaged, unusual and hostile files: only these files are skipped."""
 
 import io
 import os
@@ -15,10 +15,10 @@ from dogsim.images import load_image, open_image
 from dogsim.plumbing.terminal import printable
 
 COLOURS = np.dstack(np.broadcast_arrays(np.arange(0, 240, 4)[:, None], np.arange(80)[None], 99))
-PICTURE = Image.fromarray(COLOURS.astype(np.uint8))
+IMAGE = Image.fromarray(COLOURS.astype(np.uint8))
 
 
-def encoded(kind: str, image: Image.Image = PICTURE, **options: object) -> bytes:
+def encoded(kind: str, image: Image.Image = IMAGE, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
@@ -26,13 +26,13 @@ def encoded(kind: str, image: Image.Image = PICTURE, **options: object) -> bytes
 
 JPEG = encoded("jpeg")
 READABLE = {
-    "cmyk.jpg": encoded("jpeg", PICTURE.convert("CMYK")),
+    "cmyk.jpg": encoded("jpeg", IMAGE.convert("CMYK")),
     "sixteen_bits.png": encoded("png", Image.fromarray(COLOURS[..., 0].astype(np.uint16) * 257)),
-    "palette.png": encoded("png", PICTURE.convert("P"), transparency=3),
-    "la.png": encoded("png", PICTURE.convert("LA")),
-    "one_bit.png": encoded("png", PICTURE.convert("1")),
-    "animated.gif": encoded("gif", save_all=True, append_images=[PICTURE.rotate(90)]),
-    "animated.webp": encoded("webp", save_all=True, append_images=[PICTURE.rotate(90)]),
+    "palette.png": encoded("png", IMAGE.convert("P"), transparency=3),
+    "la.png": encoded("png", IMAGE.convert("LA")),
+    "one_bit.png": encoded("png", IMAGE.convert("1")),
+    "animated.gif": encoded("gif", save_all=True, append_images=[IMAGE.rotate(90)]),
+    "animated.webp": encoded("webp", save_all=True, append_images=[IMAGE.rotate(90)]),
     "dot.png": encoded("png", Image.new("RGB", (1, 1))),
     "line.png": encoded("png", Image.new("RGB", (1, 20_000))),
     "broken_exif.jpg": encoded("jpeg", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff"),
@@ -47,20 +47,20 @@ UNREADABLE = {
     "zero.jpg": b"",
     "half.jpg": JPEG[: len(JPEG) // 2],
     "garbage.jpg": bytes(range(256)) * 20,
-    "text.png": b"This is no picture.",
+    "text.png": b"This is no image.",
     "page.jpg": b"<!DOCTYPE html><html><body>404 Not Found</body></html>",
     "photo.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200),
 }
 
 
 needs_linux = pytest.mark.skipif(
-    sys.platform != "linux", reason="other systems refuse such names and files"
+    sys.platform != "linux", reason="other systems do not allow such names and files"
 )
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    breed = tmp_path / "pictures" / "pug"
+    breed = tmp_path / "photos" / "pug"
     for name, content in {**READABLE, **UNREADABLE}.items():
         (breed / name).parent.mkdir(parents=True, exist_ok=True)
         (breed / name).write_bytes(content)
@@ -72,18 +72,18 @@ def folder(tmp_path: Path) -> Path:
     (breed / "dangling.jpg").symlink_to(breed / "gone.jpg")
     (breed / "loop.jpg").symlink_to(breed / "loop.jpg")
     (breed / "up").symlink_to(breed.parent)
-    (tmp_path / "pictures" / "empty_breed").mkdir()
-    (tmp_path / "pictures" / "Pug").mkdir()
-    (tmp_path / "pictures" / "Pug" / "other_case.jpg").write_bytes(JPEG)
-    (tmp_path / "pictures" / "stray.jpg").write_bytes(JPEG)
+    (tmp_path / "photos" / "empty_breed").mkdir()
+    (tmp_path / "photos" / "Pug").mkdir()
+    (tmp_path / "photos" / "Pug" / "other_case.jpg").write_bytes(JPEG)
+    (tmp_path / "photos" / "stray.jpg").write_bytes(JPEG)
     (breed / os.fsdecode(b"not\xffutf8.jpg")).write_bytes(JPEG)
-    return tmp_path / "pictures"
+    return tmp_path / "photos"
 
 
 @needs_linux
-def test_what_is_listed(folder: Path) -> None:
+def test_the_listing(folder: Path) -> None:
     listing = list_images(folder)
-    listed = {picture.path.removeprefix("pug/") for picture in listing.images}
+    listed = {image.path.removeprefix("pug/") for image in listing.images}
     assert listed == {*READABLE, *UNREADABLE, "fifo.jpg", "Pug/other_case.jpg"}
     assert [each.path for each in listing.linked] == ["pug/up"]
     assert listing.inaccessible == []
@@ -96,7 +96,7 @@ def test_what_is_listed(folder: Path) -> None:
 
 
 @needs_linux
-def test_what_can_be_read(folder: Path) -> None:
+def test_readable_files(folder: Path) -> None:
     for name in READABLE:
         assert load_image(folder / "pug" / name, 32).shape == (32, 32, 3)
     for name in [*UNREADABLE, "fifo.jpg", "folder.jpg"]:
@@ -118,7 +118,7 @@ def test_a_whole_run(folder: Path, tmp_path: Path) -> None:
         *("fifo.jpg", "stray.jpg", "dangling.jpg", "loop.jpg", "not\\xffutf8.jpg"),
         "up",
     }
-    for row, path in enumerate(made.paths):  # each row's features are of its own picture
+    for row, path in enumerate(made.paths):  # each row has the features of its own image
         mean = load_image(folder / path, 16).mean(axis=(0, 1))
         np.testing.assert_allclose(made.features[row], mean, rtol=1e-5)
     table = (tmp_path / "d.h5.skipped.csv").read_text().splitlines()
@@ -126,18 +126,18 @@ def test_a_whole_run(folder: Path, tmp_path: Path) -> None:
     assert len(table) == 1 + len(result["skipped"])
 
 
-def test_without_its_last_bytes_a_jpeg_is_read_or_refused(tmp_path: Path) -> None:
+def test_a_truncated_jpeg_is_read_or_rejected(tmp_path: Path) -> None:
     for cut in range(1, 40):
         (tmp_path / "cut.jpg").write_bytes(JPEG[:-cut])
         try:
-            assert open_image(tmp_path / "cut.jpg").size == PICTURE.size
+            assert open_image(tmp_path / "cut.jpg").size == IMAGE.size
         except DogsimError as error:
             assert "cut.jpg" in str(error)  # noqa: PT017
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "gif", "webp", "bmp", "tiff"])
 def test_flipped_bytes(kind: str, tmp_path: Path) -> None:
-    """Some thousand damaged files: an image or a DogsimError, and never anything else."""
+    """Thousands of damaged files give an image or a `DogsimError`, nothing else."""
     rng = np.random.default_rng(len(kind))
     whole = np.frombuffer(encoded(kind), np.uint8)
     refused = 0

@@ -1,4 +1,4 @@
-"""What could be lost between two runs: work, files, and the truth about which picture is which."""
+"""Test that no run loses features, files, or the assignment of features to images."""
 
 import os
 import sys
@@ -57,18 +57,18 @@ def counts(update: Any) -> tuple[int, ...]:
     return update.new, update.changed, update.kept, update.removed
 
 
-def go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def resume(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NetworkOptions, "load", load_colours)
 
 
-def test_a_restart_goes_on_where_it_was(
+def test_an_unfinished_restart_is_continued(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "d.h5"
     create_dataset(photos, out)
     old = out.read_bytes()
     for name, red in COLOURS.items():
-        paint(photos / name, red + 100)  # of the same size and time: only a restart sees it
+        paint(photos / name, red + 100)  # same size and time: only a restart computes it again
     choices: list[dict[str, Any]] = [{"restart": True}, {"restart": True, "resize": "crop"}]
     for options in choices:
         stop_after(2, monkeypatch)
@@ -85,21 +85,21 @@ def test_a_restart_goes_on_where_it_was(
         old = out.read_bytes()
 
 
-def test_a_restart_with_other_options_starts_over(
+def test_a_restart_with_other_options_begins_again(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "d.h5"
     stop_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         create_dataset(photos, out, batch_size=1, restart=True)
-    go_on(monkeypatch)
+    resume(monkeypatch)
     update = update_dataset(photos, out, resize="crop", restart=True)
     assert counts(update) == (3, 0, 0, 0)
     assert update.dataset.recipe
     assert update.dataset.recipe.resize == "crop"
 
 
-def test_a_restart_that_cannot_begin_leaves_all_as_it_was(
+def test_a_restart_that_cannot_begin_changes_nothing(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "d.h5"
@@ -107,7 +107,7 @@ def test_a_restart_that_cannot_begin_leaves_all_as_it_was(
     def load(options: NetworkOptions) -> Any:
         raise DogsimError(f"Unknown layer {options.layer!r}.")
 
-    for shards, batches in ((1, 2), (0, 3)):  # with work in progress, and with a finished file
+    for shards, batches in ((1, 2), (0, 3)):  # with checkpoints, and with a finished file
         stop_after(batches, monkeypatch)
         with suppress(KeyboardInterrupt):
             create_dataset(photos, out, batch_size=1)
@@ -115,14 +115,14 @@ def test_a_restart_that_cannot_begin_leaves_all_as_it_was(
         with pytest.raises(DogsimError, match="Unknown layer 'typo'"):
             create_dataset(photos, out, layer="typo", restart=True)
         assert len(list(tmp_path.glob("*.partial/*"))) == shards
-        go_on(monkeypatch)
+        resume(monkeypatch)
         update = update_dataset(photos, out)
         assert counts(update) == (1 if shards else 0, 0, 2 if shards else 3, 0)
         if shards:
             out.unlink()
 
 
-def test_a_restart_whose_note_is_spoilt_still_counts(
+def test_a_restart_whose_file_is_damaged_is_continued(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "d.h5"
@@ -134,13 +134,13 @@ def test_a_restart_whose_note_is_spoilt_still_counts(
         with pytest.raises(KeyboardInterrupt):
             create_dataset(photos, out, batch_size=1, restart=True)
         (checkpoint_folder(out) / "restart").write_text(note)
-        go_on(monkeypatch)
+        resume(monkeypatch)
         update = update_dataset(photos, out)
         assert reds(update.dataset) == {name: red + 100 for name, red in COLOURS.items()}
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, DogsimError])
-def test_what_is_computed_is_kept_when_a_run_ends_early(
+def test_computed_features_are_stored_when_a_run_ends_early(
     stop: type[BaseException], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "d.h5"
@@ -152,7 +152,7 @@ def test_what_is_computed_is_kept_when_a_run_ends_early(
     assert counts(update_dataset(photos, out, batch_size=1)) == (1, 0, 2, 0)
 
 
-def test_a_stop_at_the_very_end_tells_of_no_work_that_is_kept(
+def test_a_stop_at_the_end_reports_no_checkpoints(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clear = CheckpointFolder.clear
@@ -167,7 +167,7 @@ def test_a_stop_at_the_very_end_tells_of_no_work_that_is_kept(
     assert reds(Dataset.open(tmp_path / "d.h5")) == COLOURS
 
 
-def test_a_replaced_output_gives_no_picture_anothers_features(
+def test_a_replaced_output_does_not_mix_features(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, other = tmp_path / "d.h5", tmp_path / "other.h5"
@@ -176,7 +176,7 @@ def test_a_replaced_output_gives_no_picture_anothers_features(
     paint(photos / "whippet" / "0.png", 40)
 
     def load(options: NetworkOptions) -> Any:
-        other.replace(out)  # by a program that knows of no lock, when the run has begun
+        other.replace(out)  # another program ignores the lock during the run
         return load_colours(options)
 
     monkeypatch.setattr(NetworkOptions, "load", load)
@@ -206,7 +206,7 @@ def test_only_a_damaged_shard_is_removed(
     stop_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         create_dataset(photos, out, batch_size=1)
-    go_on(monkeypatch)
+    resume(monkeypatch)
     shard = checkpoint_folder(out) / "000000.h5"
     whole = shard.read_bytes()
 
@@ -227,7 +227,7 @@ def test_only_a_damaged_shard_is_removed(
     assert shard.read_bytes() == whole
 
 
-def test_a_shard_that_cannot_be_read_is_not_told_as_written(
+def test_a_shard_that_cannot_be_read_is_not_reported_as_written(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "d.h5"
@@ -259,7 +259,7 @@ def unreadable(path: Path) -> Dataset:
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x89HDF\r\n\x1a\n", b"\0" * 50])
-def test_a_shard_that_a_power_cut_spoilt_is_computed_again(
+def test_a_shard_damaged_by_a_power_failure_is_computed_again(
     damage: bytes, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "d.h5"
@@ -268,7 +268,7 @@ def test_a_shard_that_a_power_cut_spoilt_is_computed_again(
     assert reds(create_dataset(photos, out)) == COLOURS
 
 
-def test_what_is_somebody_elses_stays(photos: Path, tmp_path: Path) -> None:
+def test_files_of_others_stay(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
     checkpoint_folder(out).write_text("a file of mine")
     with pytest.raises(DogsimError, match="no folder.*move it away"):
@@ -280,7 +280,7 @@ def test_what_is_somebody_elses_stays(photos: Path, tmp_path: Path) -> None:
     assert [file.name for file in checkpoint_folder(out).iterdir()] == ["mine.h5"]
 
 
-def test_errors_of_the_system_are_no_damage(tmp_path: Path, four: Dataset) -> None:
+def test_system_errors_are_not_damage(tmp_path: Path, four: Dataset) -> None:
     four.save(tmp_path / "d.h5")
     code = (
         "import resource, os; from dogsim import Dataset; import h5py, numpy\n"
@@ -292,7 +292,7 @@ def test_errors_of_the_system_are_no_damage(tmp_path: Path, four: Dataset) -> No
         assert "Too many open files" in python("-c", code).stderr.splitlines()[-1]
 
 
-def test_what_cannot_be_looked_at_is_kept(
+def test_features_of_inaccessible_images_are_kept(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "d.h5"
@@ -321,17 +321,17 @@ def test_what_cannot_be_looked_at_is_kept(
     assert counts(update_dataset(photos, out, restart=True)) == (4, 0, 0, 0)
 
 
-def test_a_picture_that_is_replaced_while_it_is_decoded(
+def test_an_image_that_is_replaced_while_it_is_decoded(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is hashed is what was decoded, so that the next run sees the difference."""
+    """The stored hash is that of the decoded content, so that the next run sees the change."""
 
-    picture = photos / "pug" / "1.png"
-    before = picture.read_bytes()
+    image = photos / "pug" / "1.png"
+    before = image.read_bytes()
 
     def replaced(content: bytes, size: int, resize: str) -> Any:
-        if content == before:  # others are decoded at the same time
-            paint(picture, 90)
+        if content == before:  # other images are decoded at the same time
+            paint(image, 90)
         return load_image(content, size, resize)
 
     monkeypatch.setattr("dogsim.folders.extraction.load_image", replaced)
@@ -342,16 +342,16 @@ def test_a_picture_that_is_replaced_while_it_is_decoded(
     assert reds(update.dataset)["pug/1.png"] == 90
 
 
-def test_each_output_has_a_list_of_its_own(photos: Path, tmp_path: Path) -> None:
+def test_each_output_has_its_own_table_of_skipped_files(photos: Path, tmp_path: Path) -> None:
     for name, bad in (("d", "bad.png"), ("d.h5", "worse.png")):
-        (photos / "pug" / bad).write_text("no picture")
+        (photos / "pug" / bad).write_text("no image")
         dogsim("create-dataset", photos, "-o", tmp_path / name)
         (photos / "pug" / bad).unlink()
     lists = [(tmp_path / f"{name}.skipped.csv").read_text() for name in ("d", "d.h5")]
     assert ["bad.png" in lists[0], "worse.png" in lists[1]] == [True, True]
 
 
-def test_verify_keeps_what_cannot_be_read(
+def test_verify_keeps_the_features_of_unreadable_images(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "d.h5"
@@ -369,7 +369,7 @@ def test_verify_keeps_what_cannot_be_read(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
-def test_a_picture_that_became_a_pipe_hangs_nothing(photos: Path, tmp_path: Path) -> None:
+def test_an_image_replaced_by_a_pipe_does_not_block(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
     create_dataset(photos, out)
     (photos / "pug" / "1.png").unlink()
@@ -380,19 +380,21 @@ def test_a_picture_that_became_a_pipe_hangs_nothing(photos: Path, tmp_path: Path
         assert "not a regular file" in update.skipped[0].reason
 
 
-def test_another_folders_features_are_not_taken_over(photos: Path, tmp_path: Path) -> None:
+def test_features_of_another_folder_are_not_used(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
     create_dataset(photos, out)
     others = {name: red + 100 for name, red in COLOURS.items()}
     update = update_dataset(make(tmp_path / "others", others), out)
     assert reds(update.dataset) == others
     assert counts(update) == (0, 3, 0, 0)
-    same = update_dataset(make(tmp_path / "copied", others), out)  # the same content is the same
+    same = update_dataset(
+        make(tmp_path / "copied", others), out
+    )  # the same content keeps its features
     assert counts(same) == (0, 0, 3, 0)
     assert same.dataset.root == str(tmp_path / "copied")
 
 
-def test_a_link_inside_the_tree_relabels_nothing(photos: Path, tmp_path: Path) -> None:
+def test_a_link_inside_the_folder_changes_no_label(photos: Path, tmp_path: Path) -> None:
     (photos / "favourites").symlink_to(photos / "pug")
     (photos / "albums").mkdir()
     (photos / "albums" / "best.png").symlink_to(photos / "whippet" / "1.png")
@@ -400,7 +402,9 @@ def test_a_link_inside_the_tree_relabels_nothing(photos: Path, tmp_path: Path) -
     (photos / "linked").symlink_to(tmp_path / "elsewhere")
     paint(tmp_path / "away.png", 70)
     for name in ("pug/7.png", "whippet/7.png"):
-        (photos / name).symlink_to(tmp_path / "away.png")  # outside: listed at the first of them
+        (photos / name).symlink_to(
+            tmp_path / "away.png"
+        )  # outside the folder: listed at the first link
     update = update_dataset(photos, tmp_path / "d.h5", strict=True)
     assert reds(update.dataset) == {**COLOURS, "linked/9.png": 90, "pug/7.png": 70}
     assert update.dataset.breeds == ("linked", "pug", "whippet")
@@ -414,10 +418,10 @@ def test_a_link_inside_the_tree_relabels_nothing(photos: Path, tmp_path: Path) -
         *update.dataset.paths,
         "albums/best.png",
         "whippet/7.png",
-    }  # a query may be asked twice
+    }  # a query may be listed twice
 
 
-def test_two_spellings_and_two_classes_of_one_name(tmp_path: Path) -> None:
+def test_two_spellings_and_two_classes_with_the_same_name(tmp_path: Path) -> None:
     folders = ("n02012849-crane", "n03126707-crane", "Cafe\u0301", "caf\u00e9")
     photos = make(tmp_path / "p", {f"{folder}/1.png": 9 for folder in folders})
     made = create_dataset(photos, tmp_path / "d.h5")
@@ -430,7 +434,7 @@ def test_a_folder_without_breeds(tmp_path: Path) -> None:
     made = create_dataset(photos, tmp_path / "d.h5")
     assert (made.breeds, made.labels.tolist()) == ((), [-1, -1])
     assert "2 images of 0 breeds" in dogsim("create-dataset", photos, "-o", tmp_path / "d").stdout
-    paint(photos / "pug" / "3.png", 30)  # now there are breeds, and the others lie in none
+    paint(photos / "pug" / "3.png", 30)  # now there is a breed folder, and the others are in none
     update = update_dataset(photos, tmp_path / "d.h5")
     assert reds(update.dataset) == {"pug/3.png": 30}
     assert {each.reason for each in update.skipped} == {"it is in no breed folder"}
@@ -452,19 +456,19 @@ def test_options_that_are_not_given_are_those_of_the_file(
 
 
 @pytest.mark.parametrize("seconds", [1e11, -11644473600])  # the latter is 0 on Windows
-def test_the_future_and_1601_are_times_like_any_other(
+def test_times_in_1601_and_in_the_far_future(
     seconds: float, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stat = Path.stat
 
-    def told(path: Path, **options: Any) -> Any:
+    def shifted(path: Path, **options: Any) -> Any:
         status = stat(path, **options)
         if path.name != "1.png":
             return status
         values = {name: getattr(status, name) for name in dir(status) if name[:3] == "st_"}
         return SimpleNamespace(**{**values, "st_mtime_ns": int(seconds) * 10**9})
 
-    monkeypatch.setattr(Path, "stat", told)  # not every file system can hold such a time
+    monkeypatch.setattr(Path, "stat", shifted)  # some file systems cannot store such a time
     out = tmp_path / "d.h5"
     create_dataset(photos, out)
     assert counts(update_dataset(photos, out)) == (0, 0, 3, 0)
@@ -478,11 +482,11 @@ def test_a_root_whose_name_is_not_utf8(tmp_path: Path) -> None:
     assert counts(update_dataset(photos, tmp_path / "d.h5")) == (0, 0, 3, 0)
 
 
-def test_written_through_a_link(photos: Path, tmp_path: Path, four: Dataset) -> None:
+def test_an_output_that_is_a_link(photos: Path, tmp_path: Path, four: Dataset) -> None:
     (tmp_path / "disk").mkdir()
     target, link = tmp_path / "disk" / "d.h5", tmp_path / "d.h5"
     link.symlink_to(target)
-    # Of killed runs: the list lies beside the link, and so does what was begun before it was one.
+    # Temporary files of killed runs: beside the link, some from before it was a link.
     for left_over in (".d.h5.skipped.csv.99.tmp", ".d.h5.99.tmp"):
         (tmp_path / left_over).touch()
     for write in (lambda: create_dataset(photos, link), lambda: four.save(link)):
@@ -493,8 +497,8 @@ def test_written_through_a_link(photos: Path, tmp_path: Path, four: Dataset) -> 
     assert len(Dataset.open(target)) == 4
 
 
-def test_a_table_of_ones_own_is_not_replaced(photos: Path, tmp_path: Path) -> None:
-    (photos / "pug" / "3.png").write_text("no picture")
+def test_a_table_of_the_user_is_not_replaced(photos: Path, tmp_path: Path) -> None:
+    (photos / "pug" / "3.png").write_text("no image")
     table, create = (
         tmp_path / "d.h5.skipped.csv",
         ("create-dataset", photos, "-o", tmp_path / "d.h5"),
@@ -502,7 +506,7 @@ def test_a_table_of_ones_own_is_not_replaced(photos: Path, tmp_path: Path) -> No
     table.write_text("my notes")
     assert "exists and was not made" in refusal(*create)
     assert table.read_text() == "my notes"
-    assert not (tmp_path / "d.h5").exists()  # that would have been work in vain
+    assert not (tmp_path / "d.h5").exists()  # the run failed before it computed anything
     assert dogsim_json(*create, "--force")["images"] == 3
     assert table.read_text().startswith("path,reason")
     table.unlink()
@@ -510,10 +514,10 @@ def test_a_table_of_ones_own_is_not_replaced(photos: Path, tmp_path: Path) -> No
     assert "Received the folder" in refusal(*create)
 
 
-def test_python_tells_what_it_skipped(
+def test_python_reports_skipped_files(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (photos / "pug" / "3.png").write_text("no picture")
+    (photos / "pug" / "3.png").write_text("no image")
     create_dataset(photos, tmp_path / "d.h5")
     assert "Skipped 1 of the files" in capsys.readouterr().err
     assert update_dataset(photos, tmp_path / "d.h5").skipped[0].path == "pug/3.png"

@@ -1,4 +1,4 @@
-"""A dataset that is a folder of shards: what a file gives, brought up to date as a file is."""
+"""Test folders of shards: they give the same results and updates as a file."""
 
 import os
 import shutil
@@ -50,7 +50,7 @@ def reds(dataset: Dataset) -> dict[str, int]:
 
 
 def made(photos: Path, out: Path, **options: Any) -> tuple[dict[str, int], tuple[int, ...]]:
-    """Bring a dataset up to date, in shards of two; its rows, and new, changed, kept, removed."""
+    """Update a dataset in shards of two; return its rows and the four counts."""
     update = update_dataset(photos, out, batch_size=1, **options)
     return reds(update.dataset), (update.new, update.changed, update.kept, update.removed)
 
@@ -59,7 +59,7 @@ def shards(out: Path) -> set[str]:
     return {file.name for file in out.iterdir()} - {INDEX_NAME}
 
 
-def test_the_folder_is_what_the_file_is(photos: Path, tmp_path: Path) -> None:
+def test_the_folder_equals_the_file(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.dogsim"
     folder, file = create_dataset(photos, out, batch_size=1), create_dataset(photos, tmp_path / "f")
     assert isinstance(folder.features, ShardedRows)
@@ -75,7 +75,7 @@ def test_the_folder_is_what_the_file_is(photos: Path, tmp_path: Path) -> None:
     assert reds(Dataset.open(tmp_path / "moved")) == COLOURS
 
 
-def test_brought_up_to_date(photos: Path, tmp_path: Path) -> None:
+def test_update(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.dogsim"
     assert made(photos, out) == (COLOURS, (6, 0, 0, 0))
     first, index = shards(out), (out / INDEX_NAME).stat().st_mtime_ns
@@ -90,35 +90,35 @@ def test_brought_up_to_date(photos: Path, tmp_path: Path) -> None:
     now = {"borzoi/1.png": 99, "pug/1.png": 200, "pug/2.png": 200, "pug/3.png": 30}
     now |= {"whippet/1.png": 200, "whippet/2.png": 20}
     assert made(photos, out) == (now, (1, 3, 2, 1))
-    assert first < shards(out)  # those that are replaced stay for who has opened it before
+    assert first < shards(out)  # replaced shards stay for programs that use them
     assert reds(before) == COLOURS
     assert made(photos, out) == (now, (0, 0, 6, 0))
-    assert shards(out) == {table.file for table in lying(out)}
+    assert shards(out) == {table.file for table in tables_of(out)}
     assert reds(Dataset.open(out)) == now
 
 
-def test_small_shards_are_put_together(
+def test_sparse_shards_are_merged(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, colours = tmp_path / "d.dogsim", COLOURS
     monkeypatch.setattr(manifest, "MIN_SHARD_ROWS", 3)
     monkeypatch.setattr(module, "WRITE_ROWS", 4)
     assert made(photos, out)[0] == colours
-    assert {place.rows for place in lying(out)} == {4, 2}  # of three shards of two
+    assert {table.rows for table in tables_of(out)} == {4, 2}  # of three shards of two
     for day in range(20):
         name = f"pug/{9 - day % 3}.png"
         paint(photos / name, 200 + day)
         os.utime(photos / name, ns=(day, day))
         colours = {**colours, name: 200 + day}
         assert made(photos, out)[0] == dict(sorted(colours.items()))
-        used = sum(place.rows for place in lying(out))
-        assert len(lying(out)) <= 4
+        used = sum(table.rows for table in tables_of(out))
+        assert len(tables_of(out)) <= 4
         assert used <= len(colours) + 3
     assert made(photos, out)[1] == (0, 0, 9, 0)
-    assert len(shards(out)) == len(lying(out))
+    assert len(shards(out)) == len(tables_of(out))
 
 
-def lying(out: Path) -> tuple[TableLocation, ...]:
+def tables_of(out: Path) -> tuple[TableLocation, ...]:
     features = Dataset.open(out).features
     assert isinstance(features, ShardedRows)
     return features.tables
@@ -144,10 +144,10 @@ def test_a_stopped_restart_leaves_the_index_valid(
     assert made(photos, out)[0] == anew
     stop_after(0, monkeypatch)
     assert made(photos, out) == (anew, (0, 0, 6, 0))
-    assert len(shards(out)) == 3  # nothing is left of what was there before the restart
+    assert len(shards(out)) == 3  # no shard from before the restart is left
 
 
-def test_shards_are_the_truth(
+def test_a_lost_index_or_shard(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "d.dogsim"
@@ -160,9 +160,9 @@ def test_shards_are_the_truth(
     lost = min(shards(out))
     for spoil in (Path.unlink, lambda file: os.truncate(file, 100)):
         spoil(out / lost)
-        told = refusal("info", out)
-        assert f"1 of its 3 shards are missing or cut short, such as {lost}" in told
-        assert "--force" in told
+        message = refusal("info", out)
+        assert f"1 of its 3 shards are missing or cut short, such as {lost}" in message
+        assert "--force" in message
         stop_after(2, monkeypatch)
         with pytest.raises(DogsimError, match="missing or cut short"):
             made(photos, out)
@@ -170,7 +170,7 @@ def test_shards_are_the_truth(
         lost = min(shards(out))
 
 
-def test_what_is_somebody_elses_is_left_alone(
+def test_files_of_others_stay(
     photos: Path, tmp_path: Path, four: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "d.dogsim"
@@ -183,17 +183,17 @@ def test_what_is_somebody_elses_is_left_alone(
     assert dogsim_json(*create, "--force")["new"] == 6
     assert dogsim_json(*create)["kept"] == 6
     assert notes.read_text() == "mine"
-    four.save(out / INDEX_NAME)  # a whole file in the place of the index
+    four.save(out / INDEX_NAME)  # a complete file instead of the index
     assert "was not made by this command" in refusal(*create)
     assert Dataset.open(out).paths == four.paths
     assert "Received the folder" in refusal("create-dataset", photos, "-o", tmp_path)
     shutil.rmtree(out)
-    four.save(out)  # a file whose name ends so stays a file
+    four.save(out)  # an existing file with this suffix stays a file
     assert "was not made by this command" in refusal(*create)
     assert Dataset.open(out).paths == four.paths
 
 
-def test_an_index_that_lies_elsewhere(photos: Path, tmp_path: Path) -> None:
+def test_an_index_in_another_folder(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.dogsim"
     made(photos, out)
     shutil.copy(out / INDEX_NAME, tmp_path / "d.h5")
@@ -206,7 +206,7 @@ def test_an_index_that_lies_elsewhere(photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-def test_answers_are_those_of_the_file(tmp_path: Path, mixed: bool) -> None:
+def test_answers_equal_those_of_the_file(tmp_path: Path, mixed: bool) -> None:
     whole = cloud(300)
     parts = Dataset.open(sharded(whole, tmp_path / "d.dogsim", 7, mixed))
     asked = Dataset.open(sharded(cloud(40), tmp_path / "q.dogsim", 2, mixed))
@@ -239,16 +239,16 @@ def test_answers_are_those_of_the_file(tmp_path: Path, mixed: bool) -> None:
         "accuracy --dataset IN --k 5 --protocol matlab",
     ],
 )
-def test_commands_answer_alike(tmp_path: Path, command: str) -> None:
+def test_commands_print_the_same(tmp_path: Path, command: str) -> None:
     whole = cloud(200)
     whole.save(tmp_path / "d.h5")
-    told, written = [], set()
+    results, written = [], set()
     for file in (tmp_path / "d.h5", sharded(whole, tmp_path / "d.dogsim")):
         answer = dogsim_json(
             *command.replace("IN", str(file)).replace("OUT", f"{file}-out").split()
         )
-        told.append({name: each for name, each in answer.items() if str(file) not in str(each)})
+        results.append({name: each for name, each in answer.items() if str(file) not in str(each)})
         written |= {each.read_bytes()[128:] for each in tmp_path.glob(f"{file.name}-out.*")}
-    assert told[0] == told[1]
-    assert told[0]
+    assert results[0] == results[1]
+    assert results[0]
     assert len(written) == ("OUT" in command)

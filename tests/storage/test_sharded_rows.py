@@ -1,4 +1,4 @@
-"""Rows that lie in many files are read as those of an array are."""
+"""Test that rows in many files are read like those of an array."""
 
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,22 @@ SIZES = (1, 7, 3, 12)
 
 @pytest.fixture
 def table(tmp_path: Path) -> ShardedRows:
-    """Tables of three numbers a row, in files with something before and behind."""
+    """Tables with rows of three numbers, in files with other bytes before and after them."""
     rng, tables = np.random.default_rng(0), []
     for number, size in enumerate(SIZES):
         before, content = b"\1" * 5 * number, rng.normal(size=(size, 3)).astype("<f4")
         (tmp_path / str(number)).write_bytes(before + content.tobytes() + b"behind")
         whole = np.array([(0, 0, size)], RUN_DTYPE)
-        place = TableLocation(str(number), len(before), size)
-        tables.append(ShardedRows(tmp_path, [place], whole, 3))
+        location = TableLocation(str(number), len(before), size)
+        tables.append(ShardedRows(tmp_path, [location], whole, 3))
     return ShardedRows.concatenate(tables)
 
 
 def array_of(table: ShardedRows) -> NDArray[np.float32]:
-    contents = [(table.folder / place.file).read_bytes() for place in table.tables]
+    contents = [(table.folder / location.file).read_bytes() for location in table.tables]
     found = [
-        np.frombuffer(content[place.offset :][: 12 * place.rows], "<f4").reshape(-1, 3)
-        for place, content in zip(table.tables, contents, strict=True)
+        np.frombuffer(content[location.offset :][: 12 * location.rows], "<f4").reshape(-1, 3)
+        for location, content in zip(table.tables, contents, strict=True)
     ]
     return np.concatenate(found)
 
@@ -42,14 +42,14 @@ def keys(n: int, rng: np.random.Generator) -> list[Any]:
     return [*numbers, picked, picked.tolist(), rng.random(n) < 0.5, [], *picked[:1]]
 
 
-def test_rows_are_those_of_an_array(table: ShardedRows) -> None:
+def test_rows_equal_those_of_an_array(table: ShardedRows) -> None:
     expected, rng = array_of(table), np.random.default_rng(1)
     np.testing.assert_array_equal(np.asarray(table), expected)
     for _ in range(60):
         chosen = rng.integers(-len(expected), len(expected), rng.integers(0, 30))
         some, array = table.take(chosen), expected[chosen]
         assert (some.shape, some.ndim, len(some)) == (array.shape, array.ndim, len(array))
-        assert all(place.rows for place in some.tables)
+        assert all(location.rows for location in some.tables)
         for key in keys(len(array), rng):
             np.testing.assert_array_equal(some[key], array[key])
         np.testing.assert_array_equal(list(some) or np.empty((0, 3)), array)
@@ -59,15 +59,15 @@ def test_rows_are_those_of_an_array(table: ShardedRows) -> None:
         np.testing.assert_array_equal(joined[:], np.concatenate([array, expected]))
 
 
-def test_what_lies_together_is_read_where_it_lies(table: ShardedRows) -> None:
-    held = table[2:5].base
-    assert table[3:8].base is held  # of the second file, and no copy
+def test_a_slice_of_one_file_is_not_copied(table: ShardedRows) -> None:
+    mapped = table[2:5].base
+    assert table[3:8].base is mapped  # the second file, not copied
     assert not table[2:5].flags.writeable
     assert np.array(table).flags.writeable
     assert len(table.take(np.arange(len(table))).runs) == len(SIZES)
 
 
-def test_a_row_that_is_not_there(table: ShardedRows) -> None:
+def test_a_row_out_of_range(table: ShardedRows) -> None:
     for key in (len(table), -len(table) - 1, [0, len(table)]):
         with pytest.raises(IndexError, match="of 23"):
             table[key]
@@ -76,7 +76,7 @@ def test_a_row_that_is_not_there(table: ShardedRows) -> None:
             table[wrong]
 
 
-def test_a_file_that_is_gone_or_too_short(table: ShardedRows) -> None:
+def test_a_file_that_is_missing_or_too_short(table: ShardedRows) -> None:
     (table.folder / "2").unlink()
     (table.folder / "3").write_bytes(b"too short")
     (table.folder / "0").write_bytes(b"")
@@ -87,7 +87,7 @@ def test_a_file_that_is_gone_or_too_short(table: ShardedRows) -> None:
             fresh[row]
 
 
-def test_runs_that_cannot_be(table: ShardedRows) -> None:
+def test_invalid_runs(table: ShardedRows) -> None:
     for run in [(4, 0, 1), (-1, 0, 1), (0, -1, 1), (1, 0, -2), (1, 5, 3)]:
         with pytest.raises(ValueError, match="a run of rows (is|has)"):
             ShardedRows(table.folder, table.tables, np.array([run], RUN_DTYPE), 3)
