@@ -1,7 +1,7 @@
-"""dogsim as scikit-learn expects it: pictures become features, and neighbours vote.
+"""scikit-learn estimators: a transformer of images to features, and the k-nearest-neighbour vote.
 
-Both are the functions of the method in scikit-learn's clothes, for pipelines, grid searches and
-cross-validation. ``X`` and ``y`` are its names for what is known and how it is called.
+They wrap the functions of the package for pipelines, grid searches and cross-validation. ``X`` and
+``y`` are scikit-learn's names for the samples and their classes.
 """
 
 import os
@@ -15,10 +15,12 @@ from PIL import Image
 
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_metric, nearest
+from dogsim.engines.choose import Engine, Precision
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
 from dogsim.images import Cropped, Source
 from dogsim.networks.extractor import Extractor, NetworkOptions
+from dogsim.recipe import ChannelValues, channel_text
 from dogsim.trust.calibration import calibration_for
 from dogsim.trust.conformal import PredictionSet, check_confidence, prediction_sets
 from dogsim.vote import check_vote, majority_vote, vote_weights
@@ -32,45 +34,45 @@ try:
     )
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
-except ImportError as missing:  # there is none, or one from before 1.6
+except ImportError as missing:  # scikit-learn is not installed, or is older than 1.6
     raise DogsimError(
-        "The estimators take scikit-learn 1.6 or later, which is not installed. "
-        "Run: pip install --upgrade 'dogsim[sklearn]'"
+        "The estimators need scikit-learn 1.6 or later, which is not installed. "
+        'Run: pip install --upgrade "dogsim[sklearn]"'
     ) from missing
 
-FLOATS = (np.float32, np.float64)
-TIE = 1e-9
+FEATURE_DTYPES = (np.float32, np.float64)
+TIE_MARGIN = 1e-9  # relative; makes the probability of the predicted class the largest in a tie
 
 
-class PictureFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Turns pictures into features, as `dogsim.extract_features` does; it learns nothing.
+class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """A transformer of images to features, as `dogsim.extract_features`; fitting learns nothing.
 
-    The network is loaded at the first picture and stays loaded, for equal estimators the same one;
-    an estimator that is copied or pickled does not carry it along.
+    The network is loaded at the first image and stays loaded. Estimators with equal parameters
+    share it. A copy or a pickle of an estimator does not contain it.
 
     Parameters
     ----------
     backbone, weights, layer, resize, engine, precision, views, mean, std, image_size
         As for `dogsim.load_extractor`.
     batch_size : int
-        How many pictures go through the network at once.
+        Number of images in a batch.
 
-    >>> PictureFeatures("efficientnet-lite0").transform([np.zeros((50, 80, 3), np.uint8)]).shape
+    >>> ImageFeatures("efficientnet-lite0").transform([np.zeros((50, 80, 3), np.uint8)]).shape
     (1, 1280)
     """
 
     def __init__(
         self,
         backbone: str = "resnet50",
-        weights: str = "imagenet",
+        weights: str | os.PathLike[str] = "imagenet",
         layer: str | None = None,
         resize: str = "squash",
-        engine: str = "auto",
-        precision: str = "auto",
+        engine: Engine = "auto",
+        precision: Precision = "auto",
         views: str = "none",
         batch_size: int = 32,
-        mean: str | None = None,
-        std: str | None = None,
+        mean: ChannelValues | None = None,
+        std: ChannelValues | None = None,
         image_size: int | None = None,
     ) -> None:
         self.backbone = backbone
@@ -85,18 +87,18 @@ class PictureFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.std = std
         self.image_size = image_size
 
-    def fit(self, X: Any, y: Any = None) -> "PictureFeatures":
-        """Check what was asked for; raises `DogsimError` for a name or file that there is not."""
-        self._wanted.check()
+    def fit(self, X: Any, y: Any = None) -> "ImageFeatures":
+        """Check the parameters; raises `DogsimError` for an unknown name or a missing file."""
+        self._network_options.check()
         return self
 
     def transform(self, X: Iterable[Source]) -> NDArray[np.float32]:
-        """Compute the features of pictures.
+        """Compute the features of images.
 
         Parameters
         ----------
         X : iterable of n paths, arrays or PIL images, or (n, h, w, 3) uint8
-            As `dogsim.load_image` takes each.
+            See `dogsim.load_image`.
 
         Returns
         -------
@@ -105,28 +107,33 @@ class PictureFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Raises
         ------
         DogsimError
-            If there is no picture, one cannot be read, or the network cannot be had.
+            If there are no images, one cannot be read, or the network is not available.
         """
         if isinstance(X, str | bytes | os.PathLike | Image.Image | Cropped):
-            raise DogsimError(f"Received one picture, {X!r:.60}. Expected a list of pictures.")
-        return extract_features(iter(X), _loaded(self._wanted), self.batch_size)
+            raise DogsimError(f"Received one image, {X!r:.60}. Expected a list of images.")
+        return extract_features(iter(X), _load(self._network_options), self.batch_size)
 
     @property
-    def _wanted(self) -> NetworkOptions:
+    def _network_options(self) -> NetworkOptions:
         options = self.get_params()
         del options["batch_size"]
-        return NetworkOptions(**options)
+        texts = {
+            "weights": os.fspath(self.weights),
+            "mean": channel_text(self.mean),
+            "std": channel_text(self.std),
+        }
+        return NetworkOptions(**options | texts)
 
     @property
     def _n_features_out(self) -> int:
-        """How many features there are, by which scikit-learn names them."""
-        extractor = _loaded(self._wanted)
+        """The number of features, from which scikit-learn makes their names."""
+        extractor = _load(self._network_options)
         side = extractor.recipe.image_size
         return len(extractor(np.zeros((1, side, side, 3), np.uint8))[0])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False  # but pictures, by their paths or as they are
+        tags.input_tags.two_d_array = False  # images: paths or pixels
         tags.input_tags.string = True
         tags.requires_fit = False
         tags.no_validation = True
@@ -134,29 +141,29 @@ class PictureFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
 
 @lru_cache(maxsize=2)
-def _loaded(wanted: NetworkOptions) -> Extractor:
-    return wanted.load()
+def _load(options: NetworkOptions) -> Extractor:
+    return options.load()
 
 
 class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Lets the k nearest vote, as `dogsim.classify` does, exactly; ties go to the nearest.
+    """The vote of the k nearest neighbours, as in `dogsim.classify`; ties go to the nearest.
 
     Parameters
     ----------
     k : int
-        How many neighbours vote; all, where fewer are known.
+        Number of neighbours that vote; at most all samples.
     metric : str
         One of `dogsim.METRICS`.
     vote : {"uniform", "distance"}
-        Every neighbour has one vote, or one that weighs 1 / distance.
+        The weight of a vote: 1, or 1 / distance.
     confidence : float, optional
-        What `trust` promises, such as 0.9.
+        The coverage of the sets of `trust`, such as 0.9.
 
     Attributes
     ----------
     classes_ : (c,) array
     dataset_ : Dataset
-        What was learned by heart, with the classes for breeds.
+        The samples, with the classes as breeds.
 
     >>> angles = np.linspace(0, 3, 8)
     >>> X, y = np.c_[np.cos(angles), np.sin(angles)], ["pug"] * 4 + ["whippet"] * 4
@@ -177,16 +184,16 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.confidence = confidence
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> "LazyClassifier":
-        """Keep features (n, d) and their classes (n,).
+        """Store features (n, d) and their classes (n,).
 
-        Raises `DogsimError` for a metric, vote or confidence that is none, and what scikit-learn
-        raises for other input.
+        Raises `DogsimError` for an unknown metric or vote or an invalid confidence, and what
+        scikit-learn raises for other input.
         """
         check_metric(self.metric)
         check_vote(self.vote)
         if self.confidence is not None:
             check_confidence(self.confidence)
-        features, classes = validate_data(self, X, y, dtype=FLOATS)
+        features, classes = validate_data(self, X, y, dtype=FEATURE_DTYPES)
         check_classification_targets(classes)
         self.classes_, labels = np.unique(classes, return_inverse=True)
         names = tuple(map(str, self.classes_))
@@ -200,54 +207,54 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         n_neighbors: int | None = None,
         return_distance: bool = True,
     ) -> Any:
-        """Find the nearest of features (m, d), by default of each that is known, itself left out.
+        """Find the nearest neighbours of features (m, d).
 
-        Returns distances and rows (m, k), nearest first, or the rows alone. Raises `DogsimError` if
-        `n_neighbors` are more than there are.
+        By default these are the stored samples, each without itself among its neighbours. Returns
+        distances and rows (m, k), nearest first, or the rows alone. Raises `DogsimError` if
+        `n_neighbors` is larger than the number of samples.
         """
         check_is_fitted(self)
-        known = self.dataset_
-        own = np.arange(len(known)) if X is None else None
-        asked = known.features if X is None else self._checked(X)
-        k = min(self.k, len(known) - (X is None)) if n_neighbors is None else n_neighbors
-        distances, rows = nearest(known, asked, k, self.metric, own)
+        gallery = self.dataset_
+        excluded = np.arange(len(gallery)) if X is None else None
+        queries = gallery.features if X is None else self._validated(X)
+        k = min(self.k, len(gallery) - (X is None)) if n_neighbors is None else n_neighbors
+        distances, rows = nearest(gallery, queries, k, self.metric, excluded)
         return (distances, rows) if return_distance else rows
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Name the class of each of features (m, d), (m,)."""
-        winners = majority_vote(*self._votes(X))
-        named: NDArray[Any] = self.classes_[winners]
-        return named
+        """Return the classes (m,) of features (m, d)."""
+        predicted: NDArray[Any] = self.classes_[majority_vote(*self._votes(X))]
+        return predicted
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Tell which share of the vote each class has, (m, c), in the order of `classes_`.
+        """Return the fraction of the vote for each class, (m, c), in the order of `classes_`.
 
-        Of shares that are the same, that of the class which `predict` names is the largest, by
-        1e-9. A share is no promise; `trust` makes one.
+        In a tie the fraction of the predicted class is larger by 1e-9. The fractions are not
+        calibrated probabilities; `trust` returns sets with a guaranteed coverage.
         """
-        labels, weights = self._votes(X)
+        labels, weights = self._votes(X)  # (m, k)
         rows = np.arange(len(labels))
-        shares = np.zeros((len(labels), len(self.classes_)))
-        np.add.at(shares, (rows[:, None], labels), 1 if weights is None else weights)
-        shares[rows, majority_vote(labels, weights)] *= 1 + TIE
-        return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+        fractions = np.zeros((len(labels), len(self.classes_)))  # (m, c)
+        np.add.at(fractions, (rows[:, None], labels), 1 if weights is None else weights)
+        fractions[rows, majority_vote(labels, weights)] *= 1 + TIE_MARGIN
+        return np.asarray(fractions / fractions.sum(axis=1, keepdims=True))
 
     def trust(self, X: ArrayLike) -> list[PredictionSet]:
-        """Find for each of features (m, d) the set of classes that `confidence` promises.
+        """Return the prediction sets of features (m, d), with the coverage `confidence`.
 
-        Raises `DogsimError` without a confidence, or if so much cannot be promised; see
+        Raises `DogsimError` without a confidence, or if there are too few samples for it; see
         `dogsim.trust.conformal`.
         """
         check_is_fitted(self)
         if self.confidence is None:
-            raise DogsimError("Received confidence=None. Expected one to promise, as 0.9.")
+            raise DogsimError("Received confidence=None. Expected the coverage, such as 0.9.")
         calibration = calibration_for(self.dataset_, self.confidence)
-        return prediction_sets(calibration, self._checked(X), self.confidence)
+        return prediction_sets(calibration, self._validated(X), self.confidence)
 
     def _votes(self, X: ArrayLike) -> tuple[NDArray[np.int32], NDArray[np.float64] | None]:
-        """Labels of the neighbours (m, k), and what their votes weigh."""
+        """Return the labels of the neighbours (m, k) and the weights of their votes."""
         distances, rows = self.kneighbors(X)
         return self.dataset_.labels[rows], vote_weights(distances, self.vote)
 
-    def _checked(self, X: ArrayLike) -> Any:
-        return validate_data(self, X, reset=False, dtype=FLOATS)
+    def _validated(self, X: ArrayLike) -> Any:
+        return validate_data(self, X, reset=False, dtype=FEATURE_DTYPES)

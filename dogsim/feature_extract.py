@@ -1,4 +1,4 @@
-"""Pictures to features."""
+"""Features of images."""
 
 from collections.abc import Iterable
 from functools import cache, partial
@@ -13,7 +13,7 @@ from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 
 
 def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArray[np.float32]:
-    """Compute the features of one picture.
+    """Compute the features of one image.
 
     MATLAB: ``feature_extract.m``, that is
     ``activations(net, imresize(img, [224 224]), 'avg_pool')``.
@@ -21,7 +21,7 @@ def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArra
     Parameters
     ----------
     image : path, array or PIL image
-        As `dogsim.load_image` takes it.
+        See `dogsim.load_image`.
     extractor : Extractor, optional
         From `dogsim.load_extractor`; by default ResNet-50 with its ImageNet weights.
 
@@ -33,7 +33,7 @@ def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArra
     Raises
     ------
     DogsimError
-        If the image cannot be read or the default weights cannot be had.
+        If the image cannot be read or the default weights are not available.
 
     >>> from dogsim import load_extractor
     >>> extractor = load_extractor("efficientnet-lite0")
@@ -47,36 +47,36 @@ def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArra
 def extract_features(
     images: Source | Iterable[Source], extractor: Extractor, batch_size: int = 32
 ) -> NDArray[np.float32]:
-    """Compute the features of many pictures, holding no more than one batch of them.
+    """Compute the features of many images; only one batch of images is in memory at a time.
 
     Parameters
     ----------
     images : path, array or PIL image, or iterable of them
-        As `dogsim.load_image` takes them.
+        See `dogsim.load_image`.
     extractor : Extractor
         From `dogsim.load_extractor`.
     batch_size : int
-        How many pictures go through the network at once.
+        Number of images in a batch.
 
     Returns
     -------
     (N, D) float32
-        Row i belongs to picture i.
+        Row i has the features of image i.
 
     Raises
     ------
     DogsimError
-        If there is no picture, if one cannot be read, or if `batch_size` is less than 1.
+        If there are no images, one cannot be read, or `batch_size` is less than 1.
     """
     if batch_size < 1:
         raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
     recipe = extractor.recipe
     load = partial(load_image, size=recipe.image_size, resize=recipe.resize)
     loaded = prefetch(load, as_images(images), ahead=batch_size, threads=usable_cpus())
-    batches = [extractor(np.stack(batch)) for batch in batched(loaded, batch_size)]
-    if not batches:
-        raise DogsimError("Received no picture. Expected at least one.")
-    return np.concatenate(batches)
+    features = [extractor(np.stack(batch)) for batch in batched(loaded, batch_size)]  # each (B, D)
+    if not features:
+        raise DogsimError("Received no image. Expected at least one.")
+    return np.concatenate(features)
 
 
 @cache

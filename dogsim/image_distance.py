@@ -1,5 +1,6 @@
-"""How far two pictures are apart, as a network sees them."""
+"""Distances between images, measured between their features."""
 
+import os
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,18 +11,25 @@ from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
 from dogsim.images import Source
 from dogsim.networks.extractor import NetworkOptions
+from dogsim.recipe import ChannelValues
 
-ROUNDING = 1e-12  # what the metric of a picture and itself may come to, instead of 0
-DEPTHS = {18: "resnet18", 34: "resnet34", 50: "resnet50", 101: "resnet101", 152: "resnet152"}
+MAX_ROUNDING_ERROR = 1e-12  # of the distance between an image and itself
+RESNET_OF_DEPTH = {
+    18: "resnet18",
+    34: "resnet34",
+    50: "resnet50",
+    101: "resnet101",
+    152: "resnet152",
+}
 
 
 class ImageDistance:
-    """Measures the distance between the features of pictures.
+    """The distance between the features of images.
 
-    The network takes nearly all of the time, which grows as its work does: 1.8, 3.6, 3.8, 7.6 and
-    11.3 G multiply-adds a picture for ResNets of 18, 34, 50, 101 and 152 layers (He et al. 2016,
-    table 1); with 50 layers 20 pictures a second on two cores without AMX. All pairs of n pictures
-    take 24 n^2 bytes at once: 24 MB for 1,000 of them, 2.4 GB for 10,000.
+    The network needs nearly all of the time, in proportion to its multiply-adds: 1.8, 3.6, 3.8, 7.6
+    and 11.3 G for each image in ResNets of 18, 34, 50, 101 and 152 layers (He et al. 2016, table
+    1); with 50 layers 20 images a second on two cores without AMX. All pairs of n images need
+    24 n^2 bytes of memory: 24 MB for 1,000 images, 2.4 GB for 10,000.
 
     Parameters
     ----------
@@ -33,16 +41,16 @@ class ImageDistance:
     layer : str, optional
         The layer whose output the features are, by default the global average pooling.
     normalize : bool
-        Bring features to length 1, so that the brightness of a feature map counts for nothing.
-    weights : str
+        Scale features to length 1, so that the overall strength of the activations has no effect.
+    weights : str or path
         ``"imagenet"`` or a file, see `dogsim.load_extractor`.
     mean, std, image_size
-        Of an ONNX file, see `dogsim.load_extractor`.
+        For an ONNX file, see `dogsim.load_extractor`.
 
     Raises
     ------
     DogsimError
-        If the backbone, metric, layer or weight file is unknown or the weights cannot be had.
+        If the backbone, metric, layer or weight file is unknown or the weights are not available.
 
     >>> distance = ImageDistance("efficientnet-lite0")
     >>> white, black = np.full((9, 9), 255, np.uint8), np.zeros((9, 9), np.uint8)
@@ -56,9 +64,9 @@ class ImageDistance:
         metric: str = "cosine",
         layer: str | None = None,
         normalize: bool = True,
-        weights: str = "imagenet",
-        mean: str | None = None,
-        std: str | None = None,
+        weights: str | os.PathLike[str] = "imagenet",
+        mean: ChannelValues | None = None,
+        std: ChannelValues | None = None,
         image_size: int | None = None,
     ) -> None:
         check_metric(metric)
@@ -66,7 +74,7 @@ class ImageDistance:
         self.normalize = normalize
         self.extractor = NetworkOptions(
             backbone=backbone,
-            weights=weights,
+            weights=os.fspath(weights),
             layer=layer,
             mean=mean,
             std=std,
@@ -75,57 +83,59 @@ class ImageDistance:
         ).load()
 
     def compute(self, image1: Source, image2: Source) -> float:
-        """Compute the distance between two pictures: paths, arrays or PIL images.
+        """Compute the distance between two images: paths, arrays or PIL images.
 
-        Returns 0 for the same picture; cosine distances go up to 2. Raises `DogsimError` if a
-        picture cannot be read.
+        The distance of an image to itself is 0; cosine distances are at most 2. Raises
+        `DogsimError` if an image cannot be read.
         """
         return float(self.compute_batch([image1, image2])[0, 1])
 
     def compute_batch(
         self, images_list: Iterable[Source], batch_size: int = 32
     ) -> NDArray[np.float64]:
-        """Compute the distances between all pictures of a list.
+        """Compute the distances between all images of a list.
 
         Parameters
         ----------
         images_list : iterable of n paths, arrays or PIL images
         batch_size : int
-            How many pictures go through the network at once.
+            Number of images in a batch.
 
         Returns
         -------
         (n, n) float64
-            Symmetric, with a diagonal of zeros.
+            Symmetric, with zeros on the diagonal.
 
         Raises
         ------
         DogsimError
-            If there is no picture or one cannot be read.
+            If there are no images or one cannot be read.
         """
-        features: NDArray[np.floating] = extract_features(images_list, self.extractor, batch_size)
+        features: NDArray[np.floating] = extract_features(
+            images_list, self.extractor, batch_size
+        )  # (n, D)
         if self.normalize:
             features = unit_vectors(features)
-        distances: NDArray[np.float64] = dist_calc(features, features, self.metric)
+        distances: NDArray[np.float64] = dist_calc(features, features, self.metric)  # (n, n)
         distances = (distances + distances.T) / 2
-        distances[distances < ROUNDING] = 0
+        distances[distances < MAX_ROUNDING_ERROR] = 0
         return distances
 
 
 class ResNetDistance(ImageDistance):
-    """`ImageDistance` by a ResNet of a given depth.
+    """`ImageDistance` with a ResNet of a given depth.
 
     Parameters
     ----------
     model_depth : {18, 34, 50, 101, 152}
-        18 and 34 come from Keras Hub: ``pip install dogsim[hub]``.
+        18 and 34 need Keras Hub: ``pip install "dogsim[hub]"``.
     metric, layer, normalize, weights
         As for `ImageDistance`.
 
     Raises
     ------
     DogsimError
-        If there is no such depth, Keras Hub is needed and missing, or as `ImageDistance` does.
+        If there is no ResNet of that depth, Keras Hub is missing, or as `ImageDistance` does.
 
     >>> ResNetDistance(19)
     Traceback (most recent call last):
@@ -138,9 +148,9 @@ class ResNetDistance(ImageDistance):
         metric: str = "cosine",
         layer: str | None = None,
         normalize: bool = True,
-        weights: str = "imagenet",
+        weights: str | os.PathLike[str] = "imagenet",
     ) -> None:
-        if model_depth not in DEPTHS:
-            depths = ", ".join(map(str, DEPTHS))
+        if model_depth not in RESNET_OF_DEPTH:
+            depths = ", ".join(map(str, RESNET_OF_DEPTH))
             raise DogsimError(f"Received model_depth={model_depth}. Expected one of {depths}.")
-        super().__init__(DEPTHS[model_depth], metric, layer, normalize, weights)
+        super().__init__(RESNET_OF_DEPTH[model_depth], metric, layer, normalize, weights)

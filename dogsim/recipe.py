@@ -1,32 +1,39 @@
-"""How features were made: what a query must share with the dataset it is asked of."""
+"""How features were made: what a query must share with its dataset."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from typing import TypeAlias
 
 from dogsim.errors import DogsimError
 
-HEAD = (  # not in older files
-    *("head", "head_sha256", "boxes", "margin", "views", "head_layer"),
-    *("mean", "std"),
-)
-DECISIVE = (
+# Features can be compared if these fields of their recipes are equal.
+DECISIVE_FIELDS = (
     *("backbone", "weights_sha256", "layer", "image_size", "resize", "views"),
     *("head_sha256", "head_layer", "mean", "std"),
 )
-# Fingerprints are those of before where it is so.
-LATER = {"views": "none", "head_layer": "", "mean": "", "std": ""}
+# Fields that older files do not have.
+OPTIONAL_FIELDS = (
+    *("head", "head_sha256", "boxes", "margin", "views", "head_layer"),
+    *("mean", "std"),
+)
+# Left out of the fingerprint if they have these values, so that fingerprints of older files stay.
+DEFAULTS_OF_NEW_FIELDS = {"views": "none", "head_layer": "", "mean": "", "std": ""}
+
+# One number, or three for red, green and blue; or their text, such as "0.485,0.456,0.406".
+ChannelValues: TypeAlias = float | tuple[float, float, float] | str
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """From which network, weights, layer and kind of picture features come.
+    """How features were made: the network, its weights and layer, and the form of the images.
 
     Attributes
     ----------
     backbone : str
         A name of `dogsim.BACKBONES`, ``"onnx"`` or ``"hub:PRESET"``.
     weights : str
-        ``"imagenet"`` or the path of the weight file that was used.
+        ``"imagenet"`` or the path of the weight file.
     weights_sha256 : str
         SHA-256 of the weight file: paths differ between machines, the hash does not.
     layer : str
@@ -36,22 +43,23 @@ class Recipe:
     resize : str
         ``"squash"`` or ``"crop"``, see `dogsim.load_image`.
     views : str
-        In which views each picture was seen, one of `dogsim.networks.views.VIEWS`.
+        The views of each image whose features are averaged, one of `dogsim.networks.views.VIEWS`.
     engine, precision : str
         What computed the features. For information: they change rounding, not meaning.
     head, head_sha256 : str
-        The file of the learned embedding that the layer's output went through, see
-        `dogsim.project`, and its SHA-256. Empty where there is none.
+        The file of the learned embedding that maps the output of the layer to the features, see
+        `dogsim.project`, and its SHA-256. Empty without one.
     head_layer : str
-        The layer of the head whose output the features are, empty for its last one.
+        The layer of the head whose output the features are; empty for the last one.
     mean, std : str
-        What a network that does not know it itself, of an ONNX file, wants taken off and divided
-        by: three numbers for red, green and blue from 0 to 1. Empty for the others.
+        For a network of an ONNX file: the mean that is subtracted from the image and the standard
+        deviation that it is divided by, three numbers for red, green and blue from 0 to 1. Empty
+        for other networks.
     boxes : str
-        The folder of bounding boxes that pictures were cropped to, empty for whole pictures. For
-        information: the same network sees them, and each picture's box stands with its features.
+        The folder of bounding boxes to which images were cropped; empty for whole images. For
+        information: the network is the same, and the dataset stores the box of each image.
     margin : float
-        What was added to each side of a box, in parts of its width and height.
+        What was added to each side of a box, as a fraction of its width and height.
     """
 
     backbone: str
@@ -73,15 +81,21 @@ class Recipe:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits: the same for features that can be compared, else others."""
-        values = asdict(self)
-        names = [name for name in DECISIVE if name not in LATER or values[name] != LATER[name]]
+        """Sixteen hexadecimal digits; equal if and only if features can be compared."""
+        values, defaults = asdict(self), DEFAULTS_OF_NEW_FIELDS
+        names = [name for name in DECISIVE_FIELDS if defaults.get(name) != values[name]]
         return sha256(repr([values[name] for name in names]).encode()).hexdigest()[:16]
 
-    def require(self, other: "Recipe", what: str, names: tuple[str, ...] = DECISIVE) -> None:
-        """Raise `DogsimError` unless features of `other` can be compared with ours.
+    def require(self, other: "Recipe", what: str, names: tuple[str, ...] = DECISIVE_FIELDS) -> None:
+        """Raise `DogsimError` unless features of `other` can be compared with those of this recipe.
 
-        `names` are the attributes that have to be the same.
+        Parameters
+        ----------
+        other : Recipe
+        what : str
+            What has the recipe `other`, for the message.
+        names : tuple of str
+            The fields that have to be equal.
 
         >>> mine = Recipe("resnet50", "imagenet", "ab12", "avg_pool", 224)
         >>> mine.require(Recipe("vgg16", "imagenet", "cd34", "avg_pool", 224), "the query")
@@ -97,3 +111,14 @@ The dataset needs backbone=resnet50, weights_sha256=ab12.
                 for values in (received, needed)
             )
             raise DogsimError(f"Received {what} with {got}. The dataset needs {want}.")
+
+
+def channel_text(values: ChannelValues | None) -> str | None:
+    """Return the values of red, green and blue as text, the form in which recipes store them.
+
+    >>> channel_text((0.485, 0.456, 0.406)), channel_text(0.5)
+    ('0.485,0.456,0.406', '0.5')
+    """
+    if values is None or isinstance(values, str):
+        return values
+    return ",".join(map(str, values if isinstance(values, Iterable) else [values]))

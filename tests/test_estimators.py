@@ -1,4 +1,4 @@
-"""scikit-learn's own checks, and the same answers as by the functions."""
+"""scikit-learn's own checks, and the same results as the functions of the package."""
 
 import pickle
 from dataclasses import replace
@@ -20,64 +20,68 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from dogsim import Dataset, DogsimError, classify, extract_features, load_extractor
 from dogsim.classify import answers_to
-from dogsim.estimators import LazyClassifier, PictureFeatures
+from dogsim.estimators import ImageFeatures, LazyClassifier
 
 
 def expected_failures(estimator: Any) -> dict[str, str]:
     if getattr(estimator, "metric", "") == "cosine":
-        return {"check_estimators_dtypes": "it asks about a row of zeros, which has no direction"}
+        return {"check_estimators_dtypes": "it has a row of zeros, which has no direction"}
     return {}
 
 
 @parametrize_with_checks(  # type: ignore[untyped-decorator]
-    [LazyClassifier(), LazyClassifier(3, "cosine", "distance", 0.9), PictureFeatures(LITE)],
+    [LazyClassifier(), LazyClassifier(3, "cosine", "distance", 0.9), ImageFeatures(LITE)],
     expected_failed_checks=expected_failures,
 )
 def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
-def test_pictures_become_the_same_features(breeds_dir: Path, colours: str) -> None:
+def test_features_are_those_of_extract_features(breeds_dir: Path, colours: str) -> None:
     paths = sorted(breeds_dir.rglob("*.png"))
     expected = extract_features(paths, load_extractor(weights=colours))
-    features = PictureFeatures(weights=colours, batch_size=4)
+    features = ImageFeatures(weights=colours, batch_size=4)
     np.testing.assert_array_equal(features.fit_transform(paths), expected)
     opened = [Image.open(path) for path in paths]
     np.testing.assert_array_equal(features.transform(opened), expected)
     stacked = np.stack([np.asarray(each) for each in opened])
     np.testing.assert_array_equal(features.transform(stacked), expected)
-    assert features.get_feature_names_out()[-1] == "picturefeatures2"
+    assert features.get_feature_names_out()[-1] == "imagefeatures2"
     copied = pickle.loads(pickle.dumps(features))  # without the network
     np.testing.assert_array_equal(copied.transform(paths[:1]), expected[:1])
 
 
-def test_the_vote_is_classifys(stored: Path, breeds_dir: Path) -> None:
+def test_predictions_are_those_of_classify(stored: Path, breeds_dir: Path) -> None:
     dataset = Dataset.open(stored)
-    colours = PictureFeatures(weights=str(dataset.recipe.weights if dataset.recipe else ""))
+    colours = ImageFeatures(weights=str(dataset.recipe.weights if dataset.recipe else ""))
     paths = list(map(dataset.image_file, range(len(dataset))))
     lazy = make_pipeline(colours, LazyClassifier(3))
     lazy.fit(paths, [dataset.breed(row) for row in range(len(dataset))])
-    asked = [Image.new("RGB", (9, 9), colour) for colour in ("red", "white", "maroon")]
-    expected = classify(asked, dataset, k=3)
-    assert lazy.predict(asked).tolist() == [each.breed for each in expected]
-    rows = lazy[-1].kneighbors(colours.transform(asked), return_distance=False)
+    queries = [Image.new("RGB", (9, 9), colour) for colour in ("red", "white", "maroon")]
+    expected = classify(queries, dataset, k=3)
+    assert lazy.predict(queries).tolist() == [each.breed for each in expected]
+    rows = lazy[-1].kneighbors(colours.transform(queries), return_distance=False)
     assert rows.tolist() == [each.indices.tolist() for each in expected]
 
 
 @pytest.mark.parametrize("vote", ["uniform", "distance"])
-def test_neighbours_and_shares(vote: str) -> None:
-    known, asked = cloud(200), cloud(60).features
-    lazy = LazyClassifier(7, vote=vote).fit(known.features, known.labels)
-    theirs = KNeighborsClassifier(7, weights=vote).fit(known.features, known.labels)
-    np.testing.assert_allclose(lazy.predict_proba(asked), theirs.predict_proba(asked), atol=1e-5)
+def test_neighbours_and_probabilities(vote: str) -> None:
+    gallery, queries = cloud(200), cloud(60).features
+    lazy = LazyClassifier(7, vote=vote).fit(gallery.features, gallery.labels)
+    theirs = KNeighborsClassifier(7, weights=vote).fit(gallery.features, gallery.labels)
+    np.testing.assert_allclose(
+        lazy.predict_proba(queries), theirs.predict_proba(queries), atol=1e-5
+    )
     for mine, other in (
-        (lazy.kneighbors(asked), theirs.kneighbors(asked)),
-        (lazy.kneighbors(n_neighbors=3), theirs.kneighbors(n_neighbors=3)),  # of each known one
+        (lazy.kneighbors(queries), theirs.kneighbors(queries)),
+        (lazy.kneighbors(n_neighbors=3), theirs.kneighbors(n_neighbors=3)),  # of each sample
     ):
         np.testing.assert_array_equal(mine[1], other[1])
     if vote == "uniform":
-        answers = answers_to(asked, known, 7)
-        assert [known.breeds[label] for label in lazy.predict(asked)] == [x.breed for x in answers]
+        answers = answers_to(queries, gallery, 7)
+        assert [gallery.breeds[label] for label in lazy.predict(queries)] == [
+            x.breed for x in answers
+        ]
 
 
 def test_a_tie_goes_to_the_nearest() -> None:
@@ -88,32 +92,32 @@ def test_a_tie_goes_to_the_nearest() -> None:
     assert LazyClassifier(99).fit([[0.0], [1.0]], [0, 1]).predict([[0.9]]).tolist() == [1]
 
 
-def test_its_promise_is_classifys() -> None:
-    known, asked = cloud(200), cloud(20).features
-    lazy = LazyClassifier(confidence=0.9).fit(known.features, known.labels)
-    unnamed = replace(known, breeds=("0", "1", "2", "3"))
-    answers = answers_to(asked, unnamed, 5, confidence=0.9)
-    for mine, theirs in zip(lazy.trust(asked), answers, strict=True):
+def test_prediction_sets_are_those_of_classify() -> None:
+    gallery, queries = cloud(200), cloud(20).features
+    lazy = LazyClassifier(confidence=0.9).fit(gallery.features, gallery.labels)
+    unnamed = replace(gallery, breeds=("0", "1", "2", "3"))
+    answers = answers_to(queries, unnamed, 5, confidence=0.9)
+    for mine, theirs in zip(lazy.trust(queries), answers, strict=True):
         assert theirs.trust is not None
         assert (mine.breeds, mine.unknown) == (theirs.trust.breeds, theirs.trust.unknown)
         np.testing.assert_array_equal(mine.p_values, theirs.trust.p_values)
-    with pytest.raises(DogsimError, match="Expected one to promise"):
-        clone(lazy).set_params(confidence=None).fit(known.features, known.labels).trust(asked)
+    with pytest.raises(DogsimError, match="Expected the coverage"):
+        clone(lazy).set_params(confidence=None).fit(gallery.features, gallery.labels).trust(queries)
 
 
 def test_in_a_grid_search() -> None:
-    known = cloud(120)
+    gallery = cloud(120)
     search = GridSearchCV(LazyClassifier(), {"k": [1, 9], "metric": ["cosine", "cityblock"]}, cv=3)
-    assert search.fit(known.features, known.labels).best_score_ > 0.5
+    assert search.fit(gallery.features, gallery.labels).best_score_ > 0.5
 
 
-def test_mistakes(colours: str) -> None:
-    with pytest.raises(DogsimError, match=r"Received one picture, 'a\.jpg'. Expected a list"):
-        PictureFeatures(LITE).transform("a.jpg")
+def test_invalid_input(colours: str) -> None:
+    with pytest.raises(DogsimError, match=r"Received one image, 'a\.jpg'. Expected a list"):
+        ImageFeatures(LITE).transform("a.jpg")
     with pytest.raises(DogsimError, match="There is no image"):
-        PictureFeatures(weights=colours).transform(["gone.jpg"])
+        ImageFeatures(weights=colours).transform(["gone.jpg"])
     with pytest.raises(DogsimError, match="did you mean 'resnet50'"):
-        PictureFeatures("resnet5").fit(["a.jpg"])
+        ImageFeatures("resnet5").fit(["a.jpg"])
     for wrong, message in (
         (LazyClassifier(metric="cosin"), "did you mean 'cosine'"),
         (LazyClassifier(vote="far"), "Unknown vote"),
@@ -121,17 +125,17 @@ def test_mistakes(colours: str) -> None:
     ):
         with pytest.raises(DogsimError, match=message):
             wrong.fit([[0.0], [1.0]], [0, 1])
-    known = LazyClassifier().fit([[0.0], [1.0]], [0, 1])
+    gallery = LazyClassifier().fit([[0.0], [1.0]], [0, 1])
     with pytest.raises(DogsimError, match="Received k=3. Expected 1 to 2"):
-        known.kneighbors([[0.0]], 3)
+        gallery.kneighbors([[0.0]], 3)
     with pytest.raises(DogsimError, match="Received k=0"):
-        known.set_params(k=0).predict([[0.0]])
+        gallery.set_params(k=0).predict([[0.0]])
     with pytest.raises(NotFittedError):
         LazyClassifier().predict([[0.0]])
 
 
 def test_without_scikit_learn() -> None:
     code = "import sys; sys.modules['sklearn.base'] = None; import dogsim.estimators"
-    said = python("-c", code).stderr.splitlines()[-1]
-    assert said.startswith("dogsim.errors.DogsimError: The estimators take scikit-learn 1.6")
-    assert said.endswith("Run: pip install --upgrade 'dogsim[sklearn]'")
+    message = python("-c", code).stderr.splitlines()[-1]
+    assert message.startswith("dogsim.errors.DogsimError: The estimators need scikit-learn 1.6")
+    assert message.endswith('Run: pip install --upgrade "dogsim[sklearn]"')

@@ -1,4 +1,4 @@
-"""Distances between pictures: what any distance promises, and every network."""
+"""Distances between images: the axioms of a distance, and all networks."""
 
 import sys
 from collections.abc import Callable
@@ -17,15 +17,11 @@ from dogsim import METRICS, DogsimError, ImageDistance, ResNetDistance, load_ima
 from dogsim.networks.extractor import NetworkOptions
 
 LITE = "efficientnet-lite0"
-
-
 SEEDS = st.integers(0, 1000)
+FEW_EXAMPLES = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-
-
-def picture(seed: int) -> NDArray[np.uint8]:
+def image(seed: int) -> NDArray[np.uint8]:
     """Coloured squares, 4 x 4 of them."""
     colours = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
     return colours.repeat(16, axis=0).repeat(16, axis=1)
@@ -36,53 +32,53 @@ def cosine() -> ImageDistance:
     return ImageDistance(LITE)
 
 
-@FEW
+@FEW_EXAMPLES
 @given(SEEDS, SEEDS)
 def test_identity_and_symmetry(cosine: ImageDistance, a: int, b: int) -> None:
-    assert cosine.compute(picture(a), picture(a)) == 0
-    forth, back = (cosine.compute(picture(x), picture(y)) for x, y in ((a, b), (b, a)))
+    assert cosine.compute(image(a), image(a)) == 0
+    forth, back = (cosine.compute(image(x), image(y)) for x, y in ((a, b), (b, a)))
     assert forth == pytest.approx(back, abs=1e-6)
     assert 0 <= forth <= 2
     assert (forth > 1e-3) == (a != b)
 
 
-@FEW
+@FEW_EXAMPLES
 @given(SEEDS)
 def test_a_small_change_is_a_small_distance(cosine: ImageDistance, seed: int) -> None:
-    original, other = picture(seed), picture(seed + 1)
+    original, other = image(seed), image(seed + 1)
     lighter = np.where(original < 250, original + 3, original).astype(np.uint8)
     assert cosine.compute(original, lighter) < 0.3 * cosine.compute(original, other)
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("normalize", [True, False])
-def test_a_batch_is_all_its_pairs(cosine: ImageDistance, metric: str, normalize: bool) -> None:
+def test_a_batch_equals_all_its_pairs(cosine: ImageDistance, metric: str, normalize: bool) -> None:
     from scipy.spatial.distance import cdist
 
-    distance = copy(cosine)  # with the network that is loaded already
+    distance = copy(cosine)  # shares the loaded network
     distance.metric, distance.normalize = metric, normalize
-    pictures = [picture(seed) for seed in range(5)]
-    matrix = distance.compute_batch(pictures, batch_size=2)
+    images = [image(seed) for seed in range(5)]
+    matrix = distance.compute_batch(images, batch_size=2)
     assert matrix.shape == (5, 5)
     assert np.array_equal(matrix, matrix.T)
     assert not np.diag(matrix).any()
-    x = np.concatenate([cosine.extractor(small(p)) for p in pictures])
+    x = np.concatenate([cosine.extractor(prepared(p)) for p in images])
     x = x / np.linalg.norm(x, axis=1, keepdims=True) if normalize else x
     np.testing.assert_allclose(matrix, cdist(x, x, metric), rtol=1e-3, atol=1e-6)
-    assert matrix[1, 3] == pytest.approx(distance.compute(pictures[1], pictures[3]), rel=1e-4)
+    assert matrix[1, 3] == pytest.approx(distance.compute(images[1], images[3]), rel=1e-4)
 
 
-def small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return load_image(image)[None]
+def prepared(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return load_image(pixels)[None]
 
 
-def test_paths_arrays_and_pil_images_are_one(cosine: ImageDistance, tmp_path: Path) -> None:
-    Image.fromarray(picture(1)).save(tmp_path / "one.png")
+def test_paths_arrays_and_pil_images_are_equivalent(cosine: ImageDistance, tmp_path: Path) -> None:
+    Image.fromarray(image(1)).save(tmp_path / "one.png")
     kinds: list[Any] = [
         tmp_path / "one.png",
         str(tmp_path / "one.png"),
-        picture(1),
-        Image.fromarray(picture(1)),
+        image(1),
+        Image.fromarray(image(1)),
     ]
     assert cosine.compute_batch(kinds).max() < 1e-6
 
@@ -94,20 +90,20 @@ def test_other_networks(backbone: str, tmp_path: Path) -> None:
 
     find_backbone(backbone).build(top=False).save_weights(tmp_path / "w.weights.h5")
     distance = ImageDistance(backbone, weights=str(tmp_path / "w.weights.h5"))
-    assert distance.compute(picture(1), picture(1)) == 0
-    assert distance.compute(picture(1), picture(2)) > 0
+    assert distance.compute(image(1), image(1)) == 0
+    assert distance.compute(image(1), image(2)) > 0
 
 
 def test_resnet_by_depth(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
+    loaded: list[Any] = []
     with monkeypatch.context() as patch:
         patch.setattr(
-            "dogsim.image_distance.NetworkOptions.load", lambda options: asked.append(options)
+            "dogsim.image_distance.NetworkOptions.load", lambda options: loaded.append(options)
         )
         for depth in (50, 101, 152):
             distance = ResNetDistance(depth, weights="w.h5", layer="avg_pool", metric="cityblock")
             assert (distance.metric, distance.normalize) == ("cityblock", True)
-    assert asked == [
+    assert loaded == [
         NetworkOptions(backbone=f"resnet{depth}", weights="w.h5", layer="avg_pool")
         for depth in (50, 101, 152)
     ]
@@ -131,13 +127,13 @@ def test_deeper_resnets_by_depth(random_resnet: tuple[Any, Path], depth: int) ->
         ResNetDistance(depth, weights=str(random_resnet[1] / "notop.h5"))
 
 
-def test_bad_input(cosine: ImageDistance) -> None:
+def test_invalid_input(cosine: ImageDistance) -> None:
     calls: list[tuple[Callable[[], Any], str]] = [
         (lambda: ImageDistance(LITE, "cosin"), "Unknown metric 'cosin'; did you mean 'cosine'"),
         (lambda: ImageDistance("vgg61"), "Unknown backbone 'vgg61'; did you mean 'vgg19'"),
         (lambda: ResNetDistance(20), "Received model_depth=20. Expected one of 18"),
         (lambda: cosine.compute("gone.jpg", "gone.jpg"), "There is no image gone.jpg"),
-        (lambda: cosine.compute_batch([]), "Received no picture"),
+        (lambda: cosine.compute_batch([]), "Received no image"),
     ]
     for call, message in calls:
         with pytest.raises(DogsimError, match=message):

@@ -31,7 +31,7 @@ from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.plumbing.files import follow_link, make_folder
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched
-from dogsim.recipe import DECISIVE, Recipe
+from dogsim.recipe import DECISIVE_FIELDS, Recipe
 
 # An item costs 0.1 s in itself, and a failure half an item on average: scripts/scale.py.
 MAX_SHARDS_PER_ITEM = 4
@@ -125,7 +125,7 @@ class _ExtractionWorker:
     @cached_property
     def extractor(self) -> Extractor:
         extractor = NetworkOptions().with_defaults(options_of(self.recipe)).load()
-        names = (*DECISIVE, "engine", "precision")
+        names = (*DECISIVE_FIELDS, "engine", "precision")
         self.recipe.require(extractor.recipe, "a network of this node", names)
         return replace(extractor, recipe=self.recipe)
 

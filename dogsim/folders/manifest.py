@@ -14,7 +14,7 @@ from dogsim.image_files.boxes import Box
 from dogsim.image_files.files import read_image_file
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import printable
-from dogsim.recipe import DECISIVE, Recipe
+from dogsim.recipe import DECISIVE_FIELDS, Recipe
 from dogsim.storage.dataset_file import WRITE_ROWS
 from dogsim.storage.sharded_rows import ShardedRows
 
@@ -63,7 +63,9 @@ class Manifest:
         """Return the message that a file has another recipe, "" if all agree with `recipe`."""
         for file in self.files:
             try:
-                file.recipe.require(recipe, "this command", (*DECISIVE, "engine", "precision"))
+                file.recipe.require(
+                    recipe, "this command", (*DECISIVE_FIELDS, "engine", "precision")
+                )
             except DogsimError as error:
                 return f"{file.file} was made with other options: {error}"
         return ""

@@ -25,7 +25,7 @@ from dogsim.networks.protocols import Network
 from dogsim.networks.views import VIEWS, check_views, seen_by
 from dogsim.networks.weights import IMAGENET
 from dogsim.plumbing.terminal import note
-from dogsim.recipe import Recipe
+from dogsim.recipe import ChannelValues, Recipe, channel_text
 
 DEFAULT_BACKBONE = "resnet50"
 PREPROCESSING = ("mean", "std", "image_size")  # options of networks that may not store them
@@ -93,8 +93,8 @@ class NetworkOptions:
     engine: str = "auto"
     precision: str = "auto"
     views: str | None = None
-    mean: str | None = None
-    std: str | None = None
+    mean: ChannelValues | None = None
+    std: ChannelValues | None = None
     image_size: int | None = None
     few: bool = field(default=False, compare=False)
     calibration: CalibrationImages | None = field(default=None, compare=False)
@@ -106,8 +106,7 @@ class NetworkOptions:
         Raises `DogsimError` if preprocessing is given for a network that defines its own.
         """
         if self.backbone == ONNX:
-            pixels = Pixels.of(self.mean, self.std, self.image_size)
-            return OnnxNetwork(self.weights or IMAGENET, self.layer, pixels)
+            return OnnxNetwork(self.weights or IMAGENET, self.layer, self._pixels)
         return self.keras_network
 
     @property
@@ -119,8 +118,7 @@ class NetworkOptions:
                 f"The network {weights} is for OpenVINO. TensorFlow can neither compute nor train "
                 "it: leave --engine out, or use a network of Keras."
             )
-        pixels = Pixels.of(self.mean, self.std, self.image_size)
-        if given := [f"{name}={value}" for name, value in vars(pixels).items() if value]:
+        if given := [f"{name}={value}" for name, value in vars(self._pixels).items() if value]:
             raise DogsimError(
                 f"Received {', '.join(given)} for {backbone}, which defines its own preprocessing. "
                 "Leave it out: it is for networks of --backbone onnx."
@@ -203,6 +201,10 @@ class NetworkOptions:
         return LazyNetwork(partial(_load_network, self), loaded)
 
     @property
+    def _pixels(self) -> Pixels:
+        return Pixels.of(channel_text(self.mean), channel_text(self.std), self.image_size)
+
+    @property
     def _variant(self) -> dict[str, Any]:
         """How images are resized and in which views they are used, as fields of a recipe."""
         return {"resize": self.resize or RESIZES[0], "views": self.views or VIEWS[0]}
@@ -228,8 +230,8 @@ def load_extractor(
     engine: Engine = "auto",
     precision: Precision = "auto",
     views: str = "none",
-    mean: str | None = None,
-    std: str | None = None,
+    mean: ChannelValues | None = None,
+    std: ChannelValues | None = None,
     image_size: int | None = None,
 ) -> Extractor:
     """Load a network that maps images to features.
@@ -260,11 +262,11 @@ def load_extractor(
         `dogsim.create_dataset` has quantized on its images.
     views : {"none", "flip", "flip,crops"}
         The views of each image whose features are averaged, see `dogsim.networks.views`.
-    mean, std : str, optional
+    mean, std : float or (float, float, float), optional
         For an ONNX file: the mean that is subtracted and the standard deviation that is divided by,
-        of values from 0 to 1: one number, or three for red, green and blue, such as
-        ``"0.485,0.456,0.406"``. By default from the metadata of the file, or from a file of Hugging
-        Face, timm or OpenCLIP beside it.
+        of values from 0 to 1; for all channels, or for red, green and blue, such as
+        ``(0.485, 0.456, 0.406)``. By default from the metadata of the file, or from a file of
+        Hugging Face, timm or OpenCLIP beside it. Text such as ``"1/255"`` is accepted, too.
     image_size : int, optional
         For an ONNX file: height and width of the images, if the file does not define them.
 

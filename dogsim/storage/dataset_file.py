@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.files import check_output, follow_link, replacing
 from dogsim.plumbing.signals import defer_signals
-from dogsim.recipe import HEAD, Recipe
+from dogsim.recipe import OPTIONAL_FIELDS, Recipe
 from dogsim.storage.hdf5 import create_hdf5, map_rows
 from dogsim.storage.sharded_rows import RUN_DTYPE, ShardedRows, TableLocation
 
@@ -230,7 +230,7 @@ def _check_format(file: Any) -> None:
 
 def _read_recipe(attributes: Any) -> Recipe | None:
     names = [field.name for field in fields(Recipe)]
-    if not all(name in attributes for name in names if name not in HEAD):
+    if not all(name in attributes for name in names if name not in OPTIONAL_FIELDS):
         return None
     values: dict[str, Any] = {name: _text(attributes[name]) for name in names if name in attributes}
     numbers = {"image_size": int(values["image_size"]), "margin": float(values.get("margin", 0))}

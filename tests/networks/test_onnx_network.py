@@ -218,6 +218,16 @@ def test_wrong_options(tmp_path: Path, colours_net: str) -> None:
         NetworkOptions(backbone=LITE, mean=PREPROCESSING["mean"], std=PREPROCESSING["std"]).load()
 
 
+def test_mean_and_std_are_numbers_or_text(colours_net: str) -> None:
+    text = load(colours_net).recipe
+    mean, std = ([float(x) for x in PREPROCESSING[name].split(",")] for name in ("mean", "std"))
+    numbers = load(colours_net, mean=tuple(mean), std=tuple(std)).recipe
+    assert numbers == text  # with the same fingerprint and the same attributes in a file
+    assert load(colours_net, mean=0, std=1).recipe.mean == "0,0,0"
+    with pytest.raises(DogsimError, match="Received mean 128. Expected one number, or three"):
+        load(colours_net, mean=128)
+
+
 @pytest.fixture(scope="module")
 def colours_net(tmp_path_factory: pytest.TempPathFactory) -> str:
     return colours(tmp_path_factory.mktemp("onnx") / "colours.onnx")
