@@ -223,7 +223,8 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the classes (m,) of features (m, d)."""
-        predicted: NDArray[Any] = self.classes_[majority_vote(*self._votes(X))]
+        labels = majority_vote(*self._votes(X))  # (m,)
+        predicted: NDArray[Any] = self.classes_[labels]
         return predicted
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:

@@ -109,7 +109,7 @@ def test_resnet_by_depth(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     for depth in (18, 34):
-        with pytest.raises(DogsimError, match=r"pip install 'dogsim\[hub\]'"):
+        with pytest.raises(DogsimError, match=r"pip install .dogsim\[hub\]"):
             ResNetDistance(depth)
 
 

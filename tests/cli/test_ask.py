@@ -10,7 +10,7 @@ import pytest
 from commands import dogsim, dogsim_json, refusal
 from conftest import LITE
 from PIL import Image
-from test_image_distance import picture
+from test_image_distance import image
 
 from dogsim import Dataset, ImageDistance, sample_queries
 from dogsim.networks.extractor import NetworkOptions
@@ -181,7 +181,7 @@ def test_the_sample_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_distance(tmp_path: Path) -> None:
     files = [str(tmp_path / "1.png"), str(tmp_path / "2.png")]
     for seed, file in enumerate(files):
-        Image.fromarray(picture(seed)).save(file)
+        Image.fromarray(image(seed)).save(file)
     expected = ImageDistance(LITE).compute(*files)
     result = dogsim_json("distance", *files, "--backbone", LITE)
     assert result.pop("distances") == [[0, result["distance"]], [result["distance"], 0]]
@@ -222,7 +222,7 @@ def test_distances_of_many_pictures(breeds_dir: Path, colours: str, tmp_path: Pa
 def test_explain_two_pictures(tmp_path: Path) -> None:
     files = [tmp_path / "1.png", tmp_path / "2.png"]
     for seed, file in enumerate(files):
-        Image.fromarray(picture(seed)).save(file)
+        Image.fromarray(image(seed)).save(file)
     out = tmp_path / "why"
     result = dogsim_json("explain", *files, "--backbone", LITE, "--save", out)
     (pair,) = result["pairs"]
