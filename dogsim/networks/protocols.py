@@ -1,4 +1,4 @@
-"""What the package expects of a network and of a backbone, whoever implements them."""
+"""The interfaces of networks and backbones."""
 
 from pathlib import Path
 from typing import Any, Protocol

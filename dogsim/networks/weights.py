@@ -17,9 +17,8 @@ import numpy as np
 
 from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError, reason
-from dogsim.plumbing.download import DOWNLOAD_TIMEOUT_SECONDS
 from dogsim.plumbing.files import file_sha256
-from dogsim.plumbing.threads import with_timeout
+from dogsim.plumbing.threads import DOWNLOAD_TIMEOUT_SECONDS, with_timeout
 
 IMAGENET = "imagenet"  # the weights with which a network was published
 KERAS_STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications/"

@@ -11,9 +11,8 @@ from urllib.request import Request, urlopen
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.files import check_output, file_sha256
 from dogsim.plumbing.terminal import track
-from dogsim.plumbing.threads import with_timeout
+from dogsim.plumbing.threads import DOWNLOAD_TIMEOUT_SECONDS, with_timeout
 
-DOWNLOAD_TIMEOUT_SECONDS = 8.0  # without an answer
 DOWNLOAD_BLOCK_BYTES = 1 << 20
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+DOWNLOAD_TIMEOUT_SECONDS = 8.0  # until a server answers, see `with_timeout`
 CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")  # of a container: quota and period, microseconds
 
 

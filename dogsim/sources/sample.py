@@ -11,7 +11,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import find_images
 from dogsim.networks.backbones import find_backbone
-from dogsim.networks.extractor import NetworkOptions
+from dogsim.networks.extractor import DEFAULT_BACKBONE, NetworkOptions
 from dogsim.networks.weights import (
     IMAGENET,
     WeightsUnavailableError,
@@ -22,7 +22,7 @@ from dogsim.plumbing.cache import cache_folder
 from dogsim.plumbing.files import make_folder
 from dogsim.plumbing.terminal import note
 
-DEFAULT_BACKBONE, INSTALLED_BACKBONE = "resnet50", "efficientnet-lite0"
+INSTALLED_BACKBONE = "efficientnet-lite0"
 SAMPLE_FOLDER, HARD_FOLDER = "sample_dogs", "hard_dogs"
 
 

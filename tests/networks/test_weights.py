@@ -15,7 +15,7 @@ from server import Server, fall_silent, refuse, serving
 from dogsim.errors import DogsimError
 from dogsim.networks import weights
 from dogsim.networks.extractor import load_extractor
-from dogsim.plumbing.download import DOWNLOAD_TIMEOUT_SECONDS
+from dogsim.plumbing.threads import DOWNLOAD_TIMEOUT_SECONDS
 
 NAME = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
