@@ -29,7 +29,7 @@ from typer.testing import CliRunner
 from world import MADE_BY, half_written, make_world, put_back, snapshot
 
 from dogsim.cli import app
-from dogsim.cli.option_values import TABLES, choices
+from dogsim.cli.option_values import OPTION_TABLES, option_values
 from dogsim.plumbing.terminal import JOINERS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="named pipes, alarms and odd names")
@@ -101,7 +101,7 @@ def options_of(command: Callable[..., None]) -> list[Option]:
                 many=many,
                 required=parameter.default is parameter.empty,
                 told=f"{declared.metavar} {name} {declared.help}",
-                names=tuple(choices(name)) if name in TABLES else (),
+                names=tuple(option_values(name)) if name in OPTION_TABLES else (),
             )
         )
     return found

@@ -1,8 +1,9 @@
-"""The command line: parse, call one function, print.
+"""The command line: each command parses its options, calls one function and prints the result.
 
-One module for each thing a user may be about: `ask` of pictures, ask many in a `session`, compare
-`pairs`, `judge` the answers, `examine` a dataset, make `datasets`, `learn` from them, `serve` a
-page, `keep` what makes the next time quick. What loads slowly is imported inside the commands.
+One module for each group of commands: `ask` compares images with a dataset, `repl` does so line by
+line, `compare` compares images with each other, `evaluate` measures accuracy, `inspect` audits a
+dataset, `datasets` creates and converts them, `learn` trains, `serve` starts the web page, `cache`
+lists the cache. Modules that load slowly are imported inside the commands.
 """
 
 from typing import Annotated
@@ -36,7 +37,7 @@ for command in COMMANDS:
 def main(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Which of the pictures I know look most like this one?"""
+    """Which of the images I know look most like this one?"""
     if version:
         typer.echo(__version__)
         raise typer.Exit()

@@ -1,4 +1,4 @@
-"""What dogsim keeps on this computer."""
+"""The command for the cache of dogsim on this computer."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -9,12 +9,12 @@ from dogsim.cli.common import Json, print_result
 
 
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove all of it.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove the whole cache.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Tell what is kept to be quick the next time, and where: networks, features of the sample.
+    """List the cache, or remove it: converted networks and the features of the sample.
 
-    Nothing is lost by removing it but the seconds that making it again takes.
+    Everything in it can be computed again in seconds.
 
     Example: `dogsim cache --clear`
     """
@@ -22,22 +22,23 @@ def cache(
     from dogsim.plumbing.tables import table
 
     before = cached()
-    kept = clear_cache() if clear else before
-    total = sum(each.bytes for each in kept)
+    entries = clear_cache() if clear else before
+    total = sum(each.bytes for each in entries)
     lines = [f"{cache_folder()}: {_megabytes(total)}"]
     if clear:
-        left = {each.name for each in kept}
+        left = {each.name for each in entries}
         removed = [each for each in before if each.name not in left]
         lines.append(f"Removed {len(removed)}: {_megabytes(sum(each.bytes for each in removed))}")
-    if kept:
+    if entries:
         rows = [
-            {"entry": each.name, "what": each.what, "size": _megabytes(each.bytes)} for each in kept
+            {"entry": each.name, "what": each.what, "size": _megabytes(each.bytes)}
+            for each in entries
         ]
         lines.append(table(rows))
     result = {
         "folder": str(cache_folder()),
         "bytes": total,
-        "entries": [asdict(each) for each in kept],
+        "entries": [asdict(each) for each in entries],
     }
     print_result(result, as_json, "\n".join(lines))
 

@@ -1,4 +1,4 @@
-"""What the commands share: their options, how they fail, and how they print."""
+"""What commands share: options, error handling and printing."""
 
 import json
 import sys
@@ -22,12 +22,22 @@ from dogsim.plumbing.terminal import note, printable, say, valid_unicode_in
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
 
-Images = Annotated[
-    list[Path] | None, typer.Argument(metavar="IMAGE|DIR", help="Pictures or folders of them.")
-]
-K = Annotated[int, typer.Option("--k", "-k", help="How many neighbours.")]
-HELD = ExitStack()  # what a command holds until it ends
+OPEN_RESOURCES = ExitStack()  # closed when the command ends
 DATASET_VARIABLE = "DOGSIM_DATASET"  # of the environment
+RESIZE_HELP = "{}. squash gives up the aspect ratio, crop cuts off the margins."
+VIEWS_HELP = (
+    "none; flip: mean of the image and its mirror; flip,crops: mean of 12 views, 12 times slower."
+)
+ONNX_ONLY = "Only for --backbone onnx:"
+ONNX_DEFAULT = "[default: from the network's file or a file beside it]"
+
+Images = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="IMAGE|DIR", help="Images or folders of images.  [default: the sample's queries]"
+    ),
+]
+K = Annotated[int, typer.Option("--k", "-k", help="Number of neighbours.")]
 DatasetFile = Annotated[
     Path | None,
     typer.Option(
@@ -35,48 +45,48 @@ DatasetFile = Annotated[
     ),
 ]
 Root = Annotated[
-    Path | None, typer.Option(help="Where the dataset's pictures lie, if they have moved.")
+    Path | None, typer.Option(help="Folder of the dataset's images, if they have moved.")
 ]
 Weights = Annotated[
     str | None,
-    typer.Option(help="Weight file of the dataset's network, where it is not found by itself."),
+    typer.Option(help="Weight file of the dataset's network, if it has moved."),
 ]
-Head = Annotated[
-    str | None, typer.Option(help="The dataset's head, where it is not found by itself.")
-]
-Backbone = Annotated[str, one_of("backbone", "The network: {}.")]
+Head = Annotated[str | None, typer.Option(help="The dataset's head, if it has moved.")]
+Backbone = Annotated[str, one_of("backbone", "Network: {}.")]
 NetworkWeights = Annotated[
     str, typer.Option(help="imagenet, or a file: .h5, .weights.h5, .keras or .onnx.")
 ]
 Layer = Annotated[
-    str | None, typer.Option(help="The layer that gives the features.  [default: avg_pool]")
+    str | None, typer.Option(help="Layer whose output is the features.  [default: avg_pool]")
 ]
-SQUARE = "{}. squash gives up the aspect ratio, crop the margins."
-Resize = Annotated[str, one_of("resize", SQUARE)]
-BatchSize = Annotated[int, typer.Option(help="Pictures through the network at once.")]
+Resize = Annotated[str, one_of("resize", RESIZE_HELP)]
+BatchSize = Annotated[int, typer.Option(help="Number of images through the network at once.")]
 Metric = Annotated[str, one_of("metric", "Distance: {}.")]
 Rank = Annotated[
-    str, one_of("rank", "{}. expand: each picture is moved towards its nearest first.")
+    str, one_of("rank", "{}. expand: move each query towards its nearest neighbours first.")
 ]
 Confidence = Annotated[
     float | None,
-    typer.Option(help="Name a set of breeds that holds the true one in so many cases, as 0.9."),
+    typer.Option(
+        help="Also return a set of breeds that contains the true one with this probability, such "
+        "as 0.9."
+    ),
 ]
 SaveFigures = Annotated[
     Path | None, typer.Option(help="Save the figures as PNG files in this folder.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Engine = Annotated[str, one_of("engine", "What computes: {}; auto takes the faster one here.")]
+Engine = Annotated[str, one_of("engine", "Inference engine: {}; auto is the faster one here.")]
 Precision = Annotated[
     str,
     one_of(
         "precision",
-        "Of the numbers: {}; auto takes bfloat16 where the CPU has it, int8 is made with your "
-        "pictures.",
+        "Number format: {}; auto is bfloat16 if the CPU supports it, int8 is calibrated on your "
+        "images.",
     ),
 ]
 BackboneOfFile = Annotated[
-    str | None, one_of("backbone", "The network: {}.  [default: the file's, else resnet50]")
+    str | None, one_of("backbone", "Network: {}.  [default: the file's, else resnet50]")
 ]
 WeightsOfFile = Annotated[
     str | None,
@@ -87,50 +97,51 @@ WeightsOfFile = Annotated[
 ]
 LayerOfFile = Annotated[
     str | None,
-    typer.Option(help="The layer that gives the features.  [default: the file's, else avg_pool]"),
+    typer.Option(help="Layer whose output is the features.  [default: the file's, else avg_pool]"),
 ]
 ResizeOfFile = Annotated[
-    str | None, one_of("resize", f"{SQUARE}  [default: the file's, else squash]")
+    str | None, one_of("resize", f"{RESIZE_HELP}  [default: the file's, else squash]")
 ]
-OF_ONNX = "For --backbone onnx:"
-TOLD = "[default: as the network's file or one beside it tells]"
 Mean = Annotated[
     str | None,
     typer.Option(
-        metavar="R,G,B", help=f"{OF_ONNX} what is taken off the colours; white is 1.  {TOLD}"
+        metavar="R,G,B",
+        help=f"{ONNX_ONLY} subtracted from the colours, where 1 is white.  {ONNX_DEFAULT}",
     ),
 ]
 Std = Annotated[
     str | None,
-    typer.Option(metavar="R,G,B", help=f"{OF_ONNX} what they are then divided by.  {TOLD}"),
+    typer.Option(
+        metavar="R,G,B", help=f"{ONNX_ONLY} divides the colours after --mean.  {ONNX_DEFAULT}"
+    ),
 ]
 ImageSize = Annotated[
-    int | None, typer.Option(help=f"{OF_ONNX} height and width of the pictures.  {TOLD}")
+    int | None,
+    typer.Option(help=f"{ONNX_ONLY} height and width of the images, pixels.  {ONNX_DEFAULT}"),
 ]
 Boxes = Annotated[
     Path | None,
     typer.Option(
-        metavar="FOLDER", help="See of a picture its box, where this folder has a file of it."
+        metavar="FOLDER", help="Crop an image to its box if this folder has a box file for it."
     ),
 ]
 Margin = Annotated[
     float | None,
     typer.Option(
-        help="Part of its sides by which a box is made wider.  [default: the file's, or 0]"
+        help="Fraction of its width and height added to each side of a box.  "
+        "[default: the file's, else 0]"
     ),
 ]
-VIEWS = (
-    "none, flip: the mean of a picture's features and its mirror's, or flip,crops: of 12 views, in "
-    "12 times the time."
-)
-Views = Annotated[str, typer.Option(help=VIEWS)]
-ViewsOfFile = Annotated[str | None, typer.Option(help=f"{VIEWS}  [default: the file's, else none]")]
+Views = Annotated[str, typer.Option(help=VIEWS_HELP)]
+ViewsOfFile = Annotated[
+    str | None, typer.Option(help=f"{VIEWS_HELP}  [default: the file's, else none]")
+]
 Classifier = Annotated[
     Path | None,
-    typer.Option(help="A file of dogsim train-classifier: its answer beside the vote."),
+    typer.Option(help="A file of dogsim train-classifier, whose answer is added to the vote."),
 ]
 KeepSelf = Annotated[
-    bool, typer.Option("--keep-self", help="Let a picture of the dataset vote on itself.")
+    bool, typer.Option("--keep-self", help="Let an image of the dataset vote on itself.")
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Replace a file that this command did not make.")
@@ -139,12 +150,12 @@ Cluster = Annotated[
     str | None,
     typer.Option(
         metavar="[HOST:PORT]",
-        help="Let a Ray cluster work: the one at that address, else one of this machine alone.",
+        help="Compute on the Ray cluster at this address, or without one on this machine alone.",
     ),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable file.")]
 Restart = Annotated[
-    bool, typer.Option("--restart", help="Compute everything anew, whatever is there.")
+    bool, typer.Option("--restart", help="Compute everything again, whatever there is.")
 ]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A dataset file, or folder of shards.")]
 Out = Annotated[
@@ -156,23 +167,23 @@ Out = Annotated[
 
 
 class OneLineErrors(TyperGroup):
-    """Turns what a user can mend into one line on stderr and exit status 1."""
+    """A command group that reports errors in one line on stderr, with exit status 1."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
-        # What Pillow finds odd in a picture that it reads all the same is no news to the user.
+        # Pillow warns of odd images that it can read: no news to the user.
         warnings.filterwarnings("ignore", module="PIL")
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):  # what a terminal has no letter for is escaped
+            if isinstance(stream, TextIOWrapper):  # escapes what a terminal cannot show
                 stream.reconfigure(errors="backslashreplace")
         try:
-            with HELD:
+            with OPEN_RESOURCES:
                 return super().invoke(ctx)
         except DogsimError as error:
             note(f"dogsim: {' '.join(str(error).split())}")
             raise typer.Exit(1) from error
-        except OSError as error:  # a name that is too long, say: what the system says to anybody
-            if error.errno == EPIPE:  # who reads what is printed has gone: no mistake
+        except OSError as error:  # such as a name that is too long
+            if error.errno == EPIPE:  # the reader of a pipe has closed it: no mistake
                 raise
             about = f"{printable(str(error.filename))}: " if error.filename else ""
             note(f"dogsim: {about}{reason(error)}.")
@@ -183,7 +194,7 @@ class OneLineErrors(TyperGroup):
 
 
 def open_dataset(file: Path | None, weights: str | None, cluster: str | None = None) -> "Dataset":
-    """Open a dataset file, or the sample; a cluster searches it until the command ends."""
+    """Open a dataset file, or the sample; with a cluster, it is searched there."""
     from dogsim.dataset import Dataset
     from dogsim.networks.weights import IMAGENET
     from dogsim.sources.sample import sample_dataset
@@ -193,7 +204,7 @@ def open_dataset(file: Path | None, weights: str | None, cluster: str | None = N
         return dataset
     from dogsim.cluster.search import search_on
 
-    return HELD.enter_context(search_on(dataset, cluster))
+    return OPEN_RESOURCES.enter_context(search_on(dataset, cluster))
 
 
 def check_dataset_output(out: Path, inputs: list[Path], command: str, force: bool) -> None:
@@ -206,7 +217,7 @@ def check_dataset_output(out: Path, inputs: list[Path], command: str, force: boo
 
 
 def images_or_sample(images: list[Path] | None) -> list[Path]:
-    """List the pictures that were named, or the sample's queries."""
+    """List the image files in these files and folders; by default the sample's queries."""
     from dogsim.folders.listing import find_images
     from dogsim.sources.sample import sample_queries
 

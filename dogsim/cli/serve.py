@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dogsim.cli.common import (
-    HELD,
+    OPEN_RESOURCES,
     Cluster,
     DatasetFile,
     Head,
@@ -91,7 +91,7 @@ def serve(
         except KeyboardInterrupt as stop:  # nothing to save, and TensorFlow shuts down slowly
             note("dogsim: Stopped.")
             sys.stderr.flush()
-            HELD.close()
+            OPEN_RESOURCES.close()
             os._exit(EXIT_STATUS[type(stop)])
 
 
@@ -103,7 +103,7 @@ def _open_gallery(file: Path | None, weights: str | None, cluster: str | None) -
     from dogsim.cluster.search import MAX_INTERACTIVE_PAIRS, search_on
     from dogsim.dist_calc import nearest
 
-    gallery = HELD.enter_context(search_on(gallery, cluster, MAX_INTERACTIVE_PAIRS))
+    gallery = OPEN_RESOURCES.enter_context(search_on(gallery, cluster, MAX_INTERACTIVE_PAIRS))
     nearest(gallery, gallery.features[:1], 1)  # raises if the cluster cannot search
     return gallery
 

@@ -8,7 +8,7 @@ import pytest
 from commands import COMMANDS, dogsim, loaded_after, python, refusal
 
 from dogsim import Dataset
-from dogsim.cli.option_values import TABLES, choices, listed
+from dogsim.cli.option_values import OPTION_TABLES, option_values, values_text
 
 
 def test_help_has_an_example_of_every_command() -> None:
@@ -19,14 +19,14 @@ def test_help_has_an_example_of_every_command() -> None:
 
 
 def test_help_lists_the_names_that_fit() -> None:
-    for name in TABLES:
-        assert len(choices(name)) > 1
+    for name in OPTION_TABLES:
+        assert len(option_values(name)) > 1
     for command in COMMANDS:
         told = " ".join(dogsim(command, "--help").stdout.replace("│", " ").split())
         assert "{}" not in told.replace("{A", "")
-        for name in TABLES:
+        for name in OPTION_TABLES:
             if f"--{name} " in told:
-                assert listed(name) in told, (command, name)
+                assert values_text(name) in told, (command, name)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="bash")
