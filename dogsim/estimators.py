@@ -18,8 +18,9 @@ from dogsim.dist_calc import check_metric, nearest
 from dogsim.engines.choose import Engine, Precision
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
-from dogsim.images import Cropped, Source
+from dogsim.images import Cropped, Resize, Source
 from dogsim.networks.extractor import Extractor, NetworkOptions
+from dogsim.networks.views import Views
 from dogsim.recipe import ChannelValues, channel_text
 from dogsim.trust.calibration import calibration_for
 from dogsim.trust.conformal import PredictionSet, check_confidence, prediction_sets
@@ -66,10 +67,10 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         backbone: str = "resnet50",
         weights: str | os.PathLike[str] = "imagenet",
         layer: str | None = None,
-        resize: str = "squash",
+        resize: Resize = "squash",
         engine: Engine = "auto",
         precision: Precision = "auto",
-        views: str = "none",
+        views: Views = "none",
         batch_size: int = 32,
         mean: ChannelValues | None = None,
         std: ChannelValues | None = None,

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ from dogsim.image_files.boxes import Box, RelativeBox
 from dogsim.image_files.files import RefusedError, open_undecoded, read_image_file, unreadable
 from dogsim.plumbing.threads import Budget
 
-RESIZES = ("squash", "crop")
+Resize: TypeAlias = Literal["squash", "crop"]
+RESIZES: tuple[Resize, ...] = get_args(Resize)
 
 MAX_DECODED_PIXELS = 40_000_000  # of all threads together; a larger image is decoded alone
 ORIENTATION_TAG = 0x0112  # of EXIF

@@ -1,4 +1,4 @@
-"""Shared by the tests: a machine without network, a small folder of pictures, networks."""
+"""Fixtures of all tests: no network connection, a small folder of images, networks."""
 
 import os
 import subprocess
@@ -32,13 +32,13 @@ from PIL import Image
 from dogsim import Dataset, Extractor, create_dataset
 from dogsim.networks.extractor import NetworkOptions
 
-if sys.platform != "linux":  # where platformdirs asks the system instead
+if sys.platform != "linux":  # other systems do not use XDG_CACHE_HOME
     platformdirs.user_cache_path = lambda name: Path(_HOME, name)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LITE = "efficientnet-lite0"
 
-# The network that most tests ask for is built once in a process, not at every call.
+# The network that most tests use is loaded once in a process, not at every call.
 _build = NetworkOptions.load
 _load_lite = cache(_build)
 
@@ -56,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the slow tests out, and say so."""
+    """Skip the slow tests unless --slow is given."""
     if not config.getoption("--slow"):
         for item in items:
             if item.get_closest_marker("slow"):
@@ -86,7 +86,7 @@ def breeds120(real_data: Path) -> Dataset:
 
 @pytest.fixture(scope="session")
 def resnet_file(real_data: Path, once: Callable[[str, Callable[[Path], Any]], Path]) -> Path:
-    """The ResNet-50 with ImageNet weights by which these were made, as a Keras file."""
+    """Keras file of the ResNet-50 with ImageNet weights that computed these features."""
     script = real_data / "weights" / "make_keras_model.py"
 
     def make(folder: Path) -> None:
@@ -97,7 +97,7 @@ def resnet_file(real_data: Path, once: Callable[[str, Callable[[Path], Any]], Pa
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Any]], Path]:
-    """Make a folder by a function, once for all workers of a session that want it."""
+    """Create a folder with a function, once for all workers of a session."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -115,13 +115,13 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
 
 @pytest.fixture(scope="session")
 def lite() -> Extractor:
-    """The network whose weights come with the installation."""
+    """The network whose weights are installed with dogsim."""
     return NetworkOptions(backbone=LITE).load()
 
 
 @pytest.fixture(scope="session")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """File of a network that loads at once and tells colours only, for tests of the wiring."""
+    """File of a network that loads at once and computes mean colours only."""
     import keras
 
     file = tmp_path_factory.mktemp("colours") / "colours.keras"
@@ -132,7 +132,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def breeds_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two breeds, three pictures each: red ones and striped ones."""
+    """Folder of two breeds with three images each: red and striped."""
     root = tmp_path_factory.mktemp("breeds")
     rng = np.random.default_rng(0)
     for name in ("n00000001-red_setter", "striped"):
@@ -148,7 +148,7 @@ def breeds_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stored(breeds_dir: Path, colours: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """File of a dataset of these pictures."""
+    """File of a dataset of these images."""
     out = tmp_path_factory.mktemp("stored") / "d.h5"
     create_dataset(breeds_dir, out, weights=colours)
     return out
@@ -156,7 +156,7 @@ def stored(breeds_dir: Path, colours: str, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def four() -> Dataset:
-    """Four pictures on a line: pugs at 0 and 1, whippets at 5 and 6."""
+    """Four images on a line: pugs at 0 and 1, whippets at 5 and 6."""
     return Dataset(
         features=np.array([[0.0], [1.0], [5.0], [6.0]], np.float32),
         labels=np.array([0, 0, 1, 1], np.int32),
@@ -167,7 +167,7 @@ def four() -> Dataset:
 
 @pytest.fixture(scope="session")
 def random_resnet(once: Callable[[str, Callable[[Path], Any]], Path]) -> tuple[Any, Path]:
-    """Keras' own ResNet-50 with random weights, and a folder with it in every kind of file."""
+    """Keras' ResNet-50 with random weights, and a folder with it in all kinds of files."""
     import keras
 
     def make(folder: Path) -> None:

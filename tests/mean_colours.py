@@ -1,4 +1,4 @@
-"""A network of no weight, the mean of each colour, in the place of all others."""
+"""A replacement for all networks without weights: the mean of each colour."""
 
 import time
 from dataclasses import replace
@@ -11,11 +11,11 @@ from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.networks.views import seen_by
 from dogsim.recipe import Recipe
 
-PATIENCE = 0.01  # seconds that a batch takes, for those who stop a run in the middle
+BATCH_SECONDS = 0.01  # so that tests can stop a run in the middle
 
 
 def colours(images: Any) -> Any:
-    time.sleep(PATIENCE)
+    time.sleep(BATCH_SECONDS)
     return images.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
 
 
@@ -28,7 +28,7 @@ def load(options: NetworkOptions) -> Extractor:
     return Extractor(recipe, seen_by(colours, recipe.views))
 
 
-# What is put in the place of methods of NetworkOptions.
+# Replacements for methods of NetworkOptions.
 SEAM = {
     "check": lambda options: None,
     "load": load,
@@ -41,7 +41,7 @@ def stop_after(
     monkeypatch: pytest.MonkeyPatch,
     stop: type[BaseException] = KeyboardInterrupt,
 ) -> None:
-    """Let a run be stopped when so many batches have gone through the network."""
+    """Make the network raise `stop` after a number of batches."""
     left = [batches]
 
     def load_stopping(options: NetworkOptions) -> Extractor:

@@ -14,7 +14,7 @@ from dogsim.engines.choose import Engine, Precision, check_engine, choose_engine
 from dogsim.engines.openvino import OpenVinoNetwork
 from dogsim.engines.tensorflow import run_tensorflow
 from dogsim.errors import DogsimError
-from dogsim.images import RESIZES, check_resize
+from dogsim.images import RESIZES, Resize, check_resize
 from dogsim.networks.backbones import ONNX, find_backbone
 from dogsim.networks.conversion import CalibrationImages, converted, input_size, quantized
 from dogsim.networks.keras_network import KerasNetwork
@@ -22,7 +22,7 @@ from dogsim.networks.lazy_network import Compute, LazyNetwork
 from dogsim.networks.onnx_network import OnnxNetwork
 from dogsim.networks.preprocessing import Pixels
 from dogsim.networks.protocols import Network
-from dogsim.networks.views import VIEWS, check_views, seen_by
+from dogsim.networks.views import VIEWS, Views, check_views, seen_by
 from dogsim.networks.weights import IMAGENET
 from dogsim.plumbing.terminal import note
 from dogsim.recipe import ChannelValues, Recipe, channel_text
@@ -226,10 +226,10 @@ def load_extractor(
     backbone: str = "resnet50",
     weights: str | os.PathLike[str] = "imagenet",
     layer: str | None = None,
-    resize: str = "squash",
+    resize: Resize = "squash",
     engine: Engine = "auto",
     precision: Precision = "auto",
-    views: str = "none",
+    views: Views = "none",
     mean: ChannelValues | None = None,
     std: ChannelValues | None = None,
     image_size: int | None = None,

@@ -6,7 +6,7 @@ in common: the usual test-time augmentation (Krizhevsky, Sutskever and Hinton 20
 """
 
 from collections.abc import Callable, Iterator
-from typing import TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from PIL import Image
 
 from dogsim.errors import unknown
 
-VIEWS = ("none", "flip", "flip,crops")
+Views: TypeAlias = Literal["none", "flip", "flip,crops"]
+VIEWS: tuple[Views, ...] = get_args(Views)
 PART = 7 / 8  # of the side that a crop keeps, as 224 of 256
 
 Images: TypeAlias = NDArray[np.uint8]

@@ -23,7 +23,7 @@ IMAGES = np.random.default_rng(4).integers(0, 256, (19, 224, 224, 3), np.uint8)
 
 @pytest.fixture(scope="module")
 def plain() -> Any:
-    """What Keras itself computes."""
+    """The features that Keras itself computes."""
     import keras
 
     from dogsim.networks.backbones import BACKBONES
@@ -37,10 +37,10 @@ def plain() -> Any:
 
 @pytest.mark.parametrize("engine", INSTALLED)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_every_engine_computes_the_same(engine: Any, precision: Any, plain: Any) -> None:
+def test_all_engines_compute_the_same(engine: Any, precision: Any, plain: Any) -> None:
     extractor = load_extractor("efficientnet-lite0", engine=engine, precision=precision)
     assert (extractor.recipe.engine, extractor.recipe.precision) == (engine, precision)
-    features = extractor(IMAGES)  # 19 pictures: whole chunks, and a rest
+    features = extractor(IMAGES)  # 19 images: whole batches and a rest
     if precision == "float32":
         np.testing.assert_allclose(features, plain, rtol=1e-3, atol=1e-3)
     cosine = (features * plain).sum(axis=1)
@@ -65,25 +65,25 @@ def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
         assert choose_engine(precision=precision) == ("openvino", precision)
 
 
-def test_a_gpu_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_images_do_not_wait_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choose, "find_spec", lambda _: True)
-    monkeypatch.setattr(choose, "gpus", lambda: pytest.fail("TensorFlow is asked"))
+    monkeypatch.setattr(choose, "gpus", lambda: pytest.fail("TensorFlow is imported"))
     monkeypatch.setattr(choose, "_cpu_has_bfloat16", lambda: False)
     assert choose_engine(few=True) == ("openvino", "float32")
     monkeypatch.setattr(choose, "gpus", lambda: ["a GPU"])
-    assert choose_engine("tensorflow", few=True) == ("tensorflow", "float32")  # as it was asked for
+    assert choose_engine("tensorflow", few=True) == ("tensorflow", "float32")  # as requested
 
 
 def test_only_a_large_folder_waits_for_a_gpu(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    asked: list[bool] = []
+    received: list[bool] = []
 
-    def told(engine: str, precision: str, few: bool) -> Any:
-        asked.append(few)
-        raise DogsimError("Told.")
+    def refuse(engine: str, precision: str, few: bool) -> Any:
+        received.append(few)
+        raise DogsimError("Chosen.")
 
-    monkeypatch.setattr("dogsim.networks.extractor.choose_engine", told)
+    monkeypatch.setattr("dogsim.networks.extractor.choose_engine", refuse)
     for name in "abc":
         Image.new("RGB", (9, 9)).save(tmp_path / f"{name}.png")
     recipe = Recipe("vgg16", "imagenet", "", "avg_pool", 224)
@@ -91,21 +91,21 @@ def test_only_a_large_folder_waits_for_a_gpu(
         monkeypatch.setattr(
             importlib.import_module("dogsim.create_dataset"), "MIN_IMAGES_FOR_GPU", many
         )
-        with pytest.raises(DogsimError, match="Told"):
+        with pytest.raises(DogsimError, match="Chosen"):
             create_dataset(tmp_path, tmp_path / "d.h5", "vgg16")
     for few in (lambda: ImageDistance("vgg16"), lambda: extractor_for(recipe).load()):
-        with pytest.raises(DogsimError, match="Told"):
+        with pytest.raises(DogsimError, match="Chosen"):
             few()
-    assert asked == [True, False, True, True]
+    assert received == [True, False, True, True]
 
 
-def test_a_gpu_computes_whole_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_computes_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
     import tensorflow as tf
 
     make_callable, batches = tf.compat.v1.Session.make_callable, []
 
-    def told(*arguments: Any) -> Any:
+    def counting(*arguments: Any) -> Any:
         run = make_callable(*arguments)
 
         def network(images: Any) -> Any:
@@ -114,13 +114,13 @@ def test_a_gpu_computes_whole_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return network
 
-    monkeypatch.setattr(tf.compat.v1.Session, "make_callable", told)
+    monkeypatch.setattr(tf.compat.v1.Session, "make_callable", counting)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["a GPU"])
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
     images = np.arange(64 * 8 * 8 * 3).reshape(64, 8, 8, 3).astype(np.uint8)
     means = images.mean(axis=(1, 2), dtype=np.float64)
     gpu = run_tensorflow(model, lambda images: images, "float32")
-    cpu = run_tensorflow(model, lambda images: images, "bfloat16")  # which no GPU has
+    cpu = run_tensorflow(model, lambda images: images, "bfloat16")  # not on a GPU
     for n, whole, small in ((1, [1], [1]), (2, [32], [2]), (33, [32, 32], [8] * 4 + [1])):
         for network, expected in ((gpu, whole), (cpu, small)):
             np.testing.assert_allclose(network(images[:n]), means[:n], rtol=1e-2)
@@ -128,7 +128,7 @@ def test_a_gpu_computes_whole_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
             batches.clear()
 
 
-def test_wrong_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_names_and_missing_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DogsimError, match="Unknown engine 'tensorflo'; did you mean 'tensorflow'"):
         choose_engine("tensorflo")
     with pytest.raises(DogsimError, match="Unknown precision 'bf16'"):
@@ -136,12 +136,12 @@ def test_wrong_names(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DogsimError, match="precision int8 for the engine tensorflow"):
         choose_engine("tensorflow", "int8")
     monkeypatch.setattr(choose, "find_spec", lambda _: None)
-    for asked in (("openvino", "auto"), ("auto", "int8")):
+    for options in (("openvino", "auto"), ("auto", "int8")):
         with pytest.raises(DogsimError, match="pip install openvino"):
-            choose_engine(*asked)
+            choose_engine(*options)
 
 
-def test_one_picture_costs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_image_is_not_padded(monkeypatch: pytest.MonkeyPatch) -> None:
     openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
     import keras
 
@@ -150,11 +150,11 @@ def test_one_picture_costs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     network, batches = OpenVinoNetwork(converted, "float32"), []
     compile_model = openvino.Core.compile_model
 
-    def told(core: Any, model: Any, *options: Any) -> Any:
+    def counting(core: Any, model: Any, *options: Any) -> Any:
         batches.append(model.input(0).partial_shape[0].get_length())
         return compile_model(core, model, *options)
 
-    monkeypatch.setattr(openvino.Core, "compile_model", told)
+    monkeypatch.setattr(openvino.Core, "compile_model", counting)
     images = np.arange(16 * 8 * 8 * 3, dtype=np.float32).reshape(16, 8, 8, 3).astype(np.uint8)
     means = images.mean(axis=(1, 2), dtype=np.float64)
     np.testing.assert_allclose(network(images[:1]), means[:1], rtol=1e-5)
@@ -163,8 +163,8 @@ def test_one_picture_costs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert batches == [1, CPU_BATCH]
 
 
-def test_a_network_gives_its_own_outputs_alone() -> None:
-    """Not what swish computes on the way, whose gradient is a function of its own."""
+def test_a_converted_network_has_only_its_own_outputs() -> None:
+    """Not intermediate results of swish, whose gradient is a function of its own."""
     pytest.importorskip("openvino")
     import keras
 
@@ -175,8 +175,8 @@ def test_a_network_gives_its_own_outputs_alone() -> None:
     assert [each.get_partial_shape()[1].get_length() for each in converted.outputs] == [5]
 
 
-def test_a_network_outlives_the_model_it_was_made_of() -> None:
-    """Its numbers are its own: OpenVINO's converter would have shared the model's memory."""
+def test_a_converted_network_has_its_own_weights() -> None:
+    """By default OpenVINO's converter shares the memory of the model."""
     pytest.importorskip("openvino")
     import keras
 
@@ -193,7 +193,7 @@ def test_a_network_outlives_the_model_it_was_made_of() -> None:
 
 
 @pytest.mark.slow  # another process loads TensorFlow
-def test_a_keras_that_is_not_installed_may_be_asked_for() -> None:
+def test_a_request_for_a_legacy_keras_that_is_missing_is_ignored() -> None:
     pytest.importorskip("openvino")
     code = """
         from dogsim.engines._keras import import_keras

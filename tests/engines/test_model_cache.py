@@ -1,4 +1,4 @@
-"""A kept network: used again without TensorFlow, and made again whatever is wrong with it."""
+"""A cached network is used again without TensorFlow, and converted again if it is damaged."""
 
 import json
 import threading
@@ -31,7 +31,7 @@ def load(colours: str) -> Callable[[], Extractor]:
     return lambda: load_extractor("vgg16", colours, engine="openvino", precision="float32")
 
 
-def test_the_second_time_needs_no_keras(
+def test_a_cached_network_needs_no_keras(
     folder: Path,
     load: Callable[[], Extractor],
     monkeypatch: pytest.MonkeyPatch,
@@ -47,8 +47,8 @@ def test_the_second_time_needs_no_keras(
     assert [path.suffix for path in folder.iterdir()] == [".zip"]
 
 
-def test_other_networks_are_kept_beside_it(folder: Path, colours: str) -> None:
-    for backbone in ("vgg16", "resnet50v2"):  # the same file, but pixels prepared in another way
+def test_each_network_has_its_own_file(folder: Path, colours: str) -> None:
+    for backbone in ("vgg16", "resnet50v2"):  # the same weights with another preprocessing
         load_extractor(backbone, colours, engine="openvino", precision="float32")
     other = load_extractor("resnet50v2", colours, engine="openvino", precision="float32")
     assert np.abs(other(IMAGES)).max() <= 1
@@ -69,15 +69,15 @@ def flip_a_bit(file: Path) -> None:
 def of_another_version(file: Path) -> None:
     with zipfile.ZipFile(file) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    told = json.loads(parts[model_cache.KEY_FILE])
-    parts[model_cache.KEY_FILE] = json.dumps(told | {"openvino": "2019.1"}).encode()
+    key = json.loads(parts[model_cache.KEY_FILE])
+    parts[model_cache.KEY_FILE] = json.dumps(key | {"openvino": "2019.1"}).encode()
     parts[model_cache.GRAPH_FILE] = b"<net/>"
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
 
 
-def without_numbers(file: Path) -> None:
+def without_weights(file: Path) -> None:
     with zipfile.ZipFile(file) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(file, "w") as archive:
@@ -89,8 +89,8 @@ def no_archive(file: Path) -> None:
     file.write_text("no archive")
 
 
-@pytest.mark.parametrize("harm", [cut, flip_a_bit, of_another_version, without_numbers, no_archive])
-def test_what_is_damaged_is_made_again(
+@pytest.mark.parametrize("harm", [cut, flip_a_bit, of_another_version, without_weights, no_archive])
+def test_a_damaged_file_is_replaced(
     folder: Path,
     load: Callable[[], Extractor],
     harm: Callable[[Path], None],
@@ -132,7 +132,7 @@ def test_a_full_disk(
     assert list(folder.iterdir()) == []
 
 
-def test_two_at_once(folder: Path, load: Callable[[], Extractor]) -> None:
+def test_two_threads_at_once(folder: Path, load: Callable[[], Extractor]) -> None:
     expected = load()(IMAGES)
     features: list[Any] = []
     (file,) = folder.iterdir()
@@ -151,7 +151,7 @@ def test_two_at_once(folder: Path, load: Callable[[], Extractor]) -> None:
     assert all(np.array_equal(each, expected) for each in features)
 
 
-def test_threads_share_a_network(load: Callable[[], Extractor]) -> None:
+def test_threads_can_share_a_network(load: Callable[[], Extractor]) -> None:
     extractor = load()
     wrong: list[int] = []
     many = np.repeat(IMAGES, 7, axis=0)
@@ -172,7 +172,7 @@ def test_threads_share_a_network(load: Callable[[], Extractor]) -> None:
 
 @pytest.mark.slow
 def test_the_installed_network_answers_without_tensorflow(tmp_path: Path) -> None:
-    """In processes of their own, as a user starts them: the first prepares, the second answers."""
+    """In separate processes, as a user starts them: the first converts, the second reads."""
     code = (
         "import numpy as np; from dogsim import load_extractor\n"
         f"features = load_extractor({LITE!r})(np.zeros((1, 224, 224, 3), np.uint8))\n"

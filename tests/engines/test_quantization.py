@@ -1,4 +1,4 @@
-"""A network in int8: made with the user's own pictures, kept, and refused where it cannot be."""
+"""Networks in int8: quantized on the user's images, cached, and errors if that is impossible."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def edges(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """File of a network with two layers that have weights."""
+    """File of a network with two layers with weights."""
     import keras
 
     keras.utils.set_random_seed(3)
@@ -54,13 +54,13 @@ def test_a_dataset_in_int8(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Made once with NNCF, and gone on with and asked without it."""
+    """Quantized once with NNCF; updates and queries do not need it."""
     pytest.importorskip("nncf", reason="NNCF: pip install 'dogsim[int8]'")
     one, other, exact = (tmp_path / f"{name}.h5" for name in ("one", "other", "exact"))
     made = create_dataset(breeds_dir, one, weights=edges, precision="int8")
-    told = capfd.readouterr()
-    assert "Quantizing resnet50 to int8 on 6 images" in told.err
-    assert told.out == ""  # stdout belongs to results, whatever NNCF reports
+    printed = capfd.readouterr()
+    assert "Quantizing resnet50 to int8 on 6 images" in printed.err
+    assert printed.out == ""  # NNCF reports on stdout, which is for results
     assert (made.recipe.engine, made.recipe.precision) == ("openvino", "int8")  # type: ignore[union-attr]
     floats = create_dataset(breeds_dir, exact, weights=edges, precision="float32")
     assert not np.array_equal(made.features, floats.features)
@@ -80,11 +80,11 @@ def test_a_dataset_in_int8(
     query = extractor_for(made.recipe)
     assert query.recipe.precision != "int8"
     size = query.recipe.image_size
-    asked = query(np.stack([load_image(breeds_dir / made.paths[0], size)]))
-    assert np.linalg.norm(asked - made.features, axis=1).argmin() == 0
+    features = query(np.stack([load_image(breeds_dir / made.paths[0], size)]))
+    assert np.linalg.norm(features - made.features, axis=1).argmin() == 0
 
 
-def test_what_is_missing(
+def test_a_missing_network_or_quantizer(
     folder: Path, breeds_dir: Path, edges: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(DogsimError, match="The cache has no vgg16 in int8"):
@@ -95,20 +95,20 @@ def test_what_is_missing(
     assert not (tmp_path / "d.h5").exists()
 
 
-def test_pictures_to_calibrate_with(breeds_dir: Path, tmp_path: Path) -> None:
-    pictures = list_images(breeds_dir).images
-    some = calibration_images(breeds_dir, pictures, "squash", 32)
+def test_calibration_images(breeds_dir: Path, tmp_path: Path) -> None:
+    images = list_images(breeds_dir).images
+    some = calibration_images(breeds_dir, images, "squash", 32)
     assert [each.shape for each in some] == [(32, 32, 3)] * 6
-    assert np.array_equal(some, calibration_images(breeds_dir, pictures, "squash", 32))
-    assert len(calibration_images(breeds_dir, pictures * 51, "squash", 32)) == 300
-    (tmp_path / "bad.jpg").write_text("no picture")
+    assert np.array_equal(some, calibration_images(breeds_dir, images, "squash", 32))
+    assert len(calibration_images(breeds_dir, images * 51, "squash", 32)) == 300
+    (tmp_path / "bad.jpg").write_text("not an image")
     with pytest.raises(DogsimError, match="None of 1 images sampled from"):
         calibration_images(tmp_path, list_images(tmp_path).images, "squash", 32)
 
 
 @pytest.mark.slow
 @pytest.mark.real_data
-def test_it_answers_as_well(folder: Path, real_data: Path, tmp_path: Path) -> None:
+def test_int8_answers_as_well(folder: Path, real_data: Path, tmp_path: Path) -> None:
     """On 1,200 real photos; a CPU without VNNI loses more: 0.012 of P@1, 0.014 of P@5."""
     pytest.importorskip("nncf", reason="NNCF: pip install 'dogsim[int8]'")
     photos = real_data / "data" / "stanford_dogs_224"

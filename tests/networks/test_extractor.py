@@ -1,4 +1,4 @@
-"""A network loaded to extract features, from every kind of weights."""
+"""Extractors from all kinds of weight files, and the extractor of a dataset."""
 
 import pickle
 import shutil
@@ -22,7 +22,7 @@ IMAGES = np.random.default_rng(2).integers(0, 256, (3, 224, 224, 3), np.uint8)
 
 @pytest.fixture(scope="module")
 def plain_features(random_resnet: tuple[Any, Path]) -> Any:
-    """What plain Keras code makes of the pictures."""
+    """The features that plain Keras code computes of the images."""
     import keras
 
     model, _ = random_resnet
@@ -51,7 +51,7 @@ def test_every_kind_of_weight_file(
     )
 
 
-def test_images_are_left_as_they_were(lite: Extractor) -> None:
+def test_images_are_not_modified(lite: Extractor) -> None:
     before = IMAGES.copy()
     lite(IMAGES)
     assert np.array_equal(IMAGES, before)
@@ -99,7 +99,7 @@ def test_a_file_that_does_not_fit(random_resnet: tuple[Any, Path], tmp_path: Pat
         assert "\n" not in str(caught.value)
 
 
-def test_a_model_of_another_kind(tmp_path: Path) -> None:
+def test_a_model_that_is_no_image_network(tmp_path: Path) -> None:
     import keras
 
     grey = keras.Sequential([keras.Input((32, 32, 1)), keras.layers.Flatten(name="avg_pool")])
@@ -112,7 +112,7 @@ def test_a_model_of_another_kind(tmp_path: Path) -> None:
         load_extractor("resnet50", str(tmp_path / "evil.keras"))
 
 
-def test_a_model_brings_its_own_input_size(tmp_path: Path) -> None:
+def test_a_model_defines_its_input_size(tmp_path: Path) -> None:
     import keras
 
     small = keras.Sequential(
@@ -122,11 +122,11 @@ def test_a_model_brings_its_own_input_size(tmp_path: Path) -> None:
     extractor = load_extractor("vgg16", str(tmp_path / "small.keras"), precision="float32")
     assert extractor.recipe.image_size == 32
     white = np.full((1, 32, 32, 3), 255, np.uint8)
-    # vgg16's pixels: BGR less ImageNet's mean
+    # the preprocessing of vgg16: BGR minus the mean of ImageNet
     np.testing.assert_allclose(extractor(white)[0], [151.061, 138.221, 131.32], rtol=1e-4)
 
 
-def test_a_picture_is_seen_in_several_views(colours: str) -> None:
+def test_views_are_averaged(colours: str) -> None:
     one = load_extractor("resnet50", colours, precision="float32")
     two = load_extractor("resnet50", colours, precision="float32", views="flip")
     assert (one.recipe.views, two.recipe.views) == ("none", "flip")
@@ -138,10 +138,10 @@ def test_a_picture_is_seen_in_several_views(colours: str) -> None:
     with pytest.raises(DogsimError, match=r"with views=none. The dataset needs views=flip"):
         two.recipe.require(one.recipe, "an extractor")
     with pytest.raises(DogsimError, match="Unknown views 'flop'"):
-        load_extractor("resnet50", colours, views="flop")
+        load_extractor("resnet50", colours, views="flop")  # type: ignore[arg-type]
 
 
-def test_images_of_another_kind_are_refused(lite: Extractor) -> None:
+def test_images_of_another_shape_or_dtype_raise(lite: Extractor) -> None:
     wrong: list[Any] = [IMAGES[:, :100], IMAGES.astype(np.float32), IMAGES[0]]
     for images in wrong:
         with pytest.raises(DogsimError, match=r"Expected \(B, 224, 224, 3\) of uint8"):
@@ -169,7 +169,7 @@ def test_extractor_for_a_recipe(colours: str, tmp_path: Path) -> None:
 
 
 def test_the_recipe_is_known_before_the_network_is_loaded(colours: str) -> None:
-    """What decides is; what takes loading is as in the recipe that it is held against."""
+    """The decisive fields are; what is known only after loading is as in the given recipe."""
     for options in (
         NetworkOptions(backbone=LITE, resize="crop", layer="block13_add"),
         NetworkOptions(backbone="vgg16", weights=colours, engine="tensorflow", precision="float32"),
@@ -188,7 +188,7 @@ def test_the_recipe_is_known_before_the_network_is_loaded(colours: str) -> None:
             wrong.known_recipe(like)
 
 
-def test_a_wrong_layer_is_told_its_nearest(lite: Extractor) -> None:
+def test_the_error_for_a_wrong_layer_lists_the_nearest(lite: Extractor) -> None:
     with pytest.raises(DogsimError) as caught:
         load_extractor(LITE, layer="block1_ad")
     assert str(caught.value).partition("nearest: ")[2].count(",") == 4  # five names
