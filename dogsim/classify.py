@@ -3,9 +3,8 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from dogsim.plumbing.threads import batched
 from dogsim.retrieval.query import NO_BOXES, QueryInput, box_folder, read_queries
 from dogsim.trust.calibration import Calibration, calibration_for
 from dogsim.trust.conformal import PredictionSet, prediction_sets
-from dogsim.vote import count_votes, majority_vote
+from dogsim.vote import two_most_voted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,8 +52,7 @@ class Answer:
     dataset : Dataset
         Where the neighbours were found.
     trust : PredictionSet, optional
-        The prediction set, the p-values and whether the query is of an unknown breed; None if no
-        confidence was given.
+        The prediction set with its p-values; None if no confidence was given.
     runner_up : str
         The breed with the second most votes, "" if there is none.
     runner_up_votes : int
@@ -115,14 +113,10 @@ class Answer:
         if self.image is None:
             raise DogsimError("This answer has no image. Expected an answer of dogsim.classify.")
         file = file_of(self.image)
+        truth = self.dataset.label_of_path(file) if file else None
+        title = self.vote if self.trust else ""
         return result_grid(
-            self.image,
-            self.dataset,
-            self.indices,
-            self.distances,
-            self.dataset.label_of_path(file) if file else None,
-            self.metric,
-            title=self.vote if self.trust else "",
+            self.image, self.dataset, self.indices, self.distances, truth, self.metric, title=title
         )
 
     def show(self, save: str | os.PathLike[str] | None = None) -> list[Path]:
@@ -170,8 +164,7 @@ def classify(
     extractor : Extractor, optional
         By default the one that the dataset was made with, which stays loaded for the next call.
     confidence : float, optional
-        Also return a prediction set that contains the true breed with this probability, such as
-        0.9.
+        Also return a set of breeds that contains the true one with this probability, as 0.9.
     keep_self : bool
         Let an image of the dataset vote on itself. By default its row is left out. Such an image
         is recognised by the content of its file, and its features are not computed again.
@@ -194,10 +187,8 @@ def classify(
     if extractor is not None and dataset.recipe:
         dataset.recipe.require(extractor.recipe, "an extractor")
     extractor = extractor or lazy_extractor_for(dataset.recipe)
-    folder, found = box_folder(dataset, boxes), []
-    for answer in answers(
-        as_images(images), dataset, k, metric, extractor, confidence, keep_self, folder
-    ):
+    queries, folder, found = as_images(images), box_folder(dataset, boxes), []
+    for answer in answers(queries, dataset, k, metric, extractor, confidence, keep_self, folder):
         if isinstance(answer, DogsimError):
             raise answer
         found.append(answer)
@@ -216,8 +207,8 @@ def answers(
 ) -> Iterator[Answer | DogsimError]:
     """Yield an answer for each image, or the error of an image that has no answer.
 
-    Parameters and errors are those of `classify`. The extractor is called
-    only for images that are not in the dataset.
+    Parameters and errors are those of `classify`. The extractor is called only for images that are
+    not in the dataset.
     """
     check_k(k, len(dataset))
     check_metric(metric)
@@ -228,14 +219,10 @@ def answers(
         others = f"which has {len(dataset) - 1} others"
         k_error = DogsimError(f"Received k={k} for an image of the dataset, {others}.")
     inputs = read_queries(images, dataset, extractor.recipe, boxes, ahead=QUERY_BATCH)
-    search = partial(
-        answers_to,
-        dataset=dataset,
-        k=k,
-        metric=metric,
-        confidence=confidence,
-        keep_self=keep_self,
-    )
+
+    def search(features: NDArray[np.float32], rows: list[int] | None = None) -> list[Answer]:
+        return answers_to(features, dataset, k, metric, confidence, rows, keep_self)
+
     for batch in batched(inputs, QUERY_BATCH):
         yield from _answer_batch(batch, dataset, search, extractor, k_error)
 
@@ -269,7 +256,7 @@ def answers_to(
     if confidence is not None:
         calibration = calibration or calibration_for(dataset, confidence)
         trusts = prediction_sets(calibration, features, confidence, left_out)
-    winners, votes, seconds, second_votes = _two_most_voted(dataset.labels[indices])
+    winners, votes, seconds, second_votes = two_most_voted(dataset.labels[indices])
     return [
         Answer(
             breed=dataset.breed_of_label(winners[i]),
@@ -286,13 +273,6 @@ def answers_to(
         )
         for i, row in enumerate(rows)
     ]
-
-
-def _two_most_voted(labels: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
-    """Return the labels with the most and the second most votes in each row, with their votes."""
-    winners, votes = majority_vote(labels), count_votes(labels).max(axis=1)  # (n,), (n,)
-    others = np.where(labels == winners[:, None], -1, labels)  # (n, k)
-    return winners, votes, majority_vote(others), count_votes(others).max(axis=1)
 
 
 def _answer_batch(

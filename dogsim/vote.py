@@ -50,6 +50,27 @@ def majority_vote(
     return winners
 
 
+def two_most_voted(labels: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
+    """Return the labels with the most and the second most votes in each row, and their votes.
+
+    Parameters
+    ----------
+    labels : (n, k) int32
+        As for `majority_vote`.
+
+    Returns
+    -------
+    winners, votes, seconds, second_votes : (n,) int
+        A row without a second label has second_votes 0.
+
+    >>> two_most_voted(np.int32([[2, 7, 7, -1]]))[:2]
+    (array([7], dtype=int32), array([2]))
+    """
+    winners, votes = majority_vote(labels), count_votes(labels).max(axis=1)  # (n,), (n,)
+    others = np.where(labels == winners[:, None], -1, labels)  # (n, k)
+    return winners, votes, majority_vote(others), count_votes(others).max(axis=1)
+
+
 def count_votes(
     labels: NDArray[np.int32], weights: NDArray[np.float64] | None = None
 ) -> NDArray[np.floating | np.integer]:

@@ -126,6 +126,7 @@ def classify(
 
     Example: `dogsim classify my_dog.jpg holiday/ -k 20 --dataset dogs.h5`
     """
+    from dogsim.learning.classifier import load_classifier
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import has_csv_header, write_csv
     from dogsim.retrieval.query_expansion import check_rank, ranking
@@ -136,7 +137,9 @@ def classify(
         check_replaceable(csv, lambda there: has_csv_header(there, ANSWER_COLUMNS), force)
     check_rank(rank, metric)
     known = ranking(open_dataset(dataset, weights, cluster), rank)
-    trained = _classifier(classifier, known) if classifier else None
+    trained = load_classifier(classifier) if classifier else None
+    if trained:
+        trained.require_same_features(known.recipe)
     answers = AnswerStream(
         images,
         known,
@@ -292,12 +295,3 @@ def answer_row(result: dict[str, Any]) -> dict[str, Any]:
     every = result | nearest | {"distance": first["distance"]}
     every["breeds"] = "; ".join(result.get("breeds", ()))
     return {name: every.get(name) for name in ANSWER_COLUMNS}
-
-
-def _classifier(file: Path, dataset: "Dataset") -> "TrainedClassifier":
-    """Load a classifier and check that it was trained on features like the dataset's."""
-    from dogsim.learning.classifier import load_classifier
-
-    trained = load_classifier(file)
-    trained.require_same_features(dataset.recipe)
-    return trained

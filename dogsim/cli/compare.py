@@ -245,17 +245,11 @@ def _explain_nearest(
     queries = [Query.resolve(file, known, folder) for file in files]
     explained = explain_neighbours(queries, known, k, metric, extractor)
     return [
-        ExplainedPair(f"{file.stem}-{rank}", query, _stored(known, row), explanation)
+        ExplainedPair(f"{file.stem}-{rank}", query, Query(source, source, row), explanation)
         for file, query, neighbours in zip(files, queries, explained, strict=True)
         for rank, (row, explanation) in enumerate(neighbours, 1)
+        for source in [known.source(row)]
     ]
-
-
-def _stored(known: "Dataset", row: int) -> "Query":
-    from dogsim.retrieval.query import Query
-
-    source = known.source(row)
-    return Query(source, source, row)
 
 
 def _draw(
