@@ -1,5 +1,4 @@
 # The public names, one a line: dogsim/__init__.py reads this list.
-from dogsim.accuracy import Accuracy as Accuracy
 from dogsim.accuracy import accuracy as accuracy
 from dogsim.classify import Answer as Answer
 from dogsim.classify import classify as classify
@@ -57,6 +56,7 @@ from dogsim.plumbing.terminal import say as say
 from dogsim.recipe import Recipe as Recipe
 from dogsim.retrieval.decomposition import Explanation as Explanation
 from dogsim.retrieval.query_expansion import expand as expand
+from dogsim.retrieval.scores import Accuracy as Accuracy
 from dogsim.retrieval.scores import calibration_error as calibration_error
 from dogsim.sources.matlab import export_mat as export_mat
 from dogsim.sources.matlab import import_mat as import_mat

@@ -13,7 +13,7 @@ from dogsim.errors import DogsimError, unknown
 from dogsim.storage.sharded_rows import as_rows
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev", "correlation")
-BLOCK_BYTES = 1 << 28  # held at a time for the queries of a block
+MAX_BLOCK_BYTES = 1 << 28  # held at a time for the queries of a block
 SORTED_WHOLE = 128  # numbers in a row, which are sorted sooner than sifted
 FULL_ROWS = 8192  # of the gallery, which scipy turns to float64 at a time
 
@@ -133,7 +133,7 @@ def nearest(
         return dataset.search(queries, k, metric, exclude)
     distances = np.empty((len(queries), k))
     indices = np.empty((len(queries), k), np.intp)
-    size = max(1, BLOCK_BYTES // exact.bytes_of_a_query(k, gallery.shape[1]))
+    size = max(1, MAX_BLOCK_BYTES // exact.bytes_of_a_query(k, gallery.shape[1]))
     for start in range(0, len(queries), size):
         block = slice(start, start + size)
         own = None if exclude is None else exclude[block]
@@ -211,7 +211,7 @@ def _in_full(
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Find the k nearest by computing all distances, some queries at a time."""
     found = [(np.empty((0, k)), np.empty((0, k), np.intp))]
-    size = max(1, BLOCK_BYTES // (32 * len(gallery)))  # float64, and copies for sorting
+    size = max(1, MAX_BLOCK_BYTES // (32 * len(gallery)))  # float64, and copies for sorting
     for start in range(0, len(queries), size):
         asked = queries[start : start + size]
         chunks = (gallery[i : i + FULL_ROWS] for i in range(0, len(gallery), FULL_ROWS))

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import dogsim
-from dogsim.accuracy import judge
-from dogsim.trust.conformal import Coverage
+from dogsim.trust.calibration import calibration_for
+from dogsim.trust.conformal import Coverage, coverage
 from edge import dataset_of, options, parser_of, show
 
 # %% Options
@@ -31,9 +31,8 @@ print(f"{len(gallery)} images in the gallery, {len(queries)} queries\n")
 CONFIDENCES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 coverages: list[Coverage] = []
 for confidence in CONFIDENCES:
-    found = judge(gallery, [args.k], queries, confidence=confidence).coverage
-    assert found is not None
-    coverages.append(found)
+    calibration = calibration_for(gallery, confidence)
+    coverages.append(coverage(calibration, queries.features, queries.labels, confidence))
 print("confidence  coverage  breeds in a set")
 for found in coverages:
     print(f"{found.confidence:.2f}        {found.coverage:.4f}    {found.mean_set_size:.4f}")

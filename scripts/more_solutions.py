@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 import dogsim
-from dogsim.accuracy import judge
 from dogsim.images import Source
+from dogsim.trust import conformal
+from dogsim.trust.calibration import calibration_for
 from draw_sample_dogs import draw_with_box
 from edge import run_named
 from sample_breeds import BREEDS
@@ -164,8 +165,8 @@ def work() -> None:
 def coverage(dataset: dogsim.Dataset, confidence: float, seed: int) -> tuple[float, float]:
     """Return the coverage and the mean set size, with two fifths of the images as queries."""
     gallery, queries = dogsim.hold_out(dataset, 0.4, seed)
-    found = judge(gallery, [10], queries, confidence=confidence).coverage
-    assert found is not None
+    calibration = calibration_for(gallery, confidence)
+    found = conformal.coverage(calibration, queries.features, queries.labels, confidence)
     return found.coverage, found.mean_set_size
 
 

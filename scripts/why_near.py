@@ -6,16 +6,15 @@ python scripts/why_near.py --dataset dogs.h5 --save figures
 
 # %%
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
 import dogsim
-from dogsim.accuracy import judge
 from dogsim.explain import origin_of
 from dogsim.figures.evaluation import confusion_matrix
 from dogsim.figures.tree import tree_order
-from dogsim.retrieval.evaluation import find_neighbours
+from dogsim.retrieval.evaluation import Evaluation
+from dogsim.retrieval.scores import confusions
 from draw_sample_dogs import draw_with_box
 from edge import dataset_of, options, parser_of, show
 
@@ -69,15 +68,13 @@ for name, (picture, box), (parts, likeness) in zip(names, drawn, sides, strict=T
 show("on-snow", dogsim.heat_maps(drawn[0][0], drawn[1][0], why, names), args)
 
 # %% Where it goes wrong
-judgement = judge(dataset, [args.k], with_confusions=True)
-confusions = judgement.confusions or ()
-mistakes = sum(pair.count for pair in confusions)
+found = Evaluation(dataset).neighbours(args.k)
+pairs = confusions(found)
+mistakes = sum(pair.count for pair in pairs)
 print(f"\n{mistakes} of {len(dataset)} votes of {args.k} are wrong, most often")
-for pair in confusions[:6]:
+for pair in pairs[:6]:
     print(f"{pair.count:>4} {pair.breed}, taken for {pair.taken_for}")
-found = find_neighbours(dataset, args.k)
-figure: Figure = confusion_matrix(found, args.k, tree_order(dataset))
-show("confusions", figure, args)
+show("confusions", confusion_matrix(found, tree_order(dataset)), args)
 
 # %% The tree of breeds: which are near each other, as the network sees them
 show("tree", dogsim.breed_tree(dataset), args)

@@ -10,11 +10,11 @@ from commands import python
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from dogsim.accuracy import accuracy, confusions, judge, map_at_r, measure, per_breed
+from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.retrieval.evaluation import find_neighbours
-from dogsim.retrieval.scores import calibration_error
+from dogsim.retrieval.evaluation import Evaluation
+from dogsim.retrieval.scores import calibration_error, confusions, measure, per_breed
 from dogsim.vote import majority_vote
 
 
@@ -106,9 +106,9 @@ def test_wrong_use(four: Dataset) -> None:
             accuracy(four, k)
     with pytest.raises(DogsimError, match="Unknown protocol 'matlob'; did you mean 'matlab'"):
         accuracy(four, 1, protocol="matlob")
-    with pytest.raises(DogsimError, match="its queries from the dataset itself"):
+    with pytest.raises(DogsimError, match="whose queries are images of the dataset"):
         accuracy(four, 2, testset=four, protocol="matlab")
-    with pytest.raises(DogsimError, match="give 2 or more"):
+    with pytest.raises(DogsimError, match="Expected 2 or more"):
         accuracy(four, 1, protocol="matlab")
     with pytest.raises(DogsimError, match="Unknown metric"):
         accuracy(four, 1, metric="manhattan")
@@ -183,22 +183,21 @@ def test_map_at_r_worked_example() -> None:
     gallery = on_a_line([1, 2, 3, 4, 5], [0, 1, 0, 0, 1])
     query = on_a_line([0, 9], [0, 1])
     # query a: R = 3, neighbours a b a -> (1/1 + 0 + 2/3) / 3; query b: R = 2, b a -> (1/1 + 0) / 2
-    found = find_neighbours(gallery, None, query)
-    assert map_at_r(found) == pytest.approx(((1 + 2 / 3) / 3 + 1 / 2) / 2)
+    assert Evaluation(gallery, query).map_at_r() == pytest.approx(((1 + 2 / 3) / 3 + 1 / 2) / 2)
 
 
 def test_map_at_r_is_one_where_all_is_right() -> None:
     far = on_a_line([0, 1, 2, 100, 101], [0, 0, 0, 1, 1])
-    assert map_at_r(find_neighbours(far, None)) == 1
+    assert Evaluation(far).map_at_r() == 1
 
 
 def test_several_k_are_each_k() -> None:
     dataset = cloud(120)
-    found = find_neighbours(dataset, 20)
+    found = Evaluation(dataset).neighbours(20)
     for k in (1, 5, 20):
-        assert measure(found, k) == accuracy(dataset, k)
-    matlab = find_neighbours(dataset, 20, protocol="matlab")
-    assert measure(matlab, 5) == accuracy(dataset, 5, protocol="matlab")
+        assert measure(found.first(k)) == accuracy(dataset, k)
+    matlab = Evaluation(dataset, protocol="matlab").neighbours(20)
+    assert measure(matlab.first(5)) == accuracy(dataset, 5, protocol="matlab")
 
 
 @pytest.mark.parametrize("vote", ["uniform", "distance"])
@@ -214,18 +213,18 @@ def test_votes_are_scikit_learns(vote: str) -> None:
 
 def test_breed_by_breed_and_confusions_are_scikit_learns() -> None:
     gallery, test = cloud(300, spread=1.5), cloud(200, spread=1.5)
-    found = find_neighbours(gallery, 9, test)
+    found = Evaluation(gallery, test).neighbours(9)
     answers = majority_vote(found.labels)
     recall = precision_recall_fscore_support(test.labels, answers)[1]
-    scores = {score.breed: score for score in per_breed(found, 9)}
+    scores = {score.breed: score for score in per_breed(found)}
     for label, name in enumerate(gallery.breeds):
         assert scores[name].vote_accuracy == pytest.approx(recall[label])
         assert scores[name].queries == int((test.labels == label).sum())
-    worst_first = [score.vote_accuracy for score in per_breed(found, 9)]
+    worst_first = [score.vote_accuracy for score in per_breed(found)]
     assert worst_first == sorted(worst_first)
 
     matrix = confusion_matrix(test.labels, answers)
-    pairs = confusions(found, 9)
+    pairs = confusions(found)
     for pair in pairs:
         truth, answer = (gallery.breeds.index(name) for name in (pair.breed, pair.taken_for))
         assert pair.count == matrix[truth, answer]
@@ -239,47 +238,47 @@ def test_map_at_r_as_matlab_counted() -> None:
     for far in ([0, 1, 2, 100, 101], [0, 1, 2, 3, 4]):
         labels = [0, 0, 0, 1, 1] if far[3] == 100 else [0] * 5
         dataset = on_a_line([float(x) for x in far], labels)
-        assert judge(dataset, [2], protocol="matlab", with_map=True).map_at_r == 1
+        assert Evaluation(dataset, protocol="matlab").map_at_r() == 1
     mixed = on_a_line([0, 1, 1.9], [0, 1, 0])
     # a finds itself and b: (1 + 0) / 2; b itself: 1; the other a itself and b: 1 / 2
-    found = judge(mixed, [2], protocol="matlab", with_map=True).map_at_r
+    found = Evaluation(mixed, protocol="matlab").map_at_r()
     assert found == pytest.approx((1 / 2 + 1 + 1 / 2) / 3)
 
 
 def test_map_at_r_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = cloud(90)
-    whole = map_at_r(find_neighbours(dataset, None))
-    monkeypatch.setattr("dogsim.retrieval.evaluation.BLOCK_BYTES", 32 * 40 * 7)
-    assert judge(dataset, [1], with_map=True).map_at_r == pytest.approx(whole, rel=1e-12)
+    whole = Evaluation(dataset).map_at_r()
+    monkeypatch.setattr("dogsim.retrieval.evaluation.MAX_BLOCK_BYTES", 32 * 40 * 7)
+    assert Evaluation(dataset).map_at_r() == pytest.approx(whole, rel=1e-12)
 
 
 def test_weighted_votes_reach_breeds_and_confusions() -> None:
     gallery = on_a_line([0, 3, 3.1, 50], [0, 1, 1, 1])
     query = on_a_line([0.1], [0])
-    uniform = judge(gallery, [3], query, with_breeds=True, with_confusions=True)
-    assert [each.taken_for for each in uniform.confusions or ()] == ["b"]
-    near = judge(gallery, [3], query, vote="distance", with_breeds=True, with_confusions=True)
-    assert near.confusions == ()
-    assert [each.vote_accuracy for each in near.per_breed or ()] == [1]
+    uniform = Evaluation(gallery, query).neighbours(3)
+    assert [each.taken_for for each in confusions(uniform)] == ["b"]
+    weighted = Evaluation(gallery, query, vote="distance").neighbours(3)
+    assert confusions(weighted) == []
+    assert [each.vote_accuracy for each in per_breed(weighted)] == [1]
 
 
 def test_every_k_is_checked_before_anything_is_searched(
     four: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dogsim.retrieval.evaluation.nearest", None)
-    cases: list[tuple[Any, str]] = [
-        ({"ks": [1, 5], "protocol": "matlab"}, "k=1. Protocol matlab counts k - 1"),
-        ({"ks": [3, 0]}, "k=0. Expected 1 to 3"),
-        ({"ks": [3, 4]}, "k=4. Expected 1 to 3"),
-        ({"ks": [2.0]}, "k=2.0. Expected a whole number"),
-        ({"ks": [True]}, "k=True. Expected a whole number"),
-        ({"ks": [1], "vote": "loud"}, "Unknown vote 'loud'"),
-        ({"ks": [1], "metric": "far"}, "Unknown metric 'far'"),
-        ({"ks": []}, "Expected one k or more"),
+    cases: list[tuple[list[Any], Any, str]] = [
+        ([1, 5], {"protocol": "matlab"}, "k=1. Protocol matlab counts k - 1"),
+        ([3, 0], {}, "k=0. Expected 1 to 3"),
+        ([3, 4], {}, "k=4. Expected 1 to 3"),
+        ([2.0], {}, "k=2.0. Expected a whole number"),
+        ([True], {}, "k=True. Expected a whole number"),
+        ([1], {"vote": "loud"}, "Unknown vote 'loud'"),
+        ([1], {"metric": "far"}, "Unknown metric 'far'"),
+        ([], {}, "Expected one k or more"),
     ]
-    for options, message in cases:
+    for ks, options, message in cases:
         with pytest.raises(DogsimError, match=message):
-            judge(four, **options)
+            Evaluation(four, **options).accuracies(ks)
 
 
 def test_a_dataset_or_its_path(four: Dataset, tmp_path: Path) -> None:
@@ -297,11 +296,12 @@ def test_map_at_r_in_bounded_memory(pictures: int) -> None:
     code = (
         "from clouds import cloud\n"
         "from memory import peak_megabytes\n"
-        "from dogsim.accuracy import judge\n"
+        "from dogsim.retrieval.evaluation import Evaluation\n"
         f"data = cloud(2 * {pictures}, classes=2)\n"
         "before = peak_megabytes()\n"
-        "judged = judge(data, [1], n_test=2000, with_map=True)\n"
-        "print(judged.map_at_r > 0.5, before, peak_megabytes())"
+        "evaluation = Evaluation(data, n_test=2000)\n"
+        "evaluation.accuracy(1)\n"
+        "print(evaluation.map_at_r() > 0.5, before, peak_megabytes())"
     )
     done = python("-c", code, PYTHONPATH="tests")
     assert done.returncode == 0, done.stderr
@@ -326,7 +326,7 @@ def test_an_accuracy_tells_itself() -> None:
     told = "<Accuracy: P@1 0.6000, vote 0.6000 (0.2307 to 0.8824), 5 queries>"
     assert repr(found) == told
     heading, columns, numbers = str(found).replace("\n\n", "\n").splitlines()
-    assert heading.startswith("5 queries, 4 pictures to choose from, euclidean distance; ")
+    assert heading == "5 queries, gallery of 4 images, euclidean distance; chance level 0.4000"
     assert columns.split()[:3] == ["k", "precision@k", "recall@k"]
     assert numbers.split()[:3] == ["1", "0.6000", "0.4000"]
     shown = found._repr_html_()

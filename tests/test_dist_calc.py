@@ -137,7 +137,7 @@ def test_a_few_queries_are_sieved(metric: str) -> None:
 
 def test_nearest_in_many_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {metric: nearest(GALLERY, QUERIES, 5, metric) for metric in METRICS}
-    monkeypatch.setattr(sys.modules["dogsim.dist_calc"], "BLOCK_BYTES", 1)
+    monkeypatch.setattr(sys.modules["dogsim.dist_calc"], "MAX_BLOCK_BYTES", 1)
     monkeypatch.setattr(sys.modules["dogsim.exact"], "CHUNK", 7)
     for metric in METRICS:
         for found, wanted in zip(

@@ -1,7 +1,6 @@
-"""How good the answers are."""
+"""The command `accuracy`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,23 +25,22 @@ from dogsim.errors import DogsimError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dogsim.accuracy import Accuracy, Judgement
-    from dogsim.dataset import Dataset
-    from dogsim.learning.classifier import Classifier as TrainedClassifier
-    from dogsim.retrieval.evaluation import Neighbours
+    from dogsim.retrieval.evaluation import Evaluation
+    from dogsim.retrieval.scores import Accuracy, BreedScore, Confusion
+    from dogsim.trust.conformal import Coverage
 
 TABLES = ("results", "per_breed", "confusions", "coverage_per_breed")
-CONFUSIONS_SHOWN, BREEDS_SHOWN = 20, 5
+MAX_CONFUSIONS_SHOWN, MAX_COVERAGES_SHOWN = 20, 5
 
 
 def accuracy(
     k: Annotated[
-        list[int] | None, typer.Option("--k", "-k", help="How many neighbours.  [default: 20]")
+        list[int] | None, typer.Option("--k", "-k", help="Number of neighbours.  [default: 20]")
     ] = None,
     dataset: DatasetFile = None,
     weights: Weights = None,
     n_test: Annotated[
-        int | None, typer.Option(help="Draw that many queries.  [default: every picture]")
+        int | None, typer.Option(help="Number of queries to draw.  [default: all images]")
     ] = None,
     test: Annotated[
         Path | None, typer.Option(help="Dataset file with the queries.  [default: leave-one-out]")
@@ -51,199 +49,276 @@ def accuracy(
     protocol: Annotated[
         str, one_of("protocol", "{}. matlab: the query is its own first neighbour.")
     ] = "honest",
-    vote: Annotated[str, one_of("vote", "{}. distance: a vote weighs 1 / distance.")] = "uniform",
-    seed: Annotated[int, typer.Option(help="For drawing the queries.")] = 0,
+    vote: Annotated[
+        str, one_of("vote", "{}. distance: votes have weight 1 / distance.")
+    ] = "uniform",
+    seed: Annotated[int, typer.Option(help="Random seed for drawing the queries.")] = 0,
     with_map: Annotated[
-        bool, typer.Option("--map-at-r", help="Mean average precision at R, too.")
+        bool, typer.Option("--map-at-r", help="Show the mean average precision at R.")
     ] = False,
-    with_breeds: Annotated[bool, typer.Option("--per-breed", help="Every breed by itself.")] = (
-        False
-    ),
+    with_breeds: Annotated[
+        bool, typer.Option("--per-breed", help="Show the scores of each breed.")
+    ] = (False),
     with_confusions: Annotated[
-        bool, typer.Option("--confusions", help="The pairs of breeds most often confused.")
+        bool, typer.Option("--confusions", help="Show the pairs of breeds most often confused.")
     ] = False,
     classifier: Classifier = None,
     confidence: Confidence = None,
-    csv: Annotated[
-        Path | None, typer.Option(help="Write the last table shown to this file.")
-    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the last table to this file.")] = None,
     force: Force = False,
     figures: Annotated[
-        Path | None, typer.Option(help="Save figures that show where it goes wrong here.")
+        Path | None, typer.Option(help="Save figures of the evaluation to this folder.")
     ] = None,
     rank: Rank = "plain",
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Judge several ways to rank, each in a line.")
-    ] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Compare several rankings.")] = False,
     cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
-    """Judge how good the k nearest are; give --k several times for several k.
+    """Evaluate the k nearest neighbours; repeat --k for several k.
 
-    A picture's true breed is the name of the folder that it lay in when the dataset was made.
+    The true breed of an image is the name of its folder when the dataset was made.
 
     Example: `dogsim accuracy --k 1 --k 20 --dataset dogs.h5 --confusions`
     """
-    from dogsim.accuracy import compared, judge
     from dogsim.dataset import Dataset
-    from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import write_csv
     from dogsim.plumbing.terminal import note
+    from dogsim.retrieval.evaluation import Evaluation
     from dogsim.retrieval.query_expansion import check_rank, ranking
 
-    if dataset and weights:
-        raise DogsimError(
-            f"Received --weights {weights} with the dataset {dataset}, whose features are there "
-            "already. Expected --weights for the sample only."
-        )
-    if compare and protocol == "matlab":
-        raise DogsimError("Received --compare with --protocol matlab. Expected honest, all ways.")
-    if csv:
-        check_output(csv, [dataset, test])
-        check_replaceable(csv, _is_our_table, force)
-    plain, ks = open_dataset(dataset, weights, cluster), k or [20]
-    testset = Dataset.open(test) if test else None
+    _check_options(dataset, weights, test, classifier, compare, protocol, confidence)
+    _check_csv(csv, [dataset, test], force)
     check_rank(rank, metric, protocol)
-    known = ranking(plain, rank)
-    trained = _trained(classifier, test)
-    asked = testset, n_test, metric, protocol, seed
-    found = _searched(ks, known, *asked) if figures else None
-    judged = judge(
-        known,
-        ks,
-        *asked,
-        vote,
+    gallery = ranking(open_dataset(dataset, weights, cluster), rank)
+    testset = Dataset.open(test) if test else None
+    evaluation = Evaluation(
+        gallery, testset, n_test=n_test, metric=metric, protocol=protocol, seed=seed, vote=vote
+    )
+    report = _report(
+        evaluation,
+        k or [20],
         with_map=with_map,
         with_breeds=with_breeds,
         with_confusions=with_confusions,
         confidence=confidence,
-        found=found,
+        classifier=classifier,
+        compare=compare,
+        figures=figures,
     )
-    for warning in _warnings(judged, known, testset):
+    for warning in _warnings(evaluation, report):
         note(warning)
-    shown = _shown(judged)
-    if trained and testset:
-        right, error = trained.evaluate(testset)
-        shown |= {"classifier_accuracy": right, "classifier_calibration_error": error}
-    ways = compared(plain, ks, testset, n_test, seed, vote) if compare else []
-    if compare:
-        shown["compare"] = [{"rank": name, **asdict(each)} for name, each in ways]
     if csv:
-        last = [name for name in TABLES if name in shown][-1]
-        write_csv(csv, shown[last], _columns_of(last))
-    if figures:
-        shown["figures"] = _drawn(figures, known, max(ks), *asked, vote, found)
-    # With one k its numbers stand on the first level as well.
-    flat = shown["results"][0] if len(judged.results) == 1 else {}
-    print_result({**flat, **shown}, as_json, _text(judged.results, shown, ways))
+        name = list(report.tables)[-1]
+        write_csv(csv, report.tables[name], _columns_of(name))
+    print_result(report.payload(), as_json, report.text())
 
 
-def _warnings(judged: "Judgement", known: "Dataset", testset: "Dataset | None") -> "Iterator[str]":
-    """Say what makes the judgement harder, or flatters it."""
-    if testset and (known.boxes is None) != (testset.boxes is None):
-        whole = "dataset" if known.boxes is None else "test set"
-        yield f"The {whole} is of whole pictures, the other one of boxes: it is harder so."
-    if judged.in_both:
-        yield f"{judged.in_both} of the test pictures are in the dataset as well."
-    if judged.trained_on:
+@dataclass(frozen=True)
+class _Report:
+    """The sections of the output; a section that is not wanted is None."""
+
+    results: "list[Accuracy]"
+    map_at_r: float | None
+    per_breed: "list[BreedScore] | None"
+    confusions: "list[Confusion] | None"
+    in_both: int | None
+    trained_on: int
+    coverage: "Coverage | None"
+    classifier: tuple[float, float] | None
+    compare: "list[tuple[str, Accuracy]] | None"
+    figures: list[str] | None
+
+    @property
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """Rows of the tables that a CSV file can hold, by their names."""
+        tables = {
+            "results": self.results,
+            "per_breed": self.per_breed,
+            "confusions": self.confusions,
+            "coverage_per_breed": self.coverage.per_breed if self.coverage else None,
+        }
+        return {
+            name: [asdict(row) for row in rows] for name, rows in tables.items() if rows is not None
+        }
+
+    def payload(self) -> dict[str, Any]:
+        """Return the JSON object; the scores of a single k are also on its first level."""
+        tables = self.tables
+        covered = asdict(self.coverage) if self.coverage else {}
+        covered.pop("per_breed", None)
+        accuracy, error = self.classifier or (None, None)
+        ways = [{"rank": name, **asdict(each)} for name, each in self.compare or ()]
+        payload = {
+            "results": tables.pop("results"),
+            "map_at_r": self.map_at_r,
+            "per_breed": tables.get("per_breed"),
+            "confusions": tables.get("confusions"),
+            "in_both": self.in_both,
+            "trained_on": self.trained_on,
+            "coverage_per_breed": tables.get("coverage_per_breed"),
+            **covered,
+            "classifier_accuracy": accuracy,
+            "classifier_calibration_error": error,
+            "compare": None if self.compare is None else ways,
+            "figures": self.figures,
+        }
+        flat = payload["results"][0] if len(self.results) == 1 else {}
+        return flat | {name: value for name, value in payload.items() if value is not None}
+
+    def text(self) -> str:
+        """Return the report for a terminal."""
+        from dogsim.plumbing.tables import table
+
+        parts = [self.results[0].heading, table([each.columns for each in self.results])]
+        parts += self._summaries()
+        tables, max_rows = self.tables, {"confusions": MAX_CONFUSIONS_SHOWN}
+        max_rows["coverage_per_breed"] = MAX_COVERAGES_SHOWN
+        for name in ("coverage_per_breed", "per_breed", "confusions"):
+            if rows := tables.get(name):
+                parts.append(table(rows[: max_rows.get(name)]))
+        parts += self.figures or []
+        if self.compare:
+            parts.append(table([{"rank": name, **each.columns} for name, each in self.compare]))
+        if self.confusions == []:
+            parts.append("No breed is confused with another.")
+        return "\n\n".join(parts)
+
+    def _summaries(self) -> "Iterator[str]":
+        """Yield the scores that are no tables, one line each."""
+        if self.map_at_r is not None:
+            yield f"MAP@R {self.map_at_r:.4f}"
+        if self.classifier:
+            accuracy, error = self.classifier
+            yield f"classifier {accuracy:.4f}, expected calibration error {error:.4f}"
+        if found := self.coverage:
+            yield (
+                f"Prediction sets with confidence {found.confidence:.4g}: coverage "
+                f"{found.coverage:.4f}, {found.mean_set_size:.2f} breeds in a set on average, "
+                f"{found.unknown_rate:.4f} falsely unknown. Breeds with the lowest coverage:"
+            )
+
+
+def _report(
+    evaluation: "Evaluation",
+    ks: list[int],
+    *,
+    with_map: bool,
+    with_breeds: bool,
+    with_confusions: bool,
+    confidence: float | None,
+    classifier: Path | None,
+    compare: bool,
+    figures: Path | None,
+) -> _Report:
+    """Compute the sections that are wanted."""
+    from dogsim.learning.classifier import load_classifier
+    from dogsim.retrieval.scores import confusions, per_breed
+
+    evaluation.check_k(*ks)
+    trained = load_classifier(classifier) if classifier else None
+    # These two may need more neighbours than the largest k. They come first, so that one search
+    # serves all sections.
+    map_at_r = evaluation.map_at_r() if with_map else None
+    files = _save_figures(evaluation, max(ks), figures) if figures else None
+    results, found = evaluation.accuracies(ks), evaluation.neighbours(max(ks))
+    testset = evaluation.testset
+    return _Report(
+        results=results,
+        map_at_r=map_at_r,
+        per_breed=per_breed(found) if with_breeds else None,
+        confusions=confusions(found) if with_confusions else None,
+        in_both=None if testset is None else evaluation.count_in_gallery(),
+        trained_on=evaluation.count_trained_on(),
+        coverage=None if confidence is None else _coverage(evaluation, confidence),
+        classifier=trained.evaluate(testset) if trained and testset else None,
+        compare=evaluation.compare(ks) if compare else None,
+        figures=files,
+    )
+
+
+def _coverage(evaluation: "Evaluation", confidence: float) -> "Coverage":
+    from dogsim.trust.calibration import calibration_for
+    from dogsim.trust.conformal import coverage
+
+    calibration = calibration_for(evaluation.dataset, confidence)
+    features, own_rows = evaluation.features, evaluation.rows_in_gallery
+    return coverage(calibration, features, evaluation.truth, confidence, own_rows)
+
+
+def _warnings(evaluation: "Evaluation", report: _Report) -> "Iterator[str]":
+    """Yield what makes the scores lower or higher than they should be."""
+    dataset, testset = evaluation.dataset, evaluation.testset
+    if testset and (dataset.boxes is None) != (testset.boxes is None):
+        whole, cropped = (
+            ("dataset", "test set") if dataset.boxes is None else ("test set", "dataset")
+        )
+        yield f"The {whole} has whole images, the {cropped} boxes: the scores are too low."
+    if report.in_both:
+        yield f"{report.in_both} of the test images are in the dataset as well."
+    if report.trained_on:
         yield (
-            f"{judged.trained_on} of {judged.results[0].queries} queries are pictures that the "
-            "features were learned from: they flatter. Judge by others: --test."
+            f"{report.trained_on} of {report.results[0].queries} queries are images that the "
+            "features were trained on: the scores are too high. Evaluate other images: --test."
         )
 
 
-def _shown(judged: "Judgement") -> dict[str, Any]:
-    """List what was judged, without what was not asked for; coverage stands on the first level."""
-    shown = {name: value for name, value in asdict(judged).items() if value is not None}
-    if covered := shown.pop("coverage", None):
-        shown["coverage_per_breed"] = covered.pop("per_breed")
-        shown |= covered
-    return shown
+def _save_figures(evaluation: "Evaluation", k: int, folder: Path) -> list[str]:
+    from dogsim.figures.display import show_or_save
+    from dogsim.figures.evaluation import evaluation_figures
+
+    return [str(path) for path in show_or_save(evaluation_figures(evaluation, k), folder)]
 
 
-def _trained(classifier: Path | None, test: Path | None) -> "TrainedClassifier | None":
-    """Load the classifier that is to be judged, on pictures that it has not learned from."""
-    from dogsim.learning.classifier import load_classifier
+def _check_options(
+    dataset: Path | None,
+    weights: str | None,
+    test: Path | None,
+    classifier: Path | None,
+    compare: bool,
+    protocol: str,
+    confidence: float | None,
+) -> None:
+    """Raise `DogsimError` for options that exclude each other."""
+    from dogsim.trust.conformal import check_confidence
 
+    if confidence is not None:
+        check_confidence(confidence)
+    if dataset and weights:
+        raise DogsimError(
+            f"Received --weights {weights} with the dataset {dataset}, which already has its "
+            "features. Expected --weights for the sample only."
+        )
+    if compare and protocol == "matlab":
+        raise DogsimError("Received --compare with --protocol matlab. Expected --protocol honest.")
     if classifier and not test:
         raise DogsimError(
-            "Received --classifier without --test. Expected pictures to judge it by that it has "
-            "not learned from: --test FILE.h5."
+            "Received --classifier without --test. Expected images that it was not trained on: "
+            "--test FILE.h5."
         )
-    return load_classifier(classifier) if classifier else None
-
-
-def _searched(ks: list[int], *asked: Any) -> "Neighbours":
-    """Search once for what is judged and what is drawn."""
-    from dogsim.figures.evaluation import neighbours_to_draw
-    from dogsim.retrieval.evaluation import Search
-
-    search = Search(*asked)
-    for k in ks:
-        search.check_k(k)
-    return neighbours_to_draw(search, max(ks))
-
-
-def _drawn(folder: Path, *asked: Any) -> list[str]:
-    from dogsim.figures.display import show_or_save
-    from dogsim.figures.evaluation import accuracy_figures
-
-    return [str(path) for path in show_or_save(accuracy_figures(*asked), folder)]
 
 
 def _columns_of(name: str) -> list[str]:
-    """Name the columns of a table, which may have no row."""
-    from dogsim.accuracy import Accuracy
-    from dogsim.retrieval.by_breed import BreedScore, Confusion
+    """Return the column names of a table, which may have no rows."""
+    from dogsim.retrieval.scores import Accuracy, BreedScore, Confusion
     from dogsim.trust.conformal import BreedCoverage
 
-    kinds = {
+    row_types = {
         "results": Accuracy,
         "per_breed": BreedScore,
         "confusions": Confusion,
         "coverage_per_breed": BreedCoverage,
     }
-    return [field.name for field in fields(kinds[name])]
+    return [field.name for field in fields(row_types[name])]
 
 
-def _is_our_table(file: Path) -> bool:
+def _check_csv(csv: Path | None, inputs: list[Path | None], force: bool) -> None:
+    """Raise `DogsimError` if writing the CSV file would replace a file of the user's."""
+    from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import has_csv_header
 
-    return any(has_csv_header(file, _columns_of(name)) for name in TABLES)
+    def is_our_table(file: Path) -> bool:
+        return any(has_csv_header(file, _columns_of(name)) for name in TABLES)
 
-
-def _text(
-    results: "Sequence[Accuracy]",
-    shown: Mapping[str, Any],
-    compared: "Sequence[tuple[str, Accuracy]]",
-) -> str:
-    """Tell the results as a person reads them."""
-    from dogsim.plumbing.tables import table
-
-    parts = [results[0].heading, table([result.columns for result in results])]
-    if "map_at_r" in shown:
-        parts.append(f"MAP@R {shown['map_at_r']:.4f}")
-    if "classifier_accuracy" in shown:
-        parts.append(
-            f"classifier {shown['classifier_accuracy']:.4f}, expected calibration error "
-            f"{shown['classifier_calibration_error']:.4f}"
-        )
-    if "coverage" in shown:
-        parts.append(
-            f"Sets promised to hold the breed in {shown['confidence']:.4g} of all cases: held in "
-            f"{shown['coverage']:.4f}, {shown['mean_set_size']:.2f} breeds in a set, "
-            f"{shown['unknown_rate']:.4f} falsely unknown; the breeds least well held:"
-        )
-    for name, most in (
-        ("coverage_per_breed", BREEDS_SHOWN),
-        ("per_breed", None),
-        ("confusions", CONFUSIONS_SHOWN),
-    ):
-        if shown.get(name):
-            parts.append(table(shown[name][:most]))
-    parts += shown.get("figures", [])
-    if compared:
-        parts.append(table([{"rank": name, **each.columns} for name, each in compared]))
-    if shown.get("confusions") == ():
-        parts.append("No breed is taken for another.")
-    return "\n\n".join(parts)
+    if csv:
+        check_output(csv, inputs)
+        check_replaceable(csv, is_our_table, force)

@@ -14,6 +14,7 @@ from matplotlib.text import Text
 
 from dogsim.plumbing.terminal import note, printable
 
+BLUE, VERMILION, GREEN, GREY = "#0072b2", "#d55e00", "#007a5e", "#555555"  # Okabe and Ito's
 EAST_ASIAN = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC", "FULLWIDTH")
 _told: set[str] = set()  # fonts that were named to the user
 

@@ -1,194 +1,240 @@
-"""Who is asked, and who answers: the search that judging shares with all that builds on it."""
+"""Evaluation of a dataset: its queries are searched once, and all scores use their neighbours."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.dataset import Dataset
-from dogsim.dist_calc import BLOCK_BYTES, check_k, check_metric, nearest
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
+from dogsim.dist_calc import MAX_BLOCK_BYTES, check_k, check_metric, nearest
 from dogsim.errors import DogsimError, unknown
 from dogsim.image_files.labels import breed_key
+from dogsim.retrieval import scores
 from dogsim.retrieval.identity import in_gallery, learned
-from dogsim.vote import majority_vote, vote_weights
+from dogsim.retrieval.query_expansion import rankings
+from dogsim.retrieval.scores import Accuracy, Neighbours
+from dogsim.vote import check_vote
 
 PROTOCOLS = ("honest", "matlab")
+BYTES_PER_NEIGHBOUR = 32  # of memory for each neighbour of each query
 
 
-@dataclass(frozen=True, eq=False)
-class Neighbours:
-    """The neighbours of all queries, ready to be judged.
+class Evaluation:
+    """Queries, their gallery, and the neighbours found so far.
+
+    The neighbours of the largest k asked for are cached, and those of a smaller k are a slice of
+    them. So ask for the largest k first.
+
+    Parameters
+    ----------
+    dataset, testset, n_test, metric, protocol, seed, vote
+        As for `dogsim.accuracy`.
 
     Attributes
     ----------
-    truth : (n,) int32
-        Each query's label among the gallery's breeds; their number if the gallery has not got it.
-    labels : (n, k) int32
-        Those of its neighbours, nearest first.
-    distances : (n, k) float64
-        Their distances.
-    indices : (n, k) int
-        Their rows in the gallery.
     rows : (n,) int
-        Those of the queries in their own dataset.
-    of_breed : (n,) int
-        How many pictures of the query's breed could be found.
-    gallery : int
-        Among how many pictures each query's neighbours were sought.
-    breeds : tuple of str
-        Names of the labels; the last one stands for breeds that the gallery has not got.
-    protocol, metric : str
-        As asked for.
-    """
-
-    truth: NDArray[np.int32]
-    labels: NDArray[np.int32]
-    distances: NDArray[np.float64]
-    indices: NDArray[np.intp]
-    rows: NDArray[np.intp]
-    of_breed: NDArray[np.intp]
-    gallery: int
-    breeds: tuple[str, ...]
-    protocol: str
-    metric: str
-
-    def answers(self, k: int, vote: str = "uniform") -> NDArray[np.int32]:
-        """What the first k neighbours of each query say it is, (n,): the label that wins."""
-        weights = vote_weights(self.distances[:, :k], vote)
-        return majority_vote(self.labels[:, :k], weights)
-
-
-def find_neighbours(
-    dataset: Dataset,
-    k: int | None,
-    testset: Dataset | None = None,
-    n_test: int | None = None,
-    metric: str = "euclidean",
-    protocol: str = "honest",
-    seed: int = 0,
-) -> Neighbours:
-    """Find the neighbours of the queries, see `dogsim.accuracy` for the arguments.
-
-    With k None each query gets as many neighbours as the commonest breed has pictures to be found.
-    """
-    return Search(dataset, testset, n_test, metric, protocol, seed).neighbours(k)
-
-
-class Search:
-    """Queries and a gallery, ready to be searched; see `dogsim.accuracy` for the arguments.
+        Rows of the queries in their own dataset.
+    truth : (n,) int32
+        Their labels, see `Neighbours`.
+    max_k : int
+        The largest possible k.
 
     Raises
     ------
     DogsimError
-        If the metric, the protocol or `n_test` is wrong, no query has a known breed, or the test
-        set cannot be compared with the gallery or has no breed in common with it.
+        If the metric, the protocol, `n_test` or the vote is wrong, no query has a known breed, or
+        the test set is not comparable with the dataset or has no breed in common with it.
     """
 
     def __init__(
         self,
-        dataset: Dataset,
-        testset: Dataset | None = None,
+        dataset: DatasetOrFile,
+        testset: DatasetOrFile | None = None,
         n_test: int | None = None,
         metric: str = "euclidean",
         protocol: str = "honest",
         seed: int = 0,
+        vote: str = "uniform",
     ) -> None:
         check_metric(metric)
+        check_vote(vote)
         _check_protocol(protocol, testset)
-        self.dataset, self.metric, self.protocol = dataset, metric, protocol
-        source = dataset if testset is None else testset
-        self.rows = _drawn(source, n_test, seed)  # of the queries in their own dataset
-        self.testset = testset
-        self._gallery = _renamed(dataset.labels, _labels_by_name(dataset.breeds, dataset.breeds))
-        if testset is None:
-            self.truth = self._gallery[self.rows]
-        else:
-            dataset.require_comparable(testset)
-            known = _labels_by_name(testset.breeds, dataset.breeds)
-            self.truth = _renamed(testset.labels[self.rows], known)
-            _require_common(self.truth, dataset, testset)
-        self.left_out = int(testset is None and protocol == "honest")
-        counts = np.bincount(self._gallery + 1, minlength=len(dataset.breeds) + 2)
-        self.of_breed = counts[self.truth + 1] - self.left_out
+        self.dataset = as_dataset(dataset)
+        self.testset = None if testset is None else as_dataset(testset)
+        self.n_test, self.metric, self.protocol = n_test, metric, protocol
+        self.seed, self.vote = seed, vote
+        self.rows = _drawn_rows(self._source, n_test, seed)
+        self._gallery_labels = _renamed(self.dataset, self.dataset.breeds)  # (n_dataset,)
+        self.truth = self._gallery_labels[self.rows] if testset is None else self._test_labels()
+        n_left_out = int(testset is None and protocol == "honest")
+        self.max_k = len(self.dataset) - n_left_out
+        sizes = np.bincount(self._gallery_labels + 1, minlength=len(self.dataset.breeds) + 2)
+        self._n_relevant = sizes[self.truth + 1] - n_left_out  # (n,)
+        self._found: Neighbours | None = None
 
     @property
-    def most(self) -> int:
-        """The largest k."""
-        return len(self.dataset) - self.left_out
+    def features(self) -> NDArray[np.float32]:
+        """Features of the queries, (n, d) float32."""
+        return self._source.features[self.rows]
 
     @property
-    def enough(self) -> int:
-        """The k that finds all pictures of every query's breed, should they come first."""
-        return max(int(self.of_breed.max()), 1) + (self.protocol == "matlab")
+    def rows_in_gallery(self) -> NDArray[np.intp] | None:
+        """Rows of the queries in the gallery, (n,); None if they come from a test set."""
+        return self.rows if self.testset is None else None
 
-    def check_k(self, k: int) -> None:
-        """Raise `DogsimError` unless so many neighbours can be had, and counted."""
-        check_k(k, self.most)
-        if self.protocol == "matlab" and k < 2:
-            raise DogsimError(f"Received k={k}. Protocol matlab counts k - 1 of k: give 2 or more.")
+    def check_k(self, *ks: int) -> None:
+        """Raise `DogsimError` unless every k is possible."""
+        for k in ks:
+            check_k(k, self.max_k)
+            if self.protocol == "matlab" and k < 2:
+                raise DogsimError(
+                    f"Received k={k}. Protocol matlab counts k - 1 of k neighbours. "
+                    "Expected 2 or more."
+                )
 
-    def in_both(self) -> int:
-        """Count the queries whose picture the gallery has as well, though it is another file."""
+    def neighbours(self, k: int) -> Neighbours:
+        """Find the k nearest neighbours of all queries; raises `DogsimError` for a wrong k."""
+        self.check_k(k)
+        return self._cached(k)
+
+    def accuracy(self, k: int) -> Accuracy:
+        """Compute the scores of the k nearest neighbours; raises `DogsimError` for a wrong k."""
+        return scores.measure(self.neighbours(k))
+
+    def accuracies(self, ks: Sequence[int]) -> list[Accuracy]:
+        """Compute the scores for each of several k; raises `DogsimError` if one is wrong."""
+        if not ks:
+            raise DogsimError("Received no k. Expected one k or more.")
+        self.check_k(*ks)
+        found = self.neighbours(max(ks))
+        return [scores.measure(found.first(k)) for k in ks]
+
+    def map_at_r(self) -> float:
+        """Compute the mean average precision at R, see `dogsim.retrieval.scores`.
+
+        Returns
+        -------
+        float
+            From 0 to 1; 1 if all relevant images come before any other. 0 if no query has relevant
+            images.
+        """
+        k = max(int(self._n_relevant.max()), 1) + (self.protocol == "matlab")
+        size = max(1, MAX_BLOCK_BYTES // (BYTES_PER_NEIGHBOUR * k))
+        if len(self.rows) <= size:
+            precisions = scores.average_precisions(self._cached(k))
+        else:  # a breed can be most of the gallery: only some queries' rankings fit in memory
+            blocks = (slice(start, start + size) for start in range(0, len(self.rows), size))
+            found = (self._search(k, block) for block in blocks)
+            precisions = np.concatenate([scores.average_precisions(each) for each in found])
+        return float(precisions.mean()) if len(precisions) else 0.0
+
+    def compare(self, ks: Sequence[int]) -> list[tuple[str, Accuracy]]:
+        """Compute the scores of the same queries under each ranking, at each k.
+
+        Returns
+        -------
+        list of (str, Accuracy)
+            Rankings ``"raw"``, ``"unit"`` and ``"expand"``, see
+            `dogsim.retrieval.query_expansion.rankings`.
+
+        Raises
+        ------
+        DogsimError
+            If a k is wrong.
+        """
+        found = []
+        for name, (dataset, metric) in rankings(self.dataset).items():
+            ranked = self
+            if dataset is not self.dataset or metric != self.metric:
+                ranked = Evaluation(
+                    dataset,
+                    self.testset,
+                    n_test=self.n_test,
+                    metric=metric,
+                    protocol=self.protocol,
+                    seed=self.seed,
+                    vote=self.vote,
+                )
+            found += [(name, each) for each in ranked.accuracies(ks)]
+        return found
+
+    def count_in_gallery(self) -> int:
+        """Count the queries of a test set whose image is in the gallery as well."""
         if self.testset is None:
             return 0
         return int(in_gallery(self.dataset, self.testset)[self.rows].sum())
 
-    def trained_on(self) -> int:
-        """Count the queries that the features' network or head has learned from."""
-        source = self.dataset if self.testset is None else self.testset
-        return int(learned(source)[self.rows].sum())
+    def count_trained_on(self) -> int:
+        """Count the queries that the network or the head was trained on."""
+        return int(learned(self._source)[self.rows].sum())
 
-    def neighbours(self, k: int | None) -> Neighbours:
-        """Find the k nearest of all queries, or with None `enough`."""
-        if k is None:
-            return self._neighbours(slice(None), self.enough)
-        self.check_k(k)
-        return self._neighbours(slice(None), k)
+    @property
+    def _source(self) -> Dataset:
+        """The dataset of the queries."""
+        return self.dataset if self.testset is None else self.testset
 
-    def blocks(self) -> Iterator[Neighbours]:
-        """Find as many neighbours as it takes to judge a whole ranking, some queries at a time."""
-        size = max(1, BLOCK_BYTES // (32 * self.enough))
-        for start in range(0, len(self.rows), size):
-            yield self._neighbours(slice(start, start + size), self.enough)
+    def _test_labels(self) -> NDArray[np.int32]:
+        """Check that the test set is comparable; return the labels of its queries, (n,)."""
+        self.dataset.require_comparable(self._source)
+        truth = _renamed(self._source, self.dataset.breeds)[self.rows]
+        if (truth == len(self.dataset.breeds)).all():
+            own, others = (
+                ", ".join(each.breeds[:3]) or "none" for each in (self.dataset, self._source)
+            )
+            raise DogsimError(
+                f"Received a test set of the breeds {others}, ... None of its images has a breed "
+                f"of the dataset: {own}, ... Expected breeds with the same names in both."
+            )
+        return truth
 
-    def _neighbours(self, some: slice, k: int) -> Neighbours:
-        distances, indices = self._search(self.rows[some], k)
+    def _cached(self, k: int) -> Neighbours:
+        if self._found is None or self._found.k < k:
+            self._found = self._search(k, slice(None))
+        return self._found.first(k)
+
+    def _search(self, k: int, block: slice) -> Neighbours:
+        distances, indices = self._nearest(k, self.rows[block])
         return Neighbours(
-            truth=self.truth[some],
-            labels=self._gallery[indices],
+            k=k,
+            truth=self.truth[block],
+            labels=self._gallery_labels[indices],
             distances=distances,
             indices=indices,
-            rows=self.rows[some],
-            of_breed=self.of_breed[some],
-            gallery=self.most,
+            rows=self.rows[block],
+            n_relevant=self._n_relevant[block],
+            gallery=self.max_k,
             breeds=(*self.dataset.breeds, "(not in the dataset)"),
             protocol=self.protocol,
             metric=self.metric,
+            vote=self.vote,
         )
 
-    def _search(
-        self, rows: NDArray[np.intp], k: int
+    def _nearest(
+        self, k: int, rows: NDArray[np.intp]
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        source = self.dataset if self.testset is None else self.testset
-        asked, own = source.features[rows], None if self.testset is not None else rows
+        queries = self._source.features[rows]  # (n, d)
+        own = None if self.testset is not None else rows
         if self.protocol == "honest":
-            return nearest(self.dataset, asked, k, self.metric, own)
-        distances, indices = np.zeros((len(rows), 1)), rows[:, None]  # itself comes first
+            return nearest(self.dataset, queries, k, self.metric, own)
+        distances, indices = np.zeros((len(rows), 1)), rows[:, None]  # the query itself comes first
         if k == 2:
             return distances, indices
-        others = nearest(self.dataset, asked, k - 2, self.metric, own)
-        return np.hstack([distances, others[0]]), np.hstack([indices, others[1]])
+        others = nearest(self.dataset, queries, k - 2, self.metric, own)
+        return np.hstack([distances, others[0]]), np.hstack([indices, others[1]])  # (n, k - 1)
 
 
-def _check_protocol(protocol: str, testset: Dataset | None) -> None:
+def _check_protocol(protocol: str, testset: DatasetOrFile | None) -> None:
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)
     if protocol == "matlab" and testset is not None:
-        raise DogsimError("Protocol matlab takes its queries from the dataset itself.")
+        raise DogsimError(
+            "Received a test set with protocol matlab, whose queries are images of the dataset. "
+            "Expected protocol honest, or no test set."
+        )
 
 
-def _drawn(source: Dataset, n_test: int | None, seed: int) -> NDArray[np.intp]:
+def _drawn_rows(source: Dataset, n_test: int | None, seed: int) -> NDArray[np.intp]:
+    """Return the rows of known breed, or `n_test` of them drawn at random, ascending."""
     rows = np.flatnonzero(source.labels >= 0)
     if len(rows) == 0:
         raise DogsimError("No query has a known breed. Expected labels of 0 and more.")
@@ -199,22 +245,14 @@ def _drawn(source: Dataset, n_test: int | None, seed: int) -> NDArray[np.intp]:
     return np.sort(np.random.default_rng(seed).choice(rows, n_test, replace=False))
 
 
-def _labels_by_name(breeds: Sequence[str], known: Sequence[str]) -> NDArray[np.int32]:
-    """For each breed the first label of the same breed among the known, their number if none."""
+def _renamed(dataset: Dataset, breeds: Sequence[str]) -> NDArray[np.int32]:
+    """Return the labels of a dataset as indices into `breeds`, (n_dataset,).
+
+    Breeds are matched by `breed_key`, the first of several. A breed without a match becomes
+    len(breeds), an unknown one stays -1.
+    """
     label_of: dict[str, int] = {}
-    for label, breed in enumerate(known):
+    for label, breed in enumerate(breeds):
         label_of.setdefault(breed_key(breed), label)
-    return np.array([label_of.get(breed_key(breed), len(known)) for breed in breeds], np.int32)
-
-
-def _renamed(labels: NDArray[np.int32], names: NDArray[np.int32]) -> NDArray[np.int32]:
-    return np.append(names, np.int32(-1))[labels]  # label -1 (unknown) takes the last place
-
-
-def _require_common(truth: NDArray[np.int32], dataset: Dataset, testset: Dataset) -> None:
-    if (truth == len(dataset.breeds)).all():
-        here, there = (", ".join(x.breeds[:3]) or "none" for x in (dataset, testset))
-        raise DogsimError(
-            f"Received a test set of the breeds {there}, ... None of its pictures is of a breed of "
-            f"the dataset: {here}, ... Expected breeds that both call by the same names."
-        )
+    labels = [label_of.get(breed_key(breed), len(breeds)) for breed in dataset.breeds]
+    return np.array([*labels, -1], np.int32)[dataset.labels]  # label -1 is the last

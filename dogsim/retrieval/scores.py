@@ -1,6 +1,7 @@
-"""The numbers that judge answers, on average over the queries."""
+"""Scores of neighbours: precision, recall, F1, vote accuracy, MAP@R, and tables by breed."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from html import escape
 from math import sqrt
 from statistics import NormalDist
@@ -10,34 +11,92 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dogsim.plumbing.tables import html_table, table
-from dogsim.retrieval.evaluation import Neighbours
+from dogsim.vote import majority_vote, vote_weights
 
-BINS = 15
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """The k nearest neighbours of n queries, with the labels that score them.
+
+    Attributes
+    ----------
+    k : int
+    truth : (n,) int32
+        Label of each query among the gallery's breeds; the number of breeds if its breed is not in
+        the gallery.
+    labels : (n, k) int32
+        Labels of its neighbours, nearest first. Protocol matlab counts k - 1 of k neighbours, so
+        this and the next two arrays have k - 1 columns.
+    distances : (n, k) float64
+    indices : (n, k) int
+        Rows of the neighbours in the gallery.
+    rows : (n,) int
+        Rows of the queries in their own dataset.
+    n_relevant : (n,) int
+        Number of gallery images of the query's breed, without the query itself.
+    gallery : int
+        Number of gallery images that each query is compared with.
+    breeds : tuple of str
+        Names of the labels; the last one stands for breeds that are not in the gallery.
+    protocol, metric, vote : str
+    """
+
+    k: int
+    truth: NDArray[np.int32]
+    labels: NDArray[np.int32]
+    distances: NDArray[np.float64]
+    indices: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    n_relevant: NDArray[np.intp]
+    gallery: int
+    breeds: tuple[str, ...]
+    protocol: str
+    metric: str
+    vote: str
+
+    def first(self, k: int) -> "Neighbours":
+        """Return the k nearest of these neighbours, as views of the same arrays."""
+        columns = slice(k - (self.protocol == "matlab"))
+        arrays = ("labels", "distances", "indices")
+        return replace(self, k=k, **{name: getattr(self, name)[:, columns] for name in arrays})
+
+    @property
+    def hits(self) -> NDArray[np.bool_]:
+        """Whether each neighbour has the query's breed, (n, k)."""
+        return np.asarray(self.labels == self.truth[:, None])
+
+    @property
+    def predictions(self) -> NDArray[np.int32]:
+        """Labels that win the vote, (n,)."""
+        return majority_vote(self.labels, vote_weights(self.distances, self.vote))
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How good the k nearest neighbours are, on average over the queries.
+    """Mean scores of the k nearest neighbours over all queries.
 
     Attributes
     ----------
     queries, gallery : int
-        How many pictures were asked, and among how many each one's neighbours were sought.
+        Number of queries, and of gallery images that each query is compared with.
     k : int
     protocol, metric : str
     precision_at_k : float
-        Part of the neighbours that have the query's breed.
+        Fraction of the neighbours that have the query's breed.
     recall_at_k : float
-        Part of the breed's pictures in the gallery that are among the neighbours. Queries whose
-        breed the gallery does not have are left out.
+        Fraction of the breed's gallery images that are among the neighbours. Queries whose breed
+        is not in the gallery are left out.
     f1_at_k : float
-        Harmonic mean of the two.
+        Harmonic mean of precision and recall.
     vote_accuracy : float
-        Part of the queries whose breed wins the vote of the neighbours.
+        Fraction of the queries whose breed wins the vote of the neighbours.
     vote_accuracy_ci95 : (float, float)
-        Its Wilson score interval (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+        Wilson score interval of the vote accuracy (Wilson 1927,
+        doi:10.1080/01621459.1927.10502953).
     chance : float
-        What `precision_at_k` would be for neighbours drawn at random.
+        Chance level: the expected `precision_at_k` of neighbours drawn at random.
     """
 
     queries: int
@@ -54,22 +113,22 @@ class Accuracy:
 
     @property
     def heading(self) -> str:
-        """Who was asked, in a line; the numbers are `columns`."""
+        """Number of queries, gallery, metric and chance level, in one line."""
         return (
-            f"{self.queries} queries, {self.gallery} pictures to choose from, {self.metric} "
-            f"distance; a neighbour by chance is right with {self.chance:.4f}"
+            f"{self.queries} queries, gallery of {self.gallery} images, {self.metric} distance; "
+            f"chance level {self.chance:.4f}"
         )
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The numbers under the names by which tables show them."""
+        """Scores by their names in tables."""
         return {
             "k": self.k,
             "precision@k": self.precision_at_k,
             "recall@k": self.recall_at_k,
             "F1@k": self.f1_at_k,
             "vote accuracy": self.vote_accuracy,
-            "its 95 % interval": self._interval,
+            "95 % interval": self._interval,
         }
 
     @property
@@ -87,96 +146,154 @@ class Accuracy:
         )
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return HTML for a notebook."""
         return f"<p>{escape(self.heading)}</p>{html_table([self.columns])}"
 
 
-def measure(found: Neighbours, k: int, vote: str = "uniform") -> Accuracy:
-    """Judge the first k of the neighbours that were found, see `accuracy`."""
-    counted = k - (found.protocol == "matlab")
-    hits = (found.labels[:, :counted] == found.truth[:, None]).sum(axis=1)
-    precision = float(hits.mean() / counted)
-    findable = found.of_breed > 0
-    recall = float((hits[findable] / found.of_breed[findable]).mean()) if findable.any() else 0.0
-    right = int((found.answers(counted, vote) == found.truth).sum())
+@dataclass(frozen=True)
+class BreedScore:
+    """Scores of the queries of one breed."""
+
+    breed: str
+    queries: int
+    precision_at_k: float
+    vote_accuracy: float
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A pair of breeds that the vote confuses.
+
+    Attributes
+    ----------
+    breed, taken_for : str
+        Breed of the queries, and the breed that won their vote.
+    count : int
+        Number of these queries.
+    part : float
+        Their fraction of all queries of that breed.
+    """
+
+    breed: str
+    taken_for: str
+    count: int
+    part: float
+
+
+def measure(found: Neighbours) -> Accuracy:
+    """Compute the mean scores of neighbours, see `Accuracy`."""
+    n_hits = found.hits.sum(axis=1)  # (n,)
+    precision = float(n_hits.mean() / found.labels.shape[1])
+    relevant = found.n_relevant > 0
+    recalls = n_hits[relevant] / found.n_relevant[relevant]
+    recall = float(recalls.mean()) if len(recalls) else 0.0
+    correct = int((found.predictions == found.truth).sum())
     return Accuracy(
-        queries=len(hits),
+        queries=len(n_hits),
         gallery=found.gallery,
-        k=k,
+        k=found.k,
         protocol=found.protocol,
         metric=found.metric,
         precision_at_k=precision,
         recall_at_k=recall,
-        f1_at_k=2 * precision * recall / (precision + recall) if hits.any() else 0.0,
-        vote_accuracy=right / len(hits),
-        vote_accuracy_ci95=_wilson(right, len(hits)),
-        chance=float(found.of_breed.mean() / found.gallery),
+        f1_at_k=2 * precision * recall / (precision + recall) if n_hits.any() else 0.0,
+        vote_accuracy=correct / len(n_hits),
+        vote_accuracy_ci95=_wilson(correct, len(n_hits)),
+        chance=float(found.n_relevant.mean() / found.gallery),
     )
 
 
-def map_at_r(found: Neighbours) -> float:
-    """Mean average precision at R, R being how many pictures of its breed a query could find.
+def per_breed(found: Neighbours) -> list[BreedScore]:
+    """Compute the scores of each breed, lowest vote accuracy first."""
+    precision = found.hits.mean(axis=1)  # (n,)
+    correct = found.predictions == found.truth
+    members = ((label, found.truth == label) for label in np.unique(found.truth))
+    scores = [
+        BreedScore(
+            breed=found.breeds[label],
+            queries=int(of_breed.sum()),
+            precision_at_k=float(precision[of_breed].mean()),
+            vote_accuracy=float(correct[of_breed].mean()),
+        )
+        for label, of_breed in members
+    ]
+    return sorted(scores, key=lambda score: (score.vote_accuracy, score.precision_at_k))
 
-    For each query the mean over i = 1..R of precision@i where neighbour i is right, and 0 where it
-    is wrong (Musgrave, Belongie and Lim, "A Metric Learning Reality Check", 2020,
-    arXiv:2003.08505). Queries that could find none are left out.
+
+def confusions(found: Neighbours) -> list[Confusion]:
+    """List the pairs of breeds that the vote confuses, most frequent first."""
+    n_queries = Counter(found.truth.tolist())
+    pairs = Counter(zip(found.truth.tolist(), found.predictions.tolist(), strict=True))
+    return [
+        Confusion(
+            breed=found.breeds[truth],
+            taken_for=found.breeds[answer] if answer >= 0 else "unknown",
+            count=count,
+            part=count / n_queries[truth],
+        )
+        for (truth, answer), count in pairs.most_common()
+        if truth != answer
+    ]
+
+
+def average_precisions(found: Neighbours) -> NDArray[np.float64]:
+    """Compute the average precision at R of each query; their mean is MAP@R.
+
+    R is the number of relevant images. The average precision is the mean over i = 1..R of
+    precision@i where neighbour i is relevant, and 0 where it is not (Musgrave, Belongie and Lim,
+    "A Metric Learning Reality Check", 2020, arXiv:2003.08505).
 
     Parameters
     ----------
     found : Neighbours
-        As many for each query as it could find at most, R. Under protocol matlab the query itself
-        is the first of them, so k is R + 1.
+        At least R neighbours of each query.
 
     Returns
     -------
-    float
-        From 0 to 1; 1 if all R come before any other.
+    (m,) float64
+        From 0 to 1, for the m queries that have relevant images.
     """
-    precisions = average_precisions(found)
-    return float(precisions.mean()) if len(precisions) else 0.0
-
-
-def average_precisions(found: Neighbours) -> NDArray[np.float64]:
-    """Average precision at R of each query that could find something."""
     ranks = np.arange(1, found.labels.shape[1] + 1)
-    hits = (found.labels == found.truth[:, None]) & (ranks <= found.of_breed[:, None])
-    sums = (np.cumsum(hits, axis=1) / ranks * hits).sum(axis=1)
-    findable = found.of_breed > 0
-    return np.asarray(sums[findable] / found.of_breed[findable])
+    hits = found.hits & (ranks <= found.n_relevant[:, None])  # (n, k)
+    sums = (np.cumsum(hits, axis=1) / ranks * hits).sum(axis=1)  # (n,)
+    relevant = found.n_relevant > 0
+    return np.asarray(sums[relevant] / found.n_relevant[relevant])
 
 
-def calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -> float:
-    """Compute the expected calibration error: how far probability and being right lie apart.
+def calibration_error(
+    probabilities: ArrayLike, labels: ArrayLike, bins: int = CALIBRATION_BINS
+) -> float:
+    """Compute the expected calibration error.
 
-    Answers are put into `bins` by the probability of the breed that is named; in each, the mean
-    probability is held against the part that is right (Naeini et al. 2015; Guo et al. 2017,
-    arXiv:1706.04599, equation 3).
+    Predictions are binned by their probability. In each bin, the mean probability is compared with
+    the fraction that is correct (Naeini et al. 2015; Guo et al. 2017, arXiv:1706.04599,
+    equation 3).
 
     Parameters
     ----------
     probabilities : (n, c) float
-        Of each breed, 0 to 1.
+        Probability of each breed, 0 to 1.
     labels : (n,) int
     bins : int
 
     Returns
     -------
     float
-        From 0, where of answers at 0.7 seven of ten are right, to 1.
+        From 0 (of predictions with probability 0.7, 70 % are correct) to 1.
 
     >>> round(calibration_error([[0.7, 0.3], [0.7, 0.3]], [0, 1]), 6)
     0.2
     """
-    table = np.asarray(probabilities, np.float64)
-    sure, right = table.max(axis=1), table.argmax(axis=1) == np.asarray(labels)
-    which = np.minimum((sure * bins).astype(int), bins - 1)
-    gaps = np.bincount(which, sure - right, bins)
+    table = np.asarray(probabilities, np.float64)  # (n, c)
+    confidence, correct = table.max(axis=1), table.argmax(axis=1) == np.asarray(labels)  # (n,)
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(bin_of, confidence - correct, bins)  # (bins,)
     return float(np.abs(gaps).sum() / len(table))
 
 
-def _wilson(right: int, n: int) -> tuple[float, float]:
+def _wilson(correct: int, n: int) -> tuple[float, float]:
     # Wilson 1927; scipy.stats has it too (`binomtest`), but takes half a second to import.
     z = NormalDist().inv_cdf(0.975)
-    middle = right + z * z / 2
-    half = z * sqrt(right * (n - right) / n + z * z / 4)
+    middle = correct + z * z / 2
+    half = z * sqrt(correct * (n - correct) / n + z * z / 4)
     return max(middle - half, 0.0) / (n + z * z), min((middle + half) / (n + z * z), 1.0)

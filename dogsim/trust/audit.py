@@ -13,7 +13,7 @@ from dogsim.errors import DogsimError
 from dogsim.images import open_image
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
-from dogsim.retrieval.evaluation import Search
+from dogsim.retrieval.evaluation import Evaluation
 from dogsim.trust.conformal import p_values
 from dogsim.trust.duplicates import TYPICAL_RANK, DuplicateKind, find_leaks
 from dogsim.trust.leave_one_out import LeaveOneOut, VoteScores
@@ -173,10 +173,10 @@ def _novel_images(left_out: LeaveOneOut, scores: VoteScores) -> tuple[NovelImage
 
 def _added_accuracy(dataset: Dataset, testset: Dataset, leaked: NDArray[np.intp]) -> float | None:
     """Return how much the leaked queries raise the vote accuracy; None if all are leaked."""
-    search = Search(dataset, testset)
-    found = search.neighbours(min(LEAK_VOTE_K, search.most))
-    correct = found.answers(found.labels.shape[1]) == found.truth
-    others = ~np.isin(search.rows, leaked)
+    evaluation = Evaluation(dataset, testset)
+    found = evaluation.neighbours(min(LEAK_VOTE_K, evaluation.max_k))
+    correct = found.predictions == found.truth
+    others = ~np.isin(evaluation.rows, leaked)
     return float(correct.mean() - correct[others].mean()) if others.any() else None
 
 

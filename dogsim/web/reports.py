@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dogsim.accuracy import measure
-from dogsim.retrieval.by_breed import confusions, per_breed
-from dogsim.retrieval.evaluation import Neighbours, Search
+from dogsim.retrieval.evaluation import Evaluation
+from dogsim.retrieval.scores import Neighbours, confusions, per_breed
 from dogsim.trust.audit import audit
 from dogsim.web.payloads import audit_payload, row_payload
 from dogsim.web.worker import run_in_thread
@@ -53,37 +52,38 @@ def _evaluation_report(dataset: "Dataset") -> EvaluationReport:
     # Imported here, because matplotlib takes a second to load and the page must not wait for it.
     from dogsim.figures.canvas import png_of
     from dogsim.figures.evaluation import (
-        MOST_K,
+        MAX_CURVE_K,
         confusion_matrix,
         curves_over_k,
         distance_histogram,
     )
     from dogsim.figures.tree import tree_order
 
-    search = Search(dataset)
-    found = search.neighbours(min(MOST_K, search.most))
-    k = min(REPORTED_KS[-1], search.most)
+    evaluation = Evaluation(dataset)
+    found = evaluation.neighbours(min(MAX_CURVE_K, evaluation.max_k))
+    votes = found.first(min(REPORTED_KS[-1], evaluation.max_k))
+    ks = [k for k in REPORTED_KS if k <= evaluation.max_k]
     payload = {
-        "k": k,
-        "results": [asdict(measure(found, k)) for k in REPORTED_KS if k <= search.most],
-        "per_breed": [asdict(breed) for breed in per_breed(found, k)],
-        "confusions": _confusions_payload(found, k, dataset),
+        "k": votes.k,
+        "results": [asdict(each) for each in evaluation.accuracies(ks)],
+        "per_breed": [asdict(breed) for breed in per_breed(votes)],
+        "confusions": _confusions_payload(votes, dataset),
     }
     figures = {
         "curves": curves_over_k(found),
-        "confusions": confusion_matrix(found, k, tree_order(dataset)),
+        "confusions": confusion_matrix(votes, tree_order(dataset)),
         "distances": distance_histogram(dataset),
     }
     return EvaluationReport(payload, {name: png_of(figure) for name, figure in figures.items()})
 
 
-def _confusions_payload(found: Neighbours, k: int, dataset: "Dataset") -> list[dict[str, Any]]:
+def _confusions_payload(found: Neighbours, dataset: "Dataset") -> list[dict[str, Any]]:
     """Return the pairs of breeds that are confused most often, each with the confused images."""
-    answers = found.answers(k)  # (n,)
+    predictions = found.predictions  # (n,)
     breeds = np.array([*found.breeds, "unknown"])  # the last one for label -1
     payload = []
-    for pair in confusions(found, k)[:MAX_CONFUSED_PAIRS]:
-        confused = (breeds[found.truth] == pair.breed) & (breeds[answers] == pair.taken_for)  # (n,)
+    for pair in confusions(found)[:MAX_CONFUSED_PAIRS]:
+        confused = (breeds[found.truth] == pair.breed) & (breeds[predictions] == pair.taken_for)
         rows = found.rows[confused][:MAX_IMAGES_OF_PAIR].tolist()
         payload.append({**asdict(pair), "images": [row_payload(row, dataset) for row in rows]})
     return payload

@@ -27,7 +27,7 @@ def test_accuracy(stored: Path) -> None:
     assert result["precision_at_k"] == 1
     assert result["chance"] == pytest.approx(2 / 5)
     text = dogsim("accuracy", "--k", 2, "--dataset", stored).stdout.splitlines()
-    assert text[0].startswith("6 queries, 5 pictures to choose from, euclidean distance")
+    assert text[0].startswith("6 queries, gallery of 5 images, euclidean distance")
     assert text[2].split()[:2] == ["k", "precision@k"]
     assert text[3].split()[:2] == ["2", "1.0000"]
 
@@ -36,7 +36,7 @@ def test_accuracy_of_a_test_set_that_is_known(stored: Path) -> None:
     result = dogsim_json("accuracy", "-k", 1, "--dataset", stored, "--test", stored)
     assert (result["gallery"], result["in_both"]) == (6, 6)
     done = dogsim("accuracy", "-k", 1, "--dataset", stored, "--test", stored)
-    assert done.stderr == "6 of the test pictures are in the dataset as well.\n"
+    assert done.stderr == "6 of the test images are in the dataset as well.\n"
 
 
 def test_accuracy_in_tables(stored: Path, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_every_table_as_csv(stored: Path, tmp_path: Path) -> None:
         table = (tmp_path / "t.csv").read_text().splitlines()
         assert table[0].startswith(header)
         assert len(table) == 1 + rows
-    assert "No breed is taken for another." in dogsim(*of, "--confusions").stdout
+    assert "No breed is confused with another." in dogsim(*of, "--confusions").stdout
 
 
 def test_a_table_replaces_nothing_of_the_users(stored: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from dogsim.figures.evaluation import (
     worst_mistakes,
 )
 from dogsim.figures.tree import tree_order
-from dogsim.retrieval.evaluation import find_neighbours
+from dogsim.retrieval.evaluation import Evaluation
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def noise() -> Dataset:
 
 
 def test_curves_are_accuracys(noise: Dataset) -> None:
-    (axes,) = curves_over_k(find_neighbours(noise, 30)).axes
+    (axes,) = curves_over_k(Evaluation(noise).neighbours(30)).axes
     expected = accuracy(noise, 7)
     values = expected.precision_at_k, expected.recall_at_k, expected.vote_accuracy
     for line, value in zip(axes.lines, values, strict=False):
@@ -42,12 +42,13 @@ def test_curves_are_accuracys(noise: Dataset) -> None:
 
 @pytest.mark.parametrize("protocol", ["honest", "matlab"])
 def test_the_matrix_is_the_votes(noise: Dataset, protocol: str) -> None:
-    found = find_neighbours(noise, 12, protocol=protocol)
-    figure = confusion_matrix(found, 11, tree_order(noise))
+    k = 12 if protocol == "matlab" else 11
+    found = Evaluation(noise, protocol=protocol).neighbours(12).first(k)
+    figure = confusion_matrix(found, tree_order(noise))
     axes, beside = figure.axes
     parts = np.asarray(axes.get_images()[0].get_array())
     assert parts.sum(axis=1) == pytest.approx(1)
-    right = (found.answers(11) == found.truth).mean()
+    right = (found.predictions == found.truth).mean()
     sizes = [(found.truth == label).sum() for label in tree_order(noise)]
     assert np.average(np.diag(parts), weights=sizes) == pytest.approx(right)
     shown = [label.get_text() for label in axes.get_yticklabels()]
@@ -64,7 +65,7 @@ def test_labels_of_a_large_matrix_thin_out() -> None:
         tuple(map(str, range(360))),
         tuple(f"breed {i}" for i in range(120)),
     )
-    axes, _ = confusion_matrix(find_neighbours(many, 3), 3, tree_order(many)).axes
+    axes, _ = confusion_matrix(Evaluation(many).neighbours(3), tree_order(many)).axes
     assert len(axes.get_yticks()) == 60
     assert not axes.texts
 
@@ -81,15 +82,15 @@ def test_the_worst_mistakes_come_first(tmp_path: Path, four: Dataset) -> None:
         four.breeds,
         root=str(tmp_path),
     )
-    found = find_neighbours(lost, 2)
-    (name, figure), *others = worst_mistakes(found, lost, 2)
+    found = Evaluation(lost).neighbours(2)
+    (name, figure), *others = worst_mistakes(found, lost)
     assert name == "mistake-1"
     assert figure.axes[0].get_title() == "query: 2.jpg"
     assert figure.axes[0].get_xlabel() == "is: whippet\nvoted: pug 2"
     told = [other.axes[0].get_xlabel() for _, other in others]
     assert told
     assert all("whippet 1, pug 1" in text for text in told)
-    assert list(worst_mistakes(found, replace(lost, root="/nowhere"), 2)) == []
+    assert list(worst_mistakes(found, replace(lost, root="/nowhere"))) == []
 
 
 def test_own_breed_is_nearer_in_the_histogram(noise: Dataset) -> None:
@@ -99,7 +100,7 @@ def test_own_breed_is_nearer_in_the_histogram(noise: Dataset) -> None:
     others, own, first, query = (text.get_text() for text in legend.get_texts())
     medians = [float(text.rpartition(" ")[2]) for text in (first, own, others)]
     assert medians == sorted(medians)
-    assert query == "this query's nearest"
+    assert query == "neighbours of this query"
 
 
 def test_a_histogram_is_of_what_ranks(noise: Dataset) -> None:

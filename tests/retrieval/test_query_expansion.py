@@ -10,9 +10,14 @@ from commands import dogsim, dogsim_json, refusal
 from numpy.typing import NDArray
 
 from dogsim import Dataset, DogsimError, accuracy, classify, expand, hold_out, nearest
-from dogsim.accuracy import compared
 from dogsim.classify import answers_to
-from dogsim.retrieval.query_expansion import NEIGHBOURS, POWER, _Expanded, check_rank
+from dogsim.retrieval.evaluation import Evaluation
+from dogsim.retrieval.query_expansion import (
+    COSINE_POWER,
+    EXPANSION_NEIGHBOURS,
+    _ExpandedSearch,
+    check_rank,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -23,15 +28,15 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def moved(dataset: Dataset) -> NDArray[np.float32]:
-    assert isinstance(dataset.search, _Expanded)
-    return dataset.search.moved
+    assert isinstance(dataset.search, _ExpandedSearch)
+    return dataset.search.expanded
 
 
 def test_by_hand() -> None:
     angles = np.array([0.0, 0.2, 0.5])
     known = np.c_[np.cos(angles), np.sin(angles)]
     three = Dataset(7 * known, np.zeros(3, int), tuple("abc"), ("pug",))  # lengths do not count
-    weights = np.cos(angles[:, None] - angles) ** POWER  # of itself 1
+    weights = np.cos(angles[:, None] - angles) ** COSINE_POWER  # of itself 1
     expected = weights @ known
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     assert moved(expand(three)) == pytest.approx(expected, abs=1e-6)
@@ -62,7 +67,7 @@ def test_more_neighbours_are_right() -> None:
     features = np.eye(4)[labels].repeat(8, axis=1) + rng.normal(0, 0.9, (240, 32))
     known = Dataset(features.astype(np.float32), labels, tuple(map(str, range(240))), tuple("abcd"))
     gallery, queries = hold_out(known, 0.3)
-    found = compared(gallery, [5, 20], queries, vote="distance")
+    found = Evaluation(gallery, queries, vote="distance").compare([5, 20])
     for name, ranked, metric in (
         ("raw", gallery, "euclidean"),
         ("unit", gallery, "cosine"),
@@ -76,7 +81,7 @@ def test_more_neighbours_are_right() -> None:
         accuracy(one, 20, queries, metric="cosine") for one in (expand(gallery), gallery)
     )
     assert expanded.precision_at_k > unit.precision_at_k + 0.03
-    assert len(gallery) > NEIGHBOURS
+    assert len(gallery) > EXPANSION_NEIGHBOURS
 
 
 def test_which_are_near_is_kept(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +89,7 @@ def test_which_are_near_is_kept(kept: Path, monkeypatch: pytest.MonkeyPatch) -> 
     first = nearest(expand(known), asked, 7)
     (file,) = kept.glob("near-*.npz")
     with monkeypatch.context() as patch:
-        patch.setattr(_Expanded, "_own_nearest", lambda _: pytest.fail("again"))
+        patch.setattr(_ExpandedSearch, "_own_nearest", lambda _: pytest.fail("again"))
         again = nearest(expand(cloud(100)), asked, 7)
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -96,7 +101,7 @@ def test_what_does_not_go_with_it() -> None:
     for wrong, message in (
         (("expnd", "cosine"), "Unknown rank 'expnd'; did you mean 'expand'"),
         (("expand", "cityblock"), "metric 'cityblock' with rank 'expand'"),
-        (("expand", "cosine", "matlab"), "with protocol matlab, which is of plain"),
+        (("expand", "cosine", "matlab"), "rank 'expand' with protocol matlab"),
     ):
         with pytest.raises(DogsimError, match=message):
             check_rank(*wrong)

@@ -14,7 +14,6 @@ from crepes import ConformalClassifier
 from numpy.typing import NDArray
 from PIL import Image
 
-from dogsim.accuracy import judge
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
@@ -180,8 +179,9 @@ def test_confidence_out_of_range(confidence: float) -> None:
 
 
 def test_leave_one_out_coverage_equals_the_confidence() -> None:
-    found = judge(cloud(400), [5], confidence=0.9).coverage
-    assert found
+    known = cloud(400)
+    calibration = calibration_for(known, 0.9)
+    found = conformal.coverage(calibration, known.features, known.labels, 0.9, rows=np.arange(400))
     assert found.coverage == pytest.approx(0.9, abs=0.01)
 
 
