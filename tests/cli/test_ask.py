@@ -125,7 +125,7 @@ def test_help_tells_where_the_truth_comes_from() -> None:
     for command, source in [
         ("show", "if the name of the image or of its folder is a breed"),
         ("classify", "the name of its folder when the dataset was made"),
-        ("accuracy", "the name of the folder that it lay in"),
+        ("accuracy", "the name of its folder when the dataset was made"),
     ]:
         assert source in " ".join(dogsim(command, "--help").stdout.split())
 

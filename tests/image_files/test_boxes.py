@@ -352,5 +352,5 @@ def test_a_test_set_that_is_cropped_otherwise_is_told(cropped: Any, tmp_path: Pa
     whole = replace(Dataset.open(folder / "d.h5"), boxes=None, stamps=None)
     whole.save(tmp_path / "whole.h5")
     asked = ("accuracy", "--dataset", folder / "d.h5", "--k", 1, "--test")
-    assert "test set is of whole pictures" in dogsim(*asked, tmp_path / "whole.h5").stderr
+    assert "test set has whole images" in dogsim(*asked, tmp_path / "whole.h5").stderr
     assert "whole pictures" not in dogsim(*asked, folder / "d.h5").stderr

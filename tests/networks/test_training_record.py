@@ -41,7 +41,7 @@ def test_accuracy_tells_what_was_learned_from(tmp_path: Path) -> None:
     assert dogsim_json(*judge, "--n-test", 7)["trained_on"] == 7
     line = dogsim(*judge).stderr
     assert line.count("\n") == 1
-    assert line.startswith(f"{len(known)} of {len(known)} queries are pictures")
+    assert line.startswith(f"{len(known)} of {len(known)} queries are images")
     held_out = dogsim(*judge, "--test", tmp_path / "fresh.h5", "--json")
     assert '"trained_on": 0' in held_out.stdout
     assert held_out.stderr == ""
