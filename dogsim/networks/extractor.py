@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from dogsim.engines.choose import Engine, Precision, check_engine, choose_engine, has_engine
 from dogsim.engines.openvino import OpenVinoNetwork
-from dogsim.engines.tensorflow import run_tensorflow
+from dogsim.engines.tensorflow import Compute, run_tensorflow
 from dogsim.errors import DogsimError
 from dogsim.images import RESIZES, Resize, check_resize
 from dogsim.networks.backbones import ONNX, find_backbone
 from dogsim.networks.conversion import CalibrationImages, converted, input_size, quantized
 from dogsim.networks.keras_network import KerasNetwork
-from dogsim.networks.lazy_network import Compute, LazyNetwork
+from dogsim.networks.lazy_network import LazyNetwork
 from dogsim.networks.onnx_network import OnnxNetwork
 from dogsim.networks.preprocessing import Pixels
 from dogsim.networks.protocols import Network

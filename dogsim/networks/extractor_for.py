@@ -9,10 +9,11 @@ from typing import Any
 from dogsim.engines.choose import choose_engine
 from dogsim.engines.model_cache import cached_model
 from dogsim.engines.openvino import OpenVinoNetwork, convert
+from dogsim.engines.tensorflow import Compute
 from dogsim.errors import DogsimError
 from dogsim.networks.extractor import PREPROCESSING, Extractor, NetworkOptions
 from dogsim.networks.heads import head_file_sha256, load_head
-from dogsim.networks.lazy_network import Compute, LazyNetwork
+from dogsim.networks.lazy_network import LazyNetwork
 from dogsim.networks.weights import given_file
 from dogsim.recipe import Recipe
 

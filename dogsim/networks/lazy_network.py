@@ -1,12 +1,12 @@
 """A network that is loaded when it is first used."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Compute: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+from dogsim.engines.tensorflow import Compute
 
 
 class LazyNetwork:
