@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 QUERY_BATCH = 32  # images through the network at once
-MAX_BREEDS_IN_TEXT = 8  # of a prediction set
+MAX_BREEDS_IN_ANSWER = 8  # of a prediction set
 MAX_UNLABELLED_IN_TEXT = 3  # neighbours, if none has a breed
 MAX_NEIGHBOURS_IN_HTML = 11
 
@@ -87,8 +87,8 @@ class Answer:
             return vote
         if self.trust.unknown:
             return f"unknown, none of the breeds (p = {self.trust.novelty_p:.3f}); nearest {vote}"
-        breeds = ", ".join(self.trust.breeds[:MAX_BREEDS_IN_TEXT])
-        more = len(self.trust.breeds) - MAX_BREEDS_IN_TEXT
+        breeds = ", ".join(self.trust.breeds[:MAX_BREEDS_IN_ANSWER])
+        more = len(self.trust.breeds) - MAX_BREEDS_IN_ANSWER
         return f"{{{breeds}{f' and {more} more' if more > 0 else ''}}}; vote {vote}"
 
     def __str__(self) -> str:

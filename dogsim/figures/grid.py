@@ -23,7 +23,7 @@ from dogsim.plumbing.terminal import printable
 from dogsim.vote import count_votes, majority_vote
 
 TILE, TEXT = 1.75, 0.75  # inches: a neighbour's square, and the lines above and below it
-LINE = 0.16  # inches: one more line of text
+LINE_INCHES = 0.16  # of one more line of text
 QUERY, BELOW = 2.7, 1.3  # inches: the query's column, and what stands below and above its picture
 BAR, BARS = 0.3, 6  # inches of a breed's bar, and how many breeds have one
 TILE_PIXELS = 400
@@ -167,7 +167,7 @@ def _height(dataset: Dataset, indices: NDArray[np.integer], shape: tuple[int, in
     """Inches of the neighbours' rows; one whose names take two lines is higher."""
     rows = [indices[i : i + shape[1]] for i in range(0, len(indices), shape[1])]
     long = sum(any("\n" in _title(dataset.breed(i)) for i in row) for row in rows)
-    return shape[0] * (TILE + TEXT) + long * LINE
+    return shape[0] * (TILE + TEXT) + long * LINE_INCHES
 
 
 def _neighbours(

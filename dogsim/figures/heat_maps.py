@@ -36,7 +36,7 @@ NUMBER: dict[str, Any] = {
     "va": "center",
     "bbox": {"boxstyle": "circle,pad=0.25", "fc": "white", "ec": "black"},
 }
-LINE: dict[str, Any] = {
+PAIR_LINE_STYLE: dict[str, Any] = {
     "lw": 1.5,
     "shrinkA": 8,  # points: it ends where the circles do
     "shrinkB": 8,
@@ -125,7 +125,9 @@ def _join(figure: Figure, tiles: Sequence[Axes], why: Explanation, boxes: Sequen
             _middle(boxes[0], shape, row, column),
             _middle(boxes[1], shape, other_row, other_column),
         )
-        line = ConnectionPatch(*ends, "data", "data", axesA=tiles[0], axesB=tiles[1], **LINE)
+        line = ConnectionPatch(
+            *ends, "data", "data", axesA=tiles[0], axesB=tiles[1], **PAIR_LINE_STYLE
+        )
         numbers = (  # above all lines, so they belong to the figure as well
             Text(*end, str(number), transform=tile.transData, zorder=line.zorder + 1, **NUMBER)
             for tile, end in zip(tiles, ends, strict=False)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-MIN_CROP_FRACTION = 7 / 8  # of the side, as 224 of 256
+MIN_AUGMENTED_CROP = 7 / 8  # of the side, as 224 of 256
 
 
 def augment(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -27,7 +27,7 @@ def augment(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     ((8, 8, 3), True)
     """
     height, width = image.shape[:2]
-    side = rng.uniform(MIN_CROP_FRACTION, 1)
+    side = rng.uniform(MIN_AUGMENTED_CROP, 1)
     left, top = rng.uniform(0, 1 - side, 2)
     box = (left * width, top * height, (left + side) * width, (top + side) * height)
     flipped = image[:, ::-1] if rng.random() < 0.5 else image

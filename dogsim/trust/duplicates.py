@@ -34,7 +34,7 @@ TYPICAL_RANK = 10  # neighbour whose median distance is the typical one
 CANDIDATE_THRESHOLD, QUICK_CANDIDATE_THRESHOLD = 1.0, 0.5  # times the typical distance
 GREY_SIDE = 64  # pixels
 COARSE_SIDE, FINE_SIDE = 16, 32  # pixels
-MIN_CROP_FRACTION = 0.68  # of a side
+MIN_DUPLICATE_CROP = 0.68  # of a side
 COARSE_THRESHOLD, DUPLICATE_THRESHOLD = 0.75, 0.93  # correlation
 
 Grey = NDArray[np.float32]
@@ -255,7 +255,7 @@ def _grey_image(source: Path | Cropped) -> GreyImage:
 
 def _crop_sizes(side: int) -> list[tuple[int, int]]:
     """List the (width, height) of all crops to search for in an image of `side` pixels."""
-    smallest = round(MIN_CROP_FRACTION * side)
+    smallest = round(MIN_DUPLICATE_CROP * side)
     return [
         (width, height)
         for width in range(smallest, side + 1)
