@@ -6,10 +6,9 @@ them is kept ready to run like any other.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +18,12 @@ from dogsim.engines.choose import choose_engine
 from dogsim.engines.openvino import import_openvino
 from dogsim.errors import DogsimError
 from dogsim.networks.conversion import converted
-from dogsim.networks.extractor import NetworkOptions
-from dogsim.networks.extractor_for import check_own_weights
 from dogsim.networks.heads import Head, load_head
 from dogsim.networks.views import mirrored, of_length_1
 from dogsim.recipe import Recipe
+
+if TYPE_CHECKING:
+    from dogsim.networks.extractor import NetworkOptions
 
 LENGTH_1 = "UnitNormalization"
 AFFINE = ("Dense", "Normalization", "BatchNormalization", "Rescaling", "Dropout")  # at inference
@@ -74,9 +74,14 @@ class Places:
         return rows.reshape(*places.shape[:-1], -1)
 
 
-@lru_cache(maxsize=1)
-def load_places(recipe: Recipe) -> Places:
-    """Load the network of a recipe so that it gives its last map as well; kept for the next call.
+def load_places(recipe: Recipe, options: "NetworkOptions") -> Places:
+    """Load the network of a recipe with its last feature map as a second output.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    options : NetworkOptions
+        The network of the recipe, see `dogsim.networks.extractor_for.check_own_weights`.
 
     Raises
     ------
@@ -84,7 +89,6 @@ def load_places(recipe: Recipe) -> Places:
         If features of this recipe are no mean over places, its head is not linear, or a file is
         gone or another one by now.
     """
-    options = check_own_weights(recipe, None)
     head = None
     if sha256 := recipe.head_sha256:
         head = load_head(recipe.head, sha256, recipe.head_layer)
@@ -99,7 +103,7 @@ def load_places(recipe: Recipe) -> Places:
     return Places(_both_ways(run) if recipe.views == "flip" else run, head)
 
 
-def _run(options: NetworkOptions) -> Run:
+def _run(options: "NetworkOptions") -> Run:
     """Load what gives the last map and the features of one view."""
     network = options.network
     if choose_engine(network.engine)[0] == "tensorflow":

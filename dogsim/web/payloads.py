@@ -26,6 +26,7 @@ MAX_BREEDS_IN_TEXT = 5
 MAX_PAIRED_PLACES = 256  # of an image; of more, the table of all pairs is omitted
 MAX_FINDINGS = 200  # of each kind
 SIGNIFICANT_DIGITS = 4
+FIGURE_NAMES = ("curves", "confusions", "distances")  # of the evaluation report
 
 
 def answer_payload(answer: "Answer", dataset: "Dataset", confidence: float) -> dict[str, Any]:

@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 REPORTED_KS = (1, 5, 20)  # numbers of neighbours; the last one for tables and figures
 MAX_CONFUSED_PAIRS = 40
 MAX_IMAGES_OF_PAIR = 24
-FIGURE_NAMES = ("curves", "confusions", "distances")
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluationReport:
-    """Numbers as a payload, and figures as PNG files by their names, `FIGURE_NAMES`."""
+    """Numbers as a payload, and figures as PNG files by their names, `payloads.FIGURE_NAMES`."""
 
     payload: dict[str, Any]
     figures: dict[str, bytes]

@@ -15,8 +15,13 @@ from dogsim.dist_calc import METRICS
 from dogsim.errors import DogsimError
 from dogsim.plumbing.terminal import valid_unicode_in
 from dogsim.retrieval.decomposition import ANGULAR_METRICS, SQUARED_METRICS
-from dogsim.web.payloads import answer_payload, error_message, explanation_payload, row_payload
-from dogsim.web.reports import FIGURE_NAMES, Reports
+from dogsim.web.payloads import (
+    FIGURE_NAMES,
+    answer_payload,
+    error_message,
+    explanation_payload,
+    row_payload,
+)
 from dogsim.web.worker import state_of
 
 if TYPE_CHECKING:
@@ -40,7 +45,6 @@ class Routes:
 
     def __init__(self, service: "Service") -> None:
         self.service, self.dataset = service, service.dataset
-        self.reports = Reports(service.dataset)
         self.body_slots = asyncio.Semaphore(MAX_PARALLEL_BODIES)
 
     def table(self) -> list[Route]:
@@ -160,12 +164,12 @@ class Routes:
 
     async def evaluation(self, request: Request) -> Response:
         """Return how good the answers are, as numbers; 202 until they are computed."""
-        future = self.reports.evaluation
+        future = self.service.reports.evaluation
         return _json(future.result().payload) if future.done() else _not_ready()
 
     async def figure(self, request: Request) -> Response:
         """Return a figure of the evaluation as a PNG file; 202 until it is drawn."""
-        name, future = request.path_params["name"], self.reports.evaluation
+        name, future = request.path_params["name"], self.service.reports.evaluation
         if name not in FIGURE_NAMES:
             names = ", ".join(FIGURE_NAMES)
             raise HTTPException(404, f"There is no figure {name}. Expected one of {names}.")
@@ -175,7 +179,7 @@ class Routes:
 
     async def audit(self, request: Request) -> Response:
         """Return what may be wrong with the dataset; 202 until it is computed."""
-        future = self.reports.audit
+        future = self.service.reports.audit
         return _json(future.result()) if future.done() else _not_ready()
 
     def _query(self, request: Request) -> "ServedQuery":

@@ -27,6 +27,7 @@ from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.retrieval.decomposition import Explanation, check_explained
 from dogsim.retrieval.query import Query
 from dogsim.trust.calibration import Calibration, calibration_for
+from dogsim.web.reports import Reports
 from dogsim.web.worker import BatchWorker, run_in_thread, state_of
 
 THUMBNAIL_SIZES = (160, 320, 640)  # pixels of the longer side
@@ -107,6 +108,8 @@ class Service:
         Done when the network is loaded; failed if it cannot be loaded.
     calibration : Future of Calibration
         Done when answers can have prediction sets; failed if they cannot.
+    reports : Reports
+        The evaluation and the audit of the dataset.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class Service:
             raise DogsimError(f"Received a dataset of {len(dataset)} images. Expected 2 or more.")
         self.dataset, self.confidence = dataset, confidence
         self.max_k = min(MAX_SERVED_K, len(dataset) - 1)
+        self.reports = Reports(dataset)
         self.version = secrets.token_hex(8)  # of ETags: the next start may serve another dataset
         self._weights, self._head = weights, head
         self._lock = threading.Lock()  # of all caches

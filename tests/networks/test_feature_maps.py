@@ -9,9 +9,9 @@ from commands import loaded_after, python
 
 from dogsim.engines import model_cache
 from dogsim.errors import DogsimError
+from dogsim.explain import places_of
 from dogsim.networks import feature_maps
 from dogsim.networks.extractor import load_extractor
-from dogsim.networks.feature_maps import load_places
 from dogsim.networks.keras_network import KerasNetwork
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (3, 32, 32, 3), np.uint8)
@@ -20,7 +20,7 @@ IMAGES = np.random.default_rng(5).integers(0, 256, (3, 32, 32, 3), np.uint8)
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and nothing loaded."""
-    load_places.cache_clear()
+    places_of.cache_clear()
     monkeypatch.setattr(model_cache, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache"
 
@@ -31,11 +31,11 @@ def test_the_second_time_needs_no_keras(
     pytest.importorskip("openvino")
     recipe = load_extractor(weights=colours).recipe
     capsys.readouterr()
-    first = load_places(recipe)(IMAGES)
+    first = places_of(recipe)(IMAGES)
     assert "Converting the feature maps of resnet50" in capsys.readouterr().err
-    load_places.cache_clear()
+    places_of.cache_clear()
     monkeypatch.setattr(KerasNetwork, "convert", None)
-    again = load_places(recipe)(IMAGES)
+    again = places_of(recipe)(IMAGES)
     assert capsys.readouterr().err == ""
     for one, other in zip(first, again, strict=True):
         assert np.array_equal(one, other)
@@ -44,10 +44,10 @@ def test_the_second_time_needs_no_keras(
 def test_either_engine_gives_the_same(colours: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
     recipe = load_extractor(weights=colours).recipe
-    found = load_places(recipe)(IMAGES)
-    load_places.cache_clear()
+    found = places_of(recipe)(IMAGES)
+    places_of.cache_clear()
     monkeypatch.setattr(feature_maps, "choose_engine", lambda _: ("tensorflow", "float32"))
-    other = load_places(recipe)(IMAGES)
+    other = places_of(recipe)(IMAGES)
     assert [each.shape for each in found] == [(3, 32, 32, 3), (3, 3)]
     for one, two in zip(found, other, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-4)
@@ -57,7 +57,7 @@ def test_either_engine_gives_the_same(colours: str, monkeypatch: pytest.MonkeyPa
 def test_other_weights_are_refused(colours: str) -> None:
     recipe = load_extractor(weights=colours).recipe
     with pytest.raises(DogsimError, match="weights"):
-        load_places(replace(recipe, weights_sha256="ab" * 32))
+        places_of(replace(recipe, weights_sha256="ab" * 32))
 
 
 @pytest.mark.slow
