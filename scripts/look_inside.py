@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import dogsim
-from dogsim.engines._keras import import_keras  # silent, and not before it is needed
+from dogsim.engines._keras import import_keras  # without TensorFlow's messages
 from dogsim.learning.architectures import INCEPTION_FILTERS
 from edge import options, parser_of, show
 
@@ -26,13 +26,13 @@ parser.add_argument(
     "--networks",
     nargs="*",
     default=["VGG16", "InceptionV3", "ResNet50", "DenseNet121"],
-    help="of Keras, to count (default: VGG16 InceptionV3 ResNet50 DenseNet121)",
+    help="networks of Keras to count (default: VGG16 InceptionV3 ResNet50 DenseNet121)",
 )
 args = options(parser)
 keras = import_keras()
 
-# %% What the papers tell
-# Millions of parameters as the papers tell them; a dash where the paper counts none.
+# %% The numbers in the papers
+# Millions of parameters; a dash stands for a paper without a number.
 PAPERS = {
     **{"AlexNet": "60", "GoogLeNet": "6.8", "VGG16": "138", "VGG19": "144", "InceptionV3": "< 25"},
     **{"ResNet-56 of thumbnails": "0.85", "Xception": "22.9", "MobileNet": "4.2"},
@@ -49,17 +49,17 @@ PAPERS = {
         "ConvNeXtXLarge": "350",
     },
 }
-# Thousands of weights of GoogLeNet's modules, as its table 1 tells them.
+# Thousands of weights of GoogLeNet's modules in its table 1.
 TABLE_1 = dict(zip(INCEPTION_FILTERS, (159, 380, 364, 437, 463, 580, 840, 1072, 1388), strict=True))
 
 
 # %% How many parameters? The small networks last
 def thumbnail_resnet(depth: int = 56, shortcuts: bool = True, classes: int = 10) -> Any:
-    """Build the residual network for pictures of 32 x 32, or the same one without its shortcuts.
+    """Build the residual network for images of 32 x 32, or the same one without its shortcuts.
 
     He et al. 2016 (arXiv:1512.03385), section 4.2: three stages of 16, 32 and 64 filters 3 x 3, two
-    layers a block, 6 n + 2 layers. Where the size halves, the shortcut skips every other pixel and
-    is filled up with zeros: shortcuts have no weights, and both networks as many.
+    layers a block, 6 n + 2 layers. If the size halves, the shortcut skips every other pixel and is
+    padded with zeros: shortcuts have no weights, so both networks have the same number.
     """
     layers = keras.layers
 
@@ -100,7 +100,7 @@ for name, count in sorted(counts.items(), key=lambda item: -item[1]):
 
 # %% Layers and work of the network that finds the dogs
 def multiply_adds(layer: Any) -> int:
-    """Count how often a convolution multiplies and adds for one picture."""
+    """Count the multiply-adds of a convolution for one image."""
     kernel, (_, height, width, _) = layer.kernel.shape, layer.output.shape
     return int(np.prod(kernel) * height * width)
 
@@ -113,7 +113,7 @@ print("\nResNet-50                        here    paper")
 print(f"layers with weights                {len(main_path) + 1}    50")
 print(f"multiply-adds                  {work / 1e9:.2f} G    3.8 G")
 
-# %% The weights of each module of GoogLeNet: four paths side by side, and yet few of them
+# %% The weights of each module of GoogLeNet: few, though it has four parallel paths
 network = dogsim.googlenet()
 print("\nGoogLeNet, weights               here    paper")
 for name, paper in TABLE_1.items():
@@ -122,9 +122,9 @@ for name, paper in TABLE_1.items():
     print(f"inception {name}                {count:>9,}    {paper} K")
 
 
-# %% How long the loss' gradient is at each layer of 56, before anything is learned
+# %% The length of the gradient of the loss at each of 56 layers, before training
 def thumbnails() -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Shrink a fifth of the sample's drawings to 32 x 32, from -1 to 1, and tell their breeds."""
+    """Load a fifth of the sample as pixels of 32 x 32, from -1 to 1, with their labels."""
     dataset = dogsim.sample_dataset()
     rows = range(0, len(dataset), 5)
     images = np.stack([dogsim.load_image(dataset.image_file(row), 32) for row in rows])
@@ -134,6 +134,7 @@ def thumbnails() -> tuple[NDArray[np.float32], NDArray[np.int32]]:
 def gradients(
     model: Any, images: NDArray[np.float32], labels: NDArray[np.int32]
 ) -> Iterator[float]:
+    """Yield the length of the gradient for each convolution, first layer first."""
     import tensorflow as tf
 
     kernels = [x.kernel.value for x in model.layers if isinstance(x, keras.layers.Conv2D)]
@@ -147,21 +148,21 @@ def gradients(
 
 # Your turn: another depth, 6 n + 2 layers
 DEPTH = 56
-pictures, breeds = thumbnails()
+images, labels = thumbnails()
 figure = Figure(figsize=(8, 4.5), layout="constrained")
 axes = figure.subplots()
 print(f"\ngradient, first layer to last of {DEPTH - 1} convolutions")
 for shortcuts, style in [(False, "o--"), (True, "s-")]:
     keras.utils.set_random_seed(args.seed)
-    model = thumbnail_resnet(DEPTH, shortcuts, classes=int(breeds.max()) + 1)
-    norms = np.array(list(gradients(model, pictures, breeds)))
+    model = thumbnail_resnet(DEPTH, shortcuts, classes=int(labels.max()) + 1)
+    norms = np.array(list(gradients(model, images, labels)))
     name = "with shortcuts" if shortcuts else "without"
     print(f"{name:<15} {norms[0]:.3g} to {norms[-1]:.3g}: {norms[0] / norms[-1]:,.1f} times")
     axes.semilogy(np.arange(1, len(norms) + 1), norms, style, markersize=4, label=name)
 axes.set(
-    xlabel="convolution, from the picture to the classes",
+    xlabel="convolution, from the image to the classes",
     ylabel="length of the gradient",
-    title=f"{DEPTH} layers before training: what reaches each of them",
+    title=f"{DEPTH} layers before training: the gradient at each of them",
 )
 axes.legend()
 show("gradient-norms", figure, args)

@@ -63,7 +63,7 @@ FITTING = (
     (("weight",), ("network.keras", "imagenet")),
     (("MATLAB",), ("own/exported.mat",)),
     (("dataset",), ("own/dataset.h5", "own/dataset.h5", "one.h5", "without recipe.h5")),
-    (("picture", "IMAGE", "folder"), PICTURES[:6]),
+    (("image", "IMAGE", "folder"), PICTURES[:6]),
 )
 
 

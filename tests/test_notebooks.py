@@ -55,6 +55,6 @@ def test_a_script_in_a_notebook_uses_the_defaults(monkeypatch: pytest.MonkeyPatc
 def test_the_method_ignores_the_options_of_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     method = import_module("main")
     monkeypatch.setattr("sys.argv", ["lib/ipykernel_launcher.py", "-f", "kernel.json"])
-    assert (method.parse_args().pictures, method.parse_args().k) == ([], 8)
+    assert (method.parse_args().images, method.parse_args().k) == ([], 8)
     monkeypatch.setattr("sys.argv", ["main.py", "-k", "3"])
     assert method.parse_args().k == 3
