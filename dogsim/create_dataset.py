@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from dogsim.dataset import Dataset
-from dogsim.engines.choose import MIN_IMAGES_FOR_GPU
+from dogsim.engines.choose import MIN_IMAGES_FOR_GPU, Engine, Precision
 from dogsim.errors import DogsimError
 from dogsim.folders.extraction import (
     ComputeShards,
@@ -26,10 +26,12 @@ from dogsim.folders.listing import (
 )
 from dogsim.folders.resumable import Shards
 from dogsim.image_files.boxes import BoxFolder
-from dogsim.images import RESIZES
+from dogsim.images import RESIZES, Resize
 from dogsim.networks.extractor import Extractor, NetworkOptions
+from dogsim.networks.views import Views
 from dogsim.plumbing.signals import defer_signals, sigterm_as_interrupt
 from dogsim.plumbing.terminal import note
+from dogsim.recipe import ChannelValues
 from dogsim.storage.dataset_file import check_dataset_path
 
 if TYPE_CHECKING:
@@ -39,16 +41,16 @@ if TYPE_CHECKING:
 class FeatureOptions(TypedDict, total=False):
     """Keyword arguments of `create_dataset` and `dogsim.stanford_dogs`."""
 
-    resize: str | None
+    resize: Resize | None
     batch_size: int
-    engine: str
-    precision: str
+    engine: Engine
+    precision: Precision
     strict: bool
     restart: bool
     margin: float | None
-    views: str | None
-    mean: str | None
-    std: str | None
+    views: Views | None
+    mean: ChannelValues | None
+    std: ChannelValues | None
     image_size: int | None
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -177,6 +177,8 @@ def stanford_dogs(
     from dogsim.sources.stanford_dogs import split_file
     from dogsim.sources.stanford_dogs import stanford_dogs as create_datasets
 
+    # Text of the command line, checked by the function.
+    names: Any = {"resize": resize, "engine": engine, "precision": precision, "views": views}
     datasets = create_datasets(
         folder,
         archives,
@@ -186,16 +188,13 @@ def stanford_dogs(
         backbone=backbone,
         weights=weights,
         layer=layer,
-        resize=resize,
         batch_size=batch_size,
-        engine=engine,
-        precision=precision,
-        views=views,
         mean=mean,
         std=std,
         image_size=image_size,
         strict=strict,
         restart=restart,
+        **names,
     )
     files = {split: split_file(folder, split, crop_boxes) for split in datasets}
     result = {

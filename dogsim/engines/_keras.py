@@ -1,4 +1,4 @@
-"""Import Keras without TensorFlow's chatter."""
+"""Import of Keras without TensorFlow's log lines."""
 
 import os
 import sys
@@ -14,17 +14,17 @@ from dogsim.errors import DogsimError
 
 @cache
 def import_keras() -> Any:
-    """Return the module `keras`, running on TensorFlow, with no log line on the terminal.
+    """Return the module `keras` with the backend TensorFlow; the terminal shows no log lines.
 
-    Raises `DogsimError` if Keras was already loaded with another backend.
+    Raises `DogsimError` if Keras has been imported with another backend.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # others want some of its memory
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # leaves memory to other programs
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "tensorflow"
     if find_spec("tf_keras") is None:
-        os.environ.pop("TF_USE_LEGACY_KERAS", None)  # asks TensorFlow for a Keras that is not there
-    with _stderr_held_back():
+        os.environ.pop("TF_USE_LEGACY_KERAS", None)  # requests a Keras that is not installed
+    with _stderr_suppressed():
         import keras
     if keras.backend.backend() != "tensorflow":
         raise DogsimError(
@@ -35,18 +35,18 @@ def import_keras() -> Any:
 
 
 @contextmanager
-def _stderr_held_back() -> Iterator[None]:
-    # TensorFlow's C++ code writes to file descriptor 2 before its log level is read, so only
-    # the descriptor itself can be silenced. What an import that fails wrote is shown after all.
+def _stderr_suppressed() -> Iterator[None]:
+    # TensorFlow's C++ code writes to file descriptor 2 before it reads its log level, so only the
+    # descriptor itself can be redirected. If the import fails, its output is printed.
     sys.stderr.flush()
     original = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except BaseException:
-            held.seek(0)
-            os.write(original, held.read())
+            captured.seek(0)
+            os.write(original, captured.read())
             raise
         finally:
             os.dup2(original, 2)

@@ -22,7 +22,8 @@ from dogsim.plumbing.files import make_folder, replacing
 from dogsim.plumbing.terminal import note
 
 CONVERSION_VERSION = 2  # increase it whenever the same weights are converted in another way
-KEY_FILE, GRAPH_FILE, WEIGHTS_FILE = "made_from.json", "network.xml", "network.bin"
+# Names in the archive; OpenVINO calls the last two its intermediate representation (IR).
+KEY_FILE, IR_GRAPH_FILE, IR_WEIGHTS_FILE = "made_from.json", "network.xml", "network.bin"
 
 
 def cached_model(key: Callable[[], Mapping[str, Any]], convert: Callable[[], Any]) -> Any:
@@ -53,7 +54,7 @@ def _read(key: Mapping[str, Any]) -> Any | None:
         with zipfile.ZipFile(_file(key)) as archive:  # has a check sum for each file
             if json.loads(archive.read(KEY_FILE)) != _with_versions(key):
                 return None
-            graph, weights = archive.read(GRAPH_FILE), archive.read(WEIGHTS_FILE)
+            graph, weights = archive.read(IR_GRAPH_FILE), archive.read(IR_WEIGHTS_FILE)
         return openvino.Core().read_model(graph, weights)
     except Exception:  # any error that a damaged file causes: it is converted again
         return None
@@ -66,10 +67,10 @@ def _write(model: Any, key: Mapping[str, Any]) -> None:
         make_folder(file.parent)
         temporary_folder = tempfile.TemporaryDirectory(dir=file.parent, prefix=".network-")
         with temporary_folder as folder, replacing(file) as temporary:
-            import_openvino().save_model(model, Path(folder, GRAPH_FILE), compress_to_fp16=False)
+            import_openvino().save_model(model, Path(folder, IR_GRAPH_FILE), compress_to_fp16=False)
             with zipfile.ZipFile(temporary, "w") as archive:
                 archive.writestr(KEY_FILE, json.dumps(_with_versions(key)))
-                for name in (GRAPH_FILE, WEIGHTS_FILE):
+                for name in (IR_GRAPH_FILE, IR_WEIGHTS_FILE):
                     archive.write(Path(folder, name), name)
     except (DogsimError, OSError, RuntimeError) as error:  # OpenVINO's, if the disk is full
         note(f"The converted network is not cached. {reason(error)}.")

@@ -62,7 +62,7 @@ def cut(file: Path) -> None:
 def flip_a_bit(file: Path) -> None:
     content = bytearray(file.read_bytes())
     with zipfile.ZipFile(file) as archive:
-        content[archive.getinfo(model_cache.WEIGHTS_FILE).header_offset + 60] ^= 1
+        content[archive.getinfo(model_cache.IR_WEIGHTS_FILE).header_offset + 60] ^= 1
     file.write_bytes(content)
 
 
@@ -71,7 +71,7 @@ def of_another_version(file: Path) -> None:
         parts = {name: archive.read(name) for name in archive.namelist()}
     key = json.loads(parts[model_cache.KEY_FILE])
     parts[model_cache.KEY_FILE] = json.dumps(key | {"openvino": "2019.1"}).encode()
-    parts[model_cache.GRAPH_FILE] = b"<net/>"
+    parts[model_cache.IR_GRAPH_FILE] = b"<net/>"
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
@@ -82,7 +82,7 @@ def without_weights(file: Path) -> None:
         parts = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in parts.items():
-            archive.writestr(name, b"" if name == model_cache.WEIGHTS_FILE else content)
+            archive.writestr(name, b"" if name == model_cache.IR_WEIGHTS_FILE else content)
 
 
 def no_archive(file: Path) -> None:
