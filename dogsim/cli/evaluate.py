@@ -1,11 +1,11 @@
 """The command `accuracy`."""
 
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from dogsim.cli.accuracy_report import TABLES, columns_of, report_on, warnings
 from dogsim.cli.common import (
     Classifier,
     Cluster,
@@ -21,16 +21,6 @@ from dogsim.cli.common import (
 )
 from dogsim.cli.option_values import one_of
 from dogsim.errors import DogsimError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from dogsim.retrieval.evaluation import Evaluation
-    from dogsim.retrieval.scores import Accuracy, BreedScore, Confusion
-    from dogsim.trust.conformal import Coverage
-
-TABLES = ("results", "per_breed", "confusions", "coverage_per_breed")
-MAX_CONFUSIONS_SHOWN, MAX_COVERAGES_SHOWN = 20, 5
 
 
 def accuracy(
@@ -94,7 +84,7 @@ def accuracy(
     evaluation = Evaluation(
         gallery, testset, n_test=n_test, metric=metric, protocol=protocol, seed=seed, vote=vote
     )
-    report = _report(
+    report = report_on(
         evaluation,
         k or [20],
         with_map=with_map,
@@ -105,168 +95,12 @@ def accuracy(
         compare=compare,
         figures=figures,
     )
-    for warning in _warnings(evaluation, report):
+    for warning in warnings(evaluation, report):
         note(warning)
     if csv:
         name = list(report.tables)[-1]
-        write_csv(csv, report.tables[name], _columns_of(name))
+        write_csv(csv, report.tables[name], columns_of(name))
     print_result(report.payload(), as_json, report.text())
-
-
-@dataclass(frozen=True)
-class _Report:
-    """The sections of the output; a section that is not wanted is None."""
-
-    results: "list[Accuracy]"
-    map_at_r: float | None
-    per_breed: "list[BreedScore] | None"
-    confusions: "list[Confusion] | None"
-    in_both: int | None
-    trained_on: int
-    coverage: "Coverage | None"
-    classifier: tuple[float, float] | None
-    compare: "list[tuple[str, Accuracy]] | None"
-    figures: list[str] | None
-
-    @property
-    def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """Rows of the tables that a CSV file can hold, by their names."""
-        tables = {
-            "results": self.results,
-            "per_breed": self.per_breed,
-            "confusions": self.confusions,
-            "coverage_per_breed": self.coverage.per_breed if self.coverage else None,
-        }
-        return {
-            name: [asdict(row) for row in rows] for name, rows in tables.items() if rows is not None
-        }
-
-    def payload(self) -> dict[str, Any]:
-        """Return the JSON object; the scores of a single k are also on its first level."""
-        tables = self.tables
-        covered = asdict(self.coverage) if self.coverage else {}
-        covered.pop("per_breed", None)
-        accuracy, error = self.classifier or (None, None)
-        ways = [{"rank": name, **asdict(each)} for name, each in self.compare or ()]
-        payload = {
-            "results": tables.pop("results"),
-            "map_at_r": self.map_at_r,
-            "per_breed": tables.get("per_breed"),
-            "confusions": tables.get("confusions"),
-            "in_both": self.in_both,
-            "trained_on": self.trained_on,
-            "coverage_per_breed": tables.get("coverage_per_breed"),
-            **covered,
-            "classifier_accuracy": accuracy,
-            "classifier_calibration_error": error,
-            "compare": None if self.compare is None else ways,
-            "figures": self.figures,
-        }
-        flat = payload["results"][0] if len(self.results) == 1 else {}
-        return flat | {name: value for name, value in payload.items() if value is not None}
-
-    def text(self) -> str:
-        """Return the report for a terminal."""
-        from dogsim.plumbing.tables import table
-
-        parts = [self.results[0].heading, table([each.columns for each in self.results])]
-        parts += self._summaries()
-        tables, max_rows = self.tables, {"confusions": MAX_CONFUSIONS_SHOWN}
-        max_rows["coverage_per_breed"] = MAX_COVERAGES_SHOWN
-        for name in ("coverage_per_breed", "per_breed", "confusions"):
-            if rows := tables.get(name):
-                parts.append(table(rows[: max_rows.get(name)]))
-        parts += self.figures or []
-        if self.compare:
-            parts.append(table([{"rank": name, **each.columns} for name, each in self.compare]))
-        if self.confusions == []:
-            parts.append("No breed is confused with another.")
-        return "\n\n".join(parts)
-
-    def _summaries(self) -> "Iterator[str]":
-        """Yield the scores that are no tables, one line each."""
-        if self.map_at_r is not None:
-            yield f"MAP@R {self.map_at_r:.4f}"
-        if self.classifier:
-            accuracy, error = self.classifier
-            yield f"classifier {accuracy:.4f}, expected calibration error {error:.4f}"
-        if found := self.coverage:
-            yield (
-                f"Prediction sets with confidence {found.confidence:.4g}: coverage "
-                f"{found.coverage:.4f}, {found.mean_set_size:.2f} breeds in a set on average, "
-                f"{found.unknown_rate:.4f} falsely unknown. Breeds with the lowest coverage:"
-            )
-
-
-def _report(
-    evaluation: "Evaluation",
-    ks: list[int],
-    *,
-    with_map: bool,
-    with_breeds: bool,
-    with_confusions: bool,
-    confidence: float | None,
-    classifier: Path | None,
-    compare: bool,
-    figures: Path | None,
-) -> _Report:
-    """Compute the sections that are wanted."""
-    from dogsim.learning.classifier import load_classifier
-    from dogsim.retrieval.scores import confusions, per_breed
-
-    evaluation.check_k(*ks)
-    trained = load_classifier(classifier) if classifier else None
-    # These two may need more neighbours than the largest k. They come first, so that one search
-    # serves all sections.
-    map_at_r = evaluation.map_at_r() if with_map else None
-    files = _save_figures(evaluation, max(ks), figures) if figures else None
-    results, found = evaluation.accuracies(ks), evaluation.neighbours(max(ks))
-    testset = evaluation.testset
-    return _Report(
-        results=results,
-        map_at_r=map_at_r,
-        per_breed=per_breed(found) if with_breeds else None,
-        confusions=confusions(found) if with_confusions else None,
-        in_both=None if testset is None else evaluation.count_in_gallery(),
-        trained_on=evaluation.count_trained_on(),
-        coverage=None if confidence is None else _coverage(evaluation, confidence),
-        classifier=trained.evaluate(testset) if trained and testset else None,
-        compare=evaluation.compare(ks) if compare else None,
-        figures=files,
-    )
-
-
-def _coverage(evaluation: "Evaluation", confidence: float) -> "Coverage":
-    from dogsim.trust.calibration import calibration_for
-    from dogsim.trust.conformal import coverage
-
-    calibration = calibration_for(evaluation.dataset, confidence)
-    features, own_rows = evaluation.features, evaluation.rows_in_gallery
-    return coverage(calibration, features, evaluation.truth, confidence, own_rows)
-
-
-def _warnings(evaluation: "Evaluation", report: _Report) -> "Iterator[str]":
-    """Yield what makes the scores lower or higher than they should be."""
-    dataset, testset = evaluation.dataset, evaluation.testset
-    if testset and (dataset.boxes is None) != (testset.boxes is None):
-        whole, cropped = (
-            ("dataset", "test set") if dataset.boxes is None else ("test set", "dataset")
-        )
-        yield f"The {whole} has whole images, the {cropped} boxes: the scores are too low."
-    if report.in_both:
-        yield f"{report.in_both} of the test images are in the dataset as well."
-    if report.trained_on:
-        yield (
-            f"{report.trained_on} of {report.results[0].queries} queries are images that the "
-            "features were trained on: the scores are too high. Evaluate other images: --test."
-        )
-
-
-def _save_figures(evaluation: "Evaluation", k: int, folder: Path) -> list[str]:
-    from dogsim.figures.display import show_or_save
-    from dogsim.figures.evaluation import evaluation_figures
-
-    return [str(path) for path in show_or_save(evaluation_figures(evaluation, k), folder)]
 
 
 def _check_options(
@@ -297,27 +131,13 @@ def _check_options(
         )
 
 
-def _columns_of(name: str) -> list[str]:
-    """Return the column names of a table, which may have no rows."""
-    from dogsim.retrieval.scores import Accuracy, BreedScore, Confusion
-    from dogsim.trust.conformal import BreedCoverage
-
-    row_types = {
-        "results": Accuracy,
-        "per_breed": BreedScore,
-        "confusions": Confusion,
-        "coverage_per_breed": BreedCoverage,
-    }
-    return [field.name for field in fields(row_types[name])]
-
-
 def _check_csv(csv: Path | None, inputs: list[Path | None], force: bool) -> None:
     """Raise `DogsimError` if writing the CSV file would replace a file of the user's."""
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import has_csv_header
 
     def is_our_table(file: Path) -> bool:
-        return any(has_csv_header(file, _columns_of(name)) for name in TABLES)
+        return any(has_csv_header(file, columns_of(name)) for name in TABLES)
 
     if csv:
         check_output(csv, inputs)

@@ -31,7 +31,7 @@ ASKED = 200  # pictures whose nearest tell what is near in a gallery
 # Right and wrong differ by mark and colour (after Okabe and Ito, safe for the colour-blind). All
 # text is dark on white.
 RIGHT, WRONG, NEUTRAL = ("✓", "#007a5e"), ("✗", "#c44e00"), ("", "#444444")
-DARK, GREY = "#1a1a1a", "#5a5a5a"
+DARK, CAPTION_GREY = "#1a1a1a", "#5a5a5a"
 LEGEND = "rank · distance · part of the gallery whose own nearest picture is nearer than that"
 Found: TypeAlias = tuple[Dataset, NDArray[np.integer], NDArray[np.floating]]
 
@@ -149,7 +149,7 @@ def _figure(
     spaced = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06)
     figure = Drawing(figsize=(QUERY + 0.4 + columns * (TILE + 0.1), sum(heights)), layout=spaced)
     if len(own_nearest(found[0][1][0], metric)):
-        figure.supxlabel(textwrap.fill(LEGEND, 24 * (columns + 1)), fontsize=8, color=GREY)
+        figure.supxlabel(textwrap.fill(LEGEND, 24 * (columns + 1)), fontsize=8, color=CAPTION_GREY)
     parts = figure.subfigures(len(found), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, (name, answer), shape, counts, height in zip(
         parts, found, shapes, votes, heights, strict=True
@@ -258,7 +258,7 @@ def _picture(tile: Axes, source: Source, path: str, breed: str, truth: str | Non
     _show(tile, picture, colour, 2.5)
     tile.set_title(_title(breed), fontsize=9.5, color=DARK)
     below: dict[str, Any] = {"transform": tile.transAxes, "ha": "center", "va": "top"}
-    tile.text(0.5, -0.14, _fill(Path(path).name, 30, 1), fontsize=6.5, color=GREY, **below)
+    tile.text(0.5, -0.14, _fill(Path(path).name, 30, 1), fontsize=6.5, color=CAPTION_GREY, **below)
     if mark:
         badge = {"boxstyle": "circle,pad=0.2", "fc": colour, "ec": "white"}
         place: dict[str, Any] = {"transform": tile.transAxes, "ha": "center", "va": "center"}
