@@ -4,13 +4,10 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 from conftest import REPOSITORY
-
-pytestmark = pytest.mark.xfail(reason="the structure is being changed", strict=False)
 
 # A module imports from its own subpackage and from those before it.
 IMPORT_ORDER = (
@@ -34,6 +31,23 @@ RETIRED_WORDS = re.compile(
     r"\b\w*(told|whoever|desk(?!top)|shelf|(?<!/)picture(?!s?\.com))\w*|\b(house|door|sample_pen|rooms?)\b",
     re.IGNORECASE,
 )
+
+# Files whose wording is still to be revised. A file that passes must leave its list.
+PENDING_DOCSTRINGS = {
+    *("dogsim.dist_calc", "dogsim.figures.display", "dogsim.networks.feature_maps"),
+    *("dogsim.networks.keras_network", "dogsim.networks.preprocessing", "dogsim.networks.views"),
+    "dogsim.vote",
+}
+PENDING_WORDS = {
+    *(f"dogsim/{name}.py" for name in ("__init__", "vote", "exact", "dist_calc", "cli/compare")),
+    *(f"dogsim/networks/{name}.py" for name in ("onnx_network", "feature_maps", "keras_network")),
+    *(f"dogsim/networks/{name}.py" for name in ("views", "preprocessing")),
+    *(f"dogsim/figures/{name}.py" for name in ("__init__", "grid", "tree", "canvas")),
+    *(f"dogsim/figures/{name}.py" for name in ("distance_matrix", "heat_maps", "thumbnails")),
+    *(f"docs/{name}.md" for name in ("lesson-judging", "lesson-method", "search", "numbers")),
+    *(f"docs/{name}.md" for name in ("figures", "ranking", "ranking-trials")),
+}
+PENDING = pytest.mark.xfail(reason="its wording is still to be revised", strict=True)
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 FILES = {
@@ -153,7 +167,10 @@ def test_nothing_imports_the_command_line() -> None:
             assert not {name for name in imported if name.startswith("dogsim.cli")}, module
 
 
-@pytest.mark.parametrize("module", FILES)
+@pytest.mark.parametrize(
+    "module",
+    [pytest.param(name, marks=PENDING if name in PENDING_DOCSTRINGS else ()) for name in FILES],
+)
 def test_docstrings_begin_with_a_usual_verb(module: str) -> None:
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     nodes = [node for node in ast.walk(tree_of(module)) if isinstance(node, kinds)]
@@ -161,17 +178,21 @@ def test_docstrings_begin_with_a_usual_verb(module: str) -> None:
     assert [text.split("\n")[0] for text in docstrings if RETIRED_VERBS.match(text)] == []
 
 
-def pages() -> list[Path]:
-    below = [path for path in (REPOSITORY / "dogsim").rglob("*") if path.suffix in PAGE_SUFFIXES]
-    return [*below, *(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "README.md"]
-
-
 PAGE_SUFFIXES = (".py", ".pyi", ".js", ".html", ".css")
 
 
-@pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_no_retired_word(path: Path) -> None:
-    found = [match[0] for match in RETIRED_WORDS.finditer(path.read_text(encoding="utf-8"))]
+def pages() -> list[str]:
+    """List the files whose words are checked, relative to the repository."""
+    below = [path for path in (REPOSITORY / "dogsim").rglob("*") if path.suffix in PAGE_SUFFIXES]
+    paths = [*below, *(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "README.md"]
+    return sorted(path.relative_to(REPOSITORY).as_posix() for path in paths)
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(name, marks=PENDING if name in PENDING_WORDS else ()) for name in pages()]
+)
+def test_no_retired_word(path: str) -> None:
+    found = [match[0] for match in RETIRED_WORDS.finditer((REPOSITORY / path).read_text("utf-8"))]
     assert found == []
 
 
