@@ -403,9 +403,12 @@ def test_command_line_mistakes(stored: Path) -> None:
 @contextmanager
 def served(*arguments: object) -> "Iterator[tuple[str, subprocess.Popen[str]]]":
     """Run dogsim serve and yield its address and process."""
-    command = [sys.executable, "-c", "from dogsim.cli import app; app()", "serve", "--port", "0"]
+    code = (  # a process started by a shell's "&" ignores SIGINT
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from dogsim.cli import app; app()"
+    )
     process = subprocess.Popen(
-        [*command, *map(str, arguments), "--json"],
+        [sys.executable, "-c", code, "serve", "--port", "0", *map(str, arguments), "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
