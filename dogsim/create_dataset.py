@@ -1,7 +1,8 @@
 """Create and update a dataset from a folder of breed folders."""
 
 import os
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Generator, Mapping, Set
+from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -249,14 +250,19 @@ def _extractor(
     return replace(extractor, recipe=replace(extractor.recipe, **boxes.options))
 
 
-def _store(results: Iterable[ShardResult], shards: Shards) -> list[SkippedFile]:
-    """Store shards as they are computed, and return the skipped files."""
+def _store(results: Generator[ShardResult, None, None], shards: Shards) -> list[SkippedFile]:
+    """Store shards as they are computed, and return the skipped files.
+
+    After Ctrl-C or an error the computation is closed at once, so that its workers and its progress
+    bar end before the message is printed: the traceback would keep them alive.
+    """
     skipped = []
-    for shard, skipped_files in results:
-        skipped += skipped_files
-        if shard:
-            with defer_signals():
-                shards.add(shard)
+    with closing(results):
+        for shard, skipped_files in results:
+            skipped += skipped_files
+            if shard:
+                with defer_signals():
+                    shards.add(shard)
     return skipped
 
 

@@ -9,7 +9,7 @@ python scripts/scale.py table                             # machines, hours, byt
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
@@ -84,7 +84,7 @@ def measure_rate(
     """Return the images per second after the first shard, and the seconds before the first one."""
     times: list[float] = []  # of the start and of each shard
 
-    def timed(*arguments: Any) -> Iterator[ShardResult]:
+    def timed(*arguments: Any) -> Generator[ShardResult, None, None]:
         times.append(time.perf_counter())
         for shard, skipped in compute(*arguments):
             if shard is not None:

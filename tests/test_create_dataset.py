@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dogsim.create_dataset import RunOptions, bring_up_to_date
 from dogsim.dataset import Dataset
-from dogsim.folders.resumable import checkpoint_folder
+from dogsim.folders.extraction import ShardResult, compute_shards
+from dogsim.folders.resumable import Shards, checkpoint_folder
+from dogsim.networks.extractor import NetworkOptions
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills by signals of POSIX")
 
@@ -309,3 +312,29 @@ def test_disk_full(many: Path, reference: Dataset, tmp_path: Path) -> None:
     result = run(many, out)
     assert result["kept"] == N_IMAGES
     check_same(out, reference)
+
+
+def test_an_interrupted_computation_is_closed_before_the_error_is_reported(
+    breeds_dir: Path, colours: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its progress bar would else be printed below the message, and its workers run on."""
+    events: list[str] = []
+
+    def compute(*arguments: Any) -> Generator[ShardResult, None, None]:
+        try:
+            yield from compute_shards(*arguments)
+        finally:
+            events.append("closed")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Shards, "add", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        try:
+            options = NetworkOptions(weights=colours)
+            bring_up_to_date(breeds_dir, tmp_path / "d.h5", options, RunOptions(), compute)
+        except KeyboardInterrupt:
+            events.append("reported")
+            raise
+    assert events == ["closed", "reported"]

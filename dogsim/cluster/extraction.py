@@ -8,7 +8,7 @@ shard of another one.
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -60,7 +60,7 @@ def _compute(
     extractor: Extractor,
     batch_size: int,
     strict: bool,
-) -> Iterator[ShardResult]:
+) -> Generator[ShardResult, None, None]:
     """Compute shards as `compute_shards` does, but yield their files, in any order."""
     if not images:
         return

@@ -1,7 +1,7 @@
 """Compute the features of images while threads read and decode the next ones."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -42,7 +42,7 @@ _Batch: TypeAlias = tuple[NDArray[np.float32], list[_DecodedImage]]  # features 
 ShardResult: TypeAlias = tuple[Dataset | Path | None, list[SkippedFile]]
 # The parameters are those of `compute_shards`.
 ComputeShards: TypeAlias = (
-    "Callable[[Path, list[ListedImage], Extractor, int, bool], Iterator[ShardResult]]"
+    "Callable[[Path, list[ListedImage], Extractor, int, bool], Generator[ShardResult, None, None]]"
 )
 
 
@@ -52,7 +52,7 @@ def compute_shards(
     extractor: "Extractor",
     batch_size: int,
     strict: bool,
-) -> Iterator[tuple[Dataset | None, list[SkippedFile]]]:
+) -> Generator[tuple[Dataset | None, list[SkippedFile]], None, None]:
     """Compute the features of images and yield them in shards.
 
     Parameters
