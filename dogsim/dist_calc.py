@@ -10,6 +10,7 @@ from scipy.spatial.distance import cdist
 from dogsim import exact
 from dogsim.dataset import Dataset, as_dataset
 from dogsim.errors import DogsimError, unknown
+from dogsim.plumbing.vectors import unit_vectors
 from dogsim.storage.sharded_rows import as_rows
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev", "correlation")
@@ -145,17 +146,6 @@ def nearest(
         own = None if exclude is None else exclude[in_full]
         distances[in_full], indices[in_full] = _in_full(gallery, queries[in_full], k, metric, own)
     return distances, indices
-
-
-def unit_vectors(vectors: Floats) -> NDArray[np.float64]:
-    """Bring every row of (n, d) to length 1; a row of zeros stays one.
-
-    >>> unit_vectors(np.array([[3.0, 4.0], [0.0, 0.0]]))
-    array([[0.6, 0.8],
-           [0. , 0. ]])
-    """
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1))
 
 
 def check_metric(metric: str) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.dist_calc import check_metric, dist_calc, unit_vectors
+from dogsim.dist_calc import check_metric, dist_calc
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
 from dogsim.images import Source
 from dogsim.networks.extractor import NetworkOptions
+from dogsim.plumbing.vectors import unit_vectors
 from dogsim.recipe import ChannelValues
 
 MAX_ROUNDING_ERROR = 1e-12  # of the distance between an image and itself

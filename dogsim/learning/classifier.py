@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
-from dogsim.dist_calc import unit_vectors
 from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
 from dogsim.image_files.labels import breed_key
@@ -24,6 +23,7 @@ from dogsim.learning.training import (
 )
 from dogsim.networks.heads import embed, save_model
 from dogsim.networks.weights import load_keras_file
+from dogsim.plumbing.vectors import unit_vectors
 from dogsim.recipe import Recipe
 from dogsim.retrieval.identity import learned
 from dogsim.retrieval.scores import calibration_error

@@ -16,7 +16,6 @@ import numpy as np
 
 from dogsim.accuracy import accuracy
 from dogsim.dataset import as_dataset
-from dogsim.dist_calc import unit_vectors
 from dogsim.engines._keras import import_keras
 from dogsim.errors import unknown
 from dogsim.learning.discriminant import discriminant
@@ -42,6 +41,7 @@ from dogsim.learning.triplets import (
 from dogsim.networks.heads import embed, head_name
 from dogsim.networks.training_record import record_training
 from dogsim.plumbing.terminal import track
+from dogsim.plumbing.vectors import unit_vectors
 from dogsim.retrieval.identity import image_keys
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from dogsim.engines._keras import import_keras
 from dogsim.learning.training import gradient_step, train_in_rounds
 from dogsim.networks.heads import GENERAL_LAYER
 from dogsim.plumbing.terminal import track
+from dogsim.plumbing.vectors import unit_vectors
 
 COSINE_SCALE = 16.0  # inverse temperature of the softmax over cosines
 PROXY_BATCH_SIZE = 512
@@ -86,8 +87,7 @@ def train_proxies(
 def _mean_directions(embedded: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np.float32]:
     """Return the mean of each breed, scaled to unit length, as columns (E, C)."""
     means = np.stack([embedded[rows == row].mean(axis=0) for row in range(rows.max() + 1)])
-    lengths = np.linalg.norm(means, axis=1)
-    return np.asarray(means.T / np.where(lengths > 0, lengths, 1))
+    return np.asarray(unit_vectors(means, np.float32).T)
 
 
 def _shuffled_batches(n: int, seed: int) -> Iterator[NDArray[np.intp]]:

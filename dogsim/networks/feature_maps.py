@@ -19,7 +19,8 @@ from dogsim.engines.openvino import import_openvino
 from dogsim.errors import DogsimError
 from dogsim.networks.conversion import converted
 from dogsim.networks.heads import Head, load_head
-from dogsim.networks.views import mirrored, of_length_1
+from dogsim.networks.views import mirrored
+from dogsim.plumbing.vectors import nonzero_lengths, unit_vectors
 from dogsim.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -119,17 +120,16 @@ def _both_ways(network: Run) -> Run:
 
     def mean(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
         (maps, features), (their_maps, theirs) = network(images), network(mirrored(images))
-        places = _over(maps, features) + mirrored(_over(their_maps, theirs))
-        both = of_length_1(features) + of_length_1(theirs)
+        places = maps / _lengths(features) + mirrored(their_maps / _lengths(theirs))
+        both = unit_vectors(features, np.float32) + unit_vectors(theirs, np.float32)
         return np.asarray(places / 2, np.float32), np.asarray(both / 2, np.float32)
 
     return mean
 
 
-def _over(maps: Floats, features: Floats) -> Floats:
-    """Divide maps (B, h, w, D) by the lengths of their features (B, D)."""
-    lengths = np.linalg.norm(features, axis=1)[:, None, None, None]
-    return np.asarray(maps / np.where(lengths > 0, lengths, np.float32(1)), np.float32)
+def _lengths(features: Floats) -> Floats:
+    """Return the lengths of features (B, D) as divisors (B, 1, 1, 1) of maps."""
+    return nonzero_lengths(features, np.float32)[:, None, None]
 
 
 def _run_openvino(model: Any) -> Run:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dogsim.errors import unknown
+from dogsim.plumbing.vectors import unit_vectors
 
 Views: TypeAlias = Literal["none", "flip", "flip,crops"]
 VIEWS: tuple[Views, ...] = get_args(Views)
@@ -61,7 +62,7 @@ def seen_by(network: Network, views: str) -> Network:
         return network
 
     def mean(images: Images) -> NDArray[np.float32]:
-        found = [of_length_1(network(view)) for view in views_of(images, views)]
+        found = [unit_vectors(network(view), np.float32) for view in views_of(images, views)]
         return np.asarray(np.mean(found, axis=0), np.float32)
 
     return mean
@@ -81,12 +82,6 @@ def views_of(images: Images, views: str) -> Iterator[Images]:
 def mirrored(images: NDArray[_Number]) -> NDArray[_Number]:
     """Mirror pictures or maps, (B, h, w, D), left to right."""
     return np.ascontiguousarray(images[:, :, ::-1])
-
-
-def of_length_1(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring every row of (B, D) to length 1; a row of zeros stays one."""
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.asarray(features / np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def _enlarged(image: Images, across: float, down: float) -> Images:

@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 
 from dogsim.dist_calc import check_metric, dist_calc
 from dogsim.errors import DogsimError
+from dogsim.plumbing.vectors import nonzero_lengths
 from dogsim.recipe import Recipe
 
 SQUARED_METRICS, ANGULAR_METRICS = ("euclidean", "sqeuclidean"), ("cosine", "correlation")
@@ -186,5 +187,4 @@ def in_metric_space(metric: str, places: Floats, features: NDArray[np.floating])
         features = features - features.mean(axis=1, keepdims=True, dtype=np.float64)
     if metric in SQUARED_METRICS:
         return places
-    lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
-    return places / np.where(lengths > 0, lengths, 1)
+    return np.asarray(places / nonzero_lengths(features))

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
-from dogsim.dist_calc import Floats, nearest, unit_vectors
+from dogsim.dist_calc import Floats, nearest
 from dogsim.errors import DogsimError, unknown
 from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched
+from dogsim.plumbing.vectors import unit_vectors
 from dogsim.retrieval.identity import features_hash
 
 RANKS = ("plain", "expand")
