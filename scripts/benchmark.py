@@ -1,4 +1,4 @@
-"""Benchmarks: implementations side by side in one run, warm, in turn, with median and range.
+"""Benchmark several implementations in one run: warm, in turn, with median and range.
 
 python scripts/benchmark.py extract PHOTOS --weights FILE     # images per second
 python scripts/benchmark.py memory PHOTOS --weights FILE      # peak memory, few and many images
@@ -58,7 +58,7 @@ def extract(
     repeats: int = 3,
     as_json: Json = False,
 ) -> None:
-    """From image files to the HDF5 file: plain Keras, the engines, and inference alone.
+    """Measure the rates from image files to dataset: plain Keras, the engines, inference alone.
 
     If TensorFlow has a GPU, plain Keras uses it too, and the other engines use the CPU.
     """
@@ -96,7 +96,7 @@ def memory(
     counts: tuple[int, int] = (2000, 20000),
     as_json: Json = False,
 ) -> None:
-    """Peak memory of a whole run with few and with many images."""
+    """Measure the peak memory of a whole run with few and with many images."""
     rows = []
     for count in counts:
         with tempfile.TemporaryDirectory() as temporary:
@@ -126,7 +126,7 @@ def answer(
     repeats: int = 5,
     as_json: Json = False,
 ) -> None:
-    """Duration of whole commands, the first time with a network and afterwards."""
+    """Measure the duration of whole commands, the first time with a network and afterwards."""
     recipe = dogsim.Dataset.open(dataset).recipe
     assert recipe, "the dataset has no recipe"
     network = ["--backbone", recipe.backbone, "--weights", recipe.weights]
@@ -171,7 +171,7 @@ def seconds_of(cache: Path, command: list[Any]) -> float:
 
 @app.command()
 def decode(size: int = 224, repeats: int = 5, as_json: Json = False) -> None:
-    """From JPEG bytes to network input on one core: with dogsim, and decoded at full size."""
+    """Measure decoding from JPEG bytes to network input: with dogsim, and at full size."""
     ways = {way: Runner(decodings, way=way, size=size) for way in ("dogsim", "decoded whole")}
     rows: list[dict[str, Any]] = [
         {"megapixels": megapixels, "way": way, **milliseconds(taken)}
@@ -234,7 +234,7 @@ def search(
     disk: int = 0,
     as_json: Json = False,
 ) -> None:
-    """Leave-one-out neighbours of one image and of all images, with dogsim and other libraries.
+    """Search the neighbours of one image and of all images, with dogsim and other libraries.
 
     --disk N adds one query to a file with N x 256 features.
     """
@@ -331,7 +331,7 @@ def synthetic(n: int, d: int, seed: int = 0) -> Any:
 
 
 def plain_keras(folder: str, weights: str, backbone: str) -> Runs:
-    """Pillow and Keras' `predict`, file by file and batch by batch, as in tutorials."""
+    """Prepare the run of Pillow and Keras' `predict`, batch by batch, as in tutorials."""
     model, prepare, size = KerasNetwork(backbone, weights).model()
     files = dogsim.find_images(folder)
 
@@ -352,7 +352,7 @@ def plain_keras(folder: str, weights: str, backbone: str) -> Runs:
 def with_engine(
     folder: str, weights: str, backbone: str, engine: str, precision: str, device: str
 ) -> Runs:
-    """`create_dataset` with a loaded network, and the network alone."""
+    """Prepare the runs of `create_dataset` with a loaded network, and of the network alone."""
     if device == "CPU":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     root, out = Path(folder), Path(folder).with_name(f"{engine} {precision} {device}.h5")

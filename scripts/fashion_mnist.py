@@ -29,7 +29,7 @@ CLOTHES = (
 )
 DIGITS = "digits"
 KS = (1, 5, 20)
-PUBLISHED = "0.789 / 0.754 / 0.702 at 1 / 5 / 20"  # by the lesson that this one follows
+PUBLISHED = "0.789 / 0.754 / 0.702 at 1 / 5 / 20"  # by the lesson on which this one is based
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int32]
 
@@ -236,7 +236,7 @@ def calculate_metrics(
 
 def print_metrics_summary(metrics: dict[int, dict[str, float]]) -> None:
     """Print the metrics, one line for each K."""
-    print(" K  precision  recall      F1  vote's accuracy")
+    print(" K  precision  recall      F1  vote accuracy")
     for k, of_k in metrics.items():
         print(
             f"{k:2}  {of_k['precision']:9.4f}  {of_k['recall']:.4f}  {of_k['f1']:.4f}"

@@ -1,7 +1,7 @@
 """Solutions to the exercises of lessons 5 to 9, with the numbers that the lessons show.
 
 python scripts/more_solutions.py                  # all of them: a minute or two
-python scripts/more_solutions.py digits gaps      # the ones with these names, which the lessons use
+python scripts/more_solutions.py digits margins   # the ones with these names, which the lessons use
 """
 
 from collections.abc import Iterator
@@ -98,13 +98,13 @@ def starts() -> None:
         print(f"{negatives + ', ' + start:<23} {found:.4f}")
 
 
-def gaps() -> None:
+def margins() -> None:
     """How does the margin of the loss matter?"""
     for gap in (0.01, 0.2, 1.0):
         print(f"{gap:<4}  {held_out_precision(negatives='near', start='random', gap=gap):.4f}")
 
 
-def newcomers() -> None:
+def new_breeds() -> None:
     """Does training on five breeds improve the ranking of five others?"""
     dataset = dogsim.sample_dataset(hard=True)
     trained = ("beagle", "German shepherd", "Siberian husky", "golden retriever", "Doberman")
@@ -134,7 +134,7 @@ def bottleneck() -> None:
     print(f"two convolutions 3 x 3 of 256 would have {plain:,} weights")
 
 
-def reduced() -> None:
+def reductions() -> None:
     """How many weights do the 1 x 1 convolutions save in GoogLeNet's module 3a?"""
     with_them = 192 * (64 + 96 + 16 + 32) + 9 * 96 * 128 + 25 * 16 * 32
     without = 192 * 64 + 9 * 192 * 128 + 25 * 192 * 32
@@ -162,7 +162,7 @@ def work() -> None:
 
 
 # %% Lesson 8, how sure
-def coverage(dataset: dogsim.Dataset, confidence: float, seed: int) -> tuple[float, float]:
+def measure_coverage(dataset: dogsim.Dataset, confidence: float, seed: int) -> tuple[float, float]:
     """Return the coverage and the mean set size, with two fifths of the images as queries."""
     gallery, queries = dogsim.hold_out(dataset, 0.4, seed)
     calibration = calibration_for(gallery, confidence)
@@ -170,26 +170,26 @@ def coverage(dataset: dogsim.Dataset, confidence: float, seed: int) -> tuple[flo
     return found.coverage, found.mean_set_size
 
 
-def promises() -> None:
+def coverage() -> None:
     """Is the coverage at least the confidence? Ten splits."""
     dataset = dogsim.sample_dataset(hard=True)
     for confidence in (0.8, 0.9, 0.95):
-        reached = [coverage(dataset, confidence, seed)[0] for seed in range(10)]
+        reached = [measure_coverage(dataset, confidence, seed)[0] for seed in range(10)]
         print(f"{confidence:.2f}: {np.mean(reached):.4f} on average, ", end="")
         print(f"{min(reached):.2f} to {max(reached):.2f}")
 
 
-def smaller() -> None:
+def small_datasets() -> None:
     """How large are the prediction sets with few images?"""
     dataset = dogsim.sample_dataset(hard=True)
     for n in (8, 16, 25):
         rows = [np.flatnonzero(dataset.labels == label)[:n] for label in range(10)]
         part = dataset.take(np.concatenate(rows))
-        reached, size = np.mean([coverage(part, 0.9, seed) for seed in range(5)], axis=0)
+        reached, size = np.mean([measure_coverage(part, 0.9, seed) for seed in range(5)], axis=0)
         print(f"{n:>2} images of each breed: coverage {reached:.4f}, {size:.2f} breeds in a set")
 
 
-def strangers() -> None:
+def unknown() -> None:
     """Which images are called unknown?"""
     dataset, drawings = dogsim.sample_dataset(hard=True), dogsim.sample_queries()
     known = [drawing.stem.replace("_", " ") in dataset.breeds for drawing in drawings]
@@ -201,8 +201,8 @@ def strangers() -> None:
     }
     for name, images in queries.items():
         answers = dogsim.classify(images, dataset, 10, confidence=0.9)
-        unknown = sum(answer.trust.unknown for answer in answers if answer.trust)
-        print(f"{name:<30} {unknown} of {len(images)} are called unknown")
+        found = sum(answer.trust.unknown for answer in answers if answer.trust)
+        print(f"{name:<30} {found} of {len(images)} are called unknown")
 
 
 # %% Lesson 9, the dog or the snow
@@ -222,13 +222,13 @@ def print_precision(name: str, gallery: list[Image.Image], queries: list[Image.I
 def boxes_only(heights: tuple[float, float], colour: str = "#7c7468") -> Iterator[Image.Image]:
     """Yield each image with all but its box grey, between two fractions of the box height."""
     for image, (left, top, end, bottom) in drawn():
-        low, high = (round(top + part * (bottom - top)) for part in heights)
+        low, high = (round(top + fraction * (bottom - top)) for fraction in heights)
         grey = Image.new("RGB", image.size, colour)
         grey.paste(image.crop((left, low, end, high)), (left, low))
         yield grey
 
 
-def greys() -> None:
+def backgrounds() -> None:
     """Does the colour of the removed background matter?"""
     whole = [image for image, _ in drawn()]
     print_precision("whole", whole, whole)
@@ -259,6 +259,17 @@ def moved() -> None:
 
 if __name__ == "__main__":
     run_named(
-        *(__doc__, digits, inverted, mirrored, starts, gaps, newcomers, bottleneck, reduced, work),
-        *(promises, smaller, strangers, greys, halves, moved),
+        *(
+            __doc__,
+            digits,
+            inverted,
+            mirrored,
+            starts,
+            margins,
+            new_breeds,
+            bottleneck,
+            reductions,
+            work,
+        ),
+        *(coverage, small_datasets, unknown, backgrounds, halves, moved),
     )

@@ -146,7 +146,7 @@ def _recalls(name: str, x: Any, queries: int, k: int) -> list[dict[str, Any]]:
             near = [_ranked(x, row, some, k) for row, some in zip(rows, near, strict=True)]
             seconds = time.perf_counter() - start
             hits = [len(np.intersect1d(*pair)) for pair in zip(near, truth, strict=True)]
-            way = f"IVF{lists},PQ{size}, {index.nprobe} lists, {ahead * k} looked at"
+            way = f"IVF{lists},PQ{size}, {index.nprobe} lists, {ahead * k} candidates"
             found[way] = float(np.mean(hits)) / k, seconds, size + 8, built
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return [

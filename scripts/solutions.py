@@ -54,7 +54,7 @@ def pixels() -> None:
     evaluate("8 x 8 x 8 colours", dataset, colours)
 
 
-def crowd() -> None:
+def many_neighbours() -> None:
     """What happens with too many neighbours?"""
     dataset = dogsim.sample_dataset()
     for k in (24, 48, 100, 299):
@@ -69,7 +69,7 @@ def layers() -> None:
         evaluate(layer, dataset, dogsim.extract_features(files_of(dataset), extractor))
 
 
-# %% Lesson 2, judging honestly
+# %% Lesson 2, correct evaluation
 def twice() -> None:
     """What if every image is in the gallery twice?"""
     dataset = dogsim.sample_dataset(hard=True)
@@ -101,8 +101,8 @@ def cleaned() -> None:
     corrected = replace(dataset, labels=labels)
     others = np.setdiff1d(np.arange(len(dataset)), duplicates)
     evaluate("as it is", dataset)
-    evaluate("labels put right", corrected)
-    evaluate("copies taken out", dataset.take(others))
+    evaluate("labels corrected", corrected)
+    evaluate("copies removed", dataset.take(others))
     evaluate("both", corrected.take(others))
 
 
@@ -134,15 +134,15 @@ def mistakes() -> None:
         print(f"{metric:<10} {(voted != dataset.labels).sum()} mistakes, {doubles} for the double")
 
 
-def kin() -> None:
+def means() -> None:
     """For how many breeds is the double the nearest one, by the mean of their features?"""
     dataset = dogsim.sample_dataset(hard=True)
     for name, features in (
         ("the network", dataset.features),
         ("16 x 16 pixels", small_images(dataset)),
     ):
-        means = np.stack([features[dataset.labels == label].mean(axis=0) for label in range(10)])
-        _, nearest = dogsim.nearest(means, means, 1, exclude=np.arange(10))
+        centres = np.stack([features[dataset.labels == label].mean(axis=0) for label in range(10)])
+        _, nearest = dogsim.nearest(centres, centres, 1, exclude=np.arange(10))
         nearest_breeds = [dataset.breeds[label] for label in nearest[:, 0]]
         doubles = [
             DOUBLES[breed] == other
@@ -171,7 +171,7 @@ def voters() -> None:
 
 
 def few() -> None:
-    """How do three classifiers compare with few examples? Means of three splits."""
+    """How do three classifiers compare with few examples, on average of three splits?"""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import Normalizer, StandardScaler
     from sklearn.svm import LinearSVC
@@ -199,6 +199,6 @@ def few() -> None:
 
 if __name__ == "__main__":
     run_named(
-        *(__doc__, pixels, crowd, layers, twice, draws, cleaned, middle, mistakes, kin),
+        *(__doc__, pixels, many_neighbours, layers, twice, draws, cleaned, middle, mistakes, means),
         *(metrics, voters, few),
     )
