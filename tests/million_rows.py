@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from memory import peak_megabytes
 
-from dogsim.dataset import Dataset
 from dogsim.folders.checkpoints import DATASET_MADE_BY
-from dogsim.folders.listing import ListedImage, stamp_rows
+from dogsim.folders.extraction import make_shard
+from dogsim.folders.listing import ListedImage
 from dogsim.folders.resumable import Shards, checkpoint_folder
 from dogsim.recipe import Recipe
 
@@ -34,9 +34,7 @@ with TemporaryDirectory() as folder:
         some = images[number * rows : (number + 1) * rows]
         features = np.full((rows, DIMENSION), number, np.float32)
         features[:, 0] = np.arange(rows)
-        labels, paths = np.full(rows, -1, np.int32), tuple(each.path for each in some)
-        stamps = stamp_rows(some, [b""] * rows)
-        shard = Dataset(features, labels, paths, (), recipe, folder, stamps)
+        shard = make_shard(features, some, [b""] * rows, recipe, folder)
         shard.write(out / f"{number:06d}.h5", DATASET_MADE_BY)
         os.link(out / f"{number:06d}.h5", checkpoint_folder(other) / f"{number:06d}.h5")
     for place in (out, other):

@@ -139,5 +139,5 @@ class _ExtractionWorker:
         ):
             skipped += skipped_files
             if shard is not None:
-                files.append(folder.add(shard, unique_name=True).file)
+                files.append(folder.add(shard, unique_name=True))
         return _ItemResult(files, skipped, len(images))

@@ -19,17 +19,15 @@ import secrets
 import time
 from collections.abc import Iterator, Set
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.errors import DogsimError, reason
-from dogsim.image_files.boxes import Box
+from dogsim.errors import DogsimError
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.recipe import Recipe
 from dogsim.storage.dataset_file import DamagedError
@@ -49,57 +47,39 @@ HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 class FeatureFile:
     """A complete file of features: a shard, or the finished dataset.
 
-    The finished dataset is mapped when the object is created, so that its rows stay those of that
-    file even if the file is replaced.
+    Attributes
+    ----------
+    file : Path
+    dataset : Dataset
+        Features of the finished dataset are mapped, so that its rows stay those of that file even
+        if the file is replaced. Features of a shard are `ShardedRows`, opened on access.
+    stamps, recipe
+        Those of the dataset.
     """
 
     file: Path
-    paths: tuple[str, ...]
+    dataset: Dataset
     stamps: NDArray[np.void]
     recipe: Recipe
-    root: str
-    dimension: int
-    mapped: NDArray[np.float32] | None = None
-    boxes: NDArray[np.float64] | None = None
 
     @classmethod
-    def from_dataset(cls, file: Path, dataset: Dataset, mapped: bool = False) -> "FeatureFile":
-        """Create from the dataset in `file`; `mapped` keeps its features mapped."""
-        if dataset.stamps is None or dataset.recipe is None:
+    def open_shard(cls, file: Path) -> "FeatureFile":
+        """Open a shard; raises `DogsimError` as `Dataset.open`, and for a file of another kind."""
+        dataset = Dataset.open(file)
+        mapped, stamps, recipe = dataset.features, dataset.stamps, dataset.recipe
+        if stamps is None or recipe is None or not isinstance(mapped, np.memmap):
             raise DogsimError(f"{file} is no shard of create-dataset. Move it away.")
-        return cls(
-            file=file,
-            paths=dataset.paths,
-            stamps=dataset.stamps,
-            recipe=dataset.recipe,
-            root=dataset.root,
-            dimension=dataset.features.shape[1],
-            mapped=dataset.features if mapped else None,
-            boxes=dataset.boxes,
-        )
-
-    def box(self, row: int) -> Box | None:
-        """Return the crop of an image that its features were computed from, None if whole."""
-        return None if self.boxes is None else Box.from_row(self.boxes[row])
+        table = TableLocation(file.name, mapped.offset, len(dataset))
+        whole = np.array([(0, 0, len(dataset))], RUN_DTYPE)
+        rows: Any = ShardedRows(file.parent, [table], whole, mapped.shape[1])
+        return cls(file, replace(dataset, features=rows), stamps, recipe)
 
     def features(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Read the features (m, d) of rows (m,); the file of a shard is closed afterwards."""
-        return np.asarray((self.stored_rows() if self.mapped is None else self.mapped)[rows])
-
-    def stored_rows(self) -> ShardedRows:
-        """Return the stored rows of a shard, or of a folder of shards, without reading them."""
-        if isinstance(self.mapped, ShardedRows):
-            return self.mapped
-        try:
-            with h5py.File(self.file) as opened:
-                offset = opened["features"].id.get_offset()
-        except OSError as error:
-            raise DogsimError(f"Cannot read {self.file}: {reason(error)}.") from error
-        if offset is None:
-            raise DogsimError(f"{self.file} is no shard of create-dataset. Move it away.")
-        table = TableLocation(self.file.name, offset, len(self.paths))
-        whole = np.array([(0, 0, table.rows)], RUN_DTYPE)
-        return ShardedRows(self.file.parent, [table], whole, self.dimension)
+        table: Any = self.dataset.features
+        if isinstance(table, ShardedRows):
+            table = ShardedRows.concatenate([table])  # a copy, which closes its file at the end
+        return np.asarray(table[rows])
 
 
 class CheckpointFolder:
@@ -123,6 +103,7 @@ class CheckpointFolder:
                 f"{path} is no folder. Unfinished work is stored there: move it away."
             )
         self.path, self.committed = path, committed
+        self._restart_file = path / RESTART_FILE
 
     @staticmethod
     def has_only_checkpoints(path: Path) -> bool:
@@ -155,15 +136,17 @@ class CheckpointFolder:
         """
         for file in sorted(self._files()):
             try:
-                dataset = Dataset.open(file)
+                yield FeatureFile.open_shard(file)
             except DamagedError as error:
-                _check_damaged_shard(file, error)
+                with file.open("rb") as opened:
+                    start = opened.read(len(HDF5_SIGNATURE))
+                if start.strip(b"\0") and start != HDF5_SIGNATURE[: len(start)]:
+                    remedy = "It is no shard of create-dataset: move it away."
+                    raise DogsimError(f"{error} {remedy}") from error
                 file.unlink()
-            else:
-                yield FeatureFile.from_dataset(file, dataset)
 
-    def add(self, shard: Dataset, unique_name: bool = False) -> FeatureFile:
-        """Write a shard to a new file, completely or not at all.
+    def add(self, shard: Dataset, unique_name: bool = False) -> Path:
+        """Write a shard to a new file, completely or not at all, and return its path.
 
         By default its name is the next number. With `unique_name` it is the time and a random
         number, for several processes that write to the folder, or if another process may still
@@ -176,7 +159,7 @@ class CheckpointFolder:
             number = max((int(file.stem) for file in self._files()), default=-1) + 1
         file = self.path / f"{number:06d}.h5"
         shard.write(file, DATASET_MADE_BY)
-        return FeatureFile.from_dataset(file, shard)
+        return file
 
     def clear(self) -> None:
         """Remove the checkpoints, because the output contains their features or they are invalid.
@@ -196,10 +179,6 @@ class CheckpointFolder:
         names = (file.name for file in self.path.iterdir()) if self.path.is_dir() else ()
         return {name for name in names if name.endswith(".h5") and CHECKPOINT_NAME.fullmatch(name)}
 
-    @property
-    def _restart_file(self) -> Path:
-        return self.path / RESTART_FILE
-
     def _files(self) -> list[Path]:
         return [self.path / name for name in self.shard_names() - self.committed]
 
@@ -207,11 +186,3 @@ class CheckpointFolder:
 def options_of(recipe: Recipe) -> dict[str, Any]:
     """Return the arguments of `dogsim.create_dataset` that make features of this recipe."""
     return {name: getattr(recipe, name) for name in RECIPE_OPTIONS}
-
-
-def _check_damaged_shard(file: Path, error: DogsimError) -> None:
-    """Raise `error` unless the file is a shard that a power failure has damaged."""
-    with file.open("rb") as opened:
-        start = opened.read(len(HDF5_SIGNATURE))
-    if start.strip(b"\0") and start != HDF5_SIGNATURE[: len(start)]:
-        raise DogsimError(f"{error} It is no shard of create-dataset: move it away.") from error

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.folders.listing import ListedImage, SkippedFile, box_rows, stamp_rows
+from dogsim.folders.listing import ListedImage, SkippedFile, image_fields
 from dogsim.image_files.files import UnreadableError, read_image_file
 from dogsim.images import Cropped, load_image
 from dogsim.plumbing.files import bytes_sha256
@@ -129,12 +129,10 @@ def make_shard(
     return Dataset(
         features=features,
         labels=np.full(len(images), -1, np.int32),
-        paths=tuple(image.path for image in images),
         breeds=(),
         recipe=recipe,
         root=root,
-        stamps=stamp_rows(images, hashes),
-        boxes=box_rows(images),
+        **image_fields(images, hashes),
     )
 
 

@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from errno import ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, reason
 from dogsim.image_files.boxes import Box, BoxError, BoxFolder
@@ -20,7 +19,7 @@ from dogsim.storage.dataset_file import STAMP_DTYPE, check_dataset_path
 
 MISSING_FILE_ERRNOS = (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG)  # no such file, not merely unreadable
 MAX_SKIPPED_SHOWN = 20
-MAX_MTIME_NS = 2**63 - 1  # the latest modification time that a stamp can store, in the year 2262
+MAX_MTIME_NS = 2**63 - 1  # a stamp stores times from 1677 to 2262; those of Windows begin in 1601
 
 
 @dataclass(frozen=True)
@@ -111,16 +110,17 @@ def path_key(image: ListedImage) -> list[str]:
     return image.path.split("/")
 
 
-def stamp_rows(images: Sequence[ListedImage], hashes: list[Any]) -> NDArray[np.void]:
-    """Return the stamps (n,) of n images with the SHA-256 of their files."""
-    rows = [(each.size, each.mtime_ns, sha256) for each, sha256 in zip(images, hashes, strict=True)]
-    return np.array(rows, STAMP_DTYPE)
-
-
-def box_rows(images: Sequence[ListedImage]) -> NDArray[np.float64] | None:
-    """Return the boxes (n, 6) of n images for a dataset, None if all images are whole."""
-    rows = [image.box.row if image.box else (0.0,) * 6 for image in images]
-    return np.array(rows) if any(image.box for image in images) else None
+def image_fields(images: Sequence[ListedImage], hashes: Sequence[Any]) -> dict[str, Any]:
+    """Return `paths`, `stamps` and `boxes` of a `Dataset` of n images with n file hashes."""
+    stamps = [
+        (each.size, each.mtime_ns, sha256) for each, sha256 in zip(images, hashes, strict=True)
+    ]
+    boxes = [astuple(image.box) if image.box else (0.0,) * 6 for image in images]
+    return {
+        "paths": tuple(image.path for image in images),
+        "stamps": np.array(stamps, STAMP_DTYPE),
+        "boxes": np.array(boxes) if any(image.box for image in images) else None,
+    }
 
 
 def assign_boxes(
@@ -222,7 +222,8 @@ def _walk(root: Path) -> Listing:
         except OSError as error:
             listing.add_inaccessible(path, error)
         else:
-            image = _listed_image(path, status)
+            mtime_ns = min(max(status.st_mtime_ns, -MAX_MTIME_NS), MAX_MTIME_NS)
+            image = ListedImage(path, status.st_size, mtime_ns)
             if is_link:
                 links.append((image, _identity(status)))
             else:
@@ -235,11 +236,6 @@ def _walk(root: Path) -> Listing:
             listing.images.append(image)
             listed.add(identity)
     return listing
-
-
-def _listed_image(path: str, status: os.stat_result) -> ListedImage:
-    mtime_ns = min(max(status.st_mtime_ns, -MAX_MTIME_NS), MAX_MTIME_NS)  # Windows begins in 1601
-    return ListedImage(path, status.st_size, mtime_ns)
 
 
 def _image_files(root: Path, listing: Listing) -> Iterator[tuple[Path, bool]]:

@@ -1,7 +1,9 @@
 """Find the features of earlier runs that are still valid."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,6 @@ from dogsim.errors import DogsimError, reason
 from dogsim.folders.checkpoints import FeatureFile
 from dogsim.folders.extraction import SHARD_IMAGES
 from dogsim.folders.listing import MISSING_FILE_ERRNOS, ListedImage, Listing, SkippedFile
-from dogsim.image_files.boxes import Box
 from dogsim.image_files.files import read_image_file
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import printable
@@ -41,23 +42,13 @@ class Manifest:
 
     def add(self, file: FeatureFile) -> None:
         """Add a file; its features replace those of the same images in earlier files."""
-        self.rows |= {path: (len(self.files), row) for row, path in enumerate(file.paths)}
+        self.rows |= {path: (len(self.files), row) for row, path in enumerate(file.dataset.paths)}
         self.files.append(file)
 
-    def root(self, path: str) -> str:
-        """Return the folder that an image was in when its features were computed."""
-        return self.files[self.rows[path][0]].root
-
-    def stamp(self, path: str) -> np.void:
-        """Return size, time and SHA-256 of an image when its features were computed."""
+    def find(self, path: str) -> tuple[FeatureFile, int]:
+        """Return the file with the features of an image, and its row there."""
         file, row = self.rows[path]
-        stamp: np.void = self.files[file].stamps[row]
-        return stamp
-
-    def box(self, path: str) -> Box | None:
-        """Return the crop of an image that its features were computed from, None if whole."""
-        file, row = self.rows[path]
-        return self.files[file].box(row)
+        return self.files[file], row
 
     def mismatch(self, recipe: Recipe) -> str:
         """Return the message that a file has another recipe, "" if all agree with `recipe`."""
@@ -75,9 +66,10 @@ class Manifest:
         home = str(root.resolve())
         images = []
         for path in self.rows if listing.inaccessible else ():
-            if listing.is_inaccessible(path) and self.root(path) == home:
-                size, mtime_ns, _ = self.stamp(path).tolist()
-                images.append(ListedImage(path, size, mtime_ns, self.box(path)))
+            file, row = self.find(path)
+            if listing.is_inaccessible(path) and file.dataset.root == home:
+                size, mtime_ns, _ = file.stamps[row].tolist()
+                images.append(ListedImage(path, size, mtime_ns, file.dataset.box(row)))
         return images
 
     def keep_up_to_date(
@@ -96,25 +88,28 @@ class Manifest:
 
     def stored_rows(self, paths: Sequence[str]) -> ShardedRows:
         """Return the stored features of images without reading them."""
-        firsts = np.cumsum([0, *(len(file.paths) for file in self.files)])
+        firsts = np.cumsum([0, *(len(file.dataset) for file in self.files)])
         files, rows = np.array([self.rows[path] for path in paths]).T
-        whole = ShardedRows.concatenate([file.stored_rows() for file in self.files])
-        return whole.take(firsts[files] + rows)
+        tables: list[Any] = [file.dataset.features for file in self.files]
+        return ShardedRows.concatenate(tables).take(firsts[files] + rows)
 
     def feature_blocks(self, paths: Sequence[str]) -> Iterator[NDArray[np.float32]]:
         """Yield the features (m, d) of images, m at most `WRITE_ROWS`; opens one file at a time."""
+        first = self.files[0]
         for i in range(0, len(paths), WRITE_ROWS):
             files, rows = np.array([self.rows[path] for path in paths[i : i + WRITE_ROWS]]).T
-            block = np.empty((len(files), self.files[0].dimension), np.float32)
+            block = np.empty((len(files), first.dataset.features.shape[1]), np.float32)
             for file in np.unique(files):
                 block[files == file] = self.files[file].features(rows[files == file])
             yield block
-        self.files[0].mapped = None  # some systems cannot replace a file that is mapped
+        # Unmap the finished dataset: some systems cannot replace a file that is mapped.
+        nothing = np.empty((len(first.dataset), 0), np.float32)
+        first.dataset = replace(first.dataset, features=nothing)
 
     def _is_up_to_date(self, image: ListedImage, root: Path, home: str, verify: bool) -> bool:
-        stamp = self.stamp(image.path)
-        same_folder = self.root(image.path) == home
-        if image.box != self.box(image.path):
+        file, row = self.find(image.path)
+        stamp, same_folder = file.stamps[row], file.dataset.root == home
+        if image.box != file.dataset.box(row):
             return False
         if same_folder and not verify:
             return (image.size, image.mtime_ns) == (stamp["size"], stamp["mtime_ns"])
@@ -122,11 +117,8 @@ class Manifest:
             content = read_image_file(root / image.path)
         except DogsimError as error:
             cause = error.__cause__
-            if (
-                same_folder
-                and isinstance(cause, OSError)
-                and cause.errno not in MISSING_FILE_ERRNOS
-            ):
+            exists = isinstance(cause, OSError) and cause.errno not in MISSING_FILE_ERRNOS
+            if cause and exists and same_folder:
                 why = f"{reason(cause)}: its earlier features are kept"
                 self.unreadable.append(SkippedFile(printable(image.path), why))
                 return True

@@ -19,7 +19,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.checkpoints import DATASET_MADE_BY, CheckpointFolder, FeatureFile, options_of
 from dogsim.folders.extraction import make_shard
-from dogsim.folders.listing import ListedImage, Listing, box_rows, skipped_table_path, stamp_rows
+from dogsim.folders.listing import ListedImage, Listing, image_fields, skipped_table_path
 from dogsim.folders.manifest import Manifest, sparse_rows
 from dogsim.image_files.labels import labels_of_folders
 from dogsim.plumbing.files import check_replaceable, follow_link, locked, remove_temporary_files
@@ -77,7 +77,14 @@ class Shards:
             stack.enter_context(locked(self._target, self.wait))
             for written in (self.out, self._named, self._table):  # the link may have been a file
                 remove_temporary_files(written)
-            self._open()
+            self.folder = CheckpointFolder(checkpoint_folder(self._target))
+            self.finished = self._open_finished()
+            if self.finished:
+                self.folder.committed = self._known_shards()
+            if self.finished and self.folder.restart_options is None:
+                self.manifest.add(self.finished)
+            for shard in self.folder.shards():
+                self.manifest.add(shard)
             self._stack = stack.pop_all()
         return self
 
@@ -104,9 +111,8 @@ class Shards:
     @property
     def previous_paths(self) -> frozenset[str]:
         """Paths of the images in the existing output."""
-        return frozenset(
-            path for file in self.manifest.files if file.file == self.out for path in file.paths
-        )
+        finished = (each.dataset for each in self.manifest.files if each.file == self.out)
+        return frozenset(path for dataset in finished for path in dataset.paths)
 
     def prepare(self, recipe: Recipe) -> None:
         """Check that the earlier features have this recipe, or begin a restart.
@@ -130,9 +136,10 @@ class Shards:
     def check_restart(self, listing: Listing, root: Path) -> None:
         """Raise `DogsimError` if a restart would lose images that cannot be read in this run."""
         restarting = self.restart or self.folder.restart_options is not None
-        if not restarting or self.finished is None or self.finished.root != str(root.resolve()):
+        finished = self.finished.dataset if self.finished and restarting else None
+        if finished is None or finished.root != str(root.resolve()):
             return
-        if lost := [path for path in self.finished.paths if listing.is_inaccessible(path)]:
+        if lost := [path for path in finished.paths if listing.is_inaccessible(path)]:
             why = next(iter(each.reason for each in listing.skipped), "it cannot be read")
             raise DogsimError(
                 f"A restart would lose {len(lost)} images of {self._target} that cannot be read "
@@ -142,10 +149,9 @@ class Shards:
 
     def add(self, shard: Dataset | Path) -> None:
         """Store the features of a shard, or add the file of a shard that is stored already."""
-        if isinstance(shard, Path):
-            self.manifest.add(FeatureFile.from_dataset(shard, Dataset.open(shard)))
-        else:
-            self.manifest.add(self.folder.add(shard, unique_name=self.sharded))
+        if isinstance(shard, Dataset):
+            shard = self.folder.add(shard, unique_name=self.sharded)
+        self.manifest.add(FeatureFile.open_shard(shard))
 
     def write(self, images: Sequence[ListedImage], recipe: Recipe, root: Path) -> Dataset:
         """Write the images that have features to the output, and remove the checkpoints.
@@ -153,18 +159,13 @@ class Shards:
         An output that contains exactly these images is not written again.
         """
         done = [image for image in images if image.path in self.manifest.rows]
-        hashes = [self.manifest.stamp(image.path)["sha256"] for image in done]
-        fields: dict[str, Any] = {
-            "paths": tuple(image.path for image in done),
-            "root": str(root.resolve()),
-            "recipe": recipe,
-            "stamps": stamp_rows(done, hashes),
-            "boxes": box_rows(done),
-        }
+        stored = (self.manifest.find(image.path) for image in done)
+        fields = image_fields(done, [file.stamps["sha256"][row] for file, row in stored])
+        fields |= {"root": str(root.resolve()), "recipe": recipe}
         if not self._is_up_to_date(fields):
             self._write_output(done, fields)
         dataset = Dataset.open(self.out)
-        previous = self.finished.mapped if self.finished else None
+        previous = self.finished.dataset.features if self.finished else None
         self.folder.committed = _shards_of(dataset.features) | _shards_of(previous)
         with defer_signals():
             self.folder.clear()
@@ -183,7 +184,7 @@ class Shards:
     def _how_to_continue(self) -> str:
         output = {self.out.name, *self._known_shards()}
         n_images = sum(
-            len(each.paths)
+            len(each.dataset)
             for each in self.manifest.files
             if each.file.name not in output and each.file.exists()
         )
@@ -193,17 +194,6 @@ class Shards:
             f"The features of {n_images} images are stored in {self.folder.path}: "
             "run the same command again to continue."
         )
-
-    def _open(self) -> None:
-        """Open the files of earlier runs."""
-        self.folder = CheckpointFolder(checkpoint_folder(self._target))
-        self.finished = self._open_finished()
-        if self.finished:
-            self.folder.committed = self._known_shards()
-        if self.finished and self.folder.restart_options is None:
-            self.manifest.add(self.finished)
-        for shard in self.folder.shards():
-            self.manifest.add(shard)
 
     def _open_finished(self) -> FeatureFile | None:
         """Open the existing output; check that an output of another kind may be replaced."""
@@ -219,10 +209,11 @@ class Shards:
             if self.force:
                 return None
             raise
-        ours = maker in (DATASET_MADE_BY, "") and dataset.stamps is not None  # "": `Dataset.save`
+        ours = maker in (DATASET_MADE_BY, "")  # "": `Dataset.save`
         ours &= isinstance(dataset.features, ShardedRows) == self.sharded
-        if ours and dataset.recipe and not dataset.recipe.head_sha256:
-            return FeatureFile.from_dataset(self.out, dataset, mapped=True)
+        stamps, recipe = dataset.stamps, dataset.recipe
+        if ours and stamps is not None and recipe and not recipe.head_sha256:
+            return FeatureFile(self.out, dataset, stamps, recipe)
         check_replaceable(self.out, lambda _: False, self.force)
         return None
 
@@ -234,9 +225,9 @@ class Shards:
 
     def _is_up_to_date(self, fields: dict[str, Any]) -> bool:
         """Return whether the output has these fields already."""
-        first, arrays = self.manifest.files[0], ("stamps", "boxes")
+        first, arrays = self.manifest.files[0].dataset, ("stamps", "boxes")
         return (
-            first.file == self.out
+            self.manifest.files[0].file == self.out
             and all(getattr(first, name) == fields[name] for name in ("paths", "root", "recipe"))
             and all(np.array_equal(getattr(first, name), fields[name]) for name in arrays)
         )
@@ -250,7 +241,7 @@ class Shards:
         write_dataset(
             self.out,
             rows,
-            manifest.files[0].dimension,
+            manifest.files[0].dataset.features.shape[1],
             labels=labels,
             breeds=breeds,
             made_by=DATASET_MADE_BY,

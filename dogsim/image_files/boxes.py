@@ -43,13 +43,8 @@ class Box:
 
     @classmethod
     def from_row(cls, row: Any) -> "Box | None":
-        """Return the box in a row of `Dataset.boxes`; None for a row of zeros."""
+        """Return the box in a row (6,) of `Dataset.boxes`; None for the zeros of a whole image."""
         return cls(*map(float, row)) if any(row) else None
-
-    @property
-    def row(self) -> tuple[float, ...]:
-        """The six numbers that a dataset stores; an image without a box has zeros."""
-        return astuple(self)
 
     @property
     def area(self) -> float:
@@ -216,7 +211,7 @@ def largest_box(content: bytes, name: str = "the annotation") -> Box | None:
         return None
     largest = max(boxes, key=lambda box: box.area)
     if not largest.area:
-        sides = ", ".join(f"{side:g}" for side in largest.row[:4])
+        sides = ", ".join(f"{side:g}" for side in astuple(largest)[:4])
         raise BoxError(f"The box {sides} in {name} is empty or lies outside its image.")
     return largest
 
