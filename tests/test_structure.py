@@ -39,11 +39,15 @@ PENDING_DOCSTRINGS = {
     "dogsim.vote",
 }
 PENDING_WORDS = {
-    *(f"dogsim/{name}.py" for name in ("__init__", "vote", "exact", "dist_calc", "cli/compare")),
+    *(f"dogsim/{name}.py" for name in ("__init__", "vote", "exact", "dist_calc")),
     *(f"dogsim/networks/{name}.py" for name in ("onnx_network", "feature_maps", "keras_network")),
     *(f"dogsim/networks/{name}.py" for name in ("views", "preprocessing")),
     *(f"dogsim/figures/{name}.py" for name in ("__init__", "grid", "tree", "canvas")),
     *(f"dogsim/figures/{name}.py" for name in ("distance_matrix", "heat_maps", "thumbnails")),
+}
+# Text that programs depend on, and therefore keeps its word.
+ALLOWED_LITERALS = {
+    "dogsim/cli/compare.py": 'MATRIX_HEADER = "picture"',  # the header of a CSV file
 }
 PENDING = pytest.mark.xfail(reason="its wording is still to be revised", strict=True)
 
@@ -190,8 +194,11 @@ def pages() -> list[str]:
     "path", [pytest.param(name, marks=PENDING if name in PENDING_WORDS else ()) for name in pages()]
 )
 def test_no_retired_word(path: str) -> None:
-    found = [match[0] for match in RETIRED_WORDS.finditer((REPOSITORY / path).read_text("utf-8"))]
-    assert found == []
+    text = (REPOSITORY / path).read_text("utf-8")
+    if path in ALLOWED_LITERALS:
+        assert text.count(ALLOWED_LITERALS[path]) == 1
+        text = text.replace(ALLOWED_LITERALS[path], "")
+    assert [match[0] for match in RETIRED_WORDS.finditer(text)] == []
 
 
 def test_a_name_means_one_thing() -> None:
