@@ -29,7 +29,7 @@ from typer.testing import CliRunner
 from world import MADE_BY, half_written, make_world, put_back, snapshot
 
 from dogsim.cli import app
-from dogsim.cli.option_values import OPTION_TABLES, option_values
+from dogsim.cli.option import OPTION_TABLES, option_values
 from dogsim.plumbing.terminal import JOINERS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="named pipes, alarms and odd names")

@@ -13,7 +13,7 @@ import typer
 from dogsim import __version__
 from dogsim.cli import ask, cache, compare, datasets, evaluate, inspect, learn, repl, serve
 from dogsim.cli.common import OneLineErrors
-from dogsim.cli.option_values import Command
+from dogsim.cli.option import Command, with_separate_options
 
 COMMANDS = (
     *(ask.show, ask.classify, evaluate.accuracy, inspect.audit, inspect.tree),
@@ -30,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 for command in COMMANDS:
-    app.command(cls=Command)(command)
+    app.command(cls=Command)(with_separate_options(command))
 
 
 @app.callback()

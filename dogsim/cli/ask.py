@@ -1,33 +1,13 @@
 """Commands that compare images with a dataset: their neighbours and their breeds."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogsim.cli.common import (
-    Boxes,
-    Classifier,
-    Cluster,
-    Confidence,
-    DatasetFile,
-    Force,
-    Head,
-    Images,
-    Json,
-    K,
-    KeepSelf,
-    Metric,
-    Rank,
-    Root,
-    SaveFigures,
-    Weights,
-    images_or_sample,
-    open_dataset,
-    print_result,
-)
+from dogsim.cli import option
+from dogsim.cli.common import images_or_sample, open_dataset, print_result
 from dogsim.errors import DogsimError
 from dogsim.plumbing.terminal import note
 
@@ -45,19 +25,13 @@ ANSWER_COLUMNS = (
 
 
 def show(
-    images: Images = None,
-    k: K = 8,
-    dataset: DatasetFile = None,
-    weights: Weights = None,
-    head: Head = None,
-    metric: Metric = "euclidean",
-    root: Root = None,
-    save: SaveFigures = None,
-    confidence: Confidence = None,
-    keep_self: KeepSelf = False,
-    boxes: Boxes = None,
-    rank: Rank = "plain",
-    as_json: Json = False,
+    images: option.Images = None,
+    k: option.K = 8,
+    *,
+    options: option.QueryArguments,
+    root: option.Root = None,
+    save: option.SaveFigures = None,
+    as_json: option.Json = False,
 ) -> None:
     """Show each image with its k nearest neighbours; without a display, save them to results/.
 
@@ -67,22 +41,9 @@ def show(
     Example: `dogsim show my_dog.jpg --dataset dogs.h5 --save grids`
     """
     from dogsim.figures.display import show_or_save
-    from dogsim.retrieval.query_expansion import check_rank, ranking
 
-    check_rank(rank, metric)
-    known = open_dataset(dataset, weights)
-    known = ranking(replace(known, root=str(root)) if root else known, rank)
-    answers = AnswerStream(
-        images,
-        known,
-        k=k,
-        metric=metric,
-        weights=weights,
-        head=head,
-        confidence=confidence,
-        keep_self=keep_self,
-        boxes=boxes,
-    )
+    known = open_searched(options, root=root)
+    answers = AnswerStream(images, known, k, options)
     missing: set[int] = set()
 
     def figures() -> "Iterator[tuple[str, Figure]]":
@@ -103,21 +64,15 @@ def show(
 
 
 def classify(
-    images: Images = None,
-    k: K = 20,
-    dataset: DatasetFile = None,
-    weights: Weights = None,
-    head: Head = None,
-    metric: Metric = "euclidean",
-    classifier: Classifier = None,
-    confidence: Confidence = None,
-    keep_self: KeepSelf = False,
-    boxes: Boxes = None,
-    rank: Rank = "plain",
+    images: option.Images = None,
+    k: option.K = 20,
+    *,
+    options: option.QueryArguments,
+    classifier: option.Classifier = None,
     csv: Annotated[Path | None, typer.Option(help="Write the answers to this CSV file.")] = None,
-    force: Force = False,
-    cluster: Cluster = None,
-    as_json: Json = False,
+    force: option.Force = False,
+    cluster: option.Cluster = None,
+    as_json: option.Json = False,
 ) -> None:
     """Find the breed of each image by the vote of its k nearest neighbours.
 
@@ -129,32 +84,30 @@ def classify(
     from dogsim.learning.classifier import load_classifier
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import has_csv_header, write_csv
-    from dogsim.retrieval.query_expansion import check_rank, ranking
 
     if csv:
-        files = (Path(each) for each in (weights, head) if each)
-        check_output(csv, [dataset, *(images or ()), *files])
+        files = (Path(each) for each in (options.weights, options.head) if each)
+        check_output(csv, [options.dataset, *(images or ()), *files])
         check_replaceable(csv, lambda there: has_csv_header(there, ANSWER_COLUMNS), force)
-    check_rank(rank, metric)
-    known = ranking(open_dataset(dataset, weights, cluster), rank)
+    known = open_searched(options, cluster)
     trained = load_classifier(classifier) if classifier else None
     if trained:
         trained.require_same_features(known.recipe)
-    answers = AnswerStream(
-        images,
-        known,
-        k=k,
-        metric=metric,
-        weights=weights,
-        head=head,
-        confidence=confidence,
-        keep_self=keep_self,
-        boxes=boxes,
-    )
+    answers = AnswerStream(images, known, k, options)
     results = print_answers(answers, as_json, trained)
     if results and csv:
         write_csv(csv, [answer_row(each) for each in results], ANSWER_COLUMNS)
     answers.finish()
+
+
+def open_searched(
+    options: option.QueryArguments, cluster: str | None = None, root: Path | None = None
+) -> "Dataset":
+    """Open the dataset that the options name, searched with their rank; see `open_dataset`."""
+    from dogsim.retrieval.query_expansion import check_rank, ranking
+
+    check_rank(options.rank, options.metric)
+    return ranking(open_dataset(options.dataset, options.weights, cluster, root), options.rank)
 
 
 class AnswerStream:
@@ -164,7 +117,7 @@ class AnswerStream:
     ----------
     images : list of Path, optional
         Images and folders of images; by default the queries of the sample.
-    dataset, k, metric, weights, head, confidence, keep_self, boxes
+    dataset, k, options
         As for `dogsim.classify` and `dogsim.extractor_for`. Everything that can be checked is
         checked before the network is loaded.
 
@@ -180,22 +133,15 @@ class AnswerStream:
         self,
         images: list[Path] | None,
         dataset: "Dataset",
-        *,
         k: int,
-        metric: str,
-        weights: str | None,
-        head: str | None,
-        confidence: float | None,
-        keep_self: bool,
-        boxes: Path | None = None,
+        options: option.QueryArguments,
     ) -> None:
         from dogsim.networks.extractor_for import lazy_extractor_for
         from dogsim.retrieval.query import box_folder
 
-        self.boxes = box_folder(dataset, boxes)
-        self.extractor = lazy_extractor_for(dataset.recipe, weights, head)
-        self.dataset, self.k, self.metric = dataset, k, metric
-        self.confidence, self.keep_self = confidence, keep_self
+        self.dataset, self.k, self.options = dataset, k, options
+        self.boxes = box_folder(dataset, options.boxes)
+        self.extractor = lazy_extractor_for(dataset.recipe, options.weights, options.head)
         self.errors: list[DogsimError] = []
         self.images: list[Path] = []
         self.answered = self.in_dataset = 0
@@ -216,10 +162,10 @@ class AnswerStream:
             self.images,
             self.dataset,
             self.k,
-            self.metric,
+            self.options.metric,
             self.extractor,
-            self.confidence,
-            self.keep_self,
+            self.options.confidence,
+            self.options.keep_self,
             self.boxes,
         )
         for path, answer in zip(self.images, found, strict=True):
@@ -234,7 +180,7 @@ class AnswerStream:
 
     def finish(self) -> None:
         """Print notes on the images, and raise `DogsimError` if one has no answer."""
-        if self.in_dataset and not self.keep_self:
+        if self.in_dataset and not self.options.keep_self:
             note(
                 f"In the dataset already: {self.in_dataset}. Such an image does not vote on "
                 "itself, except with --keep-self."
@@ -251,8 +197,6 @@ def print_answers(
     answers: AnswerStream, as_json: bool, trained: "TrainedClassifier | None" = None
 ) -> list[dict[str, Any]]:
     """Print each answer at once, or all of them as JSON; return the results of the JSON object."""
-    from dogsim.retrieval.query_expansion import rank_of
-
     results = []
     for path, answer in answers:
         result, text = answer_payload(path, answer), f"{path}: {answer}"
@@ -263,8 +207,8 @@ def print_answers(
         if not as_json:
             print_result({}, False, text)
     if results:
-        options = {"k": answers.k, "metric": answers.metric, "rank": rank_of(answers.dataset)}
-        print_result({**options, "results": results}, as_json, "")
+        searched = {"metric": answers.options.metric, "rank": answers.options.rank}
+        print_result({"k": answers.k, **searched, "results": results}, as_json, "")
     return results
 
 

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from dogsim.cli.common import Json, print_result
+from dogsim.cli import option
+from dogsim.cli.common import print_result
 
 
 def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove the whole cache.")] = False,
-    as_json: Json = False,
+    as_json: option.Json = False,
 ) -> None:
     """List the cache, or remove it: converted networks and the features of the sample.
 

@@ -2,36 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from dogsim.cli.common import (
-    DATASET_VARIABLE,
-    Backbone,
-    BackboneOfFile,
-    Boxes,
-    Force,
-    ImageSize,
-    Json,
-    K,
-    Layer,
-    LayerOfFile,
-    Mean,
-    Metric,
-    NetworkWeights,
-    ResizeOfFile,
-    Root,
-    SaveFigures,
-    Std,
-    WeightsOfFile,
-    images_or_sample,
-    open_dataset,
-    print_result,
-)
+from dogsim.cli import option
+from dogsim.cli.common import images_or_sample, open_dataset, print_result
 from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:
@@ -59,13 +37,9 @@ def distance(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE|DIR", help="Images or folders of images.")
     ],
-    backbone: Backbone = "resnet50",
-    weights: NetworkWeights = "imagenet",
-    layer: Layer = None,
-    mean: Mean = None,
-    std: Std = None,
-    image_size: ImageSize = None,
-    metric: Metric = "cosine",
+    *,
+    network: option.NetworkArguments,
+    metric: option.Metric = "cosine",
     no_normalize: Annotated[
         bool, typer.Option("--no-normalize", help="Do not scale features to length 1.")
     ] = False,
@@ -73,8 +47,8 @@ def distance(
     save: Annotated[
         Path | None, typer.Option(help="Draw the matrix as a PNG file in this folder.")
     ] = None,
-    force: Force = False,
-    as_json: Json = False,
+    force: option.Force = False,
+    as_json: option.Json = False,
 ) -> None:
     """Compute the distance of two images, or the distances of all pairs of images.
 
@@ -91,16 +65,8 @@ def distance(
     if csv:
         check_output(csv, files)
         check_replaceable(csv, _is_our_matrix, force)
-    measure = ImageDistance(
-        backbone=backbone,
-        metric=metric,
-        layer=layer,
-        normalize=not no_normalize,
-        weights=weights,
-        mean=mean,
-        std=std,
-        image_size=image_size,
-    )
+    measure = ImageDistance(metric=metric, normalize=not no_normalize, **network.given)
+    backbone = measure.extractor.recipe.backbone
     distances = measure.compute_batch(files).tolist()
     names = [str(path) for path in files]
     result = {"images": names, "distances": distances, "metric": metric, "backbone": backbone}
@@ -152,7 +118,8 @@ def explain(
         list[Path],
         typer.Argument(metavar="IMAGE|DIR", help="Two images, or queries to a dataset."),
     ],
-    k: K = 3,
+    *,
+    k: option.K = 3,
     dataset: Annotated[
         Path | None,
         typer.Option(
@@ -161,18 +128,13 @@ def explain(
             "sample]"
         ),
     ] = None,
-    backbone: BackboneOfFile = None,
-    weights: WeightsOfFile = None,
-    layer: LayerOfFile = None,
-    resize: ResizeOfFile = None,
-    mean: Mean = None,
-    std: Std = None,
-    image_size: ImageSize = None,
-    metric: Metric = "euclidean",
-    root: Root = None,
-    boxes: Boxes = None,
-    save: SaveFigures = None,
-    as_json: Json = False,
+    network: option.NetworkArguments,
+    resize: option.Resize = None,
+    metric: option.Metric = "euclidean",
+    root: option.Root = None,
+    boxes: option.Boxes = None,
+    save: option.SaveFigures = None,
+    as_json: option.Json = False,
 ) -> None:
     """Show which places of two images bring them together and which apart.
 
@@ -183,24 +145,15 @@ def explain(
 
     check_explained(metric)
     files = images_or_sample(images)
-    options = NetworkOptions(
-        backbone=backbone,
-        weights=weights,
-        layer=layer,
-        resize=resize,
-        mean=mean,
-        std=std,
-        image_size=image_size,
-        few=True,
-    )
+    options = NetworkOptions(resize=resize, few=True, **network.given)
     if dataset is None and len(files) == 2:
         pairs = _explain_two(files, options, metric, boxes)
     else:
         _refuse_options_of_dataset(options)
-        variable = os.environ.get(DATASET_VARIABLE)
-        known = open_dataset(dataset or (Path(variable) if variable else None), weights)
-        known = replace(known, root=str(root)) if root else known
-        pairs = _explain_nearest(files, known, weights, k, metric, boxes)
+        variable = os.environ.get(option.DATASET_VARIABLE)
+        file = dataset or (Path(variable) if variable else None)
+        known = open_dataset(file, network.weights, root=root)
+        pairs = _explain_nearest(files, known, network.weights, k, metric, boxes)
     results = _draw(pairs, save, files)
     print_result({"pairs": results}, as_json, "\n".join(map(_explanation_text, results)))
 

@@ -2,40 +2,12 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dogsim.cli.common import (
-    Backbone,
-    BackboneOfFile,
-    BatchSize,
-    Cluster,
-    Engine,
-    File,
-    Force,
-    ImageSize,
-    Json,
-    Layer,
-    LayerOfFile,
-    Margin,
-    Mean,
-    NetworkWeights,
-    Out,
-    Precision,
-    Resize,
-    ResizeOfFile,
-    Restart,
-    Std,
-    Strict,
-    Views,
-    ViewsOfFile,
-    WeightsOfFile,
-    check_dataset_output,
-    description,
-    print_result,
-    summary,
-)
+from dogsim.cli import option
+from dogsim.cli.common import check_dataset_output, description, print_result, summary
 
 if TYPE_CHECKING:
     from dogsim.create_dataset import Update
@@ -45,20 +17,9 @@ def create_dataset(
     images_dir: Annotated[
         Path, typer.Argument(metavar="DIR", help="A folder with one folder of images per breed.")
     ],
-    out: Out,
-    backbone: BackboneOfFile = None,
-    weights: WeightsOfFile = None,
-    layer: LayerOfFile = None,
-    resize: ResizeOfFile = None,
-    batch_size: BatchSize = 32,
-    engine: Engine = "auto",
-    precision: Precision = "auto",
-    views: ViewsOfFile = None,
-    mean: Mean = None,
-    std: Std = None,
-    image_size: ImageSize = None,
-    strict: Strict = False,
-    restart: Restart = False,
+    out: option.Out,
+    *,
+    options: option.ExtractionArguments,
     verify: Annotated[
         bool, typer.Option("--verify", help="Find changed images by their content.")
     ] = False,
@@ -70,10 +31,9 @@ def create_dataset(
             "DIR.  [default: as in the file]",
         ),
     ] = None,
-    margin: Margin = None,
-    force: Force = False,
-    cluster: Cluster = None,
-    as_json: Json = False,
+    force: option.Force = False,
+    cluster: option.Cluster = None,
+    as_json: option.Json = False,
 ) -> None:
     """Compute the features of a folder of breed folders and store them.
 
@@ -83,32 +43,12 @@ def create_dataset(
     Example: `dogsim create-dataset Images -o dogs.h5`
     """
     from dogsim.cluster.extraction import compute_on
-    from dogsim.create_dataset import RunOptions, bring_up_to_date
+    from dogsim.create_dataset import bring_up_to_date, split_options
     from dogsim.folders.extraction import compute_shards
     from dogsim.folders.listing import check_skipped_table
-    from dogsim.networks.extractor import NetworkOptions
 
-    network = NetworkOptions(
-        backbone=backbone,
-        weights=weights,
-        layer=layer,
-        resize=resize,
-        engine=engine,
-        precision=precision,
-        views=views,
-        mean=mean,
-        std=std,
-        image_size=image_size,
-    )
-    run = RunOptions(
-        batch_size=batch_size,
-        strict=strict,
-        restart=restart,
-        verify=verify,
-        force=force,
-        boxes=boxes,
-        margin=margin,
-    )
+    run_options = {"verify": verify, "force": force, "boxes": boxes}
+    network, run = split_options(options.given | run_options)
     check_skipped_table(out, force)
     compute = compute_on(cluster, out) if cluster else compute_shards
     _print_update(bring_up_to_date(images_dir, out, network, run, compute), out, as_json)
@@ -126,7 +66,7 @@ def _print_update(update: "Update", out: Path, as_json: bool) -> None:
     print_result(result, as_json, text)
 
 
-def info(file: File, as_json: Json = False) -> None:
+def info(file: option.File, as_json: option.Json = False) -> None:
     """Describe a dataset file.
 
     Example: `dogsim info dogs.h5`
@@ -153,21 +93,9 @@ def stanford_dogs(
             "--crop-boxes", help="Download the boxes, and crop each image to its largest box."
         ),
     ] = False,
-    margin: Margin = None,
-    backbone: Backbone = "resnet50",
-    weights: NetworkWeights = "imagenet",
-    layer: Layer = None,
-    resize: Resize = "squash",
-    batch_size: BatchSize = 32,
-    engine: Engine = "auto",
-    precision: Precision = "auto",
-    views: Views = "none",
-    mean: Mean = None,
-    std: Std = None,
-    image_size: ImageSize = None,
-    strict: Strict = False,
-    restart: Restart = False,
-    as_json: Json = False,
+    *,
+    options: option.ExtractionArguments,
+    as_json: option.Json = False,
 ) -> None:
     """Download Stanford Dogs and create datasets of its official train and test lists.
 
@@ -177,24 +105,8 @@ def stanford_dogs(
     from dogsim.sources.stanford_dogs import split_file
     from dogsim.sources.stanford_dogs import stanford_dogs as create_datasets
 
-    # Text of the command line, checked by the function.
-    names: Any = {"resize": resize, "engine": engine, "precision": precision, "views": views}
     datasets = create_datasets(
-        folder,
-        archives,
-        annotations=annotations,
-        crop_boxes=crop_boxes,
-        margin=margin,
-        backbone=backbone,
-        weights=weights,
-        layer=layer,
-        batch_size=batch_size,
-        mean=mean,
-        std=std,
-        image_size=image_size,
-        strict=strict,
-        restart=restart,
-        **names,
+        folder, archives, annotations=annotations, crop_boxes=crop_boxes, **options.given
     )
     files = {split: split_file(folder, split, crop_boxes) for split in datasets}
     result = {
@@ -210,8 +122,8 @@ def import_mat(
         Path, typer.Argument(metavar="FILE.mat", help="A file saved by MATLAB or Octave.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The dataset file to write.")],
-    force: Force = False,
-    as_json: Json = False,
+    force: option.Force = False,
+    as_json: option.Json = False,
 ) -> None:
     """Create a dataset file from `features` and `paths` saved by MATLAB or Octave.
 
@@ -228,8 +140,8 @@ def import_mat(
 def export_mat(
     file: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A dataset file.")],
     out: Annotated[Path, typer.Argument(metavar="OUT.mat", help="The file to write.")],
-    force: Force = False,
-    as_json: Json = False,
+    force: option.Force = False,
+    as_json: option.Json = False,
 ) -> None:
     """Export `features`, `paths`, `labels` and `breeds` for MATLAB and Octave.
 
@@ -248,10 +160,10 @@ def export_mat(
 
 
 def export(
-    file: File,
+    file: option.File,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The .npy or .parquet file to write.")],
-    force: Force = False,
-    as_json: Json = False,
+    force: option.Force = False,
+    as_json: option.Json = False,
 ) -> None:
     """Export the features for NumPy, FAISS or a vector database.
 

@@ -5,21 +5,9 @@ from typing import Annotated
 
 import typer
 
+from dogsim.cli import option
 from dogsim.cli.accuracy_report import TABLES, columns_of, report_on, warnings
-from dogsim.cli.common import (
-    Classifier,
-    Cluster,
-    Confidence,
-    DatasetFile,
-    Force,
-    Json,
-    Metric,
-    Rank,
-    Weights,
-    open_dataset,
-    print_result,
-)
-from dogsim.cli.option_values import one_of
+from dogsim.cli.common import open_dataset, print_result
 from dogsim.errors import DogsimError
 
 
@@ -27,20 +15,20 @@ def accuracy(
     k: Annotated[
         list[int] | None, typer.Option("--k", "-k", help="Number of neighbours.  [default: 20]")
     ] = None,
-    dataset: DatasetFile = None,
-    weights: Weights = None,
+    dataset: option.DatasetFile = None,
+    weights: option.Weights = None,
     n_test: Annotated[
         int | None, typer.Option(help="Number of queries to draw.  [default: all images]")
     ] = None,
     test: Annotated[
         Path | None, typer.Option(help="Dataset file with the queries.  [default: leave-one-out]")
     ] = None,
-    metric: Metric = "euclidean",
+    metric: option.Metric = "euclidean",
     protocol: Annotated[
-        str, one_of("protocol", "{}. matlab: the query is its own first neighbour.")
+        str, option.one_of("protocol", "{}. matlab: the query is its own first neighbour.")
     ] = "honest",
     vote: Annotated[
-        str, one_of("vote", "{}. distance: votes have weight 1 / distance.")
+        str, option.one_of("vote", "{}. distance: votes have weight 1 / distance.")
     ] = "uniform",
     seed: Annotated[int, typer.Option(help="Random seed for drawing the queries.")] = 0,
     with_map: Annotated[
@@ -52,17 +40,17 @@ def accuracy(
     with_confusions: Annotated[
         bool, typer.Option("--confusions", help="Show the pairs of breeds most often confused.")
     ] = False,
-    classifier: Classifier = None,
-    confidence: Confidence = None,
+    classifier: option.Classifier = None,
+    confidence: option.Confidence = None,
     csv: Annotated[Path | None, typer.Option(help="Write the last table to this file.")] = None,
-    force: Force = False,
+    force: option.Force = False,
     figures: Annotated[
         Path | None, typer.Option(help="Save figures of the evaluation to this folder.")
     ] = None,
-    rank: Rank = "plain",
+    rank: option.Rank = "plain",
     compare: Annotated[bool, typer.Option("--compare", help="Compare several rankings.")] = False,
-    cluster: Cluster = None,
-    as_json: Json = False,
+    cluster: option.Cluster = None,
+    as_json: option.Json = False,
 ) -> None:
     """Evaluate the k nearest neighbours; repeat --k for several k.
 

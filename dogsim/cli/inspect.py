@@ -1,23 +1,13 @@
 """Commands that inspect a dataset: its errors, and how its breeds are related."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dogsim.cli.common import (
-    Cluster,
-    DatasetFile,
-    File,
-    Force,
-    Json,
-    Metric,
-    Root,
-    Weights,
-    open_dataset,
-    print_result,
-)
+from dogsim.cli import option
+from dogsim.cli.common import open_dataset, print_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,16 +18,16 @@ MAX_FINDINGS_NAMED = 10  # of a kind
 
 
 def audit(
-    dataset: File,
+    dataset: option.File,
     test: Annotated[
         Path | None, typer.Option(help="Test set whose images should not be in the dataset.")
     ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Write audit.html and audit.csv to this folder.")
     ] = None,
-    force: Force = False,
-    cluster: Cluster = None,
-    as_json: Json = False,
+    force: option.Force = False,
+    cluster: option.Cluster = None,
+    as_json: option.Json = False,
 ) -> None:
     """Find duplicates, suspicious labels, images that fit nowhere and poor images; change nothing.
 
@@ -79,12 +69,12 @@ def _summary(found: "Audit", has_testset: bool) -> "Iterator[str]":
 
 def tree(
     save: Annotated[Path, typer.Option(help="The PNG file to write.")],
-    dataset: DatasetFile = None,
-    weights: Weights = None,
-    metric: Metric = "euclidean",
-    root: Root = None,
-    force: Force = False,
-    as_json: Json = False,
+    dataset: option.DatasetFile = None,
+    weights: option.Weights = None,
+    metric: option.Metric = "euclidean",
+    root: option.Root = None,
+    force: option.Force = False,
+    as_json: option.Json = False,
 ) -> None:
     """Draw the family tree of the breeds by the distances of their features.
 
@@ -93,8 +83,7 @@ def tree(
     from dogsim.figures.display import save_figure
     from dogsim.figures.tree import LINKAGE, breed_tree
 
-    gallery = open_dataset(dataset, weights)
-    gallery = replace(gallery, root=str(root)) if root else gallery
+    gallery = open_dataset(dataset, weights, root=root)
     save_figure(breed_tree(gallery, metric), save, force)
     result = {"figure": str(save), "breeds": len(gallery.breeds), "metric": metric}
     print_result({**result, "linkage": LINKAGE}, as_json, str(save))

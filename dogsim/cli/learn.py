@@ -6,17 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogsim.cli.common import (
-    File,
-    Force,
-    Json,
-    Out,
-    Weights,
-    check_dataset_output,
-    description,
-    print_result,
-)
-from dogsim.cli.option_values import one_of
+from dogsim.cli import option
+from dogsim.cli.common import check_dataset_output, description, print_result
 from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:
@@ -25,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def deep_ranking(
-    file: File,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .keras file to write.")],
+    file: option.File,
+    out: option.KerasOut,
     negatives: Annotated[
         str | None,
-        one_of(
+        option.one_of(
             "negatives",
             "{}. proxies: one learned vector per breed; near: triplets, near negatives weigh "
             "most; drawn: triplets drawn uniformly.  [default: proxies]",
@@ -46,7 +37,7 @@ def deep_ranking(
         typer.Option(help="Fine-tune the network itself on the images, from this layer on."),
     ] = None,
     network: Annotated[
-        str, one_of("network", "{}. multiscale: add two shallow paths; trained on images.")
+        str, option.one_of("network", "{}. multiscale: add two shallow paths; trained on images.")
     ] = "same",
     augmented: Annotated[
         bool, typer.Option("--augment", help="Flip and crop the images at random.")
@@ -57,10 +48,10 @@ def deep_ranking(
     workers: Annotated[
         int | None, typer.Option(help="Threads that read images.  [default: one per CPU]")
     ] = None,
-    weights: Weights = None,
+    weights: option.Weights = None,
     start: Annotated[
         str | None,
-        one_of("start", "Initial weights of the head: {}.  [default: discriminant]"),
+        option.one_of("start", "Initial weights of the head: {}.  [default: discriminant]"),
     ] = None,
     learning_rate: Annotated[
         float | None,
@@ -84,9 +75,9 @@ def deep_ranking(
         int | None,
         typer.Option(help="Maximum number of steps.  [default: 500; with proxies 760]"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
-    force: Force = False,
-    as_json: Json = False,
+    seed: option.Seed = 0,
+    force: option.Force = False,
+    as_json: option.Json = False,
 ) -> None:
     """Train an embedding on a dataset's features and store it as a head.
 
@@ -167,9 +158,9 @@ def _print_ranking(trained: "Ranking", out: Path, as_json: bool) -> None:
 
 
 def project(
-    file: File,
+    file: option.File,
     head: Annotated[Path, typer.Option(help="A head of dogsim deep-ranking.")],
-    out: Out,
+    out: option.Out,
     layer: Annotated[
         str | None,
         typer.Option(
@@ -177,8 +168,8 @@ def project(
             "[default: the last one, if it was trained on all breeds of the dataset]"
         ),
     ] = None,
-    force: Force = False,
-    as_json: Json = False,
+    force: option.Force = False,
+    as_json: option.Json = False,
 ) -> None:
     """Embed a dataset's features, and all later queries, with a head.
 
@@ -195,8 +186,8 @@ def project(
 
 
 def train_classifier(
-    file: File,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .keras file to write.")],
+    file: option.File,
+    out: option.KerasOut,
     max_epochs: Annotated[int, typer.Option(help="Maximum number of epochs.")] = 100,
     learning_rate: Annotated[
         float | None, typer.Option(help="Of Adam.  [default: 0.6 / number of features]")
@@ -204,9 +195,9 @@ def train_classifier(
     dropout: Annotated[
         float, typer.Option(help="Fraction of the features that each step drops.")
     ] = 0.5,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
-    force: Force = False,
-    as_json: Json = False,
+    seed: option.Seed = 0,
+    force: option.Force = False,
+    as_json: option.Json = False,
 ) -> None:
     """Train a softmax classifier on a dataset's features.
 

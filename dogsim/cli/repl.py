@@ -2,37 +2,18 @@
 
 import os
 import shlex
-from functools import partial
 from pathlib import Path
 
-from dogsim.cli.ask import AnswerStream, print_answers
-from dogsim.cli.common import (
-    Boxes,
-    Confidence,
-    DatasetFile,
-    Head,
-    Json,
-    K,
-    KeepSelf,
-    Metric,
-    Rank,
-    Weights,
-    open_dataset,
-)
+from dogsim.cli import option
+from dogsim.cli.ask import AnswerStream, open_searched, print_answers
 from dogsim.errors import DogsimError
 
 
 def ask(
-    k: K = 20,
-    dataset: DatasetFile = None,
-    weights: Weights = None,
-    head: Head = None,
-    metric: Metric = "euclidean",
-    confidence: Confidence = None,
-    keep_self: KeepSelf = False,
-    boxes: Boxes = None,
-    rank: Rank = "plain",
-    as_json: Json = False,
+    k: option.K = 20,
+    *,
+    options: option.QueryArguments,
+    as_json: option.Json = False,
 ) -> None:
     """Classify the image or folder in each line of the input; the network is loaded once.
 
@@ -44,28 +25,15 @@ def ask(
     from dogsim.dist_calc import check_k, check_metric
     from dogsim.networks.extractor_for import extractor_for
     from dogsim.plumbing.terminal import input_lines, note
-    from dogsim.retrieval.query_expansion import check_rank, ranking
 
-    check_rank(rank, metric)
-    known = ranking(open_dataset(dataset, weights), rank)
+    known = open_searched(options)
     check_k(k, len(known))
-    check_metric(metric)
-    extractor_for(known.recipe, weights, head).load()
-    answers_to = partial(
-        AnswerStream,
-        dataset=known,
-        k=k,
-        metric=metric,
-        weights=weights,
-        head=head,
-        confidence=confidence,
-        keep_self=keep_self,
-        boxes=boxes,
-    )
+    check_metric(options.metric)
+    extractor_for(known.recipe, options.weights, options.head).load()
     unanswered = 0
     for line in input_lines("image: "):
         try:
-            answers = answers_to([_path_in(line)])
+            answers = AnswerStream([_path_in(line)], known, k, options)
             print_answers(answers, as_json)
             answers.finish()
         except DogsimError as error:

@@ -5,24 +5,14 @@ import secrets
 import socket
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dogsim.cli.common import (
-    OPEN_RESOURCES,
-    Cluster,
-    DatasetFile,
-    Head,
-    Json,
-    Root,
-    Weights,
-    open_dataset,
-    print_result,
-)
+from dogsim.cli import option
+from dogsim.cli.common import OPEN_RESOURCES, open_dataset, print_result
 from dogsim.errors import DogsimError
 from dogsim.plumbing.optional import check_installed
 from dogsim.plumbing.signals import Terminated, sigterm_as_interrupt
@@ -36,10 +26,10 @@ EXIT_STATUS = {KeyboardInterrupt: 130, Terminated: 143}
 
 
 def serve(
-    dataset: DatasetFile = None,
-    weights: Weights = None,
-    head: Head = None,
-    root: Root = None,
+    dataset: option.DatasetFile = None,
+    weights: option.Weights = None,
+    head: option.Head = None,
+    root: option.Root = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 also admits other machines.")
     ] = "127.0.0.1",
@@ -55,8 +45,8 @@ def serve(
     confidence: Annotated[
         float, typer.Option(help="Fraction of the answers in words that shall be right.")
     ] = 0.9,
-    cluster: Cluster = None,
-    as_json: Json = False,
+    cluster: option.Cluster = None,
+    as_json: option.Json = False,
 ) -> None:
     """Serve a web page that finds the images nearest to a photo and explains why.
 
@@ -75,8 +65,7 @@ def serve(
     check_confidence(confidence)
     _check_token(host, token)
     with bind_socket(host, port) as bound:
-        gallery = _open_gallery(dataset, weights, cluster)
-        gallery = replace(gallery, root=str(root)) if root else gallery
+        gallery = _open_gallery(dataset, weights, cluster, root)
         service = Service(gallery, weights, head, confidence)
         app = create_app(service, _allowed_hosts(host, name or []), token or "")
         address = _address(host, bound.getsockname()[1])
@@ -95,9 +84,11 @@ def serve(
             os._exit(EXIT_STATUS[type(stop)])
 
 
-def _open_gallery(file: Path | None, weights: str | None, cluster: str | None) -> "Dataset":
+def _open_gallery(
+    file: Path | None, weights: str | None, cluster: str | None, root: Path | None
+) -> "Dataset":
     """Open the dataset; start its cluster, if any, before the page is announced."""
-    gallery = open_dataset(file, weights)
+    gallery = open_dataset(file, weights, root=root)
     if cluster is None:
         return gallery
     from dogsim.cluster.search import MAX_INTERACTIVE_PAIRS, search_on

@@ -8,7 +8,7 @@ import pytest
 from commands import COMMANDS, dogsim, loaded_after, python, refusal
 
 from dogsim import Dataset
-from dogsim.cli.option_values import OPTION_TABLES, option_values, values_text
+from dogsim.cli.option import OPTION_TABLES, option_values, values_text
 
 
 def test_help_has_an_example_of_every_command() -> None:
