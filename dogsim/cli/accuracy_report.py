@@ -2,7 +2,11 @@
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dogsim.cli import option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -11,8 +15,28 @@ if TYPE_CHECKING:
     from dogsim.retrieval.scores import Accuracy, BreedScore, Confusion
     from dogsim.trust.conformal import Coverage
 
-TABLES = ("results", "per_breed", "confusions", "coverage_per_breed")
 MAX_CONFUSIONS_SHOWN, MAX_COVERAGES_SHOWN = 20, 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sections:
+    """Options that choose the sections of the report."""
+
+    map_at_r: Annotated[
+        bool, typer.Option("--map-at-r", help="Show the mean average precision at R.")
+    ] = False
+    per_breed: Annotated[
+        bool, typer.Option("--per-breed", help="Show the scores of each breed.")
+    ] = False
+    confusions: Annotated[
+        bool, typer.Option("--confusions", help="Show the pairs of breeds most often confused.")
+    ] = False
+    classifier: option.Classifier = None
+    confidence: option.Confidence = None
+    compare: Annotated[bool, typer.Option("--compare", help="Compare several rankings.")] = False
+    figures: Annotated[
+        Path | None, typer.Option(help="Save figures of the evaluation to this folder.")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -100,40 +124,29 @@ class Report:
             )
 
 
-def report_on(
-    evaluation: "Evaluation",
-    ks: list[int],
-    *,
-    with_map: bool,
-    with_breeds: bool,
-    with_confusions: bool,
-    confidence: float | None,
-    classifier: Path | None,
-    compare: bool,
-    figures: Path | None,
-) -> Report:
+def report_on(evaluation: "Evaluation", ks: list[int], sections: Sections) -> Report:
     """Compute the sections that are wanted."""
     from dogsim.learning.classifier import load_classifier
     from dogsim.retrieval.scores import confusions, per_breed
 
     evaluation.check_k(*ks)
-    trained = load_classifier(classifier) if classifier else None
+    trained = load_classifier(sections.classifier) if sections.classifier else None
     # These two may need more neighbours than the largest k. They come first, so that one search
     # serves all sections.
-    map_at_r = evaluation.map_at_r() if with_map else None
-    files = _save_figures(evaluation, max(ks), figures) if figures else None
+    map_at_r = evaluation.map_at_r() if sections.map_at_r else None
+    files = _save_figures(evaluation, max(ks), sections.figures) if sections.figures else None
     results, found = evaluation.accuracies(ks), evaluation.neighbours(max(ks))
     testset = evaluation.testset
     return Report(
         results=results,
         map_at_r=map_at_r,
-        per_breed=per_breed(found) if with_breeds else None,
-        confusions=confusions(found) if with_confusions else None,
+        per_breed=per_breed(found) if sections.per_breed else None,
+        confusions=confusions(found) if sections.confusions else None,
         in_both=None if testset is None else evaluation.count_in_gallery(),
         trained_on=evaluation.count_trained_on(),
-        coverage=None if confidence is None else _coverage(evaluation, confidence),
+        coverage=_coverage(evaluation, sections.confidence) if sections.confidence else None,
         classifier=trained.evaluate(testset) if trained and testset else None,
-        compare=evaluation.compare(ks) if compare else None,
+        compare=evaluation.compare(ks) if sections.compare else None,
         figures=files,
     )
 
@@ -171,8 +184,8 @@ def _save_figures(evaluation: "Evaluation", k: int, folder: Path) -> list[str]:
     return [str(path) for path in show_or_save(evaluation_figures(evaluation, k), folder)]
 
 
-def columns_of(name: str) -> list[str]:
-    """Return the column names of a table, which may have no rows."""
+def table_columns() -> dict[str, list[str]]:
+    """Return the column names of each of `Report.tables`, which may have no rows."""
     from dogsim.retrieval.scores import Accuracy, BreedScore, Confusion
     from dogsim.trust.conformal import BreedCoverage
 
@@ -182,4 +195,4 @@ def columns_of(name: str) -> list[str]:
         "confusions": Confusion,
         "coverage_per_breed": BreedCoverage,
     }
-    return [field.name for field in fields(row_types[name])]
+    return {name: [field.name for field in fields(each)] for name, each in row_types.items()}

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dogsim.cli import option
-from dogsim.cli.accuracy_report import TABLES, columns_of, report_on, warnings
+from dogsim.cli.accuracy_report import Sections, report_on, table_columns, warnings
 from dogsim.cli.common import open_dataset, print_result
 from dogsim.errors import DogsimError
 
@@ -15,6 +15,7 @@ def accuracy(
     k: Annotated[
         list[int] | None, typer.Option("--k", "-k", help="Number of neighbours.  [default: 20]")
     ] = None,
+    *,
     dataset: option.DatasetFile = None,
     weights: option.Weights = None,
     n_test: Annotated[
@@ -31,24 +32,10 @@ def accuracy(
         str, option.one_of("vote", "{}. distance: votes have weight 1 / distance.")
     ] = "uniform",
     seed: Annotated[int, typer.Option(help="Random seed for drawing the queries.")] = 0,
-    with_map: Annotated[
-        bool, typer.Option("--map-at-r", help="Show the mean average precision at R.")
-    ] = False,
-    with_breeds: Annotated[
-        bool, typer.Option("--per-breed", help="Show the scores of each breed.")
-    ] = (False),
-    with_confusions: Annotated[
-        bool, typer.Option("--confusions", help="Show the pairs of breeds most often confused.")
-    ] = False,
-    classifier: option.Classifier = None,
-    confidence: option.Confidence = None,
+    sections: Sections,
     csv: Annotated[Path | None, typer.Option(help="Write the last table to this file.")] = None,
     force: option.Force = False,
-    figures: Annotated[
-        Path | None, typer.Option(help="Save figures of the evaluation to this folder.")
-    ] = None,
     rank: option.Rank = "plain",
-    compare: Annotated[bool, typer.Option("--compare", help="Compare several rankings.")] = False,
     cluster: option.Cluster = None,
     as_json: option.Json = False,
 ) -> None:
@@ -64,7 +51,7 @@ def accuracy(
     from dogsim.retrieval.evaluation import Evaluation
     from dogsim.retrieval.query_expansion import check_rank, ranking
 
-    _check_options(dataset, weights, test, classifier, compare, protocol, confidence)
+    _check_options(dataset, weights, test, protocol, sections)
     _check_csv(csv, [dataset, test], force)
     check_rank(rank, metric, protocol)
     gallery = ranking(open_dataset(dataset, weights, cluster), rank)
@@ -72,22 +59,12 @@ def accuracy(
     evaluation = Evaluation(
         gallery, testset, n_test=n_test, metric=metric, protocol=protocol, seed=seed, vote=vote
     )
-    report = report_on(
-        evaluation,
-        k or [20],
-        with_map=with_map,
-        with_breeds=with_breeds,
-        with_confusions=with_confusions,
-        confidence=confidence,
-        classifier=classifier,
-        compare=compare,
-        figures=figures,
-    )
+    report = report_on(evaluation, k or [20], sections)
     for warning in warnings(evaluation, report):
         note(warning)
     if csv:
         name = list(report.tables)[-1]
-        write_csv(csv, report.tables[name], columns_of(name))
+        write_csv(csv, report.tables[name], table_columns()[name])
     print_result(report.payload(), as_json, report.text())
 
 
@@ -95,24 +72,22 @@ def _check_options(
     dataset: Path | None,
     weights: str | None,
     test: Path | None,
-    classifier: Path | None,
-    compare: bool,
     protocol: str,
-    confidence: float | None,
+    sections: Sections,
 ) -> None:
     """Raise `DogsimError` for options that exclude each other."""
     from dogsim.trust.conformal import check_confidence
 
-    if confidence is not None:
-        check_confidence(confidence)
+    if sections.confidence is not None:
+        check_confidence(sections.confidence)
     if dataset and weights:
         raise DogsimError(
             f"Received --weights {weights} with the dataset {dataset}, which already has its "
             "features. Expected --weights for the sample only."
         )
-    if compare and protocol == "matlab":
+    if sections.compare and protocol == "matlab":
         raise DogsimError("Received --compare with --protocol matlab. Expected --protocol honest.")
-    if classifier and not test:
+    if sections.classifier and not test:
         raise DogsimError(
             "Received --classifier without --test. Expected images that it was not trained on: "
             "--test FILE.h5."
@@ -125,7 +100,7 @@ def _check_csv(csv: Path | None, inputs: list[Path | None], force: bool) -> None
     from dogsim.plumbing.tables import has_csv_header
 
     def is_our_table(file: Path) -> bool:
-        return any(has_csv_header(file, columns_of(name)) for name in TABLES)
+        return any(has_csv_header(file, columns) for columns in table_columns().values())
 
     if csv:
         check_output(csv, inputs)
