@@ -108,6 +108,5 @@ def test_stanford_dogs_passes_all_its_options(
         "views": "flip",
         "mean": "0.5",
         "std": "1",
-        "image_size": None,
     }
     assert result["train"]["images"] == 6
