@@ -13,7 +13,7 @@ from dogsim.errors import DogsimError
 from dogsim.image_files.boxes import Box
 from dogsim.image_files.labels import breed_key, breed_name
 from dogsim.images import Cropped
-from dogsim.plumbing.files import writing
+from dogsim.plumbing.files import check_output, locked
 from dogsim.plumbing.optional import require
 from dogsim.recipe import Recipe
 from dogsim.storage.dataset_file import (
@@ -244,7 +244,8 @@ class Dataset:
         `made_by` is the name of the command that made it. Raises `DogsimError` if the file cannot
         be written, or another process is writing it.
         """
-        with writing(Path(path)):
+        check_output(Path(path))
+        with locked(Path(path)):
             self.write(path, made_by)
 
     def write(self, path: str | os.PathLike[str], made_by: str = "") -> None:

@@ -1,9 +1,10 @@
 """The command line: each command parses its options, calls one function and prints the result.
 
-One module for each group of commands: `ask` compares images with a dataset, `repl` does so line by
-line, `compare` compares images with each other, `evaluate` measures accuracy, `inspect` audits a
-dataset, `datasets` creates and converts them, `learn` trains, `serve` starts the web page, `cache`
-lists the cache. Modules that load slowly are imported inside the commands.
+One module for each group of commands: `ask` compares images with a dataset, `repl` line by line,
+`compare` compares images with each other, `evaluate` measures accuracy, `inspect` audits a dataset,
+`datasets` creates and converts them, `learn` trains, `serve` starts the web page, `cache` lists the
+cache. `option` declares the shared options. Modules that load slowly are imported inside the
+commands.
 """
 
 from typing import Annotated

@@ -41,7 +41,7 @@ class Sections:
 
 @dataclass(frozen=True)
 class Report:
-    """The sections of the output of `dogsim accuracy`; one that is not wanted is None."""
+    """The sections of the output of `dogsim accuracy`; None if they are not requested."""
 
     results: "list[Accuracy]"
     map_at_r: float | None
@@ -69,19 +69,15 @@ class Report:
 
     def payload(self) -> dict[str, Any]:
         """Return the JSON object; the scores of a single k are also on its first level."""
-        tables = self.tables
         covered = asdict(self.coverage) if self.coverage else {}
         covered.pop("per_breed", None)
         accuracy, error = self.classifier or (None, None)
         ways = [{"rank": name, **asdict(each)} for name, each in self.compare or ()]
-        payload = {
-            "results": tables.pop("results"),
+        payload: dict[str, Any] = {
+            **self.tables,
             "map_at_r": self.map_at_r,
-            "per_breed": tables.get("per_breed"),
-            "confusions": tables.get("confusions"),
             "in_both": self.in_both,
             "trained_on": self.trained_on,
-            "coverage_per_breed": tables.get("coverage_per_breed"),
             **covered,
             "classifier_accuracy": accuracy,
             "classifier_calibration_error": error,
@@ -110,7 +106,7 @@ class Report:
         return "\n\n".join(parts)
 
     def _summaries(self) -> "Iterator[str]":
-        """Yield the scores that are no tables, one line each."""
+        """Yield a line of text for each score that is not part of a table."""
         if self.map_at_r is not None:
             yield f"MAP@R {self.map_at_r:.4f}"
         if self.classifier:
@@ -125,7 +121,7 @@ class Report:
 
 
 def report_on(evaluation: "Evaluation", ks: list[int], sections: Sections) -> Report:
-    """Compute the sections that are wanted."""
+    """Compute the requested sections."""
     from dogsim.learning.classifier import load_classifier
     from dogsim.retrieval.scores import confusions, per_breed
 
@@ -161,13 +157,13 @@ def _coverage(evaluation: "Evaluation", confidence: float) -> "Coverage":
 
 
 def warnings(evaluation: "Evaluation", report: Report) -> "Iterator[str]":
-    """Yield what makes the scores lower or higher than they should be."""
+    """Yield the reasons for which the scores are too low or too high."""
     dataset, testset = evaluation.dataset, evaluation.testset
     if testset and (dataset.boxes is None) != (testset.boxes is None):
         whole, cropped = (
             ("dataset", "test set") if dataset.boxes is None else ("test set", "dataset")
         )
-        yield f"The {whole} has whole images, the {cropped} boxes: the scores are too low."
+        yield f"The {whole} has whole images, the {cropped} cropped ones: the scores are too low."
     if report.in_both:
         yield f"{report.in_both} of the test images are in the dataset as well."
     if report.trained_on:

@@ -35,14 +35,14 @@ def show(
 ) -> None:
     """Show each image with its k nearest neighbours; without a display, save them to results/.
 
-    Answers are marked right or wrong if the name of the image or of its folder is a breed:
-    pug/1.jpg and pug.jpg are pugs.
+    Answers are marked as right or wrong if the name of the image or of its folder is a breed, as
+    in pug/1.jpg and pug.jpg.
 
     Example: `dogsim show my_dog.jpg --dataset dogs.h5 --save grids`
     """
     from dogsim.figures.display import show_or_save
 
-    known = open_searched(options, root=root)
+    known = open_gallery(options, root=root)
     answers = AnswerStream(images, known, k, options)
     missing: set[int] = set()
 
@@ -89,7 +89,7 @@ def classify(
         files = (Path(each) for each in (options.weights, options.head) if each)
         check_output(csv, [options.dataset, *(images or ()), *files])
         check_replaceable(csv, lambda there: has_csv_header(there, ANSWER_COLUMNS), force)
-    known = open_searched(options, cluster)
+    known = open_gallery(options, cluster)
     trained = load_classifier(classifier) if classifier else None
     if trained:
         trained.require_same_features(known.recipe)
@@ -100,10 +100,10 @@ def classify(
     answers.finish()
 
 
-def open_searched(
+def open_gallery(
     options: option.QueryArguments, cluster: str | None = None, root: Path | None = None
 ) -> "Dataset":
-    """Open the dataset that the options name, searched with their rank; see `open_dataset`."""
+    """Open the dataset of the options, searched with their rank; see `open_dataset`."""
     from dogsim.retrieval.query_expansion import check_rank, ranking
 
     check_rank(options.rank, options.metric)
@@ -126,7 +126,7 @@ class AnswerStream:
     images : list of Path
         The image files.
     answered : int
-        How many of them have an answer so far.
+        The number of them that have an answer so far.
     """
 
     def __init__(
@@ -182,8 +182,8 @@ class AnswerStream:
         """Print notes on the images, and raise `DogsimError` if one has no answer."""
         if self.in_dataset and not self.options.keep_self:
             note(
-                f"In the dataset already: {self.in_dataset}. Such an image does not vote on "
-                "itself, except with --keep-self."
+                f"Images in the dataset already: {self.in_dataset}. Such an image does not vote "
+                "on itself, except with --keep-self."
             )
         if self.whole and self.boxes.folder:
             note(f"{len(self.whole)} of the images have no box and are not cropped.")

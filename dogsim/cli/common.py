@@ -1,4 +1,4 @@
-"""What commands share: error handling, opening of datasets and printing."""
+"""Error handling, opening of datasets and printing, shared by the commands."""
 
 import json
 import sys
@@ -29,10 +29,10 @@ class OneLineErrors(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
-        # Pillow warns of odd images that it can read: no news to the user.
+        # Pillow also warns about unusual images that it can read.
         warnings.filterwarnings("ignore", module="PIL")
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):  # escapes what a terminal cannot show
+            if isinstance(stream, TextIOWrapper):  # escape characters that the terminal lacks
                 stream.reconfigure(errors="backslashreplace")
         try:
             with OPEN_RESOURCES:
@@ -41,7 +41,7 @@ class OneLineErrors(TyperGroup):
             note(f"dogsim: {' '.join(str(error).split())}")
             raise typer.Exit(1) from error
         except OSError as error:  # such as a name that is too long
-            if error.errno == EPIPE:  # the reader of a pipe has closed it: no mistake
+            if error.errno == EPIPE:  # the reader of a pipe has closed it: not an error
                 raise
             about = f"{printable(str(error.filename))}: " if error.filename else ""
             note(f"dogsim: {about}{reason(error)}.")

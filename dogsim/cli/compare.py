@@ -1,4 +1,4 @@
-"""Commands that compare images with each other: their distances, and what explains them."""
+"""Commands that compare images with each other: their distances and the explanation of these."""
 
 import os
 from collections.abc import Sequence
@@ -73,20 +73,15 @@ def distance(
     if csv:
         write_csv(csv, _matrix_rows(names, names, distances), [MATRIX_HEADER, *names])
     if save:
-        result["figure"] = _save_matrix(save, files, distances, metric)
+        from dogsim.figures.display import show_or_save
+        from dogsim.figures.distance_matrix import distance_map
+
+        figure = distance_map(files, distances, metric)
+        result["figure"] = str(show_or_save([("distances", figure)], save)[0])
     if len(files) == 2:
         result["distance"] = distances[0][1]
     text = f"{distances[0][1]:.4f}" if len(files) == 2 else _matrix_text(names, distances)
     print_result(result, as_json, text)
-
-
-def _save_matrix(folder: Path, files: list[Path], distances: list[list[float]], metric: str) -> str:
-    """Draw a matrix of distances, and return the name of the PNG file."""
-    from dogsim.figures.display import show_or_save
-    from dogsim.figures.distance_matrix import distance_map
-
-    figure = distance_map(files, distances, metric)
-    return str(show_or_save([("distances", figure)], folder)[0])
 
 
 def _matrix_text(names: list[str], distances: list[list[float]]) -> str:
@@ -136,7 +131,7 @@ def explain(
     save: option.SaveFigures = None,
     as_json: option.Json = False,
 ) -> None:
-    """Show which places of two images bring them together and which apart.
+    """Show how much each place of two images contributes to their distance.
 
     Example: `dogsim explain my_dog.jpg --dataset dogs.h5 -k 3 --save why`
     """
@@ -159,13 +154,13 @@ def explain(
 
 
 def _refuse_options_of_dataset(options: "NetworkOptions") -> None:
-    """Raise `DogsimError` if a network option is given that the dataset determines."""
+    """Raise `DogsimError` if an option of the network is given with a dataset."""
     names = ("backbone", "layer", "resize", "mean", "std", "image_size")
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
     if given:
         raise DogsimError(
-            f"Received {' and '.join(given)}, but the dataset decides that. Leave it out, or name "
-            "two images without --dataset."
+            f"Received {' and '.join(given)} with a dataset, whose network is used. Expected two "
+            "images without --dataset, or none of the options of the network."
         )
 
 

@@ -2,15 +2,12 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dogsim.cli import option
 from dogsim.cli.common import check_dataset_output, description, print_result, summary
-
-if TYPE_CHECKING:
-    from dogsim.create_dataset import Update
 
 
 def create_dataset(
@@ -45,18 +42,13 @@ def create_dataset(
     from dogsim.cluster.extraction import compute_on
     from dogsim.create_dataset import bring_up_to_date, split_options
     from dogsim.folders.extraction import compute_shards
-    from dogsim.folders.listing import check_skipped_table
+    from dogsim.folders.listing import check_skipped_table, report_skipped
 
     run_options = {"verify": verify, "force": force, "boxes": boxes}
     network, run = split_options(options.given | run_options)
     check_skipped_table(out, force)
     compute = compute_on(cluster, out) if cluster else compute_shards
-    _print_update(bring_up_to_date(images_dir, out, network, run, compute), out, as_json)
-
-
-def _print_update(update: "Update", out: Path, as_json: bool) -> None:
-    from dogsim.folders.listing import report_skipped
-
+    update = bring_up_to_date(images_dir, out, network, run, compute)
     report_skipped(update.skipped, out)
     counts = {name: getattr(update, name) for name in ("new", "changed", "kept", "removed")}
     done = ", ".join(f"{count} {name}" for name, count in counts.items())

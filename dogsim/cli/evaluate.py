@@ -46,13 +46,17 @@ def accuracy(
     Example: `dogsim accuracy --k 1 --k 20 --dataset dogs.h5 --confusions`
     """
     from dogsim.dataset import Dataset
-    from dogsim.plumbing.tables import write_csv
+    from dogsim.plumbing.files import check_output, check_replaceable
+    from dogsim.plumbing.tables import has_csv_header, write_csv
     from dogsim.plumbing.terminal import note
     from dogsim.retrieval.evaluation import Evaluation
     from dogsim.retrieval.query_expansion import check_rank, ranking
 
     _check_options(dataset, weights, test, protocol, sections)
-    _check_csv(csv, [dataset, test], force)
+    if csv:
+        headers = table_columns().values()
+        check_output(csv, [dataset, test])
+        check_replaceable(csv, lambda it: any(has_csv_header(it, each) for each in headers), force)
     check_rank(rank, metric, protocol)
     gallery = ranking(open_dataset(dataset, weights, cluster), rank)
     testset = Dataset.open(test) if test else None
@@ -92,16 +96,3 @@ def _check_options(
             "Received --classifier without --test. Expected images that it was not trained on: "
             "--test FILE.h5."
         )
-
-
-def _check_csv(csv: Path | None, inputs: list[Path | None], force: bool) -> None:
-    """Raise `DogsimError` if writing the CSV file would replace a file of the user's."""
-    from dogsim.plumbing.files import check_output, check_replaceable
-    from dogsim.plumbing.tables import has_csv_header
-
-    def is_our_table(file: Path) -> bool:
-        return any(has_csv_header(file, columns) for columns in table_columns().values())
-
-    if csv:
-        check_output(csv, inputs)
-        check_replaceable(csv, is_our_table, force)

@@ -29,7 +29,7 @@ def audit(
     cluster: option.Cluster = None,
     as_json: option.Json = False,
 ) -> None:
-    """Find duplicates, suspicious labels, images that fit nowhere and poor images; change nothing.
+    """Find duplicates, suspicious labels, images that fit no breed and poor images; change nothing.
 
     Example: `dogsim audit dogs.h5 --save findings`
     """
@@ -61,7 +61,7 @@ def _summary(found: "Audit", has_testset: bool) -> "Iterator[str]":
         yield from (f"  {query} = {known}" for known, query in found.leaks[shown])
     yield f"{len(found.labels)} suspicious labels"
     yield from (f"  {x.path}: {x.breed}, or {x.suggested}?" for x in found.labels[shown])
-    yield f"{len(found.novel)} images that fit nowhere"
+    yield f"{len(found.novel)} images that fit no breed"
     yield from (f"  {each.path}" for each in found.novel[shown])
     yield f"{len(found.poor)} poor images"
     yield from (f"  {each.path}: {each.problem}" for each in found.poor[shown])

@@ -1,17 +1,15 @@
 """Commands that train on a dataset: deep-ranking, project, train-classifier."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dogsim.cli import option
-from dogsim.cli.common import check_dataset_output, description, print_result
+from dogsim.cli.common import check_dataset_output, description, open_dataset, print_result
 from dogsim.errors import DogsimError
 
 if TYPE_CHECKING:
-    from dogsim.dataset import Dataset
     from dogsim.learning.training import Ranking
 
 
@@ -55,7 +53,10 @@ def deep_ranking(
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Of Adam.  [default: 3e-3; with triplets 1e-3, with --from-layer 1e-5]"),
+        typer.Option(
+            help="Learning rate of Adam.  [default: 3e-3; with triplets 1e-3, with --from-layer "
+            "1e-5]"
+        ),
     ] = None,
     patience: Annotated[
         int, typer.Option(help="Stop after this many rounds of 25 steps without improvement.")
@@ -86,7 +87,6 @@ def deep_ranking(
 
     Example: `dogsim deep-ranking dogs.h5 -o head.keras`
     """
-    from dogsim.dataset import Dataset
     from dogsim.learning.hold_out import hold_out
     from dogsim.networks.heads import check_model_name, save_model
     from dogsim.networks.training_record import has_training_record
@@ -99,7 +99,7 @@ def deep_ranking(
     _refuse_unused(on_images, head_options if on_images else image_options | folder)
     check_output(check_model_name(out), [file, Path(weights) if weights else None])
     check_replaceable(out, has_training_record, force)
-    known = Dataset.open(file)
+    known = open_dataset(file, None, root=root)
     if hold_back is not None:
         known, _ = hold_out(known, hold_back, seed, least=1)
     options = _given(gap=gap, patience=patience, seed=seed)
@@ -107,8 +107,7 @@ def deep_ranking(
     if on_images:
         from dogsim.learning.fine_tune import fine_tune
 
-        known = replace(known, root=str(root)) if root else known
-        _check_not_read(out, known)
+        check_output(out, [Path(known.recipe.weights)] if known.recipe else [])
         options |= {"network": network, "augmented": augmented}
         trained = fine_tune(known, from_layer, **options, **image_options)
     else:
@@ -134,13 +133,6 @@ def _refuse_unused(on_images: bool, unused: dict[str, Any]) -> None:
         )
 
 
-def _check_not_read(out: Path, known: "Dataset") -> None:
-    """Raise `DogsimError` if the output file is the network that the dataset needs."""
-    from dogsim.plumbing.files import check_output
-
-    check_output(out, [Path(known.recipe.weights)] if known.recipe else [])
-
-
 def _print_ranking(trained: "Ranking", out: Path, as_json: bool) -> None:
     start, learned = trained.history[0], trained.history[trained.best]
     text = (
@@ -148,18 +140,20 @@ def _print_ranking(trained: "Ranking", out: Path, as_json: bool) -> None:
         f"precision@{trained.k} of held-out images: {trained.raw:.4f} raw, "
         f"{start:.4f} at the start, {learned:.4f} trained"
     )
-    precisions = {
+    result = {
+        "out": str(out),
+        "steps": trained.steps,
+        "k": trained.k,
         "precision_raw": trained.raw,
         "precision_before": start,
         "precision_after": learned,
     }
-    result = {"out": str(out), "steps": trained.steps, "k": trained.k}
-    print_result({**result, **precisions}, as_json, text)
+    print_result(result, as_json, text)
 
 
 def project(
     file: option.File,
-    head: Annotated[Path, typer.Option(help="A head of dogsim deep-ranking.")],
+    head: Annotated[Path, typer.Option(help="Head trained by dogsim deep-ranking.")],
     out: option.Out,
     layer: Annotated[
         str | None,
@@ -190,7 +184,8 @@ def train_classifier(
     out: option.KerasOut,
     max_epochs: Annotated[int, typer.Option(help="Maximum number of epochs.")] = 100,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of Adam.  [default: 0.6 / number of features]")
+        float | None,
+        typer.Option(help="Learning rate of Adam.  [default: 0.6 / number of features]"),
     ] = None,
     dropout: Annotated[
         float, typer.Option(help="Fraction of the features that each step drops.")

@@ -106,7 +106,7 @@ Confidence = Annotated[
 ]
 Classifier = Annotated[
     Path | None,
-    typer.Option(help="A file of dogsim train-classifier, whose answer is added to the vote."),
+    typer.Option(help="File of dogsim train-classifier; its answer is shown beside the vote."),
 ]
 Resize = Annotated[
     str | None,
@@ -128,7 +128,7 @@ Cluster = Annotated[
     str | None,
     typer.Option(
         metavar="[HOST:PORT]",
-        help="Compute on the Ray cluster at this address, or without one on this machine alone.",
+        help="Compute on the Ray cluster at this address; without an address, on this machine.",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
@@ -198,7 +198,7 @@ class ExtractionArguments(NetworkArguments):
 
     resize: Resize = None
     batch_size: Annotated[
-        int, typer.Option(help="Number of images through the network at once.")
+        int, typer.Option(help="Number of images that the network computes at once.")
     ] = 32
     engine: Annotated[
         str, one_of("engine", "Inference engine: {}; auto is the faster one here.")
@@ -221,9 +221,7 @@ class ExtractionArguments(NetworkArguments):
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable file.")] = (
         False
     )
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Compute everything again, whatever there is.")
-    ] = False
+    restart: Annotated[bool, typer.Option("--restart", help="Compute all features again.")] = False
     margin: Annotated[
         float | None,
         typer.Option(

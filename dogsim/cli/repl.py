@@ -1,11 +1,11 @@
-"""The interactive command: one image after the other, with the network loaded once."""
+"""The interactive command `ask`: it answers line by line, with the network loaded once."""
 
 import os
 import shlex
 from pathlib import Path
 
 from dogsim.cli import option
-from dogsim.cli.ask import AnswerStream, open_searched, print_answers
+from dogsim.cli.ask import AnswerStream, open_gallery, print_answers
 from dogsim.errors import DogsimError
 
 
@@ -26,7 +26,7 @@ def ask(
     from dogsim.networks.extractor_for import extractor_for
     from dogsim.plumbing.terminal import input_lines, note
 
-    known = open_searched(options)
+    known = open_gallery(options)
     check_k(k, len(known))
     check_metric(options.metric)
     extractor_for(known.recipe, options.weights, options.head).load()

@@ -43,7 +43,8 @@ def serve(
         typer.Option(help="Additional host name by which browsers may reach this machine."),
     ] = None,
     confidence: Annotated[
-        float, typer.Option(help="Fraction of the answers in words that shall be right.")
+        float,
+        typer.Option(help="Probability with which the answer on the page contains the true breed."),
     ] = 0.9,
     cluster: option.Cluster = None,
     as_json: option.Json = False,
@@ -51,7 +52,7 @@ def serve(
     """Serve a web page that finds the images nearest to a photo and explains why.
 
     Only this machine can open it by default. Ctrl-C stops it. Uploaded photos stay in memory and
-    are forgotten after an hour.
+    are deleted after an hour.
 
     Example: `dogsim serve --dataset dogs.h5`, then open http://127.0.0.1:8042 in a browser
     """
@@ -70,7 +71,7 @@ def serve(
         app = create_app(service, _allowed_hosts(host, name or []), token or "")
         address = _address(host, bound.getsockname()[1])
         if not _is_loopback(host):
-            note("Everybody who knows the token can open this page. Nothing is encrypted.")
+            note("Everyone with the token can open this page. The connection is not encrypted.")
         text = f"{address} shows {len(gallery)} images. Ctrl-C stops it."
         print_result({"address": address, "images": len(gallery)}, as_json, text)
         sys.stdout.flush()

@@ -74,8 +74,10 @@ def connected(address: str) -> Iterator[None]:
     import ray
 
     try:
-        with _restored_sigterm_handler():
-            _connect(address, local)
+        sigterm_handler = signal.getsignal(signal.SIGTERM)
+        _connect(address, local)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, sigterm_handler)  # Ray has replaced it
         yield
     finally:
         ray.shutdown()
@@ -121,12 +123,3 @@ def _check_connection(address: str) -> None:
             f"No cluster answers at {address}: {reason(error)}. Expected the address of a cluster "
             "that was started with 'ray start --head'."
         ) from error
-
-
-@contextmanager
-def _restored_sigterm_handler() -> Iterator[None]:
-    """Restore the handler of SIGTERM after the block, because Ray replaces it."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)

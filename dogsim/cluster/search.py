@@ -89,7 +89,9 @@ class _FeatureRows:
                 "mounted at the same path"
             ) from None
         if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
-            raise DogsimError(f"{self.file} is another file here, or was replaced. Run it again")
+            raise DogsimError(
+                f"{self.file} differs on this node, or was replaced. Run the command again"
+            )
         return map_features(self.file)
 
 

@@ -188,8 +188,8 @@ class Workers:
             note(f"Waiting for workers to start, or for CPUs used by others, on {nodes}.")
         if not self._workers:
             raise DogsimError(
-                "No worker is left: their nodes are lost. The results so far are stored; check "
-                "the cluster."
+                "No worker is left, because all nodes are lost. The results so far are stored; "
+                "check the cluster."
             )
         if len(late) == len(self._workers) and now - self._started > START_TIMEOUT_SECONDS:
             raise DogsimError(

@@ -1,4 +1,4 @@
-"""The user's cache folder: what dogsim stores there to start faster the next time."""
+"""The user's cache folder, by which later runs start faster."""
 
 import io
 import shutil
@@ -20,7 +20,7 @@ MAX_ARRAY_FILES = 20  # of each kind; the least recently used are removed
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """An entry of the cache folder: its name, what it is, and its size in bytes."""
+    """An entry of the cache folder with its description and its size in bytes."""
 
     name: str
     what: str

@@ -24,7 +24,7 @@ def download(url: str, out: str | os.PathLike[str], size: int, sha256: str) -> N
     """Download a file whose size and hash are known, with a progress bar on stderr.
 
     The bytes received so far are stored as ``OUT.part``. After an interruption the rest is
-    requested again, as long as each connection delivers something; a later call resumes too.
+    requested again, as long as each connection delivers bytes; a later call resumes too.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def download(url: str, out: str | os.PathLike[str], size: int, sha256: str) -> N
         verify(part, size, sha256)
     except DogsimError as error:
         part.unlink()  # resuming from wrong bytes could never succeed
-        raise DownloadError(f"{url} sent other bytes: {error} They are deleted.") from error
+        raise DownloadError(f"{url} sent a wrong file: {error} It is deleted.") from error
     part.replace(out)
 
 
@@ -72,7 +72,7 @@ def verify(path: Path, size: int, sha256: str) -> None:
 
 
 def _fetch(url: str, part: Path, have: int, size: int) -> None:
-    """Append what one connection delivers; start over if the server sends the whole file."""
+    """Append the bytes of one connection; start over if the server sends the whole file."""
     response, start = _request(url, have)
     with response:
         if response.length is not None and start + response.length != size:

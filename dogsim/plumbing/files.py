@@ -37,7 +37,7 @@ def make_folder(folder: Path) -> None:
 
 
 def check_output(path: Path, inputs: Iterable[Path | None] = ()) -> None:
-    """Raise `DogsimError` if `path` cannot be written; nothing is left behind.
+    """Raise `DogsimError` if `path` cannot be written; creates no file.
 
     Called before a long computation whose result could not be written at the end. `inputs` are
     the files that the computation reads, which it must not replace.
@@ -49,7 +49,7 @@ def check_output(path: Path, inputs: Iterable[Path | None] = ()) -> None:
         raise DogsimError(f"There is no folder {target.parent} for {target.name}. Create it first.")
     if target.is_symlink() or (target.exists() and not target.is_file()):
         raise DogsimError(f"{path} is not a regular file. Name another output.")
-    if any(_same_file(target, each) for each in inputs if each):
+    if target.exists() and any(each and each.exists() and target.samefile(each) for each in inputs):
         raise DogsimError(f"{path} is also read by this command. Name another output.")
     probe = _temporary(target)
     try:
@@ -74,12 +74,12 @@ def check_replaceable(
     path : Path
         The output, which need not exist.
     ours : callable
-        Returns whether a file is an output of such a command; `DogsimError` and `OSError` count
-        as no.
+        Returns whether a file is an output of such a command; false if it raises `DogsimError`
+        or `OSError`.
     force : bool
         Allow any file to be replaced.
     remedy : str
-        What the user can do, for the message.
+        The end of the message: what the user can do.
     """
     if force or not path.exists():
         return
@@ -115,14 +115,6 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def writing(path: Path, wait: bool = False) -> Iterator[None]:
-    """Check that a file can be written and hold its lock, see `check_output` and `locked`."""
-    check_output(path)
-    with locked(path, wait):
-        yield
-
-
-@contextmanager
 def locked(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold the lock of a file, so that one process at a time writes it; it ends with the process.
 
@@ -153,10 +145,6 @@ def remove_temporary_files(path: Path) -> None:
 def follow_link(path: Path) -> Path:
     """Return the target of a symbolic link, or `path` itself if it is none."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
-
-
-def _same_file(path: Path, other: Path) -> bool:
-    return path.exists() and other.exists() and path.samefile(other)
 
 
 def _temporary(path: Path) -> Path:

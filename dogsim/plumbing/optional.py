@@ -17,7 +17,7 @@ def check_installed(package: str, extra: str, purpose: str) -> None:
     extra : str
         The extra of dogsim that installs it.
     purpose : str
-        What needs the package; the message begins with it.
+        The feature that needs the package; the message begins with it.
 
     >>> check_installed("no_such_package", "web", "The page")
     Traceback (most recent call last):

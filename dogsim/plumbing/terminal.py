@@ -140,8 +140,8 @@ def track(
     if not total:
         return (yield from batches)
     # A notebook claims to be a terminal, but its stderr cannot redraw a bar.
-    moves = sys.stderr.isatty()
-    console = Console(file=sys.stderr, force_jupyter=False, force_terminal=moves)
+    is_terminal = sys.stderr.isatty()
+    console = Console(file=sys.stderr, force_jupyter=False, force_terminal=is_terminal)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

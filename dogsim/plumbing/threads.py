@@ -63,7 +63,7 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 class Budget:
-    """A budget that threads share: a thread that needs more than is left waits.
+    """A budget that threads share: a thread waits if the rest is too small.
 
     >>> budget = Budget(3)
     >>> with budget.reserve(2), budget.reserve(1):
@@ -93,8 +93,8 @@ class Budget:
 def with_timeout(function: Callable[[], R], seconds: float) -> R:
     """Call a function in a thread and return its result; `TimeoutError` after `seconds`.
 
-    The timeout of a socket applies to each address of a host, and not to the name lookup, so a
-    dead network could take minutes. Here the thread is left behind instead.
+    The timeout of a socket applies to each address of a host, and not to the name lookup, so an
+    unreachable network could take minutes. Here the thread is abandoned instead.
 
     >>> with_timeout(lambda: 2 + 2, 1)
     4

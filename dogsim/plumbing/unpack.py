@@ -53,7 +53,7 @@ def _members(archive: Path, tar: tarfile.TarFile) -> list[tarfile.TarInfo]:
         path = PureWindowsPath(member.name)  # handles drives and both separators
         if path.anchor or ".." in path.parts or not (member.isfile() or member.isdir()):
             raise DogsimError(
-                f"{archive} holds {member.name!r}. Expected files and folders below one folder; "
+                f"{archive} contains {member.name!r}. Expected files and folders below one folder; "
                 "nothing is unpacked. Fetch the archive from its own site."
             )
     return members

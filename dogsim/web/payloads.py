@@ -148,7 +148,7 @@ def audit_payload(audit: "Audit", dataset: "Dataset") -> dict[str, Any]:
             )
             for label in audit.labels
         ],
-        "novel": [finding([x.path], f"fits nowhere (p = {x.p:.3f})") for x in audit.novel],
+        "novel": [finding([x.path], f"fits no breed (p = {x.p:.3f})") for x in audit.novel],
         "poor": [finding([x.path], x.problem) for x in audit.poor],
     }
     return {

@@ -1,20 +1,15 @@
-"""Evaluation and audit of a dataset, each computed once, at the first request."""
+"""The evaluation of a dataset as shown on the page: numbers, tables and figures."""
 
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dogsim.retrieval.evaluation import Evaluation
 from dogsim.retrieval.scores import Neighbours, confusions, per_breed
-from dogsim.trust.audit import audit
-from dogsim.web.payloads import audit_payload, row_payload
-from dogsim.web.worker import run_in_thread
+from dogsim.web.payloads import row_payload
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from dogsim.dataset import Dataset
 
 REPORTED_KS = (1, 5, 20)  # numbers of neighbours; the last one for tables and figures
@@ -30,24 +25,8 @@ class EvaluationReport:
     figures: dict[str, bytes]
 
 
-class Reports:
-    """The evaluation and the audit of a dataset, each computed once in its own thread."""
-
-    def __init__(self, dataset: "Dataset") -> None:
-        self._dataset = dataset
-
-    @cached_property
-    def evaluation(self) -> "Future[EvaluationReport]":
-        """The evaluation by leave-one-out and Euclidean distance, see `dogsim.accuracy`."""
-        return run_in_thread(lambda: _evaluation_report(self._dataset))
-
-    @cached_property
-    def audit(self) -> "Future[dict[str, Any]]":
-        """The payload of the audit, see `dogsim.audit`."""
-        return run_in_thread(lambda: audit_payload(audit(self._dataset), self._dataset))
-
-
-def _evaluation_report(dataset: "Dataset") -> EvaluationReport:
+def evaluation_report(dataset: "Dataset") -> EvaluationReport:
+    """Evaluate a dataset by leave-one-out and Euclidean distance, see `dogsim.accuracy`."""
     # Imported here, because matplotlib takes a second to load and the page must not wait for it.
     from dogsim.figures.canvas import png_of
     from dogsim.figures.evaluation import (

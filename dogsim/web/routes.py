@@ -96,7 +96,7 @@ class Routes:
         return _json(payload)
 
     async def status(self, request: Request) -> Response:
-        """Return whether the network and the calibration are ready."""
+        """Return the states of the network and of the calibration."""
         payload: dict[str, str | None] = {}
         for name in ("network", "calibration"):
             future = getattr(self.service, name)
@@ -142,7 +142,7 @@ class Routes:
         """Return an uploaded image as a JPEG."""
         query = self.service.query(None, request.path_params["name"])
         if query is None or query.upload is None:
-            raise _forgotten()
+            raise _expired()
         return Response(query.upload.preview, media_type="image/jpeg")
 
     async def answer(self, request: Request) -> Response:
@@ -155,7 +155,7 @@ class Routes:
         return _json(payload | answer_payload(answer, self.dataset, self.service.confidence))
 
     async def explanation(self, request: Request) -> Response:
-        """Return what each place of a query and of a neighbour adds to their distance."""
+        """Return the contribution of each place of a query and of a neighbour to their distance."""
         query, other = self._query(request), _integer(request, "other", -1)
         explaining = self.service.explain(query, other, _metric(request))
         explanation = await asyncio.wrap_future(explaining)
@@ -163,13 +163,13 @@ class Routes:
         return _json(explanation_payload(explanation, query_jpeg, await self._preview(other)))
 
     async def evaluation(self, request: Request) -> Response:
-        """Return how good the answers are, as numbers; 202 until they are computed."""
-        future = self.service.reports.evaluation
+        """Return the scores of the dataset; 202 until they are computed."""
+        future = self.service.evaluation
         return _json(future.result().payload) if future.done() else _not_ready()
 
     async def figure(self, request: Request) -> Response:
         """Return a figure of the evaluation as a PNG file; 202 until it is drawn."""
-        name, future = request.path_params["name"], self.service.reports.evaluation
+        name, future = request.path_params["name"], self.service.evaluation
         if name not in FIGURE_NAMES:
             names = ", ".join(FIGURE_NAMES)
             raise HTTPException(404, f"There is no figure {name}. Expected one of {names}.")
@@ -178,8 +178,8 @@ class Routes:
         return Response(future.result().figures[name], media_type="image/png")
 
     async def audit(self, request: Request) -> Response:
-        """Return what may be wrong with the dataset; 202 until it is computed."""
-        future = self.service.reports.audit
+        """Return the findings of the audit; 202 until they are computed."""
+        future = self.service.audit
         return _json(future.result()) if future.done() else _not_ready()
 
     def _query(self, request: Request) -> "ServedQuery":
@@ -188,7 +188,7 @@ class Routes:
             raise DogsimError("Expected row=N, a row of the dataset, or query=NAME, an upload.")
         query = self.service.query(None if name else _integer(request, "row", -1), name)
         if query is None:
-            raise _forgotten()
+            raise _expired()
         return query
 
     async def _preview(self, row: int) -> bytes:
@@ -222,8 +222,8 @@ def _too_large() -> HTTPException:
     return HTTPException(413, f"The image has more than {MAX_BODY_BYTES / 1e6:.0f} MB.")
 
 
-def _forgotten() -> HTTPException:
-    return HTTPException(404, "That image has been forgotten. Upload it again.")
+def _expired() -> HTTPException:
+    return HTTPException(404, "The upload has expired. Upload the image again.")
 
 
 def _not_ready() -> Response:

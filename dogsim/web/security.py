@@ -1,4 +1,4 @@
-"""Middleware that protects the page from other pages, other machines and uninvited users.
+"""Middleware that protects the page from other pages, other machines and unauthorized users.
 
 Another page in the same browser must neither read nor change anything here: not by a form or a
 script (`CSRF_HEADER`, which a browser sends to other origins only if they allow it), not by an
@@ -27,7 +27,7 @@ SECURITY_HEADERS = {
 
 
 class SecurityHeadersMiddleware:
-    """Adds `SECURITY_HEADERS` to every response, and forbids caching unless a route allows it."""
+    """Middleware that adds `SECURITY_HEADERS`, and forbids caching unless a route allows it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -47,7 +47,7 @@ class SecurityHeadersMiddleware:
 
 
 class CsrfMiddleware:
-    """Rejects state-changing requests without the custom header (CSRF protection)."""
+    """Middleware for CSRF protection: a state-changing request needs `CSRF_HEADER`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -61,7 +61,7 @@ class CsrfMiddleware:
 
 
 class TokenMiddleware:
-    """Rejects requests without the token in a header, a cookie or, once, the query ?token=..."""
+    """Middleware that requires the token in a header, a cookie or, once, the query ?token=..."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self.app, self.token = app, token

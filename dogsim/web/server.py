@@ -41,7 +41,7 @@ def create_app(
     hosts : sequence of str
         The host names that requests may use.
     token : str
-        The token that every request needs; "" lets everybody in.
+        The token that every request needs; "" if none is required.
     """
     handlers: Any = {
         DogsimError: _dogsim_error,
@@ -105,7 +105,7 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 async def _disconnected(request: Request, error: Exception) -> Response:
-    return Response(status_code=499)  # nobody reads it
+    return Response(status_code=499)  # the client is gone
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:

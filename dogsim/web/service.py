@@ -1,7 +1,7 @@
 """A dataset, its network and its caches behind the HTTP API.
 
 Worker threads do all slow work, and every cache is bounded. An uploaded image is never written to
-a file, and it is forgotten after an hour.
+a file, and it is deleted after an hour.
 """
 
 import secrets
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from cachetools import LRUCache, TTLCache, cachedmethod
@@ -26,8 +26,10 @@ from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.retrieval.decomposition import Explanation, check_explained
 from dogsim.retrieval.query import Query
+from dogsim.trust.audit import audit
 from dogsim.trust.calibration import Calibration, calibration_for
-from dogsim.web.reports import Reports
+from dogsim.web.payloads import audit_payload
+from dogsim.web.reports import EvaluationReport, evaluation_report
 from dogsim.web.worker import BatchWorker, run_in_thread, state_of
 
 THUMBNAIL_SIZES = (160, 320, 640)  # pixels of the longer side
@@ -84,13 +86,6 @@ class _AnswerRequest:
         return self.k, self.metric, self.query.row is None, self.calibration is None
 
 
-@dataclass(frozen=True)
-class _ExplanationRequest:
-    query: ServedQuery
-    other: int
-    metric: str
-
-
 class Service:
     """A dataset that answers queries; its network and its calibration load in the background.
 
@@ -108,8 +103,6 @@ class Service:
         Done when the network is loaded; failed if it cannot be loaded.
     calibration : Future of Calibration
         Done when answers can have prediction sets; failed if they cannot.
-    reports : Reports
-        The evaluation and the audit of the dataset.
     """
 
     def __init__(
@@ -123,7 +116,6 @@ class Service:
             raise DogsimError(f"Received a dataset of {len(dataset)} images. Expected 2 or more.")
         self.dataset, self.confidence = dataset, confidence
         self.max_k = min(MAX_SERVED_K, len(dataset) - 1)
-        self.reports = Reports(dataset)
         self.version = secrets.token_hex(8)  # of ETags: the next start may serve another dataset
         self._weights, self._head = weights, head
         self._lock = threading.Lock()  # of all caches
@@ -148,9 +140,19 @@ class Service:
         self._searches: BatchWorker[_AnswerRequest, Answer] = BatchWorker(
             self._answer, 256, batch, batch_key=lambda request: request.batch_key
         )
-        self._explaining: BatchWorker[_ExplanationRequest, Explanation] = BatchWorker(
-            lambda requests: [self._explanation(request) for request in requests], 16
+        self._explaining: BatchWorker[tuple[ServedQuery, int, str], Explanation] = BatchWorker(
+            lambda requests: [self._explanation(*request) for request in requests], 16
         )
+
+    @cached_property
+    def evaluation(self) -> "Future[EvaluationReport]":
+        """The evaluation of the dataset, computed at the first request."""
+        return run_in_thread(lambda: evaluation_report(self.dataset))
+
+    @cached_property
+    def audit(self) -> "Future[dict[str, Any]]":
+        """The payload of the audit of the dataset, computed at the first request."""
+        return run_in_thread(lambda: audit_payload(audit(self.dataset), self.dataset))
 
     def thumbnail(self, row: int, size: int) -> "Future[bytes]":
         """Return a JPEG of an image; its longer side has at most `size` pixels."""
@@ -196,7 +198,7 @@ class Service:
         """Explain the distance of a query to row `other` when the network is loaded."""
         check_explained(metric)
         self._check_row(other)
-        return self._explaining.submit(_ExplanationRequest(query, other, metric))
+        return self._explaining.submit((query, other, metric))
 
     def _check_row(self, row: int) -> None:
         if not 0 <= row < len(self.dataset):
@@ -237,9 +239,8 @@ class Service:
         )
 
     @cachedmethod(lambda self: self._explanations, lock=lambda self: self._lock)
-    def _explanation(self, request: _ExplanationRequest) -> Explanation:
+    def _explanation(self, query: ServedQuery, other: int, metric: str) -> Explanation:
         self.network.result()  # waits, and raises if the network cannot be loaded
-        query, metric = request.query, request.metric
         image = query.upload.pixels if query.upload else self.dataset.source(query.row or 0)
         origin = origin_of(self.dataset, metric)
-        return explain_row(image, self.dataset, request.other, self._extractor, metric, origin)
+        return explain_row(image, self.dataset, other, self._extractor, metric, origin)

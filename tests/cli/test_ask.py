@@ -30,7 +30,8 @@ def test_classify(stored: Path, breeds_dir: Path) -> None:
     said = dogsim("classify", picture, "-k", 5, "--dataset", stored)
     assert said.stdout.startswith(f"{picture}: red setter (3 of 5 votes, striped 2), nearest str")
     assert said.stderr.splitlines() == [
-        "In the dataset already: 1. Such an image does not vote on itself, except with --keep-self."
+        "Images in the dataset already: 1. "
+        "Such an image does not vote on itself, except with --keep-self."
     ]
 
 
@@ -241,7 +242,7 @@ def test_explain_the_nearest(stored: Path, breeds_dir: Path, tmp_path: Path) -> 
     assert all(Path(pair["other"]).parent == breeds_dir / "striped" for pair in pairs)
     text = dogsim("explain", *asked).stdout
     assert "euclidean distance" in text
-    assert "Received --layer, but the dataset decides" in refusal(
+    assert "Received --layer with a dataset, whose network is used" in refusal(
         "explain", *asked, "--layer", "avg_pool"
     )
     assert "--root FOLDER" in refusal("explain", *asked, "--root", tmp_path)

@@ -118,10 +118,10 @@ def test_no_more_than_expected_is_taken(server: Server, out: Path) -> None:
 
 def test_other_bytes_are_deleted(server: Server, out: Path) -> None:
     server.files["/file"] = bytes(300_000)
-    check_failure(server, out, r"sent other bytes: .*SHA-256 .*Expected .*deleted")
+    check_failure(server, out, r"sent a wrong file: .*SHA-256 .*Expected .*deleted")
     server.files["/file"] = CONTENT
     out.with_name("file.part").write_bytes(bytes(5))
-    check_failure(server, out, r"sent other bytes")
+    check_failure(server, out, r"sent a wrong file")
     out.with_name("file.part").write_bytes(bytes(400_000))
     check_failure(server, out, r"400,000 bytes. Expected 300,000")
     fetch(server, out)

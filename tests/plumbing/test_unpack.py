@@ -50,7 +50,7 @@ def test_hostile_archive(
     folder.mkdir(parents=True)
     archive = folder / "images.tar"
     archive.write_bytes(tar_of(("Images/good.jpg", b"good"), (member, b"")))
-    with pytest.raises(DogsimError, match=r"images.tar holds '.*'\. Expected files"):
+    with pytest.raises(DogsimError, match=r"images.tar contains '.*'\. Expected files"):
         unpacking.unpack(archive, folder / "Images")
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", folder, archive]
 

@@ -319,7 +319,7 @@ def test_errors_are_shown_on_the_page(page: Page, tmp_path: Path) -> None:
     page.all("#file")[0].send_keys(str(tmp_path / "text.png"))
     page.wait(lambda: "no known image format" in page.text("#error"))
     page.driver.get(page.address + "/?query=gone")
-    page.wait(lambda: "has been forgotten" in page.text("#error"))
+    page.wait(lambda: "has expired" in page.text("#error"))
     others = [each for each in page.errors() if "400" not in each and "404" not in each]
     assert others == []  # the browser logs the two refused requests only
 

@@ -1,6 +1,6 @@
 // The page of dogsim. The URL holds the state of the page; `render` draws that state, and nothing
-// else changes what is shown. Names of breeds and files come from other people's folders, so they
-// are inserted as text only (`el`), never as markup.
+// else changes what is shown. Names of breeds and files are untrusted:
+// they are inserted as text (`el`), never as markup.
 
 const $ = (id) => document.getElementById(id);
 const VIEWS = ["ask", "browse", "judging", "audit"];
@@ -192,7 +192,7 @@ function answerElements(answer) {
   if (answer.unknown) elements.push(el("p", {}, `It looks most like ${answer.breed}.`));
   if (answer.row) {
     elements.push(el("p", { class: "note" }, answer.row.label < 0 ? "In the dataset, without a breed."
-      : `In the dataset as ${answer.row.breed}; it does not vote for itself.`));
+      : `In the dataset as ${answer.row.breed}; it does not vote on itself.`));
   }
   if (answer.breeds === null) elements.push(el("p", { class: "note" }, noPromiseText()));
   const votes = [[answer.breed, answer.votes], [answer.runner_up, answer.runner_up_votes]];
@@ -205,9 +205,9 @@ function answerElements(answer) {
 
 function noPromiseText() {
   if (status.calibration === "failed") {
-    return `How often such an answer is right is unknown: ${status.calibration_problem}`;
+    return `The confidence of the answers is unknown: ${status.calibration_problem}`;
   }
-  return "How often such an answer is right is still being computed.";
+  return "The confidence of the answers is still being computed.";
 }
 
 function renderError(message) {
@@ -335,7 +335,7 @@ function addLayer(frame, [left, top, right, bottom]) {
 const removeLayer = (frame) => frame?.querySelector(".map")?.remove();
 const largest = (numbers) => Math.max(...numbers.map(Math.abs)) || 1;
 
-// Draw numbers as colours. With `sign` 1, numbers above 0 bring the images together; with -1, apart.
+// Draw numbers as colours. With `sign` 1, numbers above 0 are likeness; with -1, distance.
 function heatMap(rows, sign, maximum = largest(rows.flat())) {
   const svg = el("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
   const [height, width] = [1 / rows.length, 1 / rows[0].length];
@@ -525,10 +525,10 @@ async function pollReport(path, view, title, introduction) {
 async function renderEvaluation() {
   const view = $("judging");
   const report = await pollReport("/api/judging", view, "How good are the answers?",
-    "Every image of the dataset was a query once. It did not vote for itself.");
+    "Every image of the dataset was a query once. It did not vote on itself.");
   if (!report) return;
   const figures = { curves: "Precision, recall and vote accuracy over k",
-    confusions: "Which breeds are confused with which",
+    confusions: "Confusion matrix of the breeds",
     distances: "Distances of images to their own breed and to others" };
   view.lastChild.replaceWith(
     table("Numbers", ["k", "precision", "recall", "vote accuracy"],
@@ -541,7 +541,7 @@ async function renderEvaluation() {
     el("div", { class: "columns" }, ...report.confusions.map((pair) => finding(
       `${pair.count} of ${Math.round(pair.count / pair.part)} ${pair.breed} → ${pair.taken_for}`,
       pair.images))),
-    el("h2", {}, "Breed by breed, the worst first"),
+    el("h2", {}, "Scores of each breed, the worst first"),
     table("Breeds", ["breed", "images", "vote accuracy", `precision@${report.k}`],
       report.per_breed.map((breed) => [breed.breed, breed.queries, percentBar(breed.vote_accuracy),
         percentBar(breed.precision_at_k)])));
@@ -561,7 +561,7 @@ function table(name, columns, rows) {
 async function renderAudit() {
   const view = $("audit");
   const report = await pollReport("/api/audit", view, "What may be wrong with the dataset?",
-    "Nothing was deleted or relabelled. Check each finding: many suspicious labels are right.");
+    "Nothing was deleted or relabelled. Check each finding: many suspicious labels are correct.");
   if (!report) return;
   const titles = { duplicates: "Duplicates", labels: "Suspicious labels",
     novel: "Images that fit no breed", poor: "Images of poor quality" };
