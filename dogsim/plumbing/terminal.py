@@ -1,9 +1,7 @@
 """Terminal output: printable text, results on stdout, notes and progress bars on stderr."""
 
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -103,26 +101,13 @@ def input_lines(prompt: str) -> Iterator[str]:
             return
 
 
-def complete_path(text: str) -> list[str]:
-    """Return the paths that begin with `text`; those of folders end in the separator."""
-    typed = Path(text).expanduser()
-    folder, start = (
-        (typed.parent, typed.name) if text[-1:] not in ("", "/", os.sep) else (typed, "")
-    )
-    try:
-        found = sorted(path for path in folder.iterdir() if path.name.startswith(start))
-    except OSError:  # missing or unreadable folder
-        return []
-    return [f"{path}{os.sep if path.is_dir() else ''}" for path in found]
-
-
 def _complete_names() -> None:
+    """Make the tab key complete names of files, as readline does without a completer."""
     try:
         import readline
     except ImportError:  # Windows
         return
     readline.set_completer_delims("\n")  # names may contain spaces
-    readline.set_completer(lambda text, n: [*complete_path(text), None][n])
     by_libedit = "libedit" in (readline.__doc__ or "")
     readline.parse_and_bind("bind ^I rl_complete" if by_libedit else "tab: complete")
 

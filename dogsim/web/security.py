@@ -7,9 +7,9 @@ embedded image or frame (`SECURITY_HEADERS`), not by a host name that resolves t
 """
 
 import secrets
-from http.cookies import CookieError, SimpleCookie
 
-from starlette.datastructures import URL, Headers, MutableHeaders, QueryParams
+from starlette.datastructures import URL, Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -68,14 +68,17 @@ class TokenMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, exchange the token of its URL for a cookie, or reject it."""
-        app: ASGIApp
-        if scope["type"] != "http" or self._is_valid(_sent_token(Headers(scope=scope))):
-            app = self.app
-        elif scope["method"] == "GET" and self._is_valid(_url_token(scope)):
-            app = self._cookie_response(URL(scope=scope))
-        else:
-            app = error_response(401, "This page needs its token. Open it as http://...?token=T.")
-        await app(scope, receive, send)
+        await self._app_for(scope)(scope, receive, send)
+
+    def _app_for(self, scope: Scope) -> ASGIApp:
+        if scope["type"] != "http":
+            return self.app
+        request = HTTPConnection(scope)
+        if self._is_valid(_sent_token(request)):
+            return self.app
+        if scope["method"] == "GET" and self._is_valid(request.query_params.get("token", "")):
+            return self._cookie_response(request.url)
+        return error_response(401, "This page needs its token. Open it as http://...?token=T.")
 
     def _is_valid(self, token: str) -> bool:
         return secrets.compare_digest(token.encode(), self.token.encode())
@@ -93,17 +96,7 @@ def error_response(status: int, message: str, retry: bool = False) -> JSONRespon
     return JSONResponse({"error": message}, status, {"retry-after": "1"} if retry else None)
 
 
-def _sent_token(headers: Headers) -> str:
+def _sent_token(request: HTTPConnection) -> str:
     """Return the token of the Authorization header, else of the cookie, else ""."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token
-    try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(TOKEN_COOKIE)
-    except CookieError:
-        return ""
-    return cookie.value if cookie else ""
-
-
-def _url_token(scope: Scope) -> str:
-    return QueryParams(scope["query_string"]).get("token", "")
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else request.cookies.get(TOKEN_COOKIE, "")
