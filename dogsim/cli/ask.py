@@ -42,14 +42,14 @@ def show(
     """
     from dogsim.figures.display import show_or_save
 
-    known = open_gallery(options, root=root)
-    answers = AnswerStream(images, known, k, options)
+    gallery = open_gallery(options, root=root)
+    answers = AnswerStream(images, gallery, k, options)
     missing: set[int] = set()
 
     def figures() -> "Iterator[tuple[str, Figure]]":
         for path, answer in answers:
             rows = answer.indices.tolist()
-            missing.update(row for row in rows if not known.image_file(row).is_file())
+            missing.update(row for row in rows if not gallery.image_file(row).is_file())
             yield path.stem, answer.figure()
 
     written = [str(path) for path in show_or_save(figures(), save, answers.images)]
@@ -57,7 +57,7 @@ def show(
         print_result({"grids": written}, as_json, "\n".join(written))
     if missing:
         note(
-            f"{len(missing)} of the images are not in {known.root or 'this folder'}. "
+            f"{len(missing)} of the images are not in {gallery.root or 'this folder'}. "
             "If they have moved, name their folder: --root FOLDER."
         )
     answers.finish()
@@ -89,11 +89,11 @@ def classify(
         files = (Path(each) for each in (options.weights, options.head) if each)
         check_output(csv, [options.dataset, *(images or ()), *files])
         check_replaceable(csv, lambda there: has_csv_header(there, ANSWER_COLUMNS), force)
-    known = open_gallery(options, cluster)
+    gallery = open_gallery(options, cluster)
     trained = load_classifier(classifier) if classifier else None
     if trained:
-        trained.require_same_features(known.recipe)
-    answers = AnswerStream(images, known, k, options)
+        trained.require_same_features(gallery.recipe)
+    answers = AnswerStream(images, gallery, k, options)
     results = print_answers(answers, as_json, trained)
     if results and csv:
         write_csv(csv, [answer_row(each) for each in results], ANSWER_COLUMNS)

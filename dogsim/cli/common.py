@@ -21,6 +21,7 @@ from dogsim.plumbing.terminal import note, printable, say, valid_unicode_in
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
 
+EXIT_STATUS = {KeyboardInterrupt: 130, Terminated: 143}
 OPEN_RESOURCES = ExitStack()  # closed when the command ends
 
 
@@ -48,7 +49,7 @@ class OneLineErrors(TyperGroup):
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
             note(f"dogsim: {str(stop) or 'Stopped.'}")
-            raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from stop
+            raise typer.Exit(EXIT_STATUS[type(stop)]) from stop
 
 
 def open_dataset(

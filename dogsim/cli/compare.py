@@ -61,7 +61,7 @@ def distance(
 
     files = [file for path in images for file in find_images(path)]
     if len(files) < 2:
-        raise DogsimError(f"Received {len(files)} image. Expected two or more, or a folder.")
+        raise DogsimError(f"Received images: {len(files)}. Expected two or more, or a folder.")
     if csv:
         check_output(csv, files)
         check_replaceable(csv, _is_our_matrix, force)
@@ -147,8 +147,8 @@ def explain(
         _refuse_options_of_dataset(options)
         variable = os.environ.get(option.DATASET_VARIABLE)
         file = dataset or (Path(variable) if variable else None)
-        known = open_dataset(file, network.weights, root=root)
-        pairs = _explain_nearest(files, known, network.weights, k, metric, boxes)
+        gallery = open_dataset(file, network.weights, root=root)
+        pairs = _explain_nearest(files, gallery, network.weights, k, metric, boxes)
     results = _draw(pairs, save, files)
     print_result({"pairs": results}, as_json, "\n".join(map(_explanation_text, results)))
 
@@ -178,7 +178,7 @@ def _explain_two(
 
 def _explain_nearest(
     files: list[Path],
-    known: "Dataset",
+    gallery: "Dataset",
     weights: str | None,
     k: int,
     metric: str,
@@ -188,15 +188,15 @@ def _explain_nearest(
     from dogsim.networks.extractor_for import extractor_for
     from dogsim.retrieval.query import Query, box_folder
 
-    extractor = extractor_for(known.recipe, weights) if known.recipe else None
-    folder = box_folder(known, boxes)
-    queries = [Query.resolve(file, known, folder) for file in files]
-    explained = explain_neighbours(queries, known, k, metric, extractor)
+    extractor = extractor_for(gallery.recipe, weights) if gallery.recipe else None
+    folder = box_folder(gallery, boxes)
+    queries = [Query.resolve(file, gallery, folder) for file in files]
+    explained = explain_neighbours(queries, gallery, k, metric, extractor)
     return [
         ExplainedPair(f"{file.stem}-{rank}", query, Query(source, source, row), explanation)
         for file, query, neighbours in zip(files, queries, explained, strict=True)
         for rank, (row, explanation) in enumerate(neighbours, 1)
-        for source in [known.source(row)]
+        for source in [gallery.source(row)]
     ]
 
 

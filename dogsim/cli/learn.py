@@ -99,21 +99,21 @@ def deep_ranking(
     _refuse_unused(on_images, head_options if on_images else image_options | folder)
     check_output(check_model_name(out), [file, Path(weights) if weights else None])
     check_replaceable(out, has_training_record, force)
-    known = open_dataset(file, None, root=root)
+    dataset = open_dataset(file, None, root=root)
     if hold_back is not None:
-        known, _ = hold_out(known, hold_back, seed, least=1)
+        dataset, _ = hold_out(dataset, hold_back, seed, least=1)
     options = _given(gap=gap, patience=patience, seed=seed)
     options |= _given(learning_rate=learning_rate, max_steps=max_steps)
     if on_images:
         from dogsim.learning.fine_tune import fine_tune
 
-        check_output(out, [Path(known.recipe.weights)] if known.recipe else [])
+        check_output(out, [Path(dataset.recipe.weights)] if dataset.recipe else [])
         options |= {"network": network, "augmented": augmented}
-        trained = fine_tune(known, from_layer, **options, **image_options)
+        trained = fine_tune(dataset, from_layer, **options, **image_options)
     else:
         from dogsim.learning.deep_ranking import train_ranking
 
-        trained = train_ranking(known, **options, **head_options)
+        trained = train_ranking(dataset, **options, **head_options)
     save_model(trained.model, out)
     _print_ranking(trained, out, as_json)
 
@@ -207,8 +207,8 @@ def train_classifier(
 
     check_output(check_model_name(out), [file])
     check_replaceable(out, is_classifier, force)
-    known = Dataset.open(file)
-    made = train(known, dropout, learning_rate, max_epochs, seed=seed)
+    dataset = Dataset.open(file)
+    made = train(dataset, dropout, learning_rate, max_epochs, seed=seed)
     made.save(out)
-    text = f"{out}: classifies {len(made.breeds)} breeds from {known.features.shape[1]} features"
+    text = f"{out}: classifies {len(made.breeds)} breeds from {dataset.features.shape[1]} features"
     print_result({"out": str(out), "breeds": made.breeds, "epochs": made.epochs}, as_json, text)

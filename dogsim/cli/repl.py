@@ -26,14 +26,14 @@ def ask(
     from dogsim.networks.extractor_for import extractor_for
     from dogsim.plumbing.terminal import input_lines, note
 
-    known = open_gallery(options)
-    check_k(k, len(known))
+    gallery = open_gallery(options)
+    check_k(k, len(gallery))
     check_metric(options.metric)
-    extractor_for(known.recipe, options.weights, options.head).load()
+    extractor_for(gallery.recipe, options.weights, options.head).load()
     unanswered = 0
     for line in input_lines("image: "):
         try:
-            answers = AnswerStream([_path_in(line)], known, k, options)
+            answers = AnswerStream([_path_in(line)], gallery, k, options)
             print_answers(answers, as_json)
             answers.finish()
         except DogsimError as error:

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dogsim.cli import option
-from dogsim.cli.common import OPEN_RESOURCES, open_dataset, print_result
+from dogsim.cli.common import EXIT_STATUS, OPEN_RESOURCES, open_dataset, print_result
 from dogsim.errors import DogsimError
 from dogsim.plumbing.optional import check_installed
-from dogsim.plumbing.signals import Terminated, sigterm_as_interrupt
+from dogsim.plumbing.signals import sigterm_as_interrupt
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
 
 DEFAULT_PORT = 8042
 MIN_TOKEN_LENGTH = 8
-EXIT_STATUS = {KeyboardInterrupt: 130, Terminated: 143}
 
 
 def serve(

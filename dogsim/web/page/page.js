@@ -188,13 +188,13 @@ async function renderAnswer(state, request) {
 
 function answerElements(answer) {
   const elements = [el("h1", { class: answer.unknown ? "unknown" : "" }, answer.words)];
-  if (answer.promise) elements.push(el("p", { class: answer.unknown ? "" : "promise" }, answer.promise));
+  if (answer.promise) elements.push(el("p", { class: answer.unknown ? "" : "confidence" }, answer.promise));
   if (answer.unknown) elements.push(el("p", {}, `It looks most like ${answer.breed}.`));
   if (answer.row) {
     elements.push(el("p", { class: "note" }, answer.row.label < 0 ? "In the dataset, without a breed."
       : `In the dataset as ${answer.row.breed}; it does not vote on itself.`));
   }
-  if (answer.breeds === null) elements.push(el("p", { class: "note" }, noPromiseText()));
+  if (answer.breeds === null) elements.push(el("p", { class: "note" }, missingConfidenceText()));
   const votes = [[answer.breed, answer.votes], [answer.runner_up, answer.runner_up_votes]];
   const bars = votes.filter(([breed, count]) => breed && count).map(([breed, count]) =>
     el("li", {}, el("span", {}, breed), el("span", {}, `${count} of ${answer.k} votes`),
@@ -203,7 +203,7 @@ function answerElements(answer) {
   return elements;
 }
 
-function noPromiseText() {
+function missingConfidenceText() {
   if (status.calibration === "failed") {
     return `The confidence of the answers is unknown: ${status.calibration_problem}`;
   }
