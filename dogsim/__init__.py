@@ -1,65 +1,58 @@
-"""dogsim: which of the pictures I know look most like this one?
+"""Image similarity: find the known images that are most similar to a query, and let them vote.
 
-The functions in the order of the method, and the classes of what they take and give:
+The public functions and classes, in the order of the method:
 
-Pictures
-    find_images: the image files of a folder
-    load_image: a file, array or PIL image as the pixels that a network takes
-
-Features
-    feature_extract, extract_features: of one picture, of many
-    load_extractor, extractor_for, Extractor: the network, by its name, or as a dataset needs it
+Images and features
+    find_images, load_image: list the images of a folder; load one as the pixels of a network
+    feature_extract, extract_features: compute the features of one image, of many
+    load_extractor, extractor_for, Extractor: a network, by its name or for a dataset
     Recipe: how features were made
-    BACKBONES, choose_engine: which networks there are, and what computes here
+    BACKBONES, choose_engine: the networks, and the inference engine
 
-Known pictures
-    Dataset: their features, breeds and paths, in memory and in a file
-    create_dataset, update_dataset, Update: of a folder of breed folders; what has changed in it
-    sample_dataset, sample_queries: drawings that come along
+Datasets
+    Dataset: features, breeds and paths of the known images, in memory and in a file
+    create_dataset, update_dataset, Update: from a folder of breed folders
+    sample_dataset, sample_queries: drawings that come with the package
     stanford_dogs: photos of 120 breeds, downloaded
-    import_mat, export_mat: from MATLAB and to it
+    import_mat, export_mat: from and to MATLAB
 
-Nearest
-    dist_calc, mink, nearest, METRICS: distances, the k smallest, both in bounded memory
-    expand: nearest by more than one picture
-    ImageDistance, ResNetDistance: how far two pictures are apart
+Neighbours and their vote
+    dist_calc, mink, nearest, METRICS: distances, and the k smallest of them
+    expand: search with query expansion
+    majority_vote: the breed with the most votes
+    classify, Answer: images to breeds
+    ImageDistance, ResNetDistance: the distance between two images
 
-Answers
-    majority_vote: what the neighbours say
-    classify, Answer: pictures in, breeds out
+Evaluation
+    accuracy, Accuracy: scores over all images, or over those of a test set
+    hold_out: split a dataset into a gallery and a test set
+    audit, Audit: duplicates, suspicious labels and outliers of a dataset
 
-How good they are
-    accuracy, Accuracy: over all pictures, or those of a test set
-    hold_out: pictures to judge by, apart from those to learn from
-    audit, Audit: copies, suspicious labels and poor pictures of a dataset
-
-Looking
-    result_grid, result_grids, heat_maps, accuracy_figures, breed_tree: figures
-    show_or_save: on the screen, or to files
-    explain, Explanation: which parts of two pictures bring them together or apart
+Figures
+    result_grid, result_grids, heat_maps, accuracy_figures, breed_tree: draw a figure
+    show_or_save: show figures, or save them to files
+    explain, Explanation: which places of two images bring them together or apart
 
 Learning
-    train_ranking, Ranking, project: a head that weighs features; a dataset goes through it
+    train_ranking, Ranking, project: train a head by deep ranking; apply it to a dataset
     load_head, Head, save_model: heads and networks in files
     train_classifier, load_classifier, Classifier, calibration_error: a softmax on the features
-    fine_tune, augment: the network itself, by triplets of pictures
+    fine_tune, augment: train the network itself
     sample_triplets, ranking_loss, discriminant: the parts of deep ranking
+    convolution_block, identity_block, inception_module: the blocks of ResNet and Inception
+    resnet50, googlenet, alexnet, multiscale: networks made of blocks
 
-Networks from their blocks
-    convolution_block, identity_block, inception_module: of ResNet and Inception
-    resnet50, googlenet, alexnet, multiscale: whole ones
+For programs
+    DogsimError: raised for every mistake that the user can fix
+    say, printable: text for a terminal
 
-What a program needs
-    DogsimError: what the user can mend, in one line
-    say, printable: text in a terminal
-
-`dogsim.estimators` has all of this for scikit-learn.
+The scikit-learn estimators are in `dogsim.estimators`.
 """
 
-# As in MATLAB a file is its function: `from dogsim import feature_extract` gives the function of
-# `dogsim/feature_extract.py`. The public names and their modules stand in `__init__.pyi`: type
-# checkers read them there, and so does this file. A module is imported at the first use of one of
-# its names, so that `import dogsim` loads neither TensorFlow nor matplotlib.
+# As in MATLAB, a file is its function: `from dogsim import feature_extract` imports the function of
+# `dogsim/feature_extract.py`. Type checkers and this file read the public names and their modules
+# from `__init__.pyi`. A module is imported at the first use of one of its names, so that
+# `import dogsim` loads neither TensorFlow nor matplotlib.
 
 import re
 import sys
@@ -89,10 +82,10 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Keeps ``dogsim.accuracy`` the function once the module of that name has been imported.
+    """A package whose attribute ``accuracy`` stays the function after its module is imported.
 
-    Python binds every imported submodule as an attribute of its package. A submodule whose name
-    is promised to a function is not bound here; ``from dogsim.accuracy import ...`` still finds it.
+    Python binds every imported submodule as an attribute of its package. Submodules with the name
+    of a public function are not bound; ``from dogsim.accuracy import ...`` still finds them.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

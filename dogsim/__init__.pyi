@@ -1,4 +1,4 @@
-# The public names, one a line: dogsim/__init__.py reads this list.
+# The public names, one per line; dogsim/__init__.py reads this list.
 from dogsim.accuracy import accuracy as accuracy
 from dogsim.classify import Answer as Answer
 from dogsim.classify import classify as classify

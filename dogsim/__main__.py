@@ -1,4 +1,4 @@
-"""`python -m dogsim`: the command, where the folder of commands is not on the path."""
+"""`python -m dogsim`: the command line without a `dogsim` command on the path."""
 
 from dogsim.cli import app
 

@@ -174,19 +174,7 @@ class Dataset:
         >>> Dataset(np.eye(2), np.array([0, 0]), ("a.jpg", "b.jpg"), ("pug",)).take([1]).paths
         ('b.jpg',)
         """
-        chosen = np.asarray(rows)
-        chosen = (
-            chosen.astype(np.intp) if chosen.shape == (0,) else chosen
-        )  # an empty list is float
-        if chosen.dtype.kind not in "iu" or chosen.ndim != 1:
-            raise DogsimError(
-                f"Received rows {chosen.shape} of {chosen.dtype}. Expected (m,) whole numbers."
-            )
-        if len(chosen) and not (chosen.min() >= 0 and chosen.max() < len(self)):
-            raise DogsimError(
-                f"Received rows from {chosen.min()} to {chosen.max()}. "
-                f"Expected 0 to {len(self) - 1}, the rows of the dataset."
-            )
+        chosen = as_row_indices("rows", rows, len(self))
         optional = {name: getattr(self, name) for name in OPTIONAL_ROWS}
         return replace(
             self,
@@ -267,6 +255,23 @@ def as_dataset(dataset: DatasetOrFile) -> Dataset:
             f"Received {type(dataset).__name__}. Expected a Dataset or the path of a dataset file."
         )
     return dataset
+
+
+def as_row_indices(name: str, rows: ArrayLike, n: int) -> NDArray[np.intp]:
+    """Return rows of a dataset of n images as an array (m,); raise `DogsimError` for others."""
+    array = np.asarray(rows)
+    if array.shape == (0,):
+        array = array.astype(np.intp)  # an empty list is float
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise DogsimError(
+            f"Received {name} {array.shape} of {array.dtype}. Expected (m,) whole numbers."
+        )
+    if len(array) and not (array.min() >= 0 and array.max() < n):
+        raise DogsimError(
+            f"Received {name} from {array.min()} to {array.max()}. "
+            f"Expected 0 to {n - 1}, the rows of the dataset."
+        )
+    return array.astype(np.intp)
 
 
 def _as_array(name: str, value: Any, kinds: str, dtype: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Neighbours vote: counted here and nowhere else.
+"""The vote of the neighbours; no other module counts votes.
 
-MATLAB: ``mode(labels(indices), 2)``, which takes the smallest label where several are as frequent;
-here the one wins whose nearest neighbour is nearest.
+MATLAB: ``mode(labels(indices), 2)``, which returns the smallest label in a tie; here the tied label
+with the nearest neighbour wins.
 """
 
 from typing import Any
@@ -12,23 +12,23 @@ from numpy.typing import ArrayLike, NDArray
 from dogsim.errors import DogsimError, unknown
 
 VOTES = ("uniform", "distance")
-PLACES = 1 << 22  # of votes that are counted at a time
+MAX_TABLE_CELLS = 1 << 22  # of the table of rows and labels that votes are counted in
 
 
 def majority_vote(
     labels: ArrayLike, weights: NDArray[np.float64] | None = None
 ) -> NDArray[np.int32]:
-    """Let neighbours vote: the label with most votes in each row.
+    """Find the label with the most votes in each row.
 
-    Among labels with equally many the one wins whose nearest neighbour is nearest. Label -1
-    (unknown) has no vote, and wins only where it is alone.
+    In a tie, the label with the nearest neighbour wins. Label -1 (unknown) has no vote, and wins
+    only in a row without other labels.
 
     Parameters
     ----------
     labels : (n, k) int
-        Row i holds the labels of picture i's neighbours, nearest first.
+        Row i has the labels of the neighbours of image i, nearest first.
     weights : (n, k) float64, optional
-        What each vote weighs, see `vote_weights`; by default all weigh the same.
+        The weight of each vote, see `vote_weights`; by default all are equal.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def majority_vote(
     Raises
     ------
     DogsimError
-        If `labels` is not of two dimensions or has no column.
+        If `labels` does not have two dimensions, or has no column.
 
     >>> majority_vote([[2, 7, 7, 2, 5], [3, -1, -1, -1, -1]])
     array([2, 3], dtype=int32)
@@ -74,13 +74,13 @@ def two_most_voted(labels: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
 def count_votes(
     labels: NDArray[np.int32], weights: NDArray[np.float64] | None = None
 ) -> NDArray[np.floating | np.integer]:
-    """Count for each neighbour how many of its row have its label.
+    """Count for each neighbour the neighbours in its row that have its label.
 
     Parameters
     ----------
     labels : (n, k) int32
     weights : (n, k) float64, optional
-        As for `majority_vote`; their sum is taken then.
+        As for `majority_vote`. With weights the result is their sum.
 
     Returns
     -------
@@ -91,34 +91,34 @@ def count_votes(
     array([[1, 2, 2, 0]])
     """
     width = int(labels.max(initial=-1)) + 2
-    rows = max(1, PLACES // width)
+    rows = max(1, MAX_TABLE_CELLS // width)
     sums: NDArray[Any] = np.zeros(labels.shape, np.intp if weights is None else np.float64)
-    for start in range(0, len(labels), rows):  # a table of rows x breeds, but not of all rows
-        block = labels[start : start + rows]
-        places = np.arange(len(block))[:, None] * width + block + 1
-        weigh = None if weights is None else weights[start : start + rows].ravel()
-        counts = np.bincount(places.ravel(), weigh, minlength=len(block) * width)
-        sums[start : start + rows] = np.where(block >= 0, counts[places], 0)
+    for start in range(0, len(labels), rows):  # a table of all rows may not fit in memory
+        block = labels[start : start + rows]  # (b, k)
+        cells = np.arange(len(block))[:, None] * width + block + 1  # (b, k)
+        block_weights = None if weights is None else weights[start : start + rows].ravel()
+        counts = np.bincount(cells.ravel(), block_weights, minlength=len(block) * width)
+        sums[start : start + rows] = np.where(block >= 0, counts[cells], 0)
     return sums
 
 
 def vote_weights(distances: NDArray[np.float64], vote: str) -> NDArray[np.float64] | None:
-    """Tell what each neighbour's vote weighs.
+    """Return the weight of each neighbour's vote.
 
     Parameters
     ----------
     distances : (n, k) float64
     vote : {"uniform", "distance"}
-        One each, or 1 / distance. Where neighbours have distance 0, only they vote.
+        1, or 1 / distance. If neighbours have distance 0, only they vote.
 
     Returns
     -------
-    (n, k) float64, or None where all weigh the same
+    (n, k) float64, or None if all are equal
 
     Raises
     ------
     DogsimError
-        If `vote` is neither.
+        If `vote` is unknown.
 
     >>> vote_weights(np.array([[0.5, 2.0], [0.0, 1.0]]), "distance")
     array([[2. , 0.5],

@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from dogsim import exact
 from dogsim.dataset import Dataset
-from dogsim.dist_calc import METRICS, _sieve, dist_calc, mink, nearest
+from dogsim.dist_calc import METRICS, _candidates, dist_calc, mink, nearest
 from dogsim.errors import DogsimError
 from dogsim.recipe import Recipe
 
@@ -107,28 +107,28 @@ def test_nearest_is_exactly_what_float64_gives(seed: int, metric: str, dtype: ty
             return
     rng = np.random.default_rng(seed)
     rows = np.arange(len(vectors))
-    for asked in (rows, rows[: exact.FEW]):  # many, and few, which are sieved in another way
+    for test_rows in (rows, rows[: exact.MAX_DIRECT_QUERIES]):  # few are computed directly
         k = int(rng.integers(1, len(vectors)))
-        full = dist_calc(vectors, vectors[asked], metric)
-        for exclude in (None, asked):
+        full = dist_calc(vectors, vectors[test_rows], metric)
+        for exclude in (None, test_rows):
             if exclude is not None:
-                full[asked, asked] = np.inf
+                full[test_rows, test_rows] = np.inf
             values, indices = mink(full, k)
-            found_values, found_indices = nearest(vectors, vectors[asked], k, metric, exclude)
+            found_values, found_indices = nearest(vectors, vectors[test_rows], k, metric, exclude)
             assert np.array_equal(found_indices, indices)
             assert np.array_equal(found_values, values)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_a_few_queries_are_sieved(metric: str) -> None:
-    """Rather than computed in full; of neighbours that float32 cannot tell apart, and overflows."""
+def test_a_few_queries_have_candidates(metric: str) -> None:
+    """Also if float32 cannot separate the neighbours; an overflow has none."""
     rng = np.random.default_rng(6)
     near = np.repeat(rng.normal(size=(1, 30)), 500, axis=0).astype(np.float32)
     near[::3] += rng.normal(scale=1e-5, size=(167, 30)).astype(np.float32)
     spread = rng.normal(size=(500, 30)).astype(np.float32)
-    for gallery, sieved in ((spread, True), (near, True), (spread * np.float32(1e30), False)):
-        (rows,) = _sieve(gallery, gallery[:1], 5, metric, np.zeros(1, int))
-        assert (rows is not None) == (sieved or metric == "cosine")
+    for gallery, in_range in ((spread, True), (near, True), (spread * np.float32(1e30), False)):
+        (rows,) = _candidates(gallery, gallery[:1], 5, metric, np.zeros(1, int))
+        assert (rows is not None) == (in_range or metric == "cosine")
         values, indices = mink(dist_calc(gallery, gallery[:1], metric)[:, 1:], 5)
         found = nearest(gallery, gallery[:1], 5, metric, exclude=[0])
         assert np.array_equal(found[0], values)
@@ -138,7 +138,7 @@ def test_a_few_queries_are_sieved(metric: str) -> None:
 def test_nearest_in_many_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {metric: nearest(GALLERY, QUERIES, 5, metric) for metric in METRICS}
     monkeypatch.setattr(sys.modules["dogsim.dist_calc"], "MAX_BLOCK_BYTES", 1)
-    monkeypatch.setattr(sys.modules["dogsim.exact"], "CHUNK", 7)
+    monkeypatch.setattr(sys.modules["dogsim.exact"], "CHUNK_ROWS", 7)
     for metric in METRICS:
         for found, wanted in zip(
             nearest(GALLERY, QUERIES, 5, metric), expected[metric], strict=True
@@ -165,7 +165,7 @@ def test_datasets_of_other_recipes_are_not_compared(four: Dataset) -> None:
         dist_calc(made_by("resnet50"), made_by("vgg16"))
 
 
-def test_one_vector_is_one_picture(four: Dataset, tmp_path: Path) -> None:
+def test_one_vector_is_one_image(four: Dataset, tmp_path: Path) -> None:
     four.save(tmp_path / "d.h5")
     assert dist_calc(four, four.features[1]).tolist() == [[1, 0, 4, 5]]
     assert nearest(tmp_path / "d.h5", [5.2], 1)[1].tolist() == [[2]]
@@ -175,13 +175,14 @@ def test_one_vector_is_one_picture(four: Dataset, tmp_path: Path) -> None:
             dist_calc(dataset, testset)
 
 
-def test_what_may_be_excluded(four: Dataset) -> None:
+def test_exclude_is_a_row_for_each_query(four: Dataset) -> None:
     assert nearest(four, four, 1, exclude=[1, 0, 3, 2])[1].ravel().tolist() == [0, 1, 2, 3]
     for exclude, message in (
         ([0, 1, 2], r"exclude \(3,\)"),
         ([0, 1, 2, 4], "exclude from 0 to 4. Expected 0 to 3"),
         ([-1, 0, 1, 2], "exclude from -1 to 2"),
         ([0.0, 1.0, 2.0, 3.0], "float64. Expected"),
+        ([[0, 1, 2, 3]], r"exclude \(1, 4\)"),
     ):
         with pytest.raises(DogsimError, match=message):
             nearest(four, four, 1, exclude=exclude)
