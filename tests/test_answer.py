@@ -70,7 +70,10 @@ def test_as_a_grid(gallery: Dataset, tmp_path: Path) -> None:
     Image.new("RGB", (30, 40)).save(asked)
     found = answer(replace(gallery, breeds=("beagle", "pug")), 2, asked)
     tile = found.figure().axes[0]
-    assert tile.get_xlabel() == "is: pug\nvoted: beagle 1, pug 1\ntie: the nearest of them decides"
+    assert (
+        tile.get_xlabel()
+        == "breed: pug\nvotes: beagle 1, pug 1\ntie: the nearest neighbour decides"
+    )
     assert found.show(tmp_path / "grids") == [tmp_path / "grids" / "pug.png"]
     pixels = np.zeros((9, 9), np.uint8)
     assert answer(gallery, 2, pixels).show(tmp_path / "grids")[0].name == "answer.png"

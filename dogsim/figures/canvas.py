@@ -1,8 +1,7 @@
-"""A figure of one's own, outside of pyplot, whose text is drawn as it is written."""
+"""The class of all figures: outside of pyplot, with text that is drawn literally."""
 
 import io
 import warnings
-from collections.abc import Iterable
 from functools import cache
 from typing import Any
 from unicodedata import category, name
@@ -14,34 +13,34 @@ from matplotlib.text import Text
 
 from dogsim.plumbing.terminal import note, printable
 
-BLUE, VERMILION, GREEN, GREY = "#0072b2", "#d55e00", "#007a5e", "#555555"  # Okabe and Ito's
+BLUE, VERMILION, GREEN, GREY = "#0072b2", "#d55e00", "#007a5e", "#555555"  # Okabe and Ito
 EAST_ASIAN = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC", "FULLWIDTH")
-_told: set[str] = set()  # fonts that were named to the user
+_reported_fonts: set[str] = set()  # missing fonts that a note has named
 
 
 class Drawing(Figure):
-    """A `Figure` that pyplot knows nothing of, so that a notebook draws it once.
+    """A `Figure` that pyplot does not manage, so that a notebook shows it once.
 
-    Its text is drawn as it is written: ``$`` begins no formula, control characters become escapes,
-    and letters that the usual font lacks are taken from one that has them. Where none is installed,
-    a line on stderr names one.
+    Its text is drawn literally: ``$`` does not start a formula, and control characters become
+    escapes. Letters that the default font lacks are drawn in another installed font. If there is
+    none, a line on stderr names a font to install.
     """
 
     def draw(self, renderer: Any) -> None:
-        """Draw it; matplotlib calls this."""
+        """Draw the figure; matplotlib calls this."""
         texts: list[Text] = self.findobj(Text)
         for text in texts:
             text.set(parse_math=False, text="\n".join(map(printable, text.get_text().split("\n"))))
         families = _families({letter for text in texts for letter in text.get_text()})
         for text in texts:
             text.set_fontfamily(families)
-        with warnings.catch_warnings():  # what has no letter has been told
+        with warnings.catch_warnings():  # `_families` has reported missing letters
             warnings.filterwarnings("ignore", message=r"Glyph \d+")
             warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows, also where nobody has set matplotlib up for it."""
+        """Return the PNG file that a notebook shows, whatever its settings for matplotlib."""
         return png_of(self)
 
 
@@ -53,30 +52,25 @@ def png_of(figure: Figure) -> bytes:
 
 
 def _families(letters: set[str]) -> list[str]:
-    """Name the fonts that have these letters: the usual one, and what it takes beside it."""
-    usual = FontProperties().get_family()
+    """Return the default font and others that add the letters it lacks; report missing fonts."""
+    default = FontProperties()
+    families = list(default.get_family())
     missing = {letter for letter in letters if letter > "~" and letter.isprintable()}
-    missing -= _letters(font_manager.findfont(FontProperties()))
-    families = list(usual)
+    missing -= _letters(font_manager.findfont(default))
     for family, file in _fonts() if missing else ():
-        if has := missing & _letters(file):
+        if found := missing & _letters(file):
             families.append(family)
-            missing -= has
+            missing -= found
             if not missing:
                 break
-    _tell(missing)
+    for font in sorted({_font_for(letter) for letter in missing} - _reported_fonts):
+        note(f"No installed font has all letters of the names. Install {font} to see them.")
+        _reported_fonts.add(font)
     return families
 
 
-def _tell(missing: Iterable[str]) -> None:
-    fonts = {_font_for(letter) for letter in missing} - _told
-    for font in sorted(fonts):
-        note(f"No installed font has all letters of the names. Install {font} to see them.")
-    _told.update(fonts)
-
-
 def _font_for(letter: str) -> str:
-    """Name a free font that has a letter: those of Noto are called by the script."""
+    """Return the name of a free font that has a letter; Noto fonts are named after scripts."""
     script = name(letter, "").partition(" ")[0]
     if category(letter) == "So":
         return "Noto Emoji"
@@ -84,9 +78,9 @@ def _font_for(letter: str) -> str:
 
 
 def _fonts() -> list[tuple[str, str]]:
-    """List the installed fonts, upright and of usual weight first, each with its file.
+    """List the names and files of the installed fonts, upright ones of normal weight first.
 
-    That of last resort, which has a box for every letter, is none.
+    The font of last resort is left out: it has a box for every letter.
     """
 
     def unusual(font: Any) -> tuple[bool, str]:
@@ -101,5 +95,5 @@ def _fonts() -> list[tuple[str, str]]:
 def _letters(file: str) -> frozenset[str]:
     try:
         return frozenset(map(chr, font_manager.get_font(file).get_charmap()))
-    except (OSError, RuntimeError):  # a font that has gone, or that matplotlib cannot read
+    except (OSError, RuntimeError):  # the file is gone, or matplotlib cannot read it
         return frozenset()

@@ -1,4 +1,4 @@
-"""Figures go to the screen, or where there is none, to files."""
+"""Show figures on the screen, or save them to files if there is no display."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from PIL import Image
 from dogsim.figures.canvas import png_of
 from dogsim.plumbing.files import check_output, check_replaceable, make_folder, replacing
 
-MAKER = "dogsim"  # stands in every PNG file, by which its own files are known
+SOFTWARE = "dogsim"  # metadata of every saved PNG file, by which it is recognised
 
 
 def show_or_save(
@@ -25,18 +25,19 @@ def show_or_save(
     Parameters
     ----------
     figures : iterable of (name, Figure)
-        May make each figure when its turn comes. A name becomes the name of a file.
+        The names of files, without suffix, and their figures. A generator may draw each figure
+        when it is needed.
     save : path, optional
-        The folder to save to, made if need be. Without it the figures are shown, in a notebook
-        below the cell, and saved to ``results/`` where there is no display.
+        The folder to save to, created if it does not exist. Without it the figures are shown, in a
+        notebook below the cell, and saved to ``results/`` if there is no display.
     inputs : iterable of path
-        Files that stay as they are, even if they are figures of an earlier run.
+        Files that are never replaced, even if they are figures of an earlier run.
 
     Returns
     -------
     list of Path
-        The files that were written; empty if the figures were shown. Only figures of an earlier run
-        are replaced: where NAME.png is a file of any other kind, NAME.grid.png is written.
+        The files that were written; empty if the figures were shown. Only figures of earlier runs
+        are replaced: if NAME.png is any other file, NAME.grid.png is written.
 
     Raises
     ------
@@ -50,27 +51,33 @@ def show_or_save(
         if show:
             show(figure)
         else:
-            written.append(_save(figure, Path(save or "results"), name, [*kept, *written]))
+            folder = Path(save or "results")
+            make_folder(folder)
+            path = _free_path(folder, name, [*kept, *written])
+            save_figure(figure, path, force=True)
+            written.append(path)
     return written
 
 
 def save_figure(figure: Figure, path: Path, force: bool = False) -> None:
     """Save a figure as a PNG file of that name.
 
-    Raises `DogsimError` if the file cannot be written, or if there is one that is no figure of an
-    earlier run and `force` is not given.
+    Raises `DogsimError` if the file cannot be written. Without `force`, this includes a file that
+    is not a figure of an earlier run.
     """
     check_output(path)
     check_replaceable(path, _is_ours, force)
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": MAKER})
+        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": SOFTWARE})
 
 
 def _display() -> Callable[[Figure], Any] | None:
-    """Find what shows a figure here; None without a display."""
+    """Return the function that shows a figure; None without a display."""
     ipython = sys.modules.get("IPython")
     if ipython and hasattr(ipython.get_ipython(), "kernel"):  # a notebook, not a terminal
-        return _show_below_the_cell
+        from IPython import display
+
+        return lambda figure: display.display(display.Image(png_of(figure)))
     import matplotlib.pyplot as plt
 
     probe = plt.figure()
@@ -79,15 +86,8 @@ def _display() -> Callable[[Figure], Any] | None:
     return _show_window if windows else None
 
 
-def _show_below_the_cell(figure: Figure) -> None:
-    """Show a figure in a notebook, also one of matplotlib's own, which is not set up for that."""
-    from IPython import display
-
-    display.display(display.Image(png_of(figure)))
-
-
 def _show_window(figure: Figure) -> None:
-    """Lend a figure a window of pyplot's until the user closes it."""
+    """Show a figure in a window of pyplot until the user closes it."""
     import matplotlib.pyplot as plt
 
     window = plt.figure(figsize=figure.get_size_inches())
@@ -98,31 +98,25 @@ def _show_window(figure: Figure) -> None:
     plt.close(number)
 
 
-def _save(figure: Figure, folder: Path, name: str, kept: list[Path]) -> Path:
-    make_folder(folder)
+def _free_path(folder: Path, name: str, kept: list[Path]) -> Path:
+    """Return the path of a figure; the file there, if any, may be replaced."""
     path, number = folder / f"{name}.png", 2
     if path.exists() and not _is_ours(path):
         name = f"{name}.grid"
         path = folder / f"{name}.png"
-    while not _is_free(path, kept):
+    while path.exists() and (
+        not _is_ours(path) or any(each.exists() and path.samefile(each) for each in kept)
+    ):
         path, number = folder / f"{name}-{number}.png", number + 1
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": MAKER})
     return path
 
 
-def _is_free(path: Path, kept: list[Path]) -> bool:
-    if not path.exists():
-        return True
-    return _is_ours(path) and not any(each.exists() and path.samefile(each) for each in kept)
-
-
 def _is_ours(path: Path) -> bool:
-    """Tell whether a file is a PNG that was saved here."""
+    """Check whether a file is a PNG file that was saved here."""
     if not path.is_file():
         return False
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            return bool(image.info.get("Software") == MAKER)
-    except Exception:  # whatever it is, it is none of ours
+            return bool(image.info.get("Software") == SOFTWARE)
+    except Exception:  # broken, or another format
         return False

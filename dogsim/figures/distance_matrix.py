@@ -1,4 +1,4 @@
-"""How far pictures are apart from each other, at a glance."""
+"""A figure of the distances between images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,46 +9,42 @@ from numpy.typing import ArrayLike
 
 from dogsim.figures.canvas import Drawing
 
-NUMBERS = 16  # up to so many pictures the distances are written into the squares
+MAX_NUMBERED_IMAGES = 16  # a larger matrix has no numbers in its squares
 
 
-def distance_map(pictures: Sequence[Path], distances: ArrayLike, metric: str = "") -> Figure:
-    """Draw a square for each pair of pictures, the darker the nearer.
+def distance_map(images: Sequence[Path], distances: ArrayLike, metric: str = "") -> Figure:
+    """Draw a square for each pair of images; the smaller the distance, the darker the square.
 
     Parameters
     ----------
-    pictures : sequence of n paths
-        Their names stand at the sides; of two with one name the folders, too.
+    images : sequence of n paths
+        Their names are the labels, with the folder if two have the same name.
     distances : (n, n) float
     metric : str
         For the title.
-
-    Returns
-    -------
-    Figure
     """
-    matrix, n = np.asarray(distances), len(pictures)
+    matrix, n = np.asarray(distances), len(images)
     side = min(3 + 0.45 * n, 30)
     figure = Drawing(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(matrix, cmap="viridis", vmin=0)
-    small = 10 if n <= 20 else max(2, 200 / n)
-    names = [_name(path, pictures) for path in pictures]
-    axes.set_xticks(range(n), names, rotation=90, fontsize=small)
-    axes.set_yticks(range(n), names, fontsize=small)
+    squares = axes.imshow(matrix, cmap="viridis", vmin=0)
+    font_size = 10 if n <= 20 else max(2, 200 / n)
+    names = [_name(path, images) for path in images]
+    axes.set_xticks(range(n), names, rotation=90, fontsize=font_size)
+    axes.set_yticks(range(n), names, fontsize=font_size)
     axes.set_title(f"{metric} distance".strip())
-    if n <= NUMBERS:
+    if n <= MAX_NUMBERED_IMAGES:
         dark = matrix < matrix.max() / 2
         for (row, column), distance in np.ndenumerate(matrix):
             colour = "white" if dark[row, column] else "black"
             axes.text(
                 column, row, f"{distance:.2f}", ha="center", va="center", color=colour, size=8
             )
-    figure.colorbar(image, ax=axes, shrink=0.8)
+    figure.colorbar(squares, ax=axes, shrink=0.8)
     return figure
 
 
-def _name(path: Path, others: Sequence[Path]) -> str:
-    alone = sum(other.name == path.name for other in others) == 1
-    name = path.name if alone else f"{path.parent.name}/{path.name}"
+def _name(path: Path, paths: Sequence[Path]) -> str:
+    unique = sum(other.name == path.name for other in paths) == 1
+    name = path.name if unique else f"{path.parent.name}/{path.name}"
     return name if len(name) <= 28 else f"{name[:13]}…{name[-14:]}"

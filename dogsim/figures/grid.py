@@ -1,4 +1,4 @@
-"""A query and its nearest pictures. Figures are made and handed back: `display` shows or saves."""
+"""Result grids: a query beside its nearest neighbours."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -22,17 +22,18 @@ from dogsim.images import Source, file_of, open_image
 from dogsim.plumbing.terminal import printable
 from dogsim.vote import count_votes, majority_vote
 
-TILE, TEXT = 1.75, 0.75  # inches: a neighbour's square, and the lines above and below it
-LINE_INCHES = 0.16  # of one more line of text
-QUERY, BELOW = 2.7, 1.3  # inches: the query's column, and what stands below and above its picture
-BAR, BARS = 0.3, 6  # inches of a breed's bar, and how many breeds have one
-TILE_PIXELS = 400
-ASKED = 200  # pictures whose nearest tell what is near in a gallery
+TILE_INCHES, TEXT_INCHES = 1.75, 0.75  # a neighbour's square, and the lines above and below it
+LINE_INCHES = 0.16  # a second line of text
+QUERY_INCHES, QUERY_TEXT_INCHES = 2.7, 1.3  # the query's column, and the text above and below it
+BAR_INCHES = 0.3
+MAX_BARS = 6
+MAX_TILE_PIXELS = 400
+MAX_SAMPLED_IMAGES = 200  # whose nearest-neighbour distances are shown in per cent
 # Right and wrong differ by mark and colour (after Okabe and Ito, safe for the colour-blind). All
 # text is dark on white.
 RIGHT, WRONG, NEUTRAL = ("✓", "#007a5e"), ("✗", "#c44e00"), ("", "#444444")
 DARK, CAPTION_GREY = "#1a1a1a", "#5a5a5a"
-LEGEND = "rank · distance · part of the gallery whose own nearest picture is nearer than that"
+LEGEND = "rank · distance · fraction of gallery images whose own nearest neighbour is nearer"
 Found: TypeAlias = tuple[Dataset, NDArray[np.integer], NDArray[np.floating]]
 
 
@@ -43,44 +44,42 @@ def result_grid(
     distances: NDArray[np.floating],
     truth: str | None = None,
     metric: str = "euclidean",
-    pictures: Sequence[Source] | None = None,
+    images: Sequence[Source] | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw a query beside its nearest pictures, as MATLAB's ``main.m`` shows them.
+    """Draw a query beside its nearest neighbours, as MATLAB's ``main.m`` shows them.
 
     Parameters
     ----------
     query : path, array or PIL image
-        The picture that was asked about.
     dataset : Dataset
-        The one that was asked; its picture files are read, and shown as far as its network saw
-        them.
+        The gallery. Its image files are read, and cropped as their features were computed.
     indices : (k,) int
         Rows of the neighbours in the dataset, nearest first.
     distances : (k,) float
         Their distances.
     truth : str, optional
-        The query's breed. Where it is given, right and wrong answers are marked.
+        The query's breed. With it, the neighbours are marked right or wrong.
     metric : str
-        Of the distances.
-    pictures : sequence of k paths, arrays or PIL images, optional
-        The neighbours themselves, where the dataset names no files.
+        Metric of the distances.
+    images : sequence of k paths, arrays or PIL images, optional
+        The neighbours, if the dataset has no files.
     title : str, optional
-        A text above all.
+        A text above the grid.
 
     Returns
     -------
     matplotlib.figure.Figure
-        1 + k tiles, and the votes as bars below the query. A neighbour's title is its breed; below
-        stand its rank and distance, what part of the gallery has its own nearest picture nearer
-        than that, and the file's name. A picture that is gone leaves a tile that says so.
+        1 + k tiles, with the votes as bars below the query. A neighbour's title is its breed. Below
+        it are its rank, its distance, the fraction of gallery images whose nearest neighbour is
+        nearer than that, and the name of the file. The tile of a missing file says so.
 
     Raises
     ------
     DogsimError
         If the query cannot be read.
     """
-    figure = _figure(query, [("", (dataset, indices, distances))], truth, metric, pictures)
+    figure = _figure(query, [("", (dataset, indices, distances))], truth, metric, images)
     if title:
         width, height = figure.get_size_inches()
         lines = textwrap.wrap(title, int(10 * width))
@@ -92,42 +91,41 @@ def result_grid(
 def result_grids(
     query: Source, found: Mapping[str, Found], truth: str | None = None, metric: str = "euclidean"
 ) -> Figure:
-    """Draw several answers to one query below each other, such as before and after training.
+    """Draw several result grids of one query below each other, such as before and after training.
 
     Parameters
     ----------
     query, truth, metric
-        As for `result_grid`.
+        As for `result_grid`, which raises the same errors.
     found : mapping of str to (Dataset, (k,) int, (k,) float)
-        For each name the dataset, the neighbours' rows and their distances.
+        For each title the dataset, and the rows and distances of the neighbours.
 
     Returns
     -------
     matplotlib.figure.Figure
-        As `result_grid` draws it, under each name.
-
-    Raises
-    ------
-    DogsimError
-        If the query cannot be read.
     """
     return _figure(query, list(found.items()), truth, metric)
 
 
 @lru_cache(maxsize=4)
 def own_nearest(dataset: Dataset, metric: str) -> NDArray[np.float64]:
-    """How far pictures of a dataset are from their nearest other one, ascending; up to 200 of them.
+    """Compute the distances of images of a dataset to their nearest other image, ascending.
 
-    Without this, 4, 9 or 0.06 say nothing about how near a picture is.
+    Returns
+    -------
+    (n,) float64
+        Of up to `MAX_SAMPLED_IMAGES` images, drawn at random: the scale for other distances. Empty
+        if the dataset has one image, or features that the metric is not defined for.
     """
     if len(dataset) < 2:
         return np.empty(0)
     rng = np.random.default_rng(0)
-    rows = np.sort(rng.choice(len(dataset), min(ASKED, len(dataset)), replace=False))
+    n = min(MAX_SAMPLED_IMAGES, len(dataset))
+    rows = np.sort(rng.choice(len(dataset), n, replace=False))
     features = np.asarray(dataset.features[rows])
     try:
         return np.sort(nearest(dataset, features, 1, metric, rows)[0].ravel())
-    except DogsimError:  # features that this metric cannot measure
+    except DogsimError:
         return np.empty(0)
 
 
@@ -136,68 +134,69 @@ def _figure(
     found: Sequence[tuple[str, Found]],
     truth: str | None,
     metric: str,
-    pictures: Sequence[Source] | None = None,
+    images: Sequence[Source] | None = None,
 ) -> Figure:
-    picture = open_image(query)
+    image = open_image(query)
     shapes = [_shape(len(indices)) for _, (_, indices, _) in found]
     votes = [_votes(dataset, dataset.labels[indices]) for _, (dataset, indices, _) in found]
     columns = max(columns for _, columns in shapes)
+    query_height = QUERY_INCHES + QUERY_TEXT_INCHES
     heights = [
-        max(_height(dataset, indices, shape), QUERY + BELOW + _bars_height(counts))
+        max(_tiles_height(dataset, indices, shape), query_height + _bars_height(counts))
         for (_, (dataset, indices, _)), shape, counts in zip(found, shapes, votes, strict=True)
     ]
+    widths = [QUERY_INCHES + 0.4, columns * (TILE_INCHES + 0.1)]
     spaced = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06)
-    figure = Drawing(figsize=(QUERY + 0.4 + columns * (TILE + 0.1), sum(heights)), layout=spaced)
+    figure = Drawing(figsize=(sum(widths), sum(heights)), layout=spaced)
     if len(own_nearest(found[0][1][0], metric)):
         figure.supxlabel(textwrap.fill(LEGEND, 24 * (columns + 1)), fontsize=8, color=CAPTION_GREY)
     parts = figure.subfigures(len(found), 1, height_ratios=heights, squeeze=False)[:, 0]
-    for part, (name, answer), shape, counts, height in zip(
+    for part, (title, answer), shape, counts, height in zip(
         parts, found, shapes, votes, heights, strict=True
     ):
-        if name:
-            part.suptitle(name, x=0.01, ha="left", fontsize=13, color=DARK)
-        left, right = part.subfigures(1, 2, width_ratios=[QUERY + 0.4, columns * (TILE + 0.1)])
-        _query(left, picture, _name(query), counts, truth, height)
+        if title:
+            part.suptitle(title, x=0.01, ha="left", fontsize=13, color=DARK)
+        left, right = part.subfigures(1, 2, width_ratios=widths)
+        _draw_query(left, image, file_of(query), counts, truth, height)
         tiles = list(right.subplots(shape[0], columns, squeeze=False).flat)
-        _neighbours(tiles, answer, truth, metric, pictures)
+        _draw_neighbours(tiles, answer, truth, metric, images)
     return figure
 
 
-def _height(dataset: Dataset, indices: NDArray[np.integer], shape: tuple[int, int]) -> float:
-    """Inches of the neighbours' rows; one whose names take two lines is higher."""
+def _tiles_height(dataset: Dataset, indices: NDArray[np.integer], shape: tuple[int, int]) -> float:
+    """Return the height of the neighbours in inches; a row with a title of two lines is higher."""
     rows = [indices[i : i + shape[1]] for i in range(0, len(indices), shape[1])]
     long = sum(any("\n" in _title(dataset.breed(i)) for i in row) for row in rows)
-    return shape[0] * (TILE + TEXT) + long * LINE_INCHES
+    return shape[0] * (TILE_INCHES + TEXT_INCHES) + long * LINE_INCHES
 
 
-def _neighbours(
+def _draw_neighbours(
     tiles: Sequence[Axes],
     answer: Found,
     truth: str | None,
     metric: str,
-    pictures: Sequence[Source] | None,
+    images: Sequence[Source] | None,
 ) -> None:
     dataset, indices, distances = answer
     own = own_nearest(dataset, metric)
-    shown = [dataset.source(row) for row in indices] if pictures is None else pictures
+    sources = [dataset.source(row) for row in indices] if images is None else images
     for tile in tiles:
         tile.set_axis_off()
-    for rank, (row, distance) in enumerate(zip(indices, distances, strict=True), 1):
-        tile = tiles[rank - 1]
-        _picture(tile, shown[rank - 1], dataset.paths[row], dataset.breed(row), truth)
-        part = f" · {np.searchsorted(own, distance) / len(own):.0%}" if len(own) else ""
-        told = f"#{rank} · {distance:#.3g}{part}"
-        tile.set_xlabel(told, fontsize=8.5, color=DARK, labelpad=2)
+    for i, (row, distance) in enumerate(zip(indices, distances, strict=True)):
+        _draw_neighbour(tiles[i], sources[i], dataset.paths[row], dataset.breed(row), truth)
+        fraction = f" · {np.searchsorted(own, distance) / len(own):.0%}" if len(own) else ""
+        caption = f"#{i + 1} · {distance:#.3g}{fraction}"
+        tiles[i].set_xlabel(caption, fontsize=8.5, color=DARK, labelpad=2)
 
 
 def _shape(k: int) -> tuple[int, int]:
-    """Rows and columns for k tiles: somewhat wider than high."""
+    """Return the rows and columns for k tiles, so that the figure is somewhat wider than high."""
     columns = max(1, round((1.5 * k) ** 0.5))
     return -(-k // columns), columns
 
 
 def _votes(dataset: Dataset, labels: NDArray[np.int32]) -> dict[str, int]:
-    """How many votes each breed has, the winner first."""
+    """Return the votes of each breed, the winner first."""
     counts = count_votes(labels[None])[0]
     votes = {dataset.breed_of_label(int(majority_vote(labels[None])[0])): int(counts.max())}
     for i in np.argsort(-counts, kind="stable"):
@@ -206,94 +205,93 @@ def _votes(dataset: Dataset, labels: NDArray[np.int32]) -> dict[str, int]:
     return votes
 
 
-def _query(
+def _draw_query(
     part: Any,
-    picture: Image.Image,
-    name: str,
+    image: Image.Image,
+    file: Path | None,
     votes: Mapping[str, int],
     truth: str | None,
     height: float,
 ) -> None:
-    """Set the query apart: its picture in a thick neutral frame, and below it how was voted."""
+    """Draw the query in a thick neutral frame, and the votes below it."""
     bars = _bars_height(votes)
-    rest = max(height - QUERY - bars - BELOW, 0.01)
-    tile, chart, empty = part.subplots(3, 1, height_ratios=[QUERY, bars, rest])
+    rest = max(height - QUERY_INCHES - bars - QUERY_TEXT_INCHES, 0.01)
+    tile, chart, empty = part.subplots(3, 1, height_ratios=[QUERY_INCHES, bars, rest])
     empty.set_axis_off()
-    tile.set_title(_fill(f"query: {name}", 34), fontsize=10, color=DARK)
-    _show(tile, picture, NEUTRAL[1], 4)
+    tile.set_title(
+        _fill(f"query: {file.name if file else 'an image'}", 34), fontsize=10, color=DARK
+    )
+    _draw_image(tile, image, NEUTRAL[1], 4)
     first, *others = votes.items()
-    tie = any(count == first[1] for _, count in others) and "\ntie: the nearest of them decides"
-    told = ", ".join(f"{breed} {count}" for breed, count in [first, *others[:2]])
+    counts = ", ".join(f"{breed} {count}" for breed, count in [first, *others[:2]])
     more = ", ..." if len(others) > 2 else ""
-    lines = [_fill(f"is: {truth}", 38)] * (truth is not None) + [_fill(f"voted: {told}{more}", 38)]
-    tile.set_xlabel("\n".join(lines) + (tie or ""), fontsize=9, color=DARK)
-    _bars(chart, list(votes.items())[:BARS], truth)
+    lines = [_fill(f"breed: {truth}", 38)] if truth is not None else []
+    lines.append(_fill(f"votes: {counts}{more}", 38))
+    if any(count == first[1] for _, count in others):
+        lines.append("tie: the nearest neighbour decides")
+    tile.set_xlabel("\n".join(lines), fontsize=9, color=DARK)
+    _draw_bars(chart, list(votes.items())[:MAX_BARS], truth)
 
 
 def _bars_height(votes: Mapping[str, int]) -> float:
-    return BAR * min(len(votes), BARS) + 0.2
+    return BAR_INCHES * min(len(votes), MAX_BARS) + 0.2
 
 
-def _bars(chart: Axes, votes: Sequence[tuple[str, int]], truth: str | None) -> None:
-    places = np.arange(len(votes))
+def _draw_bars(chart: Axes, votes: Sequence[tuple[str, int]], truth: str | None) -> None:
+    positions = np.arange(len(votes))
     counts = [count for _, count in votes]
-    colours = [_look(breed, truth)[1] for breed, _ in votes]
-    chart.barh(places, counts, height=0.4, color=colours)
-    for place, (breed, count) in zip(places, votes, strict=True):
-        chart.text(0, place - 0.27, _fill(f"{breed} {count}", 34, 1), fontsize=8, color=DARK)
+    colours = [_mark(breed, truth)[1] for breed, _ in votes]
+    chart.barh(positions, counts, height=0.4, color=colours)
+    for position, (breed, count) in zip(positions, votes, strict=True):
+        chart.text(0, position - 0.27, _fill(f"{breed} {count}", 34, 1), fontsize=8, color=DARK)
     chart.set(ylim=(len(votes) - 0.5, -0.9), xlim=(0, max(*counts, 1)))
     chart.set_axis_off()
 
 
-def _picture(tile: Axes, source: Source, path: str, breed: str, truth: str | None) -> None:
-    """Show a neighbour under its breed, with its file's name and whether it is right."""
-    mark, colour = _look(breed, truth)
+def _draw_neighbour(tile: Axes, source: Source, path: str, breed: str, truth: str | None) -> None:
+    """Draw a neighbour with its breed, the name of its file, and a mark for right or wrong."""
+    mark, colour = _mark(breed, truth)
     try:
-        picture = open_image(source)
+        image = open_image(source)
     except DogsimError:
-        picture = None
+        image = None
         text = f"not found:\n{_fill(path, 22)}\n\nIf it has moved:\n--root FOLDER"
         tile.text(0.5, 0.5, text, ha="center", va="center", fontsize=8, in_layout=False)
     tile.set_axis_on()
-    _show(tile, picture, colour, 2.5)
+    _draw_image(tile, image, colour, 2.5)
     tile.set_title(_title(breed), fontsize=9.5, color=DARK)
     below: dict[str, Any] = {"transform": tile.transAxes, "ha": "center", "va": "top"}
     tile.text(0.5, -0.14, _fill(Path(path).name, 30, 1), fontsize=6.5, color=CAPTION_GREY, **below)
     if mark:
         badge = {"boxstyle": "circle,pad=0.2", "fc": colour, "ec": "white"}
-        place: dict[str, Any] = {"transform": tile.transAxes, "ha": "center", "va": "center"}
-        tile.text(0.92, 0.92, mark, fontsize=9, color="white", bbox=badge, **place)
+        corner: dict[str, Any] = {"transform": tile.transAxes, "ha": "center", "va": "center"}
+        tile.text(0.92, 0.92, mark, fontsize=9, color="white", bbox=badge, **corner)
 
 
 def _title(breed: str) -> str:
     return _fill(breed, 24, 2)
 
 
-def _look(breed: str, truth: str | None) -> tuple[str, str]:
+def _mark(breed: str, truth: str | None) -> tuple[str, str]:
     return NEUTRAL if truth is None else RIGHT if breed == truth else WRONG
 
 
 def _fill(text: str, width: int, lines: int = 3) -> str:
-    """Break a name that is too long for its place into lines, and cut it off after some."""
+    """Wrap a text to at most `lines` lines of `width` letters, and cut off the rest."""
     if any(east_asian_width(letter) in "WF" for letter in text):
         width //= 2
     return textwrap.fill(printable(text), width, max_lines=lines, placeholder="…")
 
 
-def _name(query: Source) -> str:
-    file = file_of(query)
-    return file.name if file else "a picture"
-
-
-def _show(tile: Axes, picture: Image.Image | None, colour: str, width: float) -> None:
-    """Show a picture of any shape whole, in the middle of a framed square."""
+def _draw_image(tile: Axes, image: Image.Image | None, colour: str, width: float) -> None:
+    """Draw an image of any shape, whole, in the middle of a framed square."""
     tile.set(xticks=[], yticks=[], facecolor="#f2f2f2")
     tile.set_box_aspect(1)
     for side in tile.spines.values():
         side.set(color=colour, linewidth=width)
-    if picture is not None:
-        small = picture.copy()
-        small.thumbnail((TILE_PIXELS, TILE_PIXELS))
+    if image is not None:
+        small = image.copy()
+        small.thumbnail((MAX_TILE_PIXELS, MAX_TILE_PIXELS))
         tile.imshow(small)
         half, x, y = max(small.size) / 2, (small.width - 1) / 2, (small.height - 1) / 2
         tile.set(xlim=(x - half, x + half), ylim=(y + half, y - half))

@@ -1,4 +1,4 @@
-"""Small pictures: as JPEG, and inside of HTML, so that a page needs no other file."""
+"""Thumbnails as JPEG, and embedded in HTML, so that a page needs no other file."""
 
 import base64
 import io
@@ -9,8 +9,8 @@ from dogsim.errors import DogsimError
 from dogsim.images import Source, file_of, open_image
 from dogsim.plumbing.terminal import printable
 
-QUALITY = 85
-SIDE = 128  # pixels
+JPEG_QUALITY = 85
+EMBEDDED_SIDE = 128  # pixels
 ANSWER_STYLE = (
     ".dogsim-answer figure {display: inline-block; margin: 4px; width: 128px; vertical-align: top}"
     ".dogsim-answer img {display: block; margin: auto; max-width: 100%}"
@@ -20,7 +20,7 @@ ANSWER_STYLE = (
 
 
 def jpeg(source: Source, side: int) -> bytes:
-    r"""Make a JPEG of a picture, its longer side at most `side` pixels.
+    r"""Encode an image as JPEG, its longer side at most `side` pixels.
 
     Takes what `dogsim.load_image` takes and raises what it raises.
 
@@ -30,23 +30,23 @@ def jpeg(source: Source, side: int) -> bytes:
     image = open_image(source, at_least=side)
     image.thumbnail((side, side))
     content = io.BytesIO()
-    image.save(content, "JPEG", quality=QUALITY)
+    image.save(content, "JPEG", quality=JPEG_QUALITY)
     return content.getvalue()
 
 
 def html_figure(source: Source, caption: str) -> str:
-    """Write a picture and its caption as HTML; one that cannot be read leaves the caption alone.
+    """Return an image with its caption as HTML; of an unreadable image, only the caption.
 
     >>> html_figure("gone.jpg", "a <pug>")
     '<figure><figcaption>not found: a &lt;pug&gt;</figcaption></figure>'
     """
-    told = escape(printable(caption))
+    text = escape(printable(caption))
     try:
-        data = base64.b64encode(jpeg(source, SIDE)).decode()
+        data = base64.b64encode(jpeg(source, EMBEDDED_SIDE)).decode()
     except DogsimError:
-        return f"<figure><figcaption>not found: {told}</figcaption></figure>"
-    image = f'<img src="data:image/jpeg;base64,{data}" alt="{told}">'
-    return f"<figure>{image}<figcaption>{told}</figcaption></figure>"
+        return f"<figure><figcaption>not found: {text}</figcaption></figure>"
+    image = f'<img src="data:image/jpeg;base64,{data}" alt="{text}">'
+    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
 
 
 def html_answer(

@@ -1,11 +1,11 @@
-"""The family tree of the breeds, as the network sees them."""
+"""A tree of the breeds by the similarity of their mean features."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ImageOps
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_metric
@@ -14,62 +14,65 @@ from dogsim.figures.canvas import Drawing
 from dogsim.images import open_image
 
 LINKAGE = "average"
-LEAF = 0.3  # inches of height
-THUMBNAIL = 64  # pixels
-COLOUR = "#0072b2"
+LEAF_INCHES = 0.3
+LEAF_IMAGE_PIXELS = 64
+BRANCH_COLOUR = "#0072b2"
 
 
 def breed_tree(dataset: DatasetOrFile, metric: str = "euclidean") -> Figure:
-    """Draw which breeds are near each other: hierarchical clustering of their mean features.
+    """Draw a hierarchical clustering of the mean features of the breeds.
 
     Parameters
     ----------
     dataset : Dataset or path
-        Two breeds or more; pictures of unknown breed are left out.
+        Two breeds or more; images of unknown breed are left out.
     metric : str
-        One of `dogsim.METRICS`, between the means.
+        Distance of the means, one of `dogsim.METRICS`.
 
     Returns
     -------
     matplotlib.figure.Figure
-        A tree that grows from right to left by average linkage (Sokal and Michener 1958): two
-        groups join at the mean distance between the breeds of one and those of the other. Beside
-        each leaf is the picture nearest to its breed's mean, where it can be read.
+        A tree with its root on the left, by average linkage (Sokal and Michener 1958): two groups
+        join at the mean distance between the breeds of one and those of the other. Beside each
+        leaf is the image nearest to the mean of its breed, if it can be read.
 
     Raises
     ------
     DogsimError
         If the metric is unknown or there are fewer than two breeds.
     """
-    dataset = as_dataset(dataset)
     from scipy.cluster.hierarchy import dendrogram
 
+    dataset = as_dataset(dataset)
     labels, means, joined = _clustered(dataset, metric)
-    names = [dataset.breeds[label] for label in labels]
-    height = max(2.0, LEAF * len(labels) + 1)
-    figure = Drawing((9, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+    n = len(labels)
+    spaced = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    figure = Drawing((9, max(2.0, LEAF_INCHES * n + 1)), layout=spaced)
     tree, leaves = figure.subplots(1, 2, width_ratios=[1, 0.62])
     drawn = dendrogram(
-        joined, ax=tree, orientation="left", color_threshold=0, above_threshold_color=COLOUR
+        joined, ax=tree, orientation="left", color_threshold=0, above_threshold_color=BRANCH_COLOUR
     )
-    order = drawn["leaves"]
     tree.set_yticks([])
     tree.spines[["left", "top", "right"]].set_visible(False)
     tree.set_xlabel(f"{metric} distance of the means, {LINKAGE} linkage")
-    tree.set_title(f"{len(labels)} breeds, {len(dataset)} pictures", fontsize=11, loc="left")
-    _label(leaves, [names[i] for i in order])
-    for place, i in enumerate(order):
-        _show(leaves, place, dataset, _most_typical(dataset, labels[i], means[i]))
+    tree.set_title(f"{n} breeds, {len(dataset)} images", fontsize=11, loc="left")
+    leaves.set(xlim=(0, 8), ylim=(0, n))
+    leaves.set_axis_off()
+    for position, i in enumerate(drawn["leaves"]):
+        leaves.text(1.2, position + 0.5, dataset.breeds[labels[i]], va="center", fontsize=10)
+        rows = np.flatnonzero(dataset.labels == labels[i])
+        differences = np.asarray(dataset.features[rows], np.float64) - means[i]  # (m, d)
+        _draw_image(leaves, position, dataset, rows[(differences**2).sum(axis=1).argmin()])
     return figure
 
 
 def tree_order(dataset: Dataset, metric: str = "euclidean") -> NDArray[np.intp]:
-    """Order the labels of a dataset's breeds as the leaves of their tree, from its top.
+    """Return the labels of a dataset's breeds in the order of the leaves of their tree, from above.
 
     Returns
     -------
     (c,) int
-        Breeds without a picture come last. Raises `DogsimError` if the metric is unknown.
+        Breeds without an image come last. Raises `DogsimError` if the metric is unknown.
 
     >>> line = Dataset(np.array([[0.0], [9.0], [1.0]]), np.array([0, 1, 2]), tuple("abc"),
     ...                ("pug", "whippet", "bulldog"))
@@ -88,46 +91,27 @@ def tree_order(dataset: Dataset, metric: str = "euclidean") -> NDArray[np.intp]:
 def _clustered(
     dataset: Dataset, metric: str
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
-    """Labels (c,) that have pictures, their mean features (c, d), and scipy's table of joins."""
+    """Return the labels that have images (c,), their mean features (c, d) and SciPy's linkage."""
     from scipy.cluster.hierarchy import linkage
 
     check_metric(metric)
     labels = np.unique(dataset.labels[dataset.labels >= 0]).astype(np.int32)
     if len(labels) < 2:
         raise DogsimError(f"Received a dataset of {len(labels)} breeds. Expected two or more.")
-    features = dataset.features
     rows = [np.flatnonzero(dataset.labels == label) for label in labels]
     means: NDArray[np.float64] = np.stack(
-        [np.asarray(features[each], np.float64).mean(axis=0) for each in rows]
+        [np.asarray(dataset.features[each], np.float64).mean(axis=0) for each in rows]
     )
-    joined = linkage(means, LINKAGE, metric, optimal_ordering=True)
-    return labels, means, joined
+    return labels, means, linkage(means, LINKAGE, metric, optimal_ordering=True)
 
 
-def _most_typical(dataset: Dataset, label: int, mean: NDArray[np.float64]) -> int:
-    """The row of the picture that is nearest to its breed's mean."""
-    rows = np.flatnonzero(dataset.labels == label)
-    apart = np.asarray(dataset.features[rows], np.float64) - mean
-    return int(rows[(apart**2).sum(axis=1).argmin()])
-
-
-def _label(leaves: Axes, names: list[str]) -> None:
-    leaves.set(xlim=(0, 8), ylim=(0, len(names)))
-    leaves.set_axis_off()
-    for place, name in enumerate(names):
-        leaves.text(1.2, place + 0.5, name, va="center", fontsize=10)
-
-
-def _show(leaves: Axes, place: int, dataset: Dataset, row: int) -> None:
-    """Show a picture beside its leaf, nothing where it cannot be read."""
+def _draw_image(leaves: Axes, position: int, dataset: Dataset, row: int) -> None:
+    """Draw the centre of an image beside its leaf, nothing if it cannot be read."""
     try:
-        picture = open_image(dataset.source(row))
+        image = open_image(dataset.source(row))
     except DogsimError:
         return
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    square = picture.crop((left, top, left + side, top + side))
-    square = square.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
-    inset = leaves.inset_axes((0, place + 0.04, 1, 0.92), transform=leaves.transData)
+    square = ImageOps.fit(image, (LEAF_IMAGE_PIXELS,) * 2)
+    inset = leaves.inset_axes((0, position + 0.04, 1, 0.92), transform=leaves.transData)
     inset.imshow(square)
     inset.set_axis_off()

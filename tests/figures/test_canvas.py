@@ -75,11 +75,11 @@ def test_a_font_that_is_missing_is_named_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(canvas, "_fonts", list)
-    monkeypatch.setattr(canvas, "_told", set())
+    monkeypatch.setattr(canvas, "_reported_fonts", set())
     for _ in range(2):
         drawn("狗 강아지 いぬ 🐕 कुत्ता")
-    told = capsys.readouterr().err.splitlines()
-    assert [line.partition("Install ")[2] for line in told] == [
+    notes = capsys.readouterr().err.splitlines()
+    assert [line.partition("Install ")[2] for line in notes] == [
         "Noto Emoji to see them.",
         "Noto Sans CJK to see them.",
         "Noto Sans Devanagari to see them.",

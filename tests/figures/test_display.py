@@ -17,8 +17,8 @@ def test_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = show_or_save(figures, tmp_path / "new" / "folder")
     assert [path.name for path in written] == ["a.png", "b.png", "a-2.png"]
     for path in written:
-        with Image.open(path) as picture:
-            assert picture.format == "PNG"
+        with Image.open(path) as image:
+            assert image.format == "PNG"
     assert plt.get_fignums() == []
 
     monkeypatch.chdir(tmp_path)  # the backend of the tests has no display
@@ -30,7 +30,7 @@ def test_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_no_figure_of_ours_is_never_replaced(tmp_path: Path) -> None:
     Image.new("RGB", (9, 9), "red").save(tmp_path / "dog.png")
-    (tmp_path / "note.png").write_text("no picture")
+    (tmp_path / "note.png").write_text("no image")
     (tmp_path / "folder.png").mkdir()
     before = {path: path.read_bytes() for path in tmp_path.glob("*.png") if path.is_file()}
     for _ in range(2):  # the second run replaces the figures of the first

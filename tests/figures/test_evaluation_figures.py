@@ -86,10 +86,10 @@ def test_the_worst_mistakes_come_first(tmp_path: Path, four: Dataset) -> None:
     (name, figure), *others = worst_mistakes(found, lost)
     assert name == "mistake-1"
     assert figure.axes[0].get_title() == "query: 2.jpg"
-    assert figure.axes[0].get_xlabel() == "is: whippet\nvoted: pug 2"
-    told = [other.axes[0].get_xlabel() for _, other in others]
-    assert told
-    assert all("whippet 1, pug 1" in text for text in told)
+    assert figure.axes[0].get_xlabel() == "breed: whippet\nvotes: pug 2"
+    captions = [other.axes[0].get_xlabel() for _, other in others]
+    assert captions
+    assert all("whippet 1, pug 1" in text for text in captions)
     assert list(worst_mistakes(found, replace(lost, root="/nowhere"))) == []
 
 
@@ -106,9 +106,9 @@ def test_own_breed_is_nearer_in_the_histogram(noise: Dataset) -> None:
 def test_a_histogram_is_of_what_ranks(noise: Dataset) -> None:
     def legend(dataset: Dataset) -> list[str]:
         (axes,) = distance_histogram(dataset).axes
-        told = axes.get_legend()
-        assert told is not None
-        return [text.get_text() for text in told.get_texts()]
+        names = axes.get_legend()
+        assert names is not None
+        return [text.get_text() for text in names.get_texts()]
 
     moved = [nearest(expand(noise), noise, 1, exclude=np.arange(len(noise)))[0]]
     assert legend(expand(noise))[2].endswith(f"{np.median(moved):.3g}")
@@ -117,6 +117,6 @@ def test_a_histogram_is_of_what_ranks(noise: Dataset) -> None:
 
 def test_all_of_them_by_one_search(noise: Dataset) -> None:
     names = [name for name, _ in accuracy_figures(noise, k=5)]
-    assert names == ["curves", "confusions", "distances"]  # and no picture is there
+    assert names == ["curves", "confusions", "distances"]  # and no image file exists
     with pytest.raises(DogsimError, match="Received k=0"):
         list(accuracy_figures(noise, k=0))

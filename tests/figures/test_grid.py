@@ -22,7 +22,7 @@ SHAPES = [(224, 224), (30, 400), (1, 1), (3000, 2000), (400, 30)]
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Dataset:
-    """Pictures of all shapes: three pugs, a whippet, one of unknown breed whose file is gone."""
+    """Images of all shapes: three pugs, a whippet, one of unknown breed whose file is gone."""
     paths = tuple(f"{i}.png" for i in range(5))
     for path, shape in zip(paths[:4], SHAPES, strict=False):
         Image.new("RGB", shape, "olive").save(tmp_path / path)
@@ -52,9 +52,9 @@ def test_the_query_comes_first_then_its_neighbours(gallery: Dataset) -> None:
     tiles = grid(gallery, "pug")
     assert len(tiles) == 6
     titles = [tile.get_title() for tile in tiles]
-    assert titles == ["query: a picture", "pug", "pug", "pug", "whippet", "unknown"]
+    assert titles == ["query: an image", "pug", "pug", "pug", "whippet", "unknown"]
     below = [tile.get_xlabel() for tile in tiles]
-    assert below[0] == "is: pug\nvoted: pug 3, whippet 1"
+    assert below[0] == "breed: pug\nvotes: pug 3, whippet 1"
     assert below[1] == "#1 · 0.00 · 0%"
     assert below[4] == "#4 · 4.50 · 100%"  # the five are 1.41 apart
     assert tiles[1].texts[0].get_text() == "0.png"
@@ -68,12 +68,12 @@ def test_the_grid_counts_as_the_vote_does(gallery: Dataset) -> None:
     first = Extractor(Recipe("any", "", "", "", 8), lambda _: np.eye(1, 5, dtype=np.float32))
     (answer,) = classify([query], nobody, 3, extractor=first)
     assert (answer.breed, answer.votes) == ("unknown", 0)
-    assert tiles[0].get_xlabel() == "voted: unknown 0"
+    assert tiles[0].get_xlabel() == "votes: unknown 0"
 
 
 def test_a_tie_is_seen(gallery: Dataset) -> None:
     tile = tiles_of(result_grid(np.zeros((9, 9), np.uint8), gallery, np.array([3, 0]), np.ones(2)))
-    assert tile[0].get_xlabel() == "voted: whippet 1, pug 1\ntie: the nearest of them decides"
+    assert tile[0].get_xlabel() == "votes: whippet 1, pug 1\ntie: the nearest neighbour decides"
 
 
 def test_votes_are_drawn_as_bars(gallery: Dataset) -> None:
@@ -120,16 +120,16 @@ def test_two_answers_below_each_other(gallery: Dataset) -> None:
 
 def test_every_shape_is_shown_whole_in_a_square(gallery: Dataset) -> None:
     for tile in grid(gallery, "pug")[:5]:
-        (picture,) = tile.get_images()
-        left, right, bottom, top = picture.get_extent()
+        (image,) = tile.get_images()
+        left, right, bottom, top = image.get_extent()
         (x0, x1), (y1, y0) = tile.get_xlim(), tile.get_ylim()
         assert x0 <= left < right <= x1
         assert y0 <= top < bottom <= y1
         assert x1 - x0 == y1 - y0
-        assert max(np.asarray(picture.get_array()).shape) <= 400  # not 3000 pixels for a tile
+        assert max(np.asarray(image.get_array()).shape) <= 400  # not 3000 pixels for a tile
 
 
-def test_a_picture_that_is_gone_leaves_a_tile_that_says_so(gallery: Dataset) -> None:
+def test_a_missing_image_leaves_a_tile_that_says_so(gallery: Dataset) -> None:
     gone = grid(gallery, "pug")[5]
     assert gone.texts[0].get_text() == "not found:\n4.png\n\nIf it has moved:\n--root FOLDER"
     with pytest.raises(DogsimError, match="There is no image"):

@@ -33,10 +33,10 @@ def test_maps_lie_where_the_network_has_looked(
     figure = heat_maps(TALL, WIDE, explanation(resize), ("tall", "wide"))
     tiles = np.array(figure.axes[:9]).reshape(3, 3)
     for row in tiles:
-        for tile, picture in zip(row, (TALL, WIDE), strict=False):
-            assert tile.get_images()[0].get_extent() == [0, picture.width, picture.height, 0]
+        for tile, image in zip(row, (TALL, WIDE), strict=False):
+            assert tile.get_images()[0].get_extent() == [0, image.width, image.height, 0]
             assert tile.get_aspect() == 1  # undistorted
-            assert tile.get_xlim() == (0, picture.width)
+            assert tile.get_xlim() == (0, image.width)
     for row in tiles[1:]:
         assert row[0].get_images()[1].get_extent() == pytest.approx(tall)
         assert row[1].get_images()[1].get_extent() == pytest.approx(wide)

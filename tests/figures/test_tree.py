@@ -11,7 +11,7 @@ COLOURS = ("red", "green", "blue", "olive")
 
 
 def line(tmp_path: Path) -> Dataset:
-    """Four breeds on a line, two near each other at either end; one of them without a picture."""
+    """Four breeds on a line, two near each other at either end; one of them without an image."""
     for colour in COLOURS:
         Image.new("RGB", (30, 20), colour).save(tmp_path / f"{colour}.png")
     paths = [f"{colour}.png" for colour in COLOURS for _ in range(2)]
@@ -25,10 +25,10 @@ def test_near_breeds_are_neighbours_in_the_tree(tmp_path: Path) -> None:
     order = tree_order(line(tmp_path)).tolist()
     assert sorted(order[:4]) == [0, 1, 2, 3]
     assert {frozenset(order[:2]), frozenset(order[2:4])} == {frozenset({0, 2}), frozenset({1, 3})}
-    assert order[4] == 4  # has no picture
+    assert order[4] == 4  # has no image
 
 
-def test_each_leaf_has_a_picture_of_its_breed(tmp_path: Path) -> None:
+def test_each_leaf_has_an_image_of_its_breed(tmp_path: Path) -> None:
     dataset = line(tmp_path)
     tree, leaves = breed_tree(dataset).axes
     names = [text.get_text() for text in leaves.texts]
@@ -42,7 +42,7 @@ def test_each_leaf_has_a_picture_of_its_breed(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(shown.get_array()), expected), name
 
 
-def test_pictures_may_be_gone_but_breeds_must_be_two(tmp_path: Path) -> None:
+def test_images_may_be_gone_but_breeds_must_be_two(tmp_path: Path) -> None:
     dataset = line(tmp_path)
     for colour in COLOURS:
         (tmp_path / f"{colour}.png").unlink()
