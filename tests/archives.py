@@ -1,4 +1,4 @@
-"""Make archives, and look at what became of them."""
+"""Make archives, and list the contents of folders."""
 
 import io
 import tarfile
@@ -17,5 +17,5 @@ def tar_of(*members: tuple[tarfile.TarInfo | str, bytes]) -> bytes:
 
 
 def names(folder: Path) -> list[str]:
-    """What lies in a folder."""
+    """List the names in a folder."""
     return sorted(path.name for path in folder.iterdir())

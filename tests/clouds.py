@@ -1,4 +1,4 @@
-"""Datasets of features drawn by lot, a cloud of them for each breed."""
+"""Datasets of random features, one cluster for each breed."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ from dogsim import Dataset
 
 
 def cloud(n: int, classes: int = 4, spread: float = 1.0) -> Dataset:
-    """Six numbers a picture; the clouds overlap. Another n draws other pictures."""
-    rng = np.random.default_rng(n)  # of its own: no test's numbers depend on what ran before
+    """Return n images with six features each, in overlapping clusters; n is also the seed."""
+    rng = np.random.default_rng(n)  # independent of the order of the tests
     labels = rng.integers(0, classes, n).astype(np.int32)
     centres = np.random.default_rng(0).normal(size=(classes, 6))
     features = centres[labels] + spread * rng.normal(size=(n, 6))
@@ -17,7 +17,7 @@ def cloud(n: int, classes: int = 4, spread: float = 1.0) -> Dataset:
 
 
 def breeds_in_noise(breeds: int = 6, images_per_breed: int = 24, seed: int = 0) -> Dataset:
-    """Eight numbers tell the breed; 24 louder ones are noise that hides it."""
+    """Return features of which 8 separate the breeds, and 24 are noise of larger variance."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(breeds), images_per_breed).astype(np.int32)
     means = np.random.default_rng(99).normal(0, 2, (breeds, 8))

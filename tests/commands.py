@@ -1,4 +1,4 @@
-"""Run the command line: in this process, where a process of its own would add nothing."""
+"""Run commands and lessons, in this process or in a new one."""
 
 import io
 import json
@@ -28,13 +28,13 @@ def dogsim(*arguments: object, code: int = 0) -> Any:
 
 
 def dogsim_json(*arguments: object) -> dict[str, Any]:
-    """Run a command with --json; nothing but one object may be on stdout."""
+    """Run a command with --json and return the object, the only output on stdout."""
     loaded: dict[str, Any] = json.loads(dogsim(*arguments, "--json").stdout)
     return loaded
 
 
 def refusal(*arguments: object) -> str:
-    """Run a command that a user's mistake ends, and return the line that says so."""
+    """Run a command that must fail with an error of the user; return its message."""
     result = dogsim(*arguments, code=1)
     assert result.stdout == ""
     line: str = result.stderr.splitlines()[-1]
@@ -45,7 +45,7 @@ def refusal(*arguments: object) -> str:
 def python(
     *command: object, given: str = "", **environment: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run Python in a process of its own, with a text as its input."""
+    """Run Python in a new process, with a text as its input."""
     return subprocess.run(
         [sys.executable, *map(str, command)],
         capture_output=True,
@@ -57,7 +57,7 @@ def python(
 
 
 def loaded_after(code: str) -> set[str]:
-    """Which heavy packages a fresh Python has loaded once `code` has run."""
+    """Return the heavy packages that a new Python process has loaded after running `code`."""
     heavy = {"tensorflow", "keras", "matplotlib", "scipy", "numpy", "h5py"}
     done = python("-c", f"{code}\nimport sys\nprint(*({heavy} & set(sys.modules)))")
     assert done.stderr == ""
@@ -65,12 +65,12 @@ def loaded_after(code: str) -> set[str]:
 
 
 def lesson(name: str, *arguments: object) -> str:
-    """Run a lesson of scripts/ in this process, and return what it prints."""
+    """Run a lesson of scripts/ in this process and return its output."""
     return lesson_and_names(name, *arguments)[0]
 
 
 def lesson_and_names(name: str, *arguments: object) -> tuple[str, dict[str, Any]]:
-    """Run a lesson, and return what it prints, and all names that it leaves: its functions too."""
+    """Run a lesson and return its output and its global names, such as its functions."""
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
         patch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
@@ -80,7 +80,7 @@ def lesson_and_names(name: str, *arguments: object) -> tuple[str, dict[str, Any]
 
 
 def lesson_refusal(name: str, *arguments: object) -> str:
-    """Run a lesson that a user's mistake ends, and return the line that says so."""
+    """Run a lesson that must fail with an error of the user; return its message."""
     with pytest.raises(DogsimError) as ended:
         lesson(name, *arguments)
     line = str(ended.value)

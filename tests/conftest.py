@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-# Before anything imports Keras or matplotlib: no test reaches the network, the user's caches or a
-# display. A proxy that refuses every connection is what a machine without network looks like.
+# Set before Keras or matplotlib are imported: no test uses the network, the user's caches or a
+# display. A proxy that refuses every connection simulates a machine without network.
 _HOME = tempfile.mkdtemp(prefix="dogsim-tests-")
 os.environ |= {
     "https_proxy": "http://127.0.0.1:9",
@@ -38,7 +38,7 @@ if sys.platform != "linux":  # other systems do not use XDG_CACHE_HOME
 REPOSITORY = Path(__file__).resolve().parent.parent
 LITE = "efficientnet-lite0"
 
-# The network that most tests use is loaded once in a process, not at every call.
+# The network that most tests use is loaded once per process.
 _build = NetworkOptions.load
 _load_lite = cache(_build)
 
@@ -107,7 +107,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
             if not folder.is_dir():
                 unfinished = Path(tempfile.mkdtemp(dir=shared))
                 make(unfinished)
-                unfinished.rename(folder)  # a worker that fails here leaves nothing half-made
+                unfinished.rename(folder)  # after an error no incomplete folder remains
         return folder
 
     return made

@@ -39,6 +39,6 @@ def kaggle(
         monkeypatch.setattr(keras_hub, "KAGGLE", server.address)
         monkeypatch.setenv("KAGGLEHUB_CACHE", str(cache))
         monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
-        monkeypatch.setenv("http_proxy", server.address)  # "localhost", at whatever port
+        monkeypatch.setenv("http_proxy", server.address)  # "localhost", at any port
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         yield server, requested

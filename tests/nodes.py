@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 RUN = Path(__file__).with_name("cluster_run.py")
-PATIENCE = 180  # seconds that a command may take on a machine that others use as well
+MAX_COMMAND_SECONDS = 180  # on a busy machine
 HEALTH = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 500,
@@ -23,12 +23,12 @@ SETTINGS = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": "t" * 64,
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_worker_niceness": "0",  # else others on this machine would hold the tests up
+    "RAY_worker_niceness": "0",  # the default slows tests on a busy machine
 }
 
 
 class Nodes:
-    """Three nodes of one processor each; those after the first can be killed, and come back."""
+    """Three nodes of one CPU each; all except the first can be killed and replaced."""
 
     def __init__(self) -> None:
         os.environ |= SETTINGS
@@ -43,16 +43,17 @@ class Nodes:
         return self._cluster.add_node(num_cpus=1, object_store_memory=100 << 20, **options)
 
     def kill_one(self) -> None:
-        """Kill a node as a power cut does."""
+        """Kill a node without a shutdown, like a power failure."""
         self._cluster.remove_node(self.others.pop(), allow_graceful=False)
 
     def mend(self) -> None:
+        """Replace the killed nodes."""
         while len(self.others) < 2:
             self.others.append(self._add())
 
     @contextmanager
     def occupied(self) -> Iterator[None]:
-        """Let somebody else use all processors."""
+        """Occupy all CPUs with another program."""
         code = (
             "import ray, time\n"
             f"ray.init({self.address!r}, log_to_driver=False)\n"
@@ -78,7 +79,7 @@ class Nodes:
 
 
 class Command:
-    """``dogsim ARGUMENTS --json`` in a process of its own, with shards of 16 pictures."""
+    """``dogsim ARGUMENTS --json`` in a new process, with shards of 16 images."""
 
     def __init__(self, *arguments: object) -> None:
         command = [sys.executable, RUN, *arguments, "--json"]
@@ -91,34 +92,34 @@ class Command:
 
     def kill(self) -> None:
         self.stop(signal.SIGKILL)
-        self.process.communicate(timeout=PATIENCE)
+        self.process.communicate(timeout=MAX_COMMAND_SECONDS)
 
     def ended(self) -> tuple[int, str, str]:
-        """Wait for its end: exit status, stdout and stderr."""
-        out, told = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, out, told
+        """Wait for its end; return exit status, stdout and stderr."""
+        stdout, stderr = self.process.communicate(timeout=MAX_COMMAND_SECONDS)
+        return self.process.returncode, stdout, stderr
 
     def answer(self) -> dict[str, Any]:
-        code, out, told = self.ended()
-        assert code == 0, told
-        answer: dict[str, Any] = json.loads(out)
+        code, stdout, stderr = self.ended()
+        assert code == 0, stderr
+        answer: dict[str, Any] = json.loads(stdout)
         return answer
 
 
-def wait_until(what: Callable[[], bool], seconds: float = PATIENCE) -> None:
+def wait_until(what: Callable[[], bool], seconds: float = MAX_COMMAND_SECONDS) -> None:
     end = time.monotonic() + seconds
     while not what():
-        assert time.monotonic() < end, "it has not come to pass"
+        assert time.monotonic() < end, "timeout"
         time.sleep(0.02)
 
 
 def processes_with(variable: str) -> list[str]:
-    """Command lines of the processes that have inherited a variable of the environment."""
+    """Return the command lines of processes with this text in their environment."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if variable.encode() in (process / "environ").read_bytes():
                 found.append((process / "cmdline").read_text().replace("\0", " "))
-        except OSError:  # it has ended, or is somebody else's
+        except OSError:  # it has ended or belongs to another user
             continue
     return found

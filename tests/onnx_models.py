@@ -1,4 +1,4 @@
-"""Small ONNX files, written by the ONNX project's own package: what a framework would export."""
+"""Small ONNX files like those that frameworks export, written with the package onnx."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-COLOURS = ("batch", 3, 16, 16)  # of pictures, as `colours` takes them
+COLOURS = ("batch", 3, 16, 16)  # the input of `colours`
 Node = tuple[str, str, str, dict[str, Any]]  # an operator, its inputs, outputs and attributes
 
 
@@ -22,9 +22,9 @@ def save(
     notes: Mapping[str, str] | None = None,
     kind: int = TensorProto.FLOAT,
 ) -> str:
-    """Write a graph of nodes ``(operator, inputs, output, attributes)``; texts have spaces between.
+    """Write a graph of nodes ``(operator, inputs, outputs, attributes)``; spaces separate names.
 
-    The versions are ones that the oldest OpenVINO reads.
+    The oldest supported OpenVINO reads these versions of format and operators.
     """
 
     def values(shapes: Mapping[str, Sequence[Any]]) -> list[Any]:
@@ -47,7 +47,7 @@ def save(
 
 
 def colours(file: Path, **more: Any) -> str:
-    """Write a network whose features are the mean colours: a map, and that averaged."""
+    """Write a network that computes mean colours: a feature map and its average."""
     nodes: list[Node] = [
         ("Neg", "pixels", "negative", {}),
         ("Neg", "negative", "map", {}),
@@ -58,9 +58,9 @@ def colours(file: Path, **more: Any) -> str:
 
 
 class Transformer:
-    """A vision transformer of one block with random weights, and what NumPy makes of the same.
+    """A vision transformer of one block with random weights, and the same computation in NumPy.
 
-    A picture of 32 x 32 becomes 16 patches and a class token, of 12 numbers each.
+    An image of 32 x 32 becomes 16 patches and a class token, of 12 numbers each.
     """
 
     width, heads, patch = 12, 2, 8
@@ -77,12 +77,12 @@ class Transformer:
         }
 
     def save(self, file: Path, batch: int | str = "batch", **more: Any) -> str:
-        """Write it with the outputs of Hugging Face: all tokens, and a layer on the first.
+        """Write it with the outputs of Hugging Face: all tokens, and a layer on the first one.
 
-        A `batch` that is a number is baked into the graph, as exports without free axes do.
+        If `batch` is a number, the graph has this fixed batch size.
         """
         w, h = self.width, self.heads
-        first = batch if isinstance(batch, int) else 0  # 0: as it comes
+        first = batch if isinstance(batch, int) else 0  # 0: the size of the input
         constants = {
             "flat": np.array([first, w, -1]),
             "split": np.array([first, -1, 3, h, w // h]),

@@ -1,4 +1,4 @@
-"""A server on this machine in the place of the ones that downloads come from."""
+"""A server on this machine in place of those that dogsim downloads from."""
 
 import threading
 import time
@@ -11,18 +11,18 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Server:
-    """Serves files with Range; first the scripted answers, one a request.
+    """An HTTP server for files, with Range; scripted answers come first, one per request.
 
     Attributes
     ----------
     files : dict of str to bytes
-        What lies at each path.
+        Contents by path.
     script : list of Answer
-        To the next requests.
+        Answers to the next requests.
     always : Answer, optional
-        To all requests after these, instead of `files`.
+        Answer to all later requests, instead of `files`.
     ranges : list
-        The header Range of each request, None where it had none.
+        Header Range of each request, or None.
     """
 
     def __init__(self) -> None:
@@ -55,17 +55,19 @@ class Server:
     def serve(
         self, limit: int | None = None, ranges: bool = True, shift: int = 0, **headers: str | None
     ) -> Answer:
-        """Send what is asked for; no more than `limit` bytes of it, then hang up."""
+        """Return an answer that sends the requested bytes, at most `limit`, then disconnects."""
 
         def answer(request: BaseHTTPRequestHandler) -> None:
             if request.path not in self.files:
                 return request.send_error(404)
-            asked = request.headers["Range"] if ranges else None
-            start = int(asked.removeprefix("bytes=").removesuffix("-")) + shift if asked else 0
+            requested = request.headers["Range"] if ranges else None
+            start = 0
+            if requested:
+                start = int(requested.removeprefix("bytes=").removesuffix("-")) + shift
             content = self.files[request.path][start:]
-            request.send_response(206 if asked else 200)
+            request.send_response(206 if requested else 200)
             sent: dict[str, str | None] = {"Content-Length": str(len(content))}
-            if asked:
+            if requested:
                 total = len(self.files[request.path])
                 sent["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
             sent |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -81,7 +83,7 @@ class Server:
 
 @contextmanager
 def serving() -> Iterator[Server]:
-    """Start a server, and stop it at the end."""
+    """Yield a server that is stopped at the end."""
     server = Server()
     try:
         yield server
@@ -91,19 +93,19 @@ def serving() -> Iterator[Server]:
 
 
 def refuse(code: int) -> Answer:
-    """Answer with an error."""
+    """Return an answer with an error status."""
     return lambda request: request.send_error(code)
 
 
 def redirect(request: BaseHTTPRequestHandler) -> None:
-    """Answer that it lies where it was asked for."""
+    """Redirect a request to its own path."""
     request.send_response(302)
     request.send_header("Location", request.path)
     request.end_headers()
 
 
-def fall_silent(after: Answer | None = None, seconds: float = 3) -> Answer:
-    """Say nothing more for some seconds."""
+def stall(after: Answer | None = None, seconds: float = 3) -> Answer:
+    """Return an answer that sends nothing for some seconds, optionally after another one."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         if after:

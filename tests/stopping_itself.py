@@ -1,7 +1,7 @@
-"""A process that stops itself as Ctrl-C does: at once, while that has to wait, or at a moment.
+"""A process that interrupts itself like Ctrl-C, in `defer_signals` or while it writes a file.
 
-python tests/stopping_itself.py                    # prints what was done
-python tests/stopping_itself.py FOLDER MOMENT      # as FOLDER/d.h5 is written over
+python tests/stopping_itself.py                    # prints the numbers of the executed steps
+python tests/stopping_itself.py FOLDER MOMENT      # while it overwrites FOLDER/d.h5
 """
 
 import signal
@@ -16,7 +16,7 @@ from dogsim.storage import hdf5
 
 
 def wait() -> list[int]:
-    """Tell what was done of two blocks that are stopped, before and after they let it through."""
+    """Return the executed steps of two blocks, interrupted before and after `let_through`."""
     done = []
     try:
         with defer_signals() as let_through:
@@ -39,7 +39,7 @@ def wait() -> list[int]:
 
 
 def write(folder: Path, moment: int) -> None:
-    """Write over a dataset, and be stopped at the writing of that number."""
+    """Overwrite a dataset; the write call of this number is interrupted."""
     left, write = [moment], hdf5._Sink.write
 
     def stopped(sink: hdf5._Sink, data: bytes) -> int:
@@ -53,7 +53,7 @@ def write(folder: Path, moment: int) -> None:
     Dataset(*fifty, ("pug",)).save(folder / "d.h5")
 
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's "&" has it ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" ignores it
 if sys.argv[1:]:
     write(Path(sys.argv[1]), int(sys.argv[2]))
 else:

@@ -28,10 +28,10 @@ def line(positions: list[float], labels: list[int]) -> Dataset:
 
 
 def test_worked_example() -> None:
-    """Five pictures on a line: pugs at 0, 1, 5, whippets at 6, 8."""
+    """Five images on a line: pugs at 0, 1, 5, whippets at 6, 8."""
     five = line([0, 1, 5, 6, 8], [0, 0, 0, 1, 1])
     result = accuracy(five, k=2)
-    # neighbours of each, nearest first: 1 5, 0 5, 6 8, 5 8, 6 5
+    # neighbours, nearest first: 1 5, 0 5, 6 8, 5 8, 6 5
     assert (result.queries, result.gallery, result.k) == (5, 4, 2)
     assert result.precision_at_k == (2 + 2 + 0 + 1 + 1) / 10
     assert result.recall_at_k == pytest.approx((2 / 2 + 2 / 2 + 0 + 1 / 1 + 1 / 1) / 5)
@@ -39,21 +39,21 @@ def test_worked_example() -> None:
     # votes: pug, pug, whippet; 6 has 5 (pug) nearer than 8: wrong; 8 has 6 nearer: right
     assert result.vote_accuracy == 3 / 5
     assert result.chance == pytest.approx((2 / 4 * 3 + 1 / 4 * 2) / 5)
-    # Wilson's interval of 3 in 5, from his formula by hand
+    # Wilson's interval of 3 in 5, computed by hand
     assert result.vote_accuracy_ci95 == pytest.approx((0.2307, 0.8824), abs=1e-4)
 
 
 def test_the_matlab_protocol_counts_the_query_itself() -> None:
     five = line([0, 1, 5, 6, 8], [0, 0, 0, 1, 1])
     result = accuracy(five, k=3, protocol="matlab")
-    # itself and its nearest: k - 1 = 2 of 3 count; 5 and 6 have each other
+    # the query and its nearest neighbour: k - 1 = 2 of 3 count; 5 and 6 are nearest to each other
     assert result.precision_at_k == (2 + 2 + 1 + 1 + 2) / 10
     assert result.gallery == 5
 
 
 def test_a_duplicate_stays_and_only_the_query_is_left_out() -> None:
     twins = line([3, 3, 3, 9], [0, 1, 0, 1])
-    # each of the three equal ones finds the one of lowest index that is not itself
+    # each of the three equal images finds the other one with the lowest index
     assert accuracy(twins, k=1).precision_at_k == (0 + 0 + 1 + 0) / 4
 
 
@@ -83,7 +83,7 @@ def test_another_test_set() -> None:
     assert result.recall_at_k == pytest.approx((1 / 2 + 1 / 2) / 2)
 
 
-def test_pictures_of_unknown_breed_are_no_queries() -> None:
+def test_images_of_unknown_breed_are_no_queries() -> None:
     dataset = line([0, 1, 2, 3], [0, -1, 0, -1])
     result = accuracy(dataset, k=1)
     assert (result.queries, result.gallery, result.precision_at_k) == (2, 3, 0.0)
@@ -100,7 +100,7 @@ def test_drawn_queries() -> None:
         accuracy(dataset, 1, n_test=41)
 
 
-def test_wrong_use(four: Dataset) -> None:
+def test_invalid_options(four: Dataset) -> None:
     for k in (0, -3, 4):
         with pytest.raises(DogsimError, match=f"k={k}. Expected 1 to 3"):
             accuracy(four, k)
@@ -142,7 +142,7 @@ def test_reference_numbers_of_12000_photos(real_data: Path) -> None:
 
 @pytest.mark.real_data
 def test_photos_to_reference_numbers(real_data: Path, tmp_path: Path) -> None:
-    """The main job on real input: photos through a real ResNet-50 to the numbers known."""
+    """The features of photos by a real ResNet-50 have the reference accuracy."""
     import subprocess
     import sys
 
@@ -179,19 +179,19 @@ def on_a_line(positions: list[float], labels: list[int]) -> Dataset:
 
 
 def test_map_at_r_worked_example() -> None:
-    """As pytorch-metric-learning defines it: precision@i where i is right, over R."""
+    """As in pytorch-metric-learning: the sum of precision@i over the hits, divided by R."""
     gallery = on_a_line([1, 2, 3, 4, 5], [0, 1, 0, 0, 1])
     query = on_a_line([0, 9], [0, 1])
     # query a: R = 3, neighbours a b a -> (1/1 + 0 + 2/3) / 3; query b: R = 2, b a -> (1/1 + 0) / 2
     assert Evaluation(gallery, query).map_at_r() == pytest.approx(((1 + 2 / 3) / 3 + 1 / 2) / 2)
 
 
-def test_map_at_r_is_one_where_all_is_right() -> None:
+def test_map_at_r_is_one_if_all_neighbours_are_right() -> None:
     far = on_a_line([0, 1, 2, 100, 101], [0, 0, 0, 1, 1])
     assert Evaluation(far).map_at_r() == 1
 
 
-def test_several_k_are_each_k() -> None:
+def test_several_k_equal_each_k() -> None:
     dataset = cloud(120)
     found = Evaluation(dataset).neighbours(20)
     for k in (1, 5, 20):
@@ -201,7 +201,7 @@ def test_several_k_are_each_k() -> None:
 
 
 @pytest.mark.parametrize("vote", ["uniform", "distance"])
-def test_votes_are_scikit_learns(vote: str) -> None:
+def test_votes_equal_those_of_scikit_learn(vote: str) -> None:
     gallery, test = cloud(300, classes=2), cloud(150, classes=2)
     peer = KNeighborsClassifier(7, weights=vote, algorithm="brute").fit(
         gallery.features.astype(np.float64), gallery.labels
@@ -211,7 +211,7 @@ def test_votes_are_scikit_learns(vote: str) -> None:
     assert ours == pytest.approx(accuracy_score(test.labels, answers))
 
 
-def test_breed_by_breed_and_confusions_are_scikit_learns() -> None:
+def test_per_breed_scores_and_confusions_equal_those_of_scikit_learn() -> None:
     gallery, test = cloud(300, spread=1.5), cloud(200, spread=1.5)
     found = Evaluation(gallery, test).neighbours(9)
     answers = majority_vote(found.labels)
@@ -233,8 +233,8 @@ def test_breed_by_breed_and_confusions_are_scikit_learns() -> None:
     assert [pair.count for pair in pairs] == sorted((pair.count for pair in pairs), reverse=True)
 
 
-def test_map_at_r_as_matlab_counted() -> None:
-    """The query is its own first neighbour and one of the R that it can find."""
+def test_map_at_r_with_the_matlab_protocol() -> None:
+    """The query is its own first neighbour and one of the R images of its breed."""
     for far in ([0, 1, 2, 100, 101], [0, 1, 2, 3, 4]):
         labels = [0, 0, 0, 1, 1] if far[3] == 100 else [0] * 5
         dataset = on_a_line([float(x) for x in far], labels)
@@ -245,14 +245,14 @@ def test_map_at_r_as_matlab_counted() -> None:
     assert found == pytest.approx((1 / 2 + 1 + 1 / 2) / 3)
 
 
-def test_map_at_r_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_map_at_r_is_independent_of_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = cloud(90)
     whole = Evaluation(dataset).map_at_r()
     monkeypatch.setattr("dogsim.retrieval.evaluation.MAX_BLOCK_BYTES", 32 * 40 * 7)
     assert Evaluation(dataset).map_at_r() == pytest.approx(whole, rel=1e-12)
 
 
-def test_weighted_votes_reach_breeds_and_confusions() -> None:
+def test_weighted_votes_in_per_breed_scores_and_confusions() -> None:
     gallery = on_a_line([0, 3, 3.1, 50], [0, 1, 1, 1])
     query = on_a_line([0.1], [0])
     uniform = Evaluation(gallery, query).neighbours(3)
@@ -262,7 +262,7 @@ def test_weighted_votes_reach_breeds_and_confusions() -> None:
     assert [each.vote_accuracy for each in per_breed(weighted)] == [1]
 
 
-def test_every_k_is_checked_before_anything_is_searched(
+def test_every_k_is_checked_before_the_search(
     four: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dogsim.retrieval.evaluation.nearest", None)
@@ -289,15 +289,15 @@ def test_a_dataset_or_its_path(four: Dataset, tmp_path: Path) -> None:
         accuracy([four], 1)  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="measured in another way elsewhere")
-@pytest.mark.parametrize("pictures", [2000, pytest.param(20_000, marks=pytest.mark.slow)])
-def test_map_at_r_in_bounded_memory(pictures: int) -> None:
-    """Two breeds, so that each ranking is half as long as the gallery."""
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory from /proc")
+@pytest.mark.parametrize("images", [2000, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_map_at_r_in_bounded_memory(images: int) -> None:
+    """With two breeds, R is half of the gallery."""
     code = (
         "from clouds import cloud\n"
         "from memory import peak_megabytes\n"
         "from dogsim.retrieval.evaluation import Evaluation\n"
-        f"data = cloud(2 * {pictures}, classes=2)\n"
+        f"data = cloud(2 * {images}, classes=2)\n"
         "before = peak_megabytes()\n"
         "evaluation = Evaluation(data, n_test=2000)\n"
         "evaluation.accuracy(1)\n"
@@ -312,7 +312,7 @@ def test_map_at_r_in_bounded_memory(pictures: int) -> None:
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (3, 7), (0, 50), (1050, 1200)])
-def test_the_interval_is_scipys(right: int, n: int) -> None:
+def test_the_interval_equals_that_of_scipy(right: int, n: int) -> None:
     from scipy.stats import binomtest
 
     from dogsim.retrieval.scores import _wilson
@@ -321,10 +321,10 @@ def test_the_interval_is_scipys(right: int, n: int) -> None:
     assert _wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_an_accuracy_tells_itself() -> None:
+def test_texts_of_an_accuracy() -> None:
     found = accuracy(line([0, 1, 5, 6, 8], [0, 0, 0, 1, 1]), k=1)
-    told = "<Accuracy: P@1 0.6000, vote 0.6000 (0.2307 to 0.8824), 5 queries>"
-    assert repr(found) == told
+    expected = "<Accuracy: P@1 0.6000, vote 0.6000 (0.2307 to 0.8824), 5 queries>"
+    assert repr(found) == expected
     heading, columns, numbers = str(found).replace("\n\n", "\n").splitlines()
     assert heading == "5 queries, gallery of 4 images, euclidean distance; chance level 0.4000"
     assert columns.split()[:3] == ["k", "precision@k", "recall@k"]
@@ -335,7 +335,7 @@ def test_an_accuracy_tells_itself() -> None:
 
 
 def test_calibration_by_hand() -> None:
-    # two answers at 0.9, one right: a gap of 0.4; two at 0.6, both right: 0.4; equal weights
+    # two answers at 0.9, one right: difference 0.4; two at 0.6, both right: 0.4; equal weights
     probabilities = [[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.6, 0.4]]
     assert calibration_error(probabilities, [0, 1, 1, 0]) == pytest.approx(0.4)
     assert calibration_error([[1.0, 0.0]] * 3, [0, 0, 0]) == 0

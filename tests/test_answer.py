@@ -1,4 +1,4 @@
-"""An answer tells itself: in a line, in a notebook without harm or bulk, and as a grid."""
+"""An answer as a line of text, as HTML in a notebook, and as a grid."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Dataset:
-    """Forty large photos of noise, two breeds in turn; the name of one is a script."""
+    """Return forty large noise images of two breeds in turn; the name of one is a script."""
     rng = np.random.default_rng(0)
     for i in range(4):
         pixels = rng.integers(0, 255, (600, 900, 3), np.uint8)
@@ -36,7 +36,7 @@ def answer(gallery: Dataset, k: int, image: Source | None = None) -> Answer:
     return replace(found, image=image)
 
 
-def test_in_a_line(gallery: Dataset) -> None:
+def test_as_text(gallery: Dataset) -> None:
     calm = replace(gallery, breeds=("beagle", "pug"))
     found = answer(calm, 5)
     assert str(found) == "beagle (3 of 5 votes, pug 2), nearest 0.jpg at 0"
@@ -50,7 +50,7 @@ def test_in_a_line(gallery: Dataset) -> None:
     assert "\n" not in str(answer(replace(calm, paths=("a\nb",) * 40), 1))
 
 
-def test_in_a_notebook(gallery: Dataset, tmp_path: Path) -> None:
+def test_as_html(gallery: Dataset, tmp_path: Path) -> None:
     asked = tmp_path / "<b>.png"
     Image.new("RGB", (4000, 3000), "olive").save(asked)
     shown = answer(gallery, 40, asked)._repr_html_()

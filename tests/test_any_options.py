@@ -1,10 +1,9 @@
-"""Any options of any command, as they stand in the app: fitting, wrong and hostile ones.
+"""Test random options of all commands: valid, invalid and hostile ones.
 
-A command ends with 0, 1 or 2, tells what is wrong in one line, prints valid JSON where it is asked
-for, changes nothing that it was given and leaves nothing half-written. Commands, options and their
-types are taken from the app, and a word of an option's help tells what may fit it: a new one is
-drawn as well. ``pytest --slow`` draws for a time, `DOGSIM_MACHINE_SECONDS`, beginning with the seed
-`DOGSIM_MACHINE_SEED`.
+A command must end with 0, 1 or 2, report an error in one line, print valid JSON with --json, change
+none of its inputs and leave no incomplete file. Commands, options and their types are read from the
+app, and a word in the help of an option selects its valid values; so new options are covered.
+``pytest --slow`` runs for `DOGSIM_MACHINE_SECONDS`, starting with the seed `DOGSIM_MACHINE_SEED`.
 """
 
 import inspect
@@ -34,8 +33,8 @@ from dogsim.plumbing.terminal import JOINERS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="named pipes, alarms and odd names")
 
-PATIENCE = 120  # seconds, after which a command hangs: on a machine that others use as well
-PICTURES = (
+MAX_COMMAND_SECONDS = 120  # on a busy machine
+IMAGES = (
     *("photos", "photos/pug/1.png", "photos/whippet/$5_$7.png", "photos/pug/-3.png"),
     *("photos/whippet/犬 🐶.png", "photos/whippet/\x1b[31mred.png", "photos/pug/\udcff.png"),
     *("photos/whippet/cut.png", "photos/pug/text.jpg", "pipe.png", "link.png", "photos/pug"),
@@ -56,31 +55,31 @@ NEW = ("new.h5", "new.keras", "new.mat", "new.csv", "new", "new/in/new.h5", "x" 
 NUMBERS = ("1", "2", "3", "5", "0", "-1", "1000000", "99999999999999999999", "nan", "1e3", "", "x")
 REALS = ("0.2", "0", "1", "-1", "nan", "inf", "-inf", "1e400", "0,5", "x")
 HUGE = {"1000000", "99999999999999999999"}
-# What fits, by the first word of these that the help or the name of an option has.
-FITTING = (
+# Valid values, by the first of these words that the help or the name of an option contains.
+VALID = (
     (("to write", "OUT", "save"), NEW),
     (("head",), ("own/head.keras",)),
     (("weight",), ("network.keras", "imagenet")),
     (("MATLAB",), ("own/exported.mat",)),
     (("dataset",), ("own/dataset.h5", "own/dataset.h5", "one.h5", "without recipe.h5")),
-    (("image", "IMAGE", "folder"), PICTURES[:6]),
+    (("image", "IMAGE", "folder"), IMAGES[:6]),
 )
 
 
 @dataclass(frozen=True)
 class Option:
-    """An option or argument, as its command's function declares it."""
+    """An option or argument as declared by the function of its command."""
 
     flags: tuple[str, ...]  # empty for an argument
     kind: Any
     many: bool
     required: bool
-    told: str
-    names: tuple[str, ...]  # that fit, where only some do
+    text: str  # metavar, name and help
+    names: tuple[str, ...]  # the valid values, if they are a fixed set
 
 
 def options_of(command: Callable[..., None]) -> list[Option]:
-    """Read the declarations of a command, which are typer's."""
+    """Read the options of a command from its annotations for Typer."""
     found = []
     for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
         kind, declared = get_args(parameter.annotation)[:2]
@@ -91,7 +90,8 @@ def options_of(command: Callable[..., None]) -> list[Option]:
             arm for arm in inner if get_origin(arm) in (None, Literal) and arm is not type(None)
         )
         is_option = isinstance(declared, OptionInfo)
-        named = (declared.default, *(declared.param_decls or ()))  # within Annotated all are names
+        # Within Annotated, the default is a name, too.
+        named = (declared.default, *(declared.param_decls or ()))
         flags = tuple(flag for flag in named if str(flag).startswith("-"))
         flags = flags or (f"--{name.replace('_', '-')}",)
         found.append(
@@ -100,7 +100,7 @@ def options_of(command: Callable[..., None]) -> list[Option]:
                 kind=simple,
                 many=many,
                 required=parameter.default is parameter.empty,
-                told=f"{declared.metavar} {name} {declared.help}",
+                text=f"{declared.metavar} {name} {declared.help}",
                 names=tuple(option_values(name)) if name in OPTION_TABLES else (),
             )
         )
@@ -110,20 +110,20 @@ def options_of(command: Callable[..., None]) -> list[Option]:
 COMMANDS = {
     str(command.callback.__name__).replace("_", "-"): options_of(command.callback)
     for command in app.registered_commands
-    if command.callback and command.callback.__name__ != "serve"  # which goes on for ever
+    if command.callback and command.callback.__name__ != "serve"  # it does not end
 }
 
 
 def values(option: Option) -> st.SearchStrategy[str]:
-    """Draw a text for an option, that fits it more often than not."""
+    """Draw a value for an option, valid ones more often than others."""
     if option.kind is int:
         return st.sampled_from(NUMBERS[:3]) | st.sampled_from(NUMBERS)
     if option.kind is float:
         return st.sampled_from(REALS[:3]) | st.sampled_from(REALS)
-    told = option.told
-    fitting = next((pool for words, pool in FITTING if any(word in told for word in words)), None)
-    words = option.names or fitting or tuple(word.strip(".,:;[]()") for word in told.split())
-    every = (*PICTURES, *DATASETS, *OTHERS, *TEXTS, *NEW)
+    text = option.text
+    valid = next((pool for words, pool in VALID if any(word in text for word in words)), None)
+    words = option.names or valid or tuple(word.strip(".,:;[]()") for word in text.split())
+    every = (*IMAGES, *DATASETS, *OTHERS, *TEXTS, *NEW)
     return st.sampled_from(words) | st.sampled_from(words) | st.sampled_from(every)
 
 
@@ -148,7 +148,7 @@ def calls(draw: Callable[[Any], Any]) -> list[str]:
 
 
 class Hang(BaseException):
-    """A command takes longer than anything here may."""
+    """Raised if a command takes too long."""
 
 
 @contextmanager
@@ -166,7 +166,7 @@ def with_timeout(seconds: int) -> Iterator[None]:
 
 
 class World:
-    """The folder that commands run in, and a copy of it to mend it by."""
+    """The working folder of the commands, and a copy from which it is restored."""
 
     def __init__(self, folder: Path, network: Path) -> None:
         self.root, self.copy, self.runs = folder / "world", folder / "copy", 0
@@ -180,7 +180,7 @@ class World:
         self.runs += 1
         environment = {"DOGSIM_DATASET": default or None}
         try:
-            with with_timeout(PATIENCE):
+            with with_timeout(MAX_COMMAND_SECONDS):
                 done = CliRunner().invoke(app, call, env=environment)
         except Hang:
             assert HUGE & {word.split("=")[-1] for word in call}, ("it hangs", call)
@@ -192,10 +192,10 @@ class World:
         changed = [name for name in self.before if after.get(name) != self.before[name]]
         allowed = [name for name in changed if self.may_change(name, call)]
         put_back(self.root, self.copy, self.before, after)
-        told = (call, default, done.exit_code, done.stdout, done.stderr)
-        assert changed == allowed, (told, changed)
-        assert half == [], (told, half)
-        check_told(call, done, told)
+        report = (call, default, done.exit_code, done.stdout, done.stderr)
+        assert changed == allowed, (report, changed)
+        assert half == [], (report, half)
+        check_output(call, done, report)
 
     def may_change(self, name: str, call: list[str]) -> bool:
         named = [Path(word.split("=", 1)[-1]) for word in call[1:]]
@@ -205,22 +205,22 @@ class World:
         return "--force" in call or MADE_BY.get(name) == call[0]
 
 
-def check_told(call: list[str], done: Any, told: object) -> None:
-    """Check what a command printed, and how it ended."""
+def check_output(call: list[str], done: Any, report: object) -> None:
+    """Check the output and the exit status of a command."""
     if done.exception and not isinstance(done.exception, SystemExit):
-        raise AssertionError(told) from done.exception
-    assert done.exit_code in (0, 1, 2), told
+        raise AssertionError(report) from done.exception
+    assert done.exit_code in (0, 1, 2), report
     shown = done.stdout + done.stderr
     if done.exit_code < 2:
-        assert all(c.isprintable() or c in f"\n{JOINERS}" for c in shown), told
-    assert "Traceback" not in shown, told
+        assert all(c.isprintable() or c in f"\n{JOINERS}" for c in shown), report
+    assert "Traceback" not in shown, report
     lines = [line for line in done.stderr.splitlines() if line.startswith("dogsim: ")]
-    assert len(lines) == (done.exit_code == 1), told
+    assert len(lines) == (done.exit_code == 1), report
     if "--json" not in call[: [*call, "--"].index("--")]:
         return
     answers = [done.stdout] if done.exit_code == 0 or done.stdout else []
-    for answer in done.stdout.splitlines() if call[0] == "ask" else answers:  # one a line it reads
-        assert isinstance(json.loads(answer, parse_constant=_no_json), dict), told
+    for answer in done.stdout.splitlines() if call[0] == "ask" else answers:  # one per input line
+        assert isinstance(json.loads(answer, parse_constant=_no_json), dict), report
 
 
 def _no_json(constant: str) -> None:

@@ -41,17 +41,17 @@ def test_classify(dataset: Dataset, lite: Extractor) -> None:
     assert answers[0].distances[0] == 0
     assert [answer.votes for answer in answers] == [3, 3, 3]
     assert [answer.row for answer in answers] == [4, None, None]
-    five = classify(red, dataset, k=5)[0]  # one picture instead of a list
+    five = classify(red, dataset, k=5)[0]  # one image instead of a list
     assert (five.breed, five.votes) == ("red setter", 3)
     assert (five.runner_up, five.runner_up_votes) == ("striped", 2)
     again = classify([red], dataset, k=3, extractor=lite)[0]
     assert again.indices.tolist() == answers[2].indices.tolist()
 
 
-def test_a_picture_of_the_dataset_has_no_vote_on_itself(
+def test_an_image_of_the_dataset_does_not_vote_on_itself(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Told by its content, and answered without the network."""
+    """It is recognised by its content; the network is not needed."""
     monkeypatch.setattr(NetworkOptions, "load", lambda _: pytest.fail("The network is not needed"))
     copy = tmp_path / "of another name.png"
     copy.write_bytes(dataset.image_file(4).read_bytes())
@@ -92,11 +92,11 @@ def test_a_query_of_another_recipe_is_refused(dataset: Dataset, lite: Extractor)
         classify([Image.new("RGB", (9, 9))], replace(dataset, recipe=None), 1)
 
 
-def test_folders_that_give_no_dataset(tmp_path: Path, breeds_dir: Path) -> None:
+def test_invalid_folders_and_outputs(tmp_path: Path, breeds_dir: Path) -> None:
     (tmp_path / "empty").mkdir()
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     (tmp_path / "bad" / "pug").mkdir(parents=True)
-    (tmp_path / "bad" / "pug" / "a.jpg").write_text("no picture")
+    (tmp_path / "bad" / "pug" / "a.jpg").write_text("no image")
     out = tmp_path / "o.h5"
     for source, target, message in [
         (tmp_path / "none", out, "There is no folder"),

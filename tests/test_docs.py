@@ -1,4 +1,4 @@
-"""The examples in docstrings run, and the public names are where `__init__.pyi` says."""
+"""The examples in docstrings run, and the public names are those of `__init__.pyi`."""
 
 import doctest
 import importlib
@@ -56,7 +56,7 @@ def test_the_docstring_of_the_package_lists_all_names() -> None:
 
 
 def test_a_module_of_that_name_does_not_hide_the_function() -> None:
-    """Also once the module of that name has been imported."""
+    """Even after the module of the same name was imported."""
     for name, module in PUBLIC.items():
         if name == module.rpartition(".")[2]:
             importlib.import_module(f"dogsim.{module}")

@@ -1,4 +1,4 @@
-"""The parts of a distance add up to it, and what is no sum of parts is refused."""
+"""The parts of a distance add up to it; distances that are no such sum are refused."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,8 +26,8 @@ from dogsim import (
 from dogsim.explain import explain_neighbours, origin_of
 
 QUICK: dict[str, list[pytest.MarkDecorator]] = {LITE: [], "resnet18": [pytest.mark.extra]}
-# One of each family, for deeper ones are of the same blocks; but not MobileNet's first: of random
-# weights its features are shorter than what Keras takes for 0.
+# One network of each family; deeper ones have the same blocks. Without MobileNet v1: with random
+# weights, the length of its features is below the epsilon of Keras.
 KINDS = (
     *QUICK,
     *("resnet34", "resnet50", "resnet50v2", "vgg16", "inceptionv3", "densenet121"),
@@ -39,7 +39,7 @@ METRICS = ("sqeuclidean", "cosine", "euclidean", "correlation")
 
 
 def tall_and_wide() -> list[Image.Image]:
-    """Two drawings, cut so that squash and crop see them differently."""
+    """Return two drawings of shapes for which squash and crop differ."""
     tall, wide = (Image.open(path).convert("RGB") for path in sample_queries()[:2])
     return [
         tall.crop((0, 0, tall.width // 2, tall.height)),
@@ -48,7 +48,7 @@ def tall_and_wide() -> list[Image.Image]:
 
 
 def head_of(folder: Path, length: int, *bent: Any) -> Path:
-    """A head of random numbers, built as deep ranking builds its own, or with other layers."""
+    """Save a head with random numbers, like those of deep ranking, or with additional layers."""
     import keras
 
     rng = np.random.default_rng(length)
@@ -68,7 +68,7 @@ def head_of(folder: Path, length: int, *bent: Any) -> Path:
 
 
 def through(extractor: Extractor, head: Path) -> Extractor:
-    """The same network, followed by a head."""
+    """Return the network followed by a head."""
     from dogsim.networks.heads import load_head
 
     loaded = load_head(head)
@@ -80,7 +80,7 @@ def through(extractor: Extractor, head: Path) -> Extractor:
 def test_the_parts_add_up_to_the_distance(
     name: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """To what `dist_calc` makes of the features that every other command computes."""
+    """The distance that `dist_calc` computes from the features."""
     if name in ("resnet18", "resnet34"):
         pytest.importorskip("keras_hub", reason="Keras Hub: pip install 'dogsim[hub]'")
     weights = "imagenet"
@@ -91,13 +91,13 @@ def test_the_parts_add_up_to_the_distance(
     crop = Extractor(replace(squash.recipe, resize="crop"), squash.network)
     head = head_of(tmp_path, extract_features(tall_and_wide(), squash).shape[1])
     for extractor in (squash, crop, through(squash, head), through(crop, head)):
-        pictures = tall_and_wide()
-        f, g = extract_features(pictures, extractor)
+        images = tall_and_wide()
+        f, g = extract_features(images, extractor)
         for metric in METRICS:
-            why = explain(pictures[0], pictures[1], extractor, metric)
+            why = explain(images[0], images[1], extractor, metric)
             (distance,) = dist_calc([g], [f], metric)[0]
             whole = distance**2 if metric == "euclidean" else distance
-            # float32 rounds features by their length, however near the two are
+            # rounding in float32 depends on the length of the features, not on their distance
             lengths = 1 if metric in ("cosine", "correlation") else float(f @ f + g @ g)
             assert why.sum == pytest.approx(whole, rel=1e-5, abs=1e-6 * lengths)
             record_property(
@@ -109,18 +109,18 @@ def test_the_parts_add_up_to_the_distance(
                 rel=1e-5,
                 abs=1e-6 * lengths,
             )
-        assert explain(pictures[0], pictures[1], extractor, "cosine").pairs.sum() == pytest.approx(
+        assert explain(images[0], images[1], extractor, "cosine").pairs.sum() == pytest.approx(
             1 - dist_calc([g], [f], "cosine")[0, 0], rel=1e-5
         )
 
 
 def test_by_hand(colours: str) -> None:
-    """Red beside green against red alone, by a network whose places are the pixels."""
+    """A red and green image and a red one, and a network whose places are the pixels."""
     extractor = load_extractor(weights=colours, precision="float32")
-    pictures = np.zeros((2, 32, 32, 3), np.uint8)
-    pictures[0, :, :16, 0] = pictures[0, :, 16:, 1] = pictures[1, ..., 0] = 200
-    why = explain(pictures[0], pictures[1], extractor, "sqeuclidean")
-    # The network takes blue, green, red, less ImageNet's means: f - g = (0, 100, -100).
+    images = np.zeros((2, 32, 32, 3), np.uint8)
+    images[0, :, :16, 0] = images[0, :, 16:, 1] = images[1, ..., 0] = 200
+    why = explain(images[0], images[1], extractor, "sqeuclidean")
+    # The network's input is BGR minus ImageNet's means: f - g = (0, 100, -100).
     assert [why.distance, why.sum] == pytest.approx([20_000, 20_000], rel=1e-5)
     red, green = why.query_parts[0, 0], why.query_parts[0, -1]
     assert red * 1024 == pytest.approx(-10_000, rel=1e-4)  # (0, -50, 50).(0, 100, -100)
@@ -130,125 +130,127 @@ def test_by_hand(colours: str) -> None:
     assert column < 16
     assert why.query_likeness.sum() == pytest.approx(why.other_likeness.sum())
     with pytest.raises(DogsimError, match="There is no image gone.jpg"):
-        explain("gone.jpg", pictures[0], extractor)
+        explain("gone.jpg", images[0], extractor)
 
 
-def test_the_same_picture(lite: Extractor) -> None:
-    (picture,) = tall_and_wide()[:1]
-    why = explain(picture, picture, lite)
+def test_an_image_and_itself(lite: Extractor) -> None:
+    (image,) = tall_and_wide()[:1]
+    why = explain(image, image, lite)
     assert why.distance == why.sum == 0
     best = why.best_pairs(49)
     assert best.shape == (49, 4)
-    assert len({(row, column) for row, column, *_ in best.tolist()}) == 49  # no place twice
+    assert len({(row, column) for row, column, *_ in best.tolist()}) == 49  # each place once
 
 
-def test_of_a_picture_and_its_mirror_the_parts_add_up_too(lite: Extractor, tmp_path: Path) -> None:
+def test_the_parts_add_up_for_views(lite: Extractor, tmp_path: Path) -> None:
     flip = load_extractor(LITE, precision="float32", views="flip")
     for extractor in (flip, through(flip, head_of(tmp_path, 1280))):
-        pictures = tall_and_wide()
-        f, g = extract_features(pictures, extractor)
+        images = tall_and_wide()
+        f, g = extract_features(images, extractor)
         for metric in METRICS:
-            why = explain(pictures[0], pictures[1], extractor, metric)
+            why = explain(images[0], images[1], extractor, metric)
             (distance,) = dist_calc([g], [f], metric)[0]
             whole = distance**2 if metric == "euclidean" else distance
             assert why.sum == pytest.approx(whole, rel=1e-4), metric
-    (picture, _), mirror = (
+    (image, _), mirror = (
         tall_and_wide(),
         tall_and_wide()[0].transpose(Image.Transpose.FLIP_LEFT_RIGHT),
     )
-    there, back = (explain(each, pictures[1], flip) for each in (picture, mirror))
+    there, back = (explain(each, images[1], flip) for each in (image, mirror))
     assert there.distance == pytest.approx(back.distance, rel=1e-5)
     assert there.query_parts == pytest.approx(back.query_parts[:, ::-1], abs=1e-4)
     crops = replace(flip, recipe=replace(flip.recipe, views="flip,crops"))
     with pytest.raises(DogsimError, match=r"of views flip,crops.* Explained can be views none"):
-        explain(picture, mirror, crops)
+        explain(image, mirror, crops)
 
 
 def noise(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A random picture: coloured noise of a random grain."""
+    """Return coloured noise with a random cell size."""
     cells = 224 // int(rng.choice([4, 8, 16, 32, 112]))
     pixels = rng.integers(0, 256, (cells, cells, 3), np.uint8)
     return np.array(Image.fromarray(pixels).resize((224, 224), Image.Resampling.BICUBIC))
 
 
 def planted(seed: int, side: int = 112) -> tuple[list[NDArray[np.uint8]], list[tuple[int, int]]]:
-    """Two random pictures that share one patch, a quarter of each, and its top left corners."""
+    """Return two noise images with the same patch, a quarter of each, and its corners."""
     rng = np.random.default_rng(seed)
     drawings = sample_queries()
     patch = Image.open(drawings[int(rng.integers(len(drawings)))]).convert("RGB")
-    pictures, corners = [], []
+    images, corners = [], []
     for _ in range(2):
-        picture = noise(rng)
+        image = noise(rng)
         top, left = (int(x) for x in rng.integers(0, 224 - side + 1, 2))
-        picture[top : top + side, left : left + side] = np.asarray(patch.resize((side, side)))
-        pictures.append(picture)
+        image[top : top + side, left : left + side] = np.asarray(patch.resize((side, side)))
+        images.append(image)
         corners.append((top, left))
-    return pictures, corners
+    return images, corners
 
 
-def holds_the_most(parts: NDArray[np.float64], corner: tuple[int, int], side: int = 112) -> bool:
-    """Whether the middle of the place with the largest part lies in the patch."""
+def is_largest_in_patch(
+    parts: NDArray[np.float64], corner: tuple[int, int], side: int = 112
+) -> bool:
+    """Return whether the centre of the place with the largest part is in the patch."""
     row, column = divmod(int(parts.argmax()), parts.shape[1])
     middle = np.array([row, column]) * 32 + 16
     return bool(((middle >= corner) & (middle < np.array(corner) + side)).all())
 
 
-def test_what_two_pictures_share_is_found(
+def test_a_common_patch_is_found(
     lite: Extractor, record_property: Callable[[str, object], None]
 ) -> None:
     found = 0
     for seed in range(100):
-        pictures, corners = planted(seed)
-        why = explain(pictures[0], pictures[1], lite)
+        images, corners = planted(seed)
+        why = explain(images[0], images[1], lite)
         maps = why.query_likeness, why.other_likeness
-        found += all(map(holds_the_most, maps, corners))
+        found += all(map(is_largest_in_patch, maps, corners))
     record_property("found", int(found))
     assert found >= 95
 
 
-def test_neighbours_are_counted_from_the_mean(stored: Path, breeds_dir: Path) -> None:
+def test_the_origin_of_neighbours_is_the_mean(stored: Path, breeds_dir: Path) -> None:
     dataset = Dataset.open(stored)
-    picture = breeds_dir / "striped" / "1.png"
-    (neighbours,) = explain_neighbours([picture], dataset, 4, "cosine")
+    image = breeds_dir / "striped" / "1.png"
+    (neighbours,) = explain_neighbours([image], dataset, 4, "cosine")
     units = dataset.features / np.linalg.norm(dataset.features, axis=1, keepdims=True)
     assert origin_of(dataset, "cosine") == pytest.approx(units.mean(axis=0), abs=1e-6)
-    (asked,) = [
+    (query,) = [
         unit for unit, path in zip(units, dataset.paths, strict=True) if "striped/1" in path
     ]
     for row, why in neighbours:
-        expected = (asked - units.mean(axis=0)) @ (units[row] - units.mean(axis=0))
-        assert why.pairs.sum() == pytest.approx(expected, abs=1e-3)  # stored ones may be rounded
+        expected = (query - units.mean(axis=0)) @ (units[row] - units.mean(axis=0))
+        assert why.pairs.sum() == pytest.approx(expected, abs=1e-3)  # features are rounded
     distances = [why.distance for _, why in neighbours]
     assert distances == sorted(distances)
 
 
-def test_what_cannot_be_explained_is_refused_by_name(
+def test_errors_for_distances_that_cannot_be_explained(
     colours: str, stored: Path, tmp_path: Path
 ) -> None:
     import keras
 
-    picture = np.zeros((32, 32, 3), np.uint8)
+    image = np.zeros((32, 32, 3), np.uint8)
     extractor = load_extractor(weights=colours)
     with pytest.raises(
         DogsimError, match=r"'cityblock' are not a sum .*: euclidean, sqeuclidean, c"
     ):
-        explain(picture, picture, extractor, "cityblock")
+        explain(image, image, extractor, "cityblock")
 
     pooled = keras.layers.GlobalMaxPooling2D(name="avg_pool")
     keras.Sequential([keras.Input((32, 32, 3)), pooled]).save(tmp_path / "max.keras")
     largest = load_extractor(weights=str(tmp_path / "max.keras"))
     with pytest.raises(DogsimError, match=r"come out of GlobalMaxPooling2D.*avg_pool of every"):
-        explain(picture, picture, largest)
+        explain(image, image, largest)
 
     bent = through(extractor, head_of(tmp_path, 3, keras.layers.ReLU()))
     with pytest.raises(DogsimError, match=r"has ReLU re_lu.*, so .* as dogsim project --layer"):
-        explain(picture, picture, bent)
+        explain(image, image, bent)
 
     dataset = Dataset.open(stored)
     with pytest.raises(DogsimError, match="does not say how .* any two images"):
-        explain_neighbours([picture], replace(dataset, recipe=None))
+        explain_neighbours([image], replace(dataset, recipe=None))
     with pytest.raises(DogsimError, match=r"There is no image .*--root FOLDER"):
-        explain_neighbours([picture], replace(dataset, root=str(tmp_path)), 1)
+        explain_neighbours([image], replace(dataset, root=str(tmp_path)), 1)
     strange = replace(dataset, features=-np.asarray(dataset.features))
     with pytest.raises(DogsimError, match="is not the one that the dataset was made with"):
-        explain_neighbours([picture], strange, 1)
+        explain_neighbours([image], strange, 1)

@@ -19,7 +19,7 @@ GRADIENT = np.add.outer(np.arange(60), 2 * np.arange(80)).astype(np.uint8)
 COLOUR = np.dstack([GRADIENT, GRADIENT[::-1], np.full_like(GRADIENT, 90)])
 
 
-def test_a_picture_of_the_wanted_size_passes_untouched() -> None:
+def test_an_image_of_the_requested_size_is_not_changed() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     for resize in ("squash", "crop"):
         assert np.array_equal(load_image(pixels, resize=resize), pixels)
@@ -29,13 +29,13 @@ def test_squash_is_bicubic_with_antialiasing() -> None:
     checkerboard = (np.indices((400, 400)).sum(axis=0) % 2 * 255).astype(np.uint8)
     grey = load_image(checkerboard, size=50)
     assert abs(grey.astype(int) - 127).max() <= 2  # without antialiasing it would be 0 or 255
-    # Bicubic with a = -0.5, as MATLAB's: doubling [0, 255] from hand-computed weights.
-    # 1/4 from the near and 3/4 from the far pixel: (0.8672, 0.2266) / 1.0938 of 255.
+    # Bicubic with a = -0.5 like MATLAB; [0, 255] is doubled with weights computed by hand:
+    # 1/4 from the near and 3/4 from the far pixel, (0.8672, 0.2266) / 1.0938 of 255.
     step = load_image(np.array([[0, 255]], np.uint8), size=4)[0, :, 0]
     assert step.tolist() == [0, 53, 202, 255]
 
 
-def test_crop_is_the_usual_resize_of_the_short_side_and_centre_crop() -> None:
+def test_crop_resizes_the_short_side_and_crops_the_centre() -> None:
     rng = np.random.default_rng(3)
     smooth = Image.fromarray(rng.integers(0, 256, (12, 20, 3), np.uint8)).resize((640, 320))
     usual = smooth.resize((512, 256), Image.Resampling.BICUBIC)
@@ -82,25 +82,25 @@ def test_animation_gives_its_first_frame(tmp_path: Path) -> None:
 def test_exif_orientation_is_applied(orientation: int) -> None:
     stored = stored_as(orientation)
     assert np.array_equal(np.asarray(open_image(stored)), COLOUR)
-    for box in (Box(10, 5, 40, 25), Box(10, 5, 40, 25, 80, 60)):  # of the upright picture
+    for box in (Box(10, 5, 40, 25), Box(10, 5, 40, 25, 80, 60)):  # of the upright image
         part = np.asarray(open_image(Cropped(stored, box)))
         assert np.array_equal(part, COLOUR[5:25, 10:40]), box
 
 
-def test_a_box_of_a_picture_as_it_is_stored_is_turned_with_it() -> None:
+def test_a_box_of_the_stored_image_is_turned_with_it() -> None:
     for orientation in range(5, 9):
         stored = stored_as(orientation)
         raw = Image.open(io.BytesIO(stored)).convert("RGB")
         assert raw.size == (60, 80)
         part = np.asarray(open_image(Cropped(stored, Box(5, 10, 25, 40, 60, 80))))
-        seen = np.asarray(raw)[10:40, 5:25]
-        flat = {5: seen, 6: np.rot90(seen, -1), 7: seen[::-1, ::-1], 8: np.rot90(seen)}[orientation]
+        crop = np.asarray(raw)[10:40, 5:25]
+        flat = {5: crop, 6: np.rot90(crop, -1), 7: crop[::-1, ::-1], 8: np.rot90(crop)}[orientation]
         expected = flat.transpose(1, 0, 2) if orientation in (5, 7) else flat
         assert np.array_equal(part, expected), orientation
 
 
 def stored_as(orientation: int) -> bytes:
-    """What a camera held that way stores: each orientation undone by hand, to be redone."""
+    """Return the file of a camera in this orientation, the inverse of the EXIF rotation."""
     stored = {
         1: COLOUR,
         2: COLOUR[:, ::-1],
@@ -118,29 +118,29 @@ def stored_as(orientation: int) -> bytes:
     return file.getvalue()
 
 
-def test_a_part_of_a_picture() -> None:
-    def seen(*box: float) -> Any:
+def test_cropped_images() -> None:
+    def crop(*box: float) -> Any:
         return np.asarray(open_image(Cropped(COLOUR, Box(*box))))
 
-    assert np.array_equal(seen(10, 5, 40, 25), COLOUR[5:25, 10:40])
-    assert np.array_equal(seen(-10, -5, 40, 1e9), COLOUR[:, :40])  # cut off at its edges
-    assert np.array_equal(seen(0, 0, 80, 60), COLOUR)
-    assert np.array_equal(seen(10, 5, 10.2, 5.2), COLOUR[5:6, 10:11])  # a pixel at least
-    assert np.array_equal(seen(79.9, 59.9, 80, 60), COLOUR[59:, 79:])
-    assert np.array_equal(seen(20, 10, 80, 50, 160, 120), COLOUR[5:25, 10:40])  # of a larger copy
-    for box, told in [
+    assert np.array_equal(crop(10, 5, 40, 25), COLOUR[5:25, 10:40])
+    assert np.array_equal(crop(-10, -5, 40, 1e9), COLOUR[:, :40])  # clipped to the image
+    assert np.array_equal(crop(0, 0, 80, 60), COLOUR)
+    assert np.array_equal(crop(10, 5, 10.2, 5.2), COLOUR[5:6, 10:11])  # at least one pixel
+    assert np.array_equal(crop(79.9, 59.9, 80, 60), COLOUR[59:, 79:])
+    assert np.array_equal(crop(20, 10, 80, 50, 160, 120), COLOUR[5:25, 10:40])  # of a larger copy
+    for box, message in [
         ((10, 5, 40, 25, 60, 60), "an image of 60 x 60, does not fit its 80 x 60"),
         ((80, 5, 90, 25), "of another size, does not fit its 80 x 60"),
     ]:
-        with pytest.raises(DogsimError, match=told):
-            seen(*box)
+        with pytest.raises(DogsimError, match=message):
+            crop(*box)
     with pytest.raises(DogsimError, match=r"Cannot read .*gone\.png|There is no image gone\.png"):
         open_image(Cropped("gone.png", Box(0, 0, 1, 1)))
     assert load_image(Cropped(COLOUR, Box(10, 5, 40, 25)), 8, "crop").shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_small_part_of_a_large_jpeg_is_not_made_coarse(orientation: int, tmp_path: Path) -> None:
+def test_a_crop_of_a_large_jpeg_keeps_its_resolution(orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     noisy(1600, 1200).save(tmp_path / "x.jpg", quality=90, exif=exif)
@@ -151,7 +151,7 @@ def test_a_small_part_of_a_large_jpeg_is_not_made_coarse(orientation: int, tmp_p
     assert open_image(Cropped(tmp_path / "x.jpg", box), at_least=100).size == (100, 100)
 
 
-def test_broken_exif_does_not_matter(tmp_path: Path) -> None:
+def test_broken_exif_is_ignored(tmp_path: Path) -> None:
     Image.fromarray(COLOUR).save(tmp_path / "x.png", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
     assert np.array_equal(np.asarray(open_image(tmp_path / "x.png")), COLOUR)
 
@@ -172,7 +172,7 @@ def test_other_arrays_are_refused(
         load_image(array)
 
 
-def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+def test_files_that_are_no_images_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("<html>not found</html>")
     (tmp_path / "empty.png").touch()
     whole = io.BytesIO()
@@ -222,7 +222,7 @@ def tiff(numbers: NDArray[np.generic], path: Path) -> Path:
     ("dtype", "white"),
     [("i4", 255), ("<u2", 4095), (">u2", 65535), ("i4", 2**31 - 1), ("f4", 1), ("f4", 255)],
 )
-def test_numbers_of_any_range_are_scaled_to_its_white(
+def test_numbers_are_scaled_by_the_white_of_their_range(
     dtype: str, white: int, tmp_path: Path
 ) -> None:
     grey = np.array([[0, 51, 255], [102, 153, 204]])
@@ -231,14 +231,14 @@ def test_numbers_of_any_range_are_scaled_to_its_white(
 
 
 @pytest.mark.parametrize("numbers", [[-3.0, 1.0], [float("nan"), 1.0], [0.0, 1e30]])
-def test_numbers_that_are_no_grey(numbers: list[float], tmp_path: Path) -> None:
+def test_invalid_grey_values(numbers: list[float], tmp_path: Path) -> None:
     file = tiff(np.array([numbers], np.float32), tmp_path / "a.tif")
     with pytest.raises(DogsimError, match=r"a.tif as an image: .*numbers from .* to .*, not from"):
         open_image(file)
 
 
 def test_only_known_formats_are_opened(tmp_path: Path) -> None:
-    """Pillow hands EPS to Ghostscript, whatever the file is called."""
+    """Pillow would pass EPS to Ghostscript, independent of the file name."""
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
     (tmp_path / "a.jpg").write_bytes(eps)
     for name in ("PDF", "PCX", "TGA", "JPEG2000"):
@@ -254,17 +254,17 @@ def test_content_instead_of_a_file(tmp_path: Path) -> None:
     content = (tmp_path / "a.png").read_bytes()
     assert np.array_equal(load_image(content), load_image(tmp_path / "a.png"))
     with pytest.raises(DogsimError, match="Cannot read the content as an image: its content is"):
-        load_image(b"no picture")
+        load_image(b"no image")
 
 
-def test_pixels_can_be_written_to() -> None:
+def test_pixels_are_writable() -> None:
     pixels = load_image(COLOUR, size=8)
     pixels[0] = 0
     assert not pixels[0].any()
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, "8"])
-def test_a_size_that_is_none(size: object) -> None:
+def test_invalid_sizes(size: object) -> None:
     with pytest.raises(DogsimError, match="Expected a number of pixels from 1 up"):
         load_image(COLOUR, size=size)  # type: ignore[arg-type]
 
@@ -277,7 +277,7 @@ def test_heic(tmp_path: Path) -> None:
     assert abs(np.asarray(open_image(file)).astype(int) - COLOUR).mean() < 8
 
 
-def test_heic_where_it_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heic_without_a_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dogsim.image_files.files._formats", lambda: ["JPEG", "PNG"])
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
     with pytest.raises(DogsimError, match=r'pip install "dogsim\[heic\]"'):
@@ -293,11 +293,11 @@ def test_heic_where_it_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "dogsim[heic]"),
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "pip install --upgrade pillow"),
         (b"\0\0\0\x18ftypavif", "pip install --upgrade pillow"),
-        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "no known image format"),  # a film
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "no known image format"),  # a video
         (b"\xff\xff\xff\xffftyp", "no known image format"),
     ],
 )
-def test_what_a_brand_takes(
+def test_the_error_for_each_brand_of_heif(
     head: bytes, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dogsim.image_files.files._formats", lambda: ["JPEG", "PNG"])
@@ -306,17 +306,17 @@ def test_what_a_brand_takes(
         open_image(tmp_path / "a.jpg")
 
 
-def test_content_is_called_as_it_is_named() -> None:
+def test_errors_name_the_content() -> None:
     with pytest.raises(DogsimError, match=r"^Cannot read the content as an image: its content"):
-        load_image(b"no picture")
+        load_image(b"no image")
     with pytest.raises(DogsimError, match=r"^Cannot read here\.jpg as an image: its content"):
-        load_image(b"no picture", name="here.jpg")
+        load_image(b"no image", name="here.jpg")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is told in other units elsewhere")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems report memory in other units")
 def test_many_threads_take_little_memory(tmp_path: Path) -> None:
-    """Eight pictures of 20 megapixels in eight threads: each by itself takes 130 MB."""
+    """Eight images of 20 megapixels in eight threads; one of them needs 130 MB."""
     Image.new("RGB", (5_000, 4_000), "red").save(tmp_path / "a.png", compress_level=1)
     code = (
         "import sys\n"
@@ -329,13 +329,13 @@ def test_many_threads_take_little_memory(tmp_path: Path) -> None:
         "print(peak_megabytes() - before)"
     )
     done = python("-c", code, tmp_path / "a.png", PYTHONPATH="tests")
-    assert int(done.stdout) < 500, done  # 360; without a bound for all threads 1,300
+    assert int(done.stdout) < 500, done  # 360; without a common limit of all threads 1,300
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is told in other units elsewhere")
-def test_every_camera_s_photo_passes_and_no_bomb(tmp_path: Path) -> None:
-    """A telephone's 200 megapixels are scaled while they are decoded; a bomb is not decoded."""
-    Image.new("L", (16_320, 12_240), 200).save(tmp_path / "telephone.jpg", quality=30)
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems report memory in other units")
+def test_photos_of_all_cameras_are_read_and_bombs_are_refused(tmp_path: Path) -> None:
+    """A phone's 200 megapixels are scaled during decoding; a bomb is not decoded."""
+    Image.new("L", (16_320, 12_240), 200).save(tmp_path / "phone.jpg", quality=30)
     Image.new("L", (13_000, 13_000)).save(tmp_path / "bomb.png")
     Image.new("L", (20_000, 20_000)).save(tmp_path / "bomb.jpg", quality=10)
     code = (
@@ -347,25 +347,25 @@ def test_every_camera_s_photo_passes_and_no_bomb(tmp_path: Path) -> None:
         "except DogsimError as error:\n    print(error)\n"
         "print(peak_megabytes() - before)"
     )
-    for name, told, most in [
-        ("telephone.jpg", "199.0", 400),
+    for name, expected, max_megabytes in [
+        ("phone.jpg", "199.0", 400),
         ("bomb.png", "more than 120,000,000 pixels; DOGSIM_MAX_PIXELS=N", 50),
         ("bomb.jpg", "more than 120,000,000 pixels", 50),
     ]:
         done = python("-c", code, tmp_path / name, PYTHONPATH="tests")
-        said, megabytes = done.stdout.splitlines()
-        assert told in said, done
-        assert int(megabytes) < most, name
+        printed, megabytes = done.stdout.splitlines()
+        assert expected in printed, done
+        assert int(megabytes) < max_megabytes, name
 
 
 def test_a_file_of_too_many_bytes(tmp_path: Path) -> None:
     with (tmp_path / "a.jpg").open("wb") as file:
-        file.truncate(16 * 120_000_000 + 1)  # a hole: it takes no room
+        file.truncate(16 * 120_000_000 + 1)  # sparse: it needs no disk space
     with pytest.raises(DogsimError, match="more than 120,000,000 pixels"):
         open_image(tmp_path / "a.jpg")
 
 
-def test_the_limit_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOGSIM_MAX_PIXELS", "4799")
     Image.fromarray(COLOUR).save(tmp_path / "a.png")  # 60 x 80
     with pytest.raises(DogsimError, match="more than 4,799 pixels"):
@@ -378,7 +378,7 @@ def test_the_limit_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def noisy(width: int, height: int) -> Image.Image:
-    """Something like a photo: shapes, and the noise of a small sensor."""
+    """Return an image like a photo: shapes with the noise of a small sensor."""
     rng = np.random.default_rng(width)
     shapes = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
     smooth = np.asarray(shapes.resize((width, height), Image.Resampling.BICUBIC), np.float32)
@@ -388,13 +388,13 @@ def noisy(width: int, height: int) -> Image.Image:
 
 @pytest.mark.parametrize("resize", RESIZES)
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_large_jpegs_are_scaled_while_they_are_decoded(
+def test_large_jpegs_are_scaled_during_decoding(
     resize: str, orientation: int, tmp_path: Path
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     noisy(1200, 1000).save(tmp_path / "x.jpg", quality=90, exif=exif)
-    open_image(tmp_path / "x.jpg").save(tmp_path / "x.png")  # no decoder scales it
+    open_image(tmp_path / "x.jpg").save(tmp_path / "x.png")  # PNG is decoded at full size
     size = 100
     fast, slow = (load_image(tmp_path / f"x.{kind}", size, resize) for kind in ("jpg", "png"))
     assert open_image(tmp_path / "x.jpg", at_least=2 * size).size in [(300, 250), (250, 300)]
@@ -405,7 +405,7 @@ def test_large_jpegs_are_scaled_while_they_are_decoded(
 
 
 @pytest.mark.parametrize(("width", "resize"), [(399, "squash"), (457, "crop")])
-def test_smaller_jpegs_are_decoded_whole(width: int, resize: str, tmp_path: Path) -> None:
+def test_smaller_jpegs_are_decoded_at_full_size(width: int, resize: str, tmp_path: Path) -> None:
     noisy(2000, width).save(tmp_path / "x.jpg", quality=90)
     open_image(tmp_path / "x.jpg").save(tmp_path / "x.png")
     fast, slow = (load_image(tmp_path / f"x.{kind}", 100, resize) for kind in ("jpg", "png"))

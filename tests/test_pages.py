@@ -1,7 +1,7 @@
-"""What README and docs/ show runs as it stands, and prints what they say it prints.
+"""The examples in README and docs/ run and print the output that is shown.
 
-On a page stand `console` blocks, a command a line, or `$ command` with its output below; `python`
-blocks, which share their names; and after such a block a `text` block with what it prints.
+A page has `console` blocks with a command per line, or `$ command` and its output below; `python`
+blocks, which share their variables; and `text` blocks with the output of the block before.
 """
 
 import re
@@ -21,16 +21,16 @@ from dogsim import export_mat, sample_dataset, sample_queries, train_classifier
 from dogsim.learning.apply_head import project
 
 PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((REPOSITORY / "docs").glob("*.md")))]
-SERVED = "docs/page-and-api.md"  # whose examples want a server: tests/web/test_server.py runs them
-# Pages whose commands train something, or take some seconds.
+SERVED = "docs/page-and-api.md"  # its examples need a server: tests/web/test_server.py runs them
+# Pages whose commands train something or take some seconds.
 LONG = {"docs/classifier.md", "docs/deep_ranking.md", "docs/ranking.md", "docs/lessons.md"}
 LONG |= {"docs/audit.md", "docs/explain.md"}
 LONG |= {f"docs/lesson-{name}.md" for name in ("background", "classifiers", "clothes")}
 LONG |= {f"docs/lesson-{name}.md" for name in ("judging", "ranking", "sure", "why")}
-# The last digits differ between processors: with AMX, without, and without OpenVINO. More so on the
-# harder sample, where neighbours are nearly as near as others, and where something is learned.
+# The last digits depend on the processor (with AMX, without, and without OpenVINO), even more on
+# the harder sample, where many distances are nearly equal, and after training.
 TOLERANCE, ON_LESSONS = 0.02, 0.1
-# Commands that other tests run, for what they need is not here: the network, minutes, or a folder.
+# Commands that other tests run, because they need the network, minutes, or other folders.
 ELSEWHERE = re.compile(
     r"dogsim stanford-dogs|pip |python (?!scripts/(more_)?solutions)|ray "
     r"|.* --from-layer|.* --network|.* Images |.* --boxes|.* --cluster"
@@ -46,7 +46,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 def commands(block: str) -> Iterator[tuple[str, str | None]]:
-    """Split a console block into commands, each with the output that is shown, if one is."""
+    """Yield the commands of a console block, each with the shown output or None."""
     if "$ " not in block:
         yield from ((line, None) for line in block.splitlines() if line.strip())
         return
@@ -56,12 +56,12 @@ def commands(block: str) -> Iterator[tuple[str, str | None]]:
 
 
 def same(printed: str, shown: str, tolerance: float = TOLERANCE) -> None:
-    """Raise unless the words are the same, and the numbers about the same."""
+    """Raise unless the words are equal and the numbers approximately equal."""
     words, expected = printed.split(), shown.split()
     assert len(words) == len(expected), printed
     for word, wanted in zip(words, expected, strict=True):
         number = wanted.strip(",:()")
-        # All pictures are about as far from one that is no dog: a vote may go to another breed.
+        # All images are about equally far from an image without a dog: a vote may change.
         votes = 1 if number.isdigit() and "unknown" in shown else None
         try:
             assert float(word.strip(",:()")) == pytest.approx(float(number), tolerance, votes)
@@ -71,14 +71,14 @@ def same(printed: str, shown: str, tolerance: float = TOLERANCE) -> None:
 
 @pytest.fixture
 def here(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the pictures that the pages name; only README's are all of the sample's."""
+    """Change to a folder with the images that the pages use; for README the whole sample."""
     monkeypatch.chdir(tmp_path)
     sample = Path(sample_dataset().root)
     for breed in sample.iterdir():
         (tmp_path / "photos" / breed.name).mkdir(parents=True)
-        for picture in sorted(breed.iterdir())[: None if page == "README.md" else 3]:
-            (tmp_path / "photos" / breed.name / picture.name).symlink_to(picture)
-    # Of this whippet one picture is the nearest on every processor; a beagle would have three.
+        for image in sorted(breed.iterdir())[: None if page == "README.md" else 3]:
+            (tmp_path / "photos" / breed.name / image.name).symlink_to(image)
+    # The nearest image of this whippet is the same on all processors; that of a beagle is not.
     for name in ("my_dog.jpg", "photo.jpg"):
         (tmp_path / name).symlink_to(sample_queries()[11])
     (tmp_path / "data").symlink_to(REPOSITORY / "data")
@@ -92,7 +92,7 @@ def here(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def provide(file: str) -> None:
-    """Make a file that a page takes for granted."""
+    """Create a file that a page uses but does not create."""
     path = Path(file)
     path.parent.mkdir(exist_ok=True)
     known = sample_dataset()
@@ -110,7 +110,7 @@ def provide(file: str) -> None:
 
 
 def run(command: str) -> str:
-    """Run a command of the app, after making what it reads."""
+    """Run a command of the app after creating its inputs; return its output."""
     app, name, *arguments = shlex.split(command, comments=True)
     if app == "python":
         return lesson(Path(name).stem, *arguments)
@@ -157,8 +157,8 @@ def test_page(page: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_page_is_short_and_whole(page: str) -> None:
-    """README is read in five minutes, a page in three; what they point to is there."""
+def test_page_is_short_and_complete(page: str) -> None:
+    """README has at most 900 words, a page 600; links and kinds of blocks are valid."""
     text = text_of(page)
     assert len(text.split()) <= (900 if page == "README.md" else 600)
     assert {language for language, _ in blocks(page)} <= {"", "console", "python", "text"}

@@ -30,7 +30,7 @@ def test_deep_ranking_improves_on_held_out_breeds(breeds120: Dataset, tmp_path: 
     assert before.precision_at_k < 0.6
     assert after.precision_at_k >= 0.78
     assert after.vote_accuracy > before.vote_accuracy + 0.03
-    # among themselves as well, so it is not the gallery that was learned by heart
+    # also by leave-one-out among the queries, so the head has not just memorised the gallery
     before, after = (accuracy(x, 19) for x in (hold_out(breeds120, 0.2, seed=0)[1], queries))
     assert after.precision_at_k > before.precision_at_k + 0.15
 
@@ -43,7 +43,7 @@ def test_the_clothes_of_the_sprite(real_data: Path, resnet_file: Path, tmp_path:
     )
     lines = re.findall(r"^ *(\d+) +([\d.]+) +[\d.]+ +[\d.]+ +([\d.]+)$", out, re.MULTILINE)
     found = {int(k): float(precision) for k, precision, _ in lines}
-    # Rounding pixels the other way moves precision@1 by 0.005; 0.015 is its standard error.
+    # Another rounding of the pixels changes precision@1 by 0.005; 0.015 is its standard error.
     assert found == pytest.approx({1: 0.7767, 5: 0.7193, 20: 0.6438}, abs=0.015)
     votes = {int(k): float(vote) for k, _, vote in lines}
     assert votes == pytest.approx({1: 0.7767, 5: 0.7878, 20: 0.7678}, abs=0.015)

@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -40,10 +41,17 @@ PENDING_DOCSTRINGS = {
 PENDING_WORDS = {
     *(f"dogsim/networks/{name}.py" for name in ("onnx_network", "feature_maps", "keras_network")),
     *(f"dogsim/networks/{name}.py" for name in ("views", "preprocessing")),
+    *(f"tests/networks/test_{name}.py" for name in ("feature_maps", "preprocessing", "views")),
 }
-# Text that programs depend on, and therefore keeps its word.
+# Names in files that programs read, which therefore keep their word.
 ALLOWED_LITERALS = {
     "dogsim/cli/compare.py": 'MATRIX_HEADER = "picture"',  # the header of a CSV file
+    "tests/cli/test_ask.py": '["picture", *',
+    # A column of the key of the harder sample.
+    "scripts/draw_hard_dogs.py": '("picture", "what", "of")',
+    "scripts/judging.py": 'row["picture"]',
+    "scripts/solutions.py": 'planted["picture"]',
+    "tests/sources/test_sample.py": 'row["picture"]',
 }
 PENDING = pytest.mark.xfail(reason="its wording is still to be revised", strict=True)
 
@@ -67,7 +75,7 @@ def tree_of(module: str) -> ast.Module:
 
 
 def imported_by(nodes: Iterator[ast.AST]) -> Iterator[str]:
-    """Yield the modules of dogsim that these statements import, by whatever form."""
+    """Yield the modules of dogsim that these statements import in any form."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in FILES)
@@ -152,7 +160,7 @@ def test_functions_are_short(module: str) -> None:
     assert long <= LONG_BODIES
 
 
-def test_a_subpackage_says_what_it_is_for() -> None:
+def test_subpackages_are_documented_and_empty() -> None:
     for name in SUBPACKAGES:
         assert ast.get_docstring(tree_of(name)), name
         assert len(tree_of(name).body) == 1 or name == "dogsim.cli", name
@@ -183,6 +191,8 @@ def pages() -> list[str]:
     """List the files whose words are checked, relative to the repository."""
     below = [path for path in (REPOSITORY / "dogsim").rglob("*") if path.suffix in PAGE_SUFFIXES]
     paths = [*below, *(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "README.md"]
+    scripts = [*(REPOSITORY / "scripts").glob("*.py"), *(REPOSITORY / "tests").rglob("*.py")]
+    paths += [path for path in scripts if path != Path(__file__)]  # this file lists the words
     return sorted(path.relative_to(REPOSITORY).as_posix() for path in paths)
 
 
@@ -192,7 +202,7 @@ def pages() -> list[str]:
 def test_no_retired_word(path: str) -> None:
     text = (REPOSITORY / path).read_text("utf-8")
     if path in ALLOWED_LITERALS:
-        assert text.count(ALLOWED_LITERALS[path]) == 1
+        assert ALLOWED_LITERALS[path] in text
         text = text.replace(ALLOWED_LITERALS[path], "")
     assert [match[0] for match in RETIRED_WORDS.finditer(text)] == []
 

@@ -10,7 +10,7 @@ from commands import dogsim, dogsim_json, loaded_after, refusal
 from dogsim import Dataset, nearest
 
 
-def test_judging_a_stored_dataset_loads_no_tensorflow(stored: Path) -> None:
+def test_accuracy_loads_no_tensorflow(stored: Path) -> None:
     arguments = ["accuracy", "--k", "2", "--dataset", str(stored)]
     code = f"from dogsim.cli import app; app({arguments}, standalone_mode=False)"
     assert loaded_after(code) == {"numpy", "h5py", "scipy"}
@@ -32,7 +32,7 @@ def test_accuracy(stored: Path) -> None:
     assert text[3].split()[:2] == ["2", "1.0000"]
 
 
-def test_accuracy_of_a_test_set_that_is_known(stored: Path) -> None:
+def test_accuracy_of_a_test_set_that_is_in_the_dataset(stored: Path) -> None:
     result = dogsim_json("accuracy", "-k", 1, "--dataset", stored, "--test", stored)
     assert (result["gallery"], result["in_both"]) == (6, 6)
     done = dogsim("accuracy", "-k", 1, "--dataset", stored, "--test", stored)
@@ -67,17 +67,17 @@ def test_every_table_as_csv(stored: Path, tmp_path: Path) -> None:
     of = ("accuracy", "-k", 2, "--dataset", stored, "--csv", tmp_path / "t.csv")
     for options, header, rows in (
         (("--map-at-r",), "queries,gallery,k", 1),
-        (("--confusions",), "breed,taken_for,count,part", 0),  # it has no confusion
+        (("--confusions",), "breed,taken_for,count,part", 0),  # there are no confusions
         (("--per-breed",), "breed,queries", 2),
     ):
-        dogsim(*of, *options)  # also over the table of the run before
+        dogsim(*of, *options)  # replaces the table of the previous run
         table = (tmp_path / "t.csv").read_text().splitlines()
         assert table[0].startswith(header)
         assert len(table) == 1 + rows
     assert "No breed is confused with another." in dogsim(*of, "--confusions").stdout
 
 
-def test_a_table_replaces_nothing_of_the_users(stored: Path, tmp_path: Path) -> None:
+def test_a_table_replaces_no_file_of_the_user(stored: Path, tmp_path: Path) -> None:
     before = stored.read_bytes()
     of = ("accuracy", "-k", 2, "--dataset", stored, "--csv")
     assert "is also read by this command" in refusal(*of, stored)
@@ -91,12 +91,12 @@ def test_a_table_replaces_nothing_of_the_users(stored: Path, tmp_path: Path) -> 
     assert stored.read_bytes() == before
 
 
-def test_an_option_that_would_do_nothing_is_refused(stored: Path) -> None:
+def test_an_option_without_effect_is_refused(stored: Path) -> None:
     line = refusal("accuracy", "-k", 1, "--dataset", stored, "--weights", "/nonexistent")
     assert "Expected --weights for the sample only" in line
 
 
-def test_formulas_of_strangers_are_text(tmp_path: Path, four: Dataset) -> None:
+def test_formulas_in_breed_names_are_text(tmp_path: Path, four: Dataset) -> None:
     hostile = replace(four, breeds=("=HYPERLINK(1)", "+\x1b[31mred\n"))
     hostile.save(tmp_path / "d.h5")
     of = ("accuracy", "-k", 1, "--dataset", tmp_path / "d.h5", "--per-breed")
@@ -113,9 +113,9 @@ def test_figures_and_the_tree(
 ) -> None:
     searches = []
 
-    def counted(*asked: Any) -> Any:
-        searches.append(asked)
-        return nearest(*asked)
+    def counted(*arguments: Any) -> Any:
+        searches.append(arguments)
+        return nearest(*arguments)
 
     monkeypatch.setattr("dogsim.retrieval.evaluation.nearest", counted)
     result = dogsim_json("accuracy", "--k", 3, "--dataset", stored, "--figures", tmp_path / "f")

@@ -34,12 +34,12 @@ def test_deep_ranking_and_project(tmp_path: Path) -> None:
         for name in ("plain.h5", "g.h5")
     )
     assert after["precision_at_k"] > before["precision_at_k"] + 0.1
-    promised = ("accuracy", "--dataset", tmp_path / "g.h5", "-k", 5, "--confidence", 0.9)
-    assert "--hold-back" in refusal(*promised)
+    with_confidence = ("accuracy", "--dataset", tmp_path / "g.h5", "-k", 5, "--confidence", 0.9)
+    assert "--hold-back" in refusal(*with_confidence)
     back = ("--hold-back", 0.5, "--max-steps", 25, "--force")
     dogsim("deep-ranking", tmp_path / "plain.h5", "-o", head, *back)
     dogsim("project", tmp_path / "plain.h5", "--head", head, "-o", tmp_path / "g.h5", "--force")
-    result = dogsim_json(*promised)
+    result = dogsim_json(*with_confidence)
     assert result["trained_on"] == 24
     assert result["coverage"] > 0.8
 
@@ -53,7 +53,7 @@ def test_deep_ranking_and_project(tmp_path: Path) -> None:
         (("project", "gone.h5", "--head", "h.keras", "-o", "g.h5"), "There is no dataset file"),
     ],
 )
-def test_the_commands_refuse_in_one_line(
+def test_errors_are_one_line(
     args: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -66,24 +66,24 @@ def test_a_classifier_beside_the_vote(tmp_path: Path) -> None:
     train, test = hold_out(breeds_in_noise(4, 60), 0.3)
     for name, part in {"train": train, "test": test}.items():
         part.save(tmp_path / f"{name}.h5")
-    few = ("--max-epochs", 12)
-    made = dogsim_json("train-classifier", tmp_path / "train.h5", "-o", tmp_path / "c.keras", *few)
+    few, file = ("--max-epochs", 12), tmp_path / "c.keras"
+    made = dogsim_json("train-classifier", tmp_path / "train.h5", "-o", file, *few)
     assert made["breeds"] == list("abcd")
     assert made["epochs"] > 1
-    judging = ("accuracy", "--dataset", tmp_path / "train.h5", "--classifier", tmp_path / "c.keras")
-    judged = dogsim_json(*judging, "--test", tmp_path / "test.h5")
-    assert judged["classifier_accuracy"] > judged["vote_accuracy"] + 0.05
-    assert 0 <= judged["classifier_calibration_error"] < 0.2
-    told = dogsim(*judging, "--test", tmp_path / "test.h5").stdout
-    assert f"classifier {judged['classifier_accuracy']:.4f}, expected calibration error" in told
-    assert "--classifier without --test" in refusal(*judging)
+    evaluate = ("accuracy", "--dataset", tmp_path / "train.h5", "--classifier", file)
+    result = dogsim_json(*evaluate, "--test", tmp_path / "test.h5")
+    assert result["classifier_accuracy"] > result["vote_accuracy"] + 0.05
+    assert 0 <= result["classifier_calibration_error"] < 0.2
+    printed = dogsim(*evaluate, "--test", tmp_path / "test.h5").stdout
+    assert f"classifier {result['classifier_accuracy']:.4f}, expected calibration error" in printed
+    assert "--classifier without --test" in refusal(*evaluate)
     training = ("train-classifier", tmp_path / "train.h5", "-o")
     assert "ends in .keras" in refusal(*training, "c.h5")
     (tmp_path / "mine.keras").write_text("mine")
     assert "was not made by this command" in refusal(*training, tmp_path / "mine.keras")
 
 
-def test_a_classifier_names_pictures(
+def test_classify_with_a_classifier(
     breeds_dir: Path, colours: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from PIL import Image
@@ -97,14 +97,14 @@ def test_a_classifier_names_pictures(
             Image.fromarray(pixels).save(f"photos/{breed}/{i}.png")
     create_dataset("photos", "d.h5", weights=colours)
     dogsim("train-classifier", "d.h5", "-o", "c.keras", "--learning-rate", 0.1, "--max-epochs", 12)
-    asking = ("classify", "photos/light/3.png", "--dataset", "d.h5", "-k", 3)
-    with_it = dogsim_json(*asking, "--classifier", "c.keras")
+    arguments = ("classify", "photos/light/3.png", "--dataset", "d.h5", "-k", 3)
+    with_it = dogsim_json(*arguments, "--classifier", "c.keras")
     answer = with_it["results"][0].pop("classifier")
     assert answer["breed"] == "light"
     assert answer["probability"] == max(answer["probabilities"].values()) > 0.5
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=0.01)
-    assert with_it == dogsim_json(*asking)
-    shown = dogsim(*asking, "--classifier", "c.keras").stdout
+    assert with_it == dogsim_json(*arguments)
+    shown = dogsim(*arguments, "--classifier", "c.keras").stdout
     assert "light (3 of 3 votes)" in shown
     assert f"; classifier: light ({answer['probability']:.2f})" in shown
     create_dataset(breeds_dir, "other.h5", "efficientnet-lite0")
@@ -114,19 +114,19 @@ def test_a_classifier_names_pictures(
     assert "trained on features of another network" in refused
 
 
-def test_options_of_training_on_pictures_are_refused_for_a_head(tmp_path: Path) -> None:
+def test_options_of_fine_tuning_are_refused_for_a_head(tmp_path: Path) -> None:
     breeds_in_noise().save(tmp_path / "d.h5")
-    asking = ("deep-ranking", tmp_path / "d.h5", "-o", tmp_path / "head.keras")
+    arguments = ("deep-ranking", tmp_path / "d.h5", "-o", tmp_path / "head.keras")
     for option in (("--batch-size", 4), ("--workers", 2), ("--augment",)):
-        assert "It is for networks only" in refusal(*asking, *option)
+        assert "It is for networks only" in refusal(*arguments, *option)
     assert "It is for heads only" in refusal(
-        *asking, "--network", "multiscale", "--start", "random"
+        *arguments, "--network", "multiscale", "--start", "random"
     )
-    made = dogsim_json(*asking, "--start", "random", "--max-steps", 50, "--learning-rate", 0.01)
+    made = dogsim_json(*arguments, "--start", "random", "--max-steps", 50, "--learning-rate", 0.01)
     assert made["precision_after"] > made["precision_before"]
 
 
-def test_options_that_would_do_nothing_are_refused(stored: Path, tmp_path: Path) -> None:
+def test_options_without_effect_are_refused(stored: Path, tmp_path: Path) -> None:
     learn = ("deep-ranking", stored, "-o", tmp_path / "x.keras")
     for option in (("--negatives", "near"), ("--width", "3")):
         assert "It is for heads only" in refusal(*learn, "--from-layer", "conv", *option)
@@ -134,13 +134,13 @@ def test_options_that_would_do_nothing_are_refused(stored: Path, tmp_path: Path)
         assert "It is for networks only" in refusal(*learn, name, value)
 
 
-def test_the_pictures_of_a_network_that_learns_may_have_moved(stored: Path, tmp_path: Path) -> None:
+def test_fine_tuning_accepts_a_root(stored: Path, tmp_path: Path) -> None:
     learn = ("deep-ranking", stored, "-o", tmp_path / "x.keras", "--from-layer", "avg_pool")
-    assert refusal(*learn, "--root", tmp_path)  # of too few pictures, or of no such layer
+    assert refusal(*learn, "--root", tmp_path)  # too few images, or no such layer
     assert not (tmp_path / "x.keras").exists()
 
 
-def test_nothing_of_the_users_is_replaced(stored: Path, four: Dataset, tmp_path: Path) -> None:
+def test_no_file_of_the_user_is_replaced(stored: Path, four: Dataset, tmp_path: Path) -> None:
     data, mine = tmp_path / "d.h5", tmp_path / "mine.keras"
     four.save(data)
     mine.write_bytes(b"mine")

@@ -1,4 +1,4 @@
-"""One question after the other, by a pipe and in a terminal."""
+"""`dogsim ask`: one query per line, from a pipe or a terminal."""
 
 import json
 import os
@@ -19,7 +19,7 @@ APP = "from dogsim.cli import app; app()"
 
 
 def test_ask_answers_line_by_line(stored: Path, breeds_dir: Path) -> None:
-    """Also pictures with quotation marks, as terminals write them; a mistake ends nothing."""
+    """Quoted paths, as terminals write them, are accepted; an error does not end the session."""
     striped, red = (breeds_dir / name for name in ("striped", "n00000001-red_setter"))
     lines = f"{striped / '0.png'}\n\nnone.jpg\n'{red / '1.png'}'\n{striped}\n"
     run = python("-c", APP, "ask", "-k", 3, "--keep-self", "--dataset", stored, given=lines)
@@ -59,7 +59,7 @@ def test_ask_opens_the_dataset_once(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
 def test_ask_in_a_terminal(stored: Path, breeds_dir: Path) -> None:
-    """The tabulator completes a name, the arrow key brings it back, Ctrl-D ends."""
+    """Tab completes a path, the up arrow repeats the line, Ctrl-D ends."""
     import pty
 
     main, terminal = pty.openpty()
@@ -76,7 +76,7 @@ def test_ask_in_a_terminal(stored: Path, breeds_dir: Path) -> None:
     ]:
         os.write(main, keys.encode())
         shown = ""
-        # Before the next prompt is there, the terminal itself would take the keys.
+        # Wait for the next prompt: before it, the terminal itself processes the keys.
         while awaited and not 0 <= shown.find(awaited) <= shown.rfind("image: "):
             assert select.select([main], [], [], 60)[0], shown
             shown += os.read(main, 1000).decode()

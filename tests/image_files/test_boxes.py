@@ -1,4 +1,4 @@
-"""Boxes that are right, wrong and hostile, and the datasets that are made by them."""
+"""Valid, invalid and hostile box files, and datasets of cropped images."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def mean_colours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def voc(*boxes: tuple[float, ...], size: tuple[float, float] | None = None) -> str:
-    """An annotation as Stanford Dogs writes it."""
+    """Return an annotation in the format of Stanford Dogs."""
     frame = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>" if size else ""
     objects = "".join(
         "<object><name>dog</name><bndbox>"
@@ -47,18 +47,18 @@ def read(text: str | bytes) -> Box | None:
     return largest_box(text if isinstance(text, bytes) else text.encode(), "1.xml")
 
 
-def test_the_largest_box_is_taken() -> None:
+def test_the_largest_box_is_used() -> None:
     assert read(voc((0, 0, 9, 9), (5, 6, 25, 36), (1, 1, 3, 3))) == Box(5, 6, 25, 36)
-    # what lies in the picture counts, and of equal ones the first
+    # the area inside the image counts; of equal boxes the first is used
     sized = voc((-500, 0, 20, 40), (30, 0, 60, 40), (0, 0, 30, 40), size=(100, 50))
     assert read(sized) == Box(30, 0, 60, 40, 100, 50)
-    assert read(voc((1.5, 2, 3, 4), size=(0, 0))) == Box(1.5, 2, 3, 4)  # as some tools write it
-    assert read(voc()) is None  # a picture of nothing
+    assert read(voc((1.5, 2, 3, 4), size=(0, 0))) == Box(1.5, 2, 3, 4)  # some tools write this size
+    assert read(voc()) is None  # an image without objects
     assert read(voc((1, 2, 3, 4)).encode("utf-16").decode("utf-16")) == Box(1, 2, 3, 4)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (voc((10, 5, 10, 25)), "box 10, 5, 10, 25 in 1.xml is empty or lies outside"),
         (voc((25, 5, 10, 25)), "is empty or lies outside"),
@@ -79,17 +79,17 @@ def test_the_largest_box_is_taken() -> None:
         (" " * (MAX_BOX_FILE_BYTES + 1), "has more than 1,000,000 bytes"),
     ],
 )
-def test_what_is_no_box_is_told(text: str, told: str) -> None:
-    with pytest.raises(BoxError, match=told):
+def test_errors_of_invalid_files(text: str, message: str) -> None:
+    with pytest.raises(BoxError, match=message):
         read(text)
 
 
-def test_deep_files_do_no_harm() -> None:
+def test_deeply_nested_files_are_read() -> None:
     depth = 140_000
     assert read("<a>" * depth + "</a>" * depth) is None
 
 
-def test_whose_box_it_is(tmp_path: Path) -> None:
+def test_the_box_of_an_image_or_query(tmp_path: Path) -> None:
     for name, size in [("pug/1.xml", 1), ("pug/n_2", 2), ("1.xml", 3), ("pug/a.b.xml", 4)]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(voc((0, 0, size, size)))
@@ -111,16 +111,16 @@ def test_whose_box_it_is(tmp_path: Path) -> None:
     assert side(boxes.box_of_query("holiday/1.jpg")) == 3
     assert boxes.box_of_query("../2.jpg") is None
     assert BoxFolder().box_of("pug/1.jpg") is None
-    for folder, margin, told in [
+    for folder, margin, message in [
         (tmp_path / "no", 0, "no folder of boxes"),
         (tmp_path, -1, "0 up"),
     ]:
-        with pytest.raises(DogsimError, match=told):
+        with pytest.raises(DogsimError, match=message):
             BoxFolder(folder, margin)
 
 
-# Photos of 40 x 20, half red and half blue; what is in the box tells the mean.
-PICTURES = ("pug/1.png", "pug/2.png", "whippet/1.png")
+# Photos of 40 x 20, half red and half blue: the mean colour depends on the box.
+IMAGES = ("pug/1.png", "pug/2.png", "whippet/1.png")
 LEFT, RIGHT, MIDDLE = (0, 0, 20, 20), (20, 0, 40, 20), (10, 0, 30, 20)
 
 
@@ -128,7 +128,7 @@ LEFT, RIGHT, MIDDLE = (0, 0, 20, 20), (20, 0, 40, 20), (10, 0, 30, 20)
 def photos(tmp_path: Path, mean_colours: None) -> Path:
     pixels = np.zeros((20, 40, 3), np.uint8)
     pixels[:, :20, 0] = pixels[:, 20:, 2] = 200
-    for name in PICTURES:
+    for name in IMAGES:
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / "photos" / name)
     box(tmp_path, "pug/1", LEFT)
@@ -147,18 +147,18 @@ def made(folder: Path, *options: Any, boxes: Any = "boxes") -> dict[str, Any]:
     return dogsim_json("create-dataset", folder / "photos", "-o", folder / "d.h5", *named, *options)
 
 
-def counts(told: dict[str, Any]) -> tuple[int, ...]:
-    return told["new"], told["changed"], told["kept"], told["removed"]
+def counts(result: dict[str, Any]) -> tuple[int, ...]:
+    return result["new"], result["changed"], result["kept"], result["removed"]
 
 
 def reds(folder: Path) -> list[int]:
     return [round(float(row[0])) for row in Dataset.open(folder / "d.h5").features]
 
 
-def test_only_the_box_is_seen(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = made(photos)
+def test_only_the_box_is_used(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made_with = made(photos)
     assert reds(photos) == [200, 0, 100]  # the last one has no box and stays whole
-    assert (told["boxes"], told["margin"]) == (str((photos / "boxes").resolve()), 0)
+    assert (made_with["boxes"], made_with["margin"]) == (str((photos / "boxes").resolve()), 0)
     dataset = Dataset.open(photos / "d.h5")
     assert dataset.boxes is not None
     assert dataset.boxes.tolist() == [[*LEFT, 40, 20], [*RIGHT, 40, 20], [0] * 6]
@@ -169,9 +169,9 @@ def test_only_the_box_is_seen(photos: Path, capsys: pytest.CaptureFixture[str]) 
     assert "1 of 3 images have no box and stay whole, such as whippet/1.png" in result.stderr
 
 
-def test_a_changed_box_is_a_changed_picture(photos: Path) -> None:
+def test_an_image_with_a_changed_box_counts_as_changed(photos: Path) -> None:
     made(photos)
-    assert counts(made(photos, boxes=None)) == (0, 0, 3, 0)  # the boxes are the file's
+    assert counts(made(photos, boxes=None)) == (0, 0, 3, 0)  # the file's boxes are used
     box(photos, "pug/1", MIDDLE)
     assert counts(made(photos, boxes=None)) == (0, 1, 2, 0)
     assert reds(photos) == [100, 0, 100]
@@ -181,18 +181,18 @@ def test_a_changed_box_is_a_changed_picture(photos: Path) -> None:
     assert reds(photos) == [100, 100, 200]
     assert counts(made(photos, "--margin", 0.5)) == (0, 2, 1, 0)
     assert reds(photos) == [100, 100, 134]
-    assert counts(made(photos, boxes=None)) == (0, 0, 3, 0)  # the margin is the file's, too
+    assert counts(made(photos, boxes=None)) == (0, 0, 3, 0)  # the file's margin is used, too
     assert counts(made(photos, "--boxes", "", boxes=None)) == (0, 2, 1, 0)
     assert Dataset.open(photos / "d.h5").boxes is None
     assert counts(made(photos, "--verify")) == (0, 2, 1, 0)  # back to boxes without a margin
     assert reds(photos) == [100, 100, 200]
 
 
-def test_boxes_that_cannot_be_right_give_no_row(photos: Path) -> None:
+def test_images_with_invalid_boxes_are_skipped(photos: Path) -> None:
     box(photos, "pug/1", (40, 0, 60, 20))
     box(photos, "pug/2.xml", RIGHT, size=(40, 40))
-    told = made(photos)
-    assert {each["path"]: each["reason"] for each in told["skipped"]} == {
+    result = made(photos)
+    assert {each["path"]: each["reason"] for each in result["skipped"]} == {
         "pug/1.png": f"The box 40, 0, 60, 20 in {photos / 'boxes/pug/1'} is empty or lies outside "
         "its image",
         "pug/2.png": "its box, for an image of 40 x 40, does not fit its 40 x 20",
@@ -204,24 +204,24 @@ def test_boxes_that_cannot_be_right_give_no_row(photos: Path) -> None:
     assert "Cannot read" in refusal(*common, "--boxes", photos / "boxes", "--strict")
 
 
-def test_folders_of_boxes_that_are_none(photos: Path) -> None:
+def test_invalid_folders_of_boxes(photos: Path) -> None:
     (photos / "empty").mkdir()
     common = ("create-dataset", photos / "photos", "-o", photos / "d.h5")
-    for options, told in [
+    for options, message in [
         (("--boxes", photos / "gone"), "There is no folder of boxes"),
         (("--boxes", photos / "empty"), "There is no box in"),
         (("--margin", 0.1), "without boxes"),
         (("--boxes", photos / "boxes", "--margin", -1), "Expected a number from 0 up"),
         (("--boxes", photos / "boxes", "--margin", "nan"), "Expected a number from 0 up"),
     ]:
-        assert told in refusal(*common, *options)
+        assert message in refusal(*common, *options)
     made(photos)
     (photos / "boxes").rename(photos / "moved")
     assert "There is no folder of boxes" in refusal(*common)
     assert counts(made(photos, boxes="moved")) == (0, 0, 3, 0)
 
 
-def test_a_box_that_cannot_be_looked_at_stops_the_run(
+def test_an_unreadable_box_file_stops_the_run(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(photos)
@@ -240,7 +240,7 @@ def test_a_box_that_cannot_be_looked_at_stops_the_run(
     assert (photos / "d.h5").read_bytes() == before
 
 
-def test_a_stopped_run_goes_on_with_the_boxes_of_now(
+def test_a_continued_run_uses_the_current_boxes(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, taken = extraction._join_batches, []
@@ -265,7 +265,7 @@ def test_a_stopped_run_goes_on_with_the_boxes_of_now(
 
 @pytest.fixture(scope="module")
 def cropped(tmp_path_factory: pytest.TempPathFactory, colours: str) -> tuple[Path, tuple[str, ...]]:
-    """A dataset of boxes by a real network, and a query with one, red on the left, blue beside."""
+    """Create a dataset with boxes and a query with a box; the left is red, the right blue."""
     folder = tmp_path_factory.mktemp("cropped")
     rng = np.random.default_rng(0)
     for number, name in enumerate(["red/1", "red/2", "blue/1", "blue/2", "asked/1", "asked/2"]):
@@ -283,13 +283,13 @@ def cropped(tmp_path_factory: pytest.TempPathFactory, colours: str) -> tuple[Pat
     return folder, ("--dataset", str(folder / "d.h5"), "--boxes", str(folder / "boxes"))
 
 
-def test_a_query_is_cropped_where_it_has_a_box(cropped: Any) -> None:
+def test_a_query_with_a_box_is_cropped(cropped: Any) -> None:
     folder, options = cropped
     result = dogsim("classify", folder / "queries", *options, "-k", 2, "--json")
     first, second = json.loads(result.stdout)["results"]
     assert (first["breed"], first["votes"]) == ("blue", 2)
     distances = [[each["distance"] for each in x["neighbours"]] for x in (first, second)]
-    assert max(distances[0]) < 100 < min(distances[1])  # whole it is half red, half blue
+    assert max(distances[0]) < 100 < min(distances[1])  # the whole image is half red, half blue
     assert "1 of the images have no box and are not cropped" in result.stderr
     dataset = Dataset.open(folder / "d.h5")
     (answer,) = classify(folder / "queries/asked/1.png", dataset, 2, boxes=folder / "boxes")
@@ -301,18 +301,18 @@ def test_a_query_is_cropped_where_it_has_a_box(cropped: Any) -> None:
     assert json.loads(asked.stdout)["results"][0]["neighbours"][0]["distance"] < 100
 
 
-def test_a_picture_of_the_dataset_has_the_box_that_it_has_there(cropped: Any) -> None:
+def test_a_query_from_the_dataset_has_its_box_there(cropped: Any) -> None:
     folder, options = cropped
     dataset = Dataset.open(folder / "d.h5")
     there = folder / "photos" / "red" / "1.png"
     part = Query.resolve(there, dataset).image
     assert isinstance(part, Cropped)
     assert part.box == dataset.box(dataset.paths.index("red/1.png"))
-    told = dogsim_json("classify", there, *options[:2], "-k", 1)["results"][0]
-    assert told["neighbours"][0]["path"] == "red/2.png"
+    answer = dogsim_json("classify", there, *options[:2], "-k", 1)["results"][0]
+    assert answer["neighbours"][0]["path"] == "red/2.png"
 
 
-def test_what_was_seen_is_shown(cropped: Any, tmp_path: Path) -> None:
+def test_figures_show_the_region_that_was_used(cropped: Any, tmp_path: Path) -> None:
     folder, options = cropped
     dataset = Dataset.open(folder / "d.h5")
     figure = result_grid(
@@ -326,31 +326,31 @@ def test_what_was_seen_is_shown(cropped: Any, tmp_path: Path) -> None:
     dogsim_json("show", folder / "queries/asked/1.png", *options, "-k", 2, "--save", tmp_path)
     assert (tmp_path / "1.png").is_file()
     both = folder / "queries/asked/1.png", folder / "queries/asked/2.png"
-    told = dogsim_json("explain", *both, *options, "-k", 1, "--save", tmp_path)["pairs"]
-    for pair in told:
+    pairs = dogsim_json("explain", *both, *options, "-k", 1, "--save", tmp_path)["pairs"]
+    for pair in pairs:
         assert pair["sum"] == pytest.approx(pair["distance"] ** 2, rel=1e-4)
-    assert told[0]["distance"] < 100 < told[1]["distance"]
+    assert pairs[0]["distance"] < 100 < pairs[1]["distance"]
     found = audit(dataset)
     page = save_audit(found, dataset, tmp_path / "audit")[0].read_text()
     assert "cropped to their boxes" in page
-    assert {each.problem for each in found.poor} <= {"nearly one colour"}  # 80 pixels are not tiny
+    assert {each.problem for each in found.poor} <= {"nearly one colour"}  # 80 pixels are enough
 
 
-def test_boxes_of_queries_that_cannot_be_right(cropped: Any, tmp_path: Path) -> None:
+def test_invalid_boxes_of_queries(cropped: Any, tmp_path: Path) -> None:
     folder, options = cropped
     box(tmp_path, "asked/1.xml", (0, 0, 0, 0))
     wrong = ("classify", folder / "queries", *options[:2], "-k", 1, "--boxes", tmp_path / "boxes")
     result = dogsim(*wrong, code=1)
     assert "is empty or lies outside" in result.stderr
-    assert "2.png: " in result.stdout  # the other one is answered
+    assert "2.png: " in result.stdout  # the other query is answered
     gone = ("classify", folder / "queries", *options[:2], "--boxes", tmp_path / "gone")
     assert "There is no folder of boxes" in refusal(*gone)
 
 
-def test_a_test_set_that_is_cropped_otherwise_is_told(cropped: Any, tmp_path: Path) -> None:
+def test_a_test_set_of_whole_images_is_reported(cropped: Any, tmp_path: Path) -> None:
     folder, _ = cropped
     whole = replace(Dataset.open(folder / "d.h5"), boxes=None, stamps=None)
     whole.save(tmp_path / "whole.h5")
-    asked = ("accuracy", "--dataset", folder / "d.h5", "--k", 1, "--test")
-    assert "test set has whole images" in dogsim(*asked, tmp_path / "whole.h5").stderr
-    assert "whole pictures" not in dogsim(*asked, folder / "d.h5").stderr
+    arguments = ("accuracy", "--dataset", folder / "d.h5", "--k", 1, "--test")
+    assert "test set has whole images" in dogsim(*arguments, tmp_path / "whole.h5").stderr
+    assert "whole images" not in dogsim(*arguments, folder / "d.h5").stderr

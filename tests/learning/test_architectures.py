@@ -63,7 +63,7 @@ def test_alexnet_has_the_papers_numbers(paper: Any) -> None:
     units = 290_400 + 186_624 + 64_896 + 64_896 + 43_264  # section 3.5: 253,440 for the first is
     assert (
         units
-        == sum(  # an error that the 55 x 55 x 96 of its figure tells
+        == sum(  # an error, as the 55 x 55 x 96 of its figure shows
             int(np.prod(model.get_layer(f"conv{n}").output.shape[1:])) for n in range(1, 6)
         )
     )

@@ -1,4 +1,4 @@
-"""A head on top of the features: its file, the recipe that names it, the commands."""
+"""Heads: their files, their part of the recipe, and the commands."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -34,14 +34,14 @@ def linear_head(d: int, seed: int = 0) -> Any:
 
 @pytest.fixture(scope="module")
 def drawn(breeds_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
-    """A dataset of a real network, and the folder with it and a head for it."""
+    """Create a dataset with a real network, and a head; return the dataset and the folder."""
     folder = tmp_path_factory.mktemp("heads")
     data = create_dataset(breeds_dir, folder / "plain.h5", "efficientnet-lite0")
     save_model(linear_head(1280), folder / "head.keras")
     return data, folder
 
 
-def test_queries_go_through_the_head(drawn: tuple[Dataset, Path]) -> None:
+def test_queries_use_the_head(drawn: tuple[Dataset, Path]) -> None:
     data, folder = drawn
     made = project(data, folder / "head.keras")
     made.save(folder / "made.h5")
@@ -52,13 +52,11 @@ def test_queries_go_through_the_head(drawn: tuple[Dataset, Path]) -> None:
     query = feature_extract(again.image_file(2), extractor_for(again.recipe))
     np.testing.assert_allclose(query, again.features[2], atol=1e-5)
     assert [a.indices[0] for a in classify(again.image_file(4), again, 1, keep_self=True)] == [4]
-    image = load_image(
-        again.image_file(4)
-    )  # not known by its file: the network and the head are asked
+    image = load_image(again.image_file(4))  # pixels: the network and the head compute it
     assert classify(image, again, 1)[0].indices == [4]
 
 
-def test_a_head_that_is_gone_or_another(drawn: tuple[Dataset, Path], tmp_path: Path) -> None:
+def test_a_missing_or_changed_head(drawn: tuple[Dataset, Path], tmp_path: Path) -> None:
     data, _ = drawn
     head = tmp_path / "head.keras"
     save_model(linear_head(1280), head)
@@ -75,20 +73,20 @@ def test_a_head_that_is_gone_or_another(drawn: tuple[Dataset, Path], tmp_path: P
         made.recipe.require(data.recipe, "the query")
 
 
-def test_a_file_that_is_no_head(drawn: tuple[Dataset, Path], tmp_path: Path) -> None:
+def test_invalid_head_files(drawn: tuple[Dataset, Path], tmp_path: Path) -> None:
     import keras
 
     data, folder = drawn
     (tmp_path / "text.keras").write_text("no model")
-    pictures = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
-    pictures.save(tmp_path / "pictures.keras")
+    images = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    images.save(tmp_path / "images.keras")
     evil = keras.Sequential([keras.Input((1280,)), keras.layers.Lambda(lambda x: x[:, :3])])
     evil.save(tmp_path / "evil.keras")
     save_model(linear_head(7), tmp_path / "narrow.keras")
     for name, message in [
         ("text", "Cannot load"),
         ("evil", "Cannot load"),
-        ("pictures", r"maps \(None, 8, 8, 3\) to \(None, 192\). Expected a head"),
+        ("images", r"maps \(None, 8, 8, 3\) to \(None, 192\). Expected a head"),
         ("narrow", r"Received features \(6, 1280\). The head takes \(N, 7\)"),
         ("none", "There is no head file"),
     ]:
@@ -122,7 +120,7 @@ def test_a_head_for_other_features_of_the_same_length(
     assert project(moved, tmp_path / "head.keras").features.shape == (6, 2)
 
 
-def test_files_of_before_there_were_heads_keep_their_recipe(
+def test_files_without_head_attributes_keep_their_recipe(
     drawn: tuple[Dataset, Path], tmp_path: Path
 ) -> None:
     data, _ = drawn
@@ -132,7 +130,7 @@ def test_files_of_before_there_were_heads_keep_their_recipe(
     assert Dataset.open(tmp_path / "old.h5").recipe == data.recipe
 
 
-def test_another_head_is_not_even_opened(
+def test_a_head_with_another_hash_is_not_opened(
     drawn: tuple[Dataset, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, folder = drawn
@@ -150,16 +148,16 @@ def test_another_head_is_not_even_opened(
         extractor_for(replace(made.recipe, weights=strange, weights_sha256="ab"))
 
 
-def test_a_head_of_keras_older_format_is_refused(
+def test_a_head_in_an_older_format_of_keras_is_refused(
     drawn: tuple[Dataset, Path], tmp_path: Path
 ) -> None:
     data, _ = drawn
-    linear_head(1280).save(tmp_path / "head.h5")  # safe mode does not cover these
+    linear_head(1280).save(tmp_path / "head.h5")  # safe mode does not protect this format
     with pytest.raises(DogsimError, match=r"ends in \.keras"):
         project(data, tmp_path / "head.h5")
 
 
-def test_a_moved_head_is_named(drawn: tuple[Dataset, Path], tmp_path: Path) -> None:
+def test_a_moved_head_is_passed_by_option(drawn: tuple[Dataset, Path], tmp_path: Path) -> None:
     data, _ = drawn
     head = tmp_path / "head.keras"
     save_model(linear_head(1280), head)

@@ -24,7 +24,7 @@ def _keras_hub() -> None:
 @pytest.mark.parametrize("depth", [18, 34])
 def test_resnet_distance_by_depth(depth: int, tmp_path: Path) -> None:
     model = BACKBONES[f"resnet{depth}"].build(top=False)
-    # one convolution a layer except the classifier; the stem of "vd" has 3
+    # one convolution per layer except the classifier; the stem of "vd" has 3
     stem, shortcuts = (1, 3) if depth == 18 else (3, 4)
     convolutions = sum(type(layer).__name__ == "Conv2D" for layer in model.layers)
     assert convolutions == depth - 2 + stem + shortcuts

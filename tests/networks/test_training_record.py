@@ -1,4 +1,4 @@
-"""A model's file remembers which pictures it has learned from."""
+"""The file of a model records its training images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from dogsim.retrieval.identity import image_keys, learned
 from dogsim.storage.dataset_file import STAMP_DTYPE
 
 
-def test_pictures_are_told_by_features_or_by_their_files() -> None:
+def test_images_are_identified_by_features_or_files() -> None:
     features = np.array([[1, -0.0], [2, 3]], np.float32)
     stamps = np.zeros(2, STAMP_DTYPE)
     stamps["sha256"] = [b"0123456789abcdef" * 4, b"f" * 64]
@@ -24,7 +24,7 @@ def test_pictures_are_told_by_features_or_by_their_files() -> None:
     assert np.array_equal(keys[:, :1], image_keys(replace(plain, features=np.abs(features))))
 
 
-def test_accuracy_tells_what_was_learned_from(tmp_path: Path) -> None:
+def test_accuracy_reports_training_images(tmp_path: Path) -> None:
     known, fresh = breeds_in_noise(), breeds_in_noise(seed=1)
     head = tmp_path / "head.keras"
     save_model(train_ranking(known, max_steps=25).model, head)
@@ -32,7 +32,7 @@ def test_accuracy_tells_what_was_learned_from(tmp_path: Path) -> None:
     assert not learned(known).any()
     for name, data in (("known", known), ("fresh", fresh)):
         project(data, head).save(tmp_path / f"{name}.h5")
-    head.unlink()  # the datasets know by themselves
+    head.unlink()  # the datasets contain the record
     assert learned(Dataset.open(tmp_path / "known.h5")).all()
     assert learned(Dataset.open(tmp_path / "known.h5").take([3])).tolist() == [True]
     assert not learned(Dataset.open(tmp_path / "fresh.h5")).any()
@@ -47,8 +47,8 @@ def test_accuracy_tells_what_was_learned_from(tmp_path: Path) -> None:
     assert held_out.stderr == ""
 
 
-def test_of_other_features_the_file_tells(tmp_path: Path) -> None:
-    """The same pictures, whose features were computed again, a little otherwise."""
+def test_images_with_other_features_are_identified_by_their_files(tmp_path: Path) -> None:
+    """The features were computed again and differ slightly."""
     known = breeds_in_noise()
     stamps = np.zeros(len(known), STAMP_DTYPE)
     stamps["sha256"] = [f"{row:064x}"[::-1].encode() for row in range(len(known))]
@@ -59,7 +59,7 @@ def test_of_other_features_the_file_tells(tmp_path: Path) -> None:
     assert learned(project(replace(again, stamps=stamps), head)).all()
 
 
-def test_models_of_others_remember_nothing(tmp_path: Path) -> None:
+def test_other_files_have_no_training_record(tmp_path: Path) -> None:
     (tmp_path / "text.keras").write_text("no model")
     for name in ("text.keras", "gone.keras"):
         assert len(read_training_record(tmp_path / name)) == 0

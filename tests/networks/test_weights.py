@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from server import Server, fall_silent, refuse, serving
+from server import Server, refuse, serving, stall
 
 from dogsim.errors import DogsimError
 from dogsim.networks import weights
@@ -113,7 +113,7 @@ def test_dropped_connection(server: Server, genuine: tuple[Any, bytes]) -> None:
 
 def test_server_that_stops_sending(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "DOWNLOAD_TIMEOUT_SECONDS", 1.0)
-    server.always = fall_silent(seconds=5)
+    server.always = stall(seconds=5)
     check_failure("timed out", within=5)
 
 

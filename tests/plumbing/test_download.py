@@ -1,4 +1,4 @@
-"""Downloads that go wrong in every way."""
+"""Downloads that fail, stop, resume, or receive wrong content."""
 
 import socket
 import time
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from archives import names
-from server import Answer, Server, fall_silent, redirect, refuse, serving
+from server import Answer, Server, redirect, refuse, serving, stall
 
 from dogsim import DogsimError
 from dogsim.plumbing import download
@@ -61,14 +61,14 @@ def check_failure(server: Server, out: Path, reason: str, kept: int | None = Non
     )
 
 
-def test_dropped_connections_are_gone_on_from(server: Server, out: Path) -> None:
+def test_dropped_connections_are_resumed(server: Server, out: Path) -> None:
     server.script = [server.serve(limit=100_000), server.serve(limit=50_000)]
     fetch(server, out)
     assert server.ranges == [None, "bytes=100000-", "bytes=150000-"]
     check_fetched(out)
 
 
-def test_a_later_run_goes_on(server: Server, out: Path) -> None:
+def test_a_later_run_resumes(server: Server, out: Path) -> None:
     server.script = [server.serve(limit=100_000), server.serve(limit=0)]
     check_failure(server, out, r"broke off at 100,000 of 300,000 bytes", kept=100_000)
     server.script = [redirect]
@@ -77,14 +77,14 @@ def test_a_later_run_goes_on(server: Server, out: Path) -> None:
     check_fetched(out)
 
 
-@pytest.mark.parametrize("way", ["no ranges", "416", "another part", "206 without telling"])
+@pytest.mark.parametrize("way", ["no ranges", "416", "another part", "206 without the range"])
 def test_a_server_without_ranges_starts_over(server: Server, out: Path, way: str) -> None:
     out.with_name("file.part").write_bytes(CONTENT[:100_000])
     server.script = {
         "no ranges": [server.serve(ranges=False)],
         "416": [refuse(416)],
         "another part": [server.serve(shift=7)],
-        "206 without telling": [server.serve(Content_Range=None)],
+        "206 without the range": [server.serve(Content_Range=None)],
     }[way]
     fetch(server, out)
     check_fetched(out)
@@ -109,14 +109,14 @@ def test_no_length_or_chunks(server: Server, out: Path) -> None:
         out.unlink()
 
 
-def test_no_more_than_expected_is_taken(server: Server, out: Path) -> None:
+def test_no_more_than_expected_is_written(server: Server, out: Path) -> None:
     server.files["/file"] = CONTENT + b"more"
     server.script = [server.serve(Content_Length=None)]
     fetch(server, out)
     check_fetched(out)
 
 
-def test_other_bytes_are_deleted(server: Server, out: Path) -> None:
+def test_wrong_content_is_deleted(server: Server, out: Path) -> None:
     server.files["/file"] = bytes(300_000)
     check_failure(server, out, r"sent a wrong file: .*SHA-256 .*Expected .*deleted")
     server.files["/file"] = CONTENT
@@ -134,10 +134,10 @@ def test_other_bytes_are_deleted(server: Server, out: Path) -> None:
         ([refuse(404)], "the server answered 404 Not Found"),
         ([refuse(503)], "the server answered 503"),
         ([redirect] * 20, "redirect"),
-        ([fall_silent()], "no answer|timed out"),
+        ([stall()], "no answer|timed out"),
     ],
 )
-def test_no_way_there(
+def test_errors_of_the_server(
     server: Server, out: Path, monkeypatch: pytest.MonkeyPatch, script: list[Answer], reason: str
 ) -> None:
     monkeypatch.setattr(download, "DOWNLOAD_TIMEOUT_SECONDS", 0.5)
@@ -145,11 +145,11 @@ def test_no_way_there(
     check_failure(server, out, reason)
 
 
-def test_a_server_that_falls_silent(
+def test_a_server_that_stops_sending(
     server: Server, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "DOWNLOAD_TIMEOUT_SECONDS", 0.5)
-    server.script = [fall_silent(server.serve(limit=70_000))]
+    server.script = [stall(server.serve(limit=70_000))]
     check_failure(server, out, "timed out", kept=70_000)
     fetch(server, out)
     check_fetched(out)
@@ -159,7 +159,7 @@ def test_no_server(server: Server, out: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(download, "DOWNLOAD_TIMEOUT_SECONDS", 0.5)
     server.address = "http://127.0.0.1:9/"
     check_failure(server, out, "refused")
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, but never answers
         server.address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         check_failure(server, out, "no answer|timed out")
 

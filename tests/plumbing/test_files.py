@@ -13,7 +13,7 @@ from dogsim.plumbing.files import (
 )
 
 
-def test_only_the_left_overs_of_this_very_file_are_removed(tmp_path: Path) -> None:
+def test_only_temporary_files_of_this_file_are_removed(tmp_path: Path) -> None:
     others = (".dogs.h5.bak.123.tmp", ".dogs.h5.tmp", ".dogs.h5.12a.tmp", "dogs.h5.123.tmp")
     for name in (*others, ".dogs.h5.123.tmp"):
         (tmp_path / name).touch()
@@ -30,7 +30,7 @@ def test_long_names(name: str, tmp_path: Path) -> None:
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "whole"}
 
 
-def test_two_threads_that_write_one_file_each_write_it_whole(tmp_path: Path) -> None:
+def test_two_writers_of_one_file_each_write_it_completely(tmp_path: Path) -> None:
     path = tmp_path / "dogs.csv"
     with replacing(path) as first:
         first.write_text("first")
@@ -42,7 +42,7 @@ def test_two_threads_that_write_one_file_each_write_it_whole(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
-def test_permissions_stay(tmp_path: Path) -> None:
+def test_permissions_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "private.csv"
     path.touch(mode=0o600)
     with replacing(path) as temporary:
@@ -51,7 +51,7 @@ def test_permissions_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="devices of POSIX")
-def test_what_is_no_place_for_a_file(tmp_path: Path) -> None:
+def test_invalid_outputs(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "loop", tmp_path / "pipe", Path("/dev/null")):
@@ -67,7 +67,7 @@ def test_what_is_no_place_for_a_file(tmp_path: Path) -> None:
 
 def test_a_file_of_another_command_needs_force(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
-    check_replaceable(path, lambda _: False, force=False)  # there is none yet
+    check_replaceable(path, lambda _: False, force=False)  # there is no file yet
     path.touch()
     for force, ours in ((True, False), (False, True)):
         check_replaceable(path, lambda _, ours=ours: ours, force)  # type: ignore[misc]

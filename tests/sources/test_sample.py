@@ -39,9 +39,9 @@ def test_drawing_is_reproducible() -> None:
         assert abs(stored - np.asarray(first, int)).mean() < 4  # the error of JPEG
 
 
-def test_no_two_drawings_are_alike() -> None:
-    seen = {open_image(path).tobytes() for path in DATA.rglob("*.jpg")}
-    assert len(seen) == 312
+def test_no_two_drawings_are_equal() -> None:
+    drawings = {open_image(path).tobytes() for path in DATA.rglob("*.jpg")}
+    assert len(drawings) == 312
 
 
 def test_drawing_the_harder_sample_is_reproducible() -> None:

@@ -313,7 +313,7 @@ def test_names_are_inserted_as_text(page: Page) -> None:
 
 
 def test_errors_are_shown_on_the_page(page: Page, tmp_path: Path) -> None:
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     page.open()
     wait_for_network(page)
     page.all("#file")[0].send_keys(str(tmp_path / "text.png"))

@@ -1,4 +1,4 @@
-"""What a user meets first: help, at once; mistakes told in one line."""
+"""Help, completion, and errors in one line."""
 
 import os
 from dataclasses import replace
@@ -18,32 +18,32 @@ def test_help_has_an_example_of_every_command() -> None:
         assert f"Example: dogsim {command} " in dogsim(command, "--help").stdout
 
 
-def test_help_lists_the_names_that_fit() -> None:
+def test_help_lists_the_valid_names() -> None:
     for name in OPTION_TABLES:
         assert len(option_values(name)) > 1
     for command in COMMANDS:
-        told = " ".join(dogsim(command, "--help").stdout.replace("│", " ").split())
-        assert "{}" not in told.replace("{A", "")
+        printed = " ".join(dogsim(command, "--help").stdout.replace("│", " ").split())
+        assert "{}" not in printed.replace("{A", "")
         for name in OPTION_TABLES:
-            if f"--{name} " in told:
-                assert values_text(name) in told, (command, name)
+            if f"--{name} " in printed:
+                assert values_text(name) in printed, (command, name)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="bash")
-def test_the_tabulator_completes() -> None:
+def test_tab_completion() -> None:
     for line, completions in [
         ("dogsim tre", ["tree"]),
         ("dogsim accuracy --metric c", ["cosine", "cityblock", "chebyshev", "correlation"]),
         ("dogsim create-dataset photos --backbone resnet3", ["resnet34"]),
     ]:
         words = line.split(" ")
-        asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+        environment = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
         code = "from dogsim.cli import app; app(prog_name='dogsim')"
-        done = python("-c", code, _DOGSIM_COMPLETE="complete_bash", **asked)
+        done = python("-c", code, _DOGSIM_COMPLETE="complete_bash", **environment)
         assert done.stdout.split() == completions, (line, done)
 
 
-def test_usage_reads_well() -> None:
+def test_usage_is_readable() -> None:
     for command in COMMANDS:
         usage = dogsim(command, "--help").stdout.split("Usage:")[1].split("\n\n")[0]
         assert "[[" not in usage
@@ -52,55 +52,55 @@ def test_usage_reads_well() -> None:
 
 
 def test_it_runs_as_a_module() -> None:
-    told = python("-m", "dogsim", "tree", "--help").stdout
-    assert told.strip().startswith("Usage: python -m dogsim tree")
+    printed = python("-m", "dogsim", "tree", "--help").stdout
+    assert printed.strip().startswith("Usage: python -m dogsim tree")
 
 
-def test_the_front_door_is_light() -> None:
+def test_imports_and_help_load_no_heavy_package() -> None:
     assert loaded_after("import dogsim") == set()
     help_text = "from dogsim.cli import app; app(['--help'], standalone_mode=False)"
     assert loaded_after(help_text) == set()
 
 
-def test_help_answers_at_once() -> None:
-    """In 0.2 to 0.6 s, of which half is Typer's drawing: a machine is judged by that."""
+def test_help_is_fast() -> None:
+    """It takes 0.2 to 0.6 s, half of it for Typer's rendering, which is the unit of the limit."""
 
     def seconds(code: str) -> float:
         start = os.times()
         python("-c", code)
-        end = os.times()  # of the processor: others share this machine
+        end = os.times()  # CPU time: other programs run on this machine
         return sum(end[2:4]) - sum(start[2:4])
 
-    drawing = min(seconds("import typer.rich_utils, rich.markdown") for _ in range(3))
+    rendering = min(seconds("import typer.rich_utils, rich.markdown") for _ in range(3))
     assert min(seconds("from dogsim.cli import app; app(['--help'])") for _ in range(3)) < (
-        4 * drawing
+        4 * rendering
     )
 
 
-def test_mistakes_are_told_in_one_line(
+def test_errors_are_one_line(
     stored: Path, breeds_dir: Path, colours: str, tmp_path: Path, four: Dataset
 ) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "text.keras").write_text("no model")
     four.save(tmp_path / "four.h5")
-    picture, out = breeds_dir / "striped" / "0.png", tmp_path / "out.h5"
+    image, out = breeds_dir / "striped" / "0.png", tmp_path / "out.h5"
     of = ("--dataset", stored)
     create = ("create-dataset", breeds_dir, "-o", out)
     for arguments, message in [
         (("show", tmp_path / "none.jpg", *of), "There is no image or folder"),
         (("show", tmp_path / "empty", *of), "There is no image in the folder"),
         (("classify", tmp_path / "text.jpg", "-k", 1, *of), "no known image format"),
-        (("classify", picture, "-k", 0, *of), "Received k=0. Expected 1 to 6"),
-        (("classify", picture, "-k", -2, *of), "Received k=-2"),
-        (("classify", picture, *of), "Received k=20"),
-        (("classify", picture, "-k", 1, "--metric", "l2", *of), "Unknown metric 'l2'"),
-        (("classify", picture, "-k", 1, "--dataset", tmp_path / "four.h5"), "does not say how"),
+        (("classify", image, "-k", 0, *of), "Received k=0. Expected 1 to 6"),
+        (("classify", image, "-k", -2, *of), "Received k=-2"),
+        (("classify", image, *of), "Received k=20"),
+        (("classify", image, "-k", 1, "--metric", "l2", *of), "Unknown metric 'l2'"),
+        (("classify", image, "-k", 1, "--dataset", tmp_path / "four.h5"), "does not say how"),
         (("accuracy", "--dataset", tmp_path / "none.h5"), "There is no dataset file"),
-        (("accuracy", "--dataset", picture), "Cannot read"),
+        (("accuracy", "--dataset", image), "Cannot read"),
         (("accuracy", "--k", 6, *of), "Received k=6. Expected 1 to 5"),
         (("info", tmp_path), "There is no dataset in the folder"),
-        (("info", tmp_path / ("x" * 300)), ""),  # what is told of it is the system's matter
+        (("info", tmp_path / ("x" * 300)), ""),  # the message is that of the system
         (("create-dataset", breeds_dir, "-o", tmp_path / ("x" * 300)), ""),
         (("create-dataset", breeds_dir, "-o", ""), "Received the folder"),
         (("create-dataset", tmp_path / "none", "-o", out), "There is no folder"),
@@ -113,7 +113,7 @@ def test_mistakes_are_told_in_one_line(
         (create, "--backbone efficientnet-lite0"),  # the weights cannot be downloaded
     ]:
         assert message in refusal(*arguments, "--json")
-    assert not list(tmp_path.glob("out*"))  # hidden .out.h5.lock stays, it is a lock
+    assert not list(tmp_path.glob("out*"))  # only the lock file .out.h5.lock remains
 
 
 def test_usage_errors_exit_with_2() -> None:
@@ -121,23 +121,23 @@ def test_usage_errors_exit_with_2() -> None:
         assert dogsim(*arguments, code=2).stdout == ""
 
 
-def test_a_terminal_without_the_letters(four: Dataset, tmp_path: Path) -> None:
-    """As one of Windows, into which commands are piped."""
+def test_a_terminal_without_unicode(four: Dataset, tmp_path: Path) -> None:
+    """Like a pipe on Windows."""
     replace(four, breeds=("犬", "名"), root="\x1b[31mred 🐶").save(tmp_path / "d.h5")
     code = "from dogsim.cli import app; app()"
-    for arguments, told in [
+    for arguments, expected in [
         (("accuracy", "--dataset", tmp_path / "d.h5", "-k", 1, "--per-breed"), r"\u72ac, \u540d"),
         (("info", tmp_path / "d.h5"), r"\x1b[31mred \U0001f436"),
         (("info", tmp_path / "犬\x1b[2J.h5"), r"\u72ac\x1b[2J.h5"),
     ]:
         done = python("-c", code, *arguments, PYTHONIOENCODING="cp1252")
         shown = done.stdout + done.stderr
-        assert all(each in shown for each in told.split(", ")), done
+        assert all(each in shown for each in expected.split(", ")), done
         assert "\x1b" not in shown
         assert "Traceback" not in shown
 
 
-def test_ctrl_c_is_told_in_one_line(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_prints_one_line(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(path: Path) -> Dataset:
         raise KeyboardInterrupt
 
