@@ -51,9 +51,9 @@ def test_as_text(gallery: Dataset) -> None:
 
 
 def test_as_html(gallery: Dataset, tmp_path: Path) -> None:
-    asked = tmp_path / "<b>.png"
-    Image.new("RGB", (4000, 3000), "olive").save(asked)
-    shown = answer(gallery, 40, asked)._repr_html_()
+    query = tmp_path / "<b>.png"
+    Image.new("RGB", (4000, 3000), "olive").save(query)
+    shown = answer(gallery, 40, query)._repr_html_()
     assert shown.count("<img ") == 12
     assert "and 29 more neighbours" in shown
     assert len(shown) < 250_000
@@ -66,9 +66,9 @@ def test_as_html(gallery: Dataset, tmp_path: Path) -> None:
 
 
 def test_as_a_grid(gallery: Dataset, tmp_path: Path) -> None:
-    asked = tmp_path / "pug.png"
-    Image.new("RGB", (30, 40)).save(asked)
-    found = answer(replace(gallery, breeds=("beagle", "pug")), 2, asked)
+    query = tmp_path / "pug.png"
+    Image.new("RGB", (30, 40)).save(query)
+    found = answer(replace(gallery, breeds=("beagle", "pug")), 2, query)
     tile = found.figure().axes[0]
     assert (
         tile.get_xlabel()

@@ -21,7 +21,7 @@ GALLERY, QUERIES = RNG.normal(size=(60, 17)), RNG.normal(size=(9, 17))
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_dist_calc_is_scipys(metric: str) -> None:
+def test_dist_calc_equals_scipy(metric: str) -> None:
     assert np.array_equal(dist_calc(GALLERY, QUERIES, metric), cdist(QUERIES, GALLERY, metric))
 
 
@@ -67,7 +67,7 @@ def test_nan_is_refused() -> None:
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "cityblock"])
-def test_nearest_is_scikit_learns(metric: str) -> None:
+def test_nearest_equals_scikit_learn(metric: str) -> None:
     peer = NearestNeighbors(n_neighbors=7, metric=metric, algorithm="brute").fit(GALLERY)
     distances, indices = nearest(GALLERY, QUERIES, 7, metric)
     expected_distances, expected_indices = peer.kneighbors(QUERIES)
@@ -76,7 +76,7 @@ def test_nearest_is_scikit_learns(metric: str) -> None:
 
 
 def adversarial(seed: int, dtype: type) -> NDArray[np.floating]:
-    """Vectors that product-form distances confuse: duplicates, offsets, tiny spreads, zeros."""
+    """Return vectors with inexact float32 products: duplicates, offsets, tiny spreads, zeros."""
     rng = np.random.default_rng(seed)
     n, d = int(rng.integers(2, 60)), int(rng.integers(1, 40))
     vectors = rng.normal(size=(n, d))
@@ -94,7 +94,7 @@ def adversarial(seed: int, dtype: type) -> NDArray[np.floating]:
 
 @given(st.integers(0, 2**32), st.sampled_from(METRICS), st.sampled_from([np.float32, np.float64]))
 @settings(max_examples=400, deadline=None)
-def test_nearest_is_exactly_what_float64_gives(seed: int, metric: str, dtype: type) -> None:
+def test_nearest_equals_a_float64_search(seed: int, metric: str, dtype: type) -> None:
     vectors = adversarial(seed, dtype)
     if metric in ("cosine", "correlation"):
         spread = vectors.astype(float) - vectors.mean(axis=1, keepdims=True, dtype=float)
@@ -140,13 +140,13 @@ def test_nearest_in_many_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["dogsim.dist_calc"], "MAX_BLOCK_BYTES", 1)
     monkeypatch.setattr(sys.modules["dogsim.exact"], "CHUNK_ROWS", 7)
     for metric in METRICS:
-        for found, wanted in zip(
+        for found, expected_array in zip(
             nearest(GALLERY, QUERIES, 5, metric), expected[metric], strict=True
         ):
-            assert np.array_equal(found, wanted)
+            assert np.array_equal(found, expected_array)
 
 
-def test_wrong_use() -> None:
+def test_invalid_arguments() -> None:
     with pytest.raises(DogsimError, match="Unknown metric 'euclid'; did you mean 'euclidean'"):
         dist_calc(GALLERY, QUERIES, "euclid")
     with pytest.raises(DogsimError, match=r"dataset \(60, 17\) and a test set \(9, 3\)"):

@@ -1,4 +1,4 @@
-"""Neighbours vote."""
+"""The vote of the neighbours."""
 
 import tracemalloc
 from collections import Counter
@@ -20,8 +20,8 @@ from dogsim.vote import count_votes, majority_vote, vote_weights
         ([3], 3),
         ([1, 2, 2], 2),
         ([5, 1, 1, 5], 5),  # a tie: 5 has the nearest neighbour
-        ([4, 1, 2, 2, 1], 1),  # a tie of two, a nearer third has one vote only
-        ([-1, -1, -1, 0], 0),  # unknown has no vote
+        ([4, 1, 2, 2, 1], 1),  # a tie of two; the nearest neighbour has one vote only
+        ([-1, -1, -1, 0], 0),  # an unknown label has no vote
         ([-1, -1], -1),
     ],
 )
@@ -30,7 +30,7 @@ def test_vote_worked_examples(labels: list[int], winner: int) -> None:
 
 
 @given(st.lists(st.lists(st.integers(-1, 4), min_size=6, max_size=6), min_size=1, max_size=8))
-def test_vote_is_the_definition(rows: list[list[int]]) -> None:
+def test_vote_equals_its_definition(rows: list[list[int]]) -> None:
     for row, winner in zip(rows, majority_vote(rows), strict=True):
         votes = Counter(label for label in row if label >= 0)
         if not votes:
@@ -40,27 +40,27 @@ def test_vote_is_the_definition(rows: list[list[int]]) -> None:
             assert winner == min(tied, key=row.index)
 
 
-def test_vote_is_scikit_learns_where_nothing_is_tied() -> None:
+def test_vote_without_ties_equals_scikit_learn() -> None:
     rng = np.random.default_rng(1)
-    known, asked = rng.normal(size=(200, 5)), rng.normal(size=(100, 5))
+    known, queries = rng.normal(size=(200, 5)), rng.normal(size=(100, 5))
     labels = rng.integers(0, 2, 200)  # two classes and an odd k cannot tie
     peer = KNeighborsClassifier(n_neighbors=7, algorithm="brute").fit(known, labels)
-    ours = majority_vote(labels[peer.kneighbors(asked, return_distance=False)])
-    assert np.array_equal(ours, peer.predict(asked))
+    ours = majority_vote(labels[peer.kneighbors(queries, return_distance=False)])
+    assert np.array_equal(ours, peer.predict(queries))
 
 
-def test_vote_of_nobody() -> None:
-    nobody: list[Any] = [[], [[]], [1, 2]]
-    for labels in nobody:
+def test_vote_without_neighbours() -> None:
+    invalid: list[Any] = [[], [[]], [1, 2]]
+    for labels in invalid:
         with pytest.raises(DogsimError, match=r"Expected \(n, k\)"):
             majority_vote(labels)
 
 
-def test_votes_weighed_by_hand() -> None:
+def test_weighted_votes_by_hand() -> None:
     distances = np.array([[1.0, 3.0, 3.0], [0.0, 1.0, 1.0]])
     labels = [[4, 5, 5], [4, 5, 5]]
     assert majority_vote(labels).tolist() == [5, 5]
-    # 1 / 1 against 1 / 3 + 1 / 3; and a distance of 0 outweighs all
+    # 1 / 1 against 1 / 3 + 1 / 3; a distance of 0 outweighs all others
     assert majority_vote(labels, vote_weights(distances, "distance")).tolist() == [4, 4]
     with pytest.raises(DogsimError, match="Unknown vote 'distances'; did you mean 'distance'"):
         vote_weights(distances, "distances")
@@ -73,7 +73,9 @@ def test_votes_of_many_breeds_take_little_memory() -> None:
     weights = rng.random((300, 20))
     tracemalloc.start()
     counts, sums = count_votes(labels), count_votes(labels, weights)
-    assert tracemalloc.get_traced_memory()[1] < 150e6  # a whole table: 300 x 50,000 x 8 bytes
+    assert (
+        tracemalloc.get_traced_memory()[1] < 150e6
+    )  # a table of all labels: 300 x 50,000 x 8 bytes
     tracemalloc.stop()
     same = labels[:, :, None] == labels[:, None, :]
     known = labels >= 0

@@ -172,9 +172,9 @@ def test_a_search_survives_a_node_and_errors(nodes: Nodes, stored_crowd: Path) -
     with search_on(dataset, nodes.address) as known:
         for metric in METRICS:
             few = slice(0, None, 1 if metric in ("euclidean", "cosine") else 20)
-            asked = dataset.features[few], 20, metric, own[few]
-            expected = nearest(dataset, *asked)
-            for one, other in zip(nearest(known, *asked), expected, strict=True):
+            arguments = dataset.features[few], 20, metric, own[few]
+            expected = nearest(dataset, *arguments)
+            for one, other in zip(nearest(known, *arguments), expected, strict=True):
                 np.testing.assert_array_equal(one, other)
             if metric == "euclidean":
                 began = time.monotonic()

@@ -27,7 +27,7 @@ def drawn(text: str) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
 
 
 def font(path: Path, family: str, letters: str) -> None:
-    """Make a font in which every letter is a filled square."""
+    """Write a font in which every letter is a filled square."""
     pen = TTGlyphPen(None)
     pen.moveTo((0, 0))
     for corner in ((0, 1000), (1000, 1000), (1000, 0)):
@@ -46,7 +46,7 @@ def font(path: Path, family: str, letters: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["$5_$7", "100$", "$\\frac$", "a_$b^$", "{$}", "\\$x$"])
-def test_a_dollar_begins_no_formula(text: str) -> None:
+def test_dollar_signs_are_no_formulas(text: str) -> None:
     assert drawn(text).min() == 0
 
 
@@ -57,7 +57,7 @@ def test_control_characters_are_drawn_as_escapes(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == ""
 
 
-def test_letters_come_from_a_font_that_has_them(
+def test_a_font_with_the_letters_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     usual = [each for each in font_manager.fontManager.ttflist if each.name == "DejaVu Sans"]
@@ -71,7 +71,7 @@ def test_letters_come_from_a_font_that_has_them(
     assert capsys.readouterr().err == ""
 
 
-def test_a_font_that_is_missing_is_named_once(
+def test_a_missing_font_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(canvas, "_fonts", list)
@@ -89,4 +89,6 @@ def test_a_font_that_is_missing_is_named_once(
 def test_a_notebook_draws_it_once() -> None:
     before = plt.get_fignums()
     assert Drawing()._repr_png_().startswith(b"\x89PNG")
-    assert plt.get_fignums() == before  # what pyplot knows is drawn again at the end of a cell
+    assert (
+        plt.get_fignums() == before
+    )  # a notebook draws the figures of pyplot at the end of a cell

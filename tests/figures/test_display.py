@@ -28,7 +28,7 @@ def test_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         show_or_save([("d", Figure())], tmp_path / "file" / "x")
 
 
-def test_what_is_no_figure_of_ours_is_never_replaced(tmp_path: Path) -> None:
+def test_files_of_others_are_never_replaced(tmp_path: Path) -> None:
     Image.new("RGB", (9, 9), "red").save(tmp_path / "dog.png")
     (tmp_path / "note.png").write_text("no image")
     (tmp_path / "folder.png").mkdir()
@@ -41,18 +41,18 @@ def test_what_is_no_figure_of_ours_is_never_replaced(tmp_path: Path) -> None:
     assert before == {path: path.read_bytes() for path in before}
     assert len(list(tmp_path.iterdir())) == 7
 
-    (asked,) = show_or_save([("new", Figure())], tmp_path)
-    drawn = asked.read_bytes()
-    (other,) = show_or_save([("new", Figure(facecolor="red"))], tmp_path, inputs=[asked])
+    (query,) = show_or_save([("new", Figure())], tmp_path)
+    drawn = query.read_bytes()
+    (other,) = show_or_save([("new", Figure(facecolor="red"))], tmp_path, inputs=[query])
     assert other.name == "new-2.png"
-    assert asked.read_bytes() == drawn
+    assert query.read_bytes() == drawn
 
 
 def test_showing(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = []
 
     def show(block: bool) -> None:
-        assert block  # else the window would close at once where pyplot is interactive
+        assert block  # in interactive mode, the window would close at once otherwise
         shown.append([plt.figure(number).canvas.figure for number in plt.get_fignums()])
 
     monkeypatch.setattr(plt, "show", show)
@@ -72,4 +72,4 @@ def test_a_notebook_shows_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     assert show_or_save([("x", Figure())]) == []
     assert [png[:4] for png in shown] == [b"\x89PNG"]
-    assert plt.get_fignums() == []  # else the notebook would draw it again at the end of the cell
+    assert plt.get_fignums() == []  # a notebook draws the figures of pyplot at the end of a cell

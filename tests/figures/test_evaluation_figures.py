@@ -1,4 +1,4 @@
-"""The figures show the numbers that `accuracy` gives."""
+"""The figures show the numbers of `accuracy`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ def noise() -> Dataset:
     return breeds_in_noise()
 
 
-def test_curves_are_accuracys(noise: Dataset) -> None:
+def test_curves_equal_accuracy(noise: Dataset) -> None:
     (axes,) = curves_over_k(Evaluation(noise).neighbours(30)).axes
     expected = accuracy(noise, 7)
     values = expected.precision_at_k, expected.recall_at_k, expected.vote_accuracy
@@ -36,12 +36,12 @@ def test_curves_are_accuracys(noise: Dataset) -> None:
     named = [text.get_text().split()[0] for text in axes.texts]
     assert sorted(named) == ["chance", "precision@k", "recall@k", "vote"]
     heights = sorted(text.xy[1] for text in axes.texts)  # type: ignore[attr-defined]
-    assert min(np.diff(heights)) >= 0.0599  # no name over another
+    assert min(np.diff(heights)) >= 0.0599  # the labels do not overlap
     assert f"{expected.queries} queries" in axes.get_title(loc="left")
 
 
 @pytest.mark.parametrize("protocol", ["honest", "matlab"])
-def test_the_matrix_is_the_votes(noise: Dataset, protocol: str) -> None:
+def test_the_matrix_equals_the_votes(noise: Dataset, protocol: str) -> None:
     k = 12 if protocol == "matlab" else 11
     found = Evaluation(noise, protocol=protocol).neighbours(12).first(k)
     figure = confusion_matrix(found, tree_order(noise))
@@ -56,7 +56,7 @@ def test_the_matrix_is_the_votes(noise: Dataset, protocol: str) -> None:
     assert "most often confused" in beside.texts[0].get_text()
 
 
-def test_labels_of_a_large_matrix_thin_out() -> None:
+def test_a_large_matrix_has_fewer_labels() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(120, dtype=np.int32), 3)
     many = Dataset(
@@ -71,7 +71,7 @@ def test_labels_of_a_large_matrix_thin_out() -> None:
 
 
 def test_the_worst_mistakes_come_first(tmp_path: Path, four: Dataset) -> None:
-    """A whippet that lies among pugs is voted a pug by both of them, and spoils their own votes."""
+    """A whippet among pugs gets both their votes, and makes their own votes ties."""
     for path in (*four.paths, "pug/2.jpg"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         Image.new("RGB", (20, 20)).save(tmp_path / path)
@@ -103,7 +103,7 @@ def test_own_breed_is_nearer_in_the_histogram(noise: Dataset) -> None:
     assert query == "neighbours of this query"
 
 
-def test_a_histogram_is_of_what_ranks(noise: Dataset) -> None:
+def test_the_histogram_uses_the_distances_of_the_ranking(noise: Dataset) -> None:
     def legend(dataset: Dataset) -> list[str]:
         (axes,) = distance_histogram(dataset).axes
         names = axes.get_legend()
@@ -115,8 +115,8 @@ def test_a_histogram_is_of_what_ranks(noise: Dataset) -> None:
     assert legend(expand(noise)) != legend(noise)
 
 
-def test_all_of_them_by_one_search(noise: Dataset) -> None:
+def test_all_figures(noise: Dataset) -> None:
     names = [name for name, _ in accuracy_figures(noise, k=5)]
-    assert names == ["curves", "confusions", "distances"]  # and no image file exists
+    assert names == ["curves", "confusions", "distances"]  # no mistakes: there are no image files
     with pytest.raises(DogsimError, match="Received k=0"):
         list(accuracy_figures(noise, k=0))

@@ -22,7 +22,7 @@ SHAPES = [(224, 224), (30, 400), (1, 1), (3000, 2000), (400, 30)]
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Dataset:
-    """Images of all shapes: three pugs, a whippet, one of unknown breed whose file is gone."""
+    """Return images of all shapes: three pugs, a whippet, and one without breed and file."""
     paths = tuple(f"{i}.png" for i in range(5))
     for path, shape in zip(paths[:4], SHAPES, strict=False):
         Image.new("RGB", shape, "olive").save(tmp_path / path)
@@ -33,7 +33,7 @@ def gallery(tmp_path: Path) -> Dataset:
 
 
 def grid(gallery: Dataset, truth: str | None) -> list[Axes]:
-    """The query's tile, then those of the five neighbours; the bars of the votes come second."""
+    """Return the tiles of the query and of its five neighbours."""
     query = np.zeros((20, 90, 3), np.uint8)
     figure = result_grid(query, gallery, np.arange(5), np.arange(5) * 1.5, truth)
     return tiles_of(figure)
@@ -56,12 +56,12 @@ def test_the_query_comes_first_then_its_neighbours(gallery: Dataset) -> None:
     below = [tile.get_xlabel() for tile in tiles]
     assert below[0] == "breed: pug\nvotes: pug 3, whippet 1"
     assert below[1] == "#1 · 0.00 · 0%"
-    assert below[4] == "#4 · 4.50 · 100%"  # the five are 1.41 apart
+    assert below[4] == "#4 · 4.50 · 100%"  # all distances in the gallery are 1.41
     assert tiles[1].texts[0].get_text() == "0.png"
     assert own_nearest(gallery, "euclidean") == pytest.approx(np.full(5, 2**0.5))
 
 
-def test_the_grid_counts_as_the_vote_does(gallery: Dataset) -> None:
+def test_the_grid_counts_like_the_vote(gallery: Dataset) -> None:
     nobody = replace(gallery, labels=np.full(5, -1, np.int32))
     query = np.zeros((9, 9, 3), np.uint8)
     tiles = tiles_of(result_grid(query, nobody, np.arange(3), np.zeros(3)))
@@ -71,7 +71,7 @@ def test_the_grid_counts_as_the_vote_does(gallery: Dataset) -> None:
     assert tiles[0].get_xlabel() == "votes: unknown 0"
 
 
-def test_a_tie_is_seen(gallery: Dataset) -> None:
+def test_a_tie_is_shown(gallery: Dataset) -> None:
     tile = tiles_of(result_grid(np.zeros((9, 9), np.uint8), gallery, np.array([3, 0]), np.ones(2)))
     assert tile[0].get_xlabel() == "votes: whippet 1, pug 1\ntie: the nearest neighbour decides"
 
@@ -92,7 +92,7 @@ def test_right_and_wrong_differ_by_more_than_colour(gallery: Dataset) -> None:
 
 
 def test_text_is_dark_on_white(gallery: Dataset) -> None:
-    """Contrast of 4.5 : 1 and more, after WCAG 2."""
+    """The contrast is at least 4.5 : 1, as in WCAG 2."""
     for tile in grid(gallery, "pug"):
         texts = [tile.title, tile.xaxis.label, *tile.texts]
         for text in (text for text in texts if text.get_text() not in "✓✗"):
@@ -126,17 +126,17 @@ def test_every_shape_is_shown_whole_in_a_square(gallery: Dataset) -> None:
         assert x0 <= left < right <= x1
         assert y0 <= top < bottom <= y1
         assert x1 - x0 == y1 - y0
-        assert max(np.asarray(image.get_array()).shape) <= 400  # not 3000 pixels for a tile
+        assert max(np.asarray(image.get_array()).shape) <= 400  # reduced to the size of a tile
 
 
-def test_a_missing_image_leaves_a_tile_that_says_so(gallery: Dataset) -> None:
+def test_a_missing_image_is_reported_in_its_tile(gallery: Dataset) -> None:
     gone = grid(gallery, "pug")[5]
     assert gone.texts[0].get_text() == "not found:\n4.png\n\nIf it has moved:\n--root FOLDER"
     with pytest.raises(DogsimError, match="There is no image"):
         result_grid("none.png", gallery, np.arange(1), np.zeros(1))
 
 
-def test_a_folder_that_has_moved_leaves_tiles_of_the_usual_size(gallery: Dataset) -> None:
+def test_tiles_of_missing_images_have_the_same_size(gallery: Dataset) -> None:
     paths = tuple(f"a_rather_long_name_of_a_folder/and_then_{i}{'x' * 90}.png" for i in range(5))
     moved = replace(gallery, root="/no/such/folder", paths=paths, breeds=("p" * 200, "w" * 70))
     with warnings.catch_warnings():
@@ -152,7 +152,7 @@ def test_a_folder_that_has_moved_leaves_tiles_of_the_usual_size(gallery: Dataset
         assert text.width < gone.get_window_extent().width
 
 
-def test_names_are_shown_as_they_are(gallery: Dataset, tmp_path: Path) -> None:
+def test_names_are_shown_as_text(gallery: Dataset, tmp_path: Path) -> None:
     hostile = replace(gallery, breeds=("$5_$7", "\x1b[31mred"))
     query = tmp_path / "$1_$2 caf\udce9.png"
     Image.new("RGB", (9, 9)).save(query)

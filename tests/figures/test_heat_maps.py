@@ -1,4 +1,4 @@
-"""Maps lie where the network has looked, on one scale, and the numbers are the explanation's."""
+"""Heat maps have the position and scale of the parts, and the numbers of the explanation."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ TALL, WIDE = Image.new("L", (120, 300), 90), Image.new("RGB", (500, 200), "olive
 
 
 def explanation(resize: str) -> Explanation:
-    """One place of the query brings apart, one together; a seventh of all pairs is alike."""
+    """Return parts of both signs, and one pair of places with most of the likeness."""
     parts, pairs = np.zeros((2, 3, 4)), np.zeros((3, 4, 3, 4))
     parts[0, 0, 0], parts[0, 2, 3], parts[1] = 4.0, -1.0, 0.25
     pairs[1, 2, 0, 0] = 6.0
@@ -27,7 +27,7 @@ def explanation(resize: str) -> Explanation:
     ("squash", (0, 120, 300, 0), (0, 500, 200, 0)),
     ("crop", (7.5, 112.5, 202.5, 97.5), (162.5, 337.5, 187.5, 12.5)),
 ])  # fmt: skip
-def test_maps_lie_where_the_network_has_looked(
+def test_maps_cover_the_region_that_was_used(
     resize: str, tall: tuple[float, ...], wide: tuple[float, ...]
 ) -> None:
     figure = heat_maps(TALL, WIDE, explanation(resize), ("tall", "wide"))

@@ -11,7 +11,7 @@ COLOURS = ("red", "green", "blue", "olive")
 
 
 def line(tmp_path: Path) -> Dataset:
-    """Four breeds on a line, two near each other at either end; one of them without an image."""
+    """Return five breeds: two near each other at each end of a line, and one without images."""
     for colour in COLOURS:
         Image.new("RGB", (30, 20), colour).save(tmp_path / f"{colour}.png")
     paths = [f"{colour}.png" for colour in COLOURS for _ in range(2)]
@@ -25,7 +25,7 @@ def test_near_breeds_are_neighbours_in_the_tree(tmp_path: Path) -> None:
     order = tree_order(line(tmp_path)).tolist()
     assert sorted(order[:4]) == [0, 1, 2, 3]
     assert {frozenset(order[:2]), frozenset(order[2:4])} == {frozenset({0, 2}), frozenset({1, 3})}
-    assert order[4] == 4  # has no image
+    assert order[4] == 4  # the breed without images is last
 
 
 def test_each_leaf_has_an_image_of_its_breed(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_each_leaf_has_an_image_of_its_breed(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(shown.get_array()), expected), name
 
 
-def test_images_may_be_gone_but_breeds_must_be_two(tmp_path: Path) -> None:
+def test_missing_images_and_too_few_breeds(tmp_path: Path) -> None:
     dataset = line(tmp_path)
     for colour in COLOURS:
         (tmp_path / f"{colour}.png").unlink()

@@ -209,13 +209,13 @@ def test_an_index_in_another_folder(photos: Path, tmp_path: Path) -> None:
 def test_answers_equal_those_of_the_file(tmp_path: Path, mixed: bool) -> None:
     whole = cloud(300)
     parts = Dataset.open(sharded(whole, tmp_path / "d.dogsim", 7, mixed))
-    asked = Dataset.open(sharded(cloud(40), tmp_path / "q.dogsim", 2, mixed))
+    testset = Dataset.open(sharded(cloud(40), tmp_path / "q.dogsim", 2, mixed))
     for metric in METRICS:
-        for queries in (asked, asked.features[:3], asked.features[0]):
+        for queries in (testset, testset.features[:3], testset.features[0]):
             expected = nearest(whole, np.asarray(getattr(queries, "features", queries)), 5, metric)
             for one, other in zip(nearest(parts, queries, 5, metric), expected, strict=True):
                 np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(dist_calc(parts, asked), dist_calc(whole, cloud(40)))
+    np.testing.assert_array_equal(dist_calc(parts, testset), dist_calc(whole, cloud(40)))
     np.testing.assert_array_equal(feature_keys(parts), feature_keys(whole))
     assert in_gallery(parts, whole).all()
     assert repr(calibration_for(parts, 0.9)) == repr(calibration_for(whole, 0.9))

@@ -268,14 +268,14 @@ def cropped(tmp_path_factory: pytest.TempPathFactory, colours: str) -> tuple[Pat
     """Create a dataset with boxes and a query with a box; the left is red, the right blue."""
     folder = tmp_path_factory.mktemp("cropped")
     rng = np.random.default_rng(0)
-    for number, name in enumerate(["red/1", "red/2", "blue/1", "blue/2", "asked/1", "asked/2"]):
+    for number, name in enumerate(["red/1", "red/2", "blue/1", "blue/2", "query/1", "query/2"]):
         pixels = rng.integers(0, 40, (80, 160, 3), np.uint8)
         pixels[:, :80, 0] += np.uint8(150 + 10 * number)
         pixels[:, 80:, 2] += np.uint8(150 + 10 * number)
-        file = folder / ("queries" if "asked" in name else "photos") / f"{name}.png"
+        file = folder / ("queries" if "query" in name else "photos") / f"{name}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(file)
-        if name != "asked/2":
+        if name != "query/2":
             half = (0, 0, 80, 80) if "red" in name else (80, 0, 160, 80)
             box(folder, f"{name}.xml", half, size=(160, 80))
     made = ("create-dataset", folder / "photos", "-o", folder / "d.h5", "--weights", colours)
@@ -292,13 +292,13 @@ def test_a_query_with_a_box_is_cropped(cropped: Any) -> None:
     assert max(distances[0]) < 100 < min(distances[1])  # the whole image is half red, half blue
     assert "1 of the images have no box and are not cropped" in result.stderr
     dataset = Dataset.open(folder / "d.h5")
-    (answer,) = classify(folder / "queries/asked/1.png", dataset, 2, boxes=folder / "boxes")
+    (answer,) = classify(folder / "queries/query/1.png", dataset, 2, boxes=folder / "boxes")
     assert answer.distances.tolist() == pytest.approx(distances[0])
-    whole = dogsim_json("classify", folder / "queries/asked/1.png", *options[:2], "-k", 2)
+    whole = dogsim_json("classify", folder / "queries/query/1.png", *options[:2], "-k", 2)
     assert whole["results"][0]["neighbours"][0]["distance"] > 100
-    line = f"{folder / 'queries/asked/1.png'}\n"
-    asked = CliRunner().invoke(app, ["ask", *options, "-k", "2", "--json"], input=line)
-    assert json.loads(asked.stdout)["results"][0]["neighbours"][0]["distance"] < 100
+    line = f"{folder / 'queries/query/1.png'}\n"
+    session = CliRunner().invoke(app, ["ask", *options, "-k", "2", "--json"], input=line)
+    assert json.loads(session.stdout)["results"][0]["neighbours"][0]["distance"] < 100
 
 
 def test_a_query_from_the_dataset_has_its_box_there(cropped: Any) -> None:
@@ -316,16 +316,16 @@ def test_figures_show_the_region_that_was_used(cropped: Any, tmp_path: Path) -> 
     folder, options = cropped
     dataset = Dataset.open(folder / "d.h5")
     figure = result_grid(
-        Query.resolve(folder / "queries/asked/1.png", dataset, BoxFolder(folder / "boxes")).image,
+        Query.resolve(folder / "queries/query/1.png", dataset, BoxFolder(folder / "boxes")).image,
         dataset,
         np.arange(2),
         np.ones(2),
     )
     shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
     assert [each.shape[:2] for each in shown] == [(80, 80)] * 3
-    dogsim_json("show", folder / "queries/asked/1.png", *options, "-k", 2, "--save", tmp_path)
+    dogsim_json("show", folder / "queries/query/1.png", *options, "-k", 2, "--save", tmp_path)
     assert (tmp_path / "1.png").is_file()
-    both = folder / "queries/asked/1.png", folder / "queries/asked/2.png"
+    both = folder / "queries/query/1.png", folder / "queries/query/2.png"
     pairs = dogsim_json("explain", *both, *options, "-k", 1, "--save", tmp_path)["pairs"]
     for pair in pairs:
         assert pair["sum"] == pytest.approx(pair["distance"] ** 2, rel=1e-4)
@@ -338,7 +338,7 @@ def test_figures_show_the_region_that_was_used(cropped: Any, tmp_path: Path) -> 
 
 def test_invalid_boxes_of_queries(cropped: Any, tmp_path: Path) -> None:
     folder, options = cropped
-    box(tmp_path, "asked/1.xml", (0, 0, 0, 0))
+    box(tmp_path, "query/1.xml", (0, 0, 0, 0))
     wrong = ("classify", folder / "queries", *options[:2], "-k", 1, "--boxes", tmp_path / "boxes")
     result = dogsim(*wrong, code=1)
     assert "is empty or lies outside" in result.stderr
