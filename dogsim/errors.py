@@ -38,6 +38,13 @@ def unknown(kind: str, received: str, known: Iterable[str]) -> DogsimError:
     )
 
 
+def check_known(kind: str, received: str, known: Iterable[str]) -> None:
+    """Raise the error of `unknown` if a name is not in a list."""
+    known = list(known)
+    if received not in known:
+        raise unknown(kind, received, known)
+
+
 def reason(error: BaseException) -> str:
     r"""Return the message of any exception in one line, without its full stop.
 

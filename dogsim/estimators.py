@@ -21,7 +21,7 @@ from dogsim.feature_extract import extract_features
 from dogsim.images import Cropped, Resize, Source
 from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.networks.views import Views
-from dogsim.recipe import ChannelValues, channel_text
+from dogsim.recipe import ChannelValues
 from dogsim.trust.calibration import calibration_for
 from dogsim.trust.conformal import PredictionSet, check_confidence, prediction_sets
 from dogsim.vote import check_vote, majority_vote, vote_weights
@@ -118,12 +118,7 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _network_options(self) -> NetworkOptions:
         options = self.get_params()
         del options["batch_size"]
-        texts = {
-            "weights": os.fspath(self.weights),
-            "mean": channel_text(self.mean),
-            "std": channel_text(self.std),
-        }
-        return NetworkOptions(**options | texts)
+        return NetworkOptions(**options | {"weights": os.fspath(self.weights)})
 
     @property
     def _n_features_out(self) -> int:

@@ -16,7 +16,7 @@ from dogsim.errors import DogsimError
 from dogsim.images import Source, load_image
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import check_own_weights, extractor_for
-from dogsim.networks.feature_maps import Places, load_places
+from dogsim.networks.feature_maps import FeatureMaps, load_feature_maps
 from dogsim.recipe import Recipe
 from dogsim.retrieval.decomposition import (
     Explanation,
@@ -70,7 +70,7 @@ def explain(
     check_explained(metric)
     recipe = extractor.recipe
     pixels = [load_image(each, recipe.image_size, recipe.resize) for each in (image, other)]
-    maps, features = places_of(recipe)(np.stack(pixels))  # (2, h, w, D), (2, D)
+    maps, features = feature_maps_of(recipe)(np.stack(pixels))  # (2, h, w, D), (2, D)
     return decompose(maps, features, metric, origin, recipe)
 
 
@@ -108,13 +108,13 @@ def explain_neighbours(
     if dataset.recipe:
         dataset.recipe.require(extractor.recipe, "an extractor")
     recipe = extractor.recipe
-    places = places_of(recipe)  # raises before any search
+    feature_maps = feature_maps_of(recipe)  # raises before any search
     queries = [each if isinstance(each, Query) else Query.resolve(each, dataset) for each in images]
     rows = [_nearest_rows(query, dataset, k, metric, extractor) for query in queries]
     _require_image_files(dataset, np.unique(rows))
     origin, explained = origin_of(dataset, metric), []
     for query, neighbours in zip(queries, rows, strict=True):
-        own = places(query.pixels(recipe)[None])
+        own = feature_maps(query.pixels(recipe)[None])
         explained.append(
             [(row, _to_row(own, dataset, row, recipe, metric, origin)) for row in neighbours]
         )
@@ -136,17 +136,18 @@ def explain_row(
     check_explained(metric)
     recipe = extractor.recipe
     _require_image_files(dataset, np.array([row]))
-    query = places_of(recipe)(load_image(image, recipe.image_size, recipe.resize)[None])
+    query = feature_maps_of(recipe)(load_image(image, recipe.image_size, recipe.resize)[None])
     return _to_row(query, dataset, row, recipe, metric, origin)
 
 
 @lru_cache(maxsize=1)
-def places_of(recipe: Recipe) -> Places:
-    """Load the network that computes the places of images; the last one is cached.
+def feature_maps_of(recipe: Recipe) -> FeatureMaps:
+    """Load the network that computes the feature maps of images; the last one is cached.
 
-    Raises `DogsimError` as `load_places` does, or if the weight file is missing or another one.
+    Raises `DogsimError` as `load_feature_maps` does, or if the weight file is missing or another
+    one.
     """
-    return load_places(recipe, check_own_weights(recipe, None))
+    return load_feature_maps(recipe, check_own_weights(recipe, None).network)
 
 
 @lru_cache(maxsize=8)
@@ -202,7 +203,7 @@ def _to_row(
 ) -> Explanation:
     """Explain the distance to a row of the dataset; `query` is its map and its features."""
     pixels = load_image(dataset.source(row), recipe.image_size, recipe.resize)
-    other = places_of(recipe)(pixels[None])
+    other = feature_maps_of(recipe)(pixels[None])
     _require_same_features(other[1][0], dataset, row)
     maps, features = (np.concatenate(each) for each in zip(query, other, strict=True))
     return decompose(maps, features, metric, origin, recipe)

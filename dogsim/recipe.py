@@ -1,9 +1,9 @@
 """How features were made: what a query must share with its dataset."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from dogsim.errors import DogsimError
 
@@ -20,8 +20,8 @@ OPTIONAL_FIELDS = (
 # Left out of the fingerprint if they have these values, so that fingerprints of older files stay.
 DEFAULTS_OF_NEW_FIELDS = {"views": "none", "head_layer": "", "mean": "", "std": ""}
 
-# One number, or three for red, green and blue; or their text, such as "0.485,0.456,0.406".
-ChannelValues: TypeAlias = float | tuple[float, float, float] | str
+Channels: TypeAlias = tuple[float, float, float]  # red, green, blue
+ChannelValues: TypeAlias = float | Channels  # one number stands for three
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,33 @@ The dataset needs backbone=resnet50, weights_sha256=ab12.
             raise DogsimError(f"Received {what} with {got}. The dataset needs {want}.")
 
 
-def channel_text(values: ChannelValues | None) -> str | None:
+def channel_text(values: Channels) -> str:
     """Return the values of red, green and blue as text, the form in which recipes store them.
 
-    >>> channel_text((0.485, 0.456, 0.406)), channel_text(0.5)
-    ('0.485,0.456,0.406', '0.5')
+    >>> channel_text((0.485, 0.456, 1 / 255))
+    '0.485,0.456,0.00392156863'
     """
-    if values is None or isinstance(values, str):
-        return values
-    return ",".join(map(str, values if isinstance(values, Iterable) else [values]))
+    return ",".join(f"{value:.9g}" for value in values)
+
+
+def with_channel_numbers(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of a recipe, or options, with their mean and std as numbers instead of text.
+
+    >>> with_channel_numbers({"mean": "0.5", "std": "0.2, 0.25, 1/4", "image_size": 8})
+    {'mean': (0.5, 0.5, 0.5), 'std': (0.2, 0.25, 0.25), 'image_size': 8}
+    """
+    names = [name for name in ("mean", "std") if name in fields]
+    return {**fields, **{name: _parse_channels(name, fields[name]) for name in names}}
+
+
+def _parse_channels(name: str, text: str) -> Channels:
+    try:
+        parts = [part.partition("/") for part in text.split(",")]
+        numbers = [float(over) / float(under or 1) for over, _, under in parts]
+        red, green, blue = numbers * 3 if len(numbers) == 1 else numbers
+    except (ValueError, ZeroDivisionError):
+        raise DogsimError(
+            f"Received {name}={text}. Expected one number, or three for red, green and blue, such "
+            "as 0.485,0.456,0.406 or 1/255."
+        ) from None
+    return red, green, blue

@@ -32,7 +32,7 @@ from PIL import Image
 
 import dogsim
 from dogsim.create_dataset import RunOptions, bring_up_to_date
-from dogsim.engines.choose import ENGINES, has_engine
+from dogsim.engines.choose import ENGINES, PRECISIONS, Engine, Precision, has_engine
 from dogsim.engines.tensorflow import gpus
 from dogsim.folders.extraction import calibration_images
 from dogsim.folders.listing import list_images
@@ -332,7 +332,7 @@ def synthetic(n: int, d: int, seed: int = 0) -> Any:
 
 def plain_keras(folder: str, weights: str, backbone: str) -> Runs:
     """Prepare the run of Pillow and Keras' `predict`, batch by batch, as in tutorials."""
-    model, prepare, size = KerasNetwork(backbone, weights).model()
+    model, prepare, size = KerasNetwork(backbone, weights).load_model()
     files = dogsim.find_images(folder)
 
     def run() -> None:
@@ -350,7 +350,7 @@ def plain_keras(folder: str, weights: str, backbone: str) -> Runs:
 
 
 def with_engine(
-    folder: str, weights: str, backbone: str, engine: str, precision: str, device: str
+    folder: str, weights: str, backbone: str, engine: Engine, precision: Precision, device: str
 ) -> Runs:
     """Prepare the runs of `create_dataset` with a loaded network, and of the network alone."""
     if device == "CPU":
@@ -389,14 +389,16 @@ class LoadedOptions(NetworkOptions):
         return self.ready
 
 
-def engines() -> list[tuple[str, str, str]]:
+def engines() -> list[tuple[Engine, Precision, str]]:
     """List the available engines with precision and device."""
-    found = [("tensorflow", "float32", "GPU")] if gpus() else []
-    for engine, precision in product(ENGINES[1:], ("float32", "bfloat16")):
+    found: list[tuple[Engine, Precision, str]] = []
+    if gpus():
+        found.append(("tensorflow", "float32", "GPU"))
+    for engine, precision in product(ENGINES[1:], PRECISIONS[1:3]):
         if has_engine(engine, precision):
             found.append((engine, precision, "CPU"))
     int8 = find_spec("openvino") and find_spec("nncf")
-    return found + [("openvino", "int8", "CPU")] * bool(int8)
+    return [*found, ("openvino", "int8", "CPU")] if int8 else found
 
 
 def repeated(photos: Path, folder: Path, count: int) -> Path:

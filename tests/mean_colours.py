@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dogsim.networks.extractor import Extractor, NetworkOptions
-from dogsim.networks.views import seen_by
+from dogsim.networks.views import average_views
 from dogsim.recipe import Recipe
 
 BATCH_SECONDS = 0.01  # so that tests can stop a run in the middle
@@ -25,7 +25,7 @@ def load(options: NetworkOptions) -> Extractor:
     precision = "float32" if options.precision == "auto" else options.precision
     recipe = Recipe(backbone, "", "0" * 64, "avg_pool", 16, resize, engine, precision)
     recipe = replace(recipe, views=options.views or "none")
-    return Extractor(recipe, seen_by(colours, recipe.views))
+    return Extractor(recipe, average_views(colours, recipe.views))
 
 
 # Replacements for methods of NetworkOptions.

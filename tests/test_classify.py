@@ -11,7 +11,7 @@ from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import feature_extract
 from dogsim.networks.extractor import Extractor, NetworkOptions
-from dogsim.networks.extractor_for import _load_network
+from dogsim.networks.extractor_for import _load_extractor
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_the_network_is_loaded_once(dataset: Dataset, monkeypatch: pytest.Monkey
         return load(options)
 
     monkeypatch.setattr(NetworkOptions, "load", counted)
-    _load_network.cache_clear()
+    _load_extractor.cache_clear()
     for _ in range(3):
         classify(Image.new("RGB", (9, 9)), dataset, k=1)
     assert len(loaded) == 1

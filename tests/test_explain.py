@@ -160,7 +160,7 @@ def test_the_parts_add_up_for_views(lite: Extractor, tmp_path: Path) -> None:
     assert there.distance == pytest.approx(back.distance, rel=1e-5)
     assert there.query_parts == pytest.approx(back.query_parts[:, ::-1], abs=1e-4)
     crops = replace(flip, recipe=replace(flip.recipe, views="flip,crops"))
-    with pytest.raises(DogsimError, match=r"of views flip,crops.* Explained can be views none"):
+    with pytest.raises(DogsimError, match=r"of views flip,crops.* Expected views none"):
         explain(image, mirror, crops)
 
 
@@ -239,7 +239,7 @@ def test_errors_for_distances_that_cannot_be_explained(
     pooled = keras.layers.GlobalMaxPooling2D(name="avg_pool")
     keras.Sequential([keras.Input((32, 32, 3)), pooled]).save(tmp_path / "max.keras")
     largest = load_extractor(weights=str(tmp_path / "max.keras"))
-    with pytest.raises(DogsimError, match=r"come out of GlobalMaxPooling2D.*avg_pool of every"):
+    with pytest.raises(DogsimError, match=r"output of GlobalMaxPooling2D, .*avg_pool of every"):
         explain(image, image, largest)
 
     bent = through(extractor, head_of(tmp_path, 3, keras.layers.ReLU()))

@@ -33,16 +33,6 @@ RETIRED_WORDS = re.compile(
     re.IGNORECASE,
 )
 
-# Files whose wording is still to be revised. A file that passes must leave its list.
-PENDING_DOCSTRINGS = {
-    *("dogsim.networks.keras_network", "dogsim.networks.preprocessing", "dogsim.networks.views"),
-    "dogsim.networks.feature_maps",
-}
-PENDING_WORDS = {
-    *(f"dogsim/networks/{name}.py" for name in ("onnx_network", "feature_maps", "keras_network")),
-    *(f"dogsim/networks/{name}.py" for name in ("views", "preprocessing")),
-    *(f"tests/networks/test_{name}.py" for name in ("feature_maps", "preprocessing", "views")),
-}
 # Names in files that programs read, which therefore keep their word.
 ALLOWED_LITERALS = {
     "dogsim/cli/compare.py": 'MATRIX_HEADER = "picture"',  # the header of a CSV file
@@ -53,7 +43,6 @@ ALLOWED_LITERALS = {
     "scripts/solutions.py": 'planted["picture"]',
     "tests/sources/test_sample.py": 'row["picture"]',
 }
-PENDING = pytest.mark.xfail(reason="its wording is still to be revised", strict=True)
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 FILES = {
@@ -173,10 +162,7 @@ def test_nothing_imports_the_command_line() -> None:
             assert not {name for name in imported if name.startswith("dogsim.cli")}, module
 
 
-@pytest.mark.parametrize(
-    "module",
-    [pytest.param(name, marks=PENDING if name in PENDING_DOCSTRINGS else ()) for name in FILES],
-)
+@pytest.mark.parametrize("module", FILES)
 def test_docstrings_begin_with_a_usual_verb(module: str) -> None:
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     nodes = [node for node in ast.walk(tree_of(module)) if isinstance(node, kinds)]
@@ -196,9 +182,7 @@ def pages() -> list[str]:
     return sorted(path.relative_to(REPOSITORY).as_posix() for path in paths)
 
 
-@pytest.mark.parametrize(
-    "path", [pytest.param(name, marks=PENDING if name in PENDING_WORDS else ()) for name in pages()]
-)
+@pytest.mark.parametrize("path", pages())
 def test_no_retired_word(path: str) -> None:
     text = (REPOSITORY / path).read_text("utf-8")
     if path in ALLOWED_LITERALS:

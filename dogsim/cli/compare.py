@@ -140,7 +140,7 @@ def explain(
 
     check_explained(metric)
     files = images_or_sample(images)
-    options = NetworkOptions(resize=resize, few=True, **network.given)
+    options = NetworkOptions(few=True, **network.given | {"resize": resize})
     if dataset is None and len(files) == 2:
         pairs = _explain_two(files, options, metric, boxes)
     else:

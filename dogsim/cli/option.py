@@ -16,6 +16,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from dogsim.recipe import with_channel_numbers
+
 OPTION_TABLES = {  # for each such option the module and the table in it
     "backbone": ("networks.backbones", "NAMES"),
     "resize": ("images", "RESIZES"),
@@ -189,7 +191,8 @@ class NetworkArguments:
     @property
     def given(self) -> dict[str, Any]:
         """The options that the user gave, and those with a default, as keyword arguments."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return with_channel_numbers(given)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from dogsim.engines.tensorflow import gpus
-from dogsim.errors import DogsimError, unknown
+from dogsim.errors import DogsimError, check_known
 
 Engine: TypeAlias = Literal["auto", "tensorflow", "openvino"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "int8"]
@@ -23,8 +23,8 @@ MIN_IMAGES_FOR_GPU = 2000  # a CPU computes as many in the 15 s that TensorFlow 
 
 
 def choose_engine(
-    engine: str = "auto", precision: str = "auto", few: bool = False
-) -> tuple[str, str]:
+    engine: Engine = "auto", precision: Precision = "auto", few: bool = False
+) -> tuple[Engine, Precision]:
     """Return the engine and the precision that "auto" means on this machine.
 
     Parameters
@@ -40,7 +40,8 @@ def choose_engine(
 
     Returns
     -------
-    engine, precision : str
+    engine : {"tensorflow", "openvino"}
+    precision : {"float32", "bfloat16", "int8"}
 
     Raises
     ------
@@ -60,12 +61,10 @@ def choose_engine(
     return engine, precision
 
 
-def check_engine(engine: str, precision: str) -> None:
+def check_engine(engine: Engine, precision: Precision) -> None:
     """Raise `DogsimError` if a name is unknown or the engine is missing or lacks the precision."""
-    if engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
-    if precision not in PRECISIONS:
-        raise unknown("precision", precision, PRECISIONS)
+    check_known("engine", engine, ENGINES)
+    check_known("precision", precision, PRECISIONS)
     if (engine, precision) == ("tensorflow", "int8"):
         raise DogsimError(
             "Received the precision int8 for the engine tensorflow. Expected openvino, the only "
@@ -78,7 +77,7 @@ def check_engine(engine: str, precision: str) -> None:
         )
 
 
-def has_engine(engine: str, precision: str) -> bool:
+def has_engine(engine: Engine, precision: Precision) -> bool:
     """Return whether this machine can compute with an engine in a precision."""
     if engine == "openvino" and find_spec("openvino") is None:
         return False

@@ -55,7 +55,7 @@ def convert(model: Any, prepare: Prepare | None, shape: tuple[int, ...]) -> Any:
     model : keras.Model
         Maps (B, ...) float32 to (B, D) float32, or to several outputs.
     prepare : callable or None
-        As for `run_tensorflow`; the converted model then takes uint8. None keeps float32.
+        As for `TensorFlowNetwork`; the converted model then takes uint8. None keeps float32.
     shape : tuple of int
         Shape of the input without the batch.
 
@@ -90,7 +90,7 @@ class OpenVinoNetwork:
     Parameters
     ----------
     model : openvino.Model
-        From `convert`: maps (B, ...) to (B, D) float32.
+        From `convert`: maps (B, ...) to (B, D) float32, or to several outputs.
     precision : str
         From `choose_engine`.
     """
@@ -100,12 +100,12 @@ class OpenVinoNetwork:
         batch, *self._shape = model.input(0).partial_shape
         # Some graphs have a fixed batch of 1.
         self._batch = CPU_BATCH if batch.is_dynamic else batch.get_length()
-        self._dimension = model.output(0).partial_shape[1].get_length()
         self._lock = Lock()  # the requests below have one buffer for their results
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Compute features (B, D) of images (B, H, W, 3)."""
-        features = np.empty((len(images), self._dimension), np.float32)
+        dimension = self._model.output(0).partial_shape[1].get_length()
+        features = np.empty((len(images), dimension), np.float32)
         # A single batch would leave the other cores idle.
         batches = len(images) // self._batch if len(images) >= 2 * self._batch else 0
         first_single = batches * self._batch
@@ -118,6 +118,12 @@ class OpenVinoNetwork:
             for i in range(first_single, len(images)):
                 features[i] = self._single_request.infer({0: images[i : i + 1]})[0]
         return features
+
+    def outputs(self, images: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """Compute all outputs of images (B, H, W, 3), one by one."""
+        with self._lock:
+            results = [self._single_request.infer({0: image[None]}).values() for image in images]
+        return [np.concatenate(parts) for parts in zip(*results, strict=True)]
 
     @cached_property
     def _batch_queue(self) -> Any:

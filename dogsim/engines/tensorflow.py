@@ -25,53 +25,49 @@ Compute: TypeAlias = Callable[[NDArray[Any]], NDArray[np.float32]]
 Prepare: TypeAlias = Callable[[Any], Any]
 
 
-def run_tensorflow(model: Any, prepare: Prepare, precision: str) -> Compute:
-    """Freeze a Keras model and return a function that runs it on batches of any length.
+class TensorFlowNetwork:
+    """A frozen Keras model that computes batches of any length.
 
     Parameters
     ----------
     model : keras.Model
-        Maps (B, H, W, 3) float32 to (B, D) float32.
+        Maps (B, H, W, 3) float32 to features (B, D) float32, or to several outputs.
     prepare : callable
         Maps a tensor (B, H, W, 3) float32 of RGB, 0 to 255, to the input of the model.
     precision : str
         From `choose_engine`.
-
-    Returns
-    -------
-    callable
-        Maps (B, H, W, 3) uint8 to (B, D) float32.
-    """
-    traced = trace(model, prepare)
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    frozen = convert_variables_to_constants_v2(traced)
-    graph, config = tf.Graph(), tf.compat.v1.ConfigProto()
-    gpu = precision != "bfloat16" and bool(tf.config.list_physical_devices("GPU"))
-    if precision == "bfloat16":  # for this session only: tf.config would change all of TensorFlow
-        config.graph_options.rewrite_options.auto_mixed_precision_onednn_bfloat16 = 1
-        config.device_count["GPU"] = 0  # a GPU would compute in float32
-    with graph.as_default():
-        tf.graph_util.import_graph_def(frozen.graph.as_graph_def(), name="")
-    session = tf.compat.v1.Session(graph=graph, config=config)
-    run = session.make_callable(frozen.outputs[0].name, [frozen.inputs[0].name])
-    return _in_batches(run, GPU_BATCH, pad=True) if gpu else _in_batches(run, CPU_BATCH)
-
-
-def _in_batches(run: Compute, size: int, pad: bool = False) -> Compute:
-    """Split the images into batches of `size`; with `pad` the last one is filled up with zeros.
-
-    A GPU spends half a second on each new batch length. A single image is not padded.
     """
 
-    def compute(images: NDArray[Any]) -> NDArray[np.float32]:
+    def __init__(self, model: Any, prepare: Prepare, precision: str) -> None:
+        traced = trace(model, prepare)
+        import tensorflow as tf
+        from tensorflow.python.framework import convert_to_constants
+
+        frozen = convert_to_constants.convert_variables_to_constants_v2(traced)
+        graph, config = tf.Graph(), tf.compat.v1.ConfigProto()
+        self._gpu = precision != "bfloat16" and bool(tf.config.list_physical_devices("GPU"))
+        if precision == "bfloat16":  # for this session only: tf.config would change the process
+            config.graph_options.rewrite_options.auto_mixed_precision_onednn_bfloat16 = 1
+            config.device_count["GPU"] = 0  # a GPU would compute in float32
+        with graph.as_default():
+            tf.graph_util.import_graph_def(frozen.graph.as_graph_def(), name="")
+        session = tf.compat.v1.Session(graph=graph, config=config)
+        outputs = [output.name for output in frozen.outputs]
+        self._run = session.make_callable(outputs, [frozen.inputs[0].name])
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Compute features (B, D) of images (B, H, W, 3)."""
+        return self.outputs(images)[0]
+
+    def outputs(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Compute all outputs of images (B, H, W, 3)."""
+        size = GPU_BATCH if self._gpu else CPU_BATCH
         batches = [images[i : i + size] for i in range(0, len(images), size)]
-        if pad and len(images) > 1 and (missing := size - len(batches[-1])):
+        # A GPU spends half a second on each new batch length.
+        if self._gpu and len(images) > 1 and (missing := size - len(batches[-1])):
             batches[-1] = np.pad(batches[-1], [(0, missing), (0, 0), (0, 0), (0, 0)])
-        return np.concatenate([run(batch) for batch in batches])[: len(images)]
-
-    return compute
+        results = zip(*map(self._run, batches), strict=True)
+        return [np.concatenate(parts)[: len(images)] for parts in results]
 
 
 def trace(model: Any, prepare: Prepare | None) -> Any:

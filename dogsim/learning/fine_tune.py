@@ -201,7 +201,7 @@ def _load_network(
             f"Received a dataset that went through the head {recipe.head}. "
             "Expected the one that it was made from: the network comes before the head."
         )
-    model, prepare, _ = check_own_weights(recipe, weights).keras_network.model()
+    model, prepare, _ = check_own_weights(recipe, weights).network.load_model()
     names = [layer.name for layer in model.layers]
     if from_layer is not None and from_layer not in names:
         raise unknown("layer", from_layer, names)

@@ -1,7 +1,5 @@
-"""What turns pixels into features: which networks there are, their weights, what runs them.
+"""Networks that map images to features: backbones, weights, preprocessing, views and heads.
 
-Doors: `extractor` (a loaded network and its recipe), `extractor_for` (that of a dataset),
-`backbones` (the table), `heads` (a learned embedding on top), `building_blocks` (for teaching). The
-rest serves these. A network, of `keras_network` or `onnx_network`, tells what of the recipe it
-decides, and becomes a function by way of `engines`.
+`extractor` has a loaded network with its recipe and `extractor_for` that of a dataset; `heads` has
+learned embeddings and `feature_maps` the maps behind the features. The other modules serve these.
 """

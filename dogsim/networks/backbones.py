@@ -2,7 +2,7 @@
 
 import importlib
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,11 +41,7 @@ class Backbone:
     notop: str = "_notop"
     top_layers: tuple[str, ...] = ("predictions",)
     feature_layer: ClassVar[str] = "avg_pool"  # the global average pooling
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The fields of a recipe that are known before the network is loaded."""
-        return {"image_size": self.image_size}
+    size_is_known: ClassVar[bool] = True  # before anything is downloaded
 
     def check(self) -> None:
         """Do nothing: every network of the table is available."""
@@ -181,12 +177,8 @@ def families() -> str:
     'resnet50 to resnet152, resnet50v2 to resnet152v'
     """
     groups = [list(group) for _, group in groupby(BACKBONES, lambda name: BACKBONES[name].module)]
-    shown = (name for group in groups for name in _first_and_last(group))
-    return ", ".join([*shown, ONNX, f"{PREFIX}PRESET of Keras Hub"])
-
-
-def _first_and_last(names: list[str]) -> list[str]:
-    return names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
+    shown = (group if len(group) < 3 else [f"{group[0]} to {group[-1]}"] for group in groups)
+    return ", ".join([*chain(*shown), ONNX, f"{PREFIX}PRESET of Keras Hub"])
 
 
 def find_backbone(name: str) -> Backbone | HubBackbone:

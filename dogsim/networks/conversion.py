@@ -1,42 +1,81 @@
-"""Networks converted for OpenVINO, read from the cache if they have been converted before."""
+"""Networks ready to compute: loaded by TensorFlow, or converted for OpenVINO and cached."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.engines.choose import Engine, Precision
 from dogsim.engines.model_cache import cached_model
+from dogsim.engines.openvino import OpenVinoNetwork
 from dogsim.engines.quantization import check_quantizer, quantize
+from dogsim.engines.tensorflow import TensorFlowNetwork
 from dogsim.errors import DogsimError
-from dogsim.networks.protocols import Network
 from dogsim.plumbing.terminal import note
 
+if TYPE_CHECKING:
+    from dogsim.networks.keras_network import KerasNetwork
+    from dogsim.networks.onnx_network import OnnxNetwork
+
+Network: TypeAlias = "KerasNetwork | OnnxNetwork"
 # Maps a size to images (size, size, 3) on which a network is quantized.
 CalibrationImages: TypeAlias = Callable[[int], Sequence[NDArray[np.uint8]]]
 
 
-def converted(network: Network, places: bool = False) -> Any:
-    """Return a network as an `openvino.Model` from uint8 images to features, see `Network.convert`.
+def load_network(
+    network: Network,
+    engine: Engine,
+    precision: Precision,
+    calibration: CalibrationImages | None = None,
+    with_map: bool = False,
+) -> tuple[TensorFlowNetwork | OpenVinoNetwork, int]:
+    """Load a network into an engine.
 
-    Raises `DogsimError` if the network cannot be loaded.
+    Parameters
+    ----------
+    network : KerasNetwork or OnnxNetwork
+    engine, precision : str
+        From `choose_engine`.
+    calibration : callable, optional
+        Returns the images on which the network is quantized if the cache has no int8 network.
+    with_map : bool
+        Whether the feature map (B, h, w, D), whose mean the features are, is an output as well.
+
+    Returns
+    -------
+    loaded : TensorFlowNetwork or OpenVinoNetwork
+    size : int
+        Height and width of the input, pixels.
+
+    Raises
+    ------
+    DogsimError
+        If the network cannot be loaded, or is neither quantized nor can be.
     """
-    of_places = {"gives": "places"} if places else {}
+    if engine == "tensorflow":
+        note(f"Loading {network.name} ...")
+        model, prepare, size = network.load_model(with_map)
+        return TensorFlowNetwork(model, prepare, precision), size
+    int8 = precision == "int8"
+    model = _quantized(network, calibration) if int8 else _converted(network, with_map)
+    return OpenVinoNetwork(model, precision), _input_size(model)
+
+
+def _converted(network: Network, with_map: bool = False) -> Any:
+    """Return a network as an `openvino.Model`, from the cache or converted now."""
 
     def convert() -> Any:
-        what = f"the feature maps of {network.name}" if places else network.name
+        what = f"the feature maps of {network.name}" if with_map else network.name
         note(f"Converting {what}; the result is cached.")
-        return network.convert(places)
+        return network.convert(with_map)
 
-    return cached_model(lambda: network.made_from | of_places, convert)
+    outputs = {"outputs": "map and features"} if with_map else {}
+    return cached_model(lambda: network.made_from | outputs, convert)
 
 
-def quantized(network: Network, calibration: CalibrationImages | None) -> Any:
-    """Return a network as an `openvino.Model` that computes in int8.
-
-    Raises `DogsimError` if the cache has none and there are no images to quantize it on, or as
-    `converted` does.
-    """
+def _quantized(network: Network, calibration: CalibrationImages | None) -> Any:
+    """Return a network as an `openvino.Model` in int8, from the cache or quantized now."""
 
     def convert() -> Any:
         if calibration is None:
@@ -45,14 +84,13 @@ def quantized(network: Network, calibration: CalibrationImages | None) -> Any:
                 "dogsim create-dataset --precision int8 first."
             )
         check_quantizer()
-        model = converted(network)
-        images = calibration(input_size(model))
+        model = _converted(network)
+        images = calibration(_input_size(model))
         note(f"Quantizing {network.name} to int8 on {len(images)} images, once, about a minute.")
         return quantize(model, images)
 
     return cached_model(lambda: network.made_from | {"precision": "int8"}, convert)
 
 
-def input_size(model: Any) -> int:
-    """Return the height and width of the images that a converted network takes."""
+def _input_size(model: Any) -> int:
     return int(model.input(0).partial_shape[1].get_length())

@@ -10,7 +10,7 @@ import pickle
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,26 +170,25 @@ def _read_pytorch(path: Path) -> dict[str, NDArray[np.float32]]:
             _Unpickler(file).load()
         tensors: dict[str, _Tensor] = _Unpickler(file).load()
         storages = {}
-        dtypes = {tensor.storage: tensor.dtype for tensor in tensors.values()}
+        dtypes = {name: dtype for _, dtype, name, *_ in (each.storage for each in tensors.values())}
         for key in _Unpickler(file).load():
             (length,) = np.fromfile(file, "<i8", 1)
             storages[key] = np.fromfile(file, dtypes[key], int(length))
-    return {name: tensor.array(storages[tensor.storage]) for name, tensor in tensors.items()}
+    return {name: tensor.array(storages[tensor.storage[2]]) for name, tensor in tensors.items()}
 
 
-class _Tensor:
-    """A tensor of the file: a strided view of one of its storages."""
+class _Tensor(NamedTuple):
+    """A tensor of the file, a strided view of one of its storages: arguments of PyTorch's function.
 
-    def __init__(
-        self,
-        storage: tuple[str, str, str, str, int, None],
-        offset: int,
-        shape: tuple[int, ...],
-        strides: tuple[int, ...],
-        *_: Any,
-    ) -> None:
-        self.dtype, self.storage = storage[1:3]
-        self.offset, self.shape, self.strides = offset, shape, strides
+    `storage` has the name of the class, the dtype and the name of the storage first.
+    """
+
+    storage: tuple[str, str, str, str, int, None]
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    requires_grad: bool
+    hooks: Any
 
     def array(self, storage: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the elements of the tensor."""

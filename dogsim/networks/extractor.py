@@ -1,7 +1,7 @@
 """Extractors: a network that maps images to features, with its recipe."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -11,24 +11,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.engines.choose import Engine, Precision, check_engine, choose_engine, has_engine
-from dogsim.engines.openvino import OpenVinoNetwork
-from dogsim.engines.tensorflow import Compute, run_tensorflow
-from dogsim.errors import DogsimError
-from dogsim.images import RESIZES, Resize, check_resize
+from dogsim.engines.tensorflow import Compute
+from dogsim.errors import DogsimError, check_known
+from dogsim.images import RESIZES, Resize
 from dogsim.networks.backbones import ONNX, find_backbone
-from dogsim.networks.conversion import CalibrationImages, converted, input_size, quantized
+from dogsim.networks.conversion import CalibrationImages, Network, load_network
 from dogsim.networks.keras_network import KerasNetwork
-from dogsim.networks.lazy_network import LazyNetwork
 from dogsim.networks.onnx_network import OnnxNetwork
-from dogsim.networks.preprocessing import Pixels
-from dogsim.networks.protocols import Network
-from dogsim.networks.views import VIEWS, Views, check_views, seen_by
+from dogsim.networks.preprocessing import Preprocessing
+from dogsim.networks.views import VIEWS, Views, average_views
 from dogsim.networks.weights import IMAGENET
-from dogsim.plumbing.terminal import note
-from dogsim.recipe import ChannelValues, Recipe, channel_text
+from dogsim.recipe import ChannelValues, Recipe, with_channel_numbers
 
 DEFAULT_BACKBONE = "resnet50"
 PREPROCESSING = ("mean", "std", "image_size")  # options of networks that may not store them
+
+
+class LazyNetwork:
+    """A function from images to features that is loaded at its first call.
+
+    A pickle of it does not contain what is loaded: another process loads it again.
+
+    Parameters
+    ----------
+    load : callable
+        Returns the loaded extractor. It has to be picklable for the network to be picklable.
+    loaded : callable, optional
+        The function, if it is loaded already.
+    """
+
+    def __init__(self, load: Callable[[], "Extractor"], loaded: Compute | None = None) -> None:
+        self._load, self._loaded = load, loaded
+
+    def load(self) -> Compute:
+        """Return the function; load it at the first call."""
+        if self._loaded is None:
+            self._loaded = self._load().network
+        return self._loaded
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Compute features (B, D) of images (B, H, W, 3)."""
+        return self.load()(images)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_load": self._load, "_loaded": None}
 
 
 @dataclass(frozen=True)
@@ -89,10 +115,10 @@ class NetworkOptions:
     backbone: str | None = None
     weights: str | None = None
     layer: str | None = None
-    resize: str | None = None
-    engine: str = "auto"
-    precision: str = "auto"
-    views: str | None = None
+    resize: Resize | None = None
+    engine: Engine = "auto"
+    precision: Precision = "auto"
+    views: Views | None = None
     mean: ChannelValues | None = None
     std: ChannelValues | None = None
     image_size: int | None = None
@@ -105,20 +131,11 @@ class NetworkOptions:
 
         Raises `DogsimError` if preprocessing is given for a network that defines its own.
         """
-        if self.backbone == ONNX:
-            return OnnxNetwork(self.weights or IMAGENET, self.layer, self._pixels)
-        return self.keras_network
-
-    @property
-    def keras_network(self) -> KerasNetwork:
-        """The network for TensorFlow; raises `DogsimError` if it is one of an ONNX file."""
         backbone, weights = self.backbone or DEFAULT_BACKBONE, self.weights or IMAGENET
+        preprocessing = Preprocessing.checked(self.mean, self.std, self.image_size)
         if backbone == ONNX:
-            raise DogsimError(
-                f"The network {weights} is for OpenVINO. TensorFlow can neither compute nor train "
-                "it: leave --engine out, or use a network of Keras."
-            )
-        if given := [f"{name}={value}" for name, value in vars(self._pixels).items() if value]:
+            return OnnxNetwork(weights, self.layer, preprocessing)
+        if given := [f"{name}={value}" for name, value in preprocessing.fields.items()]:
             raise DogsimError(
                 f"Received {', '.join(given)} for {backbone}, which defines its own preprocessing. "
                 "Leave it out: it is for networks of --backbone onnx."
@@ -129,12 +146,11 @@ class NetworkOptions:
         """Raise `DogsimError` if a name is unknown or a weight file is missing."""
         if self.backbone or all(getattr(self, name) is None for name in PREPROCESSING):
             self.network.check()  # else the preprocessing may be for the network of the dataset
-        check_resize(self._variant["resize"])
-        check_views(self._variant["views"])
+        self._image_fields()
         check_engine(self.engine, self.precision)
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> "NetworkOptions":
-        """Return the options completed by those of a dataset.
+        """Return the options completed by those of a dataset, which are fields of its recipe.
 
         The engine and the precision of the dataset are not used if this machine does not have them.
         The preprocessing belongs to the dataset's network and is not used for another one.
@@ -143,7 +159,7 @@ class NetworkOptions:
         other_network = self.backbone or self.weights or not defaults.get("mean")
         left_out = PREPROCESSING if other_network else ()
         names = [name for name in defaults if name in vars(self) and name not in left_out]
-        options = {name: defaults[name] for name in names}
+        options = with_channel_numbers({name: defaults[name] for name in names})
         if options and not has_engine(options["engine"], options["precision"]):
             options |= {"engine": "auto", "precision": "auto"}
         return replace(self, **{**options, **given})
@@ -154,16 +170,14 @@ class NetworkOptions:
         What is known only after loading (the input size of a whole model, an engine that is chosen
         automatically) is as in `like`. None if the weights have to be downloaded first.
         """
-        network = self.network
-        check_resize(self._variant["resize"])
-        check_views(self._variant["views"])
+        network, image_fields = self.network, self._image_fields()
         sha256 = _weights_sha256(network, like)
         if sha256 is None:
             return None
         return replace(
             like,
             **network.facts,
-            **self._variant,
+            **image_fields,
             weights_sha256=sha256,
             engine=like.engine if self.engine == "auto" else self.engine,
             precision=like.precision if self.precision == "auto" else self.precision,
@@ -175,7 +189,7 @@ class NetworkOptions:
     def extractor(self, like: Recipe | None) -> Extractor:
         """Return the extractor; its network is loaded at once only if `known_recipe` is None."""
         recipe = self.known_recipe(like) if like else None
-        return Extractor(recipe, self._lazy()) if recipe else self.load()
+        return Extractor(recipe, LazyNetwork(partial(_load, self))) if recipe else self.load()
 
     def load(self) -> Extractor:
         """Load the extractor; raises what `load_extractor` does."""
@@ -183,35 +197,24 @@ class NetworkOptions:
         network = self.network
         engine = network.engine if self.engine == "auto" else self.engine
         engine, precision = choose_engine(engine, self.precision, self.few)
-        if engine == "openvino":
-            int8 = precision == "int8"
-            model = quantized(network, self.calibration) if int8 else converted(network)
-            size = input_size(model)
-            compute: Compute = OpenVinoNetwork(model, precision)
-        else:
-            note(f"Loading {network.name} ...")
-            model, prepare, size = self.keras_network.model()
-            compute = run_tensorflow(model, prepare, precision)
-        fields = {**network.facts, **self._variant, "weights_sha256": network.sha256()}
+        compute, size = load_network(network, engine, precision, self.calibration)
+        fields = {**network.facts, **self._image_fields(), "weights_sha256": network.sha256()}
         recipe = Recipe(**fields | {"image_size": size}, engine=engine, precision=precision)
         chosen = replace(self, engine=engine, precision=precision)
-        return Extractor(recipe, chosen._lazy(seen_by(compute, recipe.views)))
+        return Extractor(
+            recipe, LazyNetwork(partial(_load, chosen), average_views(compute, recipe.views))
+        )
 
-    def _lazy(self, loaded: Compute | None = None) -> LazyNetwork:
-        return LazyNetwork(partial(_load_network, self), loaded)
-
-    @property
-    def _pixels(self) -> Pixels:
-        return Pixels.of(channel_text(self.mean), channel_text(self.std), self.image_size)
-
-    @property
-    def _variant(self) -> dict[str, Any]:
-        """How images are resized and in which views they are used, as fields of a recipe."""
-        return {"resize": self.resize or RESIZES[0], "views": self.views or VIEWS[0]}
+    def _image_fields(self) -> dict[str, Any]:
+        """Return the fields of the recipe on the form of images; raises if a name is unknown."""
+        resize, views = self.resize or RESIZES[0], self.views or VIEWS[0]
+        check_known("resize", resize, RESIZES)
+        check_known("views", views, VIEWS)
+        return {"resize": resize, "views": views}
 
 
-def _load_network(options: NetworkOptions) -> Compute:
-    return options.load().network
+def _load(options: NetworkOptions) -> Extractor:
+    return options.load()
 
 
 def _weights_sha256(network: Network, like: Recipe) -> str | None:
@@ -266,7 +269,7 @@ def load_extractor(
         For an ONNX file: the mean that is subtracted and the standard deviation that is divided by,
         of values from 0 to 1; for all channels, or for red, green and blue, such as
         ``(0.485, 0.456, 0.406)``. By default from the metadata of the file, or from a file of
-        Hugging Face, timm or OpenCLIP beside it. Text such as ``"1/255"`` is accepted, too.
+        Hugging Face, timm or OpenCLIP beside it.
     image_size : int, optional
         For an ONNX file: height and width of the images, if the file does not define them.
 

@@ -9,13 +9,11 @@ from typing import Any
 from dogsim.engines.choose import choose_engine
 from dogsim.engines.model_cache import cached_model
 from dogsim.engines.openvino import OpenVinoNetwork, convert
-from dogsim.engines.tensorflow import Compute
 from dogsim.errors import DogsimError
-from dogsim.networks.extractor import PREPROCESSING, Extractor, NetworkOptions
-from dogsim.networks.heads import head_file_sha256, load_head
-from dogsim.networks.lazy_network import LazyNetwork
+from dogsim.networks.extractor import PREPROCESSING, Extractor, LazyNetwork, NetworkOptions
+from dogsim.networks.heads import Head, head_file_sha256, load_head
 from dogsim.networks.weights import given_file
-from dogsim.recipe import Recipe
+from dogsim.recipe import Recipe, with_channel_numbers
 
 
 def extractor_for(
@@ -38,24 +36,25 @@ def extractor_for(
         If the dataset has no recipe, or the weight file or the head is missing or not the one that
         the dataset was made with.
     """
-    recipe = require_recipe(recipe)
-    weights, head = _text(weights), _text(head)
-    options = check_own_weights(recipe, weights)
+    extractor = lazy_extractor_for(recipe, weights, head)
+    recipe = extractor.recipe
+    network = check_own_weights(recipe, weights).network
     check_own_head(recipe, head)
-    network = options.network
-    engine, precision = choose_engine(network.engine, few=options.few)
+    engine, precision = choose_engine(network.engine, few=True)
     present = replace(
         recipe,
         weights=network.facts["weights"],
-        head=head or recipe.head,
+        head=os.fspath(head or recipe.head),
         engine=engine,
         precision=precision,
     )
-    return Extractor(present, _lazy(recipe, weights, head))
+    return replace(extractor, recipe=present)
 
 
 def lazy_extractor_for(
-    recipe: Recipe | None, weights: str | None = None, head: str | None = None
+    recipe: Recipe | None,
+    weights: str | os.PathLike[str] | None = None,
+    head: str | os.PathLike[str] | None = None,
 ) -> Extractor:
     """Return what `extractor_for` does, but check files that the recipe names at the first call.
 
@@ -67,16 +66,17 @@ def lazy_extractor_for(
         check_own_weights(recipe, weights)
     if head is not None:
         check_own_head(recipe, head)
-    return Extractor(recipe, _lazy(recipe, weights, head))
+    paths = (None if path is None else os.fspath(path) for path in (weights, head))
+    return Extractor(recipe, LazyNetwork(partial(_load_extractor, recipe, *paths)))
 
 
-def check_own_weights(recipe: Recipe, weights: str | None) -> NetworkOptions:
+def check_own_weights(recipe: Recipe, weights: str | os.PathLike[str] | None) -> NetworkOptions:
     """Raise `DogsimError` unless the weights of a dataset are present; opens no other weights.
 
     Parameters
     ----------
     recipe : Recipe
-    weights : str or None
+    weights : path or None
         The present path of its weight file, if that has moved.
 
     Returns
@@ -85,10 +85,11 @@ def check_own_weights(recipe: Recipe, weights: str | None) -> NetworkOptions:
         The options of the dataset's network.
     """
     names = ("backbone", "layer", "resize", "views", *(PREPROCESSING if recipe.mean else ()))
-    fields = {name: getattr(recipe, name) for name in names}
-    options = NetworkOptions(weights=weights or recipe.weights, few=True, **fields)
+    fields = with_channel_numbers({name: getattr(recipe, name) for name in names})
+    weights = os.fspath(recipe.weights if weights is None else weights)
+    options = NetworkOptions(weights=weights, few=True, **fields)
     try:
-        given_file(recipe.weights if weights is None else weights)
+        given_file(weights)
     except DogsimError as error:
         raise DogsimError(
             f"There is no weight file {options.weights}, with which the dataset was made. Name the "
@@ -100,7 +101,7 @@ def check_own_weights(recipe: Recipe, weights: str | None) -> NetworkOptions:
     return options
 
 
-def check_own_head(recipe: Recipe, head: str | None) -> None:
+def check_own_head(recipe: Recipe, head: str | os.PathLike[str] | None) -> None:
     """Raise `DogsimError` unless the head of a dataset is present; opens no other file.
 
     `head` is its present path, if it has moved.
@@ -122,24 +123,16 @@ def require_recipe(recipe: Recipe | None) -> Recipe:
     return recipe
 
 
-def _text(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else os.fspath(path)
-
-
-def _lazy(recipe: Recipe, weights: str | None, head: str | None) -> LazyNetwork:
-    return LazyNetwork(partial(_load_network, recipe, weights, head))
-
-
 @lru_cache(maxsize=1)
-def _load_network(recipe: Recipe, weights: str | None, head: str | None) -> Compute:
-    """Load the network of a dataset; the last one is kept and shared by all its extractors."""
+def _load_extractor(recipe: Recipe, weights: str | None, head: str | None) -> Extractor:
+    """Load the extractor of a dataset; the last one is cached and serves all its extractors."""
     options = check_own_weights(recipe, weights)
     check_own_head(recipe, head)
     extractor = options.load()
     if recipe.head_sha256:
         extractor = _through_head(extractor, Path(head or recipe.head), recipe)
     recipe.require(extractor.recipe, f"the weights {options.weights}")
-    return extractor.network
+    return extractor
 
 
 def _with_head_of(dataset: Recipe, recipe: Recipe, file: str) -> Recipe:
@@ -148,21 +141,19 @@ def _with_head_of(dataset: Recipe, recipe: Recipe, file: str) -> Recipe:
 
 
 def _through_head(extractor: Extractor, file: Path, dataset: Recipe) -> Extractor:
+    """Return an extractor that ends in the head of a dataset, computed by the same engine."""
     recipe = _with_head_of(dataset, extractor.recipe, str(file))
-    if recipe.engine == "openvino":
-        head: Any = OpenVinoNetwork(_converted_head(file, recipe), "float32")
-    else:
-        head = load_head(file, recipe.head_sha256, recipe.head_layer)
-    return Extractor(recipe, lambda images: head(extractor.network(images)))
 
-
-def _converted_head(file: Path, recipe: Recipe) -> Any:
-    key = {"name": "head", "head_sha256": recipe.head_sha256}
-    if recipe.head_layer:
-        key["head_layer"] = recipe.head_layer
+    def load() -> Head:
+        return load_head(file, recipe.head_sha256, recipe.head_layer)
 
     def convert_head() -> Any:
-        model = load_head(file, recipe.head_sha256, recipe.head_layer).model
+        model = load().model
         return convert(model, None, model.input_shape[1:])
 
-    return cached_model(lambda: key, convert_head)
+    if recipe.engine == "openvino":
+        key = {"name": "head", "head_sha256": recipe.head_sha256, "head_layer": recipe.head_layer}
+        head: Any = OpenVinoNetwork(cached_model(lambda: key, convert_head), "float32")
+    else:
+        head = load()
+    return Extractor(recipe, lambda images: head(extractor.network(images)))

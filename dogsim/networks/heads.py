@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
-from dogsim.networks.training_record import write_training_record
 from dogsim.networks.weights import load_keras_file
 from dogsim.plumbing.files import file_sha256, replacing
 from dogsim.recipe import Recipe
@@ -27,14 +26,14 @@ GENERAL_LAYER = "general"  # the layer whose output suits breeds that the head w
 
 @dataclass(frozen=True)
 class Head:
-    """Maps features to their embedding: ``head(features)``.
+    """A function from features to their embedding, ``head(features)``.
 
     Attributes
     ----------
     model : keras.Model
         Maps (B, D) float32 to (B, E) float32.
     sha256 : str
-        SHA-256 of the file from which it was loaded.
+        SHA-256 of the file.
     """
 
     model: Any
@@ -131,10 +130,9 @@ def save_model(
     with replacing(path) as temporary, tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.keras"  # Keras accepts no other suffix
         model.save(file)
-        write_training_record(model, file)
         with zipfile.ZipFile(file, "a") as archive:
-            for name, text in entries.items():
-                archive.writestr(name, text)
+            for name, content in {**getattr(model, "training_record", {}), **entries}.items():
+                archive.writestr(name, content)
         shutil.copyfile(file, temporary)
 
 

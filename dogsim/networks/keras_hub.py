@@ -39,16 +39,12 @@ class HubBackbone:
     preset: str
     top_layers: ClassVar[tuple[str, ...]] = ()
     feature_layer: ClassVar[str] = "output"  # the class token, or the mean of the map
+    size_is_known: ClassVar[bool] = False
 
     def check(self) -> None:
         """Raise `DogsimError` if there is no such preset, neither downloaded nor known."""
         if weights_file(self.preset) is None:
             family_of(self.preset)
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The fields of a recipe that are known before the preset is downloaded: none."""
-        return {}
 
     @cached_property
     def image_size(self) -> int:
@@ -120,15 +116,11 @@ class HubResNet(HubBackbone):
     architecture: dict[str, Any] = field(default_factory=dict, hash=False)
     image_size: int = 224
     feature_layer: ClassVar[str] = "avg_pool"
+    size_is_known: ClassVar[bool] = True
     module: ClassVar[str] = __name__
 
     def check(self) -> None:
         """Do nothing: the network can be built without its preset."""
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The fields of a recipe that are known before the network is loaded."""
-        return {"image_size": self.image_size}
 
     def build(self, top: bool, weights: str | None = None) -> Any:
         """Build the network with random weights, (B, S, S, 3) to a map (B, h, w, 512).

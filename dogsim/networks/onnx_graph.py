@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dogsim.engines.openvino import import_openvino
 from dogsim.errors import DogsimError, unknown
-from dogsim.networks.preprocessing import Pixels
+from dogsim.networks.preprocessing import WHITE, Preprocessing
 
 CHANNEL_AXIS = {"NCHW": 1, "NHWC": 3}
 SPATIAL_AXES = {"NCHW": (2, 3), "NHWC": (1, 2)}
@@ -79,21 +79,21 @@ class OnnxGraph:
             raise DogsimError(f"{self.file} takes {shape}. Expected square images.")
         return sides.pop() if sides else None
 
-    def network(self, pixels: Pixels, places: bool = False) -> tuple[Any, str]:
+    def network(self, preprocessing: Preprocessing, with_map: bool = False) -> tuple[Any, str]:
         """Build the network from pixels to features.
 
         Parameters
         ----------
-        pixels : Pixels
-            The preprocessing; no field may be missing.
-        places : bool
-            Whether to return the feature map as well, whose mean the features are.
+        preprocessing : Preprocessing
+            No field may be missing.
+        with_map : bool
+            Whether the feature map, whose mean the features are, is an output as well.
 
         Returns
         -------
         network : openvino.Model
-            From (B, S, S, 3) uint8 to features (B, D) float32, with `places` to the map
-            (B, h, w, D) and the features. B is dynamic, or 1 if the graph does not support more.
+            From (B, S, S, 3) uint8 to features (B, D) float32, with `with_map` to the
+            map (B, h, w, D) and the features. B is dynamic, or 1 if the graph supports no more.
         description : str
             How the features are computed.
 
@@ -101,14 +101,14 @@ class OnnxGraph:
         ------
         DogsimError
             If the graph does not take images of that size, its output has no such shape, its
-            values are not finite, or with `places` the features are not the mean of a map.
+            values are not finite, or with `with_map` the features are not the mean of a map.
         """
-        self._set_size(pixels.image_size)
+        size = preprocessing.image_size or 0
+        self._set_size(size)
         features, description = self._features()
-        network = self._with_preprocessing(
-            [self._map(), features] if places else [features], pixels
-        )
-        self._set_batch(network, pixels.image_size)
+        outputs = [self._map(), features] if with_map else [features]
+        network = self._with_preprocessing(outputs, preprocessing)
+        self._set_batch(network, size)
         return network, description
 
     def _set_size(self, size: int) -> None:
@@ -164,12 +164,11 @@ class OnnxGraph:
 
     def _no_mean(self) -> DogsimError:
         return DogsimError(
-            f"The features {self.layer} of {self.file} are no mean over the positions of a feature "
-            "map. Expected an output that is a map, or the mean of one; only these can be "
-            "explained."
+            f"The features {self.layer} of {self.file} are not the mean of a feature map. "
+            "Expected an output that is a map, or the mean of one; only these can be explained."
         )
 
-    def _with_preprocessing(self, outputs: list[Any], pixels: Pixels) -> Any:
+    def _with_preprocessing(self, outputs: list[Any], preprocessing: Preprocessing) -> Any:
         """Return a model from uint8 (B, S, S, 3) to float32 that normalises its pixels."""
         openvino = import_openvino()
         model = openvino.preprocess.PrePostProcessor(openvino.Model(outputs, [self.input]))
@@ -177,7 +176,8 @@ class OnnxGraph:
         images.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
         images.model().set_layout(openvino.Layout(self.layout))
         floats = images.preprocess().convert_element_type(openvino.Type.f32)
-        floats.mean(pixels.numbers("mean")).scale(pixels.numbers("std"))
+        floats.mean([WHITE * value for value in preprocessing.mean or ()])
+        floats.scale([WHITE * value for value in preprocessing.std or ()])
         for number in range(len(outputs)):
             model.output(number).tensor().set_element_type(openvino.Type.f32)
         return model.build()

@@ -5,16 +5,17 @@ Nothing in such a file is executed except its graph, which consists of OpenVINO'
 
 import mmap
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
+from dogsim.engines.choose import Engine
 from dogsim.errors import DogsimError
 from dogsim.networks.backbones import ONNX
 from dogsim.networks.onnx_graph import OnnxGraph
-from dogsim.networks.preprocessing import Pixels, pixels_told
+from dogsim.networks.preprocessing import Preprocessing, find_preprocessing
 from dogsim.networks.weights import IMAGENET, given_file, weights_sha256
 from dogsim.plumbing.terminal import note
 
@@ -30,14 +31,14 @@ EXTERNAL_DATA = re.compile(
 class OnnxNetwork:
     """A network in an ONNX file, up to the output whose values are the features.
 
-    `weights` and `layer` are parameters of `load_extractor`. What is missing in `pixels` is read
-    from the file's metadata or from a file beside it.
+    `weights` and `layer` are parameters of `load_extractor`. Fields that are missing in
+    `preprocessing` are read from the file's metadata or from a file beside it.
     """
 
     weights: str = IMAGENET
     layer: str | None = None
-    pixels: Pixels = field(default_factory=Pixels)
-    engine: ClassVar[str] = "openvino"
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    engine: ClassVar[Engine] = "openvino"
 
     def check(self) -> None:
         """Raise `DogsimError` if there is no such file."""
@@ -50,47 +51,61 @@ class OnnxNetwork:
         """Name of the network in messages."""
         return Path(self.weights).name
 
-    @cached_property
+    @property
     def facts(self) -> dict[str, Any]:
         """The fields of the recipe that the network determines.
 
-        The file is read only if some of them were not given. Raises `DogsimError` if the
-        preprocessing is neither given nor found.
+        Raises `DogsimError` if the preprocessing is neither given nor found.
         """
-        pixels, layer = self.pixels, self.layer
-        if pixels.missing or not layer:
+        layer, preprocessing = self._layer_and_preprocessing
+        weights = str(Path(self.weights).resolve())
+        return {"backbone": ONNX, "weights": weights, "layer": layer, **preprocessing.fields}
+
+    @cached_property
+    def _layer_and_preprocessing(self) -> tuple[str, Preprocessing]:
+        """The layer and the preprocessing; the file is read only if some of it was not given."""
+        layer, preprocessing = self.layer, self.preprocessing
+        if preprocessing.missing or not layer:
             graph = self._graph()
             layer = graph.layer
-            found = pixels_told(Path(self.weights), graph.metadata)
-            pixels = pixels.filled(Pixels(image_size=graph.size or 0)).filled(found)
-        if missing := pixels.missing:
+            found = find_preprocessing(Path(self.weights), graph.metadata)
+            in_graph = Preprocessing(image_size=graph.size)
+            preprocessing = preprocessing.completed_by(in_graph).completed_by(found)
+        if missing := preprocessing.missing:
             raise DogsimError(
                 f"Neither {self.weights} nor a file beside it contains the preprocessing. Give "
                 f"{' and '.join(missing)}, as the network was trained; ImageNet's are "
                 "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225."
             )
-        weights = str(Path(self.weights).resolve())
-        return {"backbone": ONNX, "weights": weights, "layer": layer, **asdict(pixels)}
+        return layer, preprocessing
 
     def sha256(self) -> str:
         """Return the SHA-256 of the file, combined with those of its files of external data."""
-        return _combined_sha256(self._files)
+        digests = [weights_sha256(file) for file in self._files]
+        return digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
 
     @property
     def made_from(self) -> dict[str, Any]:
-        """The values that determine the converted network; its key in the cache."""
+        """The key of the converted network in the cache."""
         options = {name: self.facts[name] for name in ("layer", "mean", "std", "image_size")}
         return {"name": ONNX, **options, "weights_sha256": self.sha256()}
 
-    def convert(self, places: bool = False) -> Any:
+    def load_model(self, with_map: bool = False) -> Any:
+        """Raise `DogsimError`: only OpenVINO computes the network."""
+        raise DogsimError(
+            f"The network {self.weights} is for OpenVINO. TensorFlow can neither compute nor train "
+            "it: leave --engine out, or use a network of Keras."
+        )
+
+    def convert(self, with_map: bool = False) -> Any:
         """Convert it to an `openvino.Model` from (B, S, S, 3) uint8 to features (B, D) float32.
 
-        With `places` the first output is the feature map (B, h, w, D), whose mean the features are.
-        Raises `DogsimError` if the file contains no image network, or the features are no mean of
-        a map.
+        With `with_map` the first output is the feature map (B, h, w, D), whose mean the features
+        are. Raises `DogsimError` if the file contains no image network, or with `with_map` the
+        features are not the mean of a map.
         """
-        graph, pixels = self._graph(), Pixels(*(self.facts[name] for name in vars(self.pixels)))
-        network, description = graph.network(pixels, places)
+        graph = self._graph()
+        network, description = graph.network(self._layer_and_preprocessing[1], with_map)
         others = [name for name in graph.outputs if name != graph.layer]
         also = f" --layer may name another output: {', '.join(others)}." if others else ""
         note(f"The features of {self.name} are {description}.{also}")
@@ -107,22 +122,15 @@ class OnnxNetwork:
         return OnnxGraph(self._files[0], self.layer)
 
 
-def _combined_sha256(files: tuple[Path, ...]) -> str:
-    digests = [weights_sha256(file) for file in files]
-    return digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
-
-
 def _external_names(path: Path) -> list[str]:
     """List the names of external files in an ONNX file; OpenVINO does not report them."""
-    if not path.stat().st_size:  # which cannot be mapped
+    if not path.stat().st_size:  # an empty file cannot be mapped
         return []
     names = set()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         for found in EXTERNAL_DATA.finditer(content):
-            low, high = (
-                found[1][0] & 0x7F,
-                found[1][1:],
-            )  # a varint: seven bits a byte, lowest first
+            # A varint has seven bits per byte, the lowest first.
+            low, high = found[1][0] & 0x7F, found[1][1:]
             length = low | (high[0] << 7 if high else 0)
             names.add(content[found.end() : found.end() + length])
     return sorted(name.replace(b"\0", b"?").decode(errors="replace") for name in names)

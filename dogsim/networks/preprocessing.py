@@ -1,7 +1,7 @@
-"""How a network wants its pixels: less a mean, over a deviation, and how many of them.
+"""Preprocessing of an ONNX network: the mean and standard deviation of its pixels, and its size.
 
-Who publishes a network writes it beside it: Hugging Face into ``preprocessor_config.json``, timm
-into ``config.json``, OpenCLIP into ``open_clip_config.json``.
+It is read from the metadata of the network's file, or from a file beside it: that of Hugging Face
+(``preprocessor_config.json``), timm (``config.json``) or OpenCLIP (``open_clip_config.json``).
 """
 
 import json
@@ -11,139 +11,152 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dogsim.errors import DogsimError, reason
+from dogsim.recipe import Channels, channel_text
 
-BESIDE = ("preprocessor_config.json", "config.json", "open_clip_config.json")
-WITHIN = ("pretrained_cfg", "preprocess_cfg")  # the part of timm's and of OpenCLIP's file
-SIZES = ("crop_size", "size", "input_size", "image_size")  # the first that is there
-LARGEST = 4096  # pixels of a side
+CONFIG_FILES = ("preprocessor_config.json", "config.json", "open_clip_config.json")
+CONFIG_SECTIONS = ("pretrained_cfg", "preprocess_cfg")  # of timm and OpenCLIP
+SIZE_KEYS = ("crop_size", "size", "input_size", "image_size")  # in order of priority
+MAX_IMAGE_SIZE = 4096  # pixels
 WHITE = 255
-LIMITS = {
+CHANNEL_LIMITS = {
     "mean": (0, 1, "0 to 1, as 0.485,0.456,0.406"),
     "std": (1e-6, 2, "above 0 and up to 2, as 0.229,0.224,0.225 or 1/255"),
 }
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """What a network wants, empty or 0 where nobody has told.
+class Preprocessing:
+    """The preprocessing of an ONNX network; a field is None if it is unknown.
 
     Attributes
     ----------
-    mean, std : str
-        Three numbers for red, green and blue with commas in between. White is 1, so that
-        ``"0.5,0.5,0.5"`` for both asks for -1 to 1.
-    image_size : int
+    mean, std : (float, float, float), optional
+        For red, green and blue, where white is 1: 0.5 for both maps pixels to -1 to 1.
+    image_size : int, optional
         Height and width, pixels.
     """
 
-    mean: str = ""
-    std: str = ""
-    image_size: int = 0
+    mean: Channels | None = None
+    std: Channels | None = None
+    image_size: int | None = None
 
     @classmethod
-    def of(
-        cls, mean: str | None, std: str | None, image_size: int | None, where: str = ""
-    ) -> "Pixels":
-        """Understand what somebody gives, each perhaps nothing; a number may stand for three.
+    def checked(
+        cls,
+        mean: ArrayLike | None,
+        std: ArrayLike | None,
+        image_size: int | None,
+        where: str = "",
+    ) -> "Preprocessing":
+        """Check values and return them; one number stands for three channels.
 
-        Raises `DogsimError` if it cannot be meant; `where` tells where it was found.
+        Raises `DogsimError` if a value is impossible; `where` says in which file it was found.
 
-        >>> Pixels.of("0.5", "0.229, 0.224, 1/4", None)
-        Pixels(mean='0.5,0.5,0.5', std='0.229,0.224,0.25', image_size=0)
+        >>> Preprocessing.checked(0.5, (0.229, 0.224, 0.25), None)
+        Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.229, 0.224, 0.25), image_size=None)
         """
-        if image_size is not None and not 1 <= image_size <= LARGEST:
+        if image_size is not None and not 1 <= image_size <= MAX_IMAGE_SIZE:
             raise DogsimError(
-                f"Received image_size={image_size}{where}. Expected 1 to {LARGEST} pixels."
+                f"Received image_size={image_size}{where}. Expected 1 to {MAX_IMAGE_SIZE} pixels."
             )
-        given = {"mean": mean, "std": std}
-        texts = {name: _colours(name, text, where) for name, text in given.items() if text}
-        return cls(**texts, image_size=image_size or 0)
+        return cls(_channels("mean", mean, where), _channels("std", std, where), image_size)
 
-    def filled(self, other: "Pixels") -> "Pixels":
-        """Take from another one what is missing."""
+    def completed_by(self, other: "Preprocessing") -> "Preprocessing":
+        """Return this preprocessing with its unknown fields taken from another one."""
         mean, std = self.mean or other.mean, self.std or other.std
-        return Pixels(mean, std, self.image_size or other.image_size)
+        return Preprocessing(mean, std, self.image_size or other.image_size)
 
     @property
     def missing(self) -> list[str]:
-        """The options with which what is missing would be given."""
+        """The command-line options of the unknown fields."""
         return [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if not value]
 
-    def numbers(self, name: str) -> list[float]:
-        """Give the three numbers of "mean" or "std", of white that is 255."""
-        return [WHITE * float(number) for number in getattr(self, name).split(",")]
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The known fields as those of a recipe, in which mean and std are text."""
+        return {
+            name: channel_text(value) if isinstance(value, tuple) else value
+            for name, value in vars(self).items()
+            if value
+        }
 
 
-def pixels_told(file: Path, notes: Mapping[str, str]) -> Pixels:
-    """Find what is told about a network's file: in its notes, or in a file beside it.
+def find_preprocessing(file: Path, metadata: Mapping[str, str]) -> Preprocessing:
+    """Find the preprocessing of a network's file: in its metadata, or in a file beside it.
 
-    Beside it is also the folder above one called ``onnx``, as on the Hugging Face Hub. Raises
-    `DogsimError` if what is told cannot be meant.
+    If the folder is called ``onnx``, as on the Hugging Face Hub, the folder above is searched too.
+    Raises `DogsimError` if a value that is found is impossible.
     """
-    told = _pixels({name: _value(text) for name, text in notes.items()}, f" noted in {file}")
+    entries = {name: _parsed(text) for name, text in metadata.items()}
+    found = _from_entries(entries, f" in the metadata of {file}")
     folder = file.parent.absolute()
     folders = (folder, folder.parent) if folder.name == "onnx" else (folder,)
-    for beside in (folder / name for folder in folders for name in BESIDE):
-        if beside.is_file():
-            told = told.filled(_pixels(_read(beside), f" in {beside}"))
-    return told
+    for config in (folder / name for folder in folders for name in CONFIG_FILES):
+        if config.is_file():
+            found = found.completed_by(_from_entries(_read(config), f" in {config}"))
+    return found
 
 
 def _read(file: Path) -> Mapping[str, Any]:
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
+        entries = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DogsimError(f"Cannot read {file}, which tells of pixels: {reason(error)}.") from error
-    return facts if isinstance(facts, Mapping) else {}
+        raise DogsimError(
+            f"Cannot read {file}, which may have the preprocessing: {reason(error)}."
+        ) from error
+    return entries if isinstance(entries, Mapping) else {}
 
 
-def _pixels(facts: Mapping[str, Any], where: str) -> Pixels:
-    """Understand what a file tells, in the words of any of those who write such."""
-    inner = next((facts[name] for name in WITHIN if isinstance(facts.get(name), Mapping)), facts)
-    told = [inner.get(f"image_{name}", inner.get(name)) for name in LIMITS]
+def _from_entries(entries: Mapping[str, Any], where: str) -> Preprocessing:
+    """Interpret the entries of a configuration file or of the metadata."""
+    sections = (entries.get(name) for name in CONFIG_SECTIONS)
+    inner = next((each for each in sections if isinstance(each, Mapping)), entries)
+    values = [inner.get(f"image_{name}", inner.get(name)) for name in CHANNEL_LIMITS]
     if inner.get("do_normalize") is False:
-        told = [0, 1]
-    scaled = inner.get("do_rescale") is not False  # before the mean is taken off, to 1 as a rule
+        values = [0, 1]
+    rescaled = inner.get("do_rescale") is not False  # before the mean is subtracted
     try:
-        white = WHITE * float(inner.get("rescale_factor", 1 / WHITE)) if scaled else WHITE
-        mean, std = (_text(value, white) for value in told)
+        white = WHITE * float(inner.get("rescale_factor", 1 / WHITE)) if rescaled else WHITE
+        mean, std = (_divided(value, white) for value in values)
     except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise DogsimError(f"Cannot understand the mean and std{where}: {reason(error)}.") from error
-    return Pixels.of(mean, std, _side(inner), where)
+        raise DogsimError(f"Cannot interpret the mean and std{where}: {reason(error)}.") from error
+    return Preprocessing.checked(mean, std, _size(inner), where)
 
 
-def _text(value: Any, white: float) -> str | None:
-    """Write a number, several or a text of them as parts of white."""
+def _divided(value: Any, white: float) -> list[float] | None:
+    """Divide a number, several, or a text of them by the value of white."""
     if value is None:
         return None
     parts = value.split(",") if isinstance(value, str) else value
-    return ",".join(str(float(part) / white) for part in np.atleast_1d(parts))
+    return [float(part) / white for part in np.atleast_1d(parts)]
 
 
-def _colours(name: str, text: str, where: str) -> str:
-    """Write one number, or three, in one way; raises `DogsimError` if they cannot be meant."""
+def _channels(name: str, values: ArrayLike | None, where: str) -> Channels | None:
+    """Return one number or three for red, green and blue, in the nine digits of a recipe."""
+    if values is None:
+        return None
     try:
-        parts = [part.partition("/") for part in text.split(",")]
-        numbers = [float(over) / float(under or 1) for over, _, under in parts]
-    except (ValueError, ZeroDivisionError):
-        numbers = []
-    numbers *= 3 if len(numbers) == 1 else 1
-    least, most, expected = LIMITS[name]
-    if len(numbers) != 3 or not all(least <= number <= most for number in numbers):
+        numbers = [float(f"{value:.9g}") for value in np.atleast_1d(np.asarray(values, float))]
+        red, green, blue = numbers * 3 if len(numbers) == 1 else numbers
+    except (TypeError, ValueError):
+        red = green = blue = np.nan
+    least, most, expected = CHANNEL_LIMITS[name]
+    if not all(least <= number <= most for number in (red, green, blue)):
         raise DogsimError(
-            f"Received {name} {text}{where}. Expected one number, or three for red, green and "
-            f"blue, in parts of white: {expected}."
+            f"Received {name}={values}{where}. Expected one number, or three for "
+            f"red, green and blue, where white is 1: {expected}."
         )
-    return ",".join(f"{number:.9g}" for number in numbers)
+    return red, green, blue
 
 
-def _side(facts: Mapping[str, Any]) -> int | None:
-    """Find the side of the square that a network takes."""
-    cropped = facts.get("do_center_crop") is not False
-    for name in SIZES[0 if cropped else 1 :]:
-        value = facts.get(name)
+def _size(entries: Mapping[str, Any]) -> int | None:
+    """Return the height and width of a network's input."""
+    cropped = entries.get("do_center_crop") is not False
+    for name in SIZE_KEYS[0 if cropped else 1 :]:
+        value = entries.get(name)
         sides = list(value.values()) if isinstance(value, Mapping) else value
         side = sides[-1] if isinstance(sides, list) and sides else sides
         if isinstance(side, int):
@@ -151,7 +164,7 @@ def _side(facts: Mapping[str, Any]) -> int | None:
     return None
 
 
-def _value(text: str) -> Any:
+def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

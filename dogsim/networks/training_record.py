@@ -21,17 +21,12 @@ Keys = NDArray[np.uint64]
 def record_training(model: Any, keys: Keys, breeds: Iterable[str] = ()) -> None:
     """Attach the keys of its training images to a Keras model; `save_model` writes them.
 
-    `breeds` are those whose probabilities it computes, if it does.
+    `breeds` are the breeds whose probabilities a classifier computes.
     """
-    model.trained_on, model.trained_breeds = np.unique(keys), sorted(breeds)
-
-
-def write_training_record(model: Any, file: Path) -> None:
-    """Add the record that is attached to a model, if any, to its ``.keras`` file."""
-    if (keys := getattr(model, "trained_on", None)) is not None:
-        with zipfile.ZipFile(file, "a") as archive:
-            archive.writestr(KEYS_ENTRY, keys.astype("<u8").tobytes())
-            archive.writestr(BREEDS_ENTRY, json.dumps(model.trained_breeds))
+    model.training_record = {
+        KEYS_ENTRY: np.unique(keys).astype("<u8").tobytes(),
+        BREEDS_ENTRY: json.dumps(sorted(breeds)),
+    }
 
 
 def read_training_record(file: Path) -> Keys:

@@ -32,7 +32,7 @@ class WeightsUnavailableError(DogsimError):
     """Raised if the weights of a network are neither cached nor can be downloaded."""
 
 
-def given_file(weights: str) -> Path | None:
+def given_file(weights: str | os.PathLike[str]) -> Path | None:
     """Return the path of a given weight file; None for ImageNet's weights.
 
     >>> given_file("gone.h5")
@@ -59,14 +59,9 @@ def _sha256(file: Path, *_: int) -> str:
 
 def cached_weights(file_name: str) -> Path | None:
     """Return the path of a weight file in Keras' cache, None if it is not there."""
-    for folder in (
-        _keras_home(),
-        Path("/tmp/.keras"),
-    ):  # Keras uses the second if the home is read-only
-        path = folder / "models" / file_name
-        if path.is_file():
-            return path
-    return None
+    homes = _keras_home(), Path("/tmp/.keras")  # Keras uses the second if the first is read-only
+    paths = (home / "models" / file_name for home in homes)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def keras_download(build: Callable[[], Any], network: str, file_name: str) -> Any:
@@ -177,11 +172,8 @@ def file_has_top(path: Path, top_layers: Collection[str]) -> bool:
     """
     try:
         with h5py.File(path) as file:
-            layers = file.get("model_weights", file).attrs.get("layer_names", ())
-            return any(
-                (name.decode() if isinstance(name, bytes) else name) in top_layers
-                for name in layers
-            )
+            names = file.get("model_weights", file).attrs.get("layer_names", ())
+            return any(os.fsdecode(name) in top_layers for name in names)
     except OSError as error:
         raise DogsimError(
             f"{path} is not a weight file ({reason(error)}). "

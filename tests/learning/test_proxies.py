@@ -96,12 +96,12 @@ def test_new_breeds_keep_their_precision(tmp_path: Path) -> None:
 
 def test_the_general_layer_is_linear(made: tuple[Any, Path]) -> None:
     """It is affine up to the last normalisation, so that explain can decompose it."""
-    from dogsim.networks.feature_maps import _check_linear
+    from dogsim.networks.feature_maps import _check_affine
 
     _, head = made
-    _check_linear(load_head(head, layer="general"), head)
+    _check_affine(load_head(head, layer="general"), head)
     with pytest.raises(DogsimError, match=r"has Softmax .* as dogsim project --layer general"):
-        _check_linear(load_head(head), head)
+        _check_affine(load_head(head), head)
 
 
 def test_the_seed_determines_the_result() -> None:

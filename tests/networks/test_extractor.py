@@ -181,7 +181,7 @@ def test_the_recipe_is_known_before_the_network_is_loaded(colours: str) -> None:
     )  # its weights have to be downloaded first
     for wrong, message in (
         (NetworkOptions(backbone="vgg61"), "Unknown backbone"),
-        (NetworkOptions(resize="fit"), "Unknown resize"),
+        (NetworkOptions(resize="fit"), "Unknown resize"),  # type: ignore[arg-type]
         (NetworkOptions(weights="gone.h5"), "There is no weight file gone.h5"),
     ):
         with pytest.raises(DogsimError, match=message):
