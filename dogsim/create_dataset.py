@@ -18,13 +18,7 @@ from dogsim.folders.extraction import (
     check_strict,
     compute_shards,
 )
-from dogsim.folders.listing import (
-    ListedImage,
-    SkippedFile,
-    assign_boxes,
-    list_images,
-    path_key,
-)
+from dogsim.folders.listing import ListedImage, SkippedFile, assign_boxes, list_images, path_key
 from dogsim.folders.resumable import Shards
 from dogsim.image_files.boxes import BoxFolder
 from dogsim.images import RESIZES, Resize
@@ -119,7 +113,7 @@ def create_dataset(
     MATLAB: ``create_dataset.m``, which saves ``features`` and ``paths`` to a .mat file.
 
     A run that was stopped is continued. If the dataset exists it is updated: only the features of
-    new and changed images are computed. `update_dataset` does the same and returns what was done.
+    new and changed images are computed. `update_dataset` returns how many these are as well.
 
     Parameters
     ----------
@@ -130,7 +124,7 @@ def create_dataset(
     out : path
         The HDF5 file to write, see `Dataset.save`. A name that ends in ``.dogsim`` creates a folder
         of shards, for datasets that are too large to be copied into one file (docs/scale.md).
-    backbone, weights, layer, resize, engine, precision, mean, std, image_size
+    backbone, weights, layer, resize, engine, precision, views, mean, std, image_size
         As for `dogsim.load_extractor`; by default as in the file if it exists.
     batch_size : int
         Number of images that the network computes at once, by default 32.
@@ -148,10 +142,7 @@ def create_dataset(
         such a file is cropped to its largest box. By default as in the file if it exists; an empty
         text means no boxes.
     margin : float, optional
-        What is added to each side of a box, as a fraction of its width and height; by default 0.
-    views : {"none", "flip", "flip,crops"}, optional
-        The views of each image that are averaged, as for `dogsim.load_extractor`; by default as in
-        the file if it exists.
+        Added to each side of a box, as a fraction of its width and height; by default 0.
 
     Returns
     -------
@@ -179,14 +170,9 @@ def update_dataset(
     layer: str | None = None,
     **options: "Unpack[DatasetOptions]",
 ) -> Update:
-    """Create or update a dataset, and return what was done.
+    """Create or update a dataset, and return it with the numbers of images that have changed.
 
     The parameters and errors are those of `create_dataset`.
-
-    Returns
-    -------
-    Update
-        The dataset, the numbers of new, changed, kept and removed images, and the skipped files.
     """
     network, run = split_options(
         {"backbone": backbone, "weights": weights, "layer": layer} | options

@@ -43,8 +43,8 @@ class Dataset:
     Attributes
     ----------
     features : (n, d) float32
-        Row i belongs to image i. The features of a folder of shards are no array, but are indexed
-        like one and read on access; `numpy.asarray` reads all of them, see
+        Row i belongs to image i. The features of a folder of shards are not an array, but are
+        indexed like one and read on access; `numpy.asarray` reads all of them, see
         `dogsim.storage.sharded_rows.ShardedRows`.
     labels : (n,) int32
         Index into `breeds`; -1 if the breed is unknown.

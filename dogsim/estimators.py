@@ -1,6 +1,6 @@
 """scikit-learn estimators: a transformer of images to features, and the k-nearest-neighbour vote.
 
-They wrap the functions of the package for pipelines, grid searches and cross-validation. ``X`` and
+They call the functions of the package in pipelines, grid searches and cross-validation. ``X`` and
 ``y`` are scikit-learn's names for the samples and their classes.
 """
 
@@ -19,7 +19,7 @@ from dogsim.engines.choose import Engine, Precision
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
 from dogsim.images import Cropped, Resize, Source
-from dogsim.networks.extractor import Extractor, NetworkOptions
+from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.views import Views
 from dogsim.recipe import ChannelValues
 from dogsim.trust.calibration import calibration_for
@@ -49,7 +49,7 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     """A transformer of images to features, as `dogsim.extract_features`; fitting learns nothing.
 
     The network is loaded at the first image and stays loaded. Estimators with equal parameters
-    share it. A copy or a pickle of an estimator does not contain it.
+    share it. A copy or a pickle of an estimator does not contain the network.
 
     Parameters
     ----------
@@ -136,9 +136,7 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return tags
 
 
-@lru_cache(maxsize=2)
-def _load(options: NetworkOptions) -> Extractor:
-    return options.load()
+_load = lru_cache(maxsize=2)(NetworkOptions.load)
 
 
 class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -76,7 +75,7 @@ def compute_shards(
     if not images:
         return
     recipe = extractor.recipe
-    decode = partial(_decode, root, recipe)
+    decode = partial(_decode, root, recipe.resize, recipe.image_size)
     results = prefetch(decode, images, ahead=3 * batch_size, threads=usable_cpus())
     batches: list[_Batch] = []
     skipped: list[SkippedFile] = []
@@ -106,14 +105,9 @@ def calibration_images(
     Images that cannot be read are left out; raises `DogsimError` if none can.
     """
     chosen = random.Random(0).sample(images, min(MAX_CALIBRATION_IMAGES, len(images)))
-
-    def load(image: ListedImage) -> NDArray[np.uint8] | None:
-        with suppress(DogsimError):
-            return _load(read_image_file(root / image.path), image, size, resize)
-        return None
-
-    loaded = prefetch(load, chosen, ahead=len(chosen), threads=usable_cpus())
-    if not (readable := [pixels for pixels in loaded if pixels is not None]):
+    decode = partial(_decode, root, resize, size)
+    results = prefetch(decode, chosen, ahead=len(chosen), threads=usable_cpus())
+    if not (readable := [each.pixels for each in results if isinstance(each, _DecodedImage)]):
         raise DogsimError(f"None of {len(chosen)} images sampled from {root} can be read.")
     return readable
 
@@ -142,18 +136,14 @@ def check_strict(skipped: list[SkippedFile], strict: bool) -> None:
         raise DogsimError(f"{skipped[0].path}: {skipped[0].reason}. Repair or remove the file.")
 
 
-def _decode(root: Path, recipe: Recipe, image: ListedImage) -> _DecodedImage | SkippedFile:
+def _decode(root: Path, resize: str, size: int, image: ListedImage) -> _DecodedImage | SkippedFile:
     try:
         content = read_image_file(root / image.path)  # read once: the file may be replaced
-        pixels = _load(content, image, recipe.image_size, recipe.resize)
+        pixels = load_image(Cropped(content, image.box) if image.box else content, size, resize)
         return _DecodedImage(image, pixels, bytes_sha256(content))
     except DogsimError as error:  # the file may also have been removed after it was listed
         why = error.why if isinstance(error, UnreadableError) else str(error)[:-1]
         return SkippedFile(printable(image.path), why)
-
-
-def _load(content: bytes, image: ListedImage, size: int, resize: str) -> NDArray[np.uint8]:
-    return load_image(Cropped(content, image.box) if image.box else content, size, resize)
 
 
 def _join_batches(batches: list[_Batch], recipe: Recipe, root: Path) -> Dataset:

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass, field, fields, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from errno import ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -13,18 +14,19 @@ from dogsim.errors import DogsimError, reason
 from dogsim.image_files.boxes import Box, BoxError, BoxFolder
 from dogsim.image_files.files import IMAGE_SUFFIXES
 from dogsim.plumbing.files import check_output, check_replaceable
-from dogsim.plumbing.tables import write_csv
+from dogsim.plumbing.tables import has_csv_header, write_csv
 from dogsim.plumbing.terminal import note, printable
 from dogsim.storage.dataset_file import STAMP_DTYPE, check_dataset_path
 
 MISSING_FILE_ERRNOS = (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG)  # no such file, not merely unreadable
 MAX_SKIPPED_SHOWN = 20
+SKIPPED_COLUMNS = ("path", "reason")
 MAX_MTIME_NS = 2**63 - 1  # a stamp stores times from 1677 to 2262; those of Windows begin in 1601
 
 
 @dataclass(frozen=True)
 class ListedImage:
-    """An image file: its path relative to the root (POSIX), bytes, modification time and box."""
+    """An image file: path relative to the root (POSIX), size in bytes, modification time, box."""
 
     path: str
     size: int
@@ -76,10 +78,10 @@ class Listing:
 def list_images(root: Path) -> Listing:
     """List the images in the breed folders of `root`.
 
-    The folder directly below `root` is the breed; the image can be in any folder below it. If no
-    folder contains an image, the images in `root` itself are listed, without a breed. Hidden files
-    and files without the suffix of an image are ignored. Symbolic links are followed, but each file
-    is listed once, by its real path if that is below `root`.
+    The name of the folder directly below `root` is the breed; the image can be in any folder below
+    it. If no folder contains an image, the images in `root` itself are listed, without a breed.
+    Hidden files and files without the suffix of an image are ignored. Symbolic links are followed,
+    but each file is listed once, by its real path if that is below `root`.
 
     Raises
     ------
@@ -182,8 +184,7 @@ def report_skipped(skipped: Sequence[SkippedFile], out: Path) -> None:
     if not skipped:
         table.unlink(missing_ok=True)
         return
-    columns = [each.name for each in fields(SkippedFile)]
-    write_csv(table, [asdict(each) for each in skipped], columns)
+    write_csv(table, [asdict(each) for each in skipped], SKIPPED_COLUMNS)
     for each in skipped[:MAX_SKIPPED_SHOWN]:
         note(f"skipped {each.path}: {each.reason}")
     if len(skipped) > MAX_SKIPPED_SHOWN:
@@ -197,17 +198,12 @@ def check_skipped_table(out: Path, force: bool) -> None:
     table = skipped_table_path(out)
     if table.is_symlink() or table.exists():
         check_output(table)
-    check_replaceable(table, _is_skipped_table, force)
+    check_replaceable(table, partial(has_csv_header, columns=SKIPPED_COLUMNS), force)
 
 
 def skipped_table_path(out: Path) -> Path:
     """Return the path of the table of skipped files: ``dogs.h5.skipped.csv`` for ``dogs.h5``."""
     return out.with_name(f"{out.name}.skipped.csv")
-
-
-def _is_skipped_table(table: Path) -> bool:
-    with table.open("rb") as file:
-        return file.readline().strip() == b"path,reason"
 
 
 def _walk(root: Path) -> Listing:

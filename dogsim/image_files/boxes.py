@@ -106,7 +106,7 @@ class BoxFolder:
     folder : Path or None
         None if there are no boxes.
     margin : float
-        What is added to each side of a box, as a fraction of its width and height.
+        Added to each side of a box, as a fraction of its width and height.
 
     Raises
     ------
@@ -149,12 +149,22 @@ class BoxFolder:
         """The folder and the margin as a recipe stores them."""
         return {"boxes": str(self.folder or ""), "margin": self.margin}
 
-    def box_of(self, path: str) -> Box | None:
+    def box_of(self, *paths: str | PurePath) -> Box | None:
         """Return the box of an image by its path below the root; None if it has no box file.
 
-        Raises `BoxError` if the box file is not valid.
+        Of several paths the first one with a box file counts. Raises `BoxError` if the file is not
+        valid.
         """
-        return self._first_box([PurePath(path)])
+        if self.folder is None:
+            return None
+        for path in paths:
+            for suffix in BOX_FILE_SUFFIXES:
+                file = self.folder / PurePath(path).with_suffix("")
+                file = file.with_name(file.name + suffix)
+                if content := _content(file):
+                    box = largest_box(content, str(file))
+                    return box and box.widened(self.margin)
+        return None
 
     def box_of_query(self, image: str | os.PathLike[str]) -> Box | None:
         """Return the box of any image, by the longest end of its path that the folder has.
@@ -163,19 +173,7 @@ class BoxFolder:
         raises.
         """
         parts = PurePath(os.path.abspath(image)).parts[1:]  # noqa: PTH100
-        return self._first_box([PurePath(*parts[i:]) for i in range(len(parts))])
-
-    def _first_box(self, paths: list[PurePath]) -> Box | None:
-        if self.folder is None:
-            return None
-        for path in paths:
-            for suffix in BOX_FILE_SUFFIXES:
-                file = self.folder / path.with_suffix("")
-                file = file.with_name(file.name + suffix)
-                if content := _content(file):
-                    box = largest_box(content, str(file))
-                    return box and box.widened(self.margin)
-        return None
+        return self.box_of(*(PurePath(*parts[i:]) for i in range(len(parts))))
 
 
 class BoxError(DogsimError):

@@ -16,7 +16,7 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"),
     *(".tif", ".tiff", ".avif", ".heic", ".heif", ".ppm", ".pgm"),
 )
-# Only these are opened, whatever the suffix: Pillow knows formats that run other programs.
+# The only formats that are opened: Pillow runs other programs for some of the others.
 PILLOW_FORMATS = (
     *("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "AVIF", "PPM"),
     "HEIF",  # by pillow-heif
@@ -68,7 +68,10 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has neither this flag nor su
 
 
 def open_undecoded(content: bytes) -> Image.Image:
-    """Open an image without decoding it; raise `RefusedError` if it has too many pixels."""
+    """Open an image without decoding it.
+
+    Raises `RefusedError` if its format is unknown or it has too many pixels.
+    """
     limit = max_pixels()
     if Image.MAX_IMAGE_PIXELS and limit > 2 * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = limit  # the user allows more than Pillow does
@@ -110,7 +113,7 @@ def _formats() -> list[str]:
 
         pillow_heif.register_heif_opener()
     except ImportError:
-        pass  # `_unknown_format` says what to install if a HEIC file turns up
+        pass  # `_unknown_format` names the package for a HEIC file
     Image.init()
     # One block per image: the system gets it back at once, while the C library keeps small ones.
     Image.core.set_block_size(1 << 28)  # type: ignore[attr-defined]

@@ -1,8 +1,8 @@
-"""Breed names and labels: read from the names of folders, and compared whatever the spelling."""
+"""Breed names and labels from the names of folders; the spelling of a name makes no difference."""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from unicodedata import normalize
 
 import numpy as np
@@ -34,31 +34,11 @@ def breed_key(name: str) -> str:
     return re.sub(r"[-_\s]+", " ", plain).strip()
 
 
-def breeds_of_folders(folders: Iterable[str]) -> dict[str, str]:
-    """Return the breed name of each folder of a dataset.
-
-    Folders whose names differ in spelling only are one breed, named after the first of them in
-    sorted order. Two ImageNet classes of the same name stay two: each name gets its number.
-
-    >>> breeds_of_folders(["pug", "Pug", "n02012849-crane", "n03126707-crane"])["pug"]
-    'Pug'
-    >>> breeds_of_folders(["n02012849-crane", "n03126707-crane"])["n02012849-crane"]
-    'crane (n02012849)'
-    """
-    names = {folder: breed_name(folder) for folder in sorted(set(folders))}
-    numbers = {folder: found[1] for folder in names if (found := SYNSET.match(folder))}
-    classes = defaultdict(set)
-    for folder, number in numbers.items():
-        classes[breed_key(names[folder])].add(number)
-    for folder, number in numbers.items():
-        if len(classes[breed_key(names[folder])]) > 1:
-            names[folder] += f" ({number})"
-    spelling: dict[str, str] = {}
-    return {folder: spelling.setdefault(breed_key(name), name) for folder, name in names.items()}
-
-
 def labels_of_folders(folders: Sequence[str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
     """Label images by the names of their folders; "" stands for an unknown breed.
+
+    Folders whose names differ only in spelling are one breed, named after the first of them in
+    sorted order. Two ImageNet classes of the same name are two breeds: each name gets its number.
 
     Returns
     -------
@@ -69,8 +49,19 @@ def labels_of_folders(folders: Sequence[str]) -> tuple[NDArray[np.int32], tuple[
 
     >>> labels_of_folders(["whippet", "pug", "", "Pug"])
     (array([ 1,  0, -1,  0], dtype=int32), ('Pug', 'whippet'))
+    >>> labels_of_folders(["n02012849-crane", "n03126707-crane"])[1]
+    ('crane (n02012849)', 'crane (n03126707)')
     """
-    breed_of = breeds_of_folders(folder for folder in folders if folder)
+    names = {folder: breed_name(folder) for folder in sorted({*folders} - {""})}
+    numbers = {folder: found[1] for folder in names if (found := SYNSET.match(folder))}
+    classes = defaultdict(set)
+    for folder, number in numbers.items():
+        classes[breed_key(names[folder])].add(number)
+    for folder, number in numbers.items():
+        if len(classes[breed_key(names[folder])]) > 1:
+            names[folder] += f" ({number})"
+    spelling: dict[str, str] = {}
+    breed_of = {key: spelling.setdefault(breed_key(name), name) for key, name in names.items()}
     breeds = tuple(sorted(set(breed_of.values())))
     label_of = {folder: breeds.index(breed) for folder, breed in breed_of.items()}
     return np.array([label_of.get(folder, -1) for folder in folders], np.int32), breeds

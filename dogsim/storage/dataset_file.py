@@ -5,7 +5,7 @@ features it contains the positions of their rows in the shards.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -53,7 +53,7 @@ def check_dataset_path(path: Path, inputs: Iterable[Path | None] = ()) -> None:
 
 @contextmanager
 def open_dataset_file(path: Path) -> Iterator[Any]:
-    """Open a dataset file; errors inside the block are reported as errors of the file, too.
+    """Open a dataset file; an error inside the block is reported as an error of the file.
 
     Raises
     ------
@@ -74,7 +74,8 @@ def open_dataset_file(path: Path) -> Iterator[Any]:
     except DogsimError as error:
         raise DogsimError(f"{path}: {error}") from error
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, OSError) and _is_system_error(error):
+        # HDF5 reports the error number of a failed read in the text only.
+        if isinstance(error, OSError) and (error.errno is not None or "errno = " in str(error)):
             raise DogsimError(f"Cannot read {path}: {reason(error)}.") from error
         remedy = (
             "It may be cut short; dogsim create-dataset --force makes a new one in its place."
@@ -162,7 +163,11 @@ def write_dataset(
         if isinstance(blocks, ShardedRows):
             _write_index(file, blocks, replaced)
         else:
-            _write_features(file, blocks, (len(paths), dimension), let_through)
+            features, row = file.create_dataset("features", (len(paths), dimension), np.float32), 0
+            for block in blocks:
+                features[row : row + len(block)] = block
+                row += len(block)
+                let_through()
         file["labels"] = np.asarray(labels, np.int32)
         file.create_dataset("paths", data=list(paths), dtype=text)
         file.create_dataset("breeds", data=list(breeds), dtype=text)
@@ -173,19 +178,6 @@ def write_dataset(
         file.attrs.update({"format": FORMAT, "format_version": version, "made_by": made_by})
         for name, value in {"root": root, **(asdict(recipe) if recipe else {})}.items():
             file.attrs[name] = _as_attribute(value)
-
-
-def _write_features(
-    file: Any,
-    blocks: Iterable[NDArray[np.floating]],
-    shape: tuple[int, int],
-    let_through: Callable[[], None],
-) -> None:
-    features, row = file.create_dataset("features", shape, np.float32), 0
-    for block in blocks:
-        features[row : row + len(block)] = block
-        row += len(block)
-        let_through()
 
 
 def _write_index(file: Any, rows: ShardedRows, replaced: Iterable[str]) -> None:
@@ -266,8 +258,3 @@ def _file_identity(path: Path) -> tuple[int, int] | None:
         status = path.stat()
         return status.st_ino, status.st_mtime_ns
     return None
-
-
-def _is_system_error(error: OSError) -> bool:
-    """Return whether reading failed, rather than parsing; HDF5 reports errors as text only."""
-    return error.errno is not None or "errno = " in str(error)

@@ -69,8 +69,13 @@ class ShardedRows:
         runs: NDArray[np.void],
         dimension: int,
     ) -> None:
+        sizes = np.array([table.rows for table in tables], np.int64)
+        number, first, rows = (runs[name] for name in ("place", "first", "rows"))
+        if not ((number >= 0) & (number < len(sizes)) & (first >= 0) & (rows > 0)).all():
+            raise ValueError("a run of rows has no table")
+        if (first + rows > sizes[number]).any():
+            raise ValueError("a run of rows is longer than its table")
         self.folder, self.tables, self.runs = folder, tuple(tables), runs
-        self._check()
         self._ends = np.cumsum(runs["rows"])
         self.shape = int(runs["rows"].sum()), dimension
         self._map: Callable[[TableLocation], _Rows] = lru_cache(_max_mapped_files())(
@@ -130,19 +135,18 @@ class ShardedRows:
 
     def _read_slice(self, first: int, last: int) -> _Rows:
         """Read consecutive rows; those of a single run are not copied."""
-        run, end = np.searchsorted(self._ends, [first, last - 1], "right").tolist()
-        if first >= last or end - run > MAX_RUNS_PER_SLICE:
+        begin, end = np.searchsorted(self._ends, [first, last - 1], "right").tolist()
+        if first >= last or end - begin > MAX_RUNS_PER_SLICE:
             return self._read_rows(np.arange(first, last))
-        pieces = [self._read_run(each, first, last) for each in range(run, end + 1)]
+        pieces = []
+        for run in range(begin, end + 1):
+            number, start, rows = self.runs[run].tolist()
+            start -= int(self._ends[run]) - rows  # the row in the table of row 0
+            last_of_run = min(last, int(self._ends[run]))
+            first_of_run = max(first, int(self._ends[run]) - rows)
+            table = self._map(self.tables[number])
+            pieces.append(table[start + first_of_run : start + last_of_run])
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-
-    def _read_run(self, run: int, first: int, last: int) -> _Rows:
-        """Read the part of a run that lies between the rows `first` and `last`."""
-        number, start, rows = self.runs[run].tolist()
-        end = int(self._ends[run])
-        begin = end - rows
-        table = self._map(self.tables[number])
-        return table[start + max(first, begin) - begin : start + min(last, end) - begin]
 
     def _read_rows(self, rows: NDArray[np.integer]) -> _Rows:
         """Read rows in any order, file by file."""
@@ -163,14 +167,6 @@ class ShardedRows:
         run = np.searchsorted(self._ends, rows, "right")
         own = self.runs[run]
         return own["place"], own["first"] + rows - (self._ends[run] - own["rows"])
-
-    def _check(self) -> None:
-        sizes = np.array([table.rows for table in self.tables], np.int64)
-        number, first, rows = (self.runs[name] for name in ("place", "first", "rows"))
-        if not ((number >= 0) & (number < len(sizes)) & (first >= 0) & (rows > 0)).all():
-            raise ValueError("a run of rows has no table")
-        if (first + rows > sizes[number]).any():
-            raise ValueError("a run of rows is longer than its table")
 
 
 def as_rows(table: Any) -> Any:
