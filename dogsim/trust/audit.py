@@ -52,7 +52,7 @@ class SuspiciousLabel:
 
 @dataclass(frozen=True)
 class NovelImage:
-    """An image that fits nowhere; p is the fraction of the images that fit as badly."""
+    """An image unlike all others; `p` is the p-value of its novelty score."""
 
     path: str
     p: float
@@ -77,7 +77,7 @@ class Audit:
     kinds : tuple of str
         For each group: "same file", "same pixels" or "nearly the same".
     leaks : tuple of (str, str)
-        Paths of the same image in the dataset and in the test set.
+        Paths of the same image in the dataset and in the test set, one pair for each leak.
     leaks_add : float, optional
         The vote accuracy of all queries of the test set minus the accuracy without the leaks.
     labels : tuple of SuspiciousLabel
@@ -106,10 +106,6 @@ def audit(dataset: DatasetOrFile, testset: DatasetOrFile | None = None) -> Audit
         uses the features only.
     testset : Dataset or path, optional
         Find its images in the dataset as well.
-
-    Returns
-    -------
-    Audit
 
     Raises
     ------
@@ -192,7 +188,7 @@ def _poor_images(dataset: Dataset) -> tuple[PoorImage, ...]:
 
 
 def _problem(dataset: Dataset, row: int) -> str:
-    """Name what is wrong with the quality of an image, "" if nothing is."""
+    """Return the problem with the quality of an image, "" if it has none."""
     try:
         image = open_image(dataset.source(row))
     except DogsimError:

@@ -1,7 +1,7 @@
 """Calibration scores of a dataset: its leave-one-out scores, cached on disk.
 
-Conformal prediction compares the scores of a new image with these. Images that the network or the
-head has learned from still vote, but do not calibrate: their scores are better than those of new
+Conformal prediction compares the scores of a new image with these scores. Images that the network
+or the head has learned from vote, but do not calibrate: their scores are better than those of new
 images.
 """
 
@@ -22,8 +22,8 @@ from dogsim.retrieval.identity import features_hash, learned
 from dogsim.retrieval.query_expansion import require_plain
 from dogsim.trust.conformal import check_confidence
 from dogsim.trust.leave_one_out import (
+    MAX_VOTING_NEIGHBOURS,
     VOTE_BLOCK_ROWS,
-    VOTING_NEIGHBOURS,
     Float64Array,
     LeaveOneOut,
     novelty_scores,
@@ -73,9 +73,8 @@ class Calibration:
 
         Parameters
         ----------
-        features : (n, d) float32
-        rows : (n,) int, optional
-            The row of each query in the dataset, which is left out; -1 if it has none.
+        features, rows
+            As for `dogsim.trust.conformal.prediction_sets`.
 
         Yields
         ------
@@ -125,8 +124,8 @@ def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
             f"Expected at least {needed} of known breeds, duplicates not counted: {remedy}."
         )
     missed = float((calibration.own == 0).sum() + 1) / (counting + 1)
-    # The p-value of a breed without a vote. It is large in small datasets, where all images vote.
-    if missed > 1 - confidence and len(calibration.rows) > VOTING_NEIGHBOURS:
+    # `missed` is the p-value of a breed without a vote; in small datasets all images vote.
+    if missed > 1 - confidence and len(calibration.rows) > MAX_VOTING_NEIGHBOURS:
         raise DogsimError(
             f"Received confidence={confidence:g} and a dataset in which {missed:.1%} of the images "
             "have no neighbour of their own breed that votes. Each set would contain every breed. "
@@ -139,7 +138,8 @@ def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
 def calibration_of(dataset: Dataset) -> Calibration:
     """Calibrate a dataset, or read its calibration from the cache folder.
 
-    The name in the cache is a hash of features and labels. A damaged file is computed again.
+    The name in the cache is a hash of features and labels. A damaged file is replaced. If the
+    network or the head has learned from an image, its group of duplicates does not calibrate.
 
     Raises
     ------
@@ -148,36 +148,6 @@ def calibration_of(dataset: Dataset) -> Calibration:
         from.
     """
     require_plain(dataset)
-    _require_training_record(dataset)
-    trained_on = learned(dataset)
-    name = f"trust-{_content_hash(dataset, trained_on)}"
-    if arrays := read_cached_arrays(name, CACHED_FIELDS):
-        return Calibration(dataset, **arrays | {"temperature": float(arrays["temperature"])})
-    calibration = calibrate(LeaveOneOut(dataset, quick=True), trained_on)
-    cache_arrays(name, **{field: getattr(calibration, field) for field in CACHED_FIELDS})
-    return calibration
-
-
-def calibrate(left_out: LeaveOneOut, trained_on: NDArray[np.bool_]) -> Calibration:
-    """Compute the calibration scores of a dataset.
-
-    Parameters
-    ----------
-    left_out : LeaveOneOut
-    trained_on : (n,) bool
-        Whether the network or the head has learned from an image. If so, its whole group of
-        duplicates does not calibrate.
-    """
-    rows, place = left_out.rows, left_out.place
-    new = np.ones(len(rows), bool)
-    new[place[trained_on & (place >= 0)]] = False
-    temperature = left_out.best_temperature(rows[new] if new.any() else rows)
-    scores = left_out.scores(temperature)
-    own, novelty = (np.where(new, each[rows], np.nan) for each in (scores.own, scores.novelty))
-    return Calibration(left_out.dataset, rows, place, temperature, own, novelty)
-
-
-def _require_training_record(dataset: Dataset) -> None:
     recipe = dataset.recipe
     if recipe and recipe.head_sha256 and not has_training_record(Path(recipe.head)):
         raise DogsimError(
@@ -186,6 +156,20 @@ def _require_training_record(dataset: Dataset) -> None:
             "calibration. Expected a head of dogsim deep-ranking at this path: restore it, or use "
             "the dataset before dogsim project."
         )
+    trained_on = learned(dataset)
+    name = f"trust-{_content_hash(dataset, trained_on)}"
+    if arrays := read_cached_arrays(name, CACHED_FIELDS):
+        return Calibration(dataset, **arrays | {"temperature": float(arrays["temperature"])})
+    left_out = LeaveOneOut(dataset, quick=True)
+    rows, place = left_out.rows, left_out.place
+    new = np.ones(len(rows), bool)
+    new[place[trained_on & (place >= 0)]] = False
+    temperature = left_out.best_temperature(rows[new] if new.any() else rows)
+    scores = left_out.scores(temperature)
+    own, novelty = (np.where(new, each[rows], np.nan) for each in (scores.own, scores.novelty))
+    calibration = Calibration(dataset, rows, place, temperature, own, novelty)
+    cache_arrays(name, **{field: getattr(calibration, field) for field in CACHED_FIELDS})
+    return calibration
 
 
 def _content_hash(dataset: Dataset, trained_on: NDArray[np.bool_]) -> str:

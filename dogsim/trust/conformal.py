@@ -37,7 +37,7 @@ class PredictionSet:
     credibility : float
         The largest p-value; small if the image is unusual for every breed.
     novelty_p : float
-        p-value of the novelty score: the fraction of the known images that fit as badly.
+        p-value of the novelty score: the fraction of the known images with such a score or more.
     unknown : bool
         Whether the image has none of the known breeds: novelty_p is at most 0.05.
     """
@@ -70,9 +70,9 @@ class Coverage:
         The coverage to expect.
     coverage : float
         The fraction of the queries whose breed is in their set. With leave-one-out it equals the
-        confidence by construction; only a test set, and `per_breed`, tell more.
+        confidence by construction; a test set and `per_breed` measure more.
     mean_set_size : float
-        Breeds in a set.
+        Mean number of breeds in a set.
     unknown_rate : float
         The fraction of the queries that are wrongly called unknown.
     per_breed : tuple of BreedCoverage
@@ -92,7 +92,7 @@ def prediction_sets(
     confidence: float,
     rows: NDArray[np.intp] | None = None,
 ) -> list[PredictionSet]:
-    """Find the set of breeds for each query that contains its own with a given confidence.
+    """Find for each query the set of breeds that contains its own with a given confidence.
 
     Parameters
     ----------
@@ -101,18 +101,14 @@ def prediction_sets(
     features : (n, d) float32
         Features of the queries.
     confidence : float
-        More than 0, less than 1: with 0.9 the set is right in nine of ten cases.
+        More than 0, less than 1: with 0.9, nine of ten sets contain the breed of the query.
     rows : (n,) int, optional
         The row of each query in the dataset, which is left out; -1 if it has none.
-
-    Returns
-    -------
-    list of PredictionSet
     """
     sets = []
     for shares, novelty, own, own_novelty in calibration.scores(features, rows):
         breed_p = p_values(calibration.own, shares, own)  # (b, c)
-        # Negated, because large novelty scores are unusual, and small shares.
+        # Negated, because large novelty scores are unusual, but small shares.
         novelty_p = p_values(-calibration.novelty, -novelty, -own_novelty)  # (b,)
         for p, new in zip(breed_p, novelty_p.tolist(), strict=True):
             order = np.argsort(-p, kind="stable")[: max(1, int((p > 1 - confidence).sum()))]
@@ -137,10 +133,6 @@ def coverage(
     truth : (n,) int32
         Labels of the queries among the breeds of the dataset; queries with other labels are left
         out.
-
-    Returns
-    -------
-    Coverage
 
     Raises
     ------

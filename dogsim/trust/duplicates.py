@@ -6,25 +6,23 @@ brightness). Re-encoding, resizing, mirroring and cropping leave a correlation o
 two photos of one dog in the same place reach 0.9 and are not duplicates.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
+from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.images import Cropped, open_image
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.retrieval.identity import feature_keys
-
-if TYPE_CHECKING:
-    from dogsim.dataset import Dataset
 
 DuplicateKind = Literal["same file", "same pixels", "nearly the same"]
 DUPLICATE_KINDS: tuple[DuplicateKind, ...] = get_args(DuplicateKind)  # the most similar first
@@ -51,7 +49,7 @@ class DuplicateGroup:
 
 
 def find_duplicates(
-    dataset: "Dataset", neighbours: NeighbourArrays | None = None, quick: bool = False
+    dataset: Dataset, neighbours: NeighbourArrays | None = None, quick: bool = False
 ) -> list[DuplicateGroup]:
     """Find the groups of rows that show the same image.
 
@@ -85,7 +83,7 @@ def find_duplicates(
     return _groups(pairs)
 
 
-def find_leaks(dataset: "Dataset", testset: "Dataset", neighbours: NeighbourArrays) -> list[Pair]:
+def find_leaks(dataset: Dataset, testset: Dataset, neighbours: NeighbourArrays) -> list[Pair]:
     """Find the images of a test set that the dataset contains as well.
 
     Parameters
@@ -109,26 +107,21 @@ def find_leaks(dataset: "Dataset", testset: "Dataset", neighbours: NeighbourArra
     return [leaks[row] for row in sorted(leaks)]
 
 
-def _equal_pairs(dataset: "Dataset", testset: "Dataset") -> Iterator[Pair]:
+def _equal_pairs(dataset: Dataset, testset: Dataset) -> Iterator[Pair]:
     """Yield the pairs of rows with equal files or equal features, the first row for each."""
+    keys: dict[DuplicateKind, list[list[object]]] = {}
+    if dataset.stamps is not None and testset.stamps is not None:
+        keys["same file"] = [x["sha256"].tolist() for x in (dataset.stamps, testset.stamps)]
+    keys["same pixels"] = [feature_keys(x).tolist() for x in (dataset, testset)]
     yielded: set[tuple[int, int]] = set()
-    for kind, dataset_keys, testset_keys in _keys(dataset, testset):
+    for kind, (dataset_keys, testset_keys) in keys.items():
         first: dict[object, int] = {}
         for row, key in enumerate(dataset_keys):
             first.setdefault(key, row)
-        pairs = ((first[key], row) for row, key in enumerate(testset_keys) if key in first)
-        for pair in pairs:
+        for pair in ((first[key], row) for row, key in enumerate(testset_keys) if key in first):
             if pair not in yielded:
                 yielded.add(pair)
                 yield *pair, kind
-
-
-def _keys(
-    dataset: "Dataset", testset: "Dataset"
-) -> Iterator[tuple[DuplicateKind, Iterable[object], Iterable[object]]]:
-    if dataset.stamps is not None and testset.stamps is not None:
-        yield "same file", dataset.stamps["sha256"].tolist(), testset.stamps["sha256"].tolist()
-    yield "same pixels", feature_keys(dataset).tolist(), feature_keys(testset).tolist()
 
 
 def _candidates(neighbours: NeighbourArrays, threshold: float) -> Iterator[tuple[int, int]]:
@@ -142,7 +135,7 @@ def _candidates(neighbours: NeighbourArrays, threshold: float) -> Iterator[tuple
 
 
 def _compared_pairs(
-    dataset: "Dataset", testset: "Dataset", pairs: list[tuple[int, int]]
+    dataset: Dataset, testset: Dataset, pairs: list[tuple[int, int]]
 ) -> Iterator[Pair]:
     """Compare the images of each pair and yield the duplicates among them."""
     if not (pairs and dataset.image_file(0).is_file() and testset.image_file(0).is_file()):
@@ -168,7 +161,7 @@ def _groups(pairs: list[Pair]) -> list[DuplicateGroup]:
     return [DuplicateGroup(rows, kind) for rows, kind in sorted(groups.items())]
 
 
-def _compare(dataset: "Dataset", testset: "Dataset", pair: tuple[int, int]) -> DuplicateKind | None:
+def _compare(dataset: Dataset, testset: Dataset, pair: tuple[int, int]) -> DuplicateKind | None:
     """Return the kind of duplicate that two images are; None if they differ."""
     sources = dataset.source(pair[0]), testset.source(pair[1])
     try:

@@ -1,11 +1,11 @@
-"""Leave-one-out votes: what the neighbours of each image of a dataset say about it.
+"""Leave-one-out votes: the breed of each image of a dataset, predicted from all other images.
 
 Each image is left out once, and its nearest neighbours vote with the weights exp(-d^2 / T) on unit
-vectors. Its own breed's share of the vote is its conformity score, its distance to the others its
-novelty score; both are the calibration data of `conformal` and the findings of `audit`.
+vectors. The share of its own breed in the vote is its conformity score, and its distance to the
+others is its novelty score. `conformal` is calibrated with both, and `audit` lists unusual values.
 
-Duplicates would confirm each other, and a new image has no duplicate in the dataset. So only the
-first image of each group of duplicates votes and calibrates, and it never votes on its own group.
+Duplicates would confirm each other, and a new image has no duplicate in the dataset. Therefore only
+the first image of each group of duplicates votes and calibrates, and never on its own group.
 """
 
 from collections.abc import Sequence
@@ -20,19 +20,19 @@ from dogsim.errors import DogsimError
 from dogsim.trust.duplicates import DuplicateGroup, NeighbourArrays, find_duplicates
 
 MAX_NEIGHBOURS = 64  # one search serves duplicates, votes and novelty scores
-VOTING_NEIGHBOURS = 50  # at most
+MAX_VOTING_NEIGHBOURS = 50
 VOTE_BLOCK_ROWS = 4096  # images at a time
 TEMPERATURE_FACTORS = 2.0 ** -np.arange(0, 7, 0.5)  # times the median squared distance at rank k
 LABEL_SMOOTHING = 0.01  # a breed without a vote is not impossible
 NOVELTY_RANK = 10
-NOVELTY_POWER = 0.1  # a larger one accepts cows and horses, a smaller one foreign breeds
+NOVELTY_POWER = 0.1  # a larger power accepts cows and horses, a smaller one unknown breeds
 
 Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class VoteScores:
-    """The vote of the neighbours on each image of a dataset, summarised.
+    """Summary of the vote of the neighbours on each image of a dataset.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class VoteScores:
 
     @property
     def margins(self) -> Float64Array:
-        """Score each label, (n,): from -1, surely wrong, to 1; NaN if the breed is unknown."""
+        """`own` - `other_share`, (n,): -1 if all vote for another breed, 1 if all for the own."""
         return self.own - self.other_share
 
 
@@ -90,7 +90,11 @@ class LeaveOneOut:
 
     def __init__(self, dataset: Dataset, quick: bool = False) -> None:
         self.dataset = dataset
-        self.neighbours = _own_neighbours(dataset)
+        n, nothing = len(dataset), np.empty((len(dataset), 0))
+        self.neighbours: NeighbourArrays = nothing, nothing.astype(np.intp)
+        if n > 1:
+            k = min(MAX_NEIGHBOURS, n - 1)
+            self.neighbours = nearest(dataset, dataset, k, "cosine", np.arange(n))
         self.groups = find_duplicates(dataset, self.neighbours, quick)
         self.rows, self.place = _voting_rows(dataset, self.groups)
         if len(self.rows) < 2:
@@ -99,9 +103,8 @@ class LeaveOneOut:
                 "counted. Expected at least 9 for a confidence of 0.9: add images, or arrange the "
                 "photos in breed folders."
             )
-        own = np.arange(len(dataset))
         self.squares, self.labels = voting_neighbours(
-            dataset, self.rows, self.place, dataset.features, own, self.neighbours
+            dataset, self.rows, self.place, dataset.features, np.arange(n), self.neighbours
         )
 
     def best_temperature(self, rows: NDArray[np.intp] | None = None) -> float:
@@ -169,7 +172,7 @@ def voting_neighbours(
     labels : (n, k) int32
     """
     group = np.full(len(features), -1) if own is None else np.where(own >= 0, place[own], -1)
-    k = min(VOTING_NEIGHBOURS, len(rows) - int((group >= 0).any()))
+    k = min(MAX_VOTING_NEIGHBOURS, len(rows) - int((group >= 0).any()))
     if neighbours is None:
         neighbours = nearest(dataset, features, min(MAX_NEIGHBOURS, len(dataset)), "cosine")
     distances, indices = neighbours
@@ -215,11 +218,11 @@ def soft_votes(
 
 
 def novelty_scores(squares: Float64Array, shares: Float64Array) -> Float64Array:
-    """Score how badly images fit among the known ones, the larger the worse.
+    """Compute novelty scores, which are large for images unlike the known ones.
 
-    The distance to the tenth neighbour is large for images far from everything (Sun et al.,
+    The distance to the tenth neighbour is large for images far from all others (Sun et al.,
     "Out-of-distribution detection with deep nearest neighbors", 2022, arXiv:2204.06507). Divided
-    by the tenth root of the largest share of the vote, it is large between the breeds as well.
+    by the tenth root of the largest share of the vote, it is also large for images between breeds.
 
     Parameters
     ----------
@@ -237,13 +240,6 @@ def novelty_scores(squares: Float64Array, shares: Float64Array) -> Float64Array:
     """
     distances = np.sqrt(squares[:, min(NOVELTY_RANK, squares.shape[1]) - 1])
     return np.asarray(distances / shares.max(axis=1) ** NOVELTY_POWER)
-
-
-def _own_neighbours(dataset: Dataset) -> NeighbourArrays:
-    k = min(MAX_NEIGHBOURS, len(dataset) - 1)
-    if k < 1:
-        return np.empty((len(dataset), 0)), np.empty((len(dataset), 0), np.intp)
-    return nearest(dataset, dataset, k, "cosine", np.arange(len(dataset)))
 
 
 def _voting_rows(

@@ -4,17 +4,15 @@ import os
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from dogsim.dataset import Dataset
 from dogsim.figures.thumbnails import html_figure
 from dogsim.images import Cropped, file_of
 from dogsim.plumbing.files import make_folder, replacing
-from dogsim.plumbing.tables import write_csv
+from dogsim.plumbing.tables import has_csv_header, write_csv
 from dogsim.plumbing.terminal import printable
-
-if TYPE_CHECKING:
-    from dogsim.dataset import Dataset
-    from dogsim.trust.audit import Audit, SuspiciousLabel
+from dogsim.trust.audit import Audit
 
 PAGE_NAME, TABLE_NAME = "audit.html", "audit.csv"
 MAX_FINDINGS_SHOWN = 200  # in a section of the page; the table has all
@@ -56,14 +54,14 @@ class Section(NamedTuple):
 
 
 def save_audit(
-    found: "Audit",
-    dataset: "Dataset",
+    found: Audit,
+    dataset: Dataset,
     folder: str | os.PathLike[str],
-    testset: "Dataset | None" = None,
+    testset: Dataset | None = None,
 ) -> list[Path]:
     """Write ``audit.html`` and ``audit.csv`` to a folder, and return their paths.
 
-    The folder is created if necessary. Raises `DogsimError` if the files cannot be written.
+    The folder is created if it does not exist. Raises `DogsimError` if a file cannot be written.
     """
     folder = Path(folder)
     make_folder(folder)
@@ -77,11 +75,11 @@ def save_audit(
 def is_audit_file(file: Path) -> bool:
     """Return whether a file is the page or the table of an earlier audit."""
     with file.open("rb") as opened:
-        start = opened.read(len(PAGE_START))
-    return start.startswith((PAGE_START.encode(), ",".join(TABLE_COLUMNS).encode()))
+        is_page = opened.read(len(PAGE_START)) == PAGE_START.encode()
+    return is_page or has_csv_header(file, TABLE_COLUMNS)
 
 
-def _rows(found: "Audit") -> Iterator[dict[str, object]]:
+def _rows(found: Audit) -> Iterator[dict[str, object]]:
     """Yield the rows of the table."""
     empty = dict.fromkeys(TABLE_COLUMNS, "")
     for group, kind in zip(found.duplicates, found.kinds, strict=True):
@@ -90,16 +88,16 @@ def _rows(found: "Audit") -> Iterator[dict[str, object]]:
     for known, query in found.leaks:
         yield {**empty, "finding": "leak", "path": query, "other": known}
     for label in found.labels:
-        row = {"path": label.path, "other": label.like, "breed": label.breed}
-        row["suggested"] = label.suggested
-        yield {**empty, **row, "finding": "label", "number": round(label.score, 4)}
+        row = {"path": label.path, "other": label.like, "number": round(label.score, 4)}
+        breeds = {"breed": label.breed, "suggested": label.suggested}
+        yield {**empty, **row, **breeds, "finding": "label"}
     for novel in found.novel:
         yield {**empty, "finding": "fits nowhere", "path": novel.path, "number": round(novel.p, 4)}
     for poor in found.poor:
         yield {**empty, "finding": poor.problem, "path": poor.path}
 
 
-def _page(found: "Audit", dataset: "Dataset", testset: "Dataset | None") -> Iterator[str]:
+def _page(found: Audit, dataset: Dataset, testset: Dataset | None) -> Iterator[str]:
     sections = list(enumerate(_sections(found, dataset, testset)))
     yield f"{PAGE_START}<style>{PAGE_STYLE}</style><h1>Audit</h1>"
     yield f"<p>{len(dataset)} images of {len(dataset.breeds)} breeds. "
@@ -112,11 +110,15 @@ def _page(found: "Audit", dataset: "Dataset", testset: "Dataset | None") -> Iter
     for number, section in sections:
         yield f'<section id="s{number}"><h2>{section.title}: {len(section.findings)}</h2>'
         yield f"<p>{section.text}</p>"
-        yield from _shown(section)
-        yield "</section>"
+        if len(section.findings) > MAX_FINDINGS_SHOWN:
+            yield f"<p>The first {MAX_FINDINGS_SHOWN}:</p>"
+        yield '<div class="findings">'
+        for caption, images in section.findings[:MAX_FINDINGS_SHOWN]:
+            yield f"<div><p>{escape(printable(caption))}</p>{''.join(map(_figure, images))}</div>"
+        yield "</div></section>"
 
 
-def _sections(found: "Audit", dataset: "Dataset", testset: "Dataset | None") -> Iterator[Section]:
+def _sections(found: Audit, dataset: Dataset, testset: Dataset | None) -> Iterator[Section]:
     """Yield the sections of the page in order; leaks only with a test set."""
     images = _images(dataset)
     groups = zip(found.duplicates, found.kinds, strict=True)
@@ -126,7 +128,9 @@ def _sections(found: "Audit", dataset: "Dataset", testset: "Dataset | None") -> 
         others = _images(testset)
         leaks = [("in both", [images[known], others[query]]) for known, query in found.leaks]
         yield Section("Leaks", LEAKS_TEXT, leaks)
-    labels = [(_question(x), [images[y] for y in (x.path, x.like) if y]) for x in found.labels]
+    questions = [f"{x.breed}, or {x.suggested}? Chance {x.chance:.2f}" for x in found.labels]
+    compared = ([images[path] for path in (x.path, x.like) if path] for x in found.labels)
+    labels = list(zip(questions, compared, strict=True))
     yield Section("Suspicious labels", LABELS_TEXT, labels)
     novel = [(f"p = {each.p:.4f}", [images[each.path]]) for each in found.novel]
     yield Section("Fits nowhere", NOVEL_TEXT, novel)
@@ -134,22 +138,9 @@ def _sections(found: "Audit", dataset: "Dataset", testset: "Dataset | None") -> 
     yield Section("Poor images", POOR_TEXT, poor)
 
 
-def _images(dataset: "Dataset") -> dict[str, Path | Cropped]:
+def _images(dataset: Dataset) -> dict[str, Path | Cropped]:
     """Map each path to the image that the network received."""
     return dict(zip(dataset.paths, map(dataset.source, range(len(dataset))), strict=True))
-
-
-def _question(label: "SuspiciousLabel") -> str:
-    return f"{label.breed}, or {label.suggested}? Chance {label.chance:.2f}"
-
-
-def _shown(section: Section) -> Iterator[str]:
-    if len(section.findings) > MAX_FINDINGS_SHOWN:
-        yield f"<p>The first {MAX_FINDINGS_SHOWN}:</p>"
-    yield '<div class="findings">'
-    for caption, images in section.findings[:MAX_FINDINGS_SHOWN]:
-        yield f"<div><p>{escape(printable(caption))}</p>{''.join(map(_figure, images))}</div>"
-    yield "</div>"
 
 
 def _figure(image: Path | Cropped) -> str:

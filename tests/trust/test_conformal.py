@@ -19,7 +19,7 @@ from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
 from dogsim.learning.apply_head import project
 from dogsim.learning.deep_ranking import train_ranking
-from dogsim.learning.hold_out import hold_out
+from dogsim.learning.training import hold_out
 from dogsim.networks.extractor import load_extractor
 from dogsim.networks.heads import save_model
 from dogsim.recipe import Recipe
@@ -191,7 +191,7 @@ def test_cached_by_content(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     (file,) = tmp_path.glob("trust-*.npz")
     with monkeypatch.context() as patch:
         patch.setattr(
-            "dogsim.trust.calibration.calibrate", lambda *_: pytest.fail("computed again")
+            "dogsim.trust.calibration.LeaveOneOut", lambda *_, **__: pytest.fail("computed again")
         )
         again = calibration_of(cloud(100))
     np.testing.assert_array_equal(first.own, again.own)
