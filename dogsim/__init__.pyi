@@ -26,7 +26,9 @@ from dogsim.image_distance import ImageDistance as ImageDistance
 from dogsim.image_distance import ResNetDistance as ResNetDistance
 from dogsim.images import load_image as load_image
 from dogsim.learning.apply_head import project as project
+from dogsim.learning.architectures import alexnet as alexnet
 from dogsim.learning.architectures import googlenet as googlenet
+from dogsim.learning.architectures import multiscale as multiscale
 from dogsim.learning.architectures import resnet50 as resnet50
 from dogsim.learning.augmentation import augment as augment
 from dogsim.learning.building_blocks import convolution_block as convolution_block
@@ -38,10 +40,8 @@ from dogsim.learning.classifier import train_classifier as train_classifier
 from dogsim.learning.deep_ranking import train_ranking as train_ranking
 from dogsim.learning.discriminant import discriminant as discriminant
 from dogsim.learning.fine_tune import fine_tune as fine_tune
-from dogsim.learning.hold_out import hold_out as hold_out
-from dogsim.learning.multiscale import alexnet as alexnet
-from dogsim.learning.multiscale import multiscale as multiscale
 from dogsim.learning.training import Ranking as Ranking
+from dogsim.learning.training import hold_out as hold_out
 from dogsim.learning.triplets import ranking_loss as ranking_loss
 from dogsim.learning.triplets import sample_triplets as sample_triplets
 from dogsim.networks.backbones import BACKBONES as BACKBONES

@@ -87,7 +87,7 @@ def deep_ranking(
 
     Example: `dogsim deep-ranking dogs.h5 -o head.keras`
     """
-    from dogsim.learning.hold_out import hold_out
+    from dogsim.learning.training import hold_out
     from dogsim.networks.heads import check_model_name, save_model
     from dogsim.networks.training_record import has_training_record
     from dogsim.plumbing.files import check_output, check_replaceable

@@ -2,6 +2,6 @@
 
 Public interface: `deep_ranking` (train a head on stored features), `fine_tune` (train the network
 on images), `classifier` (train a softmax layer) and `apply_head` (embed a dataset with a head).
-`triplets`, `proxies`, `discriminant`, `hold_out`, `augmentation`, `multiscale` and `training` are
-their parts. `building_blocks` and `architectures` are for the lessons only.
+`training`, `triplets`, `proxies`, `discriminant` and `augmentation` are their parts.
+`building_blocks` and `architectures` are for the lessons.
 """

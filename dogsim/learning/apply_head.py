@@ -12,7 +12,6 @@ from dogsim.image_files.labels import breed_key
 from dogsim.networks.heads import GENERAL_LAYER, HEAD_NAME_PREFIX, head_name, load_head
 from dogsim.networks.training_record import read_trained_breeds
 from dogsim.plumbing.terminal import note
-from dogsim.recipe import Recipe
 from dogsim.retrieval.identity import learned, learned_by
 
 
@@ -27,11 +26,11 @@ def project(
         With features (n, D).
     head : path
         A ``.keras`` file of `dogsim deep-ranking`, which maps (D,) to (E,). Queries of the new
-        dataset are embedded with it as well, so the file must keep its place.
+        dataset are embedded with it as well, so do not move the file.
     layer : str, optional
-        Output layer of the head: ``"general"``, or ``""`` for its last layer. By default the last
-        layer, which contains the probabilities of the training breeds, if the dataset has no other
-        breeds; otherwise ``"general"``.
+        Output layer of the head: ``"general"``, or ``""`` for its last layer, the probabilities of
+        the training breeds. By default the last layer if the dataset has no other breeds, else
+        ``"general"``.
 
     Returns
     -------
@@ -42,20 +41,27 @@ def project(
     Raises
     ------
     DogsimError
-        If the head cannot be loaded or was trained on other features, or the dataset went
-        through one already.
+        If the head cannot be loaded or was trained on other features, or the features of the
+        dataset are those of a head already.
     """
     dataset = as_dataset(dataset)
     recipe = dataset.recipe
     if recipe and recipe.head_sha256:
         raise DogsimError(
-            f"Received a dataset that went through the head {recipe.head} already. "
-            "Expected the one that it was made from."
+            f"Received a dataset with features of the head {recipe.head}. "
+            "Expected the dataset that this head was applied to."
         )
     layer = _output_layer(dataset, Path(head)) if layer is None else layer
     loaded = load_head(head, layer=layer)
     if recipe:
-        _require_same_features(loaded.model.name, recipe, head)
+        name = loaded.model.name
+        # Heads of datasets without a recipe and of other programs have other names.
+        if name.startswith(HEAD_NAME_PREFIX) and name != head_name(recipe):
+            raise DogsimError(
+                f"The head {head} was trained on features of another network, layer or resize mode "
+                f"than {recipe.backbone}, {recipe.layer}, {recipe.resize}. "
+                "Train one on this dataset: dogsim deep-ranking."
+            )
         path = str(Path(head).resolve())
         recipe = replace(recipe, head=path, head_sha256=loaded.sha256, head_layer=layer)
     trained_on = learned(dataset) | learned_by(dataset, Path(head))
@@ -77,13 +83,3 @@ def _output_layer(dataset: Dataset, head: Path) -> str:
         f"--layer {GENERAL_LAYER}."
     )
     return GENERAL_LAYER
-
-
-def _require_same_features(name: str, recipe: Recipe, head: str | os.PathLike[str]) -> None:
-    # heads of datasets without recipe, and of other programs, have other names
-    if name.startswith(HEAD_NAME_PREFIX) and name != head_name(recipe):
-        raise DogsimError(
-            f"The head {head} was trained on features of another network, layer or resize mode "
-            f"than {recipe.backbone}, {recipe.layer}, {recipe.resize}. "
-            "Train one on this dataset: dogsim deep-ranking."
-        )

@@ -14,11 +14,11 @@ from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
 from dogsim.image_files.labels import breed_key
-from dogsim.learning.hold_out import hold_out
 from dogsim.learning.training import (
     HELD_OUT_FRACTION,
     check_dropout,
     check_positive,
+    hold_out,
     trainable,
 )
 from dogsim.networks.heads import embed, save_model
@@ -82,11 +82,7 @@ class Classifier:
         order = [int(i) for i in np.argsort(-row, kind="stable") if row[i] >= MIN_PROBABILITY_SHOWN]
         probabilities = {self.breeds[i]: round(float(row[i]), 4) for i in order}
         breed = self.breeds[order[0]]
-        return {
-            "breed": breed,
-            "probability": probabilities[breed],
-            "probabilities": probabilities,
-        }
+        return {"breed": breed, "probability": probabilities[breed], "probabilities": probabilities}
 
     def evaluate(self, testset: Dataset) -> tuple[float, float]:
         """Compute the accuracy and the expected calibration error on labelled images.
@@ -169,7 +165,7 @@ def train_classifier(
     patience: int = 5,
     seed: int = 0,
 ) -> Classifier:
-    """Train a softmax on a dataset's stored features, like the last layer of a network.
+    """Train a softmax on the stored features of a dataset, like the last layer of a network.
 
     A tenth of each breed is held out for early stopping and for the calibration of the
     probabilities by temperature scaling: Guo et al. 2017, "On calibration of modern neural
@@ -189,10 +185,6 @@ def train_classifier(
         Stop after `max_epochs` epochs, or after `patience` epochs without improvement.
     seed : int
 
-    Returns
-    -------
-    Classifier
-
     Raises
     ------
     DogsimError
@@ -210,7 +202,7 @@ def train_classifier(
     rate = default if learning_rate is None else learning_rate
     check_positive(learning_rate=rate, max_epochs=max_epochs, patience=patience)
     check_dropout(dropout)
-    known = _with_consecutive_labels(_training_images(dataset))
+    known = _training_images(dataset)
     rest, held = hold_out(known, HELD_OUT_FRACTION, seed, least=1)
     keras = import_keras()
     keras.utils.set_random_seed(seed)
@@ -233,18 +225,24 @@ def train_classifier(
 
 
 def _training_images(dataset: Dataset) -> Dataset:
-    """Return the images of large enough breeds that no network or head was trained on."""
+    """Return the images of large enough breeds that no network or head was trained on.
+
+    Their labels are 0, 1, ... for the breeds that remain.
+    """
     known = learned(dataset)
-    if not known.any():
-        return trainable(dataset)
     try:
-        return trainable(dataset.take(np.flatnonzero(~known)))
+        images = trainable(dataset.take(np.flatnonzero(~known)) if known.any() else dataset)
     except DogsimError as error:
+        if not known.any():
+            raise
         raise DogsimError(
             f"The network or head of these features was trained on {known.sum()} of the "
             f"{len(dataset)} images, and the others are too few to train on. Train on the dataset "
             "before dogsim project, or on images that it was not trained on."
         ) from error
+    found, labels = np.unique(images.labels, return_inverse=True)
+    breeds = tuple(map(images.breed_of_label, found))
+    return replace(images, labels=labels.astype(np.int32), breeds=breeds)
 
 
 def _softmax(features: NDArray[np.float32], breeds: int, dropout: float) -> Any:
@@ -277,10 +275,3 @@ def _scale_temperature(model: Any, held: Dataset) -> None:
 
     temperature = min(TEMPERATURE_GRID, key=loss)
     last.set_weights([weights / temperature for weights in last.get_weights()])
-
-
-def _with_consecutive_labels(dataset: Dataset) -> Dataset:
-    """Return the dataset with labels 0, 1, ... for the breeds that have images."""
-    found, labels = np.unique(dataset.labels, return_inverse=True)
-    breeds = tuple(map(dataset.breed_of_label, found))
-    return replace(dataset, labels=labels.astype(np.int32), breeds=breeds)

@@ -10,16 +10,15 @@ query, positive and negative in turn.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from dogsim.accuracy import accuracy
-from dogsim.dataset import as_dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
 from dogsim.errors import unknown
 from dogsim.learning.discriminant import discriminant
-from dogsim.learning.hold_out import hold_out
 from dogsim.learning.proxies import train_proxies, with_proxies
 from dogsim.learning.training import (
     HELD_OUT_FRACTION,
@@ -28,6 +27,7 @@ from dogsim.learning.training import (
     check_dropout,
     check_positive,
     gradient_step,
+    hold_out,
     train_in_rounds,
     train_until_best,
     trainable,
@@ -44,9 +44,6 @@ from dogsim.plumbing.terminal import track
 from dogsim.plumbing.vectors import unit_vectors
 from dogsim.retrieval.identity import image_keys
 
-if TYPE_CHECKING:
-    from dogsim.dataset import Dataset, DatasetOrFile
-
 Negatives = Literal["proxies", "near", "drawn"]
 Start = Literal["discriminant", "random"]
 NEGATIVES: tuple[Negatives, ...] = get_args(Negatives)
@@ -54,20 +51,11 @@ STARTS: tuple[Start, ...] = get_args(Start)
 MAX_BREEDS_PER_BATCH, MAX_IMAGES_PER_BREED = 128, 8
 TRIPLETS_PER_BATCH = 1024  # if they are drawn beforehand
 MAX_K = 20  # neighbours behind the precision that selects the best round
-
-
-class _Defaults(NamedTuple):
-    """The best options for one choice of negatives."""
-
-    dropout: float
-    learning_rate: float
-    max_steps: int
-
-
-DEFAULTS: dict[Negatives, _Defaults] = {
-    "proxies": _Defaults(0.7, 3e-3, 760),
-    "near": _Defaults(0.15, 1e-3, 500),
-    "drawn": _Defaults(0.15, 1e-3, 500),
+TRIPLET_DEFAULTS: dict[str, Any] = {"dropout": 0.15, "learning_rate": 1e-3, "max_steps": 500}
+DEFAULTS: dict[Negatives, dict[str, Any]] = {
+    "proxies": {"dropout": 0.7, "learning_rate": 3e-3, "max_steps": 760},
+    "near": TRIPLET_DEFAULTS,
+    "drawn": TRIPLET_DEFAULTS,
 }
 
 
@@ -78,12 +66,12 @@ class _Options:
     negatives: Negatives
     gap: float
     width: int | None
-    dropout: float
-    learning_rate: float
-    max_steps: int
     patience: int
     seed: int
     start: Start
+    dropout: float
+    learning_rate: float
+    max_steps: int
 
     def __post_init__(self) -> None:
         check_positive(gap=self.gap, learning_rate=self.learning_rate, max_steps=self.max_steps)
@@ -95,9 +83,9 @@ class _Options:
 class _Split:
     """The training images, and their split into a gallery and held-out queries."""
 
-    images: "Dataset"
-    gallery: "Dataset"
-    queries: "Dataset"
+    images: Dataset
+    gallery: Dataset
+    queries: Dataset
 
     @property
     def k(self) -> int:
@@ -115,7 +103,7 @@ class _Split:
 
 
 def train_ranking(
-    dataset: "DatasetOrFile",
+    dataset: DatasetOrFile,
     negatives: Negatives = "proxies",
     gap: float = 0.2,
     width: int | None = None,
@@ -131,9 +119,9 @@ def train_ranking(
     The loss is a softmax over proxies, which ranks better (see `dogsim.learning.proxies`), or the
     triplet ranking loss. With triplets the embedding is a linear map from unit vectors to unit
     vectors. Training starts from linear discriminant analysis, which is often hard to improve, or
-    from random weights. A tenth of each breed is held out to determine the best number of steps;
-    then the training is repeated with all images for that many steps, which is 0 if no round is
-    better than the start. With proxies the training takes either all steps or none.
+    from random weights. A tenth of each breed is held out to determine the best number of steps.
+    Then the training is repeated with all images for this number of steps, which is 0 if no round
+    is better than the start. With proxies the training takes either all steps or none.
 
     Parameters
     ----------
@@ -162,10 +150,6 @@ def train_ranking(
     start : {"discriminant", "random"}
         Initial weights. ``"random"`` shows what the ranking loss teaches by itself.
 
-    Returns
-    -------
-    Ranking
-
     Raises
     ------
     DogsimError
@@ -176,17 +160,10 @@ def train_ranking(
         raise unknown("negatives", negatives, NEGATIVES)
     if start not in STARTS:
         raise unknown("start", start, STARTS)
-    defaults = DEFAULTS[negatives]
+    given = {"dropout": dropout, "learning_rate": learning_rate, "max_steps": max_steps}
+    rest = DEFAULTS[negatives] | {name: x for name, x in given.items() if x is not None}
     options = _Options(
-        negatives=negatives,
-        gap=gap,
-        width=width,
-        dropout=defaults.dropout if dropout is None else dropout,
-        learning_rate=defaults.learning_rate if learning_rate is None else learning_rate,
-        max_steps=defaults.max_steps if max_steps is None else max_steps,
-        patience=patience,
-        seed=seed,
-        start=start,
+        negatives=negatives, gap=gap, width=width, patience=patience, seed=seed, start=start, **rest
     )
     images = trainable(dataset)
     split = _Split(images, *hold_out(images, HELD_OUT_FRACTION, seed, least=1))
@@ -198,7 +175,7 @@ def train_ranking(
 def _train_with_proxies(split: _Split, options: _Options) -> Ranking:
     """Train on the gallery; if that improves on the start, train again on all images."""
 
-    def train(dataset: "Dataset", head: Any, steps: int) -> tuple[Any, list[float]]:
+    def train(dataset: Dataset, head: Any, steps: int) -> tuple[Any, list[float]]:
         proxies, losses = train_proxies(
             head, dataset.features, dataset.labels, options.learning_rate, steps, options.seed
         )
@@ -234,7 +211,7 @@ def _train_with_triplets(split: _Split, options: _Options) -> Ranking:
     return Ranking(model, raw, history, best, steps, split.k, tuple(losses))
 
 
-def _initial_head(dataset: "Dataset", options: _Options) -> Any:
+def _initial_head(dataset: Dataset, options: _Options) -> Any:
     """Build a head with the directions of discriminant analysis, or random ones, as weights."""
     keras = import_keras()
     layers = keras.layers
@@ -263,7 +240,7 @@ def _initial_head(dataset: "Dataset", options: _Options) -> Any:
 
 
 def _triplet_rounds(
-    head: Any, dataset: "Dataset", options: _Options, steps: int, losses: list[float]
+    head: Any, dataset: Dataset, options: _Options, steps: int, losses: list[float]
 ) -> Iterator[range]:
     """Train a head with the ranking loss, see `train_in_rounds`."""
     if options.negatives == "near":

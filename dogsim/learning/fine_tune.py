@@ -3,25 +3,26 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.accuracy import accuracy
-from dogsim.dataset import as_dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
+from dogsim.engines.tensorflow import Prepare
 from dogsim.errors import DogsimError, unknown
-from dogsim.images import load_image
+from dogsim.images import Source, load_image
+from dogsim.learning.architectures import multiscale
 from dogsim.learning.augmentation import augment
-from dogsim.learning.hold_out import hold_out
-from dogsim.learning.multiscale import multiscale
 from dogsim.learning.training import (
     HELD_OUT_FRACTION,
     STEPS_PER_ROUND,
     Ranking,
     check_positive,
     gradient_step,
+    hold_out,
     train_in_rounds,
     train_until_best,
     trainable,
@@ -32,13 +33,8 @@ from dogsim.networks.heads import embed
 from dogsim.networks.training_record import read_training_record, record_training
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import prefetch, usable_cpus
+from dogsim.recipe import Recipe
 from dogsim.retrieval.identity import image_keys
-
-if TYPE_CHECKING:
-    from dogsim.dataset import Dataset, DatasetOrFile
-    from dogsim.engines.tensorflow import Prepare
-    from dogsim.images import Source
-    from dogsim.recipe import Recipe
 
 Architecture = Literal["same", "multiscale"]
 NETWORKS: tuple[Architecture, ...] = get_args(Architecture)
@@ -47,7 +43,7 @@ EVALUATION_BATCH_SIZE = 32
 
 
 def fine_tune(
-    dataset: "DatasetOrFile",
+    dataset: DatasetOrFile,
     from_layer: str | None,
     weights: str | None = None,
     gap: float = 0.2,
@@ -100,7 +96,7 @@ def fine_tune(
     Raises
     ------
     DogsimError
-        If the dataset has no recipe or went through a head, its network or an image cannot be
+        If the dataset has no recipe or features of a head, its network or an image cannot be
         loaded, the layer is unknown, a number is out of range or the dataset is too small.
     """
     dataset = as_dataset(dataset)
@@ -128,19 +124,19 @@ def fine_tune(
 
 
 def load_batches(
-    batches: Iterable[Sequence["Source"]],
+    batches: Iterable[Sequence[Source]],
     size: int,
     resize: str,
     workers: int | None = None,
     augment_seed: int | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
-    """Load batches of images in threads, some batches ahead of the consumer.
+    """Yield batches of images, (B, size, size, 3) uint8, loaded in advance by threads.
 
     With `augment_seed` the images are augmented; the same seed gives the same images for any
-    number of threads. Yields (B, size, size, 3) uint8; raises what `load_image` raises.
+    number of threads. Raises what `load_image` raises.
     """
 
-    def load(numbered: tuple[int, Sequence["Source"]]) -> NDArray[np.uint8]:
+    def load(numbered: tuple[int, Sequence[Source]]) -> NDArray[np.uint8]:
         number, batch = numbered
         images = (load_image(source, size, resize) for source in batch)
         if augment_seed is None:
@@ -157,12 +153,12 @@ class _Network:
     """A network in training, with its preprocessing and the recipe of its input."""
 
     model: Any
-    prepare: "Prepare"
-    recipe: "Recipe"
+    prepare: Prepare
+    recipe: Recipe
 
     def batches(
         self,
-        dataset: "Dataset",
+        dataset: Dataset,
         batches: Iterable[NDArray[np.integer]],
         workers: int | None = None,
         augment_seed: int | None = None,
@@ -184,7 +180,7 @@ class _Network:
 
         return gradient_step(self.model, loss_of, learning_rate)
 
-    def precision(self, held: "Dataset", k: int) -> float:
+    def precision(self, held: Dataset, k: int) -> float:
         """Compute precision@k of held-out images, searched among each other."""
         rows = np.array_split(np.arange(len(held)), -(-len(held) // EVALUATION_BATCH_SIZE))
         features = [embed(self.model, pixels) for pixels in self.batches(held, rows)]
@@ -193,13 +189,13 @@ class _Network:
 
 
 def _load_network(
-    recipe: "Recipe", from_layer: str | None, weights: str | None, network: Architecture, seed: int
+    recipe: Recipe, from_layer: str | None, weights: str | None, network: Architecture, seed: int
 ) -> _Network:
     """Load the dataset's network and mark the layers to be trained; add new paths if required."""
     if recipe.head_sha256:
         raise DogsimError(
-            f"Received a dataset that went through the head {recipe.head}. "
-            "Expected the one that it was made from: the network comes before the head."
+            f"Received a dataset with features of the head {recipe.head}. "
+            "Expected the dataset that the head was applied to: its features are the network's."
         )
     model, prepare, _ = check_own_weights(recipe, weights).network.load_model()
     names = [layer.name for layer in model.layers]

@@ -5,10 +5,10 @@ A normalised softmax: the cosines of unit vectors to all proxies are the logits 
 arXiv:1811.12649; proxies after Movshovitz-Attias et al. 2017, arXiv:1703.07464). Every step uses
 all breeds, whereas a triplet uses two.
 
-Images of the breeds in the training set are ranked best by the probabilities of these breeds.
-Images of other breeds are ranked better by the embedding, concatenated with the original features,
-which also represent what the training set did not teach. Therefore the head contains both, one
-after the other, and `dogsim.project` cuts it where the dataset requires it.
+The probabilities of the training breeds rank images of these breeds best. Images of other breeds
+are ranked better by the embedding concatenated with the original features, which also represent
+differences that no training breed needs. Therefore the head contains both, one after the other,
+and `dogsim.project` ends it at the layer that suits the dataset.
 """
 
 from collections import deque
@@ -153,17 +153,11 @@ def _general_weights(
     Both parts are scaled by the mean length of their outputs, so that the weight is relative.
     """
     x, width = before(features, training=False).numpy(), embedding.shape[1]
-    axes = _principal_axes(x)
+    selected = max(0, x.shape[1] - MAX_FEATURE_DIRECTIONS), x.shape[1] - 1
+    _, axes = eigh(x.T @ x, subset_by_index=selected)  # (D, d), with the largest second moments
     learned_length, length = (np.linalg.norm(y, axis=1).mean() for y in (x @ embedding, x))
-    directions = FEATURES_WEIGHT / length * axes
+    directions = FEATURES_WEIGHT / length * axes.astype(np.float32)
     kernel = np.hstack([embedding / learned_length, directions])
     # The embedding uses centred features; the feature directions use the original ones.
     mean = -before(np.zeros((1, x.shape[1]), np.float32), training=False).numpy()[0]
     return kernel, np.concatenate([np.zeros(width), mean @ directions])
-
-
-def _principal_axes(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compute the directions of x (n, D) with the largest second moments, (D, at most 256)."""
-    d = x.shape[1]
-    _, axes = eigh(x.T @ x, subset_by_index=(max(0, d - MAX_FEATURE_DIRECTIONS), d - 1))
-    return np.asarray(axes, np.float32)

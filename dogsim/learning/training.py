@@ -1,16 +1,14 @@
-"""Training loop: selection of trainable breeds, optimiser steps and early stopping."""
+"""Training: selection and split of the images, optimiser steps and early stopping."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
-
-if TYPE_CHECKING:
-    from dogsim.dataset import Dataset
 
 HELD_OUT_FRACTION = 0.1  # of the images of each breed, and at least one
 MIN_IMAGES_PER_BREED = 4  # one to hold out, and two or more positives among the rest
@@ -63,7 +61,7 @@ def check_dropout(dropout: float) -> None:
         raise DogsimError(f"Received dropout={dropout}. Expected 0 or more, less than 1.")
 
 
-def trainable(dataset: "Dataset") -> "Dataset":
+def trainable(dataset: Dataset) -> Dataset:
     """Return the images of all breeds that have `MIN_IMAGES_PER_BREED` images or more."""
     counts = np.bincount(dataset.labels + 1, minlength=len(dataset.breeds) + 1)
     counts[0] = 0  # unknown breed
@@ -74,6 +72,46 @@ def trainable(dataset: "Dataset") -> "Dataset":
             "or more. Expected 2 such breeds or more."
         )
     return dataset.take(np.flatnonzero(large[dataset.labels + 1]))
+
+
+def hold_out(
+    dataset: DatasetOrFile, part: float, seed: int = 0, least: int = 0
+) -> tuple[Dataset, Dataset]:
+    """Draw a fraction of the images of each breed; images of unknown breed stay in the rest.
+
+    Parameters
+    ----------
+    dataset : Dataset or path
+    part : float
+        Fraction to hold out, more than 0 and less than 1; rounded down for each breed.
+    seed : int
+    least : int
+        Minimum number of images to hold out of each breed.
+
+    Returns
+    -------
+    rest, held : Dataset
+
+    Raises
+    ------
+    DogsimError
+        If `part` is out of range.
+
+    >>> eight = Dataset(np.eye(8), np.arange(8) // 4, tuple("abcdefgh"), ("pug", "whippet"))
+    >>> rest, held = hold_out(eight, 0.25)
+    >>> len(rest), held.labels
+    (6, array([0, 1]))
+    """
+    dataset = as_dataset(dataset)
+    if not 0 < part < 1:
+        raise DogsimError(f"Received part={part}. Expected more than 0 and less than 1.")
+    rng = np.random.default_rng(seed)
+    held = np.zeros(len(dataset), bool)
+    for label in np.unique(dataset.labels[dataset.labels >= 0]):
+        rows = np.flatnonzero(dataset.labels == label)
+        number = min(len(rows), max(least, int(part * len(rows))))
+        held[rng.choice(rows, number, replace=False)] = True
+    return dataset.take(np.flatnonzero(~held)), dataset.take(np.flatnonzero(held))
 
 
 def gradient_step(

@@ -110,7 +110,7 @@ def ranking_loss(query: Any, positive: Any, negative: Any, gap: float = 1.0) -> 
     )
     to_positive = _square_root(ops.sum(ops.square(query - positive), axis=-1))
     to_negative = _square_root(ops.sum(ops.square(query - negative), axis=-1))
-    return _hinge(to_positive, to_negative, gap)
+    return ops.relu(gap + to_positive - to_negative)
 
 
 def weighted_ranking_loss(embeddings: Any, images_per_breed: int, gap: float) -> Any:
@@ -146,12 +146,8 @@ def weighted_ranking_loss(embeddings: Any, images_per_breed: int, gap: float) ->
     logits = ops.where(other_breed, -distances / NEGATIVE_TEMPERATURE, -np.inf)
     weights = ops.stop_gradient(ops.softmax(logits, axis=1))
     to_positive = ops.take_along_axis(distances, positives, axis=1)
-    losses = _hinge(to_positive[:, :, None], distances[:, None, :], gap)
+    losses = ops.relu(gap + to_positive[:, :, None] - distances[:, None, :])  # (n, p, n)
     return ops.mean(ops.sum(losses * weights[:, None, :], axis=2))
-
-
-def _hinge(to_positive: Any, to_negative: Any, gap: float) -> Any:
-    return import_keras().ops.relu(gap + to_positive - to_negative)
 
 
 def _square_root(squares: Any) -> Any:

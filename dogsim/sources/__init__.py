@@ -1,5 +1,5 @@
-"""Where datasets come from, other than a user's own folder, and go to.
+"""Import datasets from other sources than a folder of images, and export them.
 
-Doors: `sample` (the drawings that come along), `stanford_dogs` (photos, fetched), `matlab` (.mat
-files, through `matfile`), `vectors` (features for other programs).
+Public interface: `sample` (the drawings installed with dogsim), `stanford_dogs` (photos, which are
+downloaded), `matlab` (.mat files, with `matfile`) and `vectors` (features for other programs).
 """

@@ -37,19 +37,21 @@ def import_mat(path: str | os.PathLike[str]) -> Dataset:
     Returns
     -------
     Dataset
-        Without recipe, because the file does not contain how the features were made; therefore it
-        cannot be queried with images. If all paths are absolute, `root` is their common folder.
+        Without a recipe, because the file does not describe how the features were made; therefore
+        it cannot be queried with images. If all paths are absolute, `root` is their common folder.
 
     Raises
     ------
     DogsimError
-        If the file cannot be read, lacks a variable, or if the variables do not fit each other, are
-        not numbers or not finite.
+        If the file cannot be read or lacks a variable, or if the variables do not fit each other
+        or are not finite numbers.
     """
     path = Path(path)
     variables = load_variables(path, ("features", "paths"), ("labels", "breeds"))
     try:
-        paths = [_posix(text) for text in texts(variables["paths"], "paths")]
+        # A backslash separates folders on Windows only; elsewhere it is part of a name.
+        given = texts(variables["paths"], "paths")
+        paths = [path if path.startswith("/") else path.replace("\\", "/") for path in given]
         features = _features(variables["features"], len(paths))
         labels, breeds = _labels(variables, paths)
         root, below = _split_root(paths)
@@ -132,33 +134,22 @@ def _labels(
 ) -> tuple[NDArray[np.int32], tuple[str, ...]]:
     if {"labels", "breeds"} <= set(variables):
         try:
-            return _given_labels(variables["labels"], variables["breeds"], len(paths))
-        except DogsimError as error:  # variables of these names with another meaning
+            names, numbers = texts(variables["breeds"], "breeds"), np.ravel(variables["labels"])
+            if len(numbers) != len(paths) or not np.isin(numbers, range(len(names) + 1)).all():
+                raise DogsimError(
+                    f"labels is {describe(variables['labels'])}. Expected {len(paths)} numbers "
+                    f"from 0 (unknown) to {len(names)}, the number of breeds."
+                )
+            return numbers.astype(np.int32) - 1, tuple(names)
+        except DogsimError as error:  # other programs use these names for other variables
             note(f"{error} The breeds are taken from the folders of the images.")
     return labels_of_folders([_folder(path) for path in paths])
-
-
-def _given_labels(
-    labels: NDArray[Any], breeds: NDArray[Any], n: int
-) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    names, numbers = texts(breeds, "breeds"), np.ravel(labels)
-    if len(numbers) != n or not np.isin(numbers, range(len(names) + 1)).all():
-        raise DogsimError(
-            f"labels is {describe(labels)}. Expected {n} numbers from 0 (unknown) to {len(names)}, "
-            "the number of breeds."
-        )
-    return numbers.astype(np.int32) - 1, tuple(names)
 
 
 def _folder(path: str) -> str:
     """Return the folder whose name is the breed, "" if the path has none."""
     folder = (path.split("/")[-2:-1] or [""])[0]
     return "" if re.fullmatch(r"\.|\.\.|[A-Za-z]:", folder) else folder
-
-
-def _posix(path: str) -> str:
-    # A backslash separates folders on Windows only; elsewhere it is part of a name.
-    return path if path.startswith("/") else path.replace("\\", "/")
 
 
 def _split_root(paths: list[str]) -> tuple[str, tuple[str, ...]]:

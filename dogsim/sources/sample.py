@@ -12,12 +12,7 @@ from dogsim.errors import DogsimError
 from dogsim.folders.listing import find_images
 from dogsim.networks.backbones import find_backbone
 from dogsim.networks.extractor import DEFAULT_BACKBONE, NetworkOptions
-from dogsim.networks.weights import (
-    IMAGENET,
-    WeightsUnavailableError,
-    given_file,
-    weights_sha256,
-)
+from dogsim.networks.weights import IMAGENET, WeightsUnavailableError, given_file, weights_sha256
 from dogsim.plumbing.cache import cache_folder
 from dogsim.plumbing.files import make_folder
 from dogsim.plumbing.terminal import note
@@ -47,10 +42,6 @@ def sample_dataset(weights: str = IMAGENET, hard: bool = False) -> Dataset:
         ``"imagenet"`` or a weight file of ResNet-50, see `dogsim.load_extractor`.
     hard : bool
         Whether to open the harder sample.
-
-    Returns
-    -------
-    Dataset
 
     Raises
     ------

@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dogsim.create_dataset import (
-    FeatureOptions,
-    Update,
-    bring_up_to_date,
-    split_options,
-)
+from dogsim.create_dataset import FeatureOptions, Update, bring_up_to_date, split_options
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.feature_extract import extract_features
@@ -32,22 +27,10 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 BASE_URL = "http://vision.stanford.edu/aditya86/ImageNetDogs/"
-ARCHIVES = {  # unpacked folder: archive, size in bytes, SHA-256
-    "lists": (
-        "lists.tar",
-        481_280,
-        "34b47cacd9a98b5d150e084f24d29391c084c55272295ec65c85651bc35f4d6c",
-    ),
-    "Images": (
-        "images.tar",
-        793_579_520,
-        "a443fc2f9a851aa1a7b8e4fa4af94b8459fce2c9f5a2f4dd4669cf9673a4ec58",
-    ),
-    "Annotation": (
-        "annotation.tar",
-        21_852_160,
-        "662ed36f707be6b195c2fda392d8e153e83af28cedc8e2134a649f198def30fd",
-    ),
+ARCHIVES = {  # of each unpacked folder: size in bytes, SHA-256; images.tar is that of Images
+    "lists": (481_280, "34b47cacd9a98b5d150e084f24d29391c084c55272295ec65c85651bc35f4d6c"),
+    "Images": (793_579_520, "a443fc2f9a851aa1a7b8e4fa4af94b8459fce2c9f5a2f4dd4669cf9673a4ec58"),
+    "Annotation": (21_852_160, "662ed36f707be6b195c2fda392d8e153e83af28cedc8e2134a649f198def30fd"),
 }
 ALL_IMAGES = "stanford_dogs"
 SPLIT_MADE_BY = "stanford-dogs"
@@ -83,10 +66,8 @@ def stanford_dogs(
         As for `dogsim.create_dataset`; the defaults are those of `dogsim.load_extractor`.
     crop_boxes : bool
         Download the bounding boxes, and crop each image to its largest box.
-    margin : float, optional
+    margin, mean, std, image_size
         As for `dogsim.create_dataset`.
-    mean, std, image_size
-        Of an ONNX file, as for `dogsim.create_dataset`.
 
     Returns
     -------
@@ -156,8 +137,8 @@ def _check_complete(update: Update, listed: list[str], images: Path) -> None:
         raise DogsimError(
             f"{len(missing):,} of the listed images cannot be read, the first {missing[0]}: "
             f"{reasons.get(missing[0], 'it is missing')}. Repair it, or remove {images} and run "
-            "again to unpack it again; computed features are kept. An image whose file of boxes "
-            "is removed is not cropped."
+            "again to unpack it again; computed features are kept. If the file of its boxes is "
+            "removed, the image is not cropped."
         )
 
 
@@ -167,22 +148,28 @@ def _provide(folder: Path, name: str, source: Path | None) -> None:
     if target.is_dir():
         note(f"{target} exists already.")
         return
-    file, size, sha256 = ARCHIVES[name]
+    archive, (size, sha256) = (source or folder) / f"{name.lower()}.tar", ARCHIVES[name]
+    url = BASE_URL + archive.name
     if source is None:
-        _fetch(folder / file, size, sha256)
+        _fetch(url, archive, size, sha256)
+    elif not archive.is_file():
+        raise DogsimError(f"There is no {archive}. Expected {archive.name} of {BASE_URL} there.")
     else:
-        _check(source / file, size, sha256)
-    unpack((source or folder) / file, target)
+        try:
+            verify(archive, size, sha256)
+        except DogsimError as error:
+            raise DogsimError(f"{error} Download {url} again.") from error
+    unpack(archive, target)
 
 
-def _fetch(archive: Path, size: int, sha256: str) -> None:
+def _fetch(url: str, archive: Path, size: int, sha256: str) -> None:
+    """Download an archive, unless it was downloaded before."""
     if archive.is_file():
         try:
             return verify(archive, size, sha256)
         except DogsimError as error:
             renamed = archive.replace(archive.with_name(f"{archive.name}.wrong"))
             note(f"{error} It was renamed to {renamed}.")
-    url = BASE_URL + archive.name
     try:
         download(url, archive, size, sha256)
     except DownloadError as error:
@@ -190,15 +177,6 @@ def _fetch(archive: Path, size: int, sha256: str) -> None:
             f"{error} Or download {url} in another way and give its folder: --from FOLDER."
         ) from error
     return None
-
-
-def _check(archive: Path, size: int, sha256: str) -> None:
-    if not archive.is_file():
-        raise DogsimError(f"There is no {archive}. Expected {archive.name} of {BASE_URL} there.")
-    try:
-        verify(archive, size, sha256)
-    except DogsimError as error:
-        raise DogsimError(f"{error} Download {BASE_URL}{archive.name} again.") from error
 
 
 def _official(folder: Path, split: str, count: int) -> list[str]:

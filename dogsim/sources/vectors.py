@@ -61,7 +61,6 @@ def _write_npy(dataset: Dataset, file: Path) -> None:
 
 def _write_parquet(dataset: Dataset, file: Path) -> None:
     pa, parquet = (require(name, "parquet", "Parquet") for name in ("pyarrow", "pyarrow.parquet"))
-
     width = dataset.features.shape[1]
     types: dict[str, Any] = {"id": pa.int64(), "path": pa.string(), "breed": pa.string()}
     schema = pa.schema({**types, "features": pa.list_(pa.float32(), width)})

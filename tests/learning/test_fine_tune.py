@@ -122,7 +122,7 @@ def test_invalid_fine_tuning(stripes: tuple[Dataset, Path], tmp_path: Path) -> N
         (
             replace(data, recipe=replace(data.recipe, head="h.keras", head_sha256="ab")),
             "norm",
-            "through the head h.keras",
+            "features of the head h.keras",
         ),
         (
             replace(data, recipe=replace(data.recipe, weights_sha256="ab")),
