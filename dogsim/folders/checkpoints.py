@@ -2,9 +2,9 @@
 
 Each shard is a small dataset file. It is written under a temporary name, flushed to disk, renamed
 (`files.replacing`) and never modified. An HDF5 file can only be damaged while it is written;
-therefore, whenever a run is killed, each file with a final name is complete. A kill, a full disk or
+therefore each file with a final name is complete, whenever a run is killed. A kill, a full disk or
 a power failure loses only the images in progress, about `extraction.SHARD_IMAGES`; a file system
-that loses renames in a power failure may also lose the shard before.
+that loses renames in a power failure may also lose the previous shard.
 
 A restart, which computes all features again, writes the file ``restart`` with its options to this
 folder. While that file exists ``OUT.h5`` is ignored, and every later run continues the restart.
@@ -83,7 +83,7 @@ class FeatureFile:
 
 
 class CheckpointFolder:
-    """The folder of shards at `path`, which need not exist.
+    """The folder with the shards of unfinished runs, which need not exist.
 
     Parameters
     ----------

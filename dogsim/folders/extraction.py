@@ -57,7 +57,7 @@ def compute_shards(
     Parameters
     ----------
     root : Path
-        The folder that the paths of `images` are relative to.
+        The folder of the images; their paths are relative to it.
     images : list of ListedImage
     extractor : Extractor
         Its network is loaded when the first image has been read.
@@ -119,7 +119,7 @@ def make_shard(
     recipe: Recipe,
     root: str,
 ) -> Dataset:
-    """Return a dataset without labels of the features (n, d) of n images with n file hashes."""
+    """Return a dataset without labels from the features (n, d) and file hashes of n images."""
     return Dataset(
         features=features,
         labels=np.full(len(images), -1, np.int32),

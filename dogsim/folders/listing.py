@@ -113,7 +113,10 @@ def path_key(image: ListedImage) -> list[str]:
 
 
 def image_fields(images: Sequence[ListedImage], hashes: Sequence[Any]) -> dict[str, Any]:
-    """Return `paths`, `stamps` and `boxes` of a `Dataset` of n images with n file hashes."""
+    """Return the fields `paths`, `stamps` and `boxes` of a `Dataset` of n images.
+
+    `hashes` are the SHA-256 of the n files. `boxes` is None if all images are whole.
+    """
     stamps = [
         (each.size, each.mtime_ns, sha256) for each, sha256 in zip(images, hashes, strict=True)
     ]

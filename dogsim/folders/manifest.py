@@ -23,7 +23,7 @@ MIN_SHARD_ROWS = SHARD_IMAGES // 2  # shards with fewer used rows are merged
 
 
 class Manifest:
-    """Features computed by earlier runs: their files, and the row of each image.
+    """The features of earlier runs: their files, and the row of each image.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Manifest:
         return self.files[file], row
 
     def mismatch(self, recipe: Recipe) -> str:
-        """Return the message that a file has another recipe, "" if all agree with `recipe`."""
+        """Return the message for the first file with another recipe, "" if there is none."""
         for file in self.files:
             try:
                 file.recipe.require(
@@ -87,7 +87,7 @@ class Manifest:
         return [image for image in images if image.path not in self.rows]
 
     def stored_rows(self, paths: Sequence[str]) -> ShardedRows:
-        """Return the stored features of images without reading them."""
+        """Return the stored features (m, d) of m images without reading them."""
         firsts = np.cumsum([0, *(len(file.dataset) for file in self.files)])
         files, rows = np.array([self.rows[path] for path in paths]).T
         tables: list[Any] = [file.dataset.features for file in self.files]

@@ -46,10 +46,8 @@ class Shards:
     ----------
     out : Path
         The dataset file, or folder of shards, to create or update.
-    restart : bool
-        Compute all features again, or continue an unfinished restart, see `prepare`.
-    force : bool
-        Replace a file that was not made by this class.
+    restart, force : bool
+        As for `dogsim.create_dataset`.
     wait : bool
         Wait if another process holds the lock.
 

@@ -8,7 +8,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-SYNSET = re.compile(r"(n\d{8})-")  # the WordNet number of an ImageNet class, before its name
+SYNSET = re.compile(r"^(n\d{8})-")  # the WordNet number of an ImageNet class, before its name
 
 
 def breed_name(folder: str) -> str:
@@ -17,8 +17,7 @@ def breed_name(folder: str) -> str:
     >>> breed_name("n02085936-Maltese_dog")
     'Maltese dog'
     """
-    number = SYNSET.match(folder)
-    return folder[number.end() if number else 0 :].replace("_", " ")
+    return SYNSET.sub("", folder).replace("_", " ")
 
 
 def breed_key(name: str) -> str:

@@ -13,7 +13,7 @@ BATCH_NORM_EPSILON = 1.001e-5  # the value that the ImageNet weights were traine
 
 
 def identity_block(x: Any, filters: Sequence[int], name: str | None = None) -> Any:
-    """Add three convolutions to the input, which a shortcut passes on unchanged.
+    """Add the output of three convolutions to the input, which a shortcut leaves unchanged.
 
     He et al. 2016, "Deep residual learning for image recognition" (arXiv:1512.03385), figure 5.
 
@@ -50,7 +50,7 @@ def identity_block(x: Any, filters: Sequence[int], name: str | None = None) -> A
 def convolution_block(
     x: Any, filters: Sequence[int], name: str | None = None, stride: int = 2
 ) -> Any:
-    """Add three convolutions to a shortcut with one convolution, which changes size and depth.
+    """Add the output of three convolutions to that of one, which changes size and depth.
 
     He et al. 2016 (arXiv:1512.03385), section 3.3, option B.
 

@@ -58,7 +58,7 @@ class Classifier:
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute breed probabilities (N, C), with row sums of 1, from features (N, D).
 
-        Raises `DogsimError` if it was trained on features of another length.
+        Raises `DogsimError` if the classifier was trained on features of another length.
         """
         expected = self.model.input_shape[1]
         if features.ndim != 2 or features.shape[1] != expected:
@@ -87,8 +87,8 @@ class Classifier:
     def evaluate(self, testset: Dataset) -> tuple[float, float]:
         """Compute the accuracy and the expected calibration error on labelled images.
 
-        Both are 0 to 1, over the images whose breed the classifier knows. Raises `DogsimError` if
-        it was trained on other features, or knows no breed of the images.
+        Both are 0 to 1; images of breeds that the classifier does not know are left out. Raises
+        `DogsimError` if it was trained on other features, or knows no breed of the images.
         """
         self.require_same_features(testset.recipe)
         label_of = {breed_key(breed): label for label, breed in enumerate(self.breeds)}

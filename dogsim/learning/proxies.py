@@ -91,7 +91,7 @@ def _mean_directions(embedded: NDArray[np.float32], rows: NDArray[np.intp]) -> N
 
 
 def _shuffled_batches(n: int, seed: int) -> Iterator[NDArray[np.intp]]:
-    """Yield batches of row numbers without end; every epoch contains each of n rows once."""
+    """Yield batches of rows (b,) without end; every epoch contains each of n rows once."""
     rng, rows = np.random.default_rng(seed), np.empty(0, np.intp)
     size = min(PROXY_BATCH_SIZE, n)
     while True:

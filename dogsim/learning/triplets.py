@@ -65,7 +65,7 @@ def sample_triplets(labels: ArrayLike, n: int, seed: int = 0) -> NDArray[np.intp
 def triplet_batches(
     labels: NDArray[np.integer], steps: int, triplets_per_batch: int, seed: int
 ) -> Iterator[NDArray[np.intp]]:
-    """Yield batches of rows: all queries of the batch, then the positives, then the negatives."""
+    """Yield batches of rows (3 b,): the queries of b triplets, the positives, the negatives."""
     triplets = sample_triplets(labels, steps * triplets_per_batch, seed)
     for batch in np.split(triplets, steps):
         yield batch.T.ravel()
@@ -74,7 +74,10 @@ def triplet_batches(
 def balanced_batches(
     labels: NDArray[np.integer], max_breeds: int, images_per_breed: int, seed: int
 ) -> Iterator[NDArray[np.intp]]:
-    """Yield batches of rows without end, grouped by breed: random breeds, equally many images."""
+    """Yield batches of rows (b,) without end: the same number of images of random breeds.
+
+    The rows of a batch are grouped by breed.
+    """
     rng = np.random.default_rng(seed)
     rows_of = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     while True:

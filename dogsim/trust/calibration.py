@@ -62,7 +62,7 @@ class Calibration:
     novelty: Float64Array
 
     @property
-    def counting(self) -> int:
+    def n_calibrating(self) -> int:
         """Number of images that calibrate."""
         return int((~np.isnan(self.own)).sum())
 
@@ -111,19 +111,19 @@ def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
     """
     check_confidence(confidence)
     calibration = calibration_of(dataset)
-    counting, needed = calibration.counting, int(np.ceil(1 / (1 - confidence) - 1 - 1e-9))
-    if counting < needed:
+    n, needed = calibration.n_calibrating, int(np.ceil(1 / (1 - confidence) - 1 - 1e-9))
+    if n < needed:
         remedy = "lower the confidence, or add images"
-        if excluded := len(calibration.rows) - counting:
+        if excluded := len(calibration.rows) - n:
             remedy += (
                 f"; {excluded} images do not count because the network or the head has learned "
                 "from them: dogsim deep-ranking --hold-back 0.2 holds some back"
             )
         raise DogsimError(
-            f"Received confidence={confidence:g} and a dataset in which {counting} images count. "
+            f"Received confidence={confidence:g} and a dataset in which {n} images count. "
             f"Expected at least {needed} of known breeds, duplicates not counted: {remedy}."
         )
-    missed = float((calibration.own == 0).sum() + 1) / (counting + 1)
+    missed = float((calibration.own == 0).sum() + 1) / (n + 1)
     # `missed` is the p-value of a breed without a vote; in small datasets all images vote.
     if missed > 1 - confidence and len(calibration.rows) > MAX_VOTING_NEIGHBOURS:
         raise DogsimError(

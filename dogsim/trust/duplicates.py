@@ -108,7 +108,7 @@ def find_leaks(dataset: Dataset, testset: Dataset, neighbours: NeighbourArrays) 
 
 
 def _equal_pairs(dataset: Dataset, testset: Dataset) -> Iterator[Pair]:
-    """Yield the pairs of rows with equal files or equal features, the first row for each."""
+    """Yield pairs with equal files or equal features, with the first such row of the dataset."""
     keys: dict[DuplicateKind, list[list[object]]] = {}
     if dataset.stamps is not None and testset.stamps is not None:
         keys["same file"] = [x["sha256"].tolist() for x in (dataset.stamps, testset.stamps)]

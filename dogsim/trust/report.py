@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 from dogsim.dataset import Dataset
 from dogsim.figures.thumbnails import html_figure
@@ -44,13 +44,8 @@ LABELS_TEXT = (
 NOVEL_TEXT = "The one image in a hundred that is farthest from all others."
 POOR_TEXT = "Nearly one colour, tiny, blurred, or unreadable."
 
-
-class Section(NamedTuple):
-    """A section of the page: its title, an explanation, and a caption and images per finding."""
-
-    title: str
-    text: str
-    findings: list[tuple[str, list[Path | Cropped]]]
+# A section of the page: title, explanation, and a caption and images for each finding.
+Section: TypeAlias = tuple[str, str, list[tuple[str, list[Path | Cropped]]]]
 
 
 def save_audit(
@@ -104,16 +99,15 @@ def _page(found: Audit, dataset: Dataset, testset: Dataset | None) -> Iterator[s
     yield f"Nothing was deleted or relabelled; {TABLE_NAME} has all findings as a table."
     yield " Images are cropped to their boxes." * (dataset.boxes is not None)
     yield "</p><nav>"
-    for number, section in sections:
-        yield f'<a href="#s{number}">{section.title}: {len(section.findings)}</a>'
+    for number, (title, _, findings) in sections:
+        yield f'<a href="#s{number}">{title}: {len(findings)}</a>'
     yield "</nav>"
-    for number, section in sections:
-        yield f'<section id="s{number}"><h2>{section.title}: {len(section.findings)}</h2>'
-        yield f"<p>{section.text}</p>"
-        if len(section.findings) > MAX_FINDINGS_SHOWN:
+    for number, (title, text, findings) in sections:
+        yield f'<section id="s{number}"><h2>{title}: {len(findings)}</h2><p>{text}</p>'
+        if len(findings) > MAX_FINDINGS_SHOWN:
             yield f"<p>The first {MAX_FINDINGS_SHOWN}:</p>"
         yield '<div class="findings">'
-        for caption, images in section.findings[:MAX_FINDINGS_SHOWN]:
+        for caption, images in findings[:MAX_FINDINGS_SHOWN]:
             yield f"<div><p>{escape(printable(caption))}</p>{''.join(map(_figure, images))}</div>"
         yield "</div></section>"
 
@@ -123,19 +117,19 @@ def _sections(found: Audit, dataset: Dataset, testset: Dataset | None) -> Iterat
     images = _images(dataset)
     groups = zip(found.duplicates, found.kinds, strict=True)
     duplicates = [(f"{kind}, {len(x)} times", [images[path] for path in x]) for x, kind in groups]
-    yield Section("Duplicates", DUPLICATES_TEXT, duplicates)
+    yield "Duplicates", DUPLICATES_TEXT, duplicates
     if testset is not None:
         others = _images(testset)
         leaks = [("in both", [images[known], others[query]]) for known, query in found.leaks]
-        yield Section("Leaks", LEAKS_TEXT, leaks)
+        yield "Leaks", LEAKS_TEXT, leaks
     questions = [f"{x.breed}, or {x.suggested}? Chance {x.chance:.2f}" for x in found.labels]
     compared = ([images[path] for path in (x.path, x.like) if path] for x in found.labels)
     labels = list(zip(questions, compared, strict=True))
-    yield Section("Suspicious labels", LABELS_TEXT, labels)
+    yield "Suspicious labels", LABELS_TEXT, labels
     novel = [(f"p = {each.p:.4f}", [images[each.path]]) for each in found.novel]
-    yield Section("Fits nowhere", NOVEL_TEXT, novel)
+    yield "Fits nowhere", NOVEL_TEXT, novel
     poor = [(each.problem, [images[each.path]]) for each in found.poor]
-    yield Section("Poor images", POOR_TEXT, poor)
+    yield "Poor images", POOR_TEXT, poor
 
 
 def _images(dataset: Dataset) -> dict[str, Path | Cropped]:

@@ -119,7 +119,7 @@ def test_training_images_do_not_calibrate() -> None:
     correct = coverage(known, new, 0.9)
     assert broken.coverage < 0.85
     assert correct.coverage == pytest.approx(0.9, abs=0.03)
-    assert calibration_of(known).counting == 300
+    assert calibration_of(known).n_calibrating == 300
     assert np.isnan(calibration_of(known).own[::2]).all()
 
 
@@ -127,7 +127,7 @@ def test_duplicate_of_a_training_image_does_not_calibrate() -> None:
     known = half_trained_on()
     doubled = known.take(np.append(np.arange(600), 4))
     copy = replace(doubled, learned=np.append(np.arange(600) % 2 == 0, False))
-    assert calibration_of(copy).counting == 300
+    assert calibration_of(copy).n_calibrating == 300
 
 
 def test_head_trained_on_every_image_is_refused() -> None:
