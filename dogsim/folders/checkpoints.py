@@ -85,7 +85,7 @@ class FeatureFile:
 class CheckpointFolder:
     """The folder with the shards of unfinished runs, which need not exist.
 
-    Parameters
+    Attributes
     ----------
     path : Path
     committed : set of str
@@ -97,13 +97,13 @@ class CheckpointFolder:
         If `path` is no folder.
     """
 
-    def __init__(self, path: Path, committed: Set[str] = frozenset()) -> None:
+    def __init__(self, path: Path) -> None:
         if path.exists() and not path.is_dir():
             raise DogsimError(
                 f"{path} is no folder. Unfinished work is stored there: move it away."
             )
-        self.path, self.committed = path, committed
-        self._restart_file = path / RESTART_FILE
+        self.path, self._restart_file = path, path / RESTART_FILE
+        self.committed: Set[str] = frozenset()
 
     @staticmethod
     def has_only_checkpoints(path: Path) -> bool:

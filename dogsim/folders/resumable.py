@@ -112,14 +112,25 @@ class Shards:
         finished = (each.dataset for each in self.manifest.files if each.file == self.out)
         return frozenset(path for dataset in finished for path in dataset.paths)
 
-    def prepare(self, recipe: Recipe) -> None:
+    def prepare(self, recipe: Recipe, listing: Listing, root: Path) -> None:
         """Check that the earlier features have this recipe, or begin a restart.
 
         A restart begins here, when its network has been loaded, so that a network that cannot be
         loaded changes nothing. Checkpoints of a restart with other options are removed. Raises
-        `DogsimError` if the recipes differ and no restart was requested.
+        `DogsimError` if the recipes differ and no restart was requested, or if a restart would lose
+        images of `root` that cannot be read in this run.
         """
         earlier, mismatch = self.folder.restart_options, self.manifest.mismatch(recipe)
+        restarting = self.restart or earlier is not None
+        finished = self.finished.dataset if self.finished and restarting else None
+        paths = finished.paths if finished and finished.root == str(root.resolve()) else ()
+        if lost := [path for path in paths if listing.is_inaccessible(path)]:
+            why = next(iter(each.reason for each in listing.skipped), "it cannot be read")
+            raise DogsimError(
+                f"A restart would lose {len(lost)} images of {self._target} that cannot be read "
+                f"now, the first {lost[0]} ({why}). Make them readable, or move {self._target} "
+                "away."
+            )
         if mismatch and not self.restart:
             raise DogsimError(
                 f"{mismatch} Add --restart to compute {self._named.name} again, or name another "
@@ -128,22 +139,8 @@ class Shards:
         if self.restart and (mismatch or earlier is None):
             self.folder.clear()
             self.manifest = Manifest()
-        if (self.restart or earlier is not None) and earlier != options_of(recipe):
+        if restarting and earlier != options_of(recipe):
             self.folder.begin_restart(recipe)
-
-    def check_restart(self, listing: Listing, root: Path) -> None:
-        """Raise `DogsimError` if a restart would lose images that cannot be read in this run."""
-        restarting = self.restart or self.folder.restart_options is not None
-        finished = self.finished.dataset if self.finished and restarting else None
-        if finished is None or finished.root != str(root.resolve()):
-            return
-        if lost := [path for path in finished.paths if listing.is_inaccessible(path)]:
-            why = next(iter(each.reason for each in listing.skipped), "it cannot be read")
-            raise DogsimError(
-                f"A restart would lose {len(lost)} images of {self._target} that cannot be read "
-                f"now, the first {lost[0]} ({why}). Make them readable, or move {self._target} "
-                "away."
-            )
 
     def add(self, shard: Dataset | Path) -> None:
         """Store the features of a shard, or add the file of a shard that is stored already."""

@@ -117,7 +117,7 @@ def ranking_loss(query: Any, positive: Any, negative: Any, gap: float = 1.0) -> 
 
 
 def weighted_ranking_loss(embeddings: Any, images_per_breed: int, gap: float) -> Any:
-    """Average the ranking loss over all triplets of a batch, with most weight on near negatives.
+    """Compute the mean ranking loss of a batch (a scalar) with most weight on near negatives.
 
     Most negatives are already far away and have no gradient. Each negative of a query has the
     weight softmax(-D(q, n) / 0.05), which is the mean over negatives drawn with that probability:
@@ -131,10 +131,6 @@ def weighted_ranking_loss(embeddings: Any, images_per_breed: int, gap: float) ->
         2 or more. All images of a breed are positives of each other, all others negatives.
     gap : float
         As for `ranking_loss`.
-
-    Returns
-    -------
-    () tensor
     """
     ops = import_keras().ops
     n = embeddings.shape[0]

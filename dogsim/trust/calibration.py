@@ -84,14 +84,16 @@ class Calibration:
         own, own_novelty : (b,) float64
             The calibration scores of the query itself; NaN if it has none.
         """
-        rows = np.full(len(features), -1) if rows is None else rows
+        group = np.full(len(features), -1)
+        if rows is not None:
+            group = np.where(rows >= 0, self.place[rows], -1)
         for start in range(0, len(features), VOTE_BLOCK_ROWS):
             block = slice(start, start + VOTE_BLOCK_ROWS)
+            place = group[block]
             squares, labels = voting_neighbours(
-                self.dataset, self.rows, self.place, features[block], rows[block]
+                self.dataset, self.rows, self.place, features[block], place
             )
             shares = soft_votes(squares, labels, self.temperature, len(self.dataset.breeds))
-            place = np.where(rows[block] >= 0, self.place[rows[block]], -1)
             own, novelty = (
                 np.where(place >= 0, scores[place], np.nan) for scores in (self.own, self.novelty)
             )

@@ -104,7 +104,7 @@ class LeaveOneOut:
                 "photos in breed folders."
             )
         self.squares, self.labels = voting_neighbours(
-            dataset, self.rows, self.place, dataset.features, np.arange(n), self.neighbours
+            dataset, self.rows, self.place, dataset.features, self.place, self.neighbours
         )
 
     def best_temperature(self, rows: NDArray[np.intp] | None = None) -> float:
@@ -148,7 +148,7 @@ def voting_neighbours(
     rows: NDArray[np.intp],
     place: NDArray[np.intp],
     features: NDArray[np.float32],
-    own: NDArray[np.intp] | None = None,
+    group: NDArray[np.intp] | None = None,
     neighbours: NeighbourArrays | None = None,
 ) -> tuple[Float64Array, NDArray[np.int32]]:
     """Find the nearest neighbours that vote on queries.
@@ -160,8 +160,9 @@ def voting_neighbours(
         As in `LeaveOneOut`.
     features : (n, d) float32
         Features of the queries.
-    own : (n,) int, optional
-        The row of each query in the dataset, whose group does not vote; -1 if it has none.
+    group : (n,) int, optional
+        The index in `rows` of the image that votes for the group of each query, and therefore does
+        not vote on it; -1 if there is none.
     neighbours : (distances, indices), optional
         The nearest rows of the dataset, voting or not, if they are known already.
 
@@ -171,7 +172,7 @@ def voting_neighbours(
         Squared distances on unit vectors, nearest first.
     labels : (n, k) int32
     """
-    group = np.full(len(features), -1) if own is None else np.where(own >= 0, place[own], -1)
+    group = np.full(len(features), -1) if group is None else group
     k = min(MAX_VOTING_NEIGHBOURS, len(rows) - int((group >= 0).any()))
     if neighbours is None:
         neighbours = nearest(dataset, features, min(MAX_NEIGHBOURS, len(dataset)), "cosine")
@@ -218,7 +219,7 @@ def soft_votes(
 
 
 def novelty_scores(squares: Float64Array, shares: Float64Array) -> Float64Array:
-    """Compute novelty scores, which are large for images unlike the known ones.
+    """Compute novelty scores, (n,) float64, which are large for images unlike the known ones.
 
     The distance to the tenth neighbour is large for images far from all others (Sun et al.,
     "Out-of-distribution detection with deep nearest neighbors", 2022, arXiv:2204.06507). Divided
@@ -230,10 +231,6 @@ def novelty_scores(squares: Float64Array, shares: Float64Array) -> Float64Array:
         Squared distances to the k nearest on unit vectors, nearest first.
     shares : (n, c) float64
         The share of each breed in the vote.
-
-    Returns
-    -------
-    (n,) float64
 
     >>> novelty_scores(np.array([[1.0, 4.0]]), np.array([[1.0, 0.0]]))
     array([2.])
