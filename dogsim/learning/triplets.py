@@ -117,7 +117,7 @@ def ranking_loss(query: Any, positive: Any, negative: Any, gap: float = 1.0) -> 
 
 
 def weighted_ranking_loss(embeddings: Any, images_per_breed: int, gap: float) -> Any:
-    """Compute the mean ranking loss of a batch (a scalar) with most weight on near negatives.
+    """Compute the mean ranking loss, a scalar, of all triplets with most weight on near negatives.
 
     Most negatives are already far away and have no gradient. Each negative of a query has the
     weight softmax(-D(q, n) / 0.05), which is the mean over negatives drawn with that probability:
