@@ -221,11 +221,7 @@ def bring_up_to_date(
 
 
 def _extractor(
-    network: NetworkOptions,
-    shards: Shards,
-    root: Path,
-    images: list[ListedImage],
-    boxes: BoxFolder,
+    network: NetworkOptions, shards: Shards, root: Path, images: list[ListedImage], boxes: BoxFolder
 ) -> Extractor:
     """Return the extractor of the options; those that are not given are as in earlier runs."""
     network = network.with_defaults(shards.options)

@@ -46,11 +46,7 @@ ComputeShards: TypeAlias = (
 
 
 def compute_shards(
-    root: Path,
-    images: list[ListedImage],
-    extractor: "Extractor",
-    batch_size: int,
-    strict: bool,
+    root: Path, images: list[ListedImage], extractor: "Extractor", batch_size: int, strict: bool
 ) -> Generator[tuple[Dataset | None, list[SkippedFile]], None, None]:
     """Compute the features of images and yield them in shards.
 

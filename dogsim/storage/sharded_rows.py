@@ -63,11 +63,7 @@ class ShardedRows:
     ndim, dtype = 2, np.dtype(np.float32)
 
     def __init__(
-        self,
-        folder: Path,
-        tables: Sequence[TableLocation],
-        runs: NDArray[np.void],
-        dimension: int,
+        self, folder: Path, tables: Sequence[TableLocation], runs: NDArray[np.void], dimension: int
     ) -> None:
         sizes = np.array([table.rows for table in tables], np.int64)
         number, first, rows = (runs[name] for name in ("place", "first", "rows"))

@@ -49,10 +49,7 @@ Section: TypeAlias = tuple[str, str, list[tuple[str, list[Path | Cropped]]]]
 
 
 def save_audit(
-    found: Audit,
-    dataset: Dataset,
-    folder: str | os.PathLike[str],
-    testset: Dataset | None = None,
+    found: Audit, dataset: Dataset, folder: str | os.PathLike[str], testset: Dataset | None = None
 ) -> list[Path]:
     """Write ``audit.html`` and ``audit.csv`` to a folder, and return their paths.
 
