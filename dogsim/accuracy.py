@@ -1,6 +1,6 @@
 """Accuracy of the k nearest neighbours of a dataset."""
 
-from dogsim.dataset import DatasetOrFile
+from dogsim.dataset import DatasetOrFile, as_dataset
 from dogsim.retrieval.evaluation import Evaluation
 from dogsim.retrieval.scores import Accuracy
 
@@ -40,10 +40,6 @@ def accuracy(
     vote : {"uniform", "distance"}
         Weight of each neighbour's vote: 1, or 1 / distance.
 
-    Returns
-    -------
-    Accuracy
-
     Raises
     ------
     DogsimError
@@ -58,8 +54,8 @@ def accuracy(
     (1.0, 1.0)
     """
     evaluation = Evaluation(
-        dataset,
-        testset,
+        as_dataset(dataset),
+        None if testset is None else as_dataset(testset),
         n_test=n_test,
         metric=metric,
         protocol=protocol,

@@ -1,7 +1,7 @@
 """Images in, breeds out: find each query's neighbours and let their breeds vote."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import lazy_extractor_for
 from dogsim.plumbing.terminal import printable
 from dogsim.plumbing.threads import batched
-from dogsim.retrieval.query import NO_BOXES, QueryInput, box_folder, read_queries
+from dogsim.retrieval.query import NO_BOXES, box_folder, read_queries
 from dogsim.trust.calibration import Calibration, calibration_for
 from dogsim.trust.conformal import PredictionSet, prediction_sets
 from dogsim.vote import two_most_voted
@@ -207,24 +207,34 @@ def answers(
 ) -> Iterator[Answer | DogsimError]:
     """Yield an answer for each image, or the error of an image that has no answer.
 
-    Parameters and errors are those of `classify`. The extractor is called only for images that are
-    not in the dataset.
+    Parameters and errors are those of `classify`. Images of the dataset are answered by their
+    stored features; the extractor is called only for other images.
     """
     check_k(k, len(dataset))
     check_metric(metric)
     if confidence is not None:  # raises before the network is loaded
         calibration_for(dataset, confidence)
-    k_error = None
-    if k > len(dataset) - (not keep_self):
-        others = f"which has {len(dataset) - 1} others"
-        k_error = DogsimError(f"Received k={k} for an image of the dataset, {others}.")
+    others = len(dataset) - (not keep_self)
     inputs = read_queries(images, dataset, extractor.recipe, boxes, ahead=QUERY_BATCH)
-
-    def search(features: NDArray[np.float32], rows: list[int] | None = None) -> list[Answer]:
-        return answers_to(features, dataset, k, metric, confidence, rows, keep_self)
-
     for batch in batched(inputs, QUERY_BATCH):
-        yield from _answer_batch(batch, dataset, search, extractor, k_error)
+        found: dict[int, Answer | DogsimError] = {}
+        rows = {i: each for i, (_, each) in enumerate(batch) if isinstance(each, int)}
+        pixels = {i: each for i, (_, each) in enumerate(batch) if isinstance(each, np.ndarray)}
+        if rows and k > others:
+            error = f"Received k={k} for an image of the dataset, which has {others} others."
+            found |= dict.fromkeys(rows, DogsimError(error))
+        elif rows:
+            own = list(rows.values())
+            features = np.asarray(dataset.features[own])  # (m, d)
+            known = answers_to(features, dataset, k, metric, confidence, own, keep_self)
+            found |= zip(rows, known, strict=True)
+        if pixels:
+            features = extractor(np.stack(list(pixels.values())))  # (n, d)
+            new = answers_to(features, dataset, k, metric, confidence)
+            found |= zip(pixels, new, strict=True)
+        for i, (image, each) in enumerate(batch):
+            answer = each if isinstance(each, DogsimError) else found[i]
+            yield replace(answer, image=image) if isinstance(answer, Answer) else answer
 
 
 def answers_to(
@@ -273,27 +283,3 @@ def answers_to(
         )
         for i, row in enumerate(rows)
     ]
-
-
-def _answer_batch(
-    batch: Sequence[QueryInput],
-    dataset: Dataset,
-    search: Callable[..., list[Answer]],
-    extractor: Extractor,
-    k_error: DogsimError | None,
-) -> Iterator[Answer | DogsimError]:
-    """Answer images of the dataset by their stored features, and new ones through the network."""
-    found: dict[int, Answer | DogsimError] = {}
-    rows = {i: each for i, (_, each) in enumerate(batch) if isinstance(each, int)}
-    pixels = {i: each for i, (_, each) in enumerate(batch) if isinstance(each, np.ndarray)}
-    if rows and k_error:
-        found |= dict.fromkeys(rows, k_error)
-    elif rows:
-        features = np.asarray(dataset.features[list(rows.values())])  # (m, d)
-        found |= zip(rows, search(features, rows=list(rows.values())), strict=True)
-    if pixels:
-        features = extractor(np.stack(list(pixels.values())))  # (n, d)
-        found |= zip(pixels, search(features), strict=True)
-    for i, (image, each) in enumerate(batch):
-        answer = each if isinstance(each, DogsimError) else found[i]
-        yield replace(answer, image=image) if isinstance(answer, Answer) else answer

@@ -94,16 +94,12 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return self
 
     def transform(self, X: Iterable[Source]) -> NDArray[np.float32]:
-        """Compute the features of images.
+        """Compute the features of images, (n, D) float32.
 
         Parameters
         ----------
         X : iterable of n paths, arrays or PIL images, or (n, h, w, 3) uint8
             See `dogsim.load_image`.
-
-        Returns
-        -------
-        (n, D) float32
 
         Raises
         ------
@@ -217,9 +213,7 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the classes (m,) of features (m, d)."""
-        labels = majority_vote(*self._votes(X))  # (m,)
-        predicted: NDArray[Any] = self.classes_[labels]
-        return predicted
+        return np.asarray(self.classes_[majority_vote(*self._votes(X))])
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the fraction of the vote for each class, (m, c), in the order of `classes_`.

@@ -51,10 +51,6 @@ def explain(
     origin : (D,) float64, optional
         The origin u of pairs, `origin_of` a dataset; by default 0.
 
-    Returns
-    -------
-    Explanation
-
     Raises
     ------
     DogsimError
@@ -104,7 +100,13 @@ def explain_neighbours(
         of a neighbour is missing or has changed.
     """
     check_explained(metric)
-    extractor = extractor or extractor_for(_require_recipe(dataset))
+    if extractor is None and dataset.recipe is None:
+        raise DogsimError(
+            "This dataset does not say how its features were made, so its distances cannot be "
+            "explained. Expected a dataset of dogsim create-dataset, or any two images: dogsim "
+            "explain A B."
+        )
+    extractor = extractor or extractor_for(dataset.recipe)
     if dataset.recipe:
         dataset.recipe.require(extractor.recipe, "an extractor")
     recipe = extractor.recipe
@@ -174,16 +176,6 @@ def _nearest_rows(
     return list(map(int, indices[0]))
 
 
-def _require_recipe(dataset: Dataset) -> Recipe:
-    if dataset.recipe is None:
-        raise DogsimError(
-            "This dataset does not say how its features were made, so its distances cannot be "
-            "explained. Expected a dataset of dogsim create-dataset, or any two images: dogsim "
-            "explain A B."
-        )
-    return dataset.recipe
-
-
 def _require_image_files(dataset: Dataset, rows: NDArray[np.integer]) -> None:
     missing = [dataset.image_file(row) for row in rows if not dataset.image_file(row).is_file()]
     if missing:
@@ -204,17 +196,12 @@ def _to_row(
     """Explain the distance to a row of the dataset; `query` is its map and its features."""
     pixels = load_image(dataset.source(row), recipe.image_size, recipe.resize)
     other = feature_maps_of(recipe)(pixels[None])
-    _require_same_features(other[1][0], dataset, row)
     maps, features = (np.concatenate(each) for each in zip(query, other, strict=True))
-    return decompose(maps, features, metric, origin, recipe)
-
-
-def _require_same_features(features: NDArray[np.float32], dataset: Dataset, row: int) -> None:
-    """Raise `DogsimError` if the features (D,) of an image file are not those of the dataset."""
-    stored = np.asarray(dataset.features[row], np.float64)
-    lengths = np.linalg.norm(features.astype(np.float64)) * np.linalg.norm(stored)
-    if features @ stored < MIN_FEATURE_COSINE * lengths:
+    computed, stored = features[1].astype(np.float64), np.asarray(dataset.features[row], np.float64)
+    lengths = np.linalg.norm(computed) * np.linalg.norm(stored)
+    if computed @ stored < MIN_FEATURE_COSINE * lengths:
         raise DogsimError(
             f"The image {dataset.image_file(row)} is not the one that the dataset was made with. "
             "Make the dataset again: dogsim create-dataset."
         )
+    return decompose(maps, features, metric, origin, recipe)

@@ -40,8 +40,7 @@ def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArra
     >>> feature_extract(np.zeros((50, 80, 3), np.uint8), extractor).shape
     (1280,)
     """
-    features: NDArray[np.float32] = extract_features([image], extractor or _default_extractor())[0]
-    return features
+    return np.asarray(extract_features([image], extractor or _default_extractor())[0])
 
 
 def extract_features(

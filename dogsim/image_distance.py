@@ -15,13 +15,7 @@ from dogsim.plumbing.vectors import unit_vectors
 from dogsim.recipe import ChannelValues
 
 MAX_ROUNDING_ERROR = 1e-12  # of the distance between an image and itself
-RESNET_OF_DEPTH = {
-    18: "resnet18",
-    34: "resnet34",
-    50: "resnet50",
-    101: "resnet101",
-    152: "resnet152",
-}
+RESNET_DEPTHS = (18, 34, 50, 101, 152)
 
 
 class ImageDistance:
@@ -151,7 +145,7 @@ class ResNetDistance(ImageDistance):
         normalize: bool = True,
         weights: str | os.PathLike[str] = "imagenet",
     ) -> None:
-        if model_depth not in RESNET_OF_DEPTH:
-            depths = ", ".join(map(str, RESNET_OF_DEPTH))
+        if model_depth not in RESNET_DEPTHS:
+            depths = ", ".join(map(str, RESNET_DEPTHS))
             raise DogsimError(f"Received model_depth={model_depth}. Expected one of {depths}.")
-        super().__init__(RESNET_OF_DEPTH[model_depth], metric, layer, normalize, weights)
+        super().__init__(f"resnet{model_depth}", metric, layer, normalize, weights)

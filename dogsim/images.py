@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -95,7 +95,9 @@ def load_image(
     check_resize(resize)
     if not isinstance(size, int | np.integer) or size < 1:
         raise DogsimError(f"Received size={size!r}. Expected a number of pixels from 1 up.")
-    with _opened(source, _min_decoded_side(size, resize), name) as image:
+    # The decoder of a JPEG scales more coarsely than bicubic, so twice the size must remain.
+    at_least = 2 * size if resize == "squash" else ceil(2 * size * 256 / 224)
+    with _opened(source, at_least, name) as image:
         if image.size == (size, size):
             return np.array(image)
         box = input_region(*image.size, size, resize)
@@ -226,11 +228,6 @@ def _crop(image: Image.Image, region: RelativeBox) -> Image.Image:
     return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
 
 
-def _min_decoded_side(size: int, resize: str) -> int:
-    """Return the side down to which a JPEG decoder may scale, which is coarser than bicubic."""
-    return 2 * size if resize == "squash" else ceil(2 * size * 256 / 224)
-
-
 def _checked(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
@@ -244,7 +241,9 @@ def _checked(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    image = _upright(image)
+    image.load()
+    with suppress(Exception):  # a broken EXIF block says nothing about the pixels
+        image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":  # Pillow would clip these values to 255
         image = Image.fromarray(_to_uint8(np.asarray(image)))
     if image.has_transparency_data:
@@ -265,11 +264,3 @@ def _to_uint8(values: NDArray[np.integer | np.floating]) -> NDArray[np.uint8]:
             f"its pixels are numbers from {lowest} to {highest}, not from 0 to {usual}"
         )
     return np.asarray(np.round(values * (255 / white)), np.uint8)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    image.load()
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # a broken EXIF block says nothing about the pixels
-        return image

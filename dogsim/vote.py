@@ -18,7 +18,7 @@ MAX_TABLE_CELLS = 1 << 22  # of the table of rows and labels that votes are coun
 def majority_vote(
     labels: ArrayLike, weights: NDArray[np.float64] | None = None
 ) -> NDArray[np.int32]:
-    """Find the label with the most votes in each row.
+    """Find the label with the most votes in each row, (n,) int32.
 
     In a tie, the label with the nearest neighbour wins. Label -1 (unknown) has no vote, and wins
     only in a row without other labels.
@@ -29,10 +29,6 @@ def majority_vote(
         Row i has the labels of the neighbours of image i, nearest first.
     weights : (n, k) float64, optional
         The weight of each vote, see `vote_weights`; by default all are equal.
-
-    Returns
-    -------
-    (n,) int32
 
     Raises
     ------
@@ -45,9 +41,8 @@ def majority_vote(
     rows = np.asarray(labels, np.int32)
     if rows.ndim != 2 or rows.shape[1] == 0:
         raise DogsimError(f"Received labels {rows.shape}. Expected (n, k) with k of at least 1.")
-    first_of_most = count_votes(rows, weights).argmax(axis=1)
-    winners: NDArray[np.int32] = rows[np.arange(len(rows)), first_of_most]
-    return winners
+    first_of_most = count_votes(rows, weights).argmax(axis=1)  # (n,)
+    return np.asarray(rows[np.arange(len(rows)), first_of_most])
 
 
 def two_most_voted(labels: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
@@ -103,17 +98,13 @@ def count_votes(
 
 
 def vote_weights(distances: NDArray[np.float64], vote: str) -> NDArray[np.float64] | None:
-    """Return the weight of each neighbour's vote.
+    """Return the weight of each neighbour's vote, (n, k) float64, or None if all are equal.
 
     Parameters
     ----------
     distances : (n, k) float64
     vote : {"uniform", "distance"}
         1, or 1 / distance. If neighbours have distance 0, only they vote.
-
-    Returns
-    -------
-    (n, k) float64, or None if all are equal
 
     Raises
     ------

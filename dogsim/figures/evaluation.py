@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
-from dogsim.dataset import Dataset, DatasetOrFile
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import dist_calc
 from dogsim.figures.canvas import BLUE, GREEN, GREY, VERMILION, Drawing
 from dogsim.figures.grid import result_grid
@@ -49,8 +49,8 @@ def accuracy_figures(
         A name for each figure, and the figure.
     """
     evaluation = Evaluation(
-        dataset,
-        testset,
+        as_dataset(dataset),
+        None if testset is None else as_dataset(testset),
         n_test=n_test,
         metric=metric,
         protocol=protocol,

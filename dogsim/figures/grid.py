@@ -99,10 +99,6 @@ def result_grids(
         As for `result_grid`, which raises the same errors.
     found : mapping of str to (Dataset, (k,) int, (k,) float)
         For each title the dataset, and the rows and distances of the neighbours.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     return _figure(query, list(found.items()), truth, metric)
 

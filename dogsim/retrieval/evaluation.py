@@ -1,11 +1,12 @@
 """Evaluation of a dataset: its queries are searched once, and all scores use their neighbours."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
+from dogsim.dataset import Dataset
 from dogsim.dist_calc import MAX_BLOCK_BYTES, check_k, check_metric, nearest
 from dogsim.errors import DogsimError, unknown
 from dogsim.image_files.labels import breed_key
@@ -19,11 +20,12 @@ PROTOCOLS = ("honest", "matlab")
 BYTES_PER_NEIGHBOUR = 32  # of memory for each neighbour of each query
 
 
+@dataclass(eq=False)
 class Evaluation:
     """Queries, their gallery, and the neighbours found so far.
 
-    The neighbours of the largest k asked for are cached, and those of a smaller k are a slice of
-    them. So ask for the largest k first.
+    The neighbours of the largest k so far are cached, and those of a smaller k are a slice of them.
+    So use the largest k first.
 
     Parameters
     ----------
@@ -46,27 +48,23 @@ class Evaluation:
         the test set is not comparable with the dataset or has no breed in common with it.
     """
 
-    def __init__(
-        self,
-        dataset: DatasetOrFile,
-        testset: DatasetOrFile | None = None,
-        n_test: int | None = None,
-        metric: str = "euclidean",
-        protocol: str = "honest",
-        seed: int = 0,
-        vote: str = "uniform",
-    ) -> None:
-        check_metric(metric)
-        check_vote(vote)
-        _check_protocol(protocol, testset)
-        self.dataset = as_dataset(dataset)
-        self.testset = None if testset is None else as_dataset(testset)
-        self.n_test, self.metric, self.protocol = n_test, metric, protocol
-        self.seed, self.vote = seed, vote
-        self.rows = _drawn_rows(self._source, n_test, seed)
+    dataset: Dataset
+    testset: Dataset | None = None
+    n_test: int | None = None
+    metric: str = "euclidean"
+    protocol: str = "honest"
+    seed: int = 0
+    vote: str = "uniform"
+
+    def __post_init__(self) -> None:
+        check_metric(self.metric)
+        check_vote(self.vote)
+        _check_protocol(self.protocol, self.testset)
+        self.rows = _drawn_rows(self._source, self.n_test, self.seed)
         self._gallery_labels = _renamed(self.dataset, self.dataset.breeds)  # (n_dataset,)
-        self.truth = self._gallery_labels[self.rows] if testset is None else self._test_labels()
-        n_left_out = int(testset is None and protocol == "honest")
+        own = self.testset is None
+        self.truth = self._gallery_labels[self.rows] if own else self._test_labels()
+        n_left_out = int(own and self.protocol == "honest")
         self.max_k = len(self.dataset) - n_left_out
         sizes = np.bincount(self._gallery_labels + 1, minlength=len(self.dataset.breeds) + 2)
         self._n_relevant = sizes[self.truth + 1] - n_left_out  # (n,)
@@ -122,7 +120,7 @@ class Evaluation:
         size = max(1, MAX_BLOCK_BYTES // (BYTES_PER_NEIGHBOUR * k))
         if len(self.rows) <= size:
             precisions = scores.average_precisions(self._cached(k))
-        else:  # a breed can be most of the gallery: only some queries' rankings fit in memory
+        else:  # if one breed is most of the gallery, these may not fit in memory
             blocks = (slice(start, start + size) for start in range(0, len(self.rows), size))
             found = (self._search(k, block) for block in blocks)
             precisions = np.concatenate([scores.average_precisions(each) for each in found])
@@ -146,15 +144,7 @@ class Evaluation:
         for name, (dataset, metric) in rankings(self.dataset).items():
             ranked = self
             if dataset is not self.dataset or metric != self.metric:
-                ranked = Evaluation(
-                    dataset,
-                    self.testset,
-                    n_test=self.n_test,
-                    metric=metric,
-                    protocol=self.protocol,
-                    seed=self.seed,
-                    vote=self.vote,
-                )
+                ranked = replace(self, dataset=dataset, metric=metric)
             found += [(name, each) for each in ranked.accuracies(ks)]
         return found
 
@@ -223,7 +213,7 @@ class Evaluation:
         return np.hstack([distances, others[0]]), np.hstack([indices, others[1]])  # (n, k - 1)
 
 
-def _check_protocol(protocol: str, testset: DatasetOrFile | None) -> None:
+def _check_protocol(protocol: str, testset: Dataset | None) -> None:
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)
     if protocol == "matlab" and testset is not None:

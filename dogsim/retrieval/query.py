@@ -56,7 +56,13 @@ class Query:
         row = None
         if dataset and isinstance(content, bytes):
             row = rows_by_content(dataset).get(bytes_sha256(content))
-        box = image.box if isinstance(image, Cropped) else _box(file, row, dataset, boxes)
+        box: Box | None = None
+        if isinstance(image, Cropped):
+            box = image.box
+        elif file and dataset and dataset.boxes is not None and row is not None:
+            box = dataset.box(row)
+        elif file:
+            box = boxes.box_of_query(file)
         if box is None:
             return cls(whole, content, row)
         return cls(Cropped(whole, box), Cropped(content, box), row)
@@ -99,13 +105,3 @@ def box_folder(dataset: Dataset | None, folder: str | os.PathLike[str] | None) -
     """
     margin = dataset.recipe.margin if dataset and dataset.recipe else 0.0
     return BoxFolder(Path(folder), margin) if folder else NO_BOXES
-
-
-def _box(
-    file: Path | None, row: int | None, dataset: Dataset | None, boxes: BoxFolder
-) -> Box | None:
-    if file is None:
-        return None
-    if dataset and dataset.boxes is not None and row is not None:
-        return dataset.box(row)
-    return boxes.box_of_query(file)
