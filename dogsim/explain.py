@@ -79,7 +79,8 @@ def explain_neighbours(
 ) -> list[list[tuple[int, Explanation]]]:
     """Explain the distances of images to their k nearest neighbours in a dataset.
 
-    The image files of the neighbours are read again.
+    The image files of the neighbours are read again. Returns for each image the rows of its
+    neighbours, nearest first, with their explanations.
 
     Parameters
     ----------
@@ -87,11 +88,6 @@ def explain_neighbours(
         As for `dogsim.classify`.
     metric
         As for `explain`; the origin of pairs is the mean of the dataset.
-
-    Returns
-    -------
-    list of list of (int, Explanation)
-        For each image the rows of its neighbours, nearest first, with their explanations.
 
     Raises
     ------
@@ -114,13 +110,12 @@ def explain_neighbours(
     queries = [each if isinstance(each, Query) else Query.resolve(each, dataset) for each in images]
     rows = [_nearest_rows(query, dataset, k, metric, extractor) for query in queries]
     _require_image_files(dataset, np.unique(rows))
-    origin, explained = origin_of(dataset, metric), []
-    for query, neighbours in zip(queries, rows, strict=True):
-        own = feature_maps(query.pixels(recipe)[None])
-        explained.append(
-            [(row, _to_row(own, dataset, row, recipe, metric, origin)) for row in neighbours]
-        )
-    return explained
+    origin = origin_of(dataset, metric)
+    own = (feature_maps(query.pixels(recipe)[None]) for query in queries)
+    return [
+        [(row, _to_row(query, dataset, row, recipe, metric, origin)) for row in neighbours]
+        for query, neighbours in zip(own, rows, strict=True)
+    ]
 
 
 def explain_row(

@@ -90,25 +90,14 @@ class ImageDistance:
     ) -> NDArray[np.float64]:
         """Compute the distances between all images of a list.
 
-        Parameters
-        ----------
-        images_list : iterable of n paths, arrays or PIL images
-        batch_size : int
-            Number of images in a batch.
+        Parameters and errors are those of `dogsim.extract_features`.
 
         Returns
         -------
         (n, n) float64
             Symmetric, with zeros on the diagonal.
-
-        Raises
-        ------
-        DogsimError
-            If there are no images or one cannot be read.
         """
-        features: NDArray[np.floating] = extract_features(
-            images_list, self.extractor, batch_size
-        )  # (n, D)
+        features = extract_features(images_list, self.extractor, batch_size)  # (n, D)
         if self.normalize:
             features = unit_vectors(features)
         distances: NDArray[np.float64] = dist_calc(features, features, self.metric)  # (n, n)

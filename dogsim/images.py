@@ -182,7 +182,14 @@ _decoding = Budget(MAX_DECODED_PIXELS)
 
 def _content(source: Source) -> bytes | Image.Image:
     if isinstance(source, np.ndarray):
-        return Image.fromarray(_checked(source))
+        array = source[:, :, 0] if source.ndim == 3 and source.shape[2] == 1 else source
+        known = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+        if array.dtype != np.uint8 or not known or array.size == 0:
+            raise DogsimError(
+                f"Received an array {array.shape} of {array.dtype}. "
+                "Expected (h, w), (h, w, 3) or (h, w, 4) of uint8, 0 to 255."
+            )
+        return Image.fromarray(np.ascontiguousarray(array))
     if isinstance(source, str | os.PathLike):
         return read_image_file(source)
     if isinstance(source, bytes | Image.Image):
@@ -226,18 +233,6 @@ def _crop(image: Image.Image, region: RelativeBox) -> Image.Image:
     )
     left, top = min(left, image.width - 1), min(top, image.height - 1)
     return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
-
-
-def _checked(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    known = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-    if array.dtype != np.uint8 or not known or array.size == 0:
-        raise DogsimError(
-            f"Received an array {array.shape} of {array.dtype}. "
-            "Expected (h, w), (h, w, 3) or (h, w, 4) of uint8, 0 to 255."
-        )
-    return np.ascontiguousarray(array)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

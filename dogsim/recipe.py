@@ -13,10 +13,7 @@ DECISIVE_FIELDS = (
     *("head_sha256", "head_layer", "mean", "std"),
 )
 # Fields that older files do not have.
-OPTIONAL_FIELDS = (
-    *("head", "head_sha256", "boxes", "margin", "views", "head_layer"),
-    *("mean", "std"),
-)
+OPTIONAL_FIELDS = ("head", "head_sha256", "boxes", "margin", "views", "head_layer", "mean", "std")
 # Left out of the fingerprint if they have these values, so that fingerprints of older files stay.
 DEFAULTS_OF_NEW_FIELDS = {"views": "none", "head_layer": "", "mean": "", "std": ""}
 

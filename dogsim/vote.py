@@ -46,17 +46,9 @@ def majority_vote(
 
 
 def two_most_voted(labels: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
-    """Return the labels with the most and the second most votes in each row, and their votes.
+    """Return winners, their votes, second labels and their votes, (n,) int each.
 
-    Parameters
-    ----------
-    labels : (n, k) int32
-        As for `majority_vote`.
-
-    Returns
-    -------
-    winners, votes, seconds, second_votes : (n,) int
-        A row without a second label has second_votes 0.
+    `labels` (n, k) is that of `majority_vote`. A row without a second label has 0 second votes.
 
     >>> two_most_voted(np.int32([[2, 7, 7, -1]]))[:2]
     (array([7], dtype=int32), array([2]))
@@ -69,18 +61,10 @@ def two_most_voted(labels: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
 def count_votes(
     labels: NDArray[np.int32], weights: NDArray[np.float64] | None = None
 ) -> NDArray[np.floating | np.integer]:
-    """Count for each neighbour the neighbours in its row that have its label.
+    """Count for each neighbour the neighbours in its row that have its label, (n, k) int.
 
-    Parameters
-    ----------
-    labels : (n, k) int32
-    weights : (n, k) float64, optional
-        As for `majority_vote`. With weights the result is their sum.
-
-    Returns
-    -------
-    (n, k) int or float64
-        0 where the label is -1 (unknown), which has no vote.
+    Parameters are those of `majority_vote`. With weights, the result is the sum of the weights,
+    float64. It is 0 where the label is -1 (unknown), which has no vote.
 
     >>> count_votes(np.int32([[2, 7, 7, -1]]))
     array([[1, 2, 2, 0]])

@@ -21,7 +21,7 @@ def distance_map(images: Sequence[Path], distances: ArrayLike, metric: str = "")
         Their names are the labels, with the folder if two have the same name.
     distances : (n, n) float
     metric : str
-        For the title.
+        Part of the title.
     """
     matrix, n = np.asarray(distances), len(images)
     side = min(3 + 0.45 * n, 30)

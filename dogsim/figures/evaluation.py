@@ -41,12 +41,8 @@ def accuracy_figures(
 ) -> Iterator[tuple[str, Figure]]:
     """Draw all figures of this module from one search.
 
-    Parameters and errors are those of `dogsim.accuracy`.
-
-    Yields
-    ------
-    str, matplotlib.figure.Figure
-        A name for each figure, and the figure.
+    Parameters and errors are those of `dogsim.accuracy`. Yields a name for each figure, and the
+    figure.
     """
     evaluation = Evaluation(
         as_dataset(dataset),
@@ -72,18 +68,10 @@ def evaluation_figures(evaluation: Evaluation, k: int) -> Iterator[tuple[str, Fi
 
 
 def curves_over_k(found: Neighbours) -> Figure:
-    """Draw precision@k, recall@k and vote accuracy for every k up to the number of neighbours.
+    """Draw precision@k, recall@k and vote accuracy for every k up to that of the neighbours.
 
-    Parameters
-    ----------
-    found : Neighbours
-        The neighbours of the largest k.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Labelled lines from 0 to 1, with the chance level, the 95 % interval of the vote accuracy
-        and the number of queries.
+    They are labelled lines from 0 to 1, with the chance level, the 95 % interval of the vote
+    accuracy and the number of queries.
     """
     least = 2 if found.protocol == "matlab" else 1
     results = [measure(found.first(k)) for k in range(least, found.k + 1)]
@@ -121,19 +109,9 @@ def _label_lines(axes: Axes, x: int, ends: list[tuple[float, str, str]]) -> None
 def confusion_matrix(found: Neighbours, order: NDArray[np.integer]) -> Figure:
     """Draw the confusion matrix of the vote, and list the most frequent confusions beside it.
 
-    Parameters
-    ----------
-    found : Neighbours
-        The neighbours that vote.
-    order : (c,) int
-        Labels in the order of rows and columns. With `tree_order`, similar breeds are adjacent and
-        their confusions are near the diagonal.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Row: the breed; column: the breed that won the vote. Each row adds up to 1. Breeds without
-        queries have no row.
+    Row: the breed; column: the breed that won the vote. Each row adds up to 1. Breeds without
+    queries have no row. `order`, (c,) int, has the labels in the order of rows and columns. With
+    `tree_order`, similar breeds are adjacent and their confusions are near the diagonal.
     """
     predictions = found.predictions
     rows = [label for label in order if (found.truth == label).any()]
@@ -185,19 +163,8 @@ def worst_mistakes(
 ) -> Iterator[tuple[str, Figure]]:
     """Draw the wrongly predicted queries with the most votes, as result grids.
 
-    Parameters
-    ----------
-    found : Neighbours
-        The neighbours that vote.
-    dataset, testset : Dataset
-        As for the search.
-    n : int
-        Maximum number of grids. Queries whose image file is missing are left out.
-
-    Yields
-    ------
-    str, matplotlib.figure.Figure
-        A name for each grid, and the grid.
+    Yields a name for each of at most n grids, and the grid. `dataset` and `testset` are those of
+    the search. Queries whose image file is missing are left out.
     """
     source = dataset if testset is None else testset
     predictions = found.predictions
@@ -226,26 +193,9 @@ def distance_histogram(
 ) -> Figure:
     """Draw histograms of distances within breeds, between breeds, and to the nearest image.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        Up to `HISTOGRAM_IMAGES` of its images, drawn at random, are compared with all others.
-    metric : str
-        One of `dogsim.METRICS`.
-    nearest : (k,) float, optional
-        Distances of a query's neighbours, marked below the curves.
-    seed : int
-        Random seed for drawing the images.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Three histograms of area 1.
-
-    Raises
-    ------
-    DogsimError
-        As `dogsim.dist_calc` does.
+    The histograms have area 1. Up to `HISTOGRAM_IMAGES` images, drawn at random with `seed`, are
+    compared with all others. `nearest`, (k,) float, are distances of a query's neighbours, marked
+    below the curves. Raises what `dogsim.dist_calc` raises.
     """
     own, others, first = _sampled_distances(as_ranked(dataset), metric, seed)
     marks = np.empty(0) if nearest is None else nearest

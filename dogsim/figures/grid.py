@@ -105,13 +105,10 @@ def result_grids(
 
 @lru_cache(maxsize=4)
 def own_nearest(dataset: Dataset, metric: str) -> NDArray[np.float64]:
-    """Compute the distances of images of a dataset to their nearest other image, ascending.
+    """Compute the distances of images of a dataset to their nearest other image, ascending, (n,).
 
-    Returns
-    -------
-    (n,) float64
-        Of up to `MAX_SAMPLED_IMAGES` images, drawn at random: the scale for other distances. Empty
-        if the dataset has one image, or features that the metric is not defined for.
+    They are the scale for other distances: of up to `MAX_SAMPLED_IMAGES` images, drawn at random.
+    Empty if the dataset has one image, or features for which the metric is not defined.
     """
     if len(dataset) < 2:
         return np.empty(0)

@@ -67,12 +67,9 @@ def breed_tree(dataset: DatasetOrFile, metric: str = "euclidean") -> Figure:
 
 
 def tree_order(dataset: Dataset, metric: str = "euclidean") -> NDArray[np.intp]:
-    """Return the labels of a dataset's breeds in the order of the leaves of their tree, from above.
+    """Return the labels of a dataset's breeds in the order of the leaves of their tree, (c,) int.
 
-    Returns
-    -------
-    (c,) int
-        Breeds without an image come last. Raises `DogsimError` if the metric is unknown.
+    From above; breeds without an image come last. Raises `DogsimError` for an unknown metric.
 
     >>> line = Dataset(np.array([[0.0], [9.0], [1.0]]), np.array([0, 1, 2]), tuple("abc"),
     ...                ("pug", "whippet", "bulldog"))

@@ -44,8 +44,7 @@ class Evaluation:
     Raises
     ------
     DogsimError
-        If the metric, the protocol, `n_test` or the vote is wrong, no query has a known breed, or
-        the test set is not comparable with the dataset or has no breed in common with it.
+        As `dogsim.accuracy` does.
     """
 
     dataset: Dataset
@@ -110,11 +109,7 @@ class Evaluation:
     def map_at_r(self) -> float:
         """Compute the mean average precision at R, see `dogsim.retrieval.scores`.
 
-        Returns
-        -------
-        float
-            From 0 to 1; 1 if all relevant images come before any other. 0 if no query has relevant
-            images.
+        It is 1 if all relevant images come before any other, and 0 if no query has relevant images.
         """
         k = max(int(self._n_relevant.max()), 1) + (self.protocol == "matlab")
         size = max(1, MAX_BLOCK_BYTES // (BYTES_PER_NEIGHBOUR * k))
@@ -127,18 +122,10 @@ class Evaluation:
         return float(precisions.mean()) if len(precisions) else 0.0
 
     def compare(self, ks: Sequence[int]) -> list[tuple[str, Accuracy]]:
-        """Compute the scores of the same queries under each ranking, at each k.
+        """Compute the scores of the same queries at each k, for each ranking by its name.
 
-        Returns
-        -------
-        list of (str, Accuracy)
-            Rankings ``"raw"``, ``"unit"`` and ``"expand"``, see
-            `dogsim.retrieval.query_expansion.rankings`.
-
-        Raises
-        ------
-        DogsimError
-            If a k is wrong.
+        The rankings are those of `dogsim.retrieval.query_expansion.rankings`. Raises `DogsimError`
+        if a k is wrong.
         """
         found = []
         for name, (dataset, metric) in rankings(self.dataset).items():

@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 def image_keys(dataset: "Dataset") -> Keys:
     """Compute the keys of each image: of its features, and of its file if the dataset has stamps.
 
-    Returns
-    -------
-    (n, 1) uint64, or (n, 2) with stamps
-        The first 8 bytes of each SHA-256.
+    They are the first 8 bytes of each SHA-256: (n, 1) uint64, or (n, 2) with stamps.
 
     >>> from dogsim import Dataset
     >>> two = Dataset(np.array([[0.0], [-0.0]]), np.zeros(2, int), ("a", "b"), ("pug",))
@@ -50,11 +47,7 @@ def feature_keys(dataset: "Dataset") -> Keys:
 
 
 def in_gallery(dataset: "Dataset", testset: "Dataset") -> NDArray[np.bool_]:
-    """Find the images of a test set that are also in the dataset.
-
-    Returns
-    -------
-    (n_test,) bool
+    """Find the images of a test set that are also in the dataset, (n_test,) bool.
 
     >>> from dogsim import Dataset
     >>> four = Dataset(np.eye(4), np.zeros(4, int), tuple("abcd"), ("pug",))
@@ -66,16 +59,11 @@ def in_gallery(dataset: "Dataset", testset: "Dataset") -> NDArray[np.bool_]:
 
 
 def learned(dataset: "Dataset") -> NDArray[np.bool_]:
-    """Find the images of a dataset from which its network or its head has learned.
+    """Find the images of a dataset from which its network or its head has learned, (n,) bool.
 
     Evaluated on these, or calibrated on them, the features look better than they are.
     `dogsim.project` stores the result with the dataset. For a fine-tuned network it is read from
-    the weight file, if that is still where the recipe says.
-
-    Returns
-    -------
-    (n,) bool
-        All False if nothing was learned, or if there is no record of it.
+    the weight file in the recipe. All are False if nothing was learned, or if there is no record.
 
     >>> from dogsim import Dataset
     >>> learned(Dataset(np.eye(2), np.zeros(2, int), ("a", "b"), ("pug",))).tolist()

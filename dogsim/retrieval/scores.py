@@ -239,19 +239,10 @@ def confusions(found: Neighbours) -> list[Confusion]:
 def average_precisions(found: Neighbours) -> NDArray[np.float64]:
     """Compute the average precision at R of each query; their mean is MAP@R.
 
-    R is the number of relevant images. The average precision is the mean over i = 1..R of
-    precision@i where neighbour i is relevant, and 0 where it is not (Musgrave, Belongie and Lim,
-    "A Metric Learning Reality Check", 2020, arXiv:2003.08505).
-
-    Parameters
-    ----------
-    found : Neighbours
-        At least R neighbours of each query.
-
-    Returns
-    -------
-    (m,) float64
-        From 0 to 1, for the m queries that have relevant images.
+    R is the number of relevant images; `found` has at least R neighbours of each query. The average
+    precision is the mean over i = 1..R of precision@i where neighbour i is relevant, and 0 where it
+    is not (Musgrave, Belongie and Lim, "A Metric Learning Reality Check", 2020, arXiv:2003.08505).
+    Returns (m,) float64 from 0 to 1, for the m queries that have relevant images.
     """
     ranks = np.arange(1, found.labels.shape[1] + 1)
     hits = found.hits & (ranks <= found.n_relevant[:, None])  # (n, k)
