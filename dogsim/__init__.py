@@ -1,4 +1,4 @@
-"""Image similarity: find the known images that are most similar to a query, and let them vote.
+"""Image similarity: find the known images most similar to a query, and predict its breed.
 
 The public functions and classes, in the order of the method:
 

@@ -28,7 +28,7 @@ WHITE_LEVELS = {"iu": (255, 4095, 65535, 2**31 - 1), "f": (1, 255, 65535)}  # by
 
 @dataclass(frozen=True)
 class Cropped:
-    """A region of an image; every function that takes an image takes it too.
+    """A region of an image; every function that accepts an image accepts it.
 
     Attributes
     ----------
@@ -65,12 +65,12 @@ def load_image(
     size : int
         Height and width of the result, pixels, from 1 up.
     resize : {"squash", "crop"}
-        ``"squash"`` gives up the aspect ratio: MATLAB's ``imresize(img, [size size])``, bicubic
+        ``"squash"`` changes the aspect ratio: MATLAB's ``imresize(img, [size size])``, bicubic
         with antialiasing. ``"crop"`` keeps it: the central square of 224/256 of the short side,
         as if that side had been resized to 256 and the middle 224 cut out.
-        An image already of the wanted size is passed through untouched. A JPEG at least four
+        An image that already has this size is returned unchanged. A JPEG of at least four
         times that size is scaled to half, a quarter or an eighth while it is decoded, which is
-        faster; at least twice the wanted size remains.
+        faster; at least twice that size remains.
     name : str, optional
         The name in error messages of an image given by its content; a path names itself.
 
@@ -142,8 +142,8 @@ def as_images(images: Source | Iterable[Source]) -> Iterable[Source]:
 def open_image(source: Source, at_least: int | None = None, name: str | None = None) -> Image.Image:
     """Open an image of any mode at its own size, as an upright RGB image.
 
-    Takes what `load_image` takes and raises what it raises. With `at_least`, a JPEG may be scaled
-    down while it is decoded, but no side below that number of pixels.
+    Accepts the images of `load_image` and raises the same errors. With `at_least`, a JPEG may be
+    scaled down while it is decoded, but no side below that number of pixels.
 
     >>> open_image(np.zeros((40, 30), np.uint8)).size
     (30, 40)
@@ -213,7 +213,7 @@ def _relative_box(image: Image.Image, box: Box | None) -> RelativeBox:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # a broken EXIF block says nothing
+    except Exception:  # a broken EXIF block
         return 1
 
 
@@ -237,7 +237,7 @@ def _crop(image: Image.Image, region: RelativeBox) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     image.load()
-    with suppress(Exception):  # a broken EXIF block says nothing about the pixels
+    with suppress(Exception):  # a broken EXIF block; the pixels are fine
         image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":  # Pillow would clip these values to 255
         image = Image.fromarray(_to_uint8(np.asarray(image)))

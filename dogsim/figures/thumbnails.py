@@ -22,7 +22,7 @@ ANSWER_STYLE = (
 def jpeg(source: Source, side: int) -> bytes:
     r"""Encode an image as JPEG, its longer side at most `side` pixels.
 
-    Takes what `dogsim.load_image` takes and raises what it raises.
+    Accepts the images of `dogsim.load_image` and raises the same errors.
 
     >>> jpeg(np.zeros((40, 30), np.uint8), 16)[:3]
     b'\xff\xd8\xff'
