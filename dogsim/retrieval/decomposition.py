@@ -89,11 +89,8 @@ class Explanation:
     def best_pairs(self, n: int = 5) -> NDArray[np.intp]:
         """Find the n pairs of places that add most to the likeness, each place in at most one.
 
-        Returns
-        -------
-        (n, 4) int
-            Row and column in the query, row and column in the other, best first; fewer than n
-            if there are fewer places.
+        Returns (n, 4) int: row and column in the query, row and column in the other, best first;
+        fewer than n if there are fewer places.
         """
         left, found = self.pairs.copy(), []
         for _ in range(min(n, self.query_parts.size, self.other_parts.size)):
@@ -110,20 +107,9 @@ def decompose(
     origin: Floats | None,
     recipe: Recipe,
 ) -> Explanation:
-    """Decompose the distance of two images.
+    """Decompose the distance of two images with feature maps (2, h, w, D) and features (2, D).
 
-    Parameters
-    ----------
-    maps : (2, h, w, D) float32
-        Their feature maps.
-    features : (2, D) float32
-        Their features, the means of the maps.
-    metric : {"euclidean", "sqeuclidean", "cosine", "correlation"}
-    origin : (D,) float64, optional
-        The origin of pairs, u above; by default 0.
-    recipe : Recipe
-        How the features were made.
-
+    The features are the means of the maps. `origin` (D,) is the u of pairs above, by default 0.
     Raises `DogsimError` if there are more than `MAX_PLACES` places.
     """
     shape = maps.shape[1:3]
