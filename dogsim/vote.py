@@ -46,7 +46,7 @@ def majority_vote(
 
 
 def two_most_voted(labels: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
-    """Return winners, their votes, second labels and their votes, (n,) int each.
+    """Return the winner of each row, its votes, the second label and its votes, each (n,) int.
 
     `labels` (n, k) is that of `majority_vote`. A row without a second label has 0 second votes.
 
