@@ -213,7 +213,8 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the classes (m,) of features (m, d)."""
-        return np.asarray(self.classes_[majority_vote(*self._votes(X))])
+        labels = majority_vote(*self._votes(X))  # (m,); raises before `fit`
+        return np.asarray(self.classes_[labels])
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the fraction of the vote for each class, (m, c), in the order of `classes_`.
