@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 from dogsim import exact
 from dogsim.dataset import Dataset, as_dataset, as_row_indices
-from dogsim.errors import DogsimError, unknown
+from dogsim.errors import DogsimError, check_known
 from dogsim.plumbing.vectors import unit_vectors
 from dogsim.storage.sharded_rows import as_rows
 
@@ -160,8 +160,7 @@ def nearest(
 
 def check_metric(metric: str) -> None:
     """Raise `DogsimError` unless `metric` is one of `METRICS`."""
-    if metric not in METRICS:
-        raise unknown("metric", metric, METRICS)
+    check_known("metric", metric, METRICS)
 
 
 def check_k(k: int, max_k: int) -> None:

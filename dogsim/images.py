@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
-from dogsim.errors import DogsimError, reason, unknown
+from dogsim.errors import DogsimError, check_known, reason
 from dogsim.image_files.boxes import Box, RelativeBox
 from dogsim.image_files.files import RefusedError, open_undecoded, read_image_file, unreadable
 from dogsim.plumbing.threads import Budget
@@ -92,7 +92,7 @@ def load_image(
     >>> load_image(np.zeros((40, 30), np.uint8), size=8).shape
     (8, 8, 3)
     """
-    check_resize(resize)
+    check_known("resize", resize, RESIZES)
     if not isinstance(size, int | np.integer) or size < 1:
         raise DogsimError(f"Received size={size!r}. Expected a number of pixels from 1 up.")
     # The decoder of a JPEG scales more coarsely than bicubic, so twice the size must remain.
@@ -118,12 +118,6 @@ def input_region(
     side = min(width, height) * 224 / 256
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
-
-
-def check_resize(resize: str) -> None:
-    """Raise `DogsimError` unless `resize` is one of `RESIZES`."""
-    if resize not in RESIZES:
-        raise unknown("resize", resize, RESIZES)
 
 
 def as_images(images: Source | Iterable[Source]) -> Iterable[Source]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogsim.errors import DogsimError, unknown
+from dogsim.errors import DogsimError, check_known
 
 VOTES = ("uniform", "distance")
 MAX_TABLE_CELLS = 1 << 22  # of the table of rows and labels that votes are counted in
@@ -109,5 +109,4 @@ def vote_weights(distances: NDArray[np.float64], vote: str) -> NDArray[np.float6
 
 def check_vote(vote: str) -> None:
     """Raise `DogsimError` unless `vote` is one of `VOTES`."""
-    if vote not in VOTES:
-        raise unknown("vote", vote, VOTES)
+    check_known("vote", vote, VOTES)

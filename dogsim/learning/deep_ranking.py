@@ -17,7 +17,7 @@ import numpy as np
 from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
-from dogsim.errors import unknown
+from dogsim.errors import check_known
 from dogsim.learning.discriminant import discriminant
 from dogsim.learning.proxies import train_proxies, with_proxies
 from dogsim.learning.training import (
@@ -156,10 +156,8 @@ def train_ranking(
         If `negatives` is unknown, a number is out of range or the dataset is too small.
     """
     dataset = as_dataset(dataset)
-    if negatives not in NEGATIVES:
-        raise unknown("negatives", negatives, NEGATIVES)
-    if start not in STARTS:
-        raise unknown("start", start, STARTS)
+    check_known("negatives", negatives, NEGATIVES)
+    check_known("start", start, STARTS)
     given = {"dropout": dropout, "learning_rate": learning_rate, "max_steps": max_steps}
     rest = DEFAULTS[negatives] | {name: x for name, x in given.items() if x is not None}
     options = _Options(

@@ -12,7 +12,7 @@ from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
 from dogsim.engines.tensorflow import Prepare
-from dogsim.errors import DogsimError, unknown
+from dogsim.errors import DogsimError, check_known, unknown
 from dogsim.images import Source, load_image
 from dogsim.learning.architectures import multiscale
 from dogsim.learning.augmentation import augment
@@ -100,8 +100,7 @@ def fine_tune(
         loaded, the layer is unknown, a number is out of range or the dataset is too small.
     """
     dataset = as_dataset(dataset)
-    if network not in NETWORKS:
-        raise unknown("network", network, NETWORKS)
+    check_known("network", network, NETWORKS)
     rate = learning_rate or (1e-5 if from_layer else 1e-3)
     check_positive(gap=gap, learning_rate=rate, batch_size=batch_size, max_steps=max_steps)
     check_positive(patience=patience, workers=1 if workers is None else workers)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError, unknown
+from dogsim.errors import DogsimError, check_known
 from dogsim.networks.weights import downloaded
 from dogsim.plumbing.optional import require
 
@@ -194,8 +194,7 @@ def families() -> dict[str, str]:
 
 def family_of(preset: str) -> str:
     """Find a preset's family; raises `DogsimError` with the nearest names if there is none."""
-    if preset not in families():
-        raise unknown("preset", preset, list(families()))
+    check_known("preset", preset, families())
     return families()[preset]
 
 

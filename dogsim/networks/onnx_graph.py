@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.engines.openvino import import_openvino
-from dogsim.errors import DogsimError, unknown
+from dogsim.errors import DogsimError, check_known
 from dogsim.networks.preprocessing import WHITE, Preprocessing
 
 CHANNEL_AXIS = {"NCHW": 1, "NHWC": 3}
@@ -229,8 +229,7 @@ def _find_value(model: Any, layer: str) -> Any:
         for output in node.outputs()
         for name in output.get_names()
     }
-    if layer not in found:
-        raise unknown("layer", layer, found)
+    check_known("layer", layer, found)
     return found[layer]
 
 

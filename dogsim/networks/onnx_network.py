@@ -100,9 +100,7 @@ class OnnxNetwork:
     def convert(self, with_map: bool = False) -> Any:
         """Convert it to an `openvino.Model` from (B, S, S, 3) uint8 to features (B, D) float32.
 
-        With `with_map` the first output is the feature map (B, h, w, D), whose mean the features
-        are. Raises `DogsimError` if the file contains no image network, or with `with_map` the
-        features are not the mean of a map.
+        Takes and raises what `OnnxGraph.network` does.
         """
         graph = self._graph()
         network, description = graph.network(self._layer_and_preprocessing[1], with_map)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import MAX_BLOCK_BYTES, check_k, check_metric, nearest
-from dogsim.errors import DogsimError, unknown
+from dogsim.errors import DogsimError, check_known
 from dogsim.image_files.labels import breed_key
 from dogsim.retrieval import scores
 from dogsim.retrieval.identity import in_gallery, learned
@@ -201,8 +201,7 @@ class Evaluation:
 
 
 def _check_protocol(protocol: str, testset: Dataset | None) -> None:
-    if protocol not in PROTOCOLS:
-        raise unknown("protocol", protocol, PROTOCOLS)
+    check_known("protocol", protocol, PROTOCOLS)
     if protocol == "matlab" and testset is not None:
         raise DogsimError(
             "Received a test set with protocol matlab, whose queries are images of the dataset. "

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import Floats, nearest
-from dogsim.errors import DogsimError, unknown
+from dogsim.errors import DogsimError, check_known
 from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched
@@ -82,8 +82,7 @@ def rankings(dataset: Dataset) -> dict[str, tuple[Dataset, str]]:
 
 def check_rank(rank: str, metric: str, protocol: str = "honest") -> None:
     """Raise `DogsimError` if a rank is unknown or incompatible with the metric or the protocol."""
-    if rank not in RANKS:
-        raise unknown("rank", rank, RANKS)
+    check_known("rank", rank, RANKS)
     if rank == RANKS[0]:
         return
     if metric not in EXPANSION_METRICS:
