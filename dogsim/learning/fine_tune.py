@@ -30,6 +30,7 @@ from dogsim.learning.training import (
 from dogsim.learning.triplets import ranking_loss, triplet_batches
 from dogsim.networks.extractor_for import check_own_weights, require_recipe
 from dogsim.networks.heads import embed
+from dogsim.networks.protocols import require_trainable
 from dogsim.networks.training_record import read_training_record, record_training
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import prefetch, usable_cpus
@@ -196,7 +197,7 @@ def _load_network(
             f"Received a dataset with features of the head {recipe.head}. "
             "Expected the dataset that the head was applied to: its features are the network's."
         )
-    model, prepare, _ = check_own_weights(recipe, weights).network.load_model()
+    model, prepare, _ = require_trainable(check_own_weights(recipe, weights).network).load_model()
     names = [layer.name for layer in model.layers]
     if from_layer is not None and from_layer not in names:
         raise unknown("layer", from_layer, names)

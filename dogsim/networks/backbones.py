@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from dogsim.engines._keras import import_keras
 from dogsim.errors import unknown
 from dogsim.networks.keras_hub import PREFIX, RESNETS, HubBackbone, HubResNet
+from dogsim.networks.protocols import BackboneProtocol
 from dogsim.networks.weights import IMAGENET, cached_weights, keras_download
 
 KERAS = "keras.applications"
@@ -181,7 +182,7 @@ def families() -> str:
     return ", ".join([*chain(*shown), ONNX, f"{PREFIX}PRESET of Keras Hub"])
 
 
-def find_backbone(name: str) -> Backbone | HubBackbone:
+def find_backbone(name: str) -> BackboneProtocol:
     """Find a backbone by its name; raises `DogsimError` with the nearest names if there is none.
 
     ``hub:PRESET`` is a network of Keras Hub; whether the preset exists is checked later.

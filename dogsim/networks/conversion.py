@@ -1,7 +1,7 @@
 """Networks ready to compute: loaded by TensorFlow, or converted for OpenVINO and cached."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,9 @@ from dogsim.engines.openvino import OpenVinoNetwork
 from dogsim.engines.quantization import check_quantizer, quantize
 from dogsim.engines.tensorflow import TensorFlowNetwork
 from dogsim.errors import DogsimError
+from dogsim.networks.protocols import Network, require_trainable
 from dogsim.plumbing.terminal import note
 
-if TYPE_CHECKING:
-    from dogsim.networks.keras_network import KerasNetwork
-    from dogsim.networks.onnx_network import OnnxNetwork
-
-Network: TypeAlias = "KerasNetwork | OnnxNetwork"
 # Maps a size to images (size, size, 3) on which a network is quantized.
 CalibrationImages: TypeAlias = Callable[[int], Sequence[NDArray[np.uint8]]]
 
@@ -34,7 +30,7 @@ def load_network(
 
     Parameters
     ----------
-    network : KerasNetwork or OnnxNetwork
+    network : Network
     engine, precision : str
         From `choose_engine`.
     calibration : callable, optional
@@ -54,8 +50,9 @@ def load_network(
         If the network cannot be loaded, or is neither quantized nor can be.
     """
     if engine == "tensorflow":
+        keras_network = require_trainable(network)
         note(f"Loading {network.name} ...")
-        model, prepare, size = network.load_model(with_map)
+        model, prepare, size = keras_network.load_model(with_map)
         return TensorFlowNetwork(model, prepare, precision), size
     int8 = precision == "int8"
     model = _quantized(network, calibration) if int8 else _converted(network, with_map)

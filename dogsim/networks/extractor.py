@@ -15,10 +15,11 @@ from dogsim.engines.tensorflow import Compute
 from dogsim.errors import DogsimError, check_known
 from dogsim.images import RESIZES, Resize
 from dogsim.networks.backbones import ONNX, find_backbone
-from dogsim.networks.conversion import CalibrationImages, Network, load_network
+from dogsim.networks.conversion import CalibrationImages, load_network
 from dogsim.networks.keras_network import KerasNetwork
 from dogsim.networks.onnx_network import OnnxNetwork
 from dogsim.networks.preprocessing import Preprocessing
+from dogsim.networks.protocols import Network
 from dogsim.networks.views import VIEWS, Views, average_views
 from dogsim.networks.weights import IMAGENET
 from dogsim.recipe import ChannelValues, Recipe, with_channel_numbers

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from dogsim.engines._keras import import_keras
 from dogsim.engines.choose import choose_engine
 from dogsim.errors import DogsimError
-from dogsim.networks.conversion import Network, load_network
+from dogsim.networks.conversion import load_network
 from dogsim.networks.heads import Head, load_head
+from dogsim.networks.protocols import Network
 from dogsim.networks.views import mirrored
 from dogsim.plumbing.vectors import nonzero_lengths
 from dogsim.recipe import Recipe
@@ -60,7 +61,7 @@ def load_feature_maps(recipe: Recipe, network: Network) -> FeatureMaps:
     Parameters
     ----------
     recipe : Recipe
-    network : KerasNetwork or OnnxNetwork
+    network : Network
         The network of the recipe, see `dogsim.networks.extractor_for.check_own_weights`.
 
     Raises

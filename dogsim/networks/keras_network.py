@@ -10,8 +10,8 @@ from dogsim.engines.choose import Engine
 from dogsim.engines.openvino import convert
 from dogsim.engines.tensorflow import Prepare
 from dogsim.errors import DogsimError, unknown
-from dogsim.networks.backbones import Backbone, find_backbone
-from dogsim.networks.keras_hub import HubBackbone
+from dogsim.networks.backbones import find_backbone
+from dogsim.networks.protocols import BackboneProtocol
 from dogsim.networks.weights import (
     IMAGENET,
     file_has_top,
@@ -53,7 +53,7 @@ class KerasNetwork:
         return self.backbone
 
     @cached_property
-    def spec(self) -> Backbone | HubBackbone:
+    def spec(self) -> BackboneProtocol:
         """The entry of the backbone in the table."""
         return find_backbone(self.backbone)
 

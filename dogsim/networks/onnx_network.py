@@ -90,13 +90,6 @@ class OnnxNetwork:
         options = {name: self.facts[name] for name in ("layer", "mean", "std", "image_size")}
         return {"name": ONNX, **options, "weights_sha256": self.sha256()}
 
-    def load_model(self, with_map: bool = False) -> Any:
-        """Raise `DogsimError`: only OpenVINO computes the network."""
-        raise DogsimError(
-            f"The network {self.weights} is for OpenVINO. TensorFlow can neither compute nor train "
-            "it: leave --engine out, or use a network of Keras."
-        )
-
     def convert(self, with_map: bool = False) -> Any:
         """Convert it to an `openvino.Model` from (B, S, S, 3) uint8 to features (B, D) float32.
 

@@ -106,7 +106,7 @@ def test_stanford_dogs_passes_all_its_options(
         "crop_boxes": True,
         "margin": 0.1,
         "views": "flip",
-        "mean": "0.5",
-        "std": "1",
+        "mean": (0.5, 0.5, 0.5),
+        "std": (1.0, 1.0, 1.0),
     }
     assert result["train"]["images"] == 6
