@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from dogsim import (
     fine_tune,
     hold_out,
     import_mat,
+    nearest,
     project,
     train_classifier,
     train_ranking,
@@ -23,7 +25,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.plumbing.files import replacing
 from dogsim.recipe import Recipe
-from dogsim.storage.hdf5 import map_rows
+from dogsim.storage.hdf5 import ReplacedError, map_rows
 
 RECIPE = Recipe("resnet50", "imagenet", "ab" * 32, "avg_pool", 224)
 
@@ -68,6 +70,9 @@ def test_a_dataset_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
             "format": "dogsim-dataset",
             "format_version": 1,
             "root": "/r",
+            "label_rule": "top",
+            "label_names": "",
+            "exclude": "",
             "made_by": "",
             "backbone": "resnet50",
             "weights": "imagenet",
@@ -227,6 +232,30 @@ def test_a_file_that_is_replaced_while_it_is_opened(
     opened = Dataset.open(path)
     assert opened.paths == four.paths[::-1]
     assert opened.features.ravel().tolist() == [6, 5, 1, 0]
+
+
+def test_an_open_dataset_notices_that_its_file_was_changed(tmp_path: Path, four: Dataset) -> None:
+    """Overwritten in place, cut short, replaced or removed: no row of another file, no SIGBUS."""
+    file, other = tmp_path / "d.h5", tmp_path / "other.h5"
+    query = np.zeros((1, 1), np.float32)
+    four.save(other)
+    content = other.read_bytes()
+    changes: list[Callable[[], Any]] = [
+        lambda: file.write_bytes(content[: len(content) // 2]),
+        lambda: file.write_bytes(content),
+        lambda: other.replace(file),
+        file.unlink,
+    ]
+    for change in changes:
+        file.write_bytes(content)
+        opened = Dataset.open(file)
+        assert nearest(opened, query, 2)[1].tolist() == [[0, 1]]
+        time.sleep(0.02)  # the clock of a file system is coarse
+        change()
+        with pytest.raises(ReplacedError, match="was replaced or changed: open it again"):
+            nearest(opened, query, 2)
+        with pytest.raises(ReplacedError):
+            accuracy(opened, 1)
 
 
 def test_functions_take_a_dataset_or_its_path(four: Dataset, tmp_path: Path) -> None:

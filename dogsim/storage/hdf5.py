@@ -1,7 +1,13 @@
-"""Write HDF5 files without a crash on a full disk, and memory-map their tables."""
+"""Write HDF5 files without a crash on a full disk, and memory-map their tables.
+
+A file that another program overwrites in place or cuts short while it is mapped would mix old
+labels with new features, or end the process with SIGBUS. Therefore a mapped table checks before
+each access that its file has not changed.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +15,69 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.errors import DogsimError
+
+
+class ReplacedError(DogsimError):
+    """Raised if the file of an open dataset was replaced or changed after it was opened."""
+
+
+@dataclass(frozen=True)
+class FileState:
+    """Size, modification time and identity of a file, which change if it is overwritten."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    identity: tuple[int, int]  # device and inode
+
+    @classmethod
+    def of(cls, path: Path) -> "FileState":
+        """Return the state of a file now; raise `OSError` if there is none."""
+        path = path.absolute()
+        status = path.stat()
+        return cls(path, status.st_size, status.st_mtime_ns, (status.st_dev, status.st_ino))
+
+    def check(self) -> None:
+        """Raise `ReplacedError` if the file has another state now, or no longer exists."""
+        try:
+            unchanged = FileState.of(self.path) == self
+        except OSError:
+            unchanged = False
+        if not unchanged:
+            raise ReplacedError(f"{self.path} was replaced or changed: open it again.")
+
+
+class MappedRows(np.memmap):
+    """A table (n, d) mapped from a file; indexing raises `ReplacedError` if the file changed."""
+
+    state: FileState | None = None
+
+    def __getitem__(self, key: Any) -> Any:
+        if self.state:
+            self.state.check()
+        rows = super().__getitem__(key)
+        if isinstance(rows, MappedRows):
+            if getattr(rows, "_mmap", None) is None:  # a copy
+                return rows.view(np.ndarray)
+            rows.state = self.state
+        return rows
+
 
 def map_rows(stored: Any, path: Path) -> NDArray[np.float32]:
     """Return a memory map of a float32 table (n, d) in `path`; read it if it cannot be mapped."""
     offset = stored.id.get_offset()  # None if chunked or empty
     if offset is None or stored.dtype != np.dtype("<f4") or stored.ndim != 2:
         return np.asarray(stored, np.float32)
-    return np.memmap(path, np.float32, "r", offset, stored.shape)
+    return map_table(path, offset, stored.shape)
+
+
+def map_table(path: Path, offset: int, shape: tuple[int, ...]) -> MappedRows:
+    """Map a float32 table at `offset` bytes of a file; raise `ValueError` if it is cut short."""
+    state = FileState.of(path)
+    rows = MappedRows(path, "<f4", "r", offset, shape)
+    rows.state = state
+    return rows
 
 
 @contextmanager

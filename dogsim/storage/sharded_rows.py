@@ -1,6 +1,5 @@
 """A table stored in many files that is read like an array and never loaded as a whole."""
 
-import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, reason
+from dogsim.storage.hdf5 import MappedRows, map_table
 
 DEFAULT_MAX_MAPPED_FILES = 128  # if the system does not report how many files may be open
 MAX_OPEN_FILES = 1 << 16
@@ -166,8 +166,8 @@ class ShardedRows:
 
 
 def as_rows(table: Any) -> Any:
-    """Convert a table to an array; `ShardedRows` are returned unchanged."""
-    return table if isinstance(table, ShardedRows) else np.asarray(table)
+    """Convert a table to an array; tables that are read from files are returned unchanged."""
+    return table if isinstance(table, ShardedRows | MappedRows) else np.asarray(table)
 
 
 def slice_rows(table: Any, first: int, last: int) -> Any:
@@ -188,11 +188,9 @@ def _max_mapped_files() -> int:
 
 
 def _map_table(folder: Path, dimension: int, table: TableLocation) -> _Rows:
-    file, numbers = folder / table.file, table.rows * dimension
+    file = folder / table.file
     try:
-        with file.open("rb") as opened:
-            mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-        return np.frombuffer(mapped, "<f4", numbers, table.offset).reshape(-1, dimension)
+        return map_table(file, table.offset, (table.rows, dimension))
     except (OSError, ValueError) as error:
         raise DogsimError(
             f"Cannot read {file}: {reason(error)}. It was moved, damaged or replaced by a newer "

@@ -180,6 +180,9 @@ def test_a_replaced_output_does_not_mix_features(
         return load_colours(options)
 
     monkeypatch.setattr(NetworkOptions, "load", load)
+    with pytest.raises(DogsimError, match=r"was replaced or changed.*run the same command again"):
+        create_dataset(photos, out)
+    monkeypatch.setattr(NetworkOptions, "load", load_colours)
     assert reds(create_dataset(photos, out)) == {**COLOURS, "whippet/0.png": 40}
 
 
