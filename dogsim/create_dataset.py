@@ -1,7 +1,7 @@
 """Create and update a dataset from a folder of breed folders."""
 
 import os
-from collections.abc import Generator, Mapping, Set
+from collections.abc import Generator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -18,9 +18,11 @@ from dogsim.folders.extraction import (
     check_strict,
     compute_shards,
 )
-from dogsim.folders.listing import ListedImage, SkippedFile, assign_boxes, list_images, path_key
+from dogsim.folders.listing import assign_boxes, list_images, path_key
 from dogsim.folders.resumable import Shards
+from dogsim.folders.walk import ListedImage, SkippedFile
 from dogsim.image_files.boxes import BoxFolder
+from dogsim.image_files.layout import FolderLayout
 from dogsim.images import RESIZES, Resize
 from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.networks.views import Views
@@ -55,6 +57,9 @@ class DatasetOptions(FeatureOptions, total=False):
     verify: bool
     force: bool
     boxes: str | os.PathLike[str] | None
+    labels: str | os.PathLike[str] | None
+    names: str | os.PathLike[str] | None
+    exclude: Sequence[str] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,9 @@ class RunOptions:
     wait: bool = False
     boxes: str | os.PathLike[str] | None = None
     margin: float | None = None
+    labels: str | os.PathLike[str] | None = None
+    names: str | os.PathLike[str] | None = None
+    exclude: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -143,6 +151,18 @@ def create_dataset(
         text means no boxes.
     margin : float, optional
         Added to each side of a box, as a fraction of its width and height; by default 0.
+    labels : {"top", "parent"}, path or regular expression, optional
+        The rule that labels the images: "top", the folder directly below `images_dir`; "parent",
+        the innermost folder; a CSV file with the columns path and label; or a regular expression
+        with a group ``label``, searched in the file name. By default as in the file if it exists,
+        else "top". Another rule computes no features.
+    names : path, optional
+        A CSV file with the columns code and name, by which labels become names; an empty text means
+        no names. By default as in the file.
+    exclude : sequence of str, optional
+        Patterns such as ``"*_thumb.jpg"`` for names, or for paths relative to `images_dir`, of
+        files and folders that are left out. By default as in the file; an empty sequence excludes
+        nothing.
 
     Returns
     -------
@@ -199,9 +219,10 @@ def bring_up_to_date(
     root, out = Path(images_dir), Path(out)
     network.check()
     check_dataset_path(out, [Path(network.weights)] if network.weights else [])
-    listing = list_images(root)
-    check_strict(listing.skipped, run.strict)
     with Shards(out, run.restart, run.force, run.wait) as shards, sigterm_as_interrupt():
+        layout = FolderLayout.from_options(run.labels, run.names, run.exclude, shards.layout)
+        listing = list_images(root, layout)
+        check_strict(listing.skipped, run.strict)
         boxes = BoxFolder.from_options(run.boxes, run.margin, shards.options)
         boxed, invalid = assign_boxes(listing.images, boxes)
         check_strict(invalid, run.strict)
@@ -210,13 +231,13 @@ def bring_up_to_date(
         inaccessible = shards.manifest.inaccessible(listing, root)
         images = sorted([*boxed, *inaccessible], key=path_key)
         pending = shards.manifest.keep_up_to_date(images, root, run.verify)
-        skipped = listing.skipped + listing.linked + invalid + shards.manifest.unreadable
+        skipped = listing.skipped + listing.left_out + invalid + shards.manifest.unreadable
         with shards.explaining_how_to_continue():
             results = compute(root, pending, extractor, run.batch_size, run.strict)
             skipped += _store(results, shards)
             if not shards.manifest.rows:
                 raise _no_features(skipped, root)
-            dataset = shards.write(images, extractor.recipe, root)
+            dataset = shards.write(images, extractor.recipe, root, layout)
     return _update(dataset, shards.previous_paths, {image.path for image in pending}, skipped)
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.image_files.boxes import Box
-from dogsim.image_files.labels import breed_key, breed_name
+from dogsim.image_files.layout import FolderLayout
 from dogsim.images import Cropped
 from dogsim.plumbing.files import check_output, locked
 from dogsim.plumbing.optional import require
@@ -65,6 +65,8 @@ class Dataset:
     boxes : (n, 6) float64, optional
         The crop of each image that the features were computed from, see `Box`, with its margin;
         zeros for a whole image. None if all images are whole.
+    layout : FolderLayout
+        The rule that labelled the images, and the patterns of the files that were left out.
     search : callable, optional
         Replaces `dogsim.nearest` for this dataset, for example by a search on a cluster.
 
@@ -87,6 +89,7 @@ class Dataset:
     stamps: NDArray[np.void] | None = None
     learned: NDArray[np.bool_] | None = None
     boxes: NDArray[np.float64] | None = None
+    layout: FolderLayout = field(default_factory=FolderLayout)
     search: NeighbourSearch | None = None
 
     def __post_init__(self) -> None:
@@ -147,15 +150,15 @@ class Dataset:
         return Cropped(file, box) if box else file
 
     def label_of_path(self, path: str | os.PathLike[str]) -> str | None:
-        """Return the breed that is the name of an image's folder or file, None if neither is one.
+        """Return the breed that the path of an image names by the label rule of the dataset.
+
+        None if the path names no breed of the dataset, see `LabelRule.label_of_query`.
 
         >>> dataset = Dataset(np.eye(1), np.array([0]), ("a.jpg",), ("cocker spaniel",))
-        >>> dataset.label_of_path("photos/Cocker-Spaniel.jpg")
+        >>> dataset.label_of_path("photos/Cocker-Spaniel_7.jpg")
         'cocker spaniel'
         """
-        breeds = {breed_key(breed): breed for breed in self.breeds}
-        names = (breed_key(breed_name(name)) for name in (Path(path).parent.name, Path(path).stem))
-        return next((breeds[name] for name in names if name in breeds), None)
+        return self.layout.rule.label_of_query(path, self.root, self.breeds)
 
     def require_comparable(self, testset: "Dataset") -> None:
         """Raise `DogsimError` if the recipes of both datasets are known and differ.
@@ -222,7 +225,8 @@ class Dataset:
         path = path / INDEX_NAME if path.is_dir() else path
         fields = read_fields(path)
         try:
-            return cls(**fields)
+            layout = FolderLayout.from_attributes(fields.pop("layout"))
+            return cls(**fields, layout=layout)
         except DogsimError as error:
             raise DamagedError(f"{path}: {error}") from error
 
@@ -240,6 +244,7 @@ class Dataset:
         """Write a dataset file as `save` does; the caller holds the lock of the file."""
         blocks = (self.features[i : i + WRITE_ROWS] for i in range(0, len(self), WRITE_ROWS))
         fields = {name: value for name, value in vars(self).items() if name not in UNSTORED_FIELDS}
+        fields["layout"] = self.layout.attributes
         write_dataset(path, blocks, self.features.shape[1], **fields, made_by=made_by)
 
 

@@ -23,7 +23,7 @@ COMMANDS = list(get_command(app).commands)  # type: ignore[attr-defined]
 def dogsim(*arguments: object, code: int = 0) -> Any:
     """Run a command; the result has stdout and stderr."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, (arguments, result.output)
+    assert result.exit_code == code, (arguments, result.output, result.exception)
     return result
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from stoppable_run import SIZE, features
 
-from dogsim.image_files.files import IMAGE_SUFFIXES
+from dogsim.image_files.files import IMAGE_SUFFIXES, has_image_content
 from dogsim.plumbing.terminal import printable
 
 RECIPE = (
@@ -81,7 +81,8 @@ def contents(root: Path) -> Contents:
         inside = [f"{below}/{name}".removeprefix("/") for name in folders]
         queue.extend(path for path in inside if (root / path).is_symlink())
         for name in names:
-            if name not in folders and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122
+            has_suffix = os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
+            if name not in folders and (has_suffix or has_image_content(root / below / name)):
                 found.append(f"{below}/{name}".removeprefix("/"))
         for path in inside:
             if not (root / path).is_symlink():

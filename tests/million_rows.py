@@ -16,8 +16,9 @@ from memory import peak_megabytes
 
 from dogsim.folders.checkpoints import DATASET_MADE_BY
 from dogsim.folders.extraction import make_shard
-from dogsim.folders.listing import ListedImage
 from dogsim.folders.resumable import Shards, checkpoint_folder
+from dogsim.folders.walk import ListedImage
+from dogsim.image_files.layout import FolderLayout
 from dogsim.recipe import Recipe
 
 MAX_OPEN_FILES, DIMENSION, BLOCK_ROWS = 255, 8, 1 << 17
@@ -40,7 +41,7 @@ with TemporaryDirectory() as folder:
     for place in (out, other):
         with Shards(place) as found:
             assert found.manifest.keep_up_to_date(images, Path(folder), verify=False) == []
-            made = found.write(images, recipe, Path(folder)).features
+            made = found.write(images, recipe, Path(folder), FolderLayout()).features
         for begin in range(0, len(made), BLOCK_ROWS):
             numbers = np.arange(begin, min(begin + BLOCK_ROWS, len(made)))
             for read in (made[begin : begin + BLOCK_ROWS], made[numbers]):

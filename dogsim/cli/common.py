@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EXIT_STATUS = {KeyboardInterrupt: 130, Terminated: 143}
 OPEN_RESOURCES = ExitStack()  # closed when the command ends
+MAX_LABELS_SHOWN = 10
 
 
 class OneLineErrors(TyperGroup):
@@ -98,11 +99,20 @@ def summary(file: Path, dataset: "Dataset") -> str:
     return f"{file}: {len(dataset)} images of {len(dataset.breeds)} breeds"
 
 
+def note_breeds(dataset: "Dataset") -> None:
+    """Print the names of the first breeds, and how many more there are, on stderr."""
+    names = ", ".join(map(printable, dataset.breeds[:MAX_LABELS_SHOWN]))
+    more = len(dataset.breeds) - MAX_LABELS_SHOWN
+    if names:
+        note(f"Breeds: {names}" + (f", and {more} more." if more > 0 else "."))
+
+
 def description(dataset: "Dataset") -> dict[str, Any]:
     """Return the size of a dataset and its recipe, for JSON."""
     return {
         "images": len(dataset),
         "breeds": len(dataset.breeds),
+        "label_names": list(dataset.breeds[:MAX_LABELS_SHOWN]),
         "features": dataset.features.shape[1],
         "root": dataset.root,
         **(asdict(dataset.recipe) if dataset.recipe else {"recipe": None}),

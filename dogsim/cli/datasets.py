@@ -7,7 +7,13 @@ from typing import Annotated
 import typer
 
 from dogsim.cli import option
-from dogsim.cli.common import check_dataset_output, description, print_result, summary
+from dogsim.cli.common import (
+    check_dataset_output,
+    description,
+    note_breeds,
+    print_result,
+    summary,
+)
 
 
 def create_dataset(
@@ -28,6 +34,23 @@ def create_dataset(
             "DIR.  [default: as in the file]",
         ),
     ] = None,
+    labels: option.Labels = None,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Replace labels by names: a CSV file with the columns code,name.  "
+            "[default: as in the file]",
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Leave out files and folders whose name or path matches, such as '*_thumb.jpg'; "
+            "can be repeated.  [default: as in the file]",
+        ),
+    ] = None,
     force: option.Force = False,
     cluster: option.Cluster = None,
     as_json: option.Json = False,
@@ -42,10 +65,11 @@ def create_dataset(
     from dogsim.cluster.extraction import compute_on
     from dogsim.create_dataset import bring_up_to_date, split_options
     from dogsim.folders.extraction import compute_shards
-    from dogsim.folders.listing import check_skipped_table, report_skipped
+    from dogsim.folders.skipped import check_skipped_table, report_skipped
 
     run_options = {"verify": verify, "force": force, "boxes": boxes}
-    network, run = split_options(options.given | run_options)
+    layout = {"labels": labels, "names": names, "exclude": exclude}
+    network, run = split_options(options.given | run_options | layout)
     check_skipped_table(out, force)
     compute = compute_on(cluster, out) if cluster else compute_shards
     update = bring_up_to_date(images_dir, out, network, run, compute)
@@ -55,6 +79,7 @@ def create_dataset(
     text = f"{summary(out, update.dataset)} ({done}, {len(update.skipped)} skipped)"
     skipped = [asdict(each) for each in update.skipped]
     result = {"dataset": str(out), **description(update.dataset), **counts, "skipped": skipped}
+    note_breeds(update.dataset)
     print_result(result, as_json, text)
 
 
@@ -114,6 +139,14 @@ def import_mat(
         Path, typer.Argument(metavar="FILE.mat", help="A file saved by MATLAB or Octave.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The dataset file to write.")],
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="top|parent|FILE.csv|REGEX",
+            help="What labels an image, as for create-dataset, after the folders that all paths "
+            "share.  [default: the labels in the file, else parent]",
+        ),
+    ] = None,
     force: option.Force = False,
     as_json: option.Json = False,
 ) -> None:
@@ -124,8 +157,9 @@ def import_mat(
     from dogsim.sources.matlab import import_mat as read
 
     check_dataset_output(out, [file], "import-mat", force)
-    dataset = read(file)
+    dataset = read(file, labels)
     dataset.save(out, "import-mat")
+    note_breeds(dataset)
     print_result({"dataset": str(out), **description(dataset)}, as_json, summary(out, dataset))
 
 

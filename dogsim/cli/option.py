@@ -123,6 +123,14 @@ Boxes = Annotated[
         metavar="FOLDER", help="Crop an image to its box if this folder has a box file for it."
     ),
 ]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="top|parent|FILE.csv|REGEX",
+        help="What labels an image: the top folder, the innermost folder, a table with the columns "
+        "path,label, or the group (?P<label>...) in its name.  [default: as in the file, else top]",
+    ),
+]
 SaveFigures = Annotated[
     Path | None, typer.Option(help="Save the figures as PNG files in this folder.")
 ]

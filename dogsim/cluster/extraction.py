@@ -25,8 +25,8 @@ from dogsim.folders.extraction import (
     check_strict,
     compute_shards,
 )
-from dogsim.folders.listing import ListedImage, SkippedFile
 from dogsim.folders.resumable import checkpoint_folder
+from dogsim.folders.walk import ListedImage, SkippedFile
 from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.plumbing.files import follow_link, make_folder
 from dogsim.plumbing.terminal import track

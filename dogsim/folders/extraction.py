@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.folders.listing import ListedImage, SkippedFile, image_fields
+from dogsim.folders.listing import image_fields
+from dogsim.folders.walk import ListedImage, SkippedFile
 from dogsim.image_files.files import UnreadableError, read_image_file
 from dogsim.images import Cropped, load_image
 from dogsim.plumbing.files import bytes_sha256

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dogsim.errors import DogsimError, reason
 from dogsim.folders.checkpoints import FeatureFile
 from dogsim.folders.extraction import SHARD_IMAGES
-from dogsim.folders.listing import MISSING_FILE_ERRNOS, ListedImage, Listing, SkippedFile
+from dogsim.folders.walk import MISSING_FILE_ERRNOS, ListedImage, Listing, SkippedFile
 from dogsim.image_files.files import read_image_file
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import printable

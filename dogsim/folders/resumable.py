@@ -19,11 +19,14 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.folders.checkpoints import DATASET_MADE_BY, CheckpointFolder, FeatureFile, options_of
 from dogsim.folders.extraction import make_shard
-from dogsim.folders.listing import ListedImage, Listing, image_fields, skipped_table_path
+from dogsim.folders.listing import image_fields
 from dogsim.folders.manifest import Manifest, sparse_rows
-from dogsim.image_files.labels import labels_of_folders
+from dogsim.folders.skipped import skipped_table_path
+from dogsim.folders.walk import ListedImage, Listing
+from dogsim.image_files.layout import FolderLayout
 from dogsim.plumbing.files import check_replaceable, follow_link, locked, remove_temporary_files
 from dogsim.plumbing.signals import defer_signals
+from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 from dogsim.storage.dataset_file import (
     INDEX_NAME,
@@ -107,6 +110,11 @@ class Shards:
         return options_of(files[0].recipe) if files else {}
 
     @property
+    def layout(self) -> FolderLayout:
+        """The layout of the existing output, by default that of a folder of breed folders."""
+        return self.finished.dataset.layout if self.finished else FolderLayout()
+
+    @property
     def previous_paths(self) -> frozenset[str]:
         """Paths of the images in the existing output."""
         finished = (each.dataset for each in self.manifest.files if each.file == self.out)
@@ -148,15 +156,21 @@ class Shards:
             shard = self.folder.add(shard, unique_name=self.sharded)
         self.manifest.add(FeatureFile.open_shard(shard))
 
-    def write(self, images: Sequence[ListedImage], recipe: Recipe, root: Path) -> Dataset:
+    def write(
+        self, images: Sequence[ListedImage], recipe: Recipe, root: Path, layout: FolderLayout
+    ) -> Dataset:
         """Write the images that have features to the output, and remove the checkpoints.
 
-        An output that contains exactly these images is not written again.
+        An output that contains exactly these images and labels is not written again.
         """
         done = [image for image in images if image.path in self.manifest.rows]
         stored = (self.manifest.find(image.path) for image in done)
         fields = image_fields(done, [file.stamps["sha256"][row] for file, row in stored])
-        fields |= {"root": str(root.resolve()), "recipe": recipe}
+        found = layout.rule.label_images(fields["paths"])
+        for each in found.notes:
+            note(each)
+        fields |= {"root": str(root.resolve()), "recipe": recipe, "layout": layout}
+        fields |= {"labels": found.labels, "breeds": found.breeds}
         if not self._is_up_to_date(fields):
             self._write_output(done, fields)
         dataset = Dataset.open(self.out)
@@ -220,28 +234,21 @@ class Shards:
 
     def _is_up_to_date(self, fields: dict[str, Any]) -> bool:
         """Return whether the output has these fields already."""
-        first, arrays = self.manifest.files[0].dataset, ("stamps", "boxes")
-        return (
-            self.manifest.files[0].file == self.out
-            and all(getattr(first, name) == fields[name] for name in ("paths", "root", "recipe"))
-            and all(np.array_equal(getattr(first, name), fields[name]) for name in arrays)
+        first = self.manifest.files[0]
+        return first.file == self.out and all(
+            _equal(getattr(first.dataset, name), value) for name, value in fields.items()
         )
 
     def _write_output(self, images: list[ListedImage], fields: dict[str, Any]) -> None:
         manifest, paths = self.manifest, fields["paths"]
         rows = self._merged_rows(images, fields) if self.sharded else manifest.feature_blocks(paths)
-        labels, breeds = labels_of_folders(
-            [path.split("/")[0] if "/" in path else "" for path in paths]
-        )
         write_dataset(
             self.out,
             rows,
             manifest.files[0].dataset.features.shape[1],
-            labels=labels,
-            breeds=breeds,
             made_by=DATASET_MADE_BY,
             replaced=self.folder.shard_names() - _shards_of(rows),
-            **fields,
+            **{**fields, "layout": fields["layout"].attributes},
         )
 
     def _merged_rows(self, images: list[ListedImage], fields: dict[str, Any]) -> ShardedRows:
@@ -266,3 +273,9 @@ def checkpoint_folder(out: Path) -> Path:
 def _shards_of(features: Any) -> set[str]:
     """Return the names of the shards that features are stored in."""
     return {table.file for table in getattr(features, "tables", ())}
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    return bool(one == other)

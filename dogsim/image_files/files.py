@@ -5,6 +5,7 @@ import re
 import stat
 from functools import cache
 from io import BytesIO
+from mimetypes import guess_type
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -14,7 +15,7 @@ from dogsim.errors import DogsimError, reason
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"),
-    *(".tif", ".tiff", ".avif", ".heic", ".heif", ".ppm", ".pgm"),
+    *(".tif", ".tiff", ".avif", ".heic", ".heif", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 # The only formats that are opened: Pillow runs other programs for some of the others.
 PILLOW_FORMATS = (
@@ -89,6 +90,26 @@ def open_undecoded(content: bytes) -> Image.Image:
     if pixels > limit:
         image.draft(None, (image.width // 2, image.height // 2))
     return image
+
+
+def has_image_content(path: Path) -> bool:
+    """Return whether the content of a file is an image that `open_undecoded` opens."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with Image.open(path, formats=_formats()):
+            return True
+    except Image.DecompressionBombError:
+        return True
+    except Exception:  # Pillow raises many types for other files
+        return False
+
+
+def has_image_suffix(path: Path) -> bool:
+    """Return whether the suffix of a file is that of an image in any format."""
+    Image.init()
+    kind = guess_type(path.name)[0] or ""
+    return path.suffix.lower() in Image.EXTENSION or kind.startswith("image/")
 
 
 def max_pixels() -> int:

@@ -1,66 +1,58 @@
-"""Breed names and labels from the names of folders; the spelling of a name makes no difference."""
+"""Breed names: read from the names of folders, and compared independently of their spelling."""
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from unicodedata import normalize
 
-import numpy as np
-from numpy.typing import NDArray
-
-SYNSET = re.compile(r"^(n\d{8})-")  # the WordNet number of an ImageNet class, before its name
+SYNSET = re.compile(r"(n\d{8})(-|$)")  # the WordNet number of an ImageNet class, before its name
+SEPARATORS = re.compile(r"(?<=[^\W_])[-_\s]+(?=[^\W_])")  # between words; the sign of -1 is none
 
 
-def breed_name(folder: str) -> str:
-    """Return the breed name in the name of a breed's folder.
+def breed_name(text: str) -> str:
+    """Return the breed name in the name of a folder, or in another text that labels images.
 
     >>> breed_name("n02085936-Maltese_dog")
     'Maltese dog'
     """
-    return SYNSET.sub("", folder).replace("_", " ")
+    number = SYNSET.match(text)
+    name = text[number.end() :] if number else text
+    return name.replace("_", " ") if name.strip("_") else text
 
 
 def breed_key(name: str) -> str:
     """Return a key that is equal for all spellings of a breed's name.
 
-    Case, the Unicode form (macOS writes é as two code points) and the separator of words (space,
-    hyphen or underscore) make no difference.
+    Case, the Unicode form (macOS writes é as two code points) and the separator between words
+    (space, hyphen or underscore) make no difference.
 
     >>> breed_key("Cocker_Spaniel") == breed_key("cocker-spaniel")
     True
+    >>> breed_key("1") == breed_key("-1")
+    False
     """
     plain = normalize("NFC", normalize("NFC", name).casefold())
-    return re.sub(r"[-_\s]+", " ", plain).strip()
+    return SEPARATORS.sub(" ", plain).strip()
 
 
-def labels_of_folders(folders: Sequence[str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Label images by the names of their folders; "" stands for an unknown breed.
+def breeds_of_texts(texts: Iterable[str]) -> dict[str, str]:
+    """Return the breed name of each text that labels images, such as the name of a folder.
 
-    Folders whose names differ only in spelling are one breed, named after the first of them in
-    sorted order. Two ImageNet classes of the same name are two breeds: each name gets its number.
+    Texts that differ in spelling only are one breed, named after the first of them in sorted order.
+    Two ImageNet classes of the same name stay two: each name gets its number.
 
-    Returns
-    -------
-    labels : (n,) int32
-        Index into `breeds`; -1 if the breed is unknown.
-    breeds : tuple of str
-        Sorted.
-
-    >>> labels_of_folders(["whippet", "pug", "", "Pug"])
-    (array([ 1,  0, -1,  0], dtype=int32), ('Pug', 'whippet'))
-    >>> labels_of_folders(["n02012849-crane", "n03126707-crane"])[1]
-    ('crane (n02012849)', 'crane (n03126707)')
+    >>> breeds_of_texts(["pug", "Pug", "n02012849-crane", "n03126707-crane"])["pug"]
+    'Pug'
+    >>> breeds_of_texts(["n02012849-crane", "n03126707-crane"])["n02012849-crane"]
+    'crane (n02012849)'
     """
-    names = {folder: breed_name(folder) for folder in sorted({*folders} - {""})}
-    numbers = {folder: found[1] for folder in names if (found := SYNSET.match(folder))}
+    names = {text: breed_name(text) for text in sorted(set(texts))}
+    numbers = {text: found[1] for text in names if (found := SYNSET.match(text))}
     classes = defaultdict(set)
-    for folder, number in numbers.items():
-        classes[breed_key(names[folder])].add(number)
-    for folder, number in numbers.items():
-        if len(classes[breed_key(names[folder])]) > 1:
-            names[folder] += f" ({number})"
+    for text, number in numbers.items():
+        classes[breed_key(names[text])].add(number)
+    for text, number in numbers.items():
+        if len(classes[breed_key(names[text])]) > 1:
+            names[text] += f" ({number})"
     spelling: dict[str, str] = {}
-    breed_of = {key: spelling.setdefault(breed_key(name), name) for key, name in names.items()}
-    breeds = tuple(sorted(set(breed_of.values())))
-    label_of = {folder: breeds.index(breed) for folder, breed in breed_of.items()}
-    return np.array([label_of.get(folder, -1) for folder in folders], np.int32), breeds
+    return {text: spelling.setdefault(breed_key(name), name) for text, name in names.items()}

@@ -4,6 +4,7 @@ import os
 import re
 from itertools import takewhile
 from pathlib import Path
+from posixpath import normpath
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,20 @@ from scipy.io import whosmat
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
-from dogsim.image_files.labels import labels_of_folders
+from dogsim.image_files.label_rule import PARENT, LabelRule
+from dogsim.image_files.layout import FolderLayout
 from dogsim.plumbing.files import replacing
 from dogsim.plumbing.terminal import note
 from dogsim.sources.matfile import describe, load_variables, save_variables, texts
 
 EXPORTED_VARIABLES = ("features", "paths", "labels", "breeds")
+NOT_A_NAME = re.compile(r"\.{0,2}|[A-Za-z]:")  # parts of a path that name no folder
 MAX_VARIABLE_BYTES = 2**31  # in version 5 of the format
 
 
-def import_mat(path: str | os.PathLike[str]) -> Dataset:
+def import_mat(
+    path: str | os.PathLike[str], labels: str | os.PathLike[str] | None = None
+) -> Dataset:
     """Read the features and paths that a MATLAB program saved.
 
     MATLAB: ``load`` of the file that ``create_dataset.m`` saves. Other variables are ignored.
@@ -32,7 +37,10 @@ def import_mat(path: str | os.PathLike[str]) -> Dataset:
         A .mat file of version 5, 7 or 7.3 with ``features``, n x d or d x n numbers (if n x n, each
         row is an image), and ``paths``, a cell array of n char vectors or a char matrix. The
         optional ``labels`` (1 to c, 0 = unknown) and ``breeds`` (c names), as `export_mat` writes
-        them, determine the breeds; without them, the folder of each image does.
+        them, determine the breeds unless `labels` is given.
+    labels : {"top", "parent"}, path or regular expression, optional
+        The rule that labels the images, as for `dogsim.create_dataset`, applied after the folders
+        that all paths share; by default "parent", the innermost folder.
 
     Returns
     -------
@@ -50,12 +58,14 @@ def import_mat(path: str | os.PathLike[str]) -> Dataset:
     variables = load_variables(path, ("features", "paths"), ("labels", "breeds"))
     try:
         # A backslash separates folders on Windows only; elsewhere it is part of a name.
-        given = texts(variables["paths"], "paths")
-        paths = [path if path.startswith("/") else path.replace("\\", "/") for path in given]
+        names = texts(variables["paths"], "paths")
+        paths = [name if name.startswith("/") else name.replace("\\", "/") for name in names]
         features = _features(variables["features"], len(paths))
-        labels, breeds = _labels(variables, paths)
+        rule = LabelRule.from_options(labels, None, LabelRule(PARENT))
+        given = {} if labels is not None else variables
+        numbers, breeds = _labels(given, paths, rule)
         root, below = _split_root(paths)
-        return Dataset(features, labels, below, breeds, root=root)
+        return Dataset(features, numbers, below, breeds, root=root, layout=FolderLayout(rule))
     except DogsimError as error:
         raise DogsimError(f"{path}: {error}") from error
 
@@ -130,7 +140,7 @@ def _features(value: Any, n: int) -> NDArray[np.float32]:
 
 
 def _labels(
-    variables: dict[str, NDArray[Any]], paths: list[str]
+    variables: dict[str, NDArray[Any]], paths: list[str], rule: LabelRule
 ) -> tuple[NDArray[np.int32], tuple[str, ...]]:
     if {"labels", "breeds"} <= set(variables):
         try:
@@ -143,13 +153,15 @@ def _labels(
             return numbers.astype(np.int32) - 1, tuple(names)
         except DogsimError as error:  # other programs use these names for other variables
             note(f"{error} The breeds are taken from the folders of the images.")
-    return labels_of_folders([_folder(path) for path in paths])
-
-
-def _folder(path: str) -> str:
-    """Return the folder whose name is the breed, "" if the path has none."""
-    folder = (path.split("/")[-2:-1] or [""])[0]
-    return "" if re.fullmatch(r"\.|\.\.|[A-Za-z]:", folder) else folder
+    folders = [
+        [part for part in normpath(path).split("/") if not NOT_A_NAME.fullmatch(part)]
+        for path in paths
+    ]
+    shared = _shared_folders(folders)
+    found = rule.label_images(["/".join(parts[len(shared) :]) for parts in folders])
+    for each in found.notes:
+        note(each)
+    return found.labels, found.breeds
 
 
 def _split_root(paths: list[str]) -> tuple[str, tuple[str, ...]]:
@@ -157,7 +169,12 @@ def _split_root(paths: list[str]) -> tuple[str, tuple[str, ...]]:
     if not all(re.match(r"/|[A-Za-z]:/", path) for path in paths):
         return "", tuple(paths)
     parts = [path.split("/") for path in paths]
-    level = zip(*(part[:-2] for part in parts), strict=False)
-    shared = [names[0] for names in takewhile(lambda names: len(set(names)) == 1, level)]
+    shared = _shared_folders(parts)
     root = "/".join(shared) + "/" * (len(shared) == 1)  # the root is "/" or "C:/", not "" or "C:"
     return root, tuple("/".join(part[len(shared) :]) for part in parts)
+
+
+def _shared_folders(paths: list[list[str]]) -> list[str]:
+    """Return the folders that all paths begin with; the innermost folder of an image stays."""
+    level = zip(*(parts[:-2] for parts in paths), strict=False)
+    return [names[0] for names in takewhile(lambda names: len(set(names)) == 1, level)]

@@ -5,7 +5,7 @@ features it contains the positions of their rows in the shards.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -27,6 +27,7 @@ FILE_VERSION, INDEX_VERSION = 1, 2  # format_version of a whole file and of an i
 WRITE_ROWS = 1024  # rows of a block that is written at once
 STAMP_DTYPE = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("sha256", "S64")])
 TABLE_DTYPE = np.dtype([("offset", "<i8"), ("rows", "<i8")])  # features in a shard
+LAYOUT_NAMES = ("label_rule", "label_names", "exclude")  # attributes, see `FolderLayout`
 FOLDER_SUFFIX, INDEX_NAME = ".dogsim", "index.h5"
 
 Features: TypeAlias = "NDArray[np.float32] | ShardedRows"
@@ -111,6 +112,9 @@ def read_fields(path: Path) -> dict[str, Any]:
                 "breeds": tuple(file["breeds"].asstr()),
                 "recipe": _read_recipe(file.attrs),
                 "root": _text(file.attrs.get("root", "")),
+                "layout": {
+                    name: _text(file.attrs[name]) for name in LAYOUT_NAMES if name in file.attrs
+                },
                 "stamps": np.asarray(file["stamps"], STAMP_DTYPE) if "stamps" in file else None,
                 "learned": np.asarray(file["learned"], bool) if "learned" in file else None,
                 "boxes": np.asarray(file["boxes"], np.float64) if "boxes" in file else None,
@@ -145,6 +149,7 @@ def write_dataset(
     stamps: NDArray[np.void] | None,
     learned: NDArray[np.bool_] | None = None,
     boxes: NDArray[np.float64] | None = None,
+    layout: Mapping[str, str] | None = None,
     made_by: str = "",
     replaced: Iterable[str] = (),
 ) -> None:
@@ -176,7 +181,8 @@ def write_dataset(
                 file[name] = rows
         version = INDEX_VERSION if isinstance(blocks, ShardedRows) else FILE_VERSION
         file.attrs.update({"format": FORMAT, "format_version": version, "made_by": made_by})
-        for name, value in {"root": root, **(asdict(recipe) if recipe else {})}.items():
+        attributes = {"root": root, **(layout or {}), **(asdict(recipe) if recipe else {})}
+        for name, value in attributes.items():
             file.attrs[name] = _as_attribute(value)
 
 

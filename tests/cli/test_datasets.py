@@ -17,6 +17,7 @@ def test_create_dataset(breeds_dir: Path, tmp_path: Path) -> None:
     assert (made["images"], made["breeds"], made["features"]) == (6, 2, 1280)
     again = dogsim("create-dataset", breeds_dir, "-o", out, "--backbone", LITE)
     assert again.stdout.endswith("(0 new, 0 changed, 6 kept, 0 removed, 0 skipped)\n")
+    assert "Breeds: red setter, striped.\n" in again.stderr
 
 
 def test_a_moved_weight_file_is_found_again(breeds_dir: Path, colours: str, tmp_path: Path) -> None:

@@ -42,6 +42,12 @@ READABLE = {
     "x" * 240 + ".jpg": JPEG,
     "UPPER.JPG": JPEG,
     "deep/er/still.jpg": JPEG,
+    "no suffix": JPEG,
+    "photo.jpg_large": JPEG,
+    "photo.jpg!d": JPEG,
+    "bitmap.pbm": encoded("ppm", IMAGE.convert("1")),
+    "grey.pnm": encoded("ppm", IMAGE.convert("L")),
+    "wrong.svg": JPEG,
 }
 UNREADABLE = {
     "zero.jpg": b"",
@@ -53,6 +59,13 @@ UNREADABLE = {
 }
 
 
+# Their formats are those of images, but not supported.
+UNSUPPORTED = {"a.jp2": encoded("jpeg2000"), "a.tga": encoded("tga"), "a.svg": b"<svg></svg>"}
+OTHERS = {
+    "Thumbs.db": b"\xd0\xcf\x11\xe0" + bytes(99),
+    "notes.txt": b"BM is no bitmap.",
+    "empty": b"",
+}
 needs_linux = pytest.mark.skipif(
     sys.platform != "linux", reason="other systems do not allow such names and files"
 )
@@ -64,9 +77,11 @@ def folder(tmp_path: Path) -> Path:
     for name, content in {**READABLE, **UNREADABLE}.items():
         (breed / name).parent.mkdir(parents=True, exist_ok=True)
         (breed / name).write_bytes(content)
-    for hidden in (".hidden.jpg", "._photo.jpg", "Thumbs.db", "notes.txt", ".cache/a.jpg"):
-        (breed / hidden).parent.mkdir(exist_ok=True)
-        (breed / hidden).write_bytes(JPEG)
+    for name in (".hidden.jpg", "._photo.jpg", ".cache/a.jpg", "@eaDir/x.jpg/THUMB_M.jpg"):
+        (breed / name).parent.mkdir(parents=True, exist_ok=True)
+        (breed / name).write_bytes(JPEG)
+    for name, content in {**OTHERS, **UNSUPPORTED}.items():
+        (breed / name).write_bytes(content)
     (breed / "folder.jpg").mkdir()
     os.mkfifo(breed / "fifo.jpg")
     (breed / "dangling.jpg").symlink_to(breed / "gone.jpg")
@@ -85,13 +100,18 @@ def test_the_listing(folder: Path) -> None:
     listing = list_images(folder)
     listed = {image.path.removeprefix("pug/") for image in listing.images}
     assert listed == {*READABLE, *UNREADABLE, "fifo.jpg", "Pug/other_case.jpg"}
-    assert [each.path for each in listing.linked] == ["pug/up"]
+    assert [each.path for each in listing.left_out] == ["pug/@eaDir", "pug/up"]
     assert listing.inaccessible == []
+    assert {Path(path).name for path in listing.others} == {*OTHERS}
     assert {each.path: each.reason for each in listing.skipped} == {
         "stray.jpg": "it is in no breed folder",
         "pug/dangling.jpg": "No such file or directory",
         "pug/loop.jpg": "Too many levels of symbolic links",
         "pug/not\\xffutf8.jpg": "its name is not UTF-8",
+        **{
+            f"pug/{name}": "its format is not supported: convert it to JPEG or PNG"
+            for name in UNSUPPORTED
+        },
     }
 
 
@@ -115,8 +135,8 @@ def test_a_whole_run(folder: Path, tmp_path: Path) -> None:
     assert {path.removeprefix("pug/") for path in made.paths} == {*READABLE, "Pug/other_case.jpg"}
     assert {Path(each["path"]).name for each in result["skipped"]} == {
         *UNREADABLE,
-        *("fifo.jpg", "stray.jpg", "dangling.jpg", "loop.jpg", "not\\xffutf8.jpg"),
-        "up",
+        *UNSUPPORTED,
+        *("fifo.jpg", "stray.jpg", "dangling.jpg", "loop.jpg", "not\\xffutf8.jpg", "up", "@eaDir"),
     }
     for row, path in enumerate(made.paths):  # each row has the features of its own image
         mean = load_image(folder / path, 16).mean(axis=(0, 1))

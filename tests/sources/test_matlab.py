@@ -338,7 +338,9 @@ def test_command_line(four: Dataset, tmp_path: Path) -> None:
     result = dogsim_json("import-mat", exported, second)
     assert (result["dataset"], result["images"], result["breeds"]) == (second, 4, 2)
     assert Dataset.open(second).paths == four.paths
-    assert dogsim("import-mat", exported, second).stdout == f"{second}: 4 images of 2 breeds\n"
+    result = dogsim("import-mat", exported, second)
+    assert result.stdout == f"{second}: 4 images of 2 breeds\n"
+    assert result.stderr == "Breeds: pug, whippet.\n"
 
 
 def test_breeds_follow_the_same_rule_as_folders(mat: Path) -> None:
