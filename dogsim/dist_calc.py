@@ -225,10 +225,11 @@ def _pair(dataset: Vectors, testset: Vectors, metric: str) -> tuple[Floats, Floa
         dataset.require_comparable(testset)
     gallery, queries = _features("dataset", dataset), _features("test set", testset)
     queries = np.atleast_2d(queries) if queries.ndim < 2 else queries
-    if gallery.ndim != 2 or queries.ndim != 2 or gallery.shape[1] != queries.shape[1]:
+    agree = gallery.ndim == queries.ndim == 2 and gallery.shape[1] == queries.shape[1] > 0
+    if not agree:
         raise DogsimError(
             f"Received a dataset {gallery.shape} and a test set {queries.shape}. "
-            "Expected (n_dataset, d) and (n_test, d)."
+            "Expected (n_dataset, d) and (n_test, d), d of at least 1."
         )
     if not (isinstance(dataset, Dataset) and dataset.search):  # a search checks them itself
         _check_numbers("dataset", gallery, metric)

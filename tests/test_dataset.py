@@ -25,6 +25,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.plumbing.files import replacing
 from dogsim.recipe import Recipe
+from dogsim.storage.dataset_file import STAMP_DTYPE
 from dogsim.storage.hdf5 import ReplacedError, map_rows
 
 RECIPE = Recipe("resnet50", "imagenet", "ab" * 32, "avg_pool", 224)
@@ -144,6 +145,107 @@ def test_files_that_are_no_datasets(tmp_path: Path, four: Dataset) -> None:
             Dataset.open(tmp_path / name)
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def replace_table(path: Path, name: str, values: Any) -> Path:
+    """Write a dataset file of another program, one of whose tables is replaced."""
+    write_by_h5py(path)
+    with h5py.File(path, "a") as file:
+        if name in file:
+            del file[name]
+        file[name] = values
+    return path
+
+
+def test_values_in_another_file_are_not_read(tmp_path: Path) -> None:
+    """HDF5 reads what an external link names; its offset in that file means nothing in this one."""
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["padding"] = np.zeros(5000)
+        other["features"] = np.full((3, 3), 7, "f4")
+        other["labels"] = np.array([0, -1, 0], "i4")
+    (tmp_path / "raw").write_bytes(np.ones((3, 3), "f4").tobytes())
+    layout = h5py.VirtualLayout((3, 3), "f4")
+    layout[:] = h5py.VirtualSource("gone.h5", "features", (3, 3))
+
+    write_by_h5py(tmp_path / "external.h5")
+    write_by_h5py(tmp_path / "virtual.h5")
+    for name in ("external.h5", "virtual.h5"):
+        with h5py.File(tmp_path / name, "a") as file:
+            del file["features"]
+            if name == "virtual.h5":
+                file.create_virtual_dataset("features", layout)
+            else:
+                file.create_dataset("features", (3, 3), "f4", external=[(tmp_path / "raw", 0, 36)])
+    link = h5py.ExternalLink("other.h5", "/features")
+    labels = h5py.ExternalLink("other.h5", "/labels")
+    for file, name in (
+        (replace_table(tmp_path / "link.h5", "features", link), "features"),
+        (replace_table(tmp_path / "labels.h5", "labels", labels), "labels"),
+        (tmp_path / "external.h5", "features"),
+        (tmp_path / "virtual.h5", "features"),
+    ):
+        with pytest.raises(DogsimError, match=f"values of {name} are in another file") as caught:
+            Dataset.open(file)
+        assert str(caught.value).startswith(str(file))
+
+
+def test_labels_that_are_no_whole_numbers(tmp_path: Path) -> None:
+    """They are not truncated; the whole numbers that MATLAB writes as double are converted."""
+    for labels, number in (
+        ([0, 0.7, 0], "0.7"),
+        ([0, 2**32, 0], "4294967296"),
+        ([0, 0, np.nan], "nan"),
+    ):
+        file = replace_table(tmp_path / "d.h5", "labels", np.array(labels))
+        with pytest.raises(DogsimError, match=f"Received {number} in labels. Expected numbers"):
+            Dataset.open(file)
+    opened = Dataset.open(replace_table(tmp_path / "d.h5", "labels", np.array([0.0, -1.0, 0.0])))
+    assert opened.labels.tolist() == [0, -1, 0]
+    assert opened.labels.dtype == np.int32
+
+
+def test_tables_of_another_kind(tmp_path: Path) -> None:
+    stamps = np.zeros(3, STAMP_DTYPE)
+    stamps["sha256"] = b"\xff\x00zz"
+    for name, values, message in (
+        ("features", h5py.SoftLink("/features"), "too many links"),
+        ("features", np.empty((3, 0), "f4"), r"features \(3, 0\). Expected \(n, d\), d from 1 up"),
+        ("features", [[b"a"], [b"b"], [b"c"]], "Cannot read .* as a dataset"),
+        ("labels", 0, "labels"),
+        ("stamps", stamps, "stamps has a wrong SHA-256. Expected 64 hexadecimal digits"),
+    ):
+        with pytest.raises(DogsimError, match=message):
+            Dataset.open(replace_table(tmp_path / "d.h5", name, values))
+    write_by_h5py(tmp_path / "group.h5")
+    with h5py.File(tmp_path / "group.h5", "a") as file:
+        del file["features"]
+        file.create_group("features")
+    with pytest.raises(DogsimError, match="features is not a table"):
+        Dataset.open(tmp_path / "group.h5")
+
+
+@pytest.mark.parametrize("chunks", [None, (2, 1024)])
+def test_features_that_were_not_written(chunks: tuple[int, int] | None, tmp_path: Path) -> None:
+    """HDF5 returns zeros for them, 11 petabytes if so many are asked for."""
+    write_by_h5py(tmp_path / "d.h5")
+    with h5py.File(tmp_path / "d.h5", "a") as file:
+        del file["features"]
+        features = file.create_dataset("features", (3, 10**15), "f4", chunks=chunks)
+        if chunks:
+            features[0, 0] = 1
+    with pytest.raises(DogsimError, match=r"features \(3, 1000000000000000\) was never written"):
+        Dataset.open(tmp_path / "d.h5")
+
+
+def test_features_in_chunks_that_are_larger_than_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: Any) -> Any:
+        raise MemoryError("Unable to allocate 224. GiB")
+
+    monkeypatch.setattr(h5py.Dataset, "__array__", read)
+    with pytest.raises(DogsimError, match="Unable to allocate.*stored contiguously as float32"):
+        Dataset.open(replace_table(tmp_path / "d.h5", "features", np.eye(3)))
 
 
 def test_a_file_cut_anywhere_is_an_error_and_never_a_crash(tmp_path: Path, four: Dataset) -> None:

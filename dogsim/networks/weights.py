@@ -174,7 +174,7 @@ def file_has_top(path: Path, top_layers: Collection[str]) -> bool:
         with h5py.File(path) as file:
             names = file.get("model_weights", file).attrs.get("layer_names", ())
             return any(os.fsdecode(name) in top_layers for name in names)
-    except OSError as error:
+    except (OSError, RuntimeError, TypeError) as error:
         raise DogsimError(
             f"{path} is not a weight file ({reason(error)}). "
             "Expected .h5, .weights.h5 or .keras of Keras."

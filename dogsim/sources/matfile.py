@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.io import loadmat, savemat, whosmat
 
 from dogsim.errors import DogsimError, reason
+from dogsim.storage.hdf5 import open_table
 
 INTEGER_CLASSES = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 SUPPORTED_CLASSES = {"cell", "char", "double", "single", "logical"} | INTEGER_CLASSES
@@ -148,7 +149,11 @@ def _read_hdf5(path: Path, names: list[str]) -> tuple[list[str], dict[str, NDArr
             raise DogsimError(
                 f"this HDF5 file was not saved by MATLAB. Expected {SUPPORTED_FILES}."
             )
-        return found, {name: _value(file, file[name]) for name in names if name in file}
+        items = {name: file[name] for name in names if name in file}
+        for name, item in items.items():
+            if isinstance(item, h5py.Dataset):
+                open_table(file, name)  # raises if its values are in another file
+        return found, {name: _value(file, item) for name, item in items.items()}
 
 
 def _value(file: Any, item: Any) -> NDArray[Any]:

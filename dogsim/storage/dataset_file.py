@@ -5,6 +5,7 @@ features it contains the positions of their rows in the shards.
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
@@ -19,7 +20,7 @@ from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.files import check_output, follow_link, replacing
 from dogsim.plumbing.signals import defer_signals
 from dogsim.recipe import OPTIONAL_FIELDS, Recipe
-from dogsim.storage.hdf5 import create_hdf5, map_rows
+from dogsim.storage.hdf5 import create_hdf5, map_rows, open_table, read_exactly
 from dogsim.storage.sharded_rows import RUN_DTYPE, ShardedRows, TableLocation
 
 FORMAT = "dogsim-dataset"
@@ -74,7 +75,12 @@ def open_dataset_file(path: Path) -> Iterator[Any]:
             yield file
     except DogsimError as error:
         raise DogsimError(f"{path}: {error}") from error
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except MemoryError as error:
+        raise DogsimError(
+            f"Cannot read {path}: {reason(error)}. Expected features that are stored contiguously "
+            "as float32: they are read on access, others as a whole."
+        ) from error
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         # HDF5 reports the error number of a failed read in the text only.
         if isinstance(error, OSError) and (error.errno is not None or "errno = " in str(error)):
             raise DogsimError(f"Cannot read {path}: {reason(error)}.") from error
@@ -107,17 +113,17 @@ def read_fields(path: Path) -> dict[str, Any]:
         with open_dataset_file(path) as file:
             fields = {
                 "features": _features(file, path),
-                "labels": np.asarray(file["labels"], np.int32),
-                "paths": tuple(file["paths"].asstr()),
-                "breeds": tuple(file["breeds"].asstr()),
+                "labels": read_exactly(file, "labels", np.int32),
+                "paths": tuple(open_table(file, "paths").asstr()),
+                "breeds": tuple(open_table(file, "breeds").asstr()),
                 "recipe": _read_recipe(file.attrs),
                 "root": _text(file.attrs.get("root", "")),
                 "layout": {
                     name: _text(file.attrs[name]) for name in LAYOUT_NAMES if name in file.attrs
                 },
-                "stamps": np.asarray(file["stamps"], STAMP_DTYPE) if "stamps" in file else None,
-                "learned": np.asarray(file["learned"], bool) if "learned" in file else None,
-                "boxes": np.asarray(file["boxes"], np.float64) if "boxes" in file else None,
+                "stamps": _read_stamps(file) if "stamps" in file else None,
+                "learned": read_exactly(file, "learned", np.bool_) if "learned" in file else None,
+                "boxes": read_exactly(file, "boxes", np.float64) if "boxes" in file else None,
             }
         if _file_identity(path) == before:
             return fields  # otherwise the map may belong to a new file that replaced this one
@@ -132,8 +138,8 @@ def made_by(path: Path) -> str:
 def known_shards(path: Path) -> frozenset[str]:
     """Return the names of the shards in an index, and of those that it has replaced."""
     with open_dataset_file(path) as file:
-        names = [name for key in ("shards", "replaced") if key in file for name in file[key]]
-        return frozenset(name.decode() for name in names)
+        keys = [key for key in ("shards", "replaced") if key in file]
+        return frozenset(name for key in keys for name in open_table(file, key).asstr())
 
 
 def write_dataset(
@@ -198,17 +204,28 @@ def _write_index(file: Any, rows: ShardedRows, replaced: Iterable[str]) -> None:
 def _features(file: Any, path: Path) -> Features:
     """Map the features of an open file, or of the shards in an index."""
     if "shards" not in file:
-        return map_rows(file["features"], path)
-    names, locations = file["shards"].asstr(), file["tables"][:].tolist()
+        stored = open_table(file, "features")
+        if stored.ndim != 2 or not stored.shape[1]:
+            raise DogsimError(f"Received features {stored.shape}. Expected (n, d), d from 1 up.")
+        return map_rows(stored, path)
+    names, locations = open_table(file, "shards").asstr(), open_table(file, "tables")[:].tolist()
     tables = [TableLocation(name, *each) for name, each in zip(names, locations, strict=True)]
-    runs, dimension = file["runs"][:].astype(RUN_DTYPE), int(file.attrs["dimension"])
+    runs = open_table(file, "runs")[:].astype(RUN_DTYPE)
+    dimension = int(file.attrs["dimension"])
     sizes = {each.name: each.stat().st_size for each in os.scandir(path.parent)}
-    lost = [each.file for each in tables if sizes.get(each.file, 0) < each.end(dimension)]
+    lost = [each.file for each in tables if sizes.get(each.file, -1) < each.end(dimension)]
     if lost:
         raise ValueError(
             f"{len(lost)} of its {len(tables)} shards are missing or cut short, such as {lost[0]}"
         )
     return ShardedRows(path.parent, tables, runs, dimension)
+
+
+def _read_stamps(file: Any) -> NDArray[np.void]:
+    stamps = np.asarray(open_table(file, "stamps"), STAMP_DTYPE)
+    if not re.fullmatch(rb"[0-9a-f]*", stamps["sha256"].tobytes()):
+        raise DogsimError("stamps has a wrong SHA-256. Expected 64 hexadecimal digits per image.")
+    return stamps
 
 
 def _check_format(file: Any) -> None:

@@ -1,4 +1,4 @@
-"""Write HDF5 files without a crash on a full disk, and memory-map their tables.
+"""Write HDF5 files without a crash on a full disk, and open and memory-map their tables.
 
 A file that another program overwrites in place or cuts short while it is mapped would mix old
 labels with new features, or end the process with SIGBUS. Therefore a mapped table checks before
@@ -8,6 +8,7 @@ each access that its file has not changed.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,33 @@ class MappedRows(np.memmap):
         return rows
 
 
+def open_table(file: Any, name: str) -> Any:
+    """Return the `h5py.Dataset` of a name; raise `DogsimError` unless its values are in this file.
+
+    HDF5 would read every file that an external link, external storage or a virtual dataset names,
+    and return zeros for values that do not exist, of any number.
+    """
+    stored = file[name]
+    if not isinstance(stored, h5py.Dataset):
+        raise ValueError(f"{name} is not a table")
+    file_numbers = {h5py.h5o.get_info(each.id).fileno for each in (file, stored)}
+    if len(file_numbers) > 1 or stored.external or stored.is_virtual:
+        raise DogsimError(
+            f"The values of {name} are in another file. Expected them in this file: write a copy "
+            "of the table into it, for example with h5py."
+        )
+    if not _is_written(stored):
+        raise DogsimError(f"{name} {stored.shape} was never written completely. Write it again.")
+    return stored
+
+
+def _is_written(stored: Any) -> bool:
+    if stored.chunks:
+        sides = zip(stored.shape, stored.chunks, strict=True)
+        return bool(stored.id.get_num_chunks() == prod(-(-n // size) for n, size in sides))
+    return bool(stored.size == 0 or stored.id.get_storage_size() > 0)
+
+
 def map_rows(stored: Any, path: Path) -> NDArray[np.float32]:
     """Return a memory map of a float32 table (n, d) in `path`; read it if it cannot be mapped."""
     offset = stored.id.get_offset()  # None if chunked or empty
@@ -78,6 +106,19 @@ def map_table(path: Path, offset: int, shape: tuple[int, ...]) -> MappedRows:
     rows = MappedRows(path, "<f4", "r", offset, shape)
     rows.state = state
     return rows
+
+
+def read_exactly(file: Any, name: str, dtype: Any) -> NDArray[Any]:
+    """Read a table as `dtype`; raise `DogsimError` if that would change one of its numbers."""
+    stored = open_table(file, name)[()]
+    with np.errstate(all="ignore"):  # a number that does not fit is reported below
+        numbers: NDArray[Any] = stored.astype(dtype)
+    if not np.array_equal(numbers, stored, equal_nan=numbers.dtype.kind == "f"):
+        raise DogsimError(
+            f"Received {stored[numbers != stored][0]} in {name}. Expected numbers that "
+            f"{np.dtype(dtype)} stores exactly."
+        )
+    return numbers
 
 
 @contextmanager

@@ -257,6 +257,27 @@ def test_a_shard_that_cannot_be_read_is_not_reported_as_written(
     assert "features of 3 images are stored" in line
 
 
+@pytest.mark.parametrize("values", [h5py.ExternalLink("other.h5", "/features"), np.ones((2, 3))])
+def test_a_shard_whose_features_are_stored_elsewhere_or_otherwise(
+    values: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its features are not read from the position that they have in another file or type."""
+    out = tmp_path / "d.h5"
+    stop_after(2, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        create_dataset(photos, out, batch_size=1)
+    resume(monkeypatch)
+    shard = checkpoint_folder(out) / "000000.h5"
+    with h5py.File(shard.with_name("other.h5"), "w") as other:
+        other["features"] = np.ones((2, 3), "f4")
+    with h5py.File(shard, "a") as file:
+        del file["features"]
+        file["features"] = values
+    with pytest.raises(DogsimError, match="are in another file|no shard of create-dataset"):
+        create_dataset(photos, out)
+    assert shard.exists()
+
+
 def unreadable(path: Path) -> Dataset:
     raise DogsimError(f"Cannot read {path}: Too many open files.")
 

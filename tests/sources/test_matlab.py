@@ -175,6 +175,16 @@ def test_version_73_text(mat: Path) -> None:
         import_mat(mat)
 
 
+def test_version_73_with_values_in_another_file(mat: Path) -> None:
+    write_73(mat, features=FEATURES, paths=PATHS)
+    with h5py.File(mat, "a") as file, h5py.File(mat.with_name("other"), "w") as other:
+        file.move("features", "moved")
+        file.copy("moved", other, "features")
+        file["features"] = h5py.ExternalLink("other", "/features")
+    with pytest.raises(DogsimError, match="values of features are in another file"):
+        import_mat(mat)
+
+
 def test_char_matrix(mat: Path) -> None:
     savemat(mat, {"features": FEATURES, "paths": np.array(PATHS)})
     check(import_mat(mat))
