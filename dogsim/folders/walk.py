@@ -1,7 +1,7 @@
 """Walk through a folder and find its image files."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from errno import ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
@@ -102,39 +102,41 @@ class ImageFiles:
         self._entered: set[tuple[int, int]] = set()
 
     def __iter__(self) -> Iterator[tuple[Path, bool]]:
-        starts = [self.root]
-        for start in starts:  # the loop appends the linked folders that it finds
-            for folder, subfolders, names in os.walk(start, onerror=self._add_unreadable):
+        waiting, linked = [self.root], list[Path]()  # a loop: folders can be nested 1,000 deep
+        while waiting or linked:
+            folder = waiting.pop() if waiting else linked.pop(0)
+            try:
                 if not self._enter(folder):
-                    subfolders.clear()
                     continue
-                visible = [
-                    each for each in self._visible(folder, subfolders) if self._is_ours(each)
-                ]
-                starts += [path for path in visible if path.is_symlink()]
-                subfolders[:] = [path.name for path in visible if not path.is_symlink()]
-                files = (path for path in self._visible(folder, names) if self._is_image(path))
-                yield from ((path, path.is_symlink()) for path in files)
+                with os.scandir(folder) as entries:
+                    is_folder = {entry.name: _is_folder(entry) for entry in entries}
+            except OSError as error:
+                self.listing.add_inaccessible(self._relative(folder), error, "folder: ")
+                continue
+            visible = self._visible(folder, is_folder)
+            subfolders = [path for path in visible if is_folder[path.name] and self._is_ours(path)]
+            linked += [path for path in subfolders if path.is_symlink()]
+            waiting += [path for path in reversed(subfolders) if not path.is_symlink()]
+            for path in visible:
+                if not is_folder[path.name] and self._is_image(path):
+                    yield path, path.is_symlink()
 
-    def _relative(self, path: str | Path) -> str:
-        return Path(path).relative_to(self.root).as_posix()
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
 
-    def _add_unreadable(self, error: OSError) -> None:
-        self.listing.add_inaccessible(self._relative(error.filename), error, "folder: ")
-
-    def _leave_out(self, path: str | Path, why: str) -> None:
+    def _leave_out(self, path: Path, why: str) -> None:
         self.listing.left_out.append(SkippedFile(printable(self._relative(path)), why))
 
-    def _enter(self, folder: str) -> bool:
+    def _enter(self, folder: Path) -> bool:
         """Return whether a folder is entered for the first time."""
-        identity = file_identity(os.stat(folder))  # noqa: PTH116
+        identity = file_identity(folder.stat())
         if identity in self._entered:
             self._leave_out(folder, "a link to a listed folder")
             return False
         self._entered.add(identity)
         return True
 
-    def _visible(self, folder: str, names: Sequence[str]) -> list[Path]:
+    def _visible(self, folder: Path, names: Iterable[str]) -> list[Path]:
         """Return the paths that are neither hidden nor excluded, in order."""
         paths = [Path(folder, name) for name in sorted(names) if name[0] != "."]
         if not self.layout.exclude:
@@ -158,6 +160,13 @@ class ImageFiles:
             self.listing.skipped.append(SkippedFile(printable(self._relative(path)), why))
         else:
             self.listing.others.append(self._relative(path))
+        return False
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links
         return False
 
 

@@ -1,5 +1,6 @@
 """Test folders with damaged, unusual and hostile files: only these files are skipped."""
 
+import inspect
 import io
 import os
 import sys
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dogsim.errors import DogsimError
-from dogsim.folders.listing import list_images
+from dogsim.folders.listing import find_images, list_images
 from dogsim.images import load_image, open_image
 from dogsim.plumbing.terminal import printable
 
@@ -113,6 +114,22 @@ def test_the_listing(folder: Path) -> None:
             for name in UNSUPPORTED
         },
     }
+
+
+@needs_linux
+def test_a_folder_nested_deeper_than_calls_can_be(tmp_path: Path) -> None:
+    deep = tmp_path
+    for _ in range(100):
+        deep /= "d"
+        deep.mkdir()
+    (deep / "a.jpg").write_bytes(JPEG)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 60)  # folders 1,000 deep take long to remove
+    try:
+        assert [each.path for each in list_images(tmp_path).images] == ["d/" * 100 + "a.jpg"]
+        assert find_images(tmp_path) == [deep / "a.jpg"]
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @needs_linux
