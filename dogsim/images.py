@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from dogsim.errors import DogsimError, check_known, reason
 from dogsim.image_files.boxes import Box, RelativeBox
@@ -23,7 +24,8 @@ RESIZES: tuple[Resize, ...] = get_args(Resize)
 
 MAX_DECODED_PIXELS = 40_000_000  # of all threads together; a larger image is decoded alone
 ORIENTATION_TAG = 0x0112  # of EXIF
-WHITE_LEVELS = {"iu": (255, 4095, 65535, 2**31 - 1), "f": (1, 255, 65535)}  # by dtype kind
+# Of 32-bit images by dtype kind: no format says which number is white.
+WHITE_LEVELS = {"iu": (255, 4095, 65535, 2**31 - 1), "f": (1, 255, 65535)}
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,10 @@ def load_image(
     Returns
     -------
     (size, size, 3) uint8
-        RGB, 0 to 255: upright by its EXIF orientation, transparency on white. Grey of more than 8
-        bits is scaled so that the smallest usual white level (255, 4095, 65535; 1 for floats)
-        that is not below its maximum becomes 255.
+        RGB, 0 to 255: upright by its EXIF orientation, transparency on white. Grey of 9 to 16 bits
+        is scaled by the bit depth of the file: the largest number of 16 bits, 65535, becomes 255.
+        Numbers of 32 bits are scaled so that the smallest usual white level (255, 4095, 65535; 1
+        for floats) that is not below their maximum becomes 255.
 
     Raises
     ------
@@ -155,20 +158,27 @@ def _opened(source: Source, at_least: int | None, name: str | None) -> Iterator[
     content = _content(source.source if isinstance(source, Cropped) else source)
     try:
         if isinstance(content, Image.Image):
-            yield _crop(_to_rgb(content), _relative_box(content, box))
+            yield _decoded(content, box)
             return
         with open_undecoded(content) as image:
             pixels, region = image.width * image.height, None
-            if isinstance(image, JpegImageFile):  # other formats decode to read their orientation
+            if isinstance(image, JpegImageFile):
                 region = _relative_box(image, box)
                 if at_least:
                     image.draft(None, _min_stored_size(at_least, region, _orientation(image)))
                 if not image.info.get("progressive"):  # those are held at full size while decoding
                     pixels = image.width * image.height
             with _decoding.reserve(pixels):
-                yield _crop(_to_rgb(image), region or _relative_box(image, box))
+                yield _decoded(image, box, region)
     except Exception as error:  # decoders of broken files raise nearly anything
         raise unreadable(name or "the content", reason(error)) from error
+
+
+def _decoded(image: Image.Image, box: Box | None, region: RelativeBox | None = None) -> Image.Image:
+    if isinstance(image, TiffImageFile):  # decoding turns it upright
+        region = _relative_box(image, box)
+    rgb = _to_rgb(image)  # other formats decode to read their orientation
+    return _crop(rgb, region or _relative_box(image, box))
 
 
 _decoding = Budget(MAX_DECODED_PIXELS)
@@ -195,7 +205,10 @@ def _relative_box(image: Image.Image, box: Box | None) -> RelativeBox:
     """Return the region of a box in the upright image, as fractions from 0 to 1."""
     if box is None:
         return 0.0, 0.0, 1.0, 1.0
-    region = box.relative_to(image.size, _orientation(image))
+    stored, orientation = image.size, _orientation(image)
+    if isinstance(image, TiffImageFile) and orientation > 4:  # its size is that of the upright one
+        stored = image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]
+    region = box.relative_to(stored, orientation)
     if region is None:
         size = f"{box.width:g} x {box.height:g}" if box.width else "another size"
         raise RefusedError(
@@ -230,11 +243,12 @@ def _crop(image: Image.Image, region: RelativeBox) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    levels = _white_levels(image)  # while it is the opened file, and has its tags
     image.load()
     with suppress(Exception):  # a broken EXIF block; the pixels are fine
         image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":  # Pillow would clip these values to 255
-        image = Image.fromarray(_to_uint8(np.asarray(image)))
+        image = Image.fromarray(_to_uint8(np.asarray(image), levels))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -242,13 +256,24 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _to_uint8(values: NDArray[np.integer | np.floating]) -> NDArray[np.uint8]:
-    """Scale values of more than 8 bits to 0 to 255."""
+def _white_levels(image: Image.Image) -> tuple[int, ...]:
+    """Return the numbers that may be white in an image of more than 8 bits."""
+    if image.mode.startswith("I;16"):
+        tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+        return (2 ** tags.get(BITSPERSAMPLE, (16,))[0] - 1,)
+    if image.mode == "I" and image.format == "PPM":  # Pillow scales it to 16 bits
+        return (65535,)
+    return WHITE_LEVELS["f" if image.mode == "F" else "iu"]
+
+
+def _to_uint8(
+    values: NDArray[np.integer | np.floating], levels: tuple[int, ...]
+) -> NDArray[np.uint8]:
+    """Scale values to 0 to 255 by the smallest white level that is not below their maximum."""
     lowest, highest = values.min(), values.max()
-    kind = "f" if values.dtype.kind == "f" else "iu"
-    white = next((white for white in WHITE_LEVELS[kind] if highest <= white), None)
+    white = next((white for white in levels if highest <= white), None)
     if white is None or not lowest >= 0:  # NaN fails both comparisons
-        usual = " or ".join(f"{each:,}" for each in WHITE_LEVELS[kind])
+        usual = " or ".join(f"{each:,}" for each in levels)
         raise RefusedError(
             f"its pixels are numbers from {lowest} to {highest}, not from 0 to {usual}"
         )
