@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from commands import python
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import find_images
@@ -78,28 +78,32 @@ def test_animation_gives_its_first_frame(tmp_path: Path) -> None:
     assert open_image(tmp_path / "a.gif").getpixel((0, 0)) == (255, 0, 0)
 
 
+@pytest.mark.parametrize("kind", ["png", "tiff"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(orientation: int) -> None:
-    stored = stored_as(orientation)
+def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
+    stored = stored_as(orientation, kind)
     assert np.array_equal(np.asarray(open_image(stored)), COLOUR)
     for box in (Box(10, 5, 40, 25), Box(10, 5, 40, 25, 80, 60)):  # of the upright image
         part = np.asarray(open_image(Cropped(stored, box)))
         assert np.array_equal(part, COLOUR[5:25, 10:40]), box
 
 
-def test_a_box_of_the_stored_image_is_turned_with_it() -> None:
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+@pytest.mark.parametrize("as_file", [True, False])
+def test_a_box_of_the_stored_image_is_turned_with_it(kind: str, as_file: bool) -> None:
     for orientation in range(5, 9):
-        stored = stored_as(orientation)
-        raw = Image.open(io.BytesIO(stored)).convert("RGB")
-        assert raw.size == (60, 80)
-        part = np.asarray(open_image(Cropped(stored, Box(5, 10, 25, 40, 60, 80))))
-        crop = np.asarray(raw)[10:40, 5:25]
+        raw = np.asarray(Image.open(io.BytesIO(stored_as(orientation))).convert("RGB"))
+        assert raw.shape == (80, 60, 3)
+        stored = stored_as(orientation, kind)
+        source = stored if as_file else Image.open(io.BytesIO(stored))
+        part = np.asarray(open_image(Cropped(source, Box(5, 10, 25, 40, 60, 80))))
+        crop = raw[10:40, 5:25]
         flat = {5: crop, 6: np.rot90(crop, -1), 7: crop[::-1, ::-1], 8: np.rot90(crop)}[orientation]
         expected = flat.transpose(1, 0, 2) if orientation in (5, 7) else flat
         assert np.array_equal(part, expected), orientation
 
 
-def stored_as(orientation: int) -> bytes:
+def stored_as(orientation: int, kind: str = "png") -> bytes:
     """Return the file of a camera in this orientation, the inverse of the EXIF rotation."""
     stored = {
         1: COLOUR,
@@ -114,7 +118,7 @@ def stored_as(orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(stored)).save(file, "png", exif=exif)
+    Image.fromarray(np.ascontiguousarray(stored)).save(file, kind, exif=exif)
     return file.getvalue()
 
 
@@ -220,7 +224,7 @@ def tiff(numbers: NDArray[np.generic], path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("dtype", "white"),
-    [("i4", 255), ("<u2", 4095), (">u2", 65535), ("i4", 2**31 - 1), ("f4", 1), ("f4", 255)],
+    [("i4", 255), ("i4", 4095), (">u2", 65535), ("i4", 2**31 - 1), ("f4", 1), ("f4", 255)],
 )
 def test_numbers_are_scaled_by_the_white_of_their_range(
     dtype: str, white: int, tmp_path: Path
@@ -230,11 +234,48 @@ def test_numbers_are_scaled_by_the_white_of_their_range(
     assert abs(np.asarray(open_image(file))[..., 0].astype(int) - grey).max() <= 1
 
 
+@pytest.mark.parametrize("kind", ["png", "tif", "pgm"])
+@pytest.mark.parametrize("brightest", [255, 256, 4095, 65535])
+def test_sixteen_bits_are_scaled_by_their_depth(kind: str, brightest: int, tmp_path: Path) -> None:
+    """A dark image stays dark: its brightness does not depend on its brightest pixel."""
+    numbers = np.array([[0, 100], [200, brightest]], np.uint16)
+    file = tmp_path / f"a.{kind}"
+    if kind == "pgm":
+        file.write_bytes(b"P5 2 2 65535\n" + numbers.astype(">u2").tobytes())
+    else:
+        Image.fromarray(numbers).save(file)
+    grey = np.asarray(open_image(file))[..., 0]
+    assert grey.tolist() == np.round(numbers / 257).tolist()
+
+
+def test_twelve_bits_are_scaled_by_their_depth() -> None:
+    """Pillow reads, but does not write, TIFF with three bytes for two pixels."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    fields = {256: 2, 257: 1, 258: 12, 259: 1, 262: 1, 273: 0, 277: 1, 278: 1, 279: 3}
+    for tag, value in fields.items():
+        tags.tagtype[tag], tags[tag] = 4, value
+    file = io.BytesIO()
+    tags.save(file)
+    file.write(b"\x08\x0f\xff")  # 128 and 4095
+    assert np.asarray(open_image(file.getvalue()))[..., 0].tolist() == [[8, 255]]
+
+
 @pytest.mark.parametrize("numbers", [[-3.0, 1.0], [float("nan"), 1.0], [0.0, 1e30]])
 def test_invalid_grey_values(numbers: list[float], tmp_path: Path) -> None:
     file = tiff(np.array([numbers], np.float32), tmp_path / "a.tif")
     with pytest.raises(DogsimError, match=r"a.tif as an image: .*numbers from .* to .*, not from"):
         open_image(file)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Pillow contains libtiff there")
+def test_libtiff_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    file = io.BytesIO()
+    Image.fromarray(COLOUR).save(file, "tiff", compression="tiff_lzw")
+    content = bytearray(file.getvalue())
+    content[100:120] = b"\xff" * 20
+    with pytest.raises(DogsimError, match="decoder error"):
+        open_image(bytes(content))
+    assert capfd.readouterr().err == ""
 
 
 def test_only_known_formats_are_opened(tmp_path: Path) -> None:

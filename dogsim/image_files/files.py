@@ -1,8 +1,10 @@
 """Image files: the formats that are opened, the limit on their pixels, and why one is refused."""
 
+import ctypes
 import os
 import re
 import stat
+from contextlib import suppress
 from functools import cache
 from io import BytesIO
 from mimetypes import guess_type
@@ -136,6 +138,10 @@ def _formats() -> list[str]:
     except ImportError:
         pass  # `_unknown_format` names the package for a HEIC file
     Image.init()
+    with suppress(OSError, AttributeError):  # libtiff is not a library of its own everywhere
+        libtiff = ctypes.CDLL(Image.core.__file__)  # type: ignore[attr-defined]
+        libtiff.TIFFSetErrorHandler(None)  # it prints on stderr what Pillow raises
+        libtiff.TIFFSetWarningHandler(None)
     # One block per image: the system gets it back at once, while the C library keeps small ones.
     Image.core.set_block_size(1 << 28)  # type: ignore[attr-defined]
     return [name for name in PILLOW_FORMATS if name in Image.OPEN]
