@@ -1,8 +1,5 @@
 """Read the variables of a MATLAB file of any version as arrays, and write version 5."""
 
-import struct
-import sys
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +8,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat, savemat, whosmat
+from scipy.io.matlab import matfile_version
 
 from dogsim.errors import DogsimError, reason
+from dogsim.sources.mat5 import cell_array, char_rows, read_mat5
 from dogsim.storage.hdf5 import open_table
 
 INTEGER_CLASSES = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -25,9 +24,9 @@ def load_variables(
 ) -> dict[str, NDArray[Any]]:
     """Read variables of a .mat file, and nothing else of it.
 
-    MATLAB: ``load(path, names{:})``. Files before version 7.3 are read by `scipy.io.loadmat`. A
-    file of version 7.3 is HDF5: an attribute contains the class, a cell contains references, and
-    the dimensions are reversed.
+    MATLAB: ``load(path, names{:})``. Files of version 4 are read by `scipy.io.loadmat`. A file of
+    version 7.3 is HDF5: an attribute contains the class, a cell contains references, and the
+    dimensions are reversed.
 
     Parameters
     ----------
@@ -55,10 +54,10 @@ def load_variables(
         found, values = read(path, names)
     except DogsimError as error:
         raise DogsimError(f"{path}: {error}") from error
-    except Exception as error:  # scipy and h5py raise many types for broken files
+    except Exception as error:  # broken files cause many types
         raise DogsimError(
-            f"Cannot read {path}: {reason(error)}. It is cut short, is not {SUPPORTED_FILES}, or "
-            "contains emoji, which can be read from version 7.3 only."
+            f"Cannot read {path}: {reason(error)}. It is damaged, cut short, or not "
+            f"{SUPPORTED_FILES}."
         ) from error
     if missing := [name for name in needed if name not in values]:
         raise DogsimError(
@@ -93,7 +92,7 @@ def save_variables(
     with path.open("wb") as file:
         savemat(file, dict(numbers))
         for name, strings in cells.items():
-            file.write(_matrix(1, len(strings), 1, name, b"".join(map(_char_vector, strings))))
+            file.write(cell_array(name, strings))
 
 
 def texts(value: NDArray[Any], name: str) -> list[str]:
@@ -134,11 +133,17 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, np.ndarray) and (value.dtype.kind == "U" or value.size == 0)
 
 
+def variable_names(path: Path) -> list[str]:
+    """List the variables of a .mat file of version 5; raise an exception for other files."""
+    return _read_mat(path, [])[0]
+
+
 def _read_mat(path: Path, names: list[str]) -> tuple[list[str], dict[str, NDArray[Any]]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # unsupported variables are rejected later
-        values = loadmat(path, appendmat=False, variable_names=names)
-        found = [name for name, _, _ in whosmat(path, appendmat=False) if name]
+    """Read a file before version 7.3."""
+    if matfile_version(path, appendmat=False)[0] > 0:
+        return read_mat5(path, names)
+    values = loadmat(path, appendmat=False, variable_names=names)
+    found = [name for name, _, _ in whosmat(path, appendmat=False) if name]
     return found, {name: value for name, value in values.items() if name in names}
 
 
@@ -172,24 +177,5 @@ def _value(file: Any, item: Any) -> NDArray[Any]:
             cells[index] = _value(file, file[reference])
         return cells
     if kind == "char":
-        return np.array([row.astype("<u2").tobytes().decode("utf-16-le") for row in stored])
+        return char_rows(stored)
     return np.asarray(stored)
-
-
-# "MAT-File Level 5 File Format" of The MathWorks: data type 1 is int8, 5 int32, 6 uint32, 14 a
-# matrix, 17 UTF-16; class 1 is a cell array, 4 char. savemat uses this machine's byte order.
-
-
-def _char_vector(text: str) -> bytes:
-    units = text.encode(f"utf-16-{sys.byteorder[0]}e")  # a char of MATLAB is one 16-bit unit
-    return _matrix(4, 1 if units else 0, len(units) // 2, "", _element(17, units))
-
-
-def _matrix(kind: int, rows: int, columns: int, name: str, content: bytes) -> bytes:
-    flags, size = struct.pack("=II", kind, 0), struct.pack("=ii", rows, columns)
-    head = _element(6, flags) + _element(5, size) + _element(1, name.encode())
-    return _element(14, head + content)
-
-
-def _element(kind: int, data: bytes) -> bytes:
-    return struct.pack("=II", kind, len(data)) + data + bytes(-len(data) % 8)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import whosmat
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError
@@ -17,7 +16,7 @@ from dogsim.image_files.label_rule import PARENT, LabelRule
 from dogsim.image_files.layout import FolderLayout
 from dogsim.plumbing.files import replacing
 from dogsim.plumbing.terminal import note
-from dogsim.sources.matfile import describe, load_variables, save_variables, texts
+from dogsim.sources.matfile import describe, load_variables, save_variables, texts, variable_names
 
 EXPORTED_VARIABLES = ("features", "paths", "labels", "breeds")
 NOT_A_NAME = re.compile(r"\.{0,2}|[A-Za-z]:")  # parts of a path that name no folder
@@ -82,9 +81,9 @@ def export_mat(dataset: DatasetOrFile, path: str | os.PathLike[str]) -> None:
     ----------
     dataset : Dataset or path
     path : path
-        The file to write, in version 5 of the format. MATLAB and Octave read it; scipy, and
-        therefore `import_mat`, reads it unless a path or a breed contains emoji. In that case a
-        note is printed on stderr.
+        The file to write, in version 5 of the format. MATLAB, Octave and `import_mat` read it;
+        scipy reads it unless a path or a breed contains emoji. In that case a note is printed on
+        stderr.
 
     Raises
     ------
@@ -105,7 +104,7 @@ def export_mat(dataset: DatasetOrFile, path: str | os.PathLike[str]) -> None:
     }
     paths = [dataset.image_file(row).as_posix() for row in range(len(dataset))]
     if any(max(text, default="") > "\uffff" for text in (*paths, *dataset.breeds)):
-        note(f"{path} contains emoji: MATLAB and Octave read it, scipy and import-mat do not.")
+        note(f"{path} contains emoji: MATLAB, Octave and import-mat read it, scipy does not.")
     with replacing(Path(path)) as temporary:
         save_variables(temporary, numbers, {"paths": paths, "breeds": dataset.breeds})
 
@@ -113,8 +112,8 @@ def export_mat(dataset: DatasetOrFile, path: str | os.PathLike[str]) -> None:
 def made_by_export(path: Path) -> bool:
     """Return whether a file has exactly the variables that `export_mat` writes."""
     try:
-        return {name for name, _, _ in whosmat(path, appendmat=False)} == set(EXPORTED_VARIABLES)
-    except Exception:  # scipy raises many types for other files
+        return set(variable_names(path)) == set(EXPORTED_VARIABLES)
+    except Exception:  # other files cause many types
         return False
 
 
