@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dogsim.engines.openvino import import_openvino
+from dogsim.engines.openvino import OPENVINO_ERRORS, import_openvino
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.cache import cache_folder
 from dogsim.plumbing.files import make_folder, replacing
@@ -72,7 +72,7 @@ def _write(model: Any, key: Mapping[str, Any]) -> None:
                 archive.writestr(KEY_FILE, json.dumps(_with_versions(key)))
                 for name in (IR_GRAPH_FILE, IR_WEIGHTS_FILE):
                     archive.write(Path(folder, name), name)
-    except (DogsimError, OSError, RuntimeError) as error:  # OpenVINO's, if the disk is full
+    except (DogsimError, OSError, *OPENVINO_ERRORS) as error:  # if the disk is full
         note(f"The converted network is not cached. {reason(error)}.")
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.engines.openvino import import_openvino
+from dogsim.engines.openvino import OPENVINO_ERRORS, import_openvino
 from dogsim.errors import DogsimError, check_known
+from dogsim.networks.onnx_cost import check_cost
 from dogsim.networks.preprocessing import WHITE, Preprocessing
 
 CHANNEL_AXIS = {"NCHW": 1, "NHWC": 3}
@@ -100,15 +101,23 @@ class OnnxGraph:
         Raises
         ------
         DogsimError
-            If the graph does not take images of that size, its output has no such shape, its
-            values are not finite, or with `with_map` the features are not the mean of a map.
+            If the graph does not take images of that size, takes too long or too much memory, its
+            output has no such shape, its values are not finite, or with `with_map` the features are
+            not the mean of a map.
         """
         size = preprocessing.image_size or 0
         self._set_size(size)
         features, description = self._features()
         outputs = [self._map(), features] if with_map else [features]
-        network = self._with_preprocessing(outputs, preprocessing)
-        self._set_batch(network, size)
+        try:
+            check_cost(import_openvino().Model(outputs, [self.input]), self.file)
+            network = self._with_preprocessing(outputs, preprocessing)
+            self._set_batch(network, size)
+        except OPENVINO_ERRORS as error:
+            raise DogsimError(
+                f"{self.file} cannot be computed for one image: {_reason(error)}. Export it with a "
+                "batch that is dynamic, or of 1."
+            ) from error
         return network, description
 
     def _set_size(self, size: int) -> None:
@@ -123,7 +132,7 @@ class OnnxGraph:
         shape[CHANNEL_AXIS[self.layout]] = 3
         try:
             openvino.Model([self.output], [self.input]).reshape(openvino.PartialShape(shape))
-        except RuntimeError as error:
+        except OPENVINO_ERRORS as error:
             raise DogsimError(
                 f"{self.file} takes no images of {size} x {size} pixels: {_reason(error)}."
             ) from error
@@ -185,13 +194,7 @@ class OnnxGraph:
     def _set_batch(self, network: Any, size: int) -> None:
         """Make the batch dynamic if two random images give the same alone and together, else 1."""
         noise = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
-        try:
-            results = [_run(network, image[None]) for image in noise]
-        except RuntimeError as error:
-            raise DogsimError(
-                f"{self.file} cannot be computed for one image: {_reason(error)}. Export it with a "
-                "batch that is dynamic, or of 1."
-            ) from error
+        results = [_run(network, image[None]) for image in noise]
         alone = np.concatenate([features for *_, features in results])  # (2, D)
         if not np.isfinite(alone).all():
             raise DogsimError(f"{self.layer} of {self.file} gives values that are NaN or infinite.")
@@ -200,7 +203,7 @@ class OnnxGraph:
                 raise self._no_mean()
         try:
             dynamic = _close(_run(network, noise)[-1], alone)
-        except RuntimeError:
+        except OPENVINO_ERRORS:
             dynamic = False
         network.reshape([-1 if dynamic else 1, size, size, 3])
 
@@ -216,7 +219,7 @@ def _read_model(file: Path) -> Any:
         )
     try:
         return openvino.Core().read_model(file)
-    except RuntimeError as error:
+    except OPENVINO_ERRORS as error:
         raise DogsimError(f"OpenVINO cannot read {file}: {_reason(error)}.") from error
 
 
@@ -270,6 +273,7 @@ def _close(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     return np.allclose(one, other, rtol=0, atol=tolerance)
 
 
-def _reason(error: RuntimeError) -> str:
+def _reason(error: Exception) -> str:
     """Return the last line of OpenVINO's message, which follows where it happened."""
-    return [line.strip(" -.") for line in str(error).splitlines() if line.strip()][-1]
+    lines = [line.strip(" -.") for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

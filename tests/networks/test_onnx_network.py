@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -141,6 +142,33 @@ def with_nodes(*nodes: Any, **more: Any) -> Any:
     return lambda file: save(file, nodes, **more)
 
 
+def with_unreadable_name(file: Path) -> None:
+    save(file, [("Frobnicate", "pixels", "features", {})])
+    file.write_bytes(file.read_bytes().replace(b"Frob", b"Fr\xd9b"))
+
+
+def part(nodes: Sequence[Node], inputs: str = "", outputs: str = "features") -> Any:
+    """Return the graph of a branch of a condition, or of the body of a loop."""
+    kinds = {"i": TensorProto.INT64, "more": TensorProto.BOOL, "again": TensorProto.BOOL}
+
+    def values(names: str) -> list[Any]:
+        pairs = [(name, kinds.get(name, TensorProto.FLOAT)) for name in names.split()]
+        return [helper.make_tensor_value_info(name, kind, None) for name, kind in pairs]
+
+    made = [
+        helper.make_node(kind, taken.split(), given.split(), **attributes)
+        for kind, taken, given, attributes in nodes
+    ]
+    return helper.make_graph(made, "part", values(inputs), values(outputs))
+
+
+TWICE: Node = ("Add", "sum sum", "twice", {})
+BODY = part([TWICE, ("Identity", "more", "again", {})], "i more sum", "again twice")
+LOOP: Node = ("Loop", "count true flat", "features", {"body": BODY})
+FLAT: Node = ("Flatten", "pixels", "flat", {})
+BRANCHES = {"then_branch": part([LOOP]), "else_branch": part([("Abs", "flat", "features", {})])}
+ENDLESS = {"count": np.array(2**62), "true": np.array(True)}
+
 WRONG = {  # how the file is made, and the error
     "text": (lambda file: file.write_bytes(NONSENSE), "is not an ONNX file, or is truncated"),
     "empty": (lambda file: file.write_bytes(b""), "is not an ONNX file, or is truncated"),
@@ -179,6 +207,23 @@ WRONG = {  # how the file is made, and the error
         ),
         "cannot be computed for one image: .* Export it with a batch that is dynamic, or of 1",
     ),
+    "an endless loop": (
+        with_nodes(FLAT, LOOP, weights=ENDLESS),
+        "computed in a loop. Expected a network without loops",
+    ),
+    "an endless loop in a condition": (
+        with_nodes(FLAT, ("If", "true", "features", BRANCHES), weights=ENDLESS),
+        "computed in a loop",
+    ),
+    "a huge value": (
+        with_nodes(
+            ("Tile", "pixels count", "tiles", {}),
+            ("GlobalAveragePool", "tiles", "features", {}),
+            weights={"count": np.array([1, 1, 10**5, 10**5])},
+        ),
+        r"a value of \[.*1600000,1600000\] numbers for one image. Expected 536,870,912 at most",
+    ),
+    "a name that is not UTF-8": (with_unreadable_name, "OpenVINO cannot read"),
     "another size": (
         with_nodes(
             ("Add", "pixels positions", "features", {}),
