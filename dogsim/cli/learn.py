@@ -135,8 +135,9 @@ def _refuse_unused(on_images: bool, unused: dict[str, Any]) -> None:
 
 def _print_ranking(trained: "Ranking", out: Path, as_json: bool) -> None:
     start, learned = trained.history[0], trained.history[trained.best]
+    why = "" if trained.steps else ": no round improved the ranking of the held-out images"
     text = (
-        f"{out}: {trained.steps} steps\n"
+        f"{out}: {trained.steps} steps{why}\n"
         f"precision@{trained.k} of held-out images: {trained.raw:.4f} raw, "
         f"{start:.4f} at the start, {learned:.4f} trained"
     )

@@ -117,9 +117,11 @@ def fine_tune(
     history, best = train_until_best(
         tuned.model, progress, lambda: tuned.precision(held, k), patience
     )
-    earlier = read_training_record(Path(weights or tuned.recipe.weights))
-    record_training(tuned.model, np.union1d(image_keys(known), earlier))
     steps = min(best * STEPS_PER_ROUND, max_steps)
+    trained_on = read_training_record(Path(weights or tuned.recipe.weights))
+    if steps:  # otherwise the weights are those of before
+        trained_on = np.union1d(image_keys(known), trained_on)
+    record_training(tuned.model, trained_on)
     return Ranking(tuned.model, history[0], history, best, steps, k, tuple(losses))
 
 

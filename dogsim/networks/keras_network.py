@@ -162,7 +162,7 @@ def _ending_in(output: Any, model: Any, layer: str) -> Any:
         output = keras.layers.GlobalAveragePooling2D(name=FEATURE_LAYER)(output)
     if len(output.shape) != 2:
         raise DogsimError(f"Layer {layer} gives {output.shape}. Expected (B, D) or (B, h, w, D).")
-    return keras.Model(model.inputs, output)
+    return keras.Model(model.inputs[0], output)  # a list would warn at every call with one tensor
 
 
 def _with_map(model: Any, layer: str) -> Any:
@@ -175,7 +175,7 @@ def _with_map(model: Any, layer: str) -> Any:
             f"map. Expected the output of {POOLING}: the layer avg_pool of every backbone, or a "
             "layer whose output is a map."
         )
-    return import_keras().Model(model.inputs, [pooling.input, pooling.output])
+    return import_keras().Model(model.inputs[0], [pooling.input, pooling.output])
 
 
 def _input_size(model: Any, file: Path) -> int | None:

@@ -48,5 +48,9 @@ def read_trained_breeds(file: Path) -> tuple[str, ...]:
 
 
 def has_training_record(file: Path) -> bool:
-    """Return whether a file is a model that was trained by this package."""
-    return len(read_training_record(file)) > 0
+    """Return whether a file is a model that was trained by this package, on any images or none."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return KEYS_ENTRY in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False

@@ -18,6 +18,8 @@ from dogsim import (
     save_model,
 )
 from dogsim.learning.fine_tune import load_batches
+from dogsim.networks.training_record import has_training_record
+from dogsim.retrieval.identity import learned
 
 # a machine that is busy with something else must not fail a test
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -72,6 +74,19 @@ def test_fine_tuning_trains_the_given_layers(stripes: tuple[Dataset, Path]) -> N
     gained = accuracy(after, k, metric="cosine").precision_at_k
     assert gained > accuracy(data, k, metric="cosine").precision_at_k + 0.3
     assert tuned.history[tuned.best] > tuned.history[0]
+
+
+@pytest.mark.filterwarnings("error:The structure of:UserWarning")
+def test_a_network_that_did_not_improve_has_learned_from_no_image(
+    stripes: tuple[Dataset, Path], tmp_path: Path
+) -> None:
+    data, root = stripes
+    tuned = fine_tune(data, "high", learning_rate=1e-30, batch_size=2, max_steps=1, patience=1)
+    assert tuned.steps == 0
+    save_model(tuned.model, tmp_path / "same.keras")
+    assert has_training_record(tmp_path / "same.keras")
+    after = create_dataset(root, tmp_path / "d.h5", weights=str(tmp_path / "same.keras"))
+    assert not learned(after).any()
 
 
 def test_losses_and_augmentation_are_reproducible(stripes: tuple[Dataset, Path]) -> None:
