@@ -2,7 +2,6 @@
 
 import json
 import os
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from dogsim.learning.training import (
     trainable,
 )
 from dogsim.networks.heads import embed, save_model
+from dogsim.networks.training_record import read_entry
 from dogsim.networks.weights import load_keras_file
 from dogsim.plumbing.vectors import unit_vectors
 from dogsim.recipe import Recipe
@@ -121,10 +121,7 @@ class Classifier:
 
 def is_classifier(path: Path) -> bool:
     """Return whether a file was written by `dogsim train-classifier`."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as file:
-        return METADATA_ENTRY in file.namelist()
+    return read_entry(path, METADATA_ENTRY) is not None
 
 
 def load_classifier(path: str | os.PathLike[str]) -> Classifier:
@@ -141,10 +138,9 @@ train-classifier.
     if not path.is_file():
         raise DogsimError(f"There is no classifier file {path}. Make one: dogsim train-classifier.")
     try:
-        with zipfile.ZipFile(path) as file:
-            metadata = json.loads(file.read(METADATA_ENTRY))
+        metadata = json.loads(read_entry(path, METADATA_ENTRY) or b"")
         breeds, fingerprint = tuple(map(str, metadata["breeds"])), str(metadata["made_for"])
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DogsimError(
             f"{path} is not a classifier. Expected a file of dogsim train-classifier."
         ) from error

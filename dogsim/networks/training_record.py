@@ -31,26 +31,27 @@ def record_training(model: Any, keys: Keys, breeds: Iterable[str] = ()) -> None:
 
 def read_training_record(file: Path) -> Keys:
     """Read the keys of the training images from a ``.keras`` file; empty if it has no record."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return np.frombuffer(archive.read(KEYS_ENTRY), "<u8").astype(np.uint64)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        return np.zeros(0, np.uint64)
+    content = read_entry(file, KEYS_ENTRY) or b""
+    return np.frombuffer(content[: len(content) // 8 * 8], "<u8").astype(np.uint64)
 
 
 def read_trained_breeds(file: Path) -> tuple[str, ...]:
     """Read the breeds of a classifier from its ``.keras`` file; empty if it has no record."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            return tuple(map(str, json.loads(archive.read(BREEDS_ENTRY))))
-    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile):
+        return tuple(map(str, json.loads(read_entry(file, BREEDS_ENTRY) or b"[]")))
+    except (ValueError, TypeError, RecursionError):
         return ()
 
 
 def has_training_record(file: Path) -> bool:
     """Return whether a file is a model that was trained by this package, on any images or none."""
+    return read_entry(file, KEYS_ENTRY) is not None
+
+
+def read_entry(file: Path, name: str) -> bytes | None:
+    """Read an entry of a zip archive; return None if it has none, is damaged or no archive."""
     try:
         with zipfile.ZipFile(file) as archive:
-            return KEYS_ENTRY in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return False
+            return archive.read(name)
+    except Exception:  # damaged archives cause many types
+        return None

@@ -1,14 +1,23 @@
 """The file of a model records its training images."""
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from clouds import breeds_in_noise
 from commands import dogsim, dogsim_json
 
-from dogsim import Dataset, project, save_model, train_ranking
-from dogsim.networks.training_record import has_training_record, read_training_record
+from dogsim import Dataset, DogsimError, load_classifier, project, save_model, train_ranking
+from dogsim.learning.classifier import METADATA_ENTRY, is_classifier
+from dogsim.networks.training_record import (
+    BREEDS_ENTRY,
+    KEYS_ENTRY,
+    has_training_record,
+    read_trained_breeds,
+    read_training_record,
+)
 from dogsim.retrieval.identity import image_keys, learned
 from dogsim.storage.dataset_file import STAMP_DTYPE
 
@@ -45,6 +54,26 @@ def test_accuracy_reports_training_images(tmp_path: Path) -> None:
     held_out = dogsim(*judge, "--test", tmp_path / "fresh.h5", "--json")
     assert '"trained_on": 0' in held_out.stdout
     assert held_out.stderr == ""
+
+
+def test_a_damaged_file_has_no_record(tmp_path: Path) -> None:
+    file = tmp_path / "m.keras"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(METADATA_ENTRY, '{"breeds": ["a"]}')
+        archive.writestr(KEYS_ENTRY, np.arange(20, dtype="<u8").tobytes())
+        archive.writestr(BREEDS_ENTRY, '["a", "b"]')
+    whole = file.read_bytes()
+    for position in range(len(whole)):
+        file.write_bytes(whole[:position] + b"\xff" + whole[position + 1 :])
+        assert len(read_training_record(file)) in (0, 20)
+        assert len(read_trained_breeds(file)) in (0, 2)
+        with pytest.raises(DogsimError):
+            load_classifier(file)
+        is_classifier(file)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(KEYS_ENTRY, b"123456789")
+        archive.writestr(BREEDS_ENTRY, "[" * 100_000)
+    assert (len(read_training_record(file)), read_trained_breeds(file)) == (1, ())
 
 
 def test_images_with_other_features_are_identified_by_their_files(tmp_path: Path) -> None:
