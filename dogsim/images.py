@@ -98,9 +98,7 @@ def load_image(
     check_known("resize", resize, RESIZES)
     if not isinstance(size, int | np.integer) or size < 1:
         raise DogsimError(f"Received size={size!r}. Expected a number of pixels from 1 up.")
-    # The decoder of a JPEG scales more coarsely than bicubic, so twice the size must remain.
-    at_least = 2 * size if resize == "squash" else ceil(2 * size * 256 / 224)
-    with _opened(source, at_least, name) as image:
+    with opened(source, min_decoded_side(size, resize), name) as image:
         if image.size == (size, size):
             return np.array(image)
         box = input_region(*image.size, size, resize)
@@ -145,13 +143,22 @@ def open_image(source: Source, at_least: int | None = None, name: str | None = N
     >>> open_image(np.zeros((40, 30), np.uint8)).size
     (30, 40)
     """
-    with _opened(source, at_least, name) as image:
-        return image
+    with opened(source, at_least, name) as image:
+        return image.copy() if image is source else image
 
 
 @contextmanager
-def _opened(source: Source, at_least: int | None, name: str | None) -> Iterator[Image.Image]:
-    """Open an image as `open_image` does; its pixels count until the block ends."""
+def opened(
+    source: Source,
+    at_least: int | None = None,
+    name: str | None = None,
+    pixel_limit: int | None = None,
+) -> Iterator[Image.Image]:
+    """Open an image as `open_image` does; its pixels count as decoded until the block ends.
+
+    A PIL image may be the source itself, so the block must not change it. With `pixel_limit`, an
+    image file may have no more pixels than that, 2.5 times as many if it is a JPEG.
+    """
     box = source.box if isinstance(source, Cropped) else None
     if file := file_of(source):
         name = str(file)
@@ -160,7 +167,7 @@ def _opened(source: Source, at_least: int | None, name: str | None) -> Iterator[
         if isinstance(content, Image.Image):
             yield _decoded(content, box)
             return
-        with open_undecoded(content) as image:
+        with open_undecoded(content, pixel_limit) as image:
             pixels, region = image.width * image.height, None
             if isinstance(image, JpegImageFile):
                 region = _relative_box(image, box)
@@ -242,11 +249,17 @@ def _crop(image: Image.Image, region: RelativeBox) -> Image.Image:
     return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
 
 
+def min_decoded_side(size: int, resize: str) -> int:
+    """Return the side down to which a JPEG decoder may scale, which is coarser than bicubic."""
+    return 2 * size if resize == "squash" else ceil(2 * size * 256 / 224)
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     levels = _white_levels(image)  # while it is the opened file, and has its tags
     image.load()
-    with suppress(Exception):  # a broken EXIF block; the pixels are fine
-        image = ImageOps.exif_transpose(image)
+    if _orientation(image) in range(2, 9):  # else Pillow makes a copy
+        with suppress(Exception):  # a broken EXIF block; the pixels are fine
+            image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":  # Pillow would clip these values to 255
         image = Image.fromarray(_to_uint8(np.asarray(image), levels))
     if image.has_transparency_data:

@@ -57,7 +57,7 @@ def read_image_file(path: str | os.PathLike[str]) -> bytes:
             if not stat.S_ISREG(status.st_mode):
                 raise DogsimError(f"{path} is not a regular file. Expected an image file.")
             if status.st_size > MAX_BYTES_PER_PIXEL * max_pixels():
-                raise unreadable(path, _too_many_pixels())
+                raise unreadable(path, _too_many_pixels(max_pixels()))
             return file.read()
     except IsADirectoryError as error:
         raise DogsimError(f"Received the folder {path}. Expected an image file.") from error
@@ -70,12 +70,12 @@ def read_image_file(path: str | os.PathLike[str]) -> bytes:
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has neither this flag nor such pipes
 
 
-def open_undecoded(content: bytes) -> Image.Image:
-    """Open an image without decoding it.
+def open_undecoded(content: bytes, pixel_limit: int | None = None) -> Image.Image:
+    """Open an image without decoding it; `pixel_limit` counts if it is below `max_pixels`.
 
     Raises `RefusedError` if its format is unknown or it has too many pixels.
     """
-    limit = max_pixels()
+    limit = min(max_pixels(), pixel_limit or max_pixels())
     if Image.MAX_IMAGE_PIXELS and limit > 2 * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = limit  # the user allows more than Pillow does
     try:
@@ -84,11 +84,11 @@ def open_undecoded(content: bytes) -> Image.Image:
         raise RefusedError(_unknown_format(content)) from error
     except Image.DecompressionBombError as error:
         if not content.startswith(JPEG_SIGNATURE):
-            raise RefusedError(_too_many_pixels()) from error
+            raise RefusedError(_too_many_pixels(limit)) from error
         image = JpegImageFile(BytesIO(content))
     pixels, is_jpeg = image.width * image.height, isinstance(image, JpegImageFile)
     if pixels > (limit * JPEG_PIXELS_FACTOR if is_jpeg else limit):
-        raise RefusedError(_too_many_pixels())
+        raise RefusedError(_too_many_pixels(limit))
     if pixels > limit:
         image.draft(None, (image.width // 2, image.height // 2))
     return image
@@ -124,9 +124,11 @@ def max_pixels() -> int:
     return int(text)
 
 
-def _too_many_pixels() -> str:
-    limit = f"{max_pixels():,}"
-    return f"it has more than {limit} pixels; {MAX_PIXELS_VARIABLE}=N in the environment allows N"
+def _too_many_pixels(limit: int) -> str:
+    text = f"it has more than {limit:,} pixels"
+    if limit < max_pixels():
+        return text
+    return f"{text}; {MAX_PIXELS_VARIABLE}=N in the environment allows N"
 
 
 @cache

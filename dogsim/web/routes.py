@@ -19,13 +19,12 @@ from dogsim.web.payloads import (
     FIGURE_NAMES,
     answer_payload,
     error_message,
-    explanation_payload,
     row_payload,
 )
-from dogsim.web.worker import state_of
+from dogsim.web.worker import BusyError, state_of
 
 if TYPE_CHECKING:
-    from dogsim.web.service import ServedQuery, Service
+    from dogsim.web.service import ServedQuery, Service, Upload
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 PAGE_FILES = {
@@ -35,7 +34,8 @@ PAGE_FILES = {
 }
 MAX_BODY_BYTES = 30_000_000
 MAX_BODY_SECONDS = 30
-MAX_PARALLEL_BODIES = 8
+MAX_PARALLEL_DECODINGS = 8
+MAX_PENDING_BYTES = 240_000_000  # of all bodies that are being received or decoded
 MAX_ROWS_PER_RESPONSE = 200
 DEFAULT_K = 20
 
@@ -45,7 +45,8 @@ class Routes:
 
     def __init__(self, service: "Service") -> None:
         self.service, self.dataset = service, service.dataset
-        self.body_slots = asyncio.Semaphore(MAX_PARALLEL_BODIES)
+        self.decodings = asyncio.Semaphore(MAX_PARALLEL_DECODINGS)
+        self.pending_bytes = 0  # of bodies that are being received or decoded
 
     def table(self) -> list[Route]:
         """Return all routes."""
@@ -130,11 +131,9 @@ class Routes:
 
     async def upload(self, request: Request) -> Response:
         """Add an uploaded image; return its name, or its row if the dataset has the same file."""
-        async with self.body_slots:
-            content = await _body(request)
-            upload = await asyncio.wrap_future(self.service.decode(content))
-        if upload.row is not None:
-            return _json({"row": upload.row, "query": None}, 201)
+        upload = await self._decoded(request)
+        if isinstance(upload, int):
+            return _json({"row": upload, "query": None}, 201)
         features = await asyncio.wrap_future(self.service.extract(upload))
         return _json({"row": None, "query": self.service.add_upload(features, upload).name}, 201)
 
@@ -158,9 +157,7 @@ class Routes:
         """Return the contribution of each place of a query and of a neighbour to their distance."""
         query, other = self._query(request), _integer(request, "other", -1)
         explaining = self.service.explain(query, other, _metric(request))
-        explanation = await asyncio.wrap_future(explaining)
-        query_jpeg = query.upload.preview if query.upload else await self._preview(query.row or 0)
-        return _json(explanation_payload(explanation, query_jpeg, await self._preview(other)))
+        return Response(await asyncio.wrap_future(explaining), media_type="application/json")
 
     async def evaluation(self, request: Request) -> Response:
         """Return the scores of the dataset; 202 until they are computed."""
@@ -191,31 +188,35 @@ class Routes:
             raise _expired()
         return query
 
-    async def _preview(self, row: int) -> bytes:
-        return await asyncio.wrap_future(self.service.thumbnail(row, 640))
+    async def _decoded(self, request: Request) -> "Upload | int":
+        """Receive an image file and decode it, see `Service.decode`.
 
-
-async def _body(request: Request) -> bytes:
-    """Receive an image file; raise an error if it is too large, too slow or empty."""
-    length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > MAX_BODY_BYTES:
-        raise _too_large()
-    try:
-        content = await asyncio.wait_for(_received(request), MAX_BODY_SECONDS)
-    except asyncio.TimeoutError as error:
-        raise HTTPException(408, f"The upload took more than {MAX_BODY_SECONDS} s.") from error
-    if not content:
-        raise DogsimError("Received no image. Expected the content of its file as the body.")
-    return content
-
-
-async def _received(request: Request) -> bytes:
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MAX_BODY_BYTES:
+        A body counts with what it has sent until it is decoded, so one that never ends delays no
+        other. Raises an error if the body is too large, too slow or empty.
+        """
+        length = request.headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > MAX_BODY_BYTES:
             raise _too_large()
-    return bytes(content)
+        content = bytearray()
+        try:
+            await asyncio.wait_for(self._receive(request, content), MAX_BODY_SECONDS)
+            async with self.decodings:
+                return await asyncio.wrap_future(self.service.decode(bytes(content)))
+        except asyncio.TimeoutError as error:
+            raise HTTPException(408, f"The upload took more than {MAX_BODY_SECONDS} s.") from error
+        finally:
+            self.pending_bytes -= len(content)
+
+    async def _receive(self, request: Request, content: bytearray) -> None:
+        async for chunk in request.stream():
+            content += chunk
+            self.pending_bytes += len(chunk)
+            if len(content) > MAX_BODY_BYTES:
+                raise _too_large()
+            if self.pending_bytes > MAX_PENDING_BYTES:
+                raise BusyError("Too many uploads at once. Send the image again in a second.")
+        if not content:
+            raise DogsimError("Received no image. Expected the content of its file as the body.")
 
 
 def _too_large() -> HTTPException:

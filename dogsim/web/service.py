@@ -4,6 +4,7 @@ Worker threads do all slow work, and every cache is bounded. An uploaded image i
 a file, and it is deleted after an hour.
 """
 
+import json
 import secrets
 import threading
 from collections.abc import Sequence
@@ -22,20 +23,22 @@ from dogsim.dist_calc import check_k, check_metric
 from dogsim.errors import DogsimError
 from dogsim.explain import explain_row, origin_of
 from dogsim.figures.thumbnails import jpeg
+from dogsim.images import load_image, min_decoded_side, opened
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
-from dogsim.retrieval.decomposition import Explanation, check_explained
+from dogsim.retrieval.decomposition import check_explained
 from dogsim.retrieval.query import Query
 from dogsim.trust.audit import audit
 from dogsim.trust.calibration import Calibration, calibration_for
-from dogsim.web.payloads import audit_payload
+from dogsim.web.payloads import audit_payload, explanation_payload
 from dogsim.web.reports import EvaluationReport, evaluation_report
 from dogsim.web.worker import BatchWorker, run_in_thread, state_of
 
 THUMBNAIL_SIZES = (160, 320, 640)  # pixels of the longer side
 MAX_THUMBNAIL_BYTES = 64_000_000  # of all cached thumbnails
 MAX_UPLOADS, UPLOAD_SECONDS = 100, 3600  # in the cache
-MAX_EXPLANATIONS = 200  # in the cache
+MAX_EXPLANATION_BYTES = 64_000_000  # of all cached explanations
+MAX_UPLOAD_PIXELS = 50_000_000  # 2.5 times as many in a JPEG; decoded, they take 200 MB
 MAX_SERVED_K = 100
 MAX_REQUESTS_PER_BATCH = 32  # images through the network, and queries through a search
 
@@ -48,15 +51,12 @@ class Upload:
 
     Attributes
     ----------
-    row : int, optional
-        The row in the dataset of the same file, if it is there.
     pixels : (size, size, 3) uint8
         The input of the network.
     preview : bytes
         A JPEG for the page.
     """
 
-    row: int | None
     pixels: NDArray[np.uint8]
     preview: bytes
 
@@ -121,7 +121,7 @@ class Service:
         self._lock = threading.Lock()  # of all caches
         self._uploads: TTLCache[str, ServedQuery] = TTLCache(MAX_UPLOADS, UPLOAD_SECONDS)
         self._thumbnails: LRUCache[object, bytes] = LRUCache(MAX_THUMBNAIL_BYTES, getsizeof=len)
-        self._explanations: LRUCache[object, Explanation] = LRUCache(MAX_EXPLANATIONS)
+        self._explanations: LRUCache[object, bytes] = LRUCache(MAX_EXPLANATION_BYTES, getsizeof=len)
         self._start_workers()
         self.network = self._extractions.submit(None)
         self.calibration = run_in_thread(lambda: calibration_for(dataset, confidence))
@@ -131,7 +131,7 @@ class Service:
         self._thumbnail_worker: BatchWorker[tuple[int, int], bytes] = BatchWorker(
             lambda requests: [self._thumbnail(*request) for request in requests], 1024, threads=2
         )
-        self._decoding: BatchWorker[bytes, Upload] = BatchWorker(
+        self._decoding: BatchWorker[bytes, Upload | int] = BatchWorker(
             lambda contents: [self._decode(content) for content in contents], threads=2
         )
         self._extractions: BatchWorker[Upload | None, Features] = BatchWorker(
@@ -140,7 +140,7 @@ class Service:
         self._searches: BatchWorker[_AnswerRequest, Answer] = BatchWorker(
             self._answer, 256, batch, batch_key=lambda request: request.batch_key
         )
-        self._explaining: BatchWorker[tuple[ServedQuery, int, str], Explanation] = BatchWorker(
+        self._explaining: BatchWorker[tuple[ServedQuery, int, str], bytes] = BatchWorker(
             lambda requests: [self._explanation(*request) for request in requests], 16
         )
 
@@ -162,8 +162,11 @@ class Service:
             raise DogsimError(f"Received size={size}. Expected {sizes}.")
         return self._thumbnail_worker.submit((row, size))
 
-    def decode(self, content: bytes) -> "Future[Upload]":
-        """Decode the content of an image file; its errors are those of `dogsim.load_image`."""
+    def decode(self, content: bytes) -> "Future[Upload | int]":
+        """Decode the content of an image file, or return its row if the dataset has the same file.
+
+        Its errors are those of `dogsim.load_image`, and more than `MAX_UPLOAD_PIXELS`.
+        """
         require_recipe(self.dataset.recipe)
         return self._decoding.submit(content)
 
@@ -194,8 +197,8 @@ class Service:
         calibration = self.calibration.result() if ready else None
         return self._searches.submit(_AnswerRequest(query, k, metric, calibration))
 
-    def explain(self, query: ServedQuery, other: int, metric: str) -> "Future[Explanation]":
-        """Explain the distance of a query to row `other` when the network is loaded."""
+    def explain(self, query: ServedQuery, other: int, metric: str) -> "Future[bytes]":
+        """Explain the distance of a query to row `other`, as JSON, when the network is loaded."""
         check_explained(metric)
         self._check_row(other)
         return self._explaining.submit((query, other, metric))
@@ -209,10 +212,17 @@ class Service:
     def _thumbnail(self, row: int, size: int) -> bytes:
         return jpeg(self.dataset.source(row), size)
 
-    def _decode(self, content: bytes) -> Upload:
+    def _decode(self, content: bytes) -> Upload | int:
         recipe = require_recipe(self.dataset.recipe)
         query = Query.resolve(content, self.dataset)
-        return Upload(query.row, query.pixels(recipe), preview=jpeg(content, THUMBNAIL_SIZES[-1]))
+        if query.row is not None:
+            return query.row
+        size, resize = recipe.image_size, recipe.resize
+        # Decoded once: the pixels are those that `load_image` returns for the content.
+        with opened(
+            content, min_decoded_side(size, resize), pixel_limit=MAX_UPLOAD_PIXELS
+        ) as image:
+            return Upload(load_image(image, size, resize), preview=jpeg(image, THUMBNAIL_SIZES[-1]))
 
     @cached_property
     def _extractor(self) -> Extractor:
@@ -239,8 +249,13 @@ class Service:
         )
 
     @cachedmethod(lambda self: self._explanations, lock=lambda self: self._lock)
-    def _explanation(self, query: ServedQuery, other: int, metric: str) -> Explanation:
+    def _explanation(self, query: ServedQuery, other: int, metric: str) -> bytes:
+        """Return an explanation as JSON, whose table of pairs may be far larger in memory."""
         self.network.result()  # waits, and raises if the network cannot be loaded
         image = query.upload.pixels if query.upload else self.dataset.source(query.row or 0)
         origin = origin_of(self.dataset, metric)
-        return explain_row(image, self.dataset, other, self._extractor, metric, origin)
+        explained = explain_row(image, self.dataset, other, self._extractor, metric, origin)
+        side = THUMBNAIL_SIZES[-1]
+        query_jpeg = query.upload.preview if query.upload else self._thumbnail(query.row or 0, side)
+        payload = explanation_payload(explained, query_jpeg, self._thumbnail(other, side))
+        return json.dumps(payload, allow_nan=False).encode()

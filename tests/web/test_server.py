@@ -1,5 +1,7 @@
 """The routes, their security and the caches, on the loopback address only."""
 
+import ast
+import asyncio
 import io
 import json
 import os
@@ -22,13 +24,15 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
-from commands import refusal
+from commands import loaded_after, refusal
 from conftest import REPOSITORY
 from PIL import Image
 from test_pages import SERVED, blocks
 
 from dogsim import Dataset, classify
 from dogsim.errors import DogsimError
+from dogsim.image_files.files import open_undecoded
+from dogsim.images import load_image
 
 pytest.importorskip("starlette", reason='the page needs pip install "dogsim[web]"')
 pytest.importorskip("uvicorn", reason='the page needs pip install "dogsim[web]"')
@@ -215,6 +219,80 @@ def test_unsuitable_uploads_are_rejected_before_they_are_decoded(
         assert answer.status_code == 413
 
 
+def test_an_upload_is_decoded_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pixels are those of `load_image`, also where a JPEG is scaled while it is decoded."""
+    content, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.random.default_rng(5).integers(0, 255, (600, 800, 3), np.uint8)
+    Image.fromarray(pixels).save(content, "JPEG", exif=exif)
+    expected, opened = load_image(content.getvalue(), 32), []
+
+    def counted(*arguments: Any) -> Image.Image:
+        opened.append(arguments[0])
+        return open_undecoded(*arguments)
+
+    monkeypatch.setattr("dogsim.images.open_undecoded", counted)
+    decoded = service.decode(content.getvalue()).result(10)
+    assert isinstance(decoded, Upload)
+    assert np.array_equal(decoded.pixels, expected)
+    preview = Image.open(io.BytesIO(decoded.preview))
+    assert (preview.width < preview.height, opened.count(content.getvalue())) == (True, 1)
+    known = (service.dataset.image_file(2)).read_bytes()
+    assert (service.decode(known).result(10), opened.count(known)) == (2, 0)
+
+
+def test_an_upload_of_too_many_pixels_is_rejected(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "MAX_UPLOAD_PIXELS", 1000)
+    answer = client.post("/api/queries", content=image_bytes(), headers=CSRF)
+    assert answer.status_code == 400
+    assert answer.json()["error"].endswith("it has more than 1,000 pixels.")
+    upload(client, image_bytes(kind="JPEG"))  # 1200 pixels: a JPEG may have 2500
+
+
+async def post(app: Any, *chunks: bytes, ends: bool = True) -> int:
+    """Send an upload in chunks, which ends or not, and return the status of the response."""
+    sent: list[Any] = []
+    bodies = iter(chunks)
+
+    async def receive() -> dict[str, Any]:
+        if (chunk := next(bodies, None)) is None:
+            await asyncio.Event().wait()
+        more = not ends or chunk is not chunks[-1]
+        return {"type": "http.request", "body": chunk, "more_body": more}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"x-dogsim", b"1")]
+    scope = {"type": "http", "method": "POST", "path": "/api/queries", "headers": headers}
+    await app({**scope, "query_string": b"", "root_path": ""}, receive, send)
+    return int(sent[0]["status"])
+
+
+def test_bodies_that_never_end_delay_no_other_upload(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "MAX_PENDING_BYTES", 5000)
+    app = server.create_app(service)
+
+    async def uploads() -> list[int]:
+        slow = [asyncio.create_task(post(app, b"ab", ends=False)) for _ in range(100)]
+        await asyncio.sleep(0.05)
+        beside = [await post(app, content) for content in (image_bytes(9), b"", bytes(5001))]
+        assert not any(task.done() for task in slow)
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        return beside
+
+    assert asyncio.run(uploads()) == [201, 400, 503]
+    assert asyncio.run(post(app, image_bytes(9), bytes(800))) == 201  # nothing is pending any more
+    monkeypatch.setattr(routes, "MAX_BODY_SECONDS", 0.1)
+    assert asyncio.run(post(app, b"ab", ends=False)) == 408
+
+
 def test_names_are_returned_unchanged(service: Service) -> None:
     """In JSON they are text; test_page checks in a browser what the page does with them."""
     dataset = replace(service.dataset, breeds=(HOSTILE, "caf\udce9"), recipe=None)
@@ -296,6 +374,36 @@ def test_an_explanation_adds_up(client: TestClient) -> None:
     assert why["pairs"] is None  # omitted for more than 256 places
 
 
+def test_explanations_are_cached_up_to_a_number_of_bytes(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As JSON: the pairs of 32 x 32 places take 8 MB, and are not part of it."""
+    small = Service(service.dataset)
+    client = TestClient(server.create_app(small), "http://127.0.0.1")
+    first = client.get("/api/explanation?row=0&other=1")
+    assert first.headers["content-type"] == "application/json"
+    limit = len(first.content) * 2
+    monkeypatch.setattr(service_module, "MAX_EXPLANATION_BYTES", limit)
+    small = Service(service.dataset)
+    client = TestClient(server.create_app(small), "http://127.0.0.1")
+    for other in range(1, 6):
+        assert client.get(f"/api/explanation?row=0&other={other}").status_code == 200
+        assert sum(map(len, small._explanations.values())) <= limit
+    monkeypatch.setattr(service_module, "explain_row", lambda *_: pytest.fail("was not cached"))
+    assert client.get("/api/explanation?row=0&other=5").status_code == 200
+
+
+def test_no_handler_of_requests_imports_a_module() -> None:
+    """An import in a coroutine stops all others; nor do the modules load matplotlib themselves."""
+    for path in (REPOSITORY / "dogsim" / "web").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.AsyncFunctionDef):
+                kinds = {type(each) for each in ast.walk(node)}
+                assert kinds & {ast.Import, ast.ImportFrom} == set(), (path.name, node.name)
+    loaded = loaded_after("import dogsim.web.server, dogsim.web.service")
+    assert loaded & {"matplotlib", "tensorflow", "keras"} == set()
+
+
 def test_without_the_token_nothing_is_served(service: Service) -> None:
     app = server.create_app(service, token="open sesame")
     client = TestClient(app, "http://127.0.0.1", follow_redirects=False)
@@ -363,7 +471,7 @@ def test_uploads_are_forgotten_by_number_and_by_time(
     monkeypatch.setattr(service_module, "MAX_UPLOADS", 2)
     monkeypatch.setattr(service_module, "UPLOAD_SECONDS", 0.2)
     short = Service(replace(service.dataset, recipe=None))
-    upload = Upload(None, np.zeros((2, 2, 3), np.uint8), b"")
+    upload = Upload(np.zeros((2, 2, 3), np.uint8), b"")
     first, second = (short.add_upload(np.zeros(3, np.float32), upload).name for _ in range(2))
     assert short.query(None, first)  # now the second one is the least recently used
     third = short.add_upload(np.zeros(3, np.float32), upload).name
