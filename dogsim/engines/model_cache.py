@@ -62,8 +62,8 @@ def _read(key: Mapping[str, Any]) -> Any | None:
 
 def _write(model: Any, key: Mapping[str, Any]) -> None:
     """Store a network; if that fails, report it and continue."""
-    file = _file(key)
     try:
+        file = _file(key)
         make_folder(file.parent)
         temporary_folder = tempfile.TemporaryDirectory(dir=file.parent, prefix=".network-")
         with temporary_folder as folder, replacing(file) as temporary:

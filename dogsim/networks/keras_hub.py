@@ -18,6 +18,7 @@ import numpy as np
 from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError, check_known
 from dogsim.networks.weights import downloaded
+from dogsim.plumbing.files import expand_home
 from dogsim.plumbing.optional import require
 
 PREFIX = "hub:"
@@ -208,7 +209,7 @@ def weights_file(preset: str) -> Path | None:
 
 def cache_home() -> Path:
     """Return the folder of Keras Hub's downloads."""
-    return Path(os.environ.get("KAGGLEHUB_CACHE", Path.home() / ".cache" / "kagglehub"))
+    return Path(os.environ.get("KAGGLEHUB_CACHE", expand_home("~/.cache/kagglehub")))
 
 
 def import_hub() -> Any:

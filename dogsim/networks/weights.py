@@ -17,7 +17,7 @@ import numpy as np
 
 from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError, reason
-from dogsim.plumbing.files import file_sha256
+from dogsim.plumbing.files import expand_home, file_sha256
 from dogsim.plumbing.threads import DOWNLOAD_TIMEOUT_SECONDS, with_timeout
 
 IMAGENET = "imagenet"  # the weights with which a network was published
@@ -59,9 +59,8 @@ def _sha256(file: Path, *_: int) -> str:
 
 def cached_weights(file_name: str) -> Path | None:
     """Return the path of a weight file in Keras' cache, None if it is not there."""
-    homes = _keras_home(), Path("/tmp/.keras")  # Keras uses the second if the first is read-only
-    paths = (home / "models" / file_name for home in homes)
-    return next((path for path in paths if path.is_file()), None)
+    path = _keras_home() / "models" / file_name
+    return path if path.is_file() else None
 
 
 def keras_download(build: Callable[[], Any], network: str, file_name: str) -> Any:
@@ -201,7 +200,10 @@ def _headline(error: Exception) -> str:
 
 
 def _keras_home() -> Path:
-    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    """Return the folder that Keras uses: ``.keras`` in the home folder, or in /tmp."""
+    home = expand_home("~")
+    default = Path(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+    return Path(os.environ.get("KERAS_HOME", default))
 
 
 @contextlib.contextmanager

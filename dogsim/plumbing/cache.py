@@ -37,8 +37,17 @@ LEFT_OVER = "left by a run that was stopped"  # the name begins with a dot, like
 
 
 def cache_folder() -> Path:
-    """Return the path of dogsim's cache folder, which need not exist."""
-    return user_cache_path("dogsim")
+    """Return the path of dogsim's cache folder, which need not exist.
+
+    Raises `DogsimError` for a user without a home folder, as in some containers.
+    """
+    try:
+        return user_cache_path("dogsim").expanduser()
+    except RuntimeError as error:
+        raise DogsimError(
+            "This user has no home folder, where the cache would be. Set HOME, or on Linux "
+            "XDG_CACHE_HOME, to a folder."
+        ) from error
 
 
 def cached() -> list[CacheEntry]:
@@ -71,8 +80,8 @@ def clear_cache() -> list[CacheEntry]:
 
 def read_cached_arrays(name: str, expected: Iterable[str]) -> dict[str, Any] | None:
     """Read the arrays that `cache_arrays` stored; None if they are missing or damaged."""
-    file = cache_folder() / f"{name}.npz"
     try:
+        file = cache_folder() / f"{name}.npz"
         with np.load(io.BytesIO(file.read_bytes())) as stored:
             arrays = {each: stored[each] for each in expected}
         file.touch()
@@ -88,8 +97,9 @@ def cache_arrays(name: str, **arrays: Any) -> None:
     """
     content = io.BytesIO()
     np.savez(content, **arrays)
-    folder, kind = cache_folder(), name.partition("-")[0]
+    kind = name.partition("-")[0]
     try:
+        folder = cache_folder()
         make_folder(folder)
         with replacing(folder / f"{name}.npz") as temporary:
             temporary.write_bytes(content.getvalue())

@@ -28,6 +28,18 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def expand_home(path: str | os.PathLike[str]) -> Path:
+    """Replace a leading ``~`` or ``~NAME`` by that user's home folder, if there is such a folder.
+
+    >>> expand_home("~no_such_user/1.jpg").as_posix()
+    '~no_such_user/1.jpg'
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder and its missing parents; raise `DogsimError` if that fails."""
     try:

@@ -1,9 +1,13 @@
+import sys
 from pathlib import Path
 
+import platformdirs
 import pytest
 from commands import dogsim, dogsim_json, refusal
 from filelock import FileLock
 
+from dogsim.networks.keras_hub import cache_home, weights_file
+from dogsim.networks.weights import _keras_home
 from dogsim.plumbing.cache import cache_folder, cached, clear_cache
 
 
@@ -57,3 +61,26 @@ def test_an_entry_that_cannot_be_removed_is_reported(
 
     monkeypatch.setattr(Path, "unlink", refuse)
     assert "Cannot remove" in refusal("cache", "--clear")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other cache folders")
+def test_a_user_without_a_home_folder(
+    stored: Path, breeds_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that runs with any number as its user: no HOME, no entry in passwd."""
+
+    def no_entry(*_: object) -> None:
+        raise KeyError
+
+    for name in ("HOME", "XDG_CACHE_HOME", "KERAS_HOME", "KAGGLEHUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", no_entry)
+    monkeypatch.setattr("pwd.getpwnam", no_entry)
+    monkeypatch.setattr("dogsim.plumbing.cache.user_cache_path", platformdirs.user_cache_path)
+    assert "Set HOME" in refusal("cache")
+    assert "Set HOME" in refusal("classify", breeds_dir)  # the sample is in the cache
+    result = dogsim("classify", breeds_dir, "-k", 2, "--confidence", 0.5, "--dataset", stored)
+    assert result.stdout.count("votes)") == 6
+    assert _keras_home() == Path("/tmp/.keras")
+    assert weights_file("resnet_18_imagenet") is None
+    assert cache_home() == Path("~/.cache/kagglehub")
