@@ -3,10 +3,14 @@
 import os
 import shlex
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dogsim.cli import option
 from dogsim.cli.ask import AnswerStream, open_gallery, print_answers
 from dogsim.errors import DogsimError
+from dogsim.plumbing.files import expand_home
+
+FILE_URL = "file://"
 
 
 def ask(
@@ -44,12 +48,17 @@ def ask(
 
 
 def _path_in(line: str) -> Path:
-    """Return the path in a line; terminals quote the path of a file that is dragged into them."""
-    path = Path(line).expanduser()
-    if path.exists() or os.name == "nt":
-        return path if path.exists() else Path(line.strip('"'))
+    """Return the path in a line; a file that is dragged into a terminal is quoted or a URL."""
+    if line.startswith(FILE_URL):
+        from urllib.request import url2pathname  # loads slowly
+
+        return Path(url2pathname(urlsplit(line).path))
+    path = expand_home(line)
+    exists = os.path.exists(path)  # noqa: PTH110 - False for a name that is too long
+    if exists or os.name == "nt":
+        return path if exists else Path(line.strip('"'))
     try:
         (word,) = shlex.split(line)
     except ValueError:  # several words, or an unbalanced quotation mark
         return path
-    return Path(word).expanduser()
+    return expand_home(word)

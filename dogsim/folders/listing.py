@@ -111,9 +111,13 @@ def find_images(path: str | os.PathLike[str]) -> list[Path]:
     dogsim.errors.DogsimError: There is no image or folder no/such/folder.
     """
     path = Path(path)
-    if not path.is_dir():
-        if not path.exists():
-            raise DogsimError(f"There is no image or folder {path}.")
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise DogsimError(f"Cannot read {path}: {reason(error)}.") from error
+    if not exists:
+        raise DogsimError(f"There is no image or folder {path}.")
+    if not is_folder:
         return [path]
     found = sorted(file for file, _ in ImageFiles(path, Listing(), FolderLayout()))
     if not found:

@@ -1,8 +1,10 @@
 """Terminal output: printable text, results on stdout, notes and progress bars on stderr."""
 
+import codecs
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from typing import Any, TypeVar
+from io import BufferedReader, TextIOWrapper
+from typing import Any, TextIO, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -18,7 +20,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
+
 T = TypeVar("T", bound=Sized)
+BOM_ENCODINGS = {  # by the bytes with which such a text begins
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 JOINERS = "\u200c\u200d"  # zero-width characters within Persian words and emoji
 
 
@@ -85,9 +93,11 @@ def note(text: str) -> None:
 def input_lines(prompt: str) -> Iterator[str]:
     """Yield the lines of stdin, stripped and without empty ones; prompt for them in a terminal.
 
-    The tab key completes file names if Python has its module ``readline``.
+    The tab key completes file names if Python has its module ``readline``. Text from a file or
+    another program may be UTF-16 with a byte order mark, and may name files that are not UTF-8.
     """
     if not sys.stdin.isatty():
+        _detect_encoding(sys.stdin)
         # Iterating over stdin ends in an EOFError under click 8.2's test runner.
         yield from filter(None, map(str.strip, iter(sys.stdin.readline, "")))
         return
@@ -99,6 +109,14 @@ def input_lines(prompt: str) -> Iterator[str]:
         except EOFError:
             print(file=sys.stderr)
             return
+
+
+def _detect_encoding(stream: TextIO) -> None:
+    """Let a stream that begins with a byte order mark be decoded by it, and names by PEP 383."""
+    if isinstance(stream, TextIOWrapper) and isinstance(stream.buffer, BufferedReader):
+        start = stream.buffer.peek(3)
+        found = [name for mark, name in BOM_ENCODINGS.items() if start.startswith(mark)]
+        stream.reconfigure(encoding=found[0] if found else None, errors="surrogateescape")
 
 
 def _complete_names() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,43 @@ def test_ask_answers_line_by_line(stored: Path, breeds_dir: Path) -> None:
     assert "dogsim: There is no image or folder none.jpg" in run.stderr
     assert run.stderr.endswith("dogsim: 1 of the lines could not be answered.\n")
     assert "Traceback" not in run.stderr
+
+
+def test_no_line_ends_the_command(stored: Path, breeds_dir: Path) -> None:
+    lines = ["~gone.jpg", "x" * 300, "'~gone.jpg'", "a\0b", f"{breeds_dir}/striped/0.png"]
+    options = ["ask", "-k", "2", "--dataset", str(stored)]
+    result = CliRunner().invoke(app, options, input="\n".join(lines))
+    assert result.stdout.count("striped (2 of 2 votes)") == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("dogsim: ")]
+    assert [error[:45] for error in errors] == [
+        "dogsim: There is no image or folder ~gone.jpg",
+        f"dogsim: Cannot read {'x' * 25}",
+        "dogsim: There is no image or folder ~gone.jpg",
+        "dogsim: There is no image or folder a\\x00b.",
+        "dogsim: 4 of the lines could not be answered.",
+    ]
+
+
+def test_ask_reads_a_list_in_utf_16(stored: Path, breeds_dir: Path) -> None:
+    """As Windows' editors and its shell write it."""
+    lines = f"{breeds_dir}/striped/0.png\n{breeds_dir}/striped/1.png\n"
+    run = subprocess.run(
+        [sys.executable, "-c", APP, "ask", "-k", "2", "--dataset", str(stored)],
+        input=lines.encode("utf-16"),
+        capture_output=True,
+        check=True,
+    )
+    assert run.stdout.count(b"striped (2 of 2 votes)") == 2
+
+
+def test_ask_takes_the_url_of_a_file(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:
+    """File managers copy these, with escapes."""
+    image = shutil.copy(breeds_dir / "striped" / "0.png", tmp_path / "my dog #1 100%.png")
+    options = ["ask", "-k", "2", "--dataset", str(stored)]
+    assert "%20" in Path(image).as_uri()
+    lines = f"{Path(image).as_uri()}\nfile://localhost{Path(image).as_uri()[7:]}\n"
+    result = CliRunner().invoke(app, options, input=lines)
+    assert result.stdout.count("striped (2 of 2 votes)") == 2, result.stderr
 
 
 def test_ask_in_json(stored: Path, breeds_dir: Path) -> None:
