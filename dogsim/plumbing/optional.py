@@ -35,7 +35,7 @@ def require(package: str, extra: str, purpose: str) -> Any:
     check_installed(package, extra, purpose)
     try:
         return import_module(package)
-    except ImportError as error:  # of its own dependencies
+    except Exception as error:  # of its dependencies, or of a user without a home folder
         raise DogsimError(
             f"{purpose} needs {package}, which cannot be imported ({reason(error)}). "
             f'Run: pip install "dogsim[{extra}]"'
