@@ -16,7 +16,13 @@ from typer.core import TyperGroup
 
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.signals import Terminated
-from dogsim.plumbing.terminal import note, printable, say, valid_unicode_in
+from dogsim.plumbing.terminal import (
+    note,
+    open_missing_streams,
+    printable,
+    say,
+    valid_unicode_in,
+)
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
@@ -28,6 +34,11 @@ MAX_LABELS_SHOWN = 10
 
 class OneLineErrors(TyperGroup):
     """A command group that reports errors in one line on stderr, with exit status 1."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the command line and run a command."""
+        open_missing_streams()
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""

@@ -1,6 +1,7 @@
 """Terminal output: printable text, results on stdout, notes and progress bars on stderr."""
 
 import codecs
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from io import BufferedReader, TextIOWrapper
@@ -19,7 +20,6 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.text import Text
-
 
 T = TypeVar("T", bound=Sized)
 BOM_ENCODINGS = {  # by the bytes with which such a text begins
@@ -88,6 +88,17 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Print a message for the user as one line on stderr."""
     print(printable(text), file=sys.stderr, flush=True)
+
+
+def open_missing_streams() -> None:
+    """Open the null device for each standard stream that is closed, such as by ``>&-``.
+
+    Otherwise a file that is opened later, such as a dataset, receives what C code prints.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest free file descriptor: that of the stream, as the earlier ones are open.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
 
 
 def input_lines(prompt: str) -> Iterator[str]:

@@ -3,6 +3,10 @@
 import codecs
 import io
 import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +46,17 @@ def test_a_name_that_is_not_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"caf\xe9.jpg\nb.jpg")), "utf-8")
     monkeypatch.setattr("sys.stdin", stdin)
     assert [os.fsencode(line) for line in input_lines("")] == [b"caf\xe9.jpg", b"b.jpg"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="redirections of a POSIX shell")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- 2>&-"])
+def test_closed_streams(closed: str, stored: Path, breeds_dir: Path) -> None:
+    """A file that is opened later must not take the number of a stream."""
+    command: list[object] = ["classify", breeds_dir / "striped/0.png"]
+    command = ["ask"] if closed == "<&-" else command
+    code = "from dogsim.cli import app; app()"
+    options = ["-k", "2", "--dataset", stored]
+    line = shlex.join(map(str, [sys.executable, "-c", code, *command, *options]))
+    run = subprocess.run(["sh", "-c", f"{line} {closed}"], capture_output=True, check=True)
+    assert (b"striped (2 of 2 votes)" in run.stdout) == (closed == "<&- 2>&-")
+    assert b"Traceback" not in run.stderr
