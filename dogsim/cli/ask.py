@@ -237,5 +237,4 @@ def answer_row(result: dict[str, Any]) -> dict[str, Any]:
     first = result["neighbours"][0]
     nearest = {"nearest": first["path"], "nearest_breed": first["breed"]}
     every = result | nearest | {"distance": first["distance"]}
-    every["breeds"] = "; ".join(result.get("breeds", ()))
     return {name: every.get(name) for name in ANSWER_COLUMNS}

@@ -57,7 +57,7 @@ def distance(
     from dogsim.folders.listing import find_images
     from dogsim.image_distance import ImageDistance
     from dogsim.plumbing.files import check_output, check_replaceable
-    from dogsim.plumbing.tables import write_csv
+    from dogsim.plumbing.tables import write_csv_lines
 
     files = [file for path in images for file in find_images(path)]
     if len(files) < 2:
@@ -71,7 +71,8 @@ def distance(
     names = [str(path) for path in files]
     result = {"images": names, "distances": distances, "metric": metric, "backbone": backbone}
     if csv:
-        write_csv(csv, _matrix_rows(names, names, distances), [MATRIX_HEADER, *names])
+        rows = ([name, *row] for name, row in zip(names, distances, strict=True))
+        write_csv_lines(csv, [[MATRIX_HEADER, *names], *rows])
     if save:
         from dogsim.figures.display import show_or_save
         from dogsim.figures.distance_matrix import distance_map
@@ -88,19 +89,13 @@ def _matrix_text(names: list[str], distances: list[list[float]]) -> str:
     """Return a matrix of distances as a table, whose columns are numbered like its rows."""
     from dogsim.plumbing.tables import table
 
-    numbers = [str(number) for number in range(1, len(names) + 1)]
-    numbered = zip(numbers, _matrix_rows(names, numbers, distances), strict=True)
-    return table([{"": number} | row for number, row in numbered])
-
-
-def _matrix_rows(
-    names: list[str], columns: list[str], distances: list[list[float]]
-) -> list[dict[str, Any]]:
-    """Return the rows of a table: each image's name first, then its distances."""
-    return [
-        {MATRIX_HEADER: name, **dict(zip(columns, row, strict=True))}
-        for name, row in zip(names, distances, strict=True)
-    ]
+    rows = enumerate(zip(names, distances, strict=True), 1)
+    return table(
+        [
+            {"": str(number), MATRIX_HEADER: name} | {str(i): x for i, x in enumerate(row, 1)}
+            for number, (name, row) in rows
+        ]
+    )
 
 
 def _is_our_matrix(file: Path) -> bool:

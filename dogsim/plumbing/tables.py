@@ -1,7 +1,7 @@
 """Tables as text for the terminal, as HTML for a notebook, and as CSV."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,17 @@ def html_table(rows: Rows) -> str:
 
 
 def write_csv(path: Path, rows: Rows, columns: Sequence[str]) -> None:
-    """Write rows to a CSV file atomically; raise `DogsimError` if that fails."""
+    """Write rows to a CSV file, see `write_csv_lines`."""
+    write_csv_lines(path, [columns, *([row[name] for name in columns] for row in rows)])
+
+
+def write_csv_lines(path: Path, lines: Iterable[Sequence[Any]]) -> None:
+    """Write lines of cells to a CSV file atomically; raise `DogsimError` if that fails.
+
+    A spreadsheet evaluates no cell, and a sequence becomes a text with semicolons.
+    """
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(
-            {name: _without_formula(value) for name, value in row.items()} for row in rows
-        )
+        csv.writer(file).writerows([_csv_cell(value) for value in line] for line in lines)
 
 
 def has_csv_header(path: Path, columns: Sequence[str]) -> bool:
@@ -62,8 +66,10 @@ def _cell(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else printable(str(value))
 
 
-def _without_formula(value: Any) -> Any:
-    """Return text that no spreadsheet evaluates as a formula, see OWASP, "CSV Injection"."""
+def _csv_cell(value: Any) -> Any:
+    """Return a value whose text is no formula, see OWASP, "CSV Injection"."""
+    if isinstance(value, tuple | list):
+        value = "; ".join(map(str, value))
     if not isinstance(value, str):
         return value
     text = printable(value)

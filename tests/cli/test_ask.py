@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile, copytree
@@ -218,6 +219,23 @@ def test_distances_of_many_images(breeds_dir: Path, colours: str, tmp_path: Path
     (tmp_path / "far.csv").write_text("mine")
     assert "was not made by this command" in refusal(*arguments)
     assert (tmp_path / "far.csv").read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that other systems do not allow")
+def test_distances_of_files_with_hostile_names(
+    breeds_dir: Path, colours: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The header has the names as the rows have them, and a column for each of them."""
+    monkeypatch.chdir(tmp_path)
+    names = ["=1+1.png", "caf\udce9.png", "picture"]
+    for number, name in enumerate(names):
+        copyfile(breeds_dir / "striped" / f"{number}.png", name)
+    result = dogsim_json("distance", *names, "--weights", colours, "--csv", "far.csv")
+    with (tmp_path / "far.csv").open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["picture", "'=1+1.png", r"caf\xe9.png", "picture"]
+    assert [row[0] for row in rows] == header[1:]
+    np.testing.assert_allclose(np.array([row[1:] for row in rows], float), result["distances"])
 
 
 def test_explain_two_images(tmp_path: Path) -> None:

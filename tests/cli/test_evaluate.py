@@ -77,6 +77,13 @@ def test_every_table_as_csv(stored: Path, tmp_path: Path) -> None:
     assert "No breed is confused with another." in dogsim(*of, "--confusions").stdout
 
 
+def test_an_interval_in_a_csv_file_is_two_numbers(stored: Path, tmp_path: Path) -> None:
+    of = ("accuracy", "-k", 2, "--dataset", stored, "--csv", tmp_path / "t.csv")
+    expected = dogsim_json(*of)["vote_accuracy_ci95"]
+    (row,) = csv.DictReader((tmp_path / "t.csv").open())
+    assert [float(end) for end in row["vote_accuracy_ci95"].split("; ")] == expected
+
+
 def test_a_table_replaces_no_file_of_the_user(stored: Path, tmp_path: Path) -> None:
     before = stored.read_bytes()
     of = ("accuracy", "-k", 2, "--dataset", stored, "--csv")
