@@ -1,9 +1,12 @@
 """The error for every mistake that the user can fix, and one-line texts of other exceptions."""
 
+import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 MAX_NAMES_LISTED = 30
+URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/+(?P<rest>.+)")  # of a Path: one slash
 
 
 class DogsimError(ValueError):
@@ -43,6 +46,21 @@ def check_known(kind: str, received: str, known: Iterable[str]) -> None:
     known = list(known)
     if received not in known:
         raise unknown(kind, received, known)
+
+
+def not_found(path: str | os.PathLike[str], message: str) -> DogsimError:
+    """Return the error for a path that does not exist: the message, or that it is a URL.
+
+    >>> print(not_found("https:/x.org/pug.jpg", "There is no image."))
+    Received the URL https://x.org/pug.jpg. Expected the path of a file or folder on this machine.
+    """
+    url = URL.fullmatch(os.fspath(path).replace(os.sep, "/"))
+    if url is None:
+        return DogsimError(message)
+    return DogsimError(
+        f"Received the URL {url['scheme']}://{url['rest']}. Expected the path of a file or folder "
+        "on this machine."
+    )
 
 
 def reason(error: BaseException) -> str:

@@ -1,4 +1,5 @@
 import io
+import os
 import re
 import sys
 from pathlib import Path
@@ -276,6 +277,20 @@ def test_libtiff_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(DogsimError, match="decoder error"):
         open_image(bytes(content))
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="devices of POSIX")
+def test_a_file_that_is_refused_is_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DogsimError) as refused:
+        load_image("/dev/null")
+    assert str(refused.value) == "/dev/null is not a regular file. Expected an image file."
+    (tmp_path / "large.png").write_bytes(bytes(1700))
+    monkeypatch.setenv("DOGSIM_MAX_PIXELS", "100")
+    with pytest.raises(DogsimError) as refused:
+        load_image(tmp_path / "large.png")
+    assert str(refused.value).count("large.png") == 1
 
 
 def test_only_known_formats_are_opened(tmp_path: Path) -> None:

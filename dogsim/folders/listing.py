@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, not_found, reason
 from dogsim.folders.walk import ImageFiles, ListedImage, Listing, SkippedFile, file_identity
 from dogsim.image_files.boxes import BoxError, BoxFolder
 from dogsim.image_files.layout import FolderLayout
@@ -32,7 +32,8 @@ def list_images(root: Path, layout: FolderLayout | None = None) -> Listing:
         If the folder does not exist, or contains no image.
     """
     if not root.is_dir():
-        raise DogsimError(f"There is no folder {root}. Expected a folder of breed folders.")
+        message = f"There is no folder {root}. Expected a folder of breed folders."
+        raise not_found(root, message)
     layout = layout or FolderLayout()
     listing = _walk(root, layout)
     listing.images.sort(key=path_key)
@@ -116,7 +117,7 @@ def find_images(path: str | os.PathLike[str]) -> list[Path]:
     except OSError as error:  # such as a name that is too long
         raise DogsimError(f"Cannot read {path}: {reason(error)}.") from error
     if not exists:
-        raise DogsimError(f"There is no image or folder {path}.")
+        raise not_found(path, f"There is no image or folder {path}.")
     if not is_folder:
         return [path]
     found = sorted(file for file, _ in ImageFiles(path, Listing(), FolderLayout()))

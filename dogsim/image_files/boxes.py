@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
-from dogsim.errors import DogsimError, reason
+from dogsim.errors import DogsimError, not_found, reason
 
 BOX_FILE_SUFFIXES = (".xml", "")  # the files of Stanford Dogs have none
 MAX_BOX_FILE_BYTES = 1_000_000  # one box takes 200
@@ -119,9 +119,10 @@ class BoxFolder:
 
     def __post_init__(self) -> None:
         if self.folder is not None and not self.folder.is_dir():
-            raise DogsimError(
+            raise not_found(
+                self.folder,
                 f"There is no folder of boxes {self.folder}. Expected FOLDER/BREED/image.xml, a "
-                "PASCAL-VOC file for each image: --boxes FOLDER."
+                "PASCAL-VOC file for each image: --boxes FOLDER.",
             )
         if not (self.margin >= 0 and isfinite(self.margin)):
             raise DogsimError(f"Received margin={self.margin}. Expected a number from 0 up.")

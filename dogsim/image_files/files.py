@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from dogsim.errors import DogsimError, reason
+from dogsim.errors import DogsimError, not_found, reason
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"),
@@ -59,10 +59,12 @@ def read_image_file(path: str | os.PathLike[str]) -> bytes:
             if status.st_size > MAX_BYTES_PER_PIXEL * max_pixels():
                 raise unreadable(path, _too_many_pixels(max_pixels()))
             return file.read()
+    except DogsimError:  # a ValueError
+        raise
     except IsADirectoryError as error:
         raise DogsimError(f"Received the folder {path}. Expected an image file.") from error
     except FileNotFoundError as error:
-        raise DogsimError(f"There is no image {path}.") from error
+        raise not_found(path, f"There is no image {path}.") from error
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         raise unreadable(path, reason(error)) from error
 

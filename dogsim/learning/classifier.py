@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, not_found
 from dogsim.image_files.labels import breed_key
 from dogsim.learning.training import (
     HELD_OUT_FRACTION,
@@ -136,7 +136,8 @@ train-classifier.
     """
     path = Path(path)
     if not path.is_file():
-        raise DogsimError(f"There is no classifier file {path}. Make one: dogsim train-classifier.")
+        message = f"There is no classifier file {path}. Make one: dogsim train-classifier."
+        raise not_found(path, message)
     try:
         metadata = json.loads(read_entry(path, METADATA_ENTRY) or b"")
         breeds, fingerprint = tuple(map(str, metadata["breeds"])), str(metadata["made_for"])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, not_found
 from dogsim.networks.weights import load_keras_file
 from dogsim.plumbing.files import file_sha256, replacing
 from dogsim.recipe import Recipe
@@ -97,9 +97,10 @@ def head_file_sha256(path: Path, expected: str | None = None) -> str:
     Raises `DogsimError` if the file does not exist or its SHA-256 is not `expected`.
     """
     if not path.is_file():
-        raise DogsimError(
+        raise not_found(
+            path,
             f"There is no head file {path}. Put it back there, or make the dataset again: "
-            "dogsim project."
+            "dogsim project.",
         )
     found = file_sha256(path)
     if expected not in (None, found):

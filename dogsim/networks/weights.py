@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError, reason
+from dogsim.errors import DogsimError, not_found, reason
 from dogsim.plumbing.files import expand_home, file_sha256
 from dogsim.plumbing.threads import DOWNLOAD_TIMEOUT_SECONDS, with_timeout
 
@@ -42,7 +42,8 @@ def given_file(weights: str | os.PathLike[str]) -> Path | None:
     if weights == IMAGENET:
         return None
     if not Path(weights).is_file():
-        raise DogsimError(f"There is no weight file {weights}. Expected {IMAGENET!r} or a file.")
+        message = f"There is no weight file {weights}. Expected {IMAGENET!r} or a file."
+        raise not_found(weights, message)
     return Path(weights)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dogsim.errors import DogsimError, reason
+from dogsim.errors import DogsimError, not_found, reason
 
 
 def bytes_sha256(content: bytes) -> str:
@@ -58,7 +58,8 @@ def check_output(path: Path, inputs: Iterable[Path | None] = ()) -> None:
     if target.is_dir():
         raise DogsimError(f"Received the folder {path} as output. Expected the name of a file.")
     if not target.parent.is_dir():
-        raise DogsimError(f"There is no folder {target.parent} for {target.name}. Create it first.")
+        message = f"There is no folder {target.parent} for {target.name}. Create it first."
+        raise not_found(target, message)
     if target.is_symlink() or (target.exists() and not target.is_file()):
         raise DogsimError(f"{path} is not a regular file. Name another output.")
     if target.exists() and any(each and each.exists() and target.samefile(each) for each in inputs):

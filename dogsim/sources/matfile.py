@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.io import loadmat, savemat, whosmat
 from scipy.io.matlab import matfile_version
 
-from dogsim.errors import DogsimError, reason
+from dogsim.errors import DogsimError, not_found, reason
 from dogsim.sources.mat5 import cell_array, char_rows, read_mat5
 from dogsim.storage.hdf5 import open_table
 
@@ -48,7 +48,7 @@ def load_variables(
     needed = list(needed)
     names = [*needed, *optional]
     if not path.is_file():
-        raise DogsimError(f"There is no file {path}. Expected {SUPPORTED_FILES}.")
+        raise not_found(path, f"There is no file {path}. Expected {SUPPORTED_FILES}.")
     try:
         read = _read_hdf5 if h5py.is_hdf5(path) else _read_mat
         found, values = read(path, names)

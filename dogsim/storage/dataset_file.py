@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.errors import DogsimError, reason
+from dogsim.errors import DogsimError, not_found, reason
 from dogsim.plumbing.files import check_output, follow_link, replacing
 from dogsim.plumbing.signals import defer_signals
 from dogsim.recipe import OPTIONAL_FIELDS, Recipe
@@ -68,7 +68,8 @@ def open_dataset_file(path: Path) -> Iterator[Any]:
     if not path.is_file():
         folder = path.name == INDEX_NAME and path.parent.is_dir()
         what, out = ("dataset in the folder", path.parent) if folder else ("dataset file", path)
-        raise DogsimError(f"There is no {what} {out}. dogsim create-dataset DIR -o OUT makes one.")
+        message = f"There is no {what} {out}. dogsim create-dataset DIR -o OUT makes one."
+        raise not_found(out, message)
     try:
         with h5py.File(path) as file:
             _check_format(file)

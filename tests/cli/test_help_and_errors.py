@@ -29,6 +29,22 @@ def test_help_lists_the_valid_names() -> None:
                 assert values_text(name) in printed, (command, name)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("classify", "https://x.org/dog.jpg"),
+        ("info", "https://x.org/dog.jpg"),
+        ("create-dataset", "https://x.org/dog.jpg", "-o", "new.h5"),
+        ("import-mat", "https://x.org/dog.jpg", "new.h5"),
+        ("classify", "--boxes", "https://x.org/dog.jpg"),
+        ("export", "{stored}", "https://x.org/dog.npy"),
+    ],
+)
+def test_a_url_is_no_path(command: tuple[str, ...], stored: Path) -> None:
+    line = refusal(*(argument.format(stored=stored) for argument in command))
+    assert line.startswith("dogsim: Received the URL https://x.org/dog.")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="bash")
 def test_tab_completion() -> None:
     for line, completions in [
