@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_k, check_metric, nearest
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 from dogsim.figures.thumbnails import html_answer
 from dogsim.image_files.boxes import BoxFolder
 from dogsim.images import Source, as_images, file_of
@@ -82,7 +82,7 @@ class Answer:
     def vote(self) -> str:
         """The result of the vote in words, with the prediction set if there is one."""
         second = f", {self.runner_up} {self.runner_up_votes}" if self.runner_up else ""
-        vote = f"{self.breed} ({self.votes} of {len(self.indices)} votes{second})"
+        vote = f"{self.breed} ({self.votes} of {counted(len(self.indices), 'vote')}{second})"
         if self.trust is None:
             return vote
         if self.trust.unknown:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from dogsim.dataset import Dataset
 from dogsim.engines.choose import MIN_IMAGES_FOR_GPU, Engine, Precision
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 from dogsim.folders.extraction import (
     ComputeShards,
     ShardResult,
@@ -285,6 +285,6 @@ def _update(
 
 def _no_features(skipped: list[SkippedFile], root: Path) -> DogsimError:
     return DogsimError(
-        f"None of the {len(skipped)} images in {root} can be read. "
+        f"No image in {root} can be read ({counted(len(skipped), 'file')}). "
         f"{skipped[0].path}: {skipped[0].reason}."
     )

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 from dogsim.image_files.boxes import Box
 from dogsim.image_files.layout import FolderLayout
 from dogsim.images import Cropped
@@ -120,7 +120,7 @@ class Dataset:
     def __repr__(self) -> str:
         network = self.recipe.backbone if self.recipe else "an unknown network"
         return (
-            f"<Dataset: {len(self)} images of {len(self.breeds)} breeds, "
+            f"<Dataset: {counted(len(self), 'image')} of {counted(len(self.breeds), 'breed')}, "
             f"features {self.features.shape} of {network}>"
         )
 

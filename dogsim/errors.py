@@ -48,6 +48,15 @@ def check_known(kind: str, received: str, known: Iterable[str]) -> None:
         raise unknown(kind, received, known)
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, whose plural ends in s unless it is given.
+
+    >>> counted(1, "image"), counted(2, "image"), counted(0, "query", "queries")
+    ('1 image', '2 images', '0 queries')
+    """
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def not_found(path: str | os.PathLike[str], message: str) -> DogsimError:
     """Return the error for a path that does not exist: the message, or that it is a URL.
 

@@ -110,6 +110,6 @@ def test_invalid_folders_and_outputs(tmp_path: Path, breeds_dir: Path) -> None:
             create_dataset(source, target, "efficientnet-lite0")
     with pytest.raises(DogsimError, match="Unknown layer 'pool'"):
         create_dataset(breeds_dir, out, "efficientnet-lite0", layer="pool")
-    with pytest.raises(DogsimError, match=r"None of the 1 images.*a\.jpg: its content"):
+    with pytest.raises(DogsimError, match=r"No image in .* \(1 file\).*a\.jpg: its content"):
         create_dataset(tmp_path / "bad", out, "efficientnet-lite0")
     assert not list(tmp_path.glob("*.h5"))

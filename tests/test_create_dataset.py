@@ -291,7 +291,7 @@ def test_strict_stops_at_the_first_unreadable_file(photos: Path, tmp_path: Path)
     assert not out.exists()
     for image in photos.rglob("*.png"):
         image.write_text("no image")
-    assert "None of the 4 images" in run(photos, out, code=1)["error"]
+    assert "can be read (4 files)" in run(photos, out, code=1)["error"]
 
 
 def test_disk_full(many: Path, reference: Dataset, tmp_path: Path) -> None:

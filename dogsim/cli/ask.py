@@ -186,7 +186,7 @@ class AnswerStream:
                 "on itself, except with --keep-self."
             )
         if self.whole and self.boxes.folder:
-            note(f"{len(self.whole)} of the images have no box and are not cropped.")
+            note(f"Images without a box, which are not cropped: {len(self.whole)}.")
         for error in self.errors[:-1]:
             note(str(error))
         if self.errors:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from dogsim.errors import DogsimError, reason
+from dogsim.errors import DogsimError, counted, reason
 from dogsim.plumbing.signals import Terminated
 from dogsim.plumbing.terminal import (
     note,
@@ -107,7 +107,7 @@ def images_or_sample(images: list[Path] | None) -> list[Path]:
 
 def summary(file: Path, dataset: "Dataset") -> str:
     """Return the numbers of images and breeds in a dataset as a line of text."""
-    return f"{file}: {len(dataset)} images of {len(dataset.breeds)} breeds"
+    return f"{file}: {counted(len(dataset), 'image')} of {counted(len(dataset.breeds), 'breed')}"
 
 
 def note_breeds(dataset: "Dataset") -> None:

@@ -10,7 +10,7 @@ import typer
 
 from dogsim.cli import option
 from dogsim.cli.common import images_or_sample, open_dataset, print_result
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
@@ -61,7 +61,9 @@ def distance(
 
     files = [file for path in images for file in find_images(path)]
     if len(files) < 2:
-        raise DogsimError(f"Received images: {len(files)}. Expected two or more, or a folder.")
+        raise DogsimError(
+            f"Received {counted(len(files), 'image')}. Expected two or more, or a folder."
+        )
     if csv:
         check_output(csv, files)
         check_replaceable(csv, _is_our_matrix, force)

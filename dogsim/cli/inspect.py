@@ -8,6 +8,7 @@ import typer
 
 from dogsim.cli import option
 from dogsim.cli.common import open_dataset, print_result
+from dogsim.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,18 +53,18 @@ def audit(
 def _summary(found: "Audit", has_testset: bool) -> "Iterator[str]":
     """Yield the number of findings of each kind, and the first of them."""
     shown = slice(MAX_FINDINGS_NAMED)
-    yield f"{len(found.duplicates)} groups of duplicates"
+    yield f"{counted(len(found.duplicates), 'group')} of duplicates"
     yield from (f"  {' = '.join(group)}" for group in found.duplicates[shown])
     if has_testset:
         added = found.leaks_add
         note = "" if added is None else f" (they add {added:.4f} to the accuracy)"
-        yield f"{len(found.leaks)} images of the test set are in the dataset{note}"
+        yield f"{counted(len(found.leaks), 'image')} shared with the test set{note}"
         yield from (f"  {query} = {known}" for known, query in found.leaks[shown])
-    yield f"{len(found.labels)} suspicious labels"
+    yield counted(len(found.labels), "suspicious label")
     yield from (f"  {x.path}: {x.breed}, or {x.suggested}?" for x in found.labels[shown])
-    yield f"{len(found.novel)} images that fit no breed"
+    yield f"{counted(len(found.novel), 'image')} fitting no breed"
     yield from (f"  {each.path}" for each in found.novel[shown])
-    yield f"{len(found.poor)} poor images"
+    yield counted(len(found.poor), "poor image")
     yield from (f"  {each.path}: {each.problem}" for each in found.poor[shown])
 
 

@@ -7,7 +7,7 @@ import typer
 
 from dogsim.cli import option
 from dogsim.cli.common import check_dataset_output, description, open_dataset, print_result
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 
 if TYPE_CHECKING:
     from dogsim.learning.training import Ranking
@@ -137,7 +137,7 @@ def _print_ranking(trained: "Ranking", out: Path, as_json: bool) -> None:
     start, learned = trained.history[0], trained.history[trained.best]
     why = "" if trained.steps else ": no round improved the ranking of the held-out images"
     text = (
-        f"{out}: {trained.steps} steps{why}\n"
+        f"{out}: {counted(trained.steps, 'step')}{why}\n"
         f"precision@{trained.k} of held-out images: {trained.raw:.4f} raw, "
         f"{start:.4f} at the start, {learned:.4f} trained"
     )
@@ -176,7 +176,8 @@ def project(
     check_dataset_output(out, [file, head], "project", force)
     made = apply_head(Dataset.open(file), head, layer)
     made.save(out, "project")
-    text = f"{out}: {len(made)} images, {made.features.shape[1]} numbers each"
+    size = counted(made.features.shape[1], "number")
+    text = f"{out}: {counted(len(made), 'image')}, {size} each"
     print_result({"dataset": str(out), **description(made)}, as_json, text)
 
 
@@ -211,5 +212,6 @@ def train_classifier(
     dataset = Dataset.open(file)
     made = train(dataset, dropout, learning_rate, max_epochs, seed=seed)
     made.save(out)
-    text = f"{out}: classifies {len(made.breeds)} breeds from {dataset.features.shape[1]} features"
+    breeds, size = counted(len(made.breeds), "breed"), dataset.features.shape[1]
+    text = f"{out}: classifies {breeds} from {counted(size, 'feature')}"
     print_result({"out": str(out), "breeds": made.breeds, "epochs": made.epochs}, as_json, text)

@@ -13,7 +13,7 @@ import typer
 
 from dogsim.cli import option
 from dogsim.cli.common import EXIT_STATUS, OPEN_RESOURCES, open_dataset, print_result
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 from dogsim.plumbing.optional import check_installed
 from dogsim.plumbing.signals import sigterm_as_interrupt
 
@@ -71,7 +71,7 @@ def serve(
         address = _address(host, bound.getsockname()[1])
         if not _is_loopback(host):
             note("Everyone with the token can open this page. The connection is not encrypted.")
-        text = f"{address} shows {len(gallery)} images. Ctrl-C stops it."
+        text = f"{address} shows {counted(len(gallery), 'image')}. Ctrl-C stops it."
         print_result({"address": address, "images": len(gallery)}, as_json, text)
         sys.stdout.flush()
         try:
@@ -103,7 +103,7 @@ def _check_token(host: str, token: str | None) -> None:
     """Raise `DogsimError` if the token is too short, or absent where other machines have access."""
     if token is not None and not (len(token) >= MIN_TOKEN_LENGTH and token.isascii()):
         raise DogsimError(
-            f"Received a token of {len(token)} characters. "
+            f"Received a token of {counted(len(token), 'character')}. "
             f"Expected {MIN_TOKEN_LENGTH} or more ASCII characters."
         )
     if token is None and not _is_loopback(host):

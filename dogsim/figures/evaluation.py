@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import dist_calc
+from dogsim.errors import counted
 from dogsim.figures.canvas import BLUE, GREEN, GREY, VERMILION, Drawing
 from dogsim.figures.grid import result_grid
 from dogsim.figures.tree import tree_order
@@ -90,7 +91,8 @@ def curves_over_k(found: Neighbours) -> Figure:
     axes.set(xlabel="k, neighbours", ylim=(0, 1), xlim=(ks[0] - (len(ks) == 1), ks[-1]))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
-    text = f"{results[0].queries} queries, gallery of {found.gallery} images, {found.metric}"
+    queries, gallery = counted(results[0].queries, "query", "queries"), found.gallery
+    text = f"{queries}, gallery of {counted(gallery, 'image')}, {found.metric}"
     axes.set_title(text, fontsize=10, loc="left")
     return figure
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from html import escape
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 from dogsim.images import Source, file_of, open_image
 from dogsim.plumbing.terminal import printable
 
@@ -63,5 +63,5 @@ def html_answer(
         parts.append(f'<span class="query">{html_figure(query, caption)}</span>')
     parts += [html_figure(image, caption) for image, caption in neighbours]
     if n_hidden:
-        parts.append(f"<p>and {n_hidden} more neighbours</p>")
+        parts.append(f"<p>and {counted(n_hidden, 'more neighbour')}</p>")
     return f'<div class="dogsim-answer">{"".join(parts)}</div>'

@@ -9,7 +9,7 @@ from PIL import ImageOps
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import check_metric
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 from dogsim.figures.canvas import Drawing
 from dogsim.images import open_image
 
@@ -55,7 +55,8 @@ def breed_tree(dataset: DatasetOrFile, metric: str = "euclidean") -> Figure:
     tree.set_yticks([])
     tree.spines[["left", "top", "right"]].set_visible(False)
     tree.set_xlabel(f"{metric} distance of the means, {LINKAGE} linkage")
-    tree.set_title(f"{n} breeds, {len(dataset)} images", fontsize=11, loc="left")
+    title = f"{counted(n, 'breed')}, {counted(len(dataset), 'image')}"
+    tree.set_title(title, fontsize=11, loc="left")
     leaves.set(xlim=(0, 8), ylim=(0, n))
     leaves.set_axis_off()
     for position, i in enumerate(drawn["leaves"]):
@@ -94,7 +95,9 @@ def _clustered(
     check_metric(metric)
     labels = np.unique(dataset.labels[dataset.labels >= 0]).astype(np.int32)
     if len(labels) < 2:
-        raise DogsimError(f"Received a dataset of {len(labels)} breeds. Expected two or more.")
+        raise DogsimError(
+            f"Received a dataset of {counted(len(labels), 'breed')}. Expected two or more."
+        )
     rows = [np.flatnonzero(dataset.labels == label) for label in labels]
     means: NDArray[np.float64] = np.stack(
         [np.asarray(dataset.features[each], np.float64).mean(axis=0) for each in rows]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 from dogsim.folders.listing import image_fields
 from dogsim.folders.walk import ListedImage, SkippedFile
 from dogsim.image_files.files import UnreadableError, read_image_file
@@ -105,7 +105,9 @@ def calibration_images(
     decode = partial(_decode, root, resize, size)
     results = prefetch(decode, chosen, ahead=len(chosen), threads=usable_cpus())
     if not (readable := [each.pixels for each in results if isinstance(each, _DecodedImage)]):
-        raise DogsimError(f"None of {len(chosen)} images sampled from {root} can be read.")
+        raise DogsimError(
+            f"No image sampled from {root} can be read ({counted(len(chosen), 'file')})."
+        )
     return readable
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dogsim.errors import DogsimError, not_found, reason
+from dogsim.errors import DogsimError, counted, not_found, reason
 from dogsim.folders.walk import ImageFiles, ListedImage, Listing, SkippedFile, file_identity
 from dogsim.image_files.boxes import BoxError, BoxFolder
 from dogsim.image_files.layout import FolderLayout
@@ -92,12 +92,12 @@ def assign_boxes(
     whole = [image for image in boxed if image.box is None]
     if len(whole) == len(images):
         raise DogsimError(
-            f"There is no box in {boxes.folder} for any of the {len(images)} images. Expected "
-            f"{boxes.folder / PurePath(images[0].path).with_suffix('.xml')}, and the like."
+            f"There is no box in {boxes.folder} for any of {counted(len(images), 'image')}. "
+            f"Expected {boxes.folder / PurePath(images[0].path).with_suffix('.xml')}, and the like."
         )
     if whole:
         first = printable(whole[0].path)
-        note(f"{len(whole)} of {len(images)} images have no box and stay whole, such as {first}.")
+        note(f"Images without a box, kept whole: {len(whole)} of {len(images)}, such as {first}.")
     return boxed, skipped
 
 

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from dogsim.dataset import Dataset
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 from dogsim.folders.checkpoints import DATASET_MADE_BY, CheckpointFolder, FeatureFile, options_of
 from dogsim.folders.extraction import make_shard
 from dogsim.folders.listing import image_fields
@@ -135,9 +135,9 @@ class Shards:
         if lost := [path for path in paths if listing.is_inaccessible(path)]:
             why = next(iter(each.reason for each in listing.skipped), "it cannot be read")
             raise DogsimError(
-                f"A restart would lose {len(lost)} images of {self._target} that cannot be read "
-                f"now, the first {lost[0]} ({why}). Make them readable, or move {self._target} "
-                "away."
+                f"A restart would lose {counted(len(lost), 'image')} of {self._target} that cannot "
+                f"be read now, the first {lost[0]} ({why}). Make them readable, or move "
+                f"{self._target} away."
             )
         if mismatch and not self.restart:
             raise DogsimError(
@@ -200,7 +200,7 @@ class Shards:
         if not n_images:
             return ""
         return (
-            f"The features of {n_images} images are stored in {self.folder.path}: "
+            f"The features of {counted(n_images, 'image')} are stored in {self.folder.path}: "
             "run the same command again to continue."
         )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError, not_found
+from dogsim.errors import DogsimError, counted, not_found
 from dogsim.image_files.labels import breed_key
 from dogsim.learning.training import (
     HELD_OUT_FRACTION,
@@ -233,9 +233,9 @@ def _training_images(dataset: Dataset) -> Dataset:
         if not known.any():
             raise
         raise DogsimError(
-            f"The network or head of these features was trained on {known.sum()} of the "
-            f"{len(dataset)} images, and the others are too few to train on. Train on the dataset "
-            "before dogsim project, or on images that it was not trained on."
+            f"The network or head of these features was trained on {known.sum()} of "
+            f"{counted(len(dataset), 'image')}, and the others are too few to train on. Train on "
+            "the dataset before dogsim project, or on images that it was not trained on."
         ) from error
     found, labels = np.unique(images.labels, return_inverse=True)
     breeds = tuple(map(images.breed_of_label, found))

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 
 
 def discriminant(
@@ -49,7 +49,9 @@ def discriminant(
     """
     breeds, rows = np.unique(labels, return_inverse=True)
     if len(breeds) < 2:
-        raise DogsimError(f"Received images of {len(breeds)} breed. Expected 2 breeds or more.")
+        raise DogsimError(
+            f"Received images of {counted(len(breeds), 'breed')}. Expected 2 breeds or more."
+        )
     x = np.asarray(features, np.float64)
     means = np.stack([x[rows == row].mean(axis=0) for row in range(len(breeds))])  # (c, d)
     deviations = x - means[rows]

@@ -8,7 +8,7 @@ import numpy as np
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 
 HELD_OUT_FRACTION = 0.1  # of the images of each breed, and at least one
 MIN_IMAGES_PER_BREED = 4  # one to hold out, and two or more positives among the rest
@@ -68,8 +68,8 @@ def trainable(dataset: Dataset) -> Dataset:
     large = counts >= MIN_IMAGES_PER_BREED
     if large.sum() < 2:
         raise DogsimError(
-            f"Received a dataset in which {large.sum()} breeds have {MIN_IMAGES_PER_BREED} images "
-            "or more. Expected 2 such breeds or more."
+            f"Received a dataset with {counted(large.sum(), 'breed')} of {MIN_IMAGES_PER_BREED} "
+            "images or more. Expected 2 such breeds or more."
         )
     return dataset.take(np.flatnonzero(large[dataset.labels + 1]))
 

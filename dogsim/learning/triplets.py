@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 
 NEGATIVE_TEMPERATURE = 0.05  # a negative that is farther by this much has 1/e of the weight
 MIN_SQUARED_DISTANCE = 1e-12  # the gradient of the square root is infinite at 0
@@ -45,8 +45,8 @@ def sample_triplets(labels: ArrayLike, n: int, seed: int = 0) -> NDArray[np.intp
     _, first, counts = np.unique(labels[rows], return_index=True, return_counts=True)
     if n < 1 or len(counts) < 2 or counts.max() < 2:
         raise DogsimError(
-            f"Received n={n} and {len(rows)} images of {len(counts)} breeds. Expected n of at "
-            "least 1 and 2 breeds or more, one of them with 2 images or more."
+            f"Received n={n} and {counted(len(rows), 'image')} of {counted(len(counts), 'breed')}. "
+            "Expected n of at least 1 and 2 breeds or more, one of them with 2 images or more."
         )
     rng = np.random.default_rng(seed)
     first, counts = np.repeat(first, counts), np.repeat(counts, counts)  # of the breed of each row

@@ -11,7 +11,7 @@ from dogsim.engines.model_cache import cached_model
 from dogsim.engines.openvino import OpenVinoNetwork
 from dogsim.engines.quantization import check_quantizer, quantize
 from dogsim.engines.tensorflow import TensorFlowNetwork
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 from dogsim.networks.protocols import Network, require_trainable
 from dogsim.plumbing.terminal import note
 
@@ -83,7 +83,8 @@ def _quantized(network: Network, calibration: CalibrationImages | None) -> Any:
         check_quantizer()
         model = _converted(network)
         images = calibration(_input_size(model))
-        note(f"Quantizing {network.name} to int8 on {len(images)} images, once, about a minute.")
+        number = counted(len(images), "image")
+        note(f"Quantizing {network.name} to int8 on {number}, once, about a minute.")
         return quantize(model, images)
 
     return cached_model(lambda: network.made_from | {"precision": "int8"}, convert)

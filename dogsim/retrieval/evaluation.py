@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import MAX_BLOCK_BYTES, check_k, check_metric, nearest
-from dogsim.errors import DogsimError, check_known
+from dogsim.errors import DogsimError, check_known, counted
 from dogsim.image_files.labels import breed_key
 from dogsim.retrieval import scores
 from dogsim.retrieval.identity import in_gallery, learned
@@ -217,7 +217,9 @@ def _drawn_rows(source: Dataset, n_test: int | None, seed: int) -> NDArray[np.in
     if n_test is None:
         return rows
     if not 1 <= n_test <= len(rows):
-        raise DogsimError(f"Received n_test={n_test}. Expected 1 to {len(rows)} queries.")
+        raise DogsimError(
+            f"Received n_test={n_test}. Expected 1 to {counted(len(rows), 'query', 'queries')}."
+        )
     return np.sort(np.random.default_rng(seed).choice(rows, n_test, replace=False))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dogsim.errors import counted
 from dogsim.plumbing.tables import html_table, table
 from dogsim.vote import majority_vote, vote_weights
 
@@ -115,7 +116,8 @@ class Accuracy:
     def heading(self) -> str:
         """Number of queries, gallery, metric and chance level, in one line."""
         return (
-            f"{self.queries} queries, gallery of {self.gallery} images, {self.metric} distance; "
+            f"{counted(self.queries, 'query', 'queries')}, gallery of "
+            f"{counted(self.gallery, 'image')}, {self.metric} distance; "
             f"chance level {self.chance:.4f}"
         )
 
@@ -142,7 +144,7 @@ class Accuracy:
     def __repr__(self) -> str:
         return (
             f"<Accuracy: P@{self.k} {self.precision_at_k:.4f}, vote {self.vote_accuracy:.4f} "
-            f"({self._interval}), {self.queries} queries>"
+            f"({self._interval}), {counted(self.queries, 'query', 'queries')}>"
         )
 
     def _repr_html_(self) -> str:

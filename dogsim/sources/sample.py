@@ -8,7 +8,7 @@ from typing import Any
 
 from dogsim.create_dataset import RunOptions, bring_up_to_date
 from dogsim.dataset import Dataset
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 from dogsim.folders.listing import find_images
 from dogsim.networks.backbones import find_backbone
 from dogsim.networks.extractor import DEFAULT_BACKBONE, NetworkOptions
@@ -65,7 +65,7 @@ def sample_dataset(weights: str = IMAGENET, hard: bool = False) -> Dataset:
     recipe = dataset.recipe
     note(
         f"Dataset: the {'harder ' if hard else ''}sample, "
-        f"{len(dataset)} drawings of {len(dataset.breeds)} breeds, "
+        f"{counted(len(dataset), 'drawing')} of {counted(len(dataset.breeds), 'breed')}, "
         f"features of {recipe.backbone if recipe else 'an unknown network'}."
     )
     return dataset

@@ -217,7 +217,7 @@ def _features(file: Any, path: Path) -> Features:
     lost = [each.file for each in tables if sizes.get(each.file, -1) < each.end(dimension)]
     if lost:
         raise ValueError(
-            f"{len(lost)} of its {len(tables)} shards are missing or cut short, such as {lost[0]}"
+            f"shards missing or cut short: {len(lost)} of {len(tables)}, such as {lost[0]}"
         )
     return ShardedRows(path.parent, tables, runs, dimension)
 

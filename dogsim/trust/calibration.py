@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 from dogsim.networks.training_record import has_training_record
 from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
 from dogsim.retrieval.identity import features_hash, learned
@@ -118,11 +118,11 @@ def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
         remedy = "lower the confidence, or add images"
         if excluded := len(calibration.rows) - n:
             remedy += (
-                f"; {excluded} images do not count because the network or the head has learned "
-                "from them: dogsim deep-ranking --hold-back 0.2 holds some back"
+                f"; {counted(excluded, 'image')} not counted, because the network or the head "
+                "has learned from them: dogsim deep-ranking --hold-back 0.2 holds some back"
             )
         raise DogsimError(
-            f"Received confidence={confidence:g} and a dataset in which {n} images count. "
+            f"Received confidence={confidence:g} and a dataset with {counted(n, 'usable image')}. "
             f"Expected at least {needed} of known breeds, duplicates not counted: {remedy}."
         )
     missed = float((calibration.own == 0).sum() + 1) / (n + 1)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import nearest
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 from dogsim.trust.duplicates import DuplicateGroup, NeighbourArrays, find_duplicates
 
 MAX_NEIGHBOURS = 64  # one search serves duplicates, votes and novelty scores
@@ -99,9 +99,9 @@ class LeaveOneOut:
         self.rows, self.place = _voting_rows(dataset, self.groups)
         if len(self.rows) < 2:
             raise DogsimError(
-                f"Received a dataset with {len(self.rows)} images of known breeds, duplicates not "
-                "counted. Expected at least 9 for a confidence of 0.9: add images, or arrange the "
-                "photos in breed folders."
+                f"Received a dataset with {counted(len(self.rows), 'image')} of known breeds, "
+                "duplicates not counted. Expected at least 9 for a confidence of 0.9: add images, "
+                "or arrange the photos in breed folders."
             )
         self.squares, self.labels = voting_neighbours(
             dataset, self.rows, self.place, dataset.features, self.place, self.neighbours

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dogsim.dataset import Dataset
+from dogsim.errors import counted
 from dogsim.figures.thumbnails import html_figure
 from dogsim.images import Cropped, file_of
 from dogsim.plumbing.files import make_folder, replacing
@@ -92,7 +93,7 @@ def _rows(found: Audit) -> Iterator[dict[str, object]]:
 def _page(found: Audit, dataset: Dataset, testset: Dataset | None) -> Iterator[str]:
     sections = list(enumerate(_sections(found, dataset, testset)))
     yield f"{PAGE_START}<style>{PAGE_STYLE}</style><h1>Audit</h1>"
-    yield f"<p>{len(dataset)} images of {len(dataset.breeds)} breeds. "
+    yield f"<p>{counted(len(dataset), 'image')} of {counted(len(dataset.breeds), 'breed')}. "
     yield f"Nothing was deleted or relabelled; {TABLE_NAME} has all findings as a table."
     yield " Images are cropped to their boxes." * (dataset.boxes is not None)
     yield "</p><nav>"

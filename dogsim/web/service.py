@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dogsim.classify import Answer, answers_to
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_k, check_metric
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 from dogsim.explain import explain_row, origin_of
 from dogsim.figures.thumbnails import jpeg
 from dogsim.images import load_image, min_decoded_side, opened
@@ -113,7 +113,9 @@ class Service:
         confidence: float = 0.9,
     ) -> None:
         if len(dataset) < 2:
-            raise DogsimError(f"Received a dataset of {len(dataset)} images. Expected 2 or more.")
+            raise DogsimError(
+                f"Received a dataset of {counted(len(dataset), 'image')}. Expected 2 or more."
+            )
         self.dataset, self.confidence = dataset, confidence
         self.max_k = min(MAX_SERVED_K, len(dataset) - 1)
         self.version = secrets.token_hex(8)  # of ETags: the next start may serve another dataset

@@ -47,7 +47,7 @@ def test_missing_images_and_too_few_breeds(tmp_path: Path) -> None:
     for colour in COLOURS:
         (tmp_path / f"{colour}.png").unlink()
     assert not breed_tree(dataset).axes[1].child_axes
-    with pytest.raises(DogsimError, match="dataset of 1 breeds. Expected two or more"):
+    with pytest.raises(DogsimError, match="dataset of 1 breed. Expected two or more"):
         breed_tree(dataset.take([0, 1]))
     with pytest.raises(DogsimError, match="Unknown metric"):
         breed_tree(dataset, "far")

@@ -161,7 +161,7 @@ def test_a_lost_index_or_shard(
     for spoil in (Path.unlink, lambda file: os.truncate(file, 100)):
         spoil(out / lost)
         message = refusal("info", out)
-        assert f"1 of its 3 shards are missing or cut short, such as {lost}" in message
+        assert f"shards missing or cut short: 1 of 3, such as {lost}" in message
         assert "--force" in message
         stop_after(2, monkeypatch)
         with pytest.raises(DogsimError, match="missing or cut short"):
@@ -197,12 +197,12 @@ def test_an_index_in_another_folder(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.dogsim"
     made(photos, out)
     shutil.copy(out / INDEX_NAME, tmp_path / "d.h5")
-    assert "3 of its 3 shards are missing" in refusal("info", tmp_path / "d.h5")
+    assert "shards missing or cut short: 3 of 3" in refusal("info", tmp_path / "d.h5")
     assert "not made by this command" in refusal("create-dataset", photos, "-o", out / INDEX_NAME)
     assert reds(Dataset.open(out / INDEX_NAME)) == COLOURS
     with h5py.File(out / INDEX_NAME, "a") as file:
         file["shards"][0] = "../d.h5"
-    assert "missing or cut short, such as ../d.h5" in refusal("info", out)
+    assert "missing or cut short: 1 of 3, such as ../d.h5" in refusal("info", out)
 
 
 @pytest.mark.parametrize("mixed", [False, True])

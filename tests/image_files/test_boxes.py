@@ -166,7 +166,7 @@ def test_only_the_box_is_used(photos: Path, capsys: pytest.CaptureFixture[str]) 
     result = dogsim(
         "create-dataset", photos / "photos", "-o", photos / "e.h5", "--boxes", photos / "boxes"
     )
-    assert "1 of 3 images have no box and stay whole, such as whippet/1.png" in result.stderr
+    assert "Images without a box, kept whole: 1 of 3, such as whippet/1.png" in result.stderr
 
 
 def test_an_image_with_a_changed_box_counts_as_changed(photos: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_query_with_a_box_is_cropped(cropped: Any) -> None:
     assert (first["breed"], first["votes"]) == ("blue", 2)
     distances = [[each["distance"] for each in x["neighbours"]] for x in (first, second)]
     assert max(distances[0]) < 100 < min(distances[1])  # the whole image is half red, half blue
-    assert "1 of the images have no box and are not cropped" in result.stderr
+    assert "Images without a box, which are not cropped: 1." in result.stderr
     dataset = Dataset.open(folder / "d.h5")
     (answer,) = classify(folder / "queries/query/1.png", dataset, 2, boxes=folder / "boxes")
     assert answer.distances.tolist() == pytest.approx(distances[0])

@@ -89,7 +89,7 @@ def test_training_images_of_a_head_are_left_out(
     )
     again = train_classifier(both, max_epochs=EPOCHS)
     assert np.array_equal(again(test.features), trained(test.features))
-    with pytest.raises(DogsimError, match=r"trained on 480 of the 480 images.*before dogsim"):
+    with pytest.raises(DogsimError, match=r"trained on 480 of 480 images.*before dogsim"):
         train_classifier(replace(both, learned=np.ones(len(both), bool)))
 
 
@@ -103,7 +103,7 @@ def test_invalid_files(tmp_path: Path, colours: str) -> None:
 
 
 def test_invalid_training(four: Dataset, trained: Classifier) -> None:
-    with pytest.raises(DogsimError, match="0 breeds have 4 images"):
+    with pytest.raises(DogsimError, match="0 breeds of 4 images"):
         train_classifier(four)
     with pytest.raises(DogsimError, match="dropout=1"):
         train_classifier(four, dropout=1)

@@ -73,7 +73,7 @@ def test_small_and_unknown_breeds_are_left_out() -> None:
     labels[:22] = -1  # two of breed "a" remain
     narrow = train_ranking(replace(data, labels=labels), "near", max_steps=25, width=2)
     assert narrow.model.output_shape == (None, 2)
-    with pytest.raises(DogsimError, match="in which 1 breeds have 4 images or more"):
+    with pytest.raises(DogsimError, match="with 1 breed of 4 images or more"):
         train_ranking(replace(data, labels=np.where(labels == 1, 1, -1).astype(np.int32)))
 
 

@@ -132,7 +132,7 @@ def test_duplicate_of_a_training_image_does_not_calibrate() -> None:
 
 def test_head_trained_on_every_image_is_refused() -> None:
     known = replace(cloud(100), learned=np.ones(100, bool))
-    with pytest.raises(DogsimError, match="0 images count.*100 images do not.*--hold-back"):
+    with pytest.raises(DogsimError, match="0 usable images.*100 images not counted.*--hold-back"):
         prediction_sets(known, known.features, 0.9)
 
 

@@ -41,6 +41,7 @@ async function api(path, options = {}) {
 
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const formatNumber = (value) => value.toLocaleString("en");
+const counted = (number, noun) => `${formatNumber(number)} ${noun}${number === 1 ? "" : "s"}`;
 const formatPercent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
 const formatDistance = (distance) => distance.toPrecision(3);
 
@@ -491,13 +492,13 @@ function renderBreeds(view) {
     const text = search.value.trim().toLocaleLowerCase();
     const found = dataset.breeds.filter(({ breed }) => breed.toLocaleLowerCase().includes(text));
     list.replaceChildren(...found.map((item) => {
-      const element = tile(item, { detail: `${formatNumber(item.images)} images` });
+      const element = tile(item, { detail: counted(item.images, "image") });
       element.querySelector("a").href = urlWith({ view: "browse", label: item.label });
       return element;
     }));
   };
   search.addEventListener("input", fill);
-  const title = el("h1", {}, `${formatNumber(dataset.images)} images`);
+  const title = el("h1", {}, counted(dataset.images, "image"));
   const label = el("label", { class: "visually-hidden", for: "search" }, "Find a breed");
   view.replaceChildren(el("div", { class: "bar" }, title, label, search), list);
   fill();
@@ -607,7 +608,7 @@ async function start() {
     return;
   }
   const breeds = dataset.breeds.filter((item) => item.label >= 0).length;
-  $("gallery").textContent = `The dataset has ${formatNumber(dataset.images)} images of ${formatNumber(breeds)} breeds.`;
+  $("gallery").textContent = `The dataset has ${counted(dataset.images, "image")} of ${counted(breeds, "breed")}.`;
   $("metric").append(...dataset.metrics.map((name) => el("option", { value: name }, name)));
   $("k").max = Math.min(dataset.most_k, MAX_SLIDER_K);
   pollStatus();
