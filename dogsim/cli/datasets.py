@@ -164,7 +164,7 @@ def import_mat(
 
 
 def export_mat(
-    file: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A dataset file.")],
+    file: option.File,
     out: Annotated[Path, typer.Argument(metavar="OUT.mat", help="The file to write.")],
     force: option.Force = False,
     as_json: option.Json = False,

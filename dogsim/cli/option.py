@@ -6,6 +6,7 @@ second list exists.
 """
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
@@ -73,7 +74,12 @@ Images = Annotated[
         metavar="IMAGE|DIR", help="Images or folders of images.  [default: the sample's queries]"
     ),
 ]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A dataset file, or folder of shards.")]
+File = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", envvar=DATASET_VARIABLE, help="A dataset file, or folder of shards."
+    ),
+]
 Out = Annotated[
     Path,
     typer.Option(
@@ -267,16 +273,31 @@ def with_separate_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class Command(TyperCommand):
-    """A command whose help lists the values of its options; ``--cluster`` needs no value."""
+    """A command whose help lists the values of its options.
+
+    ``--cluster`` needs no value, and a dataset file that is not given is that of the environment.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Insert the value of ``--cluster`` unless the next argument is an address."""
         from dogsim.cluster.connection import CLUSTER_ADDRESS, LOCAL
 
+        args = self._with_dataset(ctx, args)
+
         for i in reversed([i for i, each in enumerate(args) if each == CLUSTER_OPTION]):
             if not (args[i + 1 :] and CLUSTER_ADDRESS.fullmatch(args[i + 1])):
                 args.insert(i + 1, LOCAL)
         return super().parse_args(ctx, args)
+
+    def _with_dataset(self, ctx: Any, args: list[str]) -> list[str]:
+        """Insert the dataset of the environment if an output is given alone: export OUT."""
+        arguments = [each for each in self.params if each.param_type_name == "argument"]
+        dataset = os.environ.get(DATASET_VARIABLE)
+        if not dataset or len(arguments) != 2 or arguments[0].envvar != DATASET_VARIABLE:
+            return args
+        given, _, _ = self.make_parser(ctx).parse_args(list(args))
+        first, second = (isinstance(given.get(str(each.name)), str) for each in arguments)
+        return [dataset, *args] if first and not second else args
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, with the values of each option."""

@@ -20,6 +20,27 @@ def test_create_dataset(breeds_dir: Path, tmp_path: Path) -> None:
     assert "Breeds: red setter, striped.\n" in again.stderr
 
 
+def test_the_dataset_of_the_environment(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For every command whose argument is a dataset file; one that is given comes first."""
+    monkeypatch.setenv("DOGSIM_DATASET", str(stored))
+    assert dogsim_json("info")["dataset"] == str(stored)
+    assert len(dogsim_json("audit")["poor"]) == 6
+    assert dogsim_json("export", tmp_path / "d.npy")["images"] == 6
+    assert dogsim_json("export-mat", tmp_path / "d.mat", "--force")["images"] == 6
+    monkeypatch.setenv("DOGSIM_DATASET", "gone.h5")
+    for command, out in (("deep-ranking", "h.keras"), ("train-classifier", "c.keras")):
+        assert "no dataset file gone.h5" in refusal(command, "-o", tmp_path / out)
+    project = ("project", "--head", tmp_path / "h.keras", "-o", tmp_path / "d.h5")
+    assert "no dataset file gone.h5" in refusal(*project)
+    assert "no dataset file given.h5" in refusal("info", "given.h5")
+    assert "no dataset file given.h5" in refusal("export", "given.h5", tmp_path / "e.npy")
+    monkeypatch.delenv("DOGSIM_DATASET")
+    for alone in (("info",), ("audit",), ("export", str(tmp_path / "d.npy"))):
+        dogsim(*alone, code=2)
+
+
 def test_a_moved_weight_file_is_found_again(breeds_dir: Path, colours: str, tmp_path: Path) -> None:
     out, weights = tmp_path / "d.h5", tmp_path / "w.keras"
     shutil.copy(colours, weights)
