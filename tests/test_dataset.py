@@ -55,7 +55,7 @@ def test_round_trip(tmp_path: Path, recipe: Recipe | None) -> None:
     assert same(opened, dataset)
     assert opened.features.dtype == np.float32
     assert opened.labels.dtype == np.int32
-    assert {path.name for path in tmp_path.iterdir()} == {"d.h5", ".d.h5.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"d.h5"}
 
 
 def test_a_dataset_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:

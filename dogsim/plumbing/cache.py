@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from dogsim.errors import DogsimError, reason
-from dogsim.plumbing.files import make_folder, replacing
+from dogsim.plumbing.files import make_folder, remove_lock, replacing
 
 LOCK_SUFFIX = ".lock"
 MAX_ARRAY_FILES = 20  # of each kind; the least recently used are removed
@@ -69,7 +68,7 @@ def clear_cache() -> list[CacheEntry]:
     Raises `DogsimError` if a file cannot be removed.
     """
     locked = [
-        path for path, _ in _own_files() if path.suffix == LOCK_SUFFIX and not _remove_lock(path)
+        path for path, _ in _own_files() if path.suffix == LOCK_SUFFIX and not remove_lock(path)
     ]
     busy = tuple(lock.name.removeprefix(".").removesuffix(LOCK_SUFFIX) for lock in locked)
     for path, _ in _own_files():
@@ -123,18 +122,6 @@ def _own_files() -> Iterator[tuple[Path, str]]:
 def _size(path: Path) -> int:
     files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
     return sum(each.lstat().st_size for each in files if not each.is_dir())
-
-
-def _remove_lock(path: Path) -> bool:
-    """Remove a lock that no process holds; a process that waits for it creates it again."""
-    try:
-        with FileLock(path, timeout=0):
-            path.unlink(missing_ok=True)
-    except Timeout:
-        return False
-    except OSError as error:
-        raise DogsimError(f"Cannot remove {path}: {reason(error)}.") from error
-    return True
 
 
 def _remove(path: Path) -> None:

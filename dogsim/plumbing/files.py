@@ -5,7 +5,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -131,10 +131,12 @@ def replacing(path: Path) -> Iterator[Path]:
 def locked(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold the lock of a file, so that one process at a time writes it; it ends with the process.
 
+    The lock is a file beside it, which is removed at the end; that of a killed process stays.
     Raises `DogsimError` if another process holds the lock, or waits for it if `wait` is true.
     """
     target = follow_link(path)
-    lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=-1 if wait else 0)
+    lock_file = target.with_name(f".{target.name}.lock")
+    lock = FileLock(lock_file, timeout=-1 if wait else 0)
     try:
         lock.acquire()
     except Timeout:
@@ -145,6 +147,27 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        with suppress(DogsimError):
+            remove_lock(lock_file)
+
+
+def remove_lock(file: Path) -> bool:
+    """Remove a lock file, and return whether that was possible: no process holds it.
+
+    It is removed by its holder, so that no two processes hold a lock of one name: filelock does not
+    take a file without a name, which another process has opened before.
+    """
+    if not file.exists():
+        return True
+    try:
+        with FileLock(file, timeout=0):
+            if os.name != "nt":  # there filelock removes it
+                file.unlink(missing_ok=True)
+    except Timeout:
+        return False
+    except OSError as error:
+        raise DogsimError(f"Cannot remove {file}: {reason(error)}.") from error
+    return True
 
 
 def remove_temporary_files(path: Path) -> None:

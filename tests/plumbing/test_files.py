@@ -1,5 +1,7 @@
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from dogsim.errors import DogsimError
 from dogsim.plumbing.files import (
     check_output,
     check_replaceable,
+    locked,
     remove_temporary_files,
     replacing,
 )
@@ -73,3 +76,31 @@ def test_a_file_of_another_command_needs_force(tmp_path: Path) -> None:
         check_replaceable(path, lambda _, ours=ours: ours, force)  # type: ignore[misc]
     with pytest.raises(DogsimError, match="give --force"):
         check_replaceable(path, lambda _: False, force=False)
+
+
+def test_a_lock_is_held_by_one_and_leaves_no_file(tmp_path: Path) -> None:
+    """Also while others open the lock file at the moment at which it is removed."""
+    path, held = tmp_path / "dogs.h5", tmp_path / "held"
+
+    def hold(_: int) -> int:
+        done = 0
+        for _ in range(150):
+            with suppress(DogsimError), locked(path):  # "Another run is writing"
+                held.touch(exist_ok=False)  # raises if another thread is here
+                held.unlink()
+                done += 1
+        return done
+
+    with ThreadPoolExecutor(4) as pool:
+        assert min(pool.map(hold, range(4))) > 0
+    with locked(path), locked(tmp_path / "other.h5"):
+        assert len(list(tmp_path.iterdir())) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
+    (tmp_path / ".dogs.h5.lock").touch()
+    path, another = tmp_path / "dogs.h5", pytest.raises(DogsimError, match="Another run")
+    with locked(path), another, locked(path):
+        pass
+    assert list(tmp_path.iterdir()) == []

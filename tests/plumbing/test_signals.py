@@ -24,4 +24,4 @@ def test_ctrl_c_while_a_file_is_written(moment: int, tmp_path: Path, four: Datas
     assert done.returncode == -2, done.stderr  # ended by SIGINT
     assert done.stderr.splitlines()[-1] == "KeyboardInterrupt"
     assert len(Dataset.open(tmp_path / "d.h5")) == 4
-    assert {path.name for path in tmp_path.iterdir()} == {"d.h5", ".d.h5.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"d.h5"}
