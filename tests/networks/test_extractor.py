@@ -3,6 +3,7 @@
 import pickle
 import shutil
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,14 @@ def test_a_pickled_extractor_loads_its_network_again(
         assert np.array_equal(copied(images), ours(images))
         copied(images)
     assert len(loaded) == 2
+
+
+def test_another_process_computes_with_an_extractor(colours: str) -> None:
+    """As multiprocessing and joblib send it; the process starts anew and loads the network."""
+    extractor = load_extractor("resnet50", colours, precision="float32")
+    images = np.random.default_rng(5).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    with get_context("spawn").Pool(1) as pool:
+        assert np.array_equal(pool.apply(extractor, [images]), extractor(images))
 
 
 def test_the_extractor_of_a_dataset_loads_its_network_at_the_first_call(
