@@ -136,8 +136,8 @@ def nearest(
         exclude = as_row_indices("exclude", exclude, len(gallery))
         if len(exclude) != len(queries):
             raise DogsimError(
-                f"Received exclude {exclude.shape}. Expected a row of the dataset for each of the "
-                f"{len(queries)} test images."
+                f"Received exclude {exclude.shape}. Expected ({len(queries)},), a row of the "
+                "dataset for each test image."
             )
     check_k(k, len(gallery) - (exclude is not None))
     if isinstance(dataset, Dataset) and dataset.search:

@@ -5,8 +5,6 @@ python scripts/benchmark.py memory PHOTOS --weights FILE      # peak memory, few
 python scripts/benchmark.py answer DATASET PHOTO              # whole commands, cold and warm
 python scripts/benchmark.py search                            # neighbours, n x d x k x queries
 python scripts/benchmark.py decode                            # from JPEG to pixels, by megapixels
-
-FAISS and scikit-learn are compared if they are installed: pip install ".[bench]"
 """
 
 import io

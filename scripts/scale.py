@@ -4,8 +4,6 @@ python scripts/scale.py overhead PHOTOS --weights FILE    # with and without --c
 python scripts/scale.py recall [--dataset FILE]           # FAISS' IVF-PQ and the exact search
 python scripts/scale.py failures                          # simulate a thousand nodes that fail
 python scripts/scale.py table                             # machines, hours, bytes and money
-
-`recall` needs FAISS: pip install ".[bench]"
 """
 
 import resource

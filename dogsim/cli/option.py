@@ -273,17 +273,13 @@ def with_separate_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class Command(TyperCommand):
-    """A command whose help lists the values of its options.
-
-    ``--cluster`` needs no value, and a dataset file that is not given is that of the environment.
-    """
+    """A command whose help lists the values of options; ``--cluster`` and FILE have defaults."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Insert the value of ``--cluster`` unless the next argument is an address."""
         from dogsim.cluster.connection import CLUSTER_ADDRESS, LOCAL
 
         args = self._with_dataset(ctx, args)
-
         for i in reversed([i for i, each in enumerate(args) if each == CLUSTER_OPTION]):
             if not (args[i + 1 :] and CLUSTER_ADDRESS.fullmatch(args[i + 1])):
                 args.insert(i + 1, LOCAL)

@@ -123,7 +123,7 @@ def input_lines(prompt: str) -> Iterator[str]:
 
 
 def _detect_encoding(stream: TextIO) -> None:
-    """Let a stream that begins with a byte order mark be decoded by it, and names by PEP 383."""
+    """Set the encoding of a stream by its byte order mark, if any; PEP 383 decodes other bytes."""
     if isinstance(stream, TextIOWrapper) and isinstance(stream.buffer, BufferedReader):
         start = stream.buffer.peek(3)
         found = [name for mark, name in BOM_ENCODINGS.items() if start.startswith(mark)]

@@ -115,11 +115,9 @@ class Accuracy:
     @property
     def heading(self) -> str:
         """Number of queries, gallery, metric and chance level, in one line."""
-        return (
-            f"{counted(self.queries, 'query', 'queries')}, gallery of "
-            f"{counted(self.gallery, 'image')}, {self.metric} distance; "
-            f"chance level {self.chance:.4f}"
-        )
+        queries, gallery = counted(self.queries, "query", "queries"), counted(self.gallery, "image")
+        chance = f"chance level {self.chance:.4f}"
+        return f"{queries}, gallery of {gallery}, {self.metric} distance; {chance}"
 
     @property
     def columns(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from PIL import Image
 from test_image_distance import image
 
 from dogsim import Dataset, ImageDistance, sample_queries
+from dogsim.cli.compare import MATRIX_HEADER
 from dogsim.networks.extractor import NetworkOptions
 
 QUERIES = [str(path) for path in sample_queries()[:2]]
@@ -227,13 +228,13 @@ def test_distances_of_files_with_hostile_names(
 ) -> None:
     """The header has the names as the rows have them, and a column for each of them."""
     monkeypatch.chdir(tmp_path)
-    names = ["=1+1.png", "caf\udce9.png", "picture"]
+    names = ["=1+1.png", "caf\udce9.png", MATRIX_HEADER]
     for number, name in enumerate(names):
         copyfile(breeds_dir / "striped" / f"{number}.png", name)
     result = dogsim_json("distance", *names, "--weights", colours, "--csv", "far.csv")
     with (tmp_path / "far.csv").open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
-    assert header == ["picture", "'=1+1.png", r"caf\xe9.png", "picture"]
+    assert header == [MATRIX_HEADER, "'=1+1.png", r"caf\xe9.png", MATRIX_HEADER]
     assert [row[0] for row in rows] == header[1:]
     np.testing.assert_allclose(np.array([row[1:] for row in rows], float), result["distances"])
 
