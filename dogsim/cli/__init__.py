@@ -13,8 +13,8 @@ import typer
 
 from dogsim import __version__
 from dogsim.cli import ask, cache, compare, datasets, evaluate, inspect, learn, repl, serve
-from dogsim.cli.common import OneLineErrors
-from dogsim.cli.option import Command, with_separate_options
+from dogsim.cli.common import Command, OneLineErrors
+from dogsim.cli.option import with_separate_options
 
 COMMANDS = (
     *(ask.show, ask.classify, evaluate.accuracy, inspect.audit, inspect.tree),

@@ -1,6 +1,7 @@
-"""Error handling, opening of datasets and printing, shared by the commands."""
+"""Parsing, error handling, opening of datasets and printing, shared by the commands."""
 
 import json
+import os
 import sys
 import warnings
 from collections.abc import Mapping
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
+from dogsim.cli import option
 from dogsim.errors import DogsimError, counted, reason
 from dogsim.plumbing.signals import Terminated
 from dogsim.plumbing.terminal import (
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 EXIT_STATUS = {KeyboardInterrupt: 130, Terminated: 143}
 OPEN_RESOURCES = ExitStack()  # closed when the command ends
 MAX_LABELS_SHOWN = 10
+CLUSTER_OPTION = "--cluster"
 
 
 class OneLineErrors(TyperGroup):
@@ -62,6 +65,39 @@ class OneLineErrors(TyperGroup):
         except KeyboardInterrupt as stop:
             note(f"dogsim: {str(stop) or 'Stopped.'}")
             raise typer.Exit(EXIT_STATUS[type(stop)]) from stop
+
+
+class Command(TyperCommand):
+    """A command whose help lists the values of options; ``--cluster`` and FILE have defaults."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Insert the value of ``--cluster`` unless the next argument is an address."""
+        from dogsim.cluster.connection import CLUSTER_ADDRESS, LOCAL
+
+        args = self._with_dataset(ctx, args)
+        for i in reversed([i for i, each in enumerate(args) if each == CLUSTER_OPTION]):
+            if not (args[i + 1 :] and CLUSTER_ADDRESS.fullmatch(args[i + 1])):
+                args.insert(i + 1, LOCAL)
+        return super().parse_args(ctx, args)
+
+    def _with_dataset(self, ctx: Any, args: list[str]) -> list[str]:
+        """Insert the dataset of the environment if an output is given alone: export OUT."""
+        arguments = [each for each in self.params if each.param_type_name == "argument"]
+        dataset = os.environ.get(option.DATASET_VARIABLE)
+        if not dataset or len(arguments) != 2 or arguments[0].envvar != option.DATASET_VARIABLE:
+            return args
+        given, _, _ = self.make_parser(ctx).parse_args(list(args))
+        first, second = (isinstance(given.get(str(each.name)), str) for each in arguments)
+        return [dataset, *args] if first and not second else args
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, with the values of each option."""
+        for parameter in self.params:
+            text = getattr(parameter, "help", None)
+            if parameter.name in option.OPTION_TABLES and text:
+                values = option.values_text(parameter.name)
+                parameter.help = text.replace(option.NAMES_PLACEHOLDER, values)  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
 
 
 def open_dataset(

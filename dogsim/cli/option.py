@@ -6,7 +6,6 @@ second list exists.
 """
 
 import inspect
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from dogsim.recipe import with_channel_numbers
 
@@ -34,7 +32,6 @@ OPTION_TABLES = {  # for each such option the module and the table in it
 }
 # For a table that is too long for a help text: the function of that module that summarises it.
 SUMMARY_FUNCTIONS = {"backbone": "families"}
-CLUSTER_OPTION = "--cluster"
 NAMES_PLACEHOLDER = "{}"  # in a help text
 DATASET_VARIABLE = "DOGSIM_DATASET"  # of the environment
 ONNX_ONLY = "Only for --backbone onnx:"
@@ -270,36 +267,3 @@ def with_separate_options(command: Callable[..., None]) -> Callable[..., None]:
     keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
     run.__signature__ = signature.replace(parameters=keywords)  # type: ignore[attr-defined]
     return run
-
-
-class Command(TyperCommand):
-    """A command whose help lists the values of options; ``--cluster`` and FILE have defaults."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Insert the value of ``--cluster`` unless the next argument is an address."""
-        from dogsim.cluster.connection import CLUSTER_ADDRESS, LOCAL
-
-        args = self._with_dataset(ctx, args)
-        for i in reversed([i for i, each in enumerate(args) if each == CLUSTER_OPTION]):
-            if not (args[i + 1 :] and CLUSTER_ADDRESS.fullmatch(args[i + 1])):
-                args.insert(i + 1, LOCAL)
-        return super().parse_args(ctx, args)
-
-    def _with_dataset(self, ctx: Any, args: list[str]) -> list[str]:
-        """Insert the dataset of the environment if an output is given alone: export OUT."""
-        arguments = [each for each in self.params if each.param_type_name == "argument"]
-        dataset = os.environ.get(DATASET_VARIABLE)
-        if not dataset or len(arguments) != 2 or arguments[0].envvar != DATASET_VARIABLE:
-            return args
-        given, _, _ = self.make_parser(ctx).parse_args(list(args))
-        first, second = (isinstance(given.get(str(each.name)), str) for each in arguments)
-        return [dataset, *args] if first and not second else args
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help, with the values of each option."""
-        for parameter in self.params:
-            text = getattr(parameter, "help", None)
-            if parameter.name in OPTION_TABLES and text:
-                values = values_text(parameter.name)
-                parameter.help = text.replace(NAMES_PLACEHOLDER, values)  # type: ignore[attr-defined]
-        super().format_help(ctx, formatter)

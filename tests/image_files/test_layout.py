@@ -124,7 +124,7 @@ def test_files_that_are_no_images_are_counted(tmp_path: Path, sharded: str) -> N
     (folder / "pug" / "notes.txt").write_text("no image")
     result = dogsim("create-dataset", folder, "-o", tmp_path / sharded)
     assert "Files that are not images: 1, such as pug/notes.txt." in result.stderr
-    assert "3 images of 1 breeds (3 new, 0 changed, 0 kept, 0 removed, 4 skipped)" in result.stdout
+    assert "3 images of 1 breed (3 new, 0 changed, 0 kept, 0 removed, 4 skipped)" in result.stdout
     assert "drawing.svg: its format is not supported" in result.stderr
     assert "skipped pug/@eaDir: a folder of the system" in result.stderr
 
