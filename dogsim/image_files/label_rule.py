@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.errors import DogsimError, reason
+from dogsim.errors import DogsimError, counted, reason
 from dogsim.image_files.label_table import LabelTable, two_columns
 from dogsim.image_files.labels import SYNSET, breed_key, breed_name, breeds_of_texts
 
@@ -170,12 +170,13 @@ class LabelRule:
             )
         if not any(texts):
             yield (
-                f"None of the {len(paths)} images has a label. --labels FILE.csv takes labels from "
-                "a table, --labels REGEX from the names of the files."
+                "None of the images has a label. --labels FILE.csv takes labels from a table, "
+                "--labels REGEX from the names of the files."
             )
         unnamed = sorted(text for text in set(texts) if text and self._named(text) is text)
         if self.names and unnamed:
-            yield f"{self.names} has no name for {len(unnamed)} labels, such as {unnamed[0]}."
+            number = counted(len(unnamed), "label")
+            yield f"{self.names} has no name for {number}, such as {unnamed[0]}."
 
     def _named(self, text: str) -> str:
         """Return the name of a code, or the text itself if it is no code."""

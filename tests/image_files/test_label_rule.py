@@ -46,7 +46,7 @@ def test_a_table_finds_its_columns_by_name_or_takes_the_first_two(tmp_path: Path
     assert found.labels.tolist() == [-1]
     assert [note.split(" in ")[0] for note in found.notes] == [
         "1 of 2 rows",
-        "None of the 1 images has a label. --labels FILE.csv takes labels from a table, --labels "
+        "None of the images has a label. --labels FILE.csv takes labels from a table, --labels "
         "REGEX from the names of the files.",
     ]
 
@@ -98,7 +98,7 @@ def test_names_of_codes(tmp_path: Path) -> None:
     rule = LabelRule("parent", str(file))
     paths = ("n02085620-x/1.jpg", "7/1.jpg", "8/1.jpg")
     assert [*labelled(rule, *paths).values()] == ["Chihuahua", "pug", "8"]
-    assert rule.label_images(paths).notes == (f"{file} has no name for 1 labels, such as 8.",)
+    assert rule.label_images(paths).notes == (f"{file} has no name for 1 label, such as 8.",)
 
 
 def test_merged_labels_are_reported_and_signs_are_no_separators() -> None:
