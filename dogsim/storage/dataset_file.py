@@ -68,8 +68,7 @@ def open_dataset_file(path: Path) -> Iterator[Any]:
     if not path.is_file():
         folder = path.name == INDEX_NAME and path.parent.is_dir()
         what, out = ("dataset in the folder", path.parent) if folder else ("dataset file", path)
-        message = f"There is no {what} {out}. dogsim create-dataset DIR -o OUT makes one."
-        raise not_found(out, message)
+        raise not_found(out, f"There is no {what} {out}. dogsim create-dataset DIR -o F makes it.")
     try:
         with h5py.File(path) as file:
             _check_format(file)
