@@ -221,6 +221,7 @@ def bring_up_to_date(
     check_dataset_path(out, [Path(network.weights)] if network.weights else [])
     with Shards(out, run.restart, run.force, run.wait) as shards, sigterm_as_interrupt():
         layout = FolderLayout.from_options(run.labels, run.names, run.exclude, shards.layout)
+        layout.rule.read_tables()  # before anything is computed
         listing = list_images(root, layout)
         check_strict(listing.skipped, run.strict)
         boxes = BoxFolder.from_options(run.boxes, run.margin, shards.options)

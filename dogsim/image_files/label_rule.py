@@ -105,6 +105,13 @@ class LabelRule:
         """Whether folders label the images."""
         return self.labels in (TOP, PARENT)
 
+    def read_tables(self) -> None:
+        """Read the CSV files, if there are any; raise `DogsimError` if one cannot be used."""
+        if _is_csv(self.labels):
+            self._table  # noqa: B018
+        if self.names:
+            self._codes  # noqa: B018
+
     def label_images(self, paths: Sequence[str]) -> Labels:
         """Label images by their paths relative to the root, POSIX style."""
         texts = [self._text(path) for path in paths]
