@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, counted, reason
 from dogsim.image_files.label_table import LabelTable, two_columns
-from dogsim.image_files.labels import SYNSET, breed_key, breed_name, breeds_of_texts
+from dogsim.image_files.labels import SYNSET, breed_key, breed_keys, breed_name, breeds_of_texts
 
 TOP, PARENT = "top", "parent"
 TRAILING_NUMBER = re.compile(r"[-_\s(]*\d+\)?$")
@@ -137,7 +137,7 @@ class LabelRule:
         for breed in breeds:
             key_of.setdefault(breed_key(breed), breed)
         texts = (self._named(text) for text in self._texts_of_query(Path(path), root) if text)
-        keys = (breed_key(breed_name(text)) for text in texts)
+        keys = (key for text in texts for key in breed_keys(text))
         return next((key_of[key] for key in keys if key in key_of), None)
 
     def _text(self, path: str) -> str:

@@ -35,6 +35,16 @@ def breed_key(name: str) -> str:
     return SEPARATORS.sub(" ", plain).strip()
 
 
+def breed_keys(text: str) -> list[str]:
+    """Return the keys of the names that `breeds_of_texts` may give to a text, the longest first.
+
+    >>> breed_keys("n02012849-crane")
+    ['crane (n02012849)', 'crane']
+    """
+    name, number = breed_name(text), SYNSET.match(text)
+    return [breed_key(each) for each in ([f"{name} ({number[1]})"] if number else []) + [name]]
+
+
 def breeds_of_texts(texts: Iterable[str]) -> dict[str, str]:
     """Return the breed name of each text that labels images, such as the name of a folder.
 

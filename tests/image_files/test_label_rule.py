@@ -137,6 +137,15 @@ def test_queries(path: str, breed: str | None) -> None:
     assert LabelRule().label_of_query(path, "/root/of/dataset", BREEDS) == breed
 
 
+def test_a_query_of_one_of_two_classes_with_the_same_name() -> None:
+    paths = ("n02012849-crane/1.jpg", "n03126707-crane/1.jpg")
+    breeds = LabelRule().label_images(paths).breeds
+    assert breeds == ("crane (n02012849)", "crane (n03126707)")
+    for root in ("", "/photos"):
+        queries = [LabelRule().label_of_query(f"{root}/{path}", root, breeds) for path in paths]
+        assert queries == list(breeds)
+
+
 def test_queries_by_the_other_rules(tmp_path: Path) -> None:
     assert LabelRule("parent").label_of_query("pug/2023/1.jpg", "", BREEDS) is None
     assert LabelRule("parent").label_of_query("x/pug/1.jpg", "", BREEDS) == "pug"
