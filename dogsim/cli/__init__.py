@@ -34,11 +34,18 @@ for command in COMMANDS:
     app.command(cls=Command)(with_separate_options(command))
 
 
-@app.callback()
-def main(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """Which of the images I know look most like this one?"""
-    if version:
+def print_version(wanted: bool) -> None:
+    """Print the version and end, if the option is given."""
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit()
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Which of the images I know look most like this one?"""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from commands import COMMANDS, dogsim, loaded_after, python, refusal
 
-from dogsim import Dataset
+from dogsim import Dataset, __version__
 from dogsim.cli.option import OPTION_TABLES, option_values, values_text
 
 
@@ -70,6 +70,10 @@ def test_usage_is_readable() -> None:
 def test_it_runs_as_a_module() -> None:
     printed = python("-m", "dogsim", "tree", "--help").stdout
     assert printed.strip().startswith("Usage: python -m dogsim tree")
+
+
+def test_version() -> None:
+    assert dogsim("--version").stdout == f"{__version__}\n"
 
 
 def test_imports_and_help_load_no_heavy_package() -> None:
