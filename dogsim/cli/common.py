@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from errno import EPIPE
 from io import TextIOWrapper
@@ -19,6 +19,7 @@ from dogsim.cli import option
 from dogsim.errors import DogsimError, counted, reason
 from dogsim.plumbing.signals import Terminated
 from dogsim.plumbing.terminal import (
+    discard_unwritten,
     note,
     open_missing_streams,
     printable,
@@ -41,7 +42,12 @@ class OneLineErrors(TyperGroup):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Parse the command line and run a command."""
         open_missing_streams()
-        return super().main(*args, **kwargs)
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:  # the help or a message of typer cannot be written
+            raise SystemExit(1) from error
+        finally:
+            discard_unwritten()
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -52,19 +58,26 @@ class OneLineErrors(TyperGroup):
                 stream.reconfigure(errors="backslashreplace")
         try:
             with OPEN_RESOURCES:
-                return super().invoke(ctx)
+                result = super().invoke(ctx)
+            sys.stdout.flush()  # so that output that cannot be written, as on a full disk, fails
+            return result
         except DogsimError as error:
-            note(f"dogsim: {' '.join(str(error).split())}")
+            _report(" ".join(str(error).split()))
             raise typer.Exit(1) from error
         except OSError as error:  # such as a name that is too long
             if error.errno == EPIPE:  # the reader of a pipe has closed it: not an error
                 raise
             about = f"{printable(str(error.filename))}: " if error.filename else ""
-            note(f"dogsim: {about}{reason(error)}.")
+            _report(f"{about}{reason(error)}.")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
-            note(f"dogsim: {str(stop) or 'Stopped.'}")
+            _report(str(stop) or "Stopped.")
             raise typer.Exit(EXIT_STATUS[type(stop)]) from stop
+
+
+def _report(message: str) -> None:
+    with suppress(OSError):  # the exit status reports the error if stderr cannot be written
+        note(f"dogsim: {message}")
 
 
 class Command(TyperCommand):

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from io import BufferedReader, TextIOWrapper
+from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from rich.console import Console
@@ -99,6 +100,16 @@ def open_missing_streams() -> None:
         if getattr(sys, name) is None:
             # The lowest free file descriptor: that of the stream, as the earlier ones are open.
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+
+
+def discard_unwritten() -> None:
+    """Discard output that cannot be written; Python would report it again when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with Path(os.devnull).open("w") as null:
+                os.dup2(null.fileno(), stream.fileno())
 
 
 def input_lines(prompt: str) -> Iterator[str]:

@@ -1,6 +1,9 @@
 """Help, completion, and errors in one line."""
 
 import os
+import shlex
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +77,18 @@ def test_it_runs_as_a_module() -> None:
 
 def test_version() -> None:
     assert dogsim("--version").stdout == f"{__version__}\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_output_on_a_full_disk(stored: Path) -> None:
+    """It fails with one line, if that can be written, and Python adds nothing at the end."""
+    command = f"{shlex.quote(sys.executable)} -m dogsim"
+    for line, code, message in (
+        (f"{command} info {stored} >/dev/full", 1, b"dogsim: No space left on device.\n"),
+        (f"{command} info gone.h5 2>/dev/full", 1, b""),
+    ):
+        done = subprocess.run(["bash", "-c", line], capture_output=True)
+        assert (done.returncode, done.stderr) == (code, message), line
 
 
 def test_imports_and_help_load_no_heavy_package() -> None:
