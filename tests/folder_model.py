@@ -1,8 +1,10 @@
 """A model of `create-dataset`: an independent implementation of its expected results.
 
-It uses only `printable` and the list of suffixes of dogsim; files are read with `os` and h5py.
+It uses only `printable`, the list of suffixes and the test of a content of dogsim; files are read
+with `os`, `csv` and h5py.
 """
 
+import csv
 import json
 import os
 import re
@@ -10,9 +12,10 @@ import stat
 from collections.abc import Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from unicodedata import normalize
 
@@ -30,7 +33,18 @@ RECIPE = (
     *("engine", "precision", "head", "head_sha256"),
 )
 SHARD = re.compile(r"\d{6,}\.h5")
+SYSTEM_FOLDERS = {"@eaDir", "__MACOSX", "$RECYCLE.BIN"}
+UNSUPPORTED_SUFFIXES = (".svg", ".tga")
 CHECKPOINT = re.compile(rf"{SHARD.pattern}|restart|\..*")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How images are labelled, and the patterns of what is left out."""
+
+    labels: str = "top"
+    names: str = ""
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,12 +74,13 @@ class Part:
     rows: dict[str, tuple[Stamp, NDArray[np.float32]]]
     labels: list[int]
     breeds: list[str]
+    layout: Layout
     made_by: str
     stamped: bool
     sharded: bool
 
 
-def contents(root: Path) -> Contents:
+def contents(root: Path, layout: Layout) -> Contents:
     """List the images in the breed folders of `root`."""
     found, result, entered = [], Contents(), set()
     queue = [""]
@@ -77,13 +92,22 @@ def contents(root: Path) -> Contents:
             return
         entered.add((status.st_dev, status.st_ino))
         names = [name for name in sorted(os.listdir(root / below)) if name[0] != "."]  # noqa: PTH208
+        names = [name for name in names if not _excluded(f"{below}/{name}", layout)]
         folders = [name for name in names if (root / below / name).is_dir()]
+        for name in SYSTEM_FOLDERS.intersection(folders):
+            names.remove(name)
+            folders.remove(name)
+            result.linked[printable(f"{below}/{name}".removeprefix("/"))] = "a folder of the system"
         inside = [f"{below}/{name}".removeprefix("/") for name in folders]
         queue.extend(path for path in inside if (root / path).is_symlink())
         for name in names:
-            has_suffix = os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
-            if name not in folders and (has_suffix or has_image_content(root / below / name)):
-                found.append(f"{below}/{name}".removeprefix("/"))
+            path, suffix = f"{below}/{name}".removeprefix("/"), os.path.splitext(name)[1].lower()  # noqa: PTH122
+            if name in folders:
+                continue
+            if suffix in IMAGE_SUFFIXES or has_image_content(root / path):
+                found.append(path)
+            elif suffix in UNSUPPORTED_SUFFIXES:
+                result.skipped[printable(path)] = "its format is not supported"
         for path in inside:
             if not (root / path).is_symlink():
                 walk(path)
@@ -91,7 +115,17 @@ def contents(root: Path) -> Contents:
     for start in queue:
         walk(start)
     _sort(found, root, result)
+    if layout.labels in ("top", "parent") and any("/" in path for path in result.images):
+        for path in [path for path in result.images if "/" not in path]:
+            del result.images[path]
+            result.skipped[printable(path)] = "it is in no breed folder"
     return result
+
+
+def _excluded(path: str, layout: Layout) -> bool:
+    path = path.removeprefix("/")
+    names = path, path.split("/")[-1]
+    return any(fnmatchcase(name, pattern) for name in names for pattern in layout.exclude)
 
 
 def _sort(found: list[str], root: Path, result: Contents) -> None:
@@ -107,10 +141,6 @@ def _sort(found: list[str], root: Path, result: Contents) -> None:
         else:
             identities.add(os.stat(file).st_ino)  # noqa: PTH116
             result.images[path] = file
-    if any("/" in path for path in result.images):
-        for path in [path for path in result.images if "/" not in path]:
-            del result.images[path]
-            result.skipped[printable(path)] = "it is in no breed folder"
 
 
 def _ends(link: Path) -> bool:
@@ -131,28 +161,96 @@ def is_pipe(file: Path) -> bool:
     return stat.S_ISFIFO(file.stat().st_mode)
 
 
-def breeds(folders: list[str]) -> tuple[list[int], list[str]]:
-    """Return labels and breeds for the folders of images; "" is no folder."""
-    name: dict[str, str] = {}
-    key: dict[str, str] = {}
+def label_texts(paths: list[str], layout: Layout) -> list[str]:
+    """Return the text that labels each image, "" if none does.
+
+    Raises `RefusedError` if a table cannot be used.
+    """
+    by_table = layout.labels.endswith(".csv")
+    table = _table(Path(layout.labels), ("path", "label"), once=True) if by_table else {}
+    names = _table(Path(layout.names), ("code", "name")) if layout.names else {}
+    texts = []
+    for path in map(PurePosixPath, paths):
+        if layout.labels in ("top", "parent"):
+            text = path.parts[0 if layout.labels == "top" else -2] if len(path.parts) > 1 else ""
+        elif by_table:
+            text = _from_table(path, table)
+        else:
+            found = re.search(layout.labels, path.name) or re.search(layout.labels, path.stem)
+            text = found["label"] or "" if found else ""
+        synset = re.match(r"(n\d{8})(-.*)?$", text, re.S)
+        codes = [text, _plain(text), synset[1] if synset else text] if text else []
+        texts.append(next((names[code] for code in codes if code in names), text))
+    return texts
+
+
+def _table(file: Path, columns: tuple[str, str], once: bool = False) -> dict[str, str]:
+    """Read two columns of a CSV file; with `once`, a path has one label."""
+    try:
+        header, *rows = csv.reader(file.read_bytes().decode("utf-8-sig").splitlines(keepends=True))
+        named = {*columns} <= {*header}
+        places = [header.index(name) for name in columns] if named else [0, 1]
+        pairs = [[row[place].strip() for place in places] for row in rows if row]
+        if len(header) < 2:
+            raise ValueError
+    except (OSError, ValueError, IndexError):
+        raise RefusedError("no table") from None
+    found: dict[str, str] = {}
+    for key, value in pairs:
+        key = str(PurePosixPath(key.replace("\\", "/"))) if once else key
+        if once and found.get(key, value) != value:
+            raise RefusedError("two labels for one path")
+        found[key] = value
+    return found
+
+
+def _from_table(path: PurePosixPath, table: dict[str, str]) -> str:
+    both = str(path), str(path.with_suffix(""))
+    ends = [name.split("/", i)[i] for i in range(len(path.parts)) for name in both]
+    for row in (*ends, *both):
+        if row in table:
+            return table[row]
+    for name in both:
+        longer = [row for row in table if row.endswith(f"/{name}")]
+        if len(longer) == 1:
+            return table[longer[0]]
+    return ""
+
+
+def _plain(text: str) -> str:
+    """Return the name of a breed as it is shown."""
+    synset = re.match(r"n\d{8}-(.*)", text, re.S)
+    name = synset[1] if synset else text
+    return name.replace("_", " ") if name.strip("_") else text
+
+
+def _key(name: str) -> str:
+    """Return a text that all spellings of a breed share."""
+    key = normalize("NFC", normalize("NFC", name).casefold())
+    for run in reversed(list(re.finditer(r"[-\s_]+", key))):
+        before, after = key[: run.start()], key[run.end() :]
+        if before[-1:].isalnum() and after[:1].isalnum():  # otherwise it is a sign
+            key = f"{before} {after}"
+    return key.strip()
+
+
+def breeds(texts: list[str]) -> tuple[list[int], list[str], int]:
+    """Return labels, breeds, and how many breeds have several spellings; "" is no label."""
+    name = {text: _plain(text) for text in sorted(set(texts) - {""})}
     numbers: dict[str, set[str]] = {}
-    for folder in sorted(set(folders) - {""}):
-        synset = re.match(r"(n\d{8})-(.*)", folder, re.S)
-        name[folder] = (synset[2] if synset else folder).replace("_", " ")
-        key[folder] = " ".join(re.split(r"[-\s]+", normalize("NFC", name[folder]).casefold()))
-        key[folder] = normalize("NFC", key[folder]).strip()
-        if synset:
-            numbers.setdefault(key[folder], set()).add(synset[1])
-    for folder in name:
-        if folder[:1] == "n" and len(numbers.get(key[folder], ())) > 1 and folder[9:10] == "-":
-            name[folder] += f" ({folder[:9]})"
-            key[folder] += f" ({folder[:9]})"
-    first: dict[str, str] = {}
-    for folder, spelling in name.items():
-        first.setdefault(key[folder], spelling)
-    called = {folder: first[key[folder]] for folder in name}
+    for text in name:
+        if synset := re.match(r"n\d{8}(?=-|$)", text):
+            numbers.setdefault(_key(name[text]), set()).add(synset[0])
+    for text, plain in name.items():
+        if re.match(r"n\d{8}(-|$)", text) and len(numbers[_key(plain)]) > 1:
+            name[text] += f" ({text[:9]})"
+    spellings: dict[str, list[str]] = {}
+    for spelling in name.values():
+        spellings.setdefault(_key(spelling), []).append(spelling)
+    called = {text: spellings[_key(spelling)][0] for text, spelling in name.items()}
     names = sorted(set(called.values()))
-    return [names.index(called[folder]) if folder else -1 for folder in folders], names
+    merged = sum(len(each) > 1 for each in spellings.values())
+    return [names.index(called[text]) if text else -1 for text in texts], names, merged
 
 
 def part(file: Path) -> Part:
@@ -175,6 +273,11 @@ def part(file: Path) -> Part:
             rows=rows,
             labels=opened["labels"][:].tolist(),
             breeds=[name.decode() for name in opened["breeds"]],
+            layout=Layout(
+                opened.attrs.get("label_rule", "top"),
+                opened.attrs.get("label_names", ""),
+                tuple(filter(None, opened.attrs.get("exclude", "").split("\n"))),
+            ),
             made_by=opened.attrs.get("made_by", ""),
             stamped=stamped,
             sharded="shards" in opened,
@@ -228,6 +331,8 @@ class Expected:
     refused: str = ""
     early: bool = True
     root: str = ""
+    layout: Layout = field(default_factory=Layout)
+    texts: list[str] = field(default_factory=list)
     recipe: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, tuple[Stamp, NDArray[np.float32]]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -241,6 +346,7 @@ class Earlier:
     parts: list[Part] = field(default_factory=list)
     before: set[str] = field(default_factory=set)
     options: dict[str, Any] = field(default_factory=dict)
+    layout: Layout = field(default_factory=Layout)
 
 
 class RefusedError(Exception):
@@ -256,14 +362,15 @@ def earlier(out: Path, restart: bool, force: bool) -> Earlier:
     if unfinished and not force and any(not CHECKPOINT.fullmatch(f.name) for f in folder.iterdir()):
         raise RefusedError("strange folder")
     shards = [part for part in map(shard, shard_files(out, finished is not None)) if part]
-    options = _options(folder / "restart")
+    options, layout = _options(folder / "restart"), finished.layout if finished else Layout()
     if options is None and restart:
-        return Earlier(options=_made_with(finished or next(iter(shards), None)))
+        made_with = _made_with(finished or next(iter(shards), None))
+        return Earlier(options=made_with, layout=layout)
     if options is None:
         parts = [finished, *shards] if finished else shards
         before = set(finished.rows) if finished else set()
-        return Earlier(parts, before, _made_with(next(iter(parts), None)))
-    return Earlier(shards, set(), options or _made_with(next(iter(shards), None)))
+        return Earlier(parts, before, _made_with(next(iter(parts), None)), layout)
+    return Earlier(shards, set(), options or _made_with(next(iter(shards), None)), layout)
 
 
 def is_folder(out: Path) -> bool:
@@ -341,13 +448,20 @@ def _made_with(part: Part | None) -> dict[str, Any]:
     return {name: part.recipe[name] for name in names} if part else {}
 
 
-def expected(root: Path, out: Path, given: Mapping[str, Any], flags: Set[str]) -> Expected:
-    """Return the expected result of `create-dataset ROOT -o OUT` with these options and flags."""
+def expected(
+    root: Path, out: Path, given: Mapping[str, Any], chosen: Mapping[str, Any], flags: Set[str]
+) -> Expected:
+    """Return the expected result of `create-dataset ROOT -o OUT` with these options and flags.
+
+    `given` are the options of the network, `chosen` those of the layout.
+    """
     try:
-        found = contents(root) if root.is_dir() else Contents()
+        left = earlier(out, "--restart" in flags, "--force" in flags)
+        layout = _layout(chosen, left.layout)
+        label_texts([], layout)  # it reads the tables
+        found = contents(root, layout) if root.is_dir() else Contents()
         if not found.images or ("--strict" in flags and found.skipped):
             raise RefusedError("images")
-        left = earlier(out, "--restart" in flags, "--force" in flags)
         recipe = _recipe(given, left)
         decisive = set(RECIPE) - {"weights"}
         if any(part.recipe[name] != recipe[name] for part in left.parts for name in decisive):
@@ -356,7 +470,8 @@ def expected(root: Path, out: Path, given: Mapping[str, Any], flags: Set[str]) -
             left = Earlier()
     except RefusedError as error:
         return Expected(refused=str(error))
-    result = Expected(root=str(root.resolve()), recipe=recipe, skipped=found.skipped | found.linked)
+    result = Expected(root=str(root.resolve()), recipe=recipe, layout=layout)
+    result.skipped = found.skipped | found.linked
     computed, bad = set(), False
     known = {path: (part, *row) for part in left.parts for path, row in part.rows.items()}
     for path in sorted(found.images, key=lambda path: path.split("/")):
@@ -375,6 +490,7 @@ def expected(root: Path, out: Path, given: Mapping[str, Any], flags: Set[str]) -
             result.skipped[printable(path)] = ""
     if not result.rows or (bad and "--strict" in flags):
         result.refused, result.early = "no image can be read", False
+    result.texts = label_texts(list(result.rows), layout)
     names = set(result.rows)
     result.counts = {
         "new": len(computed - left.before),
@@ -383,6 +499,24 @@ def expected(root: Path, out: Path, given: Mapping[str, Any], flags: Set[str]) -
         "removed": len(left.before - names),
     }
     return result
+
+
+def _layout(chosen: Mapping[str, Any], before: Layout) -> Layout:
+    labels, names = chosen.get("labels", before.labels), chosen.get("names", before.names)
+    if labels not in ("top", "parent") and not labels.endswith(".csv"):
+        try:
+            named = "label" in re.compile(labels).groupindex
+        except re.error:
+            named = False
+        if not named:
+            raise RefusedError("no rule")
+    exclude = tuple(filter(None, chosen.get("exclude", before.exclude)))
+    if any("\n" in pattern for pattern in exclude):
+        raise RefusedError("no pattern")
+    labels, names = (
+        str(Path.cwd() / each) if each.endswith(".csv") else each for each in (labels, names)
+    )
+    return Layout(labels, names, exclude)
 
 
 def _same(now: Stamp, known: tuple[Part, Stamp, Any], root: str, verify: bool) -> bool:

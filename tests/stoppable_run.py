@@ -1,4 +1,4 @@
-"""Run `dogsim create-dataset` in its own process, and send it a signal at any line.
+"""Run a command in its own process, and send it a signal at any line or close its streams.
 
 Command, pipeline, files and locks are the real ones; only the network is replaced, by the mean of
 each colour and a number that depends on its options. Executed as a program this is a server that
@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,8 @@ from numpy.typing import NDArray
 SIZE, SHARD = 16, 3
 RUN_TIMEOUT_SECONDS = 60
 HANGS = -signal.SIGALRM
+STREAMS, FAULTS = ("stdin", "stdout", "stderr"), ("closed", "pipe", "full")
+UNFLUSHED = 120  # exit status of Python if it cannot write its last output
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,18 @@ class Server:
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def run(self, arguments: list[str], folder: Path, stop: Stop | None = None) -> Done:
-        """Run ``dogsim create-dataset ARGUMENTS`` in a folder."""
+    def run(
+        self,
+        arguments: list[str],
+        folder: Path,
+        stop: Stop | None = None,
+        streams: Mapping[str, str] = {},
+    ) -> Done:
+        """Run ``dogsim ARGUMENTS`` in a folder; `streams` says what is wrong with its streams."""
         assert self._process.stdin
         assert self._process.stdout
         request = {"arguments": arguments, "folder": str(folder), "stop": stop and asdict(stop)}
+        request["streams"] = dict(streams)
         print(json.dumps(request), file=self._process.stdin, flush=True)
         code = int(self._process.stdout.readline())
         outputs = [(folder / name).read_text(errors="replace") for name in ("stdout", "stderr")]
@@ -129,11 +139,30 @@ class _Countdown:
         return self._line
 
 
-def _run(arguments: list[str], folder: str, stop: dict[str, int] | None) -> None:
+def _spoil(name: str, fault: str) -> None:
+    """Close a standard stream, or connect it with a file or pipe that cannot be used."""
+    number = STREAMS.index(name)
+    if fault == "closed":
+        os.close(number)
+        setattr(sys, name, None)  # as Python does when it starts
+        return
+    reader, writer = os.pipe()
+    os.close(reader)
+    full = os.open("/dev/full", os.O_WRONLY) if number else os.open("/", os.O_RDONLY)  # a folder
+    os.dup2({"pipe": writer, "full": full}[fault], number)
+
+
+def _run(
+    arguments: list[str], folder: str, stop: dict[str, int] | None, streams: dict[str, str]
+) -> None:
     """Run the command; this function does not return."""
     os.chdir(folder)
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.dup2(os.open("stdin", os.O_RDONLY) if Path("stdin").exists() else os.open(os.devnull, 0), 0)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    for name, fault in streams.items():
+        _spoil(name, fault)
     signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # a shell ignores it in background processes
@@ -143,12 +172,16 @@ def _run(arguments: list[str], folder: str, stop: dict[str, int] | None) -> None
     if stop:
         sys.settrace(_Countdown(Stop(**stop)))
     try:
-        app(["create-dataset", *arguments])
+        app(arguments)
     except SystemExit as end:
         sys.settrace(None)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(end.code if isinstance(end.code, int) else 0)  # a regular exit takes 0.1 s
+        code = end.code if isinstance(end.code, int) else 0
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            try:
+                stream.flush()
+            except OSError:
+                code = UNFLUSHED  # as Python does when it ends
+        os._exit(code)  # a regular exit takes 0.1 s
 
 
 def _fork(**request: Any) -> int:
@@ -172,9 +205,15 @@ def _warm_up() -> None:
         for name, colour in (("1.png", "red"), ("2.jpg", "blue")):
             Image.new("RGB", (8, 8), colour).save(Path(folder, name))
         Path(folder, "3.png").write_text("no image")
-        options = ["-o", f"{folder}/d.h5", "--json"]
         sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
-        app(["create-dataset", folder, *options], standalone_mode=False)
+        out = f"{folder}/d.h5"
+        for arguments in (
+            ["create-dataset", folder, "-o", out],
+            ["classify", f"{folder}/1.png", "-k", "1", "--dataset", out],
+        ):
+            app(arguments, standalone_mode=False)
+        import dogsim.trust.report  # noqa: F401
+
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     while threading.active_count() > 1:  # a fork has only one thread
         time.sleep(0.001)

@@ -2,8 +2,9 @@
 
 A state machine creates and changes folders of images, runs create-dataset with random options,
 stops it at random lines, and damages its files. After every step the result must equal that of
-`folder_model`. ``pytest --slow`` runs it for `DOGSIM_MACHINE_SECONDS`, starting with the seed
-`DOGSIM_MACHINE_SEED`.
+`folder_model`, as must the answers of audit and classify. A dataset that was opened in an earlier
+step has the rows of that step, or raises `ReplacedError`. ``pytest --slow`` runs it for
+`DOGSIM_MACHINE_SECONDS`, starting with the seed `DOGSIM_MACHINE_SEED`.
 """
 
 import json
@@ -13,8 +14,10 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Set
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from itertools import count
@@ -23,9 +26,10 @@ from typing import Any, TypeAlias
 
 import folder_model
 import h5py
+import layouts
 import numpy as np
 import pytest
-from folder_model import Expected
+from folder_model import Expected, Part
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -38,7 +42,9 @@ from hypothesis.stateful import (
 from PIL import Image
 from stoppable_run import HANGS, Done, Server, Stop
 
-from dogsim import Dataset
+from dogsim import Dataset, nearest
+from dogsim.errors import DogsimError
+from dogsim.storage.hdf5 import ReplacedError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks, and stops by signals of POSIX")
 
@@ -54,10 +60,13 @@ FOLDERS = (
         "名犬 $1",
     ),
     *("n02012849-crane", "n03126707-crane", ".hidden", "", "=1+1", "-o", "photo.png"),
+    *("1", "-1", "a", "A", "T-shirt", "T shirt", "n02012849", "@eaDir", "__MACOSX"),
 )
+NESTED = ("train/pug", "val/Pug", "pug/@eaDir")
 NAMES = (
     *("1.png", "2.JPG", "3.gif", "4.jpeg", "-v.png", "two\nlines.png", "=1+1.png"),
     *("\udcff.png", ".5.png", "notes.txt", "\x1b[31m.png"),
+    *("plain", "1.jpg_large", "drawing.svg", "pug_1.png", "-1_2.png"),
 )
 ROOTS = ("photos", "moved")
 HEADER = 1000  # bytes of a shard before its features
@@ -70,7 +79,10 @@ def _contents() -> list[bytes]:
     for number, kind in enumerate(("png", "jpeg", "gif", "bmp", "png", "jpeg")):
         file, size = BytesIO(), (16 + 8 * (number % 3), 16 + 5 * (number // 3))
         image = Image.new("RGB", size, (40 * number, 255 - 30 * number, 7 * number))
-        image.paste((255, 200, 9 * number), (0, 0, size[0] // 3, size[1]))
+        # Checks of all widths, so that no image is nearly the same as another one.
+        for x, y in np.ndindex(4, 4):
+            if (x * y + number * (x + 1) * (y + 2)) % 7 < 3:
+                image.paste((255, 200, 9 * number), (4 * x, 4 * y, 4 * x + 4, 4 * y + 4))
         image.save(file, kind)
         contents.append(file.getvalue())
     contents += [b"no image", b"%!PS-Adobe-3.0 EPSF-3.0\n", contents[0][:60], contents[1][:300]]
@@ -102,6 +114,29 @@ stops = st.builds(
 locations = st.tuples(some, st.sampled_from(("{}", "./{}/", "{home}/{}", "photos/../{}")))
 
 
+# Ways to read the features of a dataset; each returns them all.
+READS: tuple[Callable[[Dataset, Any], Any], ...] = (
+    lambda dataset, _: dataset.features[:],
+    lambda dataset, _: dataset.features[::-1][::-1],
+    lambda dataset, _: dataset.features[np.arange(len(dataset))],
+    lambda dataset, _: np.stack(list(dataset.features)),
+    lambda dataset, _: np.asarray(dataset.take(range(len(dataset))).features),
+    lambda dataset, _: dataset.to_frame().iloc[:, 2:].to_numpy(),
+    lambda dataset, features: features[nearest(dataset, features, 1)[1][:, 0]],
+    lambda dataset, features: features[nearest(features, dataset, 1)[1][:, 0]],
+)
+
+
+@dataclass
+class Opened:
+    """A dataset that was opened, and its rows at that time."""
+
+    dataset: Dataset
+    paths: tuple[str, ...]
+    breeds: list[str]
+    features: Any
+
+
 class History(RuleBasedStateMachine):
     """A folder of images, its dataset, and the changes of both."""
 
@@ -112,6 +147,9 @@ class History(RuleBasedStateMachine):
         super().__init__()
         self.home = Path(tempfile.mkdtemp(prefix="history-")).resolve()
         self.name, self.time = "d.h5", 10**18
+        self.opened: list[Opened] = []
+        (self.home / "labels.csv").write_text("path,label\npug/1.png,pug\n")
+        (self.home / "names.csv").write_text("code,name\npug,Mops\n")
         for name in ("a.weights.h5", "b.weights.h5"):
             (self.home / name).write_text(name)
         for number, name in enumerate(("pug/1.png", "pug/2.JPG", "whippet/3.gif", "whippet/4.png")):
@@ -165,7 +203,7 @@ class History(RuleBasedStateMachine):
 
     @rule(
         root=st.sampled_from(ROOTS),
-        folder=st.sampled_from(FOLDERS),
+        folder=st.sampled_from(FOLDERS + NESTED),
         name=st.sampled_from(NAMES),
         content=st.integers(0, len(CONTENTS) - 1),
     )
@@ -255,7 +293,46 @@ class History(RuleBasedStateMachine):
         elif not new.exists():
             old.rename(new)
 
+    # Changes of the tables of labels.
+
+    @rule(
+        header=layouts.headers,
+        rows=st.lists(st.tuples(some, layouts.forms, layouts.labels), max_size=8),
+        fault=layouts.faults,
+    )
+    def write_labels(
+        self, header: tuple[str, str], rows: list[tuple[int, str, str]], fault: str
+    ) -> None:
+        lines = []
+        for number, form, label in rows:
+            if file := self.pick(number):
+                path = Path(*file.relative_to(self.home).parts[1:]).as_posix()
+                lines.append(layouts.label_row(path, form, label))
+        layouts.write_labels(self.home / "labels.csv", header, lines, fault)
+
+    @rule(
+        names=st.dictionaries(
+            st.sampled_from((*FOLDERS[:6], *FOLDERS[8:])), layouts.labels, max_size=5
+        )
+    )
+    def write_names(self, names: dict[str, str]) -> None:
+        layouts.write_labels(self.home / "names.csv", ("code", "name"), names.items())
+
     # Changes of the dataset.
+
+    @rule(rows=st.lists(some, min_size=1, max_size=6))
+    def overwrite_output(self, rows: list[int]) -> None:
+        """Write another dataset into the file itself, as cp and programs that synchronise do."""
+        target = folder_model.file_of(self.out)
+        if target.name != "index.h5" and (part := self.readable()) and part.rows:
+            other = self.home / "other.h5"
+            Dataset.open(target).take([row % len(part.rows) for row in rows]).save(other)
+            content = other.read_bytes()
+            other.unlink()
+            with target.open("r+b") as file:
+                file.write(content)
+                file.truncate()
+            os.utime(target, ns=(self.tick(), self.time))
 
     @rule(
         kind=st.sampled_from(
@@ -357,6 +434,16 @@ class History(RuleBasedStateMachine):
     ) -> None:
         self.run_and_check(at, given, flags, stop)
 
+    @rule(at=locations, chosen=layouts.layouts)
+    def run_with_layout(self, at: Location, chosen: dict[str, Any]) -> None:
+        self.run_and_check(at, layout=chosen)
+
+    @rule(at=locations, chosen=layouts.layouts, flags=flags, stop=st.none() | stops)
+    def run_with_layout_stopped(
+        self, at: Location, chosen: dict[str, Any], flags: set[str], stop: Stop | None
+    ) -> None:
+        self.run_and_check(at, {}, flags, stop, chosen)
+
     @rule(at=locations, stop=stops)
     def run_stopped(self, at: Location, stop: Stop) -> None:
         self.run_and_check(at, {}, {"--batch-size=1"}, stop)
@@ -375,17 +462,18 @@ class History(RuleBasedStateMachine):
         given: Mapping[str, Any] = {},
         chosen: Set[str] = frozenset(),
         stop: Stop | None = None,
+        layout: Mapping[str, Any] = {},
     ) -> None:
         number, style = at
         roots = self.roots()
         root = roots[number % len(roots)] if roots else self.home / "photos"
         if style.startswith("photos") and not (self.home / "photos").is_dir():
             style = "{}"
-        arguments = [style.format(root.name, home=self.home), "-o", self.name, "--json", *chosen]
-        for name, value in given.items():
-            arguments += [f"--{name}", str(value)]
+        arguments = ["create-dataset", style.format(root.name, home=self.home), "-o", self.name]
+        arguments += ["--json", *chosen]
+        arguments += layouts.options_of({**given, **layout})
         os.chdir(self.home)
-        expected = self.expected(root, given, chosen)
+        expected = self.expected(root, given, layout, chosen)
         file = folder_model.file_of(self.out)
         inputs, output, work = self.inputs(), self.state(file), self.work()
         done = self.server.run(arguments, self.home, stop)
@@ -403,7 +491,9 @@ class History(RuleBasedStateMachine):
             self.check_stopped(done, stop)
         self.check_rows()
 
-    def expected(self, root: Path, given: Mapping[str, Any], chosen: Set[str]) -> Expected:
+    def expected(
+        self, root: Path, given: Mapping[str, Any], layout: Mapping[str, Any], chosen: Set[str]
+    ) -> Expected:
         wrong: set[tuple[str, object]]
         wrong = {("backbone", "resnet5"), ("weights", "gone.h5"), ("resize", "fit")}
         wrong |= {("batch-size", 0), ("batch-size", -1)}
@@ -412,7 +502,121 @@ class History(RuleBasedStateMachine):
         if given.items() & wrong or (table_of_mine and "--force" not in chosen):
             return Expected(refused="an option or a table")
         named = {name: value for name, value in given.items() if name != "batch-size"}
-        return folder_model.expected(root, self.out, named, chosen)
+        return folder_model.expected(root, self.out, named, layout, chosen)
+
+    # Queries.
+
+    @rule()
+    def audit(self) -> None:
+        """Audit the dataset; images are duplicates if their content or their features are equal."""
+        part, done = self.readable(), self.run_query("audit", self.name)
+        if not part:
+            assert done.code == 1, self.report
+            return
+        root, paths = Path(part.root), list(part.rows)
+        keys = [self.keys(root / path, *part.rows[path]) for path in paths]
+        known = {paths[i]: keys[i] for i, label in enumerate(part.labels) if label >= 0}
+        if done.code:
+            distinct = {min(keys) for keys in known.values()}
+            assert len(distinct) < 2 or len(_joined(known)) < 2, self.report
+            return
+        found = json.loads(done.stdout)
+        key_of = dict(zip(paths, keys, strict=True))
+        for group in found["duplicates"]:
+            assert len(_joined({path: key_of[path] for path in group})) == 1, (self.report, group)
+        group_of = {path: i for i, group in enumerate(found["duplicates"]) for path in group}
+        first: dict[str, str] = {}
+        for path in paths:
+            stamp = part.rows[path][0]
+            if part.stamped and (root / path).is_file():
+                twin = first.setdefault(stamp.sha256, path)
+                same = twin == path or group_of.get(twin, -1) == group_of.get(path, -2)
+                assert same, (self.report, twin, path)
+
+    @rule(content=st.integers(0, len(CONTENTS) - 1), k=st.sampled_from((1, 2, 3, 5)))
+    def classify(self, content: int, k: int) -> None:
+        """Query the dataset with a new image or with one of its own."""
+        (self.home / "query").write_bytes(CONTENTS[content])
+        part = self.readable()
+        done = self.run_query("classify", "query", "--dataset", self.name, "-k", str(k))
+        digest = sha256(CONTENTS[content]).hexdigest()
+        paths = list(part.rows) if part else []
+        own = next((p for p in paths if part and part.rows[p][0].sha256 == digest), None)
+        query = (
+            folder_model.row_of(CONTENTS[content], part.recipe) if part and part.recipe else None
+        )
+        others = [path for path in paths if path != own]
+        if not part or not part.recipe or query is None or k > len(others):
+            assert done.code == 1, self.report
+            return
+        assert done.code == 0, self.report
+        (result,) = json.loads(done.stdout)["results"]
+        far = {p: np.linalg.norm(np.float64(part.rows[p][1]) - np.float64(query)) for p in others}
+        breed = {
+            p: part.breeds[x] if x >= 0 else "" for p, x in zip(paths, part.labels, strict=True)
+        }
+        near = sorted(others, key=lambda path: far[path])[:k]  # stable: ties in order of the rows
+        neighbours = result["neighbours"]
+        assert [each["path"] for each in neighbours] == near, (self.report, near)
+        assert [each["breed"] for each in neighbours] == [breed[p] or "unknown" for p in near]
+        assert np.allclose([each["distance"] for each in neighbours], [far[path] for path in near])
+        votes = Counter(breed[path] for path in near if breed[path])
+        winner = max(votes, key=lambda name: votes[name], default="unknown")  # in a tie the nearest
+        assert (result["breed"], result["in_dataset"]) == (winner, own), (self.report, winner, own)
+
+    def run_query(self, *arguments: str) -> Done:
+        """Run a command that changes nothing."""
+        os.chdir(self.home)
+        before = self.inputs(), self.state(folder_model.file_of(self.out)), self.work()
+        done = self.server.run([*arguments, "--json"], self.home)
+        self.report = [*arguments], None, "", done
+        assert (self.inputs(), self.state(folder_model.file_of(self.out)), self.work()) == before
+        assert done.code in (0, 1), self.report
+        lines = [line for line in done.stderr.splitlines() if line.startswith("dogsim: ")]
+        assert len(lines) == done.code, self.report
+        assert "Traceback" not in done.stderr, self.report
+        assert not done.code or not done.stdout, self.report
+        return done
+
+    def readable(self) -> Part | None:
+        """Read the dataset with h5py; None if there is none or it is damaged."""
+        with suppress(OSError, KeyError, AssertionError):
+            return folder_model.part(folder_model.file_of(self.out))
+        return None
+
+    def keys(self, file: Path, stamp: folder_model.Stamp, row: Any) -> set[str]:
+        """Return keys of which two images share one if they are the same."""
+        keys = {stamp.sha256, repr(row.tolist())}
+        with suppress(OSError):
+            if file.is_file():  # it may have been replaced
+                keys.add(sha256(file.read_bytes()).hexdigest())
+        return keys - {""}
+
+    @rule()
+    def open(self) -> None:
+        """Open the dataset, and keep it open during the next steps."""
+        if part := self.readable():
+            dataset = Dataset.open(self.out)
+            names = [part.breeds[label] if label >= 0 else "unknown" for label in part.labels]
+            features = np.array([row for _, row in part.rows.values()])
+            self.opened = [*self.opened[-2:], Opened(dataset, tuple(part.rows), names, features)]
+
+    @invariant()
+    def check_opened(self) -> None:
+        for each in self.opened:
+            dataset, features = each.dataset, each.features
+            assert dataset.paths == each.paths
+            assert [dataset.breed(row) for row in range(len(dataset))] == each.breeds
+            for read in READS:
+                try:
+                    rows = read(dataset, features)
+                except ReplacedError:
+                    continue
+                except DogsimError:  # a shard is missing
+                    if self.name == "d.h5":
+                        raise
+                    continue
+                assert np.array_equal(rows, features)
 
     # Checks.
 
@@ -434,6 +638,10 @@ class History(RuleBasedStateMachine):
             assert skipped[path].startswith(reason), (self.report, path, reason)
             assert skipped[path], self.report
         self.check_file(expected)
+        self.check_queries_of_rows()
+        merged = folder_model.breeds(expected.texts)[2]
+        notes = [x for x in done.stderr.splitlines() if x.startswith("Merged into the breed ")]
+        assert len(notes) == min(merged, 10), self.report
         self.check_table(skipped)
         mine = str(self.partial() / "mine.h5")
         assert not self.work().keys() - self.finished() - {mine}, self.report
@@ -447,13 +655,22 @@ class History(RuleBasedStateMachine):
         made = folder_model.part(folder_model.file_of(self.out))
         paths = sorted(expected.rows, key=lambda path: path.split("/"))
         assert list(made.rows) == paths, self.report
-        labels, breeds = folder_model.breeds([p.split("/")[0] if "/" in p else "" for p in paths])
-        assert (made.labels, made.breeds) == (labels, breeds), self.report
+        labels, breeds, _ = folder_model.breeds(folder_model.label_texts(paths, expected.layout))
+        assert (made.labels, made.breeds) == (labels, breeds), (self.report, labels, breeds)
+        assert made.layout == expected.layout, self.report
         assert made.root == expected.root, self.report
         assert made.recipe == expected.recipe, (self.report, made.recipe, expected.recipe)
         for path, (stamp, row) in expected.rows.items():
             assert made.rows[path][0] == stamp, (self.report, path)
             assert np.array_equal(made.rows[path][1], row), (self.report, path)
+
+    def check_queries_of_rows(self) -> None:
+        """Check that an image with a label, as a query, has this label."""
+        dataset = Dataset.open(self.out)
+        for row, label in enumerate(dataset.labels.tolist()):
+            if label >= 0:
+                breed = dataset.label_of_path(dataset.image_file(row))
+                assert breed == dataset.breeds[label], (self.report, dataset.paths[row], breed)
 
     def check_table(self, skipped: dict[str, str]) -> None:
         table = self.table()
@@ -511,6 +728,7 @@ class History(RuleBasedStateMachine):
     def inputs(self) -> dict[str, object]:
         """Return the state of all files that no run may change."""
         files = [*self.entries(False), *self.entries(True), *self.home.glob("*.weights.h5")]
+        files += [self.home / "labels.csv", self.home / "names.csv"]
         return {str(file): self.state(file) for file in files}
 
     def state(self, file: Path) -> object:
@@ -537,6 +755,15 @@ class History(RuleBasedStateMachine):
             if whole and file.is_file() and not file.name.startswith("."):
                 found[str(file)] = file.read_bytes()
         return found
+
+
+def _joined(keys_of: Mapping[str, set[str]]) -> list[set[str]]:
+    """Join images that share a key, directly or through others; return the keys of each group."""
+    groups: list[set[str]] = []
+    for keys in keys_of.values():
+        shared = [group for group in groups if group & keys]
+        groups = [*(group for group in groups if group not in shared), keys.union(*shared)]
+    return groups
 
 
 def _try(act: Any) -> None:
