@@ -66,8 +66,14 @@ def serve(
     _check_token(host, token)
     with bind_socket(host, port) as bound:
         gallery = _open_gallery(dataset, weights, cluster, root)
+
+        def reopened() -> Service:
+            return Service(
+                _open_gallery(dataset, weights, cluster, root), weights, head, confidence
+            )
+
         service = Service(gallery, weights, head, confidence)
-        app = create_app(service, _allowed_hosts(host, name or []), token or "")
+        app = create_app(service, _allowed_hosts(host, name or []), token or "", reopened)
         address = _address(host, bound.getsockname()[1])
         if not _is_loopback(host):
             note("Everyone with the token can open this page. The connection is not encrypted.")

@@ -13,17 +13,22 @@ from starlette.routing import Route
 
 from dogsim.dist_calc import METRICS
 from dogsim.errors import DogsimError
-from dogsim.plumbing.terminal import valid_unicode_in
+from dogsim.plumbing.terminal import note, valid_unicode_in
 from dogsim.retrieval.decomposition import ANGULAR_METRICS, SQUARED_METRICS
+from dogsim.storage.hdf5 import ReplacedError
 from dogsim.web.payloads import (
     FIGURE_NAMES,
     answer_payload,
     error_message,
     row_payload,
 )
+from dogsim.web.security import error_response
 from dogsim.web.worker import BusyError, state_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dogsim.dataset import Dataset
     from dogsim.web.service import ServedQuery, Service, Upload
 
 PAGE_FOLDER = Path(__file__).parent / "page"
@@ -43,10 +48,32 @@ DEFAULT_K = 20
 class Routes:
     """A method for each route; `table` lists them."""
 
-    def __init__(self, service: "Service") -> None:
-        self.service, self.dataset = service, service.dataset
+    def __init__(self, service: "Service", reopen: "Callable[[], Service] | None") -> None:
+        self.service, self._reopen, self._reopening = service, reopen, asyncio.Lock()
         self.decodings = asyncio.Semaphore(MAX_PARALLEL_DECODINGS)
         self.pending_bytes = 0  # of bodies that are being received or decoded
+
+    @property
+    def dataset(self) -> "Dataset":
+        """The dataset that is served."""
+        return self.service.dataset
+
+    async def replaced(self, request: Request, error: Exception) -> Response:
+        """Open the dataset again if its file has changed, and ask for the request again."""
+        async with self._reopening:
+            old = self.service
+            try:
+                _ = old.dataset.features[:0]  # succeeds if another request has opened it
+            except ReplacedError:
+                if self._reopen is None:
+                    return error_response(503, error_message(error), retry=True)
+                try:
+                    self.service = await asyncio.to_thread(self._reopen)
+                except DogsimError as failed:  # such as a file that is being written
+                    return error_response(503, error_message(failed), retry=True)
+                old.close()
+                note("The dataset was replaced and has been opened again.")
+        return error_response(503, "The dataset was replaced. Load the page again.", retry=True)
 
     def table(self) -> list[Route]:
         """Return all routes."""

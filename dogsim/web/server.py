@@ -1,7 +1,7 @@
 """The page and its API as a Starlette application, and the server that runs it."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.terminal import note
+from dogsim.storage.hdf5 import ReplacedError
 from dogsim.web.payloads import error_message
 from dogsim.web.routes import Routes
 from dogsim.web.security import (
@@ -31,7 +32,10 @@ LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
 def create_app(
-    service: "Service", hosts: Sequence[str] = LOOPBACK_HOSTS, token: str = ""
+    service: "Service",
+    hosts: Sequence[str] = LOOPBACK_HOSTS,
+    token: str = "",
+    reopen: "Callable[[], Service] | None" = None,
 ) -> Starlette:
     """Create the application.
 
@@ -42,8 +46,12 @@ def create_app(
         The host names that requests may use.
     token : str
         The token that every request needs; "" if none is required.
+    reopen : callable, optional
+        Opens the dataset again if its file was replaced.
     """
+    routes = Routes(service, reopen)
     handlers: Any = {
+        ReplacedError: routes.replaced,
         DogsimError: _dogsim_error,
         HTTPException: _http_error,
         ClientDisconnect: _disconnected,
@@ -55,8 +63,7 @@ def create_app(
         *([Middleware(TokenMiddleware, token=token)] if token else []),
         Middleware(CsrfMiddleware),
     ]
-    routes = Routes(service).table()
-    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+    return Starlette(routes=routes.table(), middleware=middleware, exception_handlers=handlers)
 
 
 def bind_socket(host: str, port: int) -> socket.socket:

@@ -205,6 +205,13 @@ class Service:
         self._check_row(other)
         return self._explaining.submit((query, other, metric))
 
+    def close(self) -> None:
+        """End the worker threads when they have answered the requests in their queues."""
+        for worker in (self._thumbnail_worker, self._decoding, self._extractions):
+            worker.close()
+        self._searches.close()
+        self._explaining.close()
+
     def _check_row(self, row: int) -> None:
         if not 0 <= row < len(self.dataset):
             last = len(self.dataset) - 1

@@ -45,6 +45,7 @@ class BatchWorker(Generic[Item, Result]):
         self._max_queued, self._max_batch = max_queued, max_batch
         self._queue: deque[tuple[Item, Future[Result]]] = deque()
         self._changed = threading.Condition()
+        self._closed = False
         for _ in range(threads):
             threading.Thread(target=self._run, daemon=True).start()
 
@@ -60,9 +61,15 @@ class BatchWorker(Generic[Item, Result]):
             self._changed.notify()
         return future
 
+    def close(self) -> None:
+        """End the threads when the queue is empty."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
     def _run(self) -> None:
-        while True:
-            batch = [job for job in self._next_batch() if job[1].set_running_or_notify_cancel()]
+        while jobs := self._next_batch():
+            batch = [job for job in jobs if job[1].set_running_or_notify_cancel()]
             if not batch:
                 continue
             try:
@@ -75,9 +82,14 @@ class BatchWorker(Generic[Item, Result]):
                         future.set_exception(error)
 
     def _next_batch(self) -> list[tuple[Item, "Future[Result]"]]:
-        """Wait for an item and remove it from the queue, with the items of the same key."""
+        """Wait for an item and remove it from the queue, with the items of the same key.
+
+        Returns an empty list when the worker is closed.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._queue)
+            self._changed.wait_for(lambda: self._queue or self._closed)
+            if not self._queue:
+                return []
             key = self._batch_key(self._queue[0][0])
             batch: list[tuple[Item, Future[Result]]] = []
             rest: deque[tuple[Item, Future[Result]]] = deque()
@@ -91,7 +103,9 @@ class BatchWorker(Generic[Item, Result]):
 def run_in_thread(function: Callable[[], Result]) -> "Future[Result]":
     """Call a function in a daemon thread and return the future of its result."""
     worker: BatchWorker[None, Result] = BatchWorker(lambda _: [function()])
-    return worker.submit(None)
+    future = worker.submit(None)
+    worker.close()
+    return future
 
 
 def state_of(future: "Future[Any]") -> State:

@@ -491,6 +491,33 @@ def test_thumbnails_are_cached_up_to_a_number_of_bytes(
     assert set(small._thumbnails) == {(0, 160), (2, 160)}
 
 
+def test_a_replaced_dataset_is_opened_again(stored: Path, tmp_path: Path) -> None:
+    """Its rows are never mixed with those of the older file, nor does the server die."""
+    file = tmp_path / "d.h5"
+    whole = Dataset.open(stored)
+    whole.save(file)
+    first = Service(Dataset.open(file))
+    app = server.create_app(first, reopen=lambda: Service(Dataset.open(file)))
+    client = TestClient(app, "http://127.0.0.1", raise_server_exceptions=False)
+    assert client.get("/api/answer?row=0&k=1").status_code == 200
+    whole.take([5, 4, 3]).save(tmp_path / "other.h5")
+    file.write_bytes((tmp_path / "other.h5").read_bytes())  # in place, shorter
+    answer = client.get("/api/answer?row=0&k=1")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "The dataset was replaced. Load the page again." in answer.text
+    answer = client.get("/api/answer?row=0&k=1")
+    assert answer.json()["row"]["breed"] == whole.breed(5)
+    assert client.get("/api/dataset").json()["images"] == 3
+    file.write_bytes(b"half")
+    for _ in range(2):
+        answer = client.get("/api/answer?row=0&k=1")
+        assert answer.status_code == 503
+        assert "Cannot read" in answer.text
+    whole.save(file)
+    assert client.get("/api/answer?row=0&k=1").status_code == 503
+    assert client.get("/api/answer?row=5&k=1").status_code == 200
+
+
 def test_command_line_mistakes(stored: Path) -> None:
     command = ("serve", "--dataset", stored, "--port", 0)
     assert "has no password" in refusal(*command, "--host", "0.0.0.0")
