@@ -35,7 +35,7 @@ with TemporaryDirectory() as folder:
         some = images[number * rows : (number + 1) * rows]
         features = np.full((rows, DIMENSION), number, np.float32)
         features[:, 0] = np.arange(rows)
-        shard = make_shard(features, some, [b""] * rows, recipe, folder)
+        shard = make_shard(features, some, [b"0" * 64] * rows, recipe, folder)
         shard.write(out / f"{number:06d}.h5", DATASET_MADE_BY)
         os.link(out / f"{number:06d}.h5", checkpoint_folder(other) / f"{number:06d}.h5")
     for place in (out, other):
