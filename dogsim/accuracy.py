@@ -7,7 +7,7 @@ from dogsim.retrieval.scores import Accuracy
 
 def accuracy(
     dataset: DatasetOrFile,
-    k: int = 20,
+    k: int | None = None,
     testset: DatasetOrFile | None = None,
     n_test: int | None = None,
     metric: str = "euclidean",
@@ -23,8 +23,8 @@ def accuracy(
     ----------
     dataset : Dataset or path
         The gallery.
-    k : int
-        Number of neighbours.
+    k : int, optional
+        Number of neighbours; by default 20, or all images of a smaller dataset.
     testset : Dataset or path, optional
         The queries. By default the dataset's own images (leave-one-out): each query is left out
         of the gallery by its row.

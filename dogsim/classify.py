@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
-from dogsim.dist_calc import check_k, check_metric, nearest
-from dogsim.errors import DogsimError, counted
+from dogsim.dist_calc import DEFAULT_K, check_k, check_metric, k_or_default, nearest
+from dogsim.errors import DogsimError, as_flag, counted
+from dogsim.feature_extract import check_extractor
 from dogsim.figures.thumbnails import html_answer
 from dogsim.image_files.boxes import BoxFolder
 from dogsim.images import Source, as_images, file_of
@@ -140,7 +141,7 @@ class Answer:
 def classify(
     images: Source | Iterable[Source],
     dataset: DatasetOrFile,
-    k: int = 20,
+    k: int | None = None,
     metric: str = "euclidean",
     extractor: Extractor | None = None,
     confidence: float | None = None,
@@ -157,8 +158,8 @@ def classify(
         The queries, as `dogsim.load_image` takes them.
     dataset : Dataset or path
         The known images.
-    k : int
-        How many neighbours vote.
+    k : int, optional
+        How many neighbours vote; by default 20, or all other images of a smaller dataset.
     metric : str
         One of `dogsim.METRICS`.
     extractor : Extractor, optional
@@ -184,15 +185,28 @@ def classify(
         metric is not valid, or the dataset is too small for the confidence.
     """
     dataset = as_dataset(dataset)
-    if extractor is not None and dataset.recipe:
-        dataset.recipe.require(extractor.recipe, "an extractor")
-    extractor = extractor or lazy_extractor_for(dataset.recipe)
+    keep_self = as_flag("keep_self", keep_self)
+    k = number_of_voters(k, dataset, keep_self)
+    if extractor is None:
+        extractor = lazy_extractor_for(dataset.recipe)
+    check_extractor(extractor, dataset.recipe)
     queries, folder, found = as_images(images), box_folder(dataset, boxes), []
     for answer in answers(queries, dataset, k, metric, extractor, confidence, keep_self, folder):
         if isinstance(answer, DogsimError):
             raise answer
         found.append(answer)
     return found
+
+
+def number_of_voters(
+    k: int | None, dataset: Dataset, keep_self: bool, default: int | None = None
+) -> int:
+    """Return k, by default `default` or `DEFAULT_K`, at most all other images of the dataset.
+
+    Raises `DogsimError` unless it is a whole number from 1 to the number of images.
+    """
+    others = max(len(dataset) - (not keep_self), 1)  # the default suits images of the dataset too
+    return check_k(k_or_default(k, default or DEFAULT_K, others), len(dataset))
 
 
 def answers(
@@ -210,7 +224,6 @@ def answers(
     Parameters and errors are those of `classify`. Images of the dataset are answered by their
     stored features; the extractor is called only for other images.
     """
-    check_k(k, len(dataset))
     check_metric(metric)
     if confidence is not None:  # raises before the network is loaded
         calibration_for(dataset, confidence)

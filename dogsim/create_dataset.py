@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from dogsim.dataset import Dataset
 from dogsim.engines.choose import MIN_IMAGES_FOR_GPU, Engine, Precision
-from dogsim.errors import DogsimError, counted
+from dogsim.errors import DogsimError, as_flag, as_integer, as_number, as_path, counted, path_text
 from dogsim.folders.extraction import (
     ComputeShards,
     ShardResult,
@@ -82,8 +82,13 @@ class RunOptions:
     exclude: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise DogsimError(f"Received batch_size={self.batch_size}. Expected 1 or more.")
+        object.__setattr__(self, "batch_size", as_integer("batch_size", self.batch_size))
+        for name in ("strict", "restart", "verify", "force", "wait"):
+            object.__setattr__(self, name, as_flag(name, getattr(self, name)))
+        if self.boxes is not None:
+            as_path("the folder of boxes", self.boxes)
+        if self.margin is not None:
+            as_number("margin", self.margin, "a number from 0 up")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +117,7 @@ def create_dataset(
     images_dir: str | os.PathLike[str],
     out: str | os.PathLike[str],
     backbone: str | None = None,
-    weights: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
     layer: str | None = None,
     **options: "Unpack[DatasetOptions]",
 ) -> Dataset:
@@ -186,7 +191,7 @@ def update_dataset(
     images_dir: str | os.PathLike[str],
     out: str | os.PathLike[str],
     backbone: str | None = None,
-    weights: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
     layer: str | None = None,
     **options: "Unpack[DatasetOptions]",
 ) -> Update:
@@ -205,6 +210,8 @@ def split_options(options: Mapping[str, Any]) -> tuple[NetworkOptions, RunOption
     names = {field.name for field in fields(RunOptions)}
     run = {name: value for name, value in options.items() if name in names}
     network = {name: value for name, value in options.items() if name not in names}
+    if network.get("weights") is not None:
+        network["weights"] = path_text("the weight file", network["weights"])
     return NetworkOptions(**network), RunOptions(**run)
 
 
@@ -216,7 +223,7 @@ def bring_up_to_date(
     compute: ComputeShards = compute_shards,
 ) -> Update:
     """Create or update a dataset; `compute` computes the features, by default in this process."""
-    root, out = Path(images_dir), Path(out)
+    root, out = as_path("the folder of images", images_dir), as_path("the output", out)
     network.check()
     check_dataset_path(out, [Path(network.weights)] if network.weights else [])
     with Shards(out, run.restart, run.force, run.wait) as shards, sigterm_as_interrupt():

@@ -9,10 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogsim.errors import DogsimError, counted
+from dogsim.errors import DogsimError, as_integer, as_path, as_texts, counted, shown
 from dogsim.image_files.boxes import Box
 from dogsim.image_files.layout import FolderLayout
 from dogsim.images import Cropped
+from dogsim.plumbing.arrays import REAL, WHOLE, as_numbers
 from dogsim.plumbing.files import check_output, locked
 from dogsim.plumbing.optional import require
 from dogsim.recipe import Recipe
@@ -23,10 +24,11 @@ from dogsim.storage.dataset_file import (
     read_fields,
     write_dataset,
 )
-from dogsim.storage.sharded_rows import ShardedRows
+from dogsim.storage.sharded_rows import as_rows
 
 UNSTORED_FIELDS = ("features", "search")  # `write_dataset` writes the features in blocks
-OPTIONAL_ROWS = {"stamps": (), "learned": (), "boxes": (6,)}  # shape of a row of these fields
+# Shape and kind of dtype of a row of these fields.
+OPTIONAL_ROWS = {"stamps": ((), "V"), "learned": ((), "b"), "boxes": ((6,), REAL)}
 # From queries (m, d), k, a metric and rows (m,) to exclude to the result of `dogsim.nearest`.
 NeighbourSearch: TypeAlias = Callable[
     [NDArray[np.floating], int, str, NDArray[np.intp] | None],
@@ -93,29 +95,42 @@ class Dataset:
     search: NeighbourSearch | None = None
 
     def __post_init__(self) -> None:
-        n = len(self.paths)
         converted = {
-            "features": _as_array("features", self.features, "iuf", np.float32),
-            "labels": _as_array("labels", self.labels, "iu", np.int32),
-            "paths": tuple(self.paths),
-            "breeds": tuple(self.breeds),
+            "features": as_rows("features", self.features),
+            "labels": as_numbers("labels", self.labels, WHOLE),
+            "paths": as_texts("paths", self.paths),
+            "breeds": as_texts("breeds", self.breeds),
         }
         for name, value in converted.items():
             object.__setattr__(self, name, value)
+        n = len(self.paths)
         if self.features.ndim != 2 or len(self.features) != n or self.labels.shape != (n,):
             raise DogsimError(
                 f"Received features {self.features.shape}, labels {self.labels.shape} "
                 f"and {n} paths. Expected (n, d), (n,) and n."
             )
-        for name, shape in OPTIONAL_ROWS.items():
-            rows = getattr(self, name)
-            if rows is not None and rows.shape != (n, *shape):
-                raise DogsimError(f"Received {name} {rows.shape}. Expected {(n, *shape)}.")
         if n and not (self.labels.min() >= -1 and self.labels.max() < len(self.breeds)):
             raise DogsimError(
                 f"Received labels from {self.labels.min()} to {self.labels.max()}. "
                 f"Expected -1 (unknown) to {len(self.breeds) - 1}, the indices of the breeds."
             )
+        self._check_optional_fields(n)
+
+    def _check_optional_fields(self, n: int) -> None:
+        for name, (shape, kinds) in OPTIONAL_ROWS.items():
+            rows = getattr(self, name)
+            if rows is None:
+                continue
+            if not isinstance(rows, np.ndarray) or rows.dtype.kind not in kinds:
+                raise DogsimError(f"Received {name} as {shown(rows)}. Expected an array or None.")
+            if rows.shape != (n, *shape):
+                raise DogsimError(f"Received {name} {rows.shape}. Expected {(n, *shape)}.")
+        if self.recipe is not None and not isinstance(self.recipe, Recipe):
+            raise DogsimError(f"Received {shown(self.recipe)} as the recipe. Expected a Recipe.")
+        if self.search is not None and not callable(self.search):
+            raise DogsimError(f"Received {shown(self.search)} as the search. Expected a function.")
+        if not isinstance(self.root, str):
+            raise DogsimError(f"Received {shown(self.root)} as the root. Expected a text.")
 
     def __repr__(self) -> str:
         network = self.recipe.backbone if self.recipe else "an unknown network"
@@ -129,19 +144,20 @@ class Dataset:
 
     def breed(self, row: int) -> str:
         """Return the breed of image `row`, "unknown" if it has none."""
-        return self.breed_of_label(int(self.labels[row]))
+        return self.breed_of_label(int(self.labels[self._row(row)]))
 
     def breed_of_label(self, label: int) -> str:
         """Return the breed of a label, "unknown" for -1."""
+        label = as_integer("label", label, -1, len(self.breeds) - 1, "the indices of the breeds")
         return self.breeds[label] if label >= 0 else "unknown"
 
     def image_file(self, row: int) -> Path:
         """Return the path of the file of image `row`."""
-        return Path(self.root) / self.paths[row]
+        return Path(self.root) / self.paths[self._row(row)]
 
     def box(self, row: int) -> Box | None:
         """Return the crop of image `row` that the features were computed from, None if whole."""
-        return None if self.boxes is None else Box.from_row(self.boxes[row])
+        return None if self.boxes is None else Box.from_row(self.boxes[self._row(row)])
 
     def source(self, row: int) -> Path | Cropped:
         """Return the source of image `row` for `dogsim.load_image`: its file, or a crop of it."""
@@ -158,13 +174,18 @@ class Dataset:
         >>> dataset.label_of_path("photos/Cocker-Spaniel_7.jpg")
         'cocker spaniel'
         """
+        path = as_path("an image", path)
         return self.layout.rule.label_of_query(path, self.root, self.breeds)
+
+    def _row(self, row: int) -> int:
+        return as_integer("row", row, 0, len(self) - 1, "the rows of the dataset")
 
     def require_comparable(self, testset: "Dataset") -> None:
         """Raise `DogsimError` if the recipes of both datasets are known and differ.
 
         A dataset of another program has no recipe; then only the shapes are compared.
         """
+        testset = as_dataset(testset)
         if self.recipe and testset.recipe:
             self.recipe.require(testset.recipe, "a test set")
 
@@ -221,7 +242,7 @@ class Dataset:
         Raises `DogsimError` if there is no such file, or if it is not a dataset, is cut short or
         was written by a newer version.
         """
-        path = Path(path)
+        path = as_path("the dataset", path)
         path = path / INDEX_NAME if path.is_dir() else path
         fields = read_fields(path)
         try:
@@ -236,12 +257,15 @@ class Dataset:
         `made_by` is the name of the command that made it. Raises `DogsimError` if the file cannot
         be written, or another process is writing it.
         """
-        check_output(Path(path))
-        with locked(Path(path)):
+        path = as_path("the output", path)
+        check_output(path)
+        with locked(path):
             self.write(path, made_by)
 
     def write(self, path: str | os.PathLike[str], made_by: str = "") -> None:
         """Write a dataset file as `save` does; the caller holds the lock of the file."""
+        as_texts("made_by", [made_by])
+        path = as_path("the output", path)
         blocks = (self.features[i : i + WRITE_ROWS] for i in range(0, len(self), WRITE_ROWS))
         fields = {name: value for name, value in vars(self).items() if name not in UNSTORED_FIELDS}
         fields["layout"] = self.layout.attributes
@@ -264,28 +288,10 @@ def as_dataset(dataset: DatasetOrFile) -> Dataset:
 
 def as_row_indices(name: str, rows: ArrayLike, n: int) -> NDArray[np.intp]:
     """Return rows of a dataset of n images as an array (m,); raise `DogsimError` for others."""
-    array = np.asarray(rows)
-    if array.shape == (0,):
-        array = array.astype(np.intp)  # an empty list is float
-    if array.dtype.kind not in "iu" or array.ndim != 1:
-        raise DogsimError(
-            f"Received {name} {array.shape} of {array.dtype}. Expected (m,) whole numbers."
-        )
+    array = as_numbers(name, rows, WHOLE, ndim=1)
     if len(array) and not (array.min() >= 0 and array.max() < n):
         raise DogsimError(
             f"Received {name} from {array.min()} to {array.max()}. "
             f"Expected 0 to {n - 1}, the rows of the dataset."
         )
-    return array.astype(np.intp)
-
-
-def _as_array(name: str, value: Any, kinds: str, dtype: Any) -> Any:
-    """Convert a sequence to an array; memory maps and `ShardedRows` are returned unchanged."""
-    if isinstance(value, ShardedRows):
-        return value
-    array = value if isinstance(value, np.ndarray) else np.asarray(value)
-    if array.size == 0 and not isinstance(value, np.ndarray):
-        array = array.astype(dtype)  # an empty list is float
-    if array.dtype.kind not in kinds:
-        raise DogsimError(f"Received {name} of {array.dtype}. Expected {np.dtype(dtype)}.")
-    return array
+    return np.asarray(array, np.intp)

@@ -9,11 +9,14 @@ from scipy.spatial.distance import cdist
 
 from dogsim import exact
 from dogsim.dataset import Dataset, as_dataset, as_row_indices
-from dogsim.errors import DogsimError, check_known
+from dogsim.errors import DogsimError, as_integer, check_known
+from dogsim.plumbing.arrays import as_numbers
+from dogsim.plumbing.terminal import note
 from dogsim.plumbing.vectors import unit_vectors
 from dogsim.storage.sharded_rows import as_rows
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev", "correlation")
+DEFAULT_K = 20  # neighbours that vote
 MAX_BLOCK_BYTES = 1 << 28  # for the queries of a block
 MAX_SORTED_COLUMNS = 128  # up to here, sorting a whole row is faster than partitioning it
 GALLERY_BLOCK_ROWS = 8192  # converted to float64 by scipy at a time
@@ -44,8 +47,8 @@ def dist_calc(dataset: Vectors, testset: Vectors, metric: str = "euclidean") -> 
     Raises
     ------
     DogsimError
-        If the metric is unknown, a number is not finite, or the two have different recipes or
-        numbers of features.
+        If the metric is unknown or not defined for an image, a number is not finite, or the two
+        have different recipes or numbers of features.
 
     >>> dist_calc([[0.0, 0.0], [3.0, 4.0]], [[0.0, 0.0]])
     array([[0., 5.]])
@@ -79,9 +82,11 @@ def mink(distances: ArrayLike, k: int) -> tuple[NDArray[np.float64], NDArray[np.
     >>> mink([5, 1, 4, 1], 3)
     (array([1., 1., 4.]), array([1, 3, 2]))
     """
-    array = np.asarray(distances, np.float64)
+    array = as_numbers("distances", distances).astype(np.float64)
+    if array.ndim not in (1, 2):
+        raise DogsimError(f"Received distances {array.shape}. Expected (n,) or (m, n).")
     rows = np.atleast_2d(array)
-    check_k(k, rows.shape[1])
+    k = check_k(k, rows.shape[1])
     if np.isnan(rows).any():
         raise DogsimError("Received a distance that is NaN. Expected numbers only.")
     if rows.shape[1] <= MAX_SORTED_COLUMNS:
@@ -133,13 +138,13 @@ def nearest(
     """
     gallery, queries = _pair(dataset, testset, metric)
     if exclude is not None:
-        exclude = as_row_indices("exclude", exclude, len(gallery))
+        exclude = as_row_indices("exclude", exclude, len(gallery))  # (n_test,)
         if len(exclude) != len(queries):
             raise DogsimError(
                 f"Received exclude {exclude.shape}. Expected ({len(queries)},), a row of the "
                 "dataset for each test image."
             )
-    check_k(k, len(gallery) - (exclude is not None))
+    k = check_k(k, len(gallery) - (exclude is not None))
     if isinstance(dataset, Dataset) and dataset.search:
         return dataset.search(queries, k, metric, exclude)
     distances = np.empty((len(queries), k))
@@ -163,12 +168,23 @@ def check_metric(metric: str) -> None:
     check_known("metric", metric, METRICS)
 
 
-def check_k(k: int, max_k: int) -> None:
-    """Raise `DogsimError` unless k is a whole number from 1 to `max_k`, the number of images."""
-    if not isinstance(k, int | np.integer) or isinstance(k, bool):
-        raise DogsimError(f"Received k={k!r}. Expected a whole number from 1 up.")
-    if not 1 <= k <= max_k:
-        raise DogsimError(f"Received k={k}. Expected 1 to {max_k}, the number of images.")
+def check_k(k: int, max_k: int) -> int:
+    """Return k as an `int`; raise `DogsimError` unless it is from 1 to `max_k`, the images."""
+    if max_k < 1:
+        raise DogsimError(
+            f"There are {max(max_k, 0)} images to be neighbours. Expected a dataset of more images."
+        )
+    return as_integer("k", k, 1, max_k, "the number of images")
+
+
+def k_or_default(k: int | None, default: int, max_k: int) -> int:
+    """Return k if it is given; otherwise `default`, or `max_k` with a note if that is smaller."""
+    if k is not None:
+        return k
+    if 0 < max_k < default:
+        note(f"Only {max_k} images can be neighbours: k is {max_k} instead of {default}.")
+        return max_k
+    return default
 
 
 def _candidates(
@@ -232,12 +248,13 @@ def _pair(dataset: Vectors, testset: Vectors, metric: str) -> tuple[Floats, Floa
             "Expected (n_dataset, d) and (n_test, d), d of at least 1."
         )
     if not (isinstance(dataset, Dataset) and dataset.search):  # a search checks them itself
-        _check_numbers("dataset", gallery, metric)
-    _check_numbers("test set", queries, metric)
+        check_defined("dataset", gallery, metric)
+    check_defined("test set", queries, metric)
     return gallery, queries
 
 
-def _check_numbers(what: str, features: Floats, metric: str) -> None:
+def check_defined(what: str, features: Floats, metric: str) -> None:
+    """Raise `DogsimError` unless a metric is defined for each row of features (n, d)."""
     for start in range(0, len(features), exact.CHUNK_ROWS):
         chunk = features[start : start + exact.CHUNK_ROWS]
         if not np.isfinite(chunk).all():
@@ -247,16 +264,11 @@ def _check_numbers(what: str, features: Floats, metric: str) -> None:
         if metric == "cosine" and not chunk.any(axis=1).all():
             row = start + int(np.flatnonzero(~chunk.any(axis=1))[0])
             raise DogsimError(
-                f"Row {row} of the {what} is all zeros and has no direction for metric 'cosine'. "
-                "Leave it out, or use metric 'euclidean'."
+                f"Row {row} of the {what} has features that are all zeros, for which metric "
+                f"{metric!r} is not defined. Leave it out, or use metric 'euclidean'."
             )
 
 
 def _features(what: str, x: Vectors) -> Floats:
-    try:
-        features: Floats = as_rows(x.features if isinstance(x, Dataset) else x)
-        return features if features.dtype == np.float32 else features.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise DogsimError(
-            f"Received a {what} of {type(x).__name__}. Expected a Dataset, its path, or an array."
-        ) from error
+    features: Floats = as_rows(f"the {what}", x.features if isinstance(x, Dataset) else x)
+    return features if features.dtype == np.float32 else features.astype(np.float64)

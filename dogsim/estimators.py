@@ -16,11 +16,12 @@ from PIL import Image
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_metric, nearest
 from dogsim.engines.choose import Engine, Precision
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, as_integer, path_text
 from dogsim.feature_extract import extract_features
 from dogsim.images import Cropped, Resize, Source
 from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.views import Views
+from dogsim.plumbing.terminal import note
 from dogsim.recipe import ChannelValues
 from dogsim.trust.calibration import calibration_for
 from dogsim.trust.conformal import PredictionSet, check_confidence, prediction_sets
@@ -114,7 +115,7 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _network_options(self) -> NetworkOptions:
         options = self.get_params()
         del options["batch_size"]
-        return NetworkOptions(**options | {"weights": os.fspath(self.weights)})
+        return NetworkOptions(**options | {"weights": path_text("the weight file", self.weights)})
 
     @property
     def _n_features_out(self) -> int:
@@ -141,7 +142,8 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     k : int
-        Number of neighbours that vote; at most all samples.
+        Number of neighbours that vote; if there are fewer samples, all of them vote, and `fit`
+        prints a note.
     metric : str
         One of `dogsim.METRICS`.
     vote : {"uniform", "distance"}
@@ -184,6 +186,9 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.confidence is not None:
             check_confidence(self.confidence)
         features, classes = validate_data(self, X, y, dtype=FEATURE_DTYPES)
+        if as_integer("k", self.k) > len(features):
+            n = len(features)
+            note(f"Only {n} samples can be neighbours: k is {n} instead of {self.k}.")
         check_classification_targets(classes)
         self.classes_, labels = np.unique(classes, return_inverse=True)
         names = tuple(map(str, self.classes_))

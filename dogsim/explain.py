@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.dist_calc import nearest
+from dogsim.dist_calc import check_k, k_or_default, nearest
 from dogsim.errors import DogsimError
+from dogsim.feature_extract import check_extractor
 from dogsim.images import Source, load_image
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import check_own_weights, extractor_for
 from dogsim.networks.feature_maps import FeatureMaps, load_feature_maps
+from dogsim.plumbing.arrays import as_numbers
 from dogsim.recipe import Recipe
 from dogsim.retrieval.decomposition import (
     Explanation,
@@ -27,6 +29,7 @@ from dogsim.retrieval.decomposition import (
 )
 from dogsim.retrieval.query import Query
 
+EXPLAINED_K = 3  # neighbours, unless another number is given
 MIN_FEATURE_COSINE = 0.9  # between new and stored features of an image, whatever their precision
 MEAN_BLOCK_ROWS = 4096  # rows of a dataset in memory at a time
 
@@ -64,16 +67,21 @@ def explain(
     ((7, 7), True)
     """
     check_explained(metric)
+    check_extractor(extractor)
     recipe = extractor.recipe
     pixels = [load_image(each, recipe.image_size, recipe.resize) for each in (image, other)]
     maps, features = feature_maps_of(recipe)(np.stack(pixels))  # (2, h, w, D), (2, D)
+    if origin is not None:
+        origin = as_numbers("origin", origin, ndim=1)
+        if origin.shape != features.shape[1:]:
+            raise DogsimError(f"Received origin {origin.shape}. Expected {features.shape[1:]}.")
     return decompose(maps, features, metric, origin, recipe)
 
 
 def explain_neighbours(
     images: Sequence[Source | Query],
     dataset: Dataset,
-    k: int = 3,
+    k: int | None = None,
     metric: str = "euclidean",
     extractor: Extractor | None = None,
 ) -> list[list[tuple[int, Explanation]]]:
@@ -84,8 +92,10 @@ def explain_neighbours(
 
     Parameters
     ----------
-    images, dataset, k, extractor
+    images, dataset, extractor
         As for `dogsim.classify`.
+    k : int, optional
+        Number of neighbours; by default 3, or all other images of a smaller dataset.
     metric
         As for `explain`; the origin of pairs is the mean of the dataset.
 
@@ -102,9 +112,10 @@ def explain_neighbours(
             "explained. Expected a dataset of dogsim create-dataset, or any two images: dogsim "
             "explain A B."
         )
-    extractor = extractor or extractor_for(dataset.recipe)
-    if dataset.recipe:
-        dataset.recipe.require(extractor.recipe, "an extractor")
+    extractor = extractor_for(dataset.recipe) if extractor is None else extractor
+    check_extractor(extractor, dataset.recipe)
+    n_others = max(len(dataset) - 1, 1)  # of an image of the dataset
+    k = check_k(k_or_default(k, EXPLAINED_K, n_others), len(dataset))
     recipe = extractor.recipe
     feature_maps = feature_maps_of(recipe)  # raises before any search
     queries = [each if isinstance(each, Query) else Query.resolve(each, dataset) for each in images]

@@ -6,10 +6,11 @@ from functools import cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, as_integer, shown
 from dogsim.images import Source, as_images, load_image
 from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
+from dogsim.recipe import Recipe
 
 
 def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArray[np.float32]:
@@ -40,7 +41,8 @@ def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArra
     >>> feature_extract(np.zeros((50, 80, 3), np.uint8), extractor).shape
     (1280,)
     """
-    return np.asarray(extract_features([image], extractor or _default_extractor())[0])
+    extractor = _default_extractor() if extractor is None else extractor
+    return np.asarray(extract_features([image], extractor)[0])
 
 
 def extract_features(
@@ -67,8 +69,8 @@ def extract_features(
     DogsimError
         If there are no images, one cannot be read, or `batch_size` is less than 1.
     """
-    if batch_size < 1:
-        raise DogsimError(f"Received batch_size={batch_size}. Expected a number from 1 up.")
+    batch_size = as_integer("batch_size", batch_size)
+    check_extractor(extractor)
     recipe = extractor.recipe
     load = partial(load_image, size=recipe.image_size, resize=recipe.resize)
     loaded = prefetch(load, as_images(images), ahead=batch_size, threads=usable_cpus())
@@ -76,6 +78,17 @@ def extract_features(
     if not features:
         raise DogsimError("Received no image. Expected at least one.")
     return np.concatenate(features)
+
+
+def check_extractor(extractor: object, recipe: Recipe | None = None) -> None:
+    """Raise `DogsimError` unless it is an extractor, and one for features of the given recipe."""
+    if not isinstance(extractor, Extractor):
+        raise DogsimError(
+            f"Received {shown(extractor)} as the extractor. Expected one of dogsim.load_extractor "
+            "or dogsim.extractor_for."
+        )
+    if recipe:
+        recipe.require(extractor.recipe, "an extractor")
 
 
 @cache

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dist_calc import check_metric, dist_calc
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, as_flag, as_integer, path_text
 from dogsim.feature_extract import extract_features
 from dogsim.images import Source
 from dogsim.networks.extractor import NetworkOptions
@@ -66,10 +66,10 @@ class ImageDistance:
     ) -> None:
         check_metric(metric)
         self.metric = metric
-        self.normalize = normalize
+        self.normalize = as_flag("normalize", normalize)
         self.extractor = NetworkOptions(
             backbone=backbone,
-            weights=os.fspath(weights),
+            weights=path_text("the weight file", weights),
             layer=layer,
             mean=mean,
             std=std,
@@ -134,7 +134,8 @@ class ResNetDistance(ImageDistance):
         normalize: bool = True,
         weights: str | os.PathLike[str] = "imagenet",
     ) -> None:
-        if model_depth not in RESNET_DEPTHS:
+        depth = as_integer("model_depth", model_depth)
+        if depth not in RESNET_DEPTHS:
             depths = ", ".join(map(str, RESNET_DEPTHS))
-            raise DogsimError(f"Received model_depth={model_depth}. Expected one of {depths}.")
-        super().__init__(f"resnet{model_depth}", metric, layer, normalize, weights)
+            raise DogsimError(f"Received model_depth={depth}. Expected one of {depths}.")
+        super().__init__(f"resnet{depth}", metric, layer, normalize, weights)

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
-from dogsim.errors import DogsimError, check_known, reason
+from dogsim.errors import DogsimError, as_integer, check_known, is_iterable, reason, shown
 from dogsim.image_files.boxes import Box, RelativeBox
 from dogsim.image_files.files import RefusedError, open_undecoded, read_image_file, unreadable
 from dogsim.plumbing.threads import Budget
@@ -23,6 +23,7 @@ Resize: TypeAlias = Literal["squash", "crop"]
 RESIZES: tuple[Resize, ...] = get_args(Resize)
 
 MAX_DECODED_PIXELS = 40_000_000  # of all threads together; a larger image is decoded alone
+MAX_SIZE = 16_384  # pixels of a side of the result: 800 MB
 ORIENTATION_TAG = 0x0112  # of EXIF
 # Of 32-bit images by dtype kind: no format says which number is white.
 WHITE_LEVELS = {"iu": (255, 4095, 65535, 2**31 - 1), "f": (1, 255, 65535)}
@@ -51,7 +52,7 @@ Source: TypeAlias = str | os.PathLike[str] | bytes | NDArray[np.uint8] | Image.I
 def file_of(source: Source) -> Path | None:
     """Return the file of an image, or of a region of one; None for an image in memory."""
     image = source.source if isinstance(source, Cropped) else source
-    return Path(image) if isinstance(image, str | os.PathLike) else None
+    return Path(os.fsdecode(image)) if isinstance(image, str | os.PathLike) else None
 
 
 def load_image(
@@ -65,7 +66,7 @@ def load_image(
         An image file or its content; a uint8 array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4); a
         PIL image; or a region of one of these.
     size : int
-        Height and width of the result, pixels, from 1 up.
+        Height and width of the result, pixels, from 1 to 16,384.
     resize : {"squash", "crop"}
         ``"squash"`` changes the aspect ratio: MATLAB's ``imresize(img, [size size])``, bicubic
         with antialiasing. ``"crop"`` keeps it: the central square of 224/256 of the short side,
@@ -96,8 +97,7 @@ def load_image(
     (8, 8, 3)
     """
     check_known("resize", resize, RESIZES)
-    if not isinstance(size, int | np.integer) or size < 1:
-        raise DogsimError(f"Received size={size!r}. Expected a number of pixels from 1 up.")
+    size = as_integer("size", size, 1, MAX_SIZE, "pixels")
     with opened(source, min_decoded_side(size, resize), name) as image:
         if image.size == (size, size):
             return np.array(image)
@@ -131,6 +131,11 @@ def as_images(images: Source | Iterable[Source]) -> Iterable[Source]:
         return [images]
     if isinstance(images, np.ndarray) and images.ndim <= 3:
         return [images]
+    if not is_iterable(images):
+        raise DogsimError(
+            f"Received {shown(images)}. Expected an image (a path, a uint8 array or a PIL image) "
+            "or several."
+        )
     return images
 
 
@@ -205,7 +210,7 @@ def _content(source: Source) -> bytes | Image.Image:
         return read_image_file(source)
     if isinstance(source, bytes | Image.Image):
         return source
-    raise DogsimError(f"Received {source!r}. Expected a path, a uint8 array or a PIL image.")
+    raise DogsimError(f"Received {shown(source)}. Expected a path, a uint8 array or a PIL image.")
 
 
 def _relative_box(image: Image.Image, box: Box | None) -> RelativeBox:

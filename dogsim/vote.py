@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dogsim.errors import DogsimError, check_known
+from dogsim.plumbing.arrays import WHOLE, as_numbers
 
 VOTES = ("uniform", "distance")
 MAX_TABLE_CELLS = 1 << 22  # of the table of rows and labels that votes are counted in
+MAX_LABEL = 2**31 - 1
+MIN_DISTANCE = 1e-300  # the inverse of a smaller one might be infinite
 
 
 def majority_vote(
@@ -28,21 +31,36 @@ def majority_vote(
     labels : (n, k) int
         Row i has the labels of the neighbours of image i, nearest first.
     weights : (n, k) float64, optional
-        The weight of each vote, see `vote_weights`; by default all are equal.
+        The weight of each vote, 0 or more, see `vote_weights`; by default all are equal.
 
     Raises
     ------
     DogsimError
-        If `labels` does not have two dimensions, or has no column.
+        If `labels` does not have two dimensions, has no column or has other numbers than -1 and
+        up, or if `weights` has another shape or other numbers than 0 and up.
 
     >>> majority_vote([[2, 7, 7, 2, 5], [3, -1, -1, -1, -1]])
     array([2, 3], dtype=int32)
     """
-    rows = np.asarray(labels, np.int32)
+    rows = as_numbers("labels", labels, WHOLE)
     if rows.ndim != 2 or rows.shape[1] == 0:
         raise DogsimError(f"Received labels {rows.shape}. Expected (n, k) with k of at least 1.")
-    first_of_most = count_votes(rows, weights).argmax(axis=1)  # (n,)
-    return np.asarray(rows[np.arange(len(rows)), first_of_most])
+    if rows.size and not (rows.min() >= -1 and rows.max() <= MAX_LABEL):
+        raise DogsimError(
+            f"Received labels from {rows.min()} to {rows.max()}. Expected -1 (unknown) and more, "
+            "of up to 32 bits."
+        )
+    if weights is not None:
+        weights = as_numbers("weights", weights)
+        if weights.shape != rows.shape or not (weights >= 0).all():  # false for NaN
+            raise DogsimError(
+                f"Received weights {weights.shape}. Expected {rows.shape}, as the labels, and "
+                "numbers from 0 up."
+            )
+    rows = rows.astype(np.int32)
+    votes = count_votes(rows, weights)  # (n, k)
+    winners: NDArray[np.int32] = rows[np.arange(len(rows)), votes.argmax(axis=1)]
+    return winners
 
 
 def two_most_voted(labels: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
@@ -69,6 +87,9 @@ def count_votes(
     >>> count_votes(np.int32([[2, 7, 7, -1]]))
     array([[1, 2, 2, 0]])
     """
+    votes = labels >= 0
+    if labels.max(initial=-1) > labels.size:  # number the labels that occur, for a small table
+        labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
     width = int(labels.max(initial=-1)) + 2
     rows = max(1, MAX_TABLE_CELLS // width)
     sums: NDArray[Any] = np.zeros(labels.shape, np.intp if weights is None else np.float64)
@@ -77,8 +98,8 @@ def count_votes(
         cells = np.arange(len(block))[:, None] * width + block + 1  # (b, k)
         block_weights = None if weights is None else weights[start : start + rows].ravel()
         counts = np.bincount(cells.ravel(), block_weights, minlength=len(block) * width)
-        sums[start : start + rows] = np.where(block >= 0, counts[cells], 0)
-    return sums
+        sums[start : start + rows] = counts[cells]
+    return np.where(votes, sums, 0)
 
 
 def vote_weights(distances: NDArray[np.float64], vote: str) -> NDArray[np.float64] | None:
@@ -103,7 +124,7 @@ def vote_weights(distances: NDArray[np.float64], vote: str) -> NDArray[np.float6
     if vote == "uniform":
         return None
     zero = distances == 0
-    inverse = 1 / np.where(zero, 1, distances)
+    inverse = 1 / np.maximum(distances, MIN_DISTANCE)
     return np.where(zero.any(axis=1, keepdims=True), zero, inverse)
 
 

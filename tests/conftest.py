@@ -29,7 +29,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from dogsim import Dataset, Extractor, create_dataset
+from dogsim import Dataset, Extractor, Recipe, create_dataset
 from dogsim.networks.extractor import NetworkOptions
 
 if sys.platform != "linux":  # other systems do not use XDG_CACHE_HOME
@@ -128,6 +128,13 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> str:
     layers = [keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D(name="avg_pool")]
     keras.Sequential(layers).save(file)
     return str(file)
+
+
+@pytest.fixture(scope="session")
+def mean_colours() -> Extractor:
+    """An extractor without a network, which computes mean colours of 8 x 8 pixels."""
+    recipe = Recipe("colours", "imagenet", "0" * 64, "avg_pool", 8)
+    return Extractor(recipe, lambda images: images.mean(axis=(1, 2), dtype=np.float32))
 
 
 @pytest.fixture(scope="session")

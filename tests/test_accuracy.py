@@ -91,6 +91,19 @@ def test_images_of_unknown_breed_are_no_queries() -> None:
         accuracy(line([0, 1], [-1, -1]), k=1)
 
 
+def test_the_default_k_is_at_most_all_images(
+    four: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert accuracy(four).k == 3
+    note = "Only 3 images can be neighbours: k is 3 instead of 20.\n"
+    assert capsys.readouterr().err == note
+    assert accuracy(line(list(range(30)), [0, 1] * 15)).k == 20
+    with pytest.raises(DogsimError, match="Received k=20. Expected 1 to 3"):
+        accuracy(four, k=20)
+    with pytest.raises(DogsimError, match="There are 0 images to be neighbours"):
+        accuracy(four.take([0]))
+
+
 def test_drawn_queries() -> None:
     dataset = line(list(range(40)), [0, 1] * 20)
     draws = [accuracy(dataset, 1, n_test=7, seed=seed) for seed in (1, 1, 2)]

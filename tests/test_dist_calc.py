@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from dogsim import exact
+from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import METRICS, _candidates, dist_calc, mink, nearest
 from dogsim.errors import DogsimError
@@ -48,6 +50,17 @@ def test_mink_is_a_stable_sort(numbers: list[int], data: st.DataObject) -> None:
     values, indices = mink(numbers, k)
     assert indices.tolist() == sorted(range(len(numbers)), key=lambda i: numbers[i])[:k]
     assert values.tolist() == sorted(numbers)[:k]
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint64, np.array])
+def test_k_of_numpy(kind: Callable[[int], int]) -> None:
+    """Arithmetic with it must not overflow: 8 bits hold 3, but not the size of a gallery."""
+    gallery = np.random.default_rng(0).normal(size=(600, 5)).astype(np.float32)
+    ours, plain = nearest(gallery, gallery[:2], kind(3)), nearest(gallery, gallery[:2], 3)
+    assert ours[1].tolist() == plain[1].tolist()
+    labels = np.arange(600, dtype=np.int32) % 2
+    dataset = Dataset(gallery, labels, tuple(map(str, range(600))), ("pug", "whippet"))
+    assert accuracy(dataset, kind(3)) == accuracy(dataset, 3)
 
 
 @pytest.mark.parametrize("k", [0, -1, 4])
@@ -151,7 +164,7 @@ def test_invalid_arguments() -> None:
         dist_calc(GALLERY, QUERIES, "euclid")
     with pytest.raises(DogsimError, match=r"dataset \(60, 17\) and a test set \(9, 3\)"):
         dist_calc(GALLERY, QUERIES[:, :3])
-    with pytest.raises(DogsimError, match="Row 1 of the dataset is all zeros"):
+    with pytest.raises(DogsimError, match="Row 1 of the dataset has features that are all zeros"):
         nearest([[1.0, 0.0], [0.0, 0.0]], [[1.0, 1.0]], 1, "cosine")
 
 

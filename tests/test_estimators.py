@@ -84,12 +84,14 @@ def test_neighbours_and_probabilities(vote: str) -> None:
         ]
 
 
-def test_a_tie_goes_to_the_nearest() -> None:
+def test_a_tie_goes_to_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     lazy = LazyClassifier(2).fit([[0.0], [1.0], [9.0]], ["whippet", "pug", "pug"])
     assert lazy.predict([[0.1], [0.9]]).tolist() == ["whippet", "pug"]
     pug, whippet = lazy.predict_proba([[0.1]])[0]
     assert pug < whippet == pytest.approx(0.5)
     assert LazyClassifier(99).fit([[0.0], [1.0]], [0, 1]).predict([[0.9]]).tolist() == [1]
+    note = "Only 2 samples can be neighbours: k is 2 instead of 99.\n"
+    assert capsys.readouterr().err == note
 
 
 def test_prediction_sets_are_those_of_classify() -> None:

@@ -321,7 +321,7 @@ def test_pixels_are_writable() -> None:
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, "8"])
 def test_invalid_sizes(size: object) -> None:
-    with pytest.raises(DogsimError, match="Expected a number of pixels from 1 up"):
+    with pytest.raises(DogsimError, match="1 to 16384, pixels"):
         load_image(COLOUR, size=size)  # type: ignore[arg-type]
 
 

@@ -66,6 +66,15 @@ def test_weighted_votes_by_hand() -> None:
         vote_weights(distances, "distances")
 
 
+def test_labels_of_any_size_take_little_memory() -> None:
+    assert majority_vote([[2**31 - 1, 0, 2**31 - 1]]).tolist() == [2**31 - 1]
+    for labels in ([[-2, 0]], [[2**31, 0]]):
+        with pytest.raises(DogsimError, match="Expected -1 .unknown. and more"):
+            majority_vote(labels)
+    with pytest.raises(DogsimError, match=r"Received weights \(1, 1\). Expected \(1, 2\)"):
+        majority_vote([[0, 1]], np.ones((1, 1)))
+
+
 def test_votes_of_many_breeds_take_little_memory() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(-1, 50_000, (300, 20)).astype(np.int32)

@@ -120,12 +120,12 @@ class Report:
             )
 
 
-def report_on(evaluation: "Evaluation", ks: list[int], sections: Sections) -> Report:
-    """Compute the requested sections."""
+def report_on(evaluation: "Evaluation", given_ks: list[int] | None, sections: Sections) -> Report:
+    """Compute the requested sections, for the default k if none is given."""
     from dogsim.learning.classifier import load_classifier
     from dogsim.retrieval.scores import confusions, per_breed
 
-    evaluation.check_k(*ks)
+    ks = list(map(evaluation.check_k, given_ks or (None,)))
     trained = load_classifier(sections.classifier) if sections.classifier else None
     # These two may need more neighbours than the largest k. They come first, so that one search
     # serves all sections.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dogsim.dataset import Dataset
     from dogsim.learning.classifier import Classifier as TrainedClassifier
 
+DEFAULT_SHOWN_K = 8
 ANSWER_COLUMNS = (
     *("image", "breed", "votes", "runner_up", "runner_up_votes", "in_dataset"),
     *("nearest", "nearest_breed", "distance", "breeds", "credibility", "novelty_p", "unknown"),
@@ -26,7 +27,7 @@ ANSWER_COLUMNS = (
 
 def show(
     images: option.Images = None,
-    k: option.K = 8,
+    k: Annotated[int | None, option.neighbours(DEFAULT_SHOWN_K)] = None,
     *,
     options: option.QueryArguments,
     root: option.Root = None,
@@ -43,7 +44,7 @@ def show(
     from dogsim.figures.display import show_or_save
 
     gallery = open_gallery(options, root=root)
-    answers = AnswerStream(images, gallery, k, options)
+    answers = AnswerStream(images, gallery, k, options, DEFAULT_SHOWN_K)
     missing: set[int] = set()
 
     def figures() -> "Iterator[tuple[str, Figure]]":
@@ -65,7 +66,7 @@ def show(
 
 def classify(
     images: option.Images = None,
-    k: option.K = 20,
+    k: Annotated[int | None, option.neighbours(20)] = None,
     *,
     options: option.QueryArguments,
     classifier: option.Classifier = None,
@@ -120,6 +121,8 @@ class AnswerStream:
     dataset, k, options
         As for `dogsim.classify` and `dogsim.extractor_for`. Everything that can be checked is
         checked before the network is loaded.
+    default_k : int, optional
+        The number of neighbours if k is None, at most all images of the dataset.
 
     Attributes
     ----------
@@ -133,13 +136,16 @@ class AnswerStream:
         self,
         images: list[Path] | None,
         dataset: "Dataset",
-        k: int,
+        k: int | None,
         options: option.QueryArguments,
+        default_k: int | None = None,
     ) -> None:
+        from dogsim.classify import number_of_voters
         from dogsim.networks.extractor_for import lazy_extractor_for
         from dogsim.retrieval.query import box_folder
 
-        self.dataset, self.k, self.options = dataset, k, options
+        self.dataset, self.options = dataset, options
+        self.k = number_of_voters(k, dataset, options.keep_self, default_k)
         self.boxes = box_folder(dataset, options.boxes)
         self.extractor = lazy_extractor_for(dataset.recipe, options.weights, options.head)
         self.errors: list[DogsimError] = []

@@ -111,7 +111,7 @@ def explain(
         typer.Argument(metavar="IMAGE|DIR", help="Two images, or queries to a dataset."),
     ],
     *,
-    k: option.K = 3,
+    k: Annotated[int | None, option.neighbours(3)] = None,
     dataset: Annotated[
         Path | None,
         typer.Option(
@@ -177,7 +177,7 @@ def _explain_nearest(
     files: list[Path],
     gallery: "Dataset",
     weights: str | None,
-    k: int,
+    k: int | None,
     metric: str,
     boxes: Path | None,
 ) -> list[ExplainedPair]:

@@ -12,9 +12,7 @@ from dogsim.errors import DogsimError
 
 
 def accuracy(
-    k: Annotated[
-        list[int] | None, typer.Option("--k", "-k", help="Number of neighbours.  [default: 20]")
-    ] = None,
+    k: Annotated[list[int] | None, option.neighbours(20)] = None,
     *,
     dataset: option.DatasetFile = None,
     weights: option.Weights = None,
@@ -63,7 +61,7 @@ def accuracy(
     evaluation = Evaluation(
         gallery, testset, n_test=n_test, metric=metric, protocol=protocol, seed=seed, vote=vote
     )
-    report = report_on(evaluation, k or [20], sections)
+    report = report_on(evaluation, k, sections)
     for warning in warnings(evaluation, report):
         note(warning)
     if csv:

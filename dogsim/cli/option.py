@@ -65,6 +65,12 @@ def one_of(option: str, text: str) -> Any:
     return typer.Option(help=text, autocompletion=complete)
 
 
+def neighbours(default: int) -> Any:
+    """Declare the number of neighbours; if it is not given, `k_or_default` limits the default."""
+    text = f"Number of neighbours.  [default: {default}, at most all]"
+    return typer.Option("--k", "-k", help=text)
+
+
 Images = Annotated[
     list[Path] | None,
     typer.Argument(
@@ -84,7 +90,6 @@ Out = Annotated[
     ),
 ]
 KerasOut = Annotated[Path, typer.Option("--out", "-o", help="The .keras file to write.")]
-K = Annotated[int, typer.Option("--k", "-k", help="Number of neighbours.")]
 DatasetFile = Annotated[
     Path | None,
     typer.Option(

@@ -3,6 +3,7 @@
 import os
 import shlex
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from dogsim.cli import option
@@ -14,7 +15,7 @@ FILE_URL = "file://"
 
 
 def ask(
-    k: option.K = 20,
+    k: Annotated[int | None, option.neighbours(20)] = None,
     *,
     options: option.QueryArguments,
     as_json: option.Json = False,
@@ -26,12 +27,13 @@ def ask(
 
     Example: `dogsim ask --dataset dogs.h5`, or `find photos -name "*.jpg" | dogsim ask --json`
     """
-    from dogsim.dist_calc import check_k, check_metric
+    from dogsim.classify import number_of_voters
+    from dogsim.dist_calc import check_metric
     from dogsim.networks.extractor_for import extractor_for
     from dogsim.plumbing.terminal import input_lines, note
 
     gallery = open_gallery(options)
-    check_k(k, len(gallery))
+    k = number_of_voters(k, gallery, options.keep_self)
     check_metric(options.metric)
     extractor_for(gallery.recipe, options.weights, options.head).load()
     unanswered = 0

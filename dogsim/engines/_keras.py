@@ -9,7 +9,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, reason
 
 
 @cache
@@ -32,6 +32,21 @@ def import_keras() -> Any:
             "set KERAS_BACKEND=tensorflow before Keras is imported."
         )
     return keras
+
+
+@contextmanager
+def keras_errors(what: str) -> Iterator[None]:
+    """Report what Keras raises for arguments that do not fit as one `DogsimError`.
+
+    Also a decorator of functions; `what` is what the block or function builds.
+    """
+    try:
+        yield
+    except DogsimError:
+        raise
+    except Exception as error:  # Keras raises many types, TensorFlow its own ones
+        first_line = (str(error).strip() or repr(error)).splitlines()[0]
+        raise DogsimError(f"Cannot build {what}: {reason(Exception(first_line))}.") from error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from dogsim.engines.tensorflow import gpus
-from dogsim.errors import DogsimError, check_known
+from dogsim.errors import DogsimError, as_flag, check_known
 
 Engine: TypeAlias = Literal["auto", "tensorflow", "openvino"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "int8"]
@@ -50,6 +50,7 @@ def choose_engine(
         the precision.
     """
     check_engine(engine, precision)
+    few = as_flag("few", few)
     installed = find_spec("openvino") is not None
     cpu_only = engine == "openvino" or precision in ("bfloat16", "int8")
     cpu_is_sooner = few and engine == "auto" and installed

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
+from dogsim.errors import DogsimError, as_path, is_iterable, shown
 from dogsim.figures.canvas import png_of
 from dogsim.plumbing.files import check_output, check_replaceable, make_folder, replacing
 
@@ -44,14 +45,15 @@ def show_or_save(
     DogsimError
         If the folder or a file cannot be written.
     """
+    folder = Path("results") if save is None else as_path("the folder of figures", save)
+    kept = [as_path("an input", path) for path in _listed("inputs", inputs)]
     show = _display() if save is None else None
-    kept = [Path(path) for path in inputs]
     written: list[Path] = []
-    for name, figure in figures:
+    for each in _listed("figures", figures):
+        name, figure = _named_figure(each)
         if show:
             show(figure)
         else:
-            folder = Path(save or "results")
             make_folder(folder)
             path = _free_path(folder, name, [*kept, *written])
             save_figure(figure, path, force=True)
@@ -69,6 +71,22 @@ def save_figure(figure: Figure, path: Path, force: bool = False) -> None:
     check_replaceable(path, _is_ours, force)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": SOFTWARE})
+
+
+def _listed(name: str, values: Iterable[Any]) -> Iterable[Any]:
+    if not is_iterable(values):
+        raise DogsimError(f"Received {shown(values)} as {name}. Expected several in a list.")
+    return values
+
+
+def _named_figure(value: Any) -> tuple[str, Figure]:
+    """Return a name and a figure; raise `DogsimError` unless the name can be that of a file."""
+    name, figure = value if isinstance(value, tuple | list) and len(value) == 2 else (value, None)
+    if not isinstance(name, str) or not isinstance(figure, Figure):
+        raise DogsimError(f"Received {shown(value)}. Expected the name of a file and a Figure.")
+    if Path(name).name != name:
+        raise DogsimError(f"Received the name {shown(name)}. Expected one without a folder.")
+    return name, figure
 
 
 def _display() -> Callable[[Figure], Any] | None:
@@ -100,7 +118,7 @@ def _show_window(figure: Figure) -> None:
 
 def _free_path(folder: Path, name: str, kept: list[Path]) -> Path:
     """Return the path of a figure; the file there, if any, may be replaced."""
-    path, number = folder / f"{name}.png", 2
+    path, number = as_path("the figure", folder / f"{name}.png"), 2
     if path.exists() and not _is_ours(path):
         name = f"{name}.grid"
         path = folder / f"{name}.png"

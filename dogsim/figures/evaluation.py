@@ -32,7 +32,7 @@ HISTOGRAM_IMAGES = 200
 
 def accuracy_figures(
     dataset: DatasetOrFile,
-    k: int = 20,
+    k: int | None = None,
     testset: DatasetOrFile | None = None,
     n_test: int | None = None,
     metric: str = "euclidean",
@@ -57,9 +57,9 @@ def accuracy_figures(
     return evaluation_figures(evaluation, k)
 
 
-def evaluation_figures(evaluation: Evaluation, k: int) -> Iterator[tuple[str, Figure]]:
+def evaluation_figures(evaluation: Evaluation, k: int | None) -> Iterator[tuple[str, Figure]]:
     """Draw all figures of this module as `accuracy_figures` does, for the votes of k neighbours."""
-    evaluation.check_k(k)
+    k = evaluation.check_k(k)
     found = evaluation.neighbours(min(max(k, MAX_CURVE_K), evaluation.max_k))
     dataset, metric = evaluation.dataset, evaluation.metric
     yield "curves", curves_over_k(found)

@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 from unicodedata import east_asian_width
@@ -14,21 +13,22 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
-from dogsim.dataset import Dataset
-from dogsim.dist_calc import nearest
-from dogsim.errors import DogsimError
+from dogsim.dataset import Dataset, as_dataset, as_row_indices
+from dogsim.dist_calc import check_metric
+from dogsim.errors import DogsimError, as_texts, shown
 from dogsim.figures.canvas import Drawing
+from dogsim.figures.distance_matrix import own_nearest
 from dogsim.images import Source, file_of, open_image
+from dogsim.plumbing.arrays import as_numbers
 from dogsim.plumbing.terminal import printable
 from dogsim.vote import count_votes, majority_vote
 
 TILE_INCHES, TEXT_INCHES = 1.75, 0.75  # a neighbour's square, and the lines above and below it
 LINE_INCHES = 0.16  # a second line of text
 QUERY_INCHES, QUERY_TEXT_INCHES = 2.7, 1.3  # the query's column, and the text above and below it
-BAR_INCHES = 0.3
-MAX_BARS = 6
+BAR_INCHES, MAX_BARS = 0.3, 6
+TITLE_SIZE = 24, 2  # letters and lines
 MAX_TILE_PIXELS = 400
-MAX_SAMPLED_IMAGES = 200  # whose nearest-neighbour distances are shown in per cent
 # Right and wrong differ by mark and colour (after Okabe and Ito, safe for the colour-blind). All
 # text is dark on white.
 RIGHT, WRONG, NEUTRAL = ("✓", "#007a5e"), ("✗", "#c44e00"), ("", "#444444")
@@ -79,7 +79,8 @@ def result_grid(
     DogsimError
         If the query cannot be read.
     """
-    figure = _figure(query, [("", (dataset, indices, distances))], truth, metric, images)
+    answer = _checked((dataset, indices, distances), truth, metric, title)
+    figure = _figure(query, [("", answer)], truth, metric, images)
     if title:
         width, height = figure.get_size_inches()
         lines = textwrap.wrap(title, int(10 * width))
@@ -100,26 +101,10 @@ def result_grids(
     found : mapping of str to (Dataset, (k,) int, (k,) float)
         For each title the dataset, and the rows and distances of the neighbours.
     """
-    return _figure(query, list(found.items()), truth, metric)
-
-
-@lru_cache(maxsize=4)
-def own_nearest(dataset: Dataset, metric: str) -> NDArray[np.float64]:
-    """Compute the distances of images of a dataset to their nearest other image, ascending, (n,).
-
-    They are the scale for other distances: of up to `MAX_SAMPLED_IMAGES` images, drawn at random.
-    Empty if the dataset has one image, or features for which the metric is not defined.
-    """
-    if len(dataset) < 2:
-        return np.empty(0)
-    rng = np.random.default_rng(0)
-    n = min(MAX_SAMPLED_IMAGES, len(dataset))
-    rows = np.sort(rng.choice(len(dataset), n, replace=False))
-    features = np.asarray(dataset.features[rows])
-    try:
-        return np.sort(nearest(dataset, features, 1, metric, rows)[0].ravel())
-    except DogsimError:
-        return np.empty(0)
+    if not isinstance(found, Mapping) or not found:
+        raise DogsimError(f"Received {shown(found)}. Expected neighbours by their titles.")
+    grids = [(each, _checked(answer, truth, metric, each)) for each, answer in found.items()]
+    return _figure(query, grids, truth, metric)
 
 
 def _figure(
@@ -156,10 +141,24 @@ def _figure(
     return figure
 
 
+def _checked(answer: Found, truth: str | None, metric: str, title: str = "") -> Found:
+    """Return a dataset with k of its rows and distances, k of at least 1, or raise."""
+    check_metric(metric)
+    as_texts("truth and title", ["" if truth is None else truth, title])
+    if not isinstance(answer, tuple | list) or len(answer) != 3:
+        raise DogsimError(f"Received {shown(answer)}. Expected a dataset, rows and distances.")
+    dataset = as_dataset(answer[0])
+    rows = as_row_indices("indices", answer[1], len(dataset))
+    values = as_numbers("distances", answer[2], ndim=1)
+    if not 0 < len(rows) == len(values):
+        raise DogsimError(f"Received {len(rows)} indices and {len(values)} distances.")
+    return dataset, rows, values
+
+
 def _tiles_height(dataset: Dataset, indices: NDArray[np.integer], shape: tuple[int, int]) -> float:
     """Return the height of the neighbours in inches; a row with a title of two lines is higher."""
     rows = [indices[i : i + shape[1]] for i in range(0, len(indices), shape[1])]
-    long = sum(any("\n" in _title(dataset.breed(i)) for i in row) for row in rows)
+    long = sum(any("\n" in _fill(dataset.breed(i), *TITLE_SIZE) for i in row) for row in rows)
     return shape[0] * (TILE_INCHES + TEXT_INCHES) + long * LINE_INCHES
 
 
@@ -173,6 +172,8 @@ def _draw_neighbours(
     dataset, indices, distances = answer
     own = own_nearest(dataset, metric)
     sources = [dataset.source(row) for row in indices] if images is None else images
+    if not isinstance(sources, Sequence) or len(sources) != len(indices):
+        raise DogsimError(f"Received {shown(sources)}. Expected {len(indices)} images in a list.")
     for tile in tiles:
         tile.set_axis_off()
     for i, (row, distance) in enumerate(zip(indices, distances, strict=True)):
@@ -211,9 +212,8 @@ def _draw_query(
     rest = max(height - QUERY_INCHES - bars - QUERY_TEXT_INCHES, 0.01)
     tile, chart, empty = part.subplots(3, 1, height_ratios=[QUERY_INCHES, bars, rest])
     empty.set_axis_off()
-    tile.set_title(
-        _fill(f"query: {file.name if file else 'an image'}", 34), fontsize=10, color=DARK
-    )
+    name = file.name if file else "an image"
+    tile.set_title(_fill(f"query: {name}", 34), fontsize=10, color=DARK)
     _draw_image(tile, image, NEUTRAL[1], 4)
     first, *others = votes.items()
     counts = ", ".join(f"{breed} {count}" for breed, count in [first, *others[:2]])
@@ -252,17 +252,13 @@ def _draw_neighbour(tile: Axes, source: Source, path: str, breed: str, truth: st
         tile.text(0.5, 0.5, text, ha="center", va="center", fontsize=8, in_layout=False)
     tile.set_axis_on()
     _draw_image(tile, image, colour, 2.5)
-    tile.set_title(_title(breed), fontsize=9.5, color=DARK)
+    tile.set_title(_fill(breed, *TITLE_SIZE), fontsize=9.5, color=DARK)
     below: dict[str, Any] = {"transform": tile.transAxes, "ha": "center", "va": "top"}
     tile.text(0.5, -0.14, _fill(Path(path).name, 30, 1), fontsize=6.5, color=CAPTION_GREY, **below)
     if mark:
         badge = {"boxstyle": "circle,pad=0.2", "fc": colour, "ec": "white"}
         corner: dict[str, Any] = {"transform": tile.transAxes, "ha": "center", "va": "center"}
         tile.text(0.92, 0.92, mark, fontsize=9, color="white", bbox=badge, **corner)
-
-
-def _title(breed: str) -> str:
-    return _fill(breed, 24, 2)
 
 
 def _mark(breed: str, truth: str | None) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
 
+from dogsim.errors import DogsimError, as_texts, shown
 from dogsim.figures.canvas import Drawing
 from dogsim.images import Source, input_region, open_image
 from dogsim.retrieval.decomposition import Explanation, captions
@@ -70,6 +71,8 @@ def heat_maps(query: Source, other: Source, why: Explanation, names: Sequence[st
     DogsimError
         If an image cannot be read.
     """
+    if not isinstance(why, Explanation):
+        raise DogsimError(f"Received {shown(why)}. Expected an explanation of dogsim.explain.")
     images = [open_image(query), open_image(other)]
     size, resize = why.recipe.image_size, why.recipe.resize
     boxes = [input_region(*image.size, size, resize) for image in images]
@@ -78,7 +81,7 @@ def heat_maps(query: Source, other: Source, why: Explanation, names: Sequence[st
     spaced = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06)
     figure = Drawing((FIGURE_INCHES, height), layout=spaced)
     axes = figure.subplots(3, 3, width_ratios=[*ratios, 0.03 * sum(ratios)])
-    for tile, name in zip(axes[0], names, strict=False):
+    for tile, name in zip(axes[0], as_texts("names", names), strict=False):
         tile.text(0.5, -0.02, name, size=9, ha="center", va="top", transform=tile.transAxes)
     for row, (tiles, caption) in enumerate(zip(axes, captions(why), strict=True)):
         tiles[0].set_title(caption, fontsize=10, loc="left")

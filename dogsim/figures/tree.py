@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import ImageOps
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
-from dogsim.dist_calc import check_metric
+from dogsim.dist_calc import check_defined, check_metric
 from dogsim.errors import DogsimError, counted
 from dogsim.figures.canvas import Drawing
 from dogsim.images import open_image
@@ -45,6 +45,8 @@ def breed_tree(dataset: DatasetOrFile, metric: str = "euclidean") -> Figure:
 
     dataset = as_dataset(dataset)
     labels, means, joined = _clustered(dataset, metric)
+    if not joined[:, 2].any():  # the third column has the distances
+        raise DogsimError("The mean features of all breeds are equal. Expected different ones.")
     n = len(labels)
     spaced = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
     figure = Drawing((9, max(2.0, LEAF_INCHES * n + 1)), layout=spaced)
@@ -52,9 +54,8 @@ def breed_tree(dataset: DatasetOrFile, metric: str = "euclidean") -> Figure:
     drawn = dendrogram(
         joined, ax=tree, orientation="left", color_threshold=0, above_threshold_color=BRANCH_COLOUR
     )
-    tree.set_yticks([])
+    tree.set(yticks=[], xlabel=f"{metric} distance of the means, {LINKAGE} linkage")
     tree.spines[["left", "top", "right"]].set_visible(False)
-    tree.set_xlabel(f"{metric} distance of the means, {LINKAGE} linkage")
     title = f"{counted(n, 'breed')}, {counted(len(dataset), 'image')}"
     tree.set_title(title, fontsize=11, loc="left")
     leaves.set(xlim=(0, 8), ylim=(0, n))
@@ -102,6 +103,7 @@ def _clustered(
     means: NDArray[np.float64] = np.stack(
         [np.asarray(dataset.features[each], np.float64).mean(axis=0) for each in rows]
     )
+    check_defined("mean features of the breeds", means, metric)
     return labels, means, linkage(means, LINKAGE, metric, optimal_ordering=True)
 
 

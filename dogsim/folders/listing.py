@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dogsim.errors import DogsimError, counted, not_found, reason
+from dogsim.errors import DogsimError, as_path, counted, not_found
 from dogsim.folders.walk import ImageFiles, ListedImage, Listing, SkippedFile, file_identity
 from dogsim.image_files.boxes import BoxError, BoxFolder
 from dogsim.image_files.layout import FolderLayout
@@ -111,12 +111,9 @@ def find_images(path: str | os.PathLike[str]) -> list[Path]:
     Traceback (most recent call last):
     dogsim.errors.DogsimError: There is no image or folder no/such/folder.
     """
-    path = Path(path)
-    try:
-        is_folder, exists = path.is_dir(), path.exists()
-    except OSError as error:  # such as a name that is too long
-        raise DogsimError(f"Cannot read {path}: {reason(error)}.") from error
-    if not exists:
+    path = as_path("the images", path)
+    is_folder = path.is_dir()
+    if not path.exists():
         raise not_found(path, f"There is no image or folder {path}.")
     if not is_folder:
         return [path]

@@ -143,7 +143,7 @@ class BoxFolder:
             raise DogsimError(f"Received margin={margin} without boxes. Add --boxes FOLDER.")
         if margin is None:
             margin = defaults.get("margin", 0.0) if name else 0.0
-        return cls(Path(name).resolve() if name else None, margin)
+        return cls(Path(os.path.realpath(name)) if name else None, margin)
 
     @property
     def options(self) -> dict[str, Any]:

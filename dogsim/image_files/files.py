@@ -49,7 +49,7 @@ def read_image_file(path: str | os.PathLike[str]) -> bytes:
 
     Raises `DogsimError` if there is no such file or it cannot be read; its cause is the `OSError`.
     """
-    path = Path(path)
+    path = Path(os.fsdecode(path))
     try:
         # Without O_NONBLOCK, opening a pipe that has replaced the file would wait for ever.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK)) as file:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.errors import DogsimError, counted, reason
+from dogsim.errors import DogsimError, counted, path_text, reason, shown
 from dogsim.image_files.label_table import LabelTable, two_columns
 from dogsim.image_files.labels import SYNSET, breed_key, breed_keys, breed_name, breeds_of_texts
 
@@ -95,8 +95,10 @@ class LabelRule:
 
         The paths of CSV files become absolute. An empty text for `names` means no names.
         """
-        labels = default.labels if labels is None else os.fspath(labels)
-        names = default.names if names is None else os.fspath(names)
+        if not isinstance(labels, str | os.PathLike | None):
+            raise DogsimError(f"Received labels={shown(labels)}. {EXPECTED_LABELS}")
+        labels = default.labels if labels is None else os.fsdecode(labels)
+        names = default.names if names is None else path_text("the table of names", names)
         labels = str(Path(labels).absolute()) if _is_csv(labels) else labels
         return cls(labels, str(Path(names).absolute()) if names else "")
 

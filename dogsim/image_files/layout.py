@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from itertools import accumulate
 from pathlib import PurePath
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, as_texts
 from dogsim.image_files.label_rule import LabelRule
 
 
@@ -46,7 +46,9 @@ class FolderLayout:
         default: "FolderLayout",
     ) -> "FolderLayout":
         """Return the layout of these options; `default` replaces each option that is None."""
-        patterns = default.exclude if exclude is None else tuple(filter(None, exclude))
+        patterns = default.exclude
+        if exclude is not None:
+            patterns = tuple(filter(None, as_texts("exclude", exclude)))
         return cls(LabelRule.from_options(labels, names, default.rule), patterns)
 
     @classmethod

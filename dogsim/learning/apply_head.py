@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, as_path
 from dogsim.image_files.labels import breed_key
 from dogsim.networks.heads import GENERAL_LAYER, HEAD_NAME_PREFIX, head_name, load_head
 from dogsim.networks.training_record import read_trained_breeds
@@ -44,15 +44,15 @@ def project(
         If the head cannot be loaded or was trained on other features, or the features of the
         dataset are those of a head already.
     """
-    dataset = as_dataset(dataset)
+    dataset, file = as_dataset(dataset), as_path("the head", head)
     recipe = dataset.recipe
     if recipe and recipe.head_sha256:
         raise DogsimError(
             f"Received a dataset with features of the head {recipe.head}. "
             "Expected the dataset that this head was applied to."
         )
-    layer = _output_layer(dataset, Path(head)) if layer is None else layer
-    loaded = load_head(head, layer=layer)
+    layer = _output_layer(dataset, file) if layer is None else layer
+    loaded = load_head(file, layer=layer)
     if recipe:
         name = loaded.model.name
         # Heads of datasets without a recipe and of other programs have other names.
@@ -62,9 +62,9 @@ def project(
                 f"than {recipe.backbone}, {recipe.layer}, {recipe.resize}. "
                 "Train one on this dataset: dogsim deep-ranking."
             )
-        path = str(Path(head).resolve())
+        path = str(file.resolve())
         recipe = replace(recipe, head=path, head_sha256=loaded.sha256, head_layer=layer)
-    trained_on = learned(dataset) | learned_by(dataset, Path(head))
+    trained_on = learned(dataset) | learned_by(dataset, file)
     features = loaded(dataset.features)
     return replace(dataset, features=features, recipe=recipe, learned=trained_on, search=None)
 

@@ -5,8 +5,8 @@ They are for the lessons, and have random weights. `fine_tune` trains the multi-
 
 from typing import Any
 
-from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError
+from dogsim.engines._keras import import_keras, keras_errors
+from dogsim.errors import DogsimError, as_integer, shown
 from dogsim.learning.building_blocks import (
     convolution_block,
     identity_block,
@@ -16,6 +16,8 @@ from dogsim.learning.building_blocks import (
 
 EMBEDDING = "embedding"  # the layer whose output is the features: unit vectors
 MIN_INPUT_SIZE = 64  # pixels
+MIN_ALEXNET_SIZE, MAX_ALEXNET_SIZE = 67, 512  # pixels: fewer leave nothing to pool
+MAX_INPUT_SIDE, MAX_CLASSES, MAX_WIDTH = 4096, 100_000, 65_536
 INCEPTION_FILTERS = {  # of the modules of GoogLeNet: the rows of table 1
     "3a": (64, 96, 128, 16, 32, 32),
     "3b": (128, 128, 192, 32, 96, 64),
@@ -29,6 +31,7 @@ INCEPTION_FILTERS = {  # of the modules of GoogLeNet: the rows of table 1
 }
 
 
+@keras_errors("resnet50")
 def resnet50(input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000) -> Any:
     """Build the 50-layer residual network of He et al. 2016 (arXiv:1512.03385), table 1.
 
@@ -47,6 +50,7 @@ def resnet50(input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1
     >>> resnet50((32, 32, 3), classes=5).output_shape
     (None, 5)
     """
+    _check_input(input_shape, classes)
     keras = import_keras()
     layers = keras.layers
     image = keras.Input(input_shape, name="input_layer")
@@ -65,6 +69,7 @@ def resnet50(input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1
     return keras.Model(image, x, name="resnet50")
 
 
+@keras_errors("googlenet")
 def googlenet(input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 1000) -> Any:
     """Build the 22-layer Inception network of Szegedy et al. 2015 (arXiv:1409.4842), table 1.
 
@@ -85,6 +90,7 @@ def googlenet(input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 
     >>> googlenet((64, 64, 3), classes=5).output_shape
     (None, 5)
     """
+    _check_input(input_shape, classes)
     keras = import_keras()
     layers = keras.layers
 
@@ -108,6 +114,7 @@ def googlenet(input_shape: tuple[int, int, int] = (224, 224, 3), classes: int = 
     return keras.Model(image, x, name="googlenet")
 
 
+@keras_errors("alexnet")
 def alexnet(size: int = 227, classes: int = 1000) -> Any:
     """Build AlexNet, the network of Krizhevsky et al. 2012 (doi:10.1145/3065386).
 
@@ -129,6 +136,8 @@ def alexnet(size: int = 227, classes: int = 1000) -> Any:
     >>> f"{alexnet().count_params() / 1e6:.0f} M"  # "60 million parameters"
     '61 M'
     """
+    size = as_integer("size", size, MIN_ALEXNET_SIZE, MAX_ALEXNET_SIZE, "pixels")
+    classes = as_integer("classes", classes, 1, MAX_CLASSES)
     keras = import_keras()
     layers = keras.layers
     image = keras.Input((size, size, 3), name="input_layer")
@@ -147,6 +156,7 @@ def alexnet(size: int = 227, classes: int = 1000) -> Any:
     return keras.Model(image, x, name="alexnet")
 
 
+@keras_errors("the network")
 def multiscale(deep: Any = None, width: int | None = None) -> Any:
     """Add two shallow paths, on images four and eight times smaller, to a deep network.
 
@@ -178,11 +188,14 @@ def multiscale(deep: Any = None, width: int | None = None) -> Any:
     >>> [model.get_layer(name).output.shape[1:] for name in ("half_deep", "shallow", "embedding")]
     [(15, 15, 96), (3072,), (4096,)]
     """
+    width = None if width is None else as_integer("width", width, 1, MAX_WIDTH)
     keras = import_keras()
     layers = keras.layers
     if deep is None:
         network = alexnet(225)
         deep = keras.Model(network.input, network.get_layer("fc7").output, name="deep")
+    if not isinstance(deep, keras.Model):
+        raise DogsimError(f"Received {shown(deep)} as the network. Expected a model of Keras.")
     shape, features = deep.input_shape[1:], deep.output_shape[1:]
     images = len(shape) == 3 and bool(shape[0]) and min(shape[:2]) >= MIN_INPUT_SIZE
     if not images or len(features) != 1:
@@ -191,8 +204,6 @@ def multiscale(deep: Any = None, width: int | None = None) -> Any:
             f"pixels (None, S, S, 3), S at least {MIN_INPUT_SIZE}, to features (None, D)."
         )
     width = features[0] if width is None else width
-    if width < 1:
-        raise DogsimError(f"Received width={width}. Expected 1 or more.")
     image = keras.Input(shape, name="pixels")
     paths = [_path(image, 4, 7, 4, "half_deep"), _path(image, 8, 3, 2, "flat")]
     shallow = layers.UnitNormalization(name="shallow")(layers.Concatenate()(paths))
@@ -207,3 +218,12 @@ def _path(image: Any, reduction: int, pool: int, stride: int, name: str) -> Any:
     x = layers.Conv2D(96, 8, 4, padding="same", activation="relu", name=name)(x)
     x = layers.MaxPooling2D(pool, stride, padding="same", name=f"{name}_pool")(x)
     return layers.Flatten(name=f"{name}_flat")(x)
+
+
+def _check_input(input_shape: tuple[int, int, int], classes: int) -> None:
+    """Raise `DogsimError` unless a network can have that input and that number of classes."""
+    if not isinstance(input_shape, tuple | list) or len(input_shape) != 3:
+        raise DogsimError(f"Received input_shape={shown(input_shape)}. Expected (h, w, 3).")
+    for side in input_shape:
+        as_integer("input_shape", side, 1, MAX_INPUT_SIDE)
+    as_integer("classes", classes, 1, MAX_CLASSES)

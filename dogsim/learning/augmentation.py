@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dogsim.errors import DogsimError, shown
+
 MIN_AUGMENTED_CROP = 7 / 8  # of the side, as 224 of 256
 
 
@@ -26,6 +28,13 @@ def augment(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     >>> augmented.shape, bool((augmented == 7).all())
     ((8, 8, 3), True)
     """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (3,):
+        raise DogsimError(f"Received {shown(image)} as the image. Expected (h, w, 3) of uint8.")
+    if not image.size or not isinstance(rng, np.random.Generator):
+        raise DogsimError(
+            f"Received an image {image.shape} and {shown(rng)}. Expected pixels and a "
+            "numpy.random.Generator."
+        )
     height, width = image.shape[:2]
     side = rng.uniform(MIN_AUGMENTED_CROP, 1)
     left, top = rng.uniform(0, 1 - side, 2)

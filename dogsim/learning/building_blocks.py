@@ -6,12 +6,14 @@ Functions from tensors to tensors, in the Keras functional API.
 from collections.abc import Sequence
 from typing import Any
 
-from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError
+from dogsim.engines._keras import import_keras, keras_errors
+from dogsim.errors import DogsimError, as_integer, shown
 
+MAX_FILTERS, MAX_STRIDE = 65_536, 64
 BATCH_NORM_EPSILON = 1.001e-5  # the value that the ImageNet weights were trained with
 
 
+@keras_errors("the block")
 def identity_block(x: Any, filters: Sequence[int], name: str | None = None) -> Any:
     """Add the output of three convolutions to the input, which a shortcut leaves unchanged.
 
@@ -38,7 +40,8 @@ def identity_block(x: Any, filters: Sequence[int], name: str | None = None) -> A
     >>> identity_block(x, [4, 4, 16]).shape
     (None, 8, 8, 16)
     """
-    _check_filters(filters)
+    filters = _as_filters(filters, 3, "1 x 1, 3 x 3, 1 x 1")
+    _check_feature_map(x)
     if x.shape[-1] != filters[2]:
         raise DogsimError(
             f"Received x with {x.shape[-1]} channels and filters {tuple(filters)}. Expected the "
@@ -47,6 +50,7 @@ def identity_block(x: Any, filters: Sequence[int], name: str | None = None) -> A
     return _residual(x, x, filters, 1, name or _unused("identity_block"))
 
 
+@keras_errors("the block")
 def convolution_block(
     x: Any, filters: Sequence[int], name: str | None = None, stride: int = 2
 ) -> Any:
@@ -75,12 +79,15 @@ def convolution_block(
     >>> convolution_block(x, [4, 4, 32]).shape
     (None, 4, 4, 32)
     """
-    _check_filters(filters)
+    filters = _as_filters(filters, 3, "1 x 1, 3 x 3, 1 x 1")
+    _check_feature_map(x)
+    stride = as_integer("stride", stride, 1, MAX_STRIDE)
     name = name or _unused("convolution_block")
     shortcut = normalised_convolution(x, filters[2], 1, f"{name}_0", stride)
     return _residual(x, shortcut, filters, stride, name)
 
 
+@keras_errors("the module")
 def inception_module(x: Any, *filters: Any, name: str | None = None) -> Any:
     """Concatenate convolutions of 1 x 1, 3 x 3 and 5 x 5 and a pooling branch.
 
@@ -115,12 +122,10 @@ def inception_module(x: Any, *filters: Any, name: str | None = None) -> Any:
         *numbers, name = filters
     else:
         numbers = list(filters)
-    flat = [n for each in numbers for n in (each if isinstance(each, Sequence) else (each,))]
-    if len(flat) != 6:
-        raise DogsimError(
-            f"Received filters {tuple(numbers)}. Expected six numbers: 1 x 1, 3 x 3 reduce, 3 x 3, "
-            "5 x 5 reduce, 5 x 5, pool projection."
-        )
+    pairs = (each if isinstance(each, tuple | list) else (each,) for each in numbers)
+    six = "1 x 1, 3 x 3 reduce, 3 x 3, 5 x 5 reduce, 5 x 5, pool projection"
+    flat = _as_filters([number for pair in pairs for number in pair], 6, six)
+    _check_feature_map(x)
     return _branches(x, flat, name or _unused("inception"))
 
 
@@ -138,11 +143,20 @@ def _unused(kind: str) -> str:
     return f"{kind}_{import_keras().backend.get_uid(kind)}"
 
 
-def _check_filters(filters: Sequence[int]) -> None:
-    if len(filters) != 3:
-        raise DogsimError(
-            f"Received filters {tuple(filters)}. Expected three numbers: 1 x 1, 3 x 3, 1 x 1."
-        )
+def _as_filters(filters: Sequence[int], count: int, meaning: str) -> list[int]:
+    """Return the numbers of filters; raise `DogsimError` unless there are `count` of them."""
+    if not isinstance(filters, tuple | list) or len(filters) != count:
+        received = tuple(filters) if isinstance(filters, tuple | list) else shown(filters)
+        raise DogsimError(f"Received filters {received}. Expected {count} numbers: {meaning}.")
+    return [as_integer("filters", each, 1, MAX_FILTERS) for each in filters]
+
+
+def _check_feature_map(x: Any) -> None:
+    keras = import_keras()
+    is_tensor = isinstance(x, keras.KerasTensor) or keras.ops.is_tensor(x)
+    if not is_tensor or len(x.shape) != 4 or not x.shape[-1]:
+        shape = f"a tensor {tuple(x.shape)}" if is_tensor else shown(x)
+        raise DogsimError(f"Received {shape} as x. Expected a tensor (B, h, w, c).")
 
 
 def _branches(x: Any, filters: Sequence[int], name: str) -> Any:

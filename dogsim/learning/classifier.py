@@ -11,18 +11,21 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError, counted, not_found
+from dogsim.errors import DogsimError, as_path, counted, not_found
 from dogsim.image_files.labels import breed_key
 from dogsim.learning.training import (
     HELD_OUT_FRACTION,
+    as_counts,
     check_dropout,
     check_positive,
+    check_seed,
     hold_out,
     trainable,
 )
 from dogsim.networks.heads import embed, save_model
 from dogsim.networks.training_record import read_entry
 from dogsim.networks.weights import load_keras_file
+from dogsim.plumbing.arrays import as_numbers
 from dogsim.plumbing.vectors import unit_vectors
 from dogsim.recipe import Recipe
 from dogsim.retrieval.identity import learned
@@ -61,7 +64,8 @@ class Classifier:
         Raises `DogsimError` if the classifier was trained on features of another length.
         """
         expected = self.model.input_shape[1]
-        if features.ndim != 2 or features.shape[1] != expected:
+        features = as_numbers("features", features, ndim=2)
+        if features.shape[1] != expected:
             raise DogsimError(
                 f"Received features {features.shape}. The classifier takes (N, {expected}): "
                 "train one on this dataset, dogsim train-classifier."
@@ -70,7 +74,10 @@ class Classifier:
 
     def names(self, probabilities: NDArray[np.float32]) -> list[str]:
         """Return the most probable breed of each image from probabilities (N, C)."""
-        return [self.breeds[label] for label in probabilities.argmax(axis=1)]
+        table = as_numbers("probabilities", probabilities, ndim=2)
+        if table.shape[1] != len(self.breeds):
+            raise DogsimError(f"Received {table.shape}. Expected (N, {len(self.breeds)}).")
+        return [self.breeds[label] for label in table.argmax(axis=1)]
 
     def as_json(self, features: NDArray[np.float32]) -> dict[str, Any]:
         """Return the prediction for the features (D,) of one image as a JSON object.
@@ -78,7 +85,7 @@ class Classifier:
         Contains the breed, its probability, and all breeds with a probability of
         `MIN_PROBABILITY_SHOWN` or more, most probable first.
         """
-        row = self(features[None])[0]  # (C,)
+        row = self(as_numbers("features", features, ndim=1)[None])[0]  # (C,)
         order = [int(i) for i in np.argsort(-row, kind="stable") if row[i] >= MIN_PROBABILITY_SHOWN]
         probabilities = {self.breeds[i]: round(float(row[i]), 4) for i in order}
         breed = self.breeds[order[0]]
@@ -90,6 +97,7 @@ class Classifier:
         Both are 0 to 1; images of breeds that the classifier does not know are left out. Raises
         `DogsimError` if it was trained on other features, or knows no breed of the images.
         """
+        testset = as_dataset(testset)
         self.require_same_features(testset.recipe)
         label_of = {breed_key(breed): label for label, breed in enumerate(self.breeds)}
         own = np.array([*(label_of.get(breed_key(breed), -1) for breed in testset.breeds), -1])
@@ -134,7 +142,7 @@ def load_classifier(path: str | os.PathLike[str]) -> Classifier:
     dogsim.errors.DogsimError: There is no classifier file gone.keras. Make one: dogsim \
 train-classifier.
     """
-    path = Path(path)
+    path = as_path("the classifier", path)
     if not path.is_file():
         message = f"There is no classifier file {path}. Make one: dogsim train-classifier."
         raise not_found(path, message)
@@ -195,15 +203,15 @@ def train_classifier(
     ['pug', 'whippet']
     """
     dataset = as_dataset(dataset)
-    default = LEARNING_RATE_PER_FEATURE / dataset.features.shape[1]
-    rate = default if learning_rate is None else learning_rate
-    check_positive(learning_rate=rate, max_epochs=max_epochs, patience=patience)
+    check_positive(learning_rate=1 if learning_rate is None else learning_rate)
+    rate = float(learning_rate or LEARNING_RATE_PER_FEATURE / max(dataset.features.shape[1], 1))
+    max_epochs, patience = as_counts(max_epochs=max_epochs, patience=patience)
+    seed = check_seed(seed)
     check_dropout(dropout)
-    known = _training_images(dataset)
-    rest, held = hold_out(known, HELD_OUT_FRACTION, seed, least=1)
+    rest, held = hold_out(_training_images(dataset), HELD_OUT_FRACTION, seed, least=1)
     keras = import_keras()
     keras.utils.set_random_seed(seed)
-    model = _softmax(rest.features, len(known.breeds), dropout)
+    model = _softmax(rest.features, len(rest.breeds), dropout)
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
     stop = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
     done = model.fit(
@@ -216,9 +224,9 @@ def train_classifier(
         verbose=0,
     )
     _scale_temperature(model, held)
-    best = 1 + int(np.argmin(done.history["val_loss"]))
     fingerprint = dataset.recipe.fingerprint if dataset.recipe else ""
-    return Classifier(model, known.breeds, fingerprint, best)
+    best = 1 + int(np.argmin(done.history["val_loss"]))
+    return Classifier(model, rest.breeds, fingerprint, best)
 
 
 def _training_images(dataset: Dataset) -> Dataset:
@@ -265,6 +273,8 @@ def _scale_temperature(model: Any, held: Dataset) -> None:
     """Divide the logits by the temperature that maximises the likelihood of held-out images."""
     keras, last = import_keras(), model.get_layer("logits")
     logits = embed(keras.Model(model.inputs[0], last.output), held.features).astype(np.float64)
+    if not np.isfinite(logits).all():
+        raise DogsimError("The training diverged. Expected a smaller learning rate.")
     own = logits[np.arange(len(held)), held.labels]
 
     def loss(temperature: float) -> float:

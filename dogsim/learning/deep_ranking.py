@@ -24,8 +24,10 @@ from dogsim.learning.training import (
     HELD_OUT_FRACTION,
     STEPS_PER_ROUND,
     Ranking,
+    as_counts,
     check_dropout,
     check_positive,
+    check_seed,
     gradient_step,
     hold_out,
     train_in_rounds,
@@ -74,8 +76,10 @@ class _Options:
     max_steps: int
 
     def __post_init__(self) -> None:
-        check_positive(gap=self.gap, learning_rate=self.learning_rate, max_steps=self.max_steps)
-        check_positive(patience=self.patience, width=1 if self.width is None else self.width)
+        check_positive(gap=self.gap, learning_rate=self.learning_rate)
+        counts = {"max_steps": self.max_steps, "patience": self.patience}
+        for name, count in zip(counts, as_counts(**counts), strict=True):
+            object.__setattr__(self, name, count)
         check_dropout(self.dropout)
 
 
@@ -161,7 +165,13 @@ def train_ranking(
     given = {"dropout": dropout, "learning_rate": learning_rate, "max_steps": max_steps}
     rest = DEFAULTS[negatives] | {name: x for name, x in given.items() if x is not None}
     options = _Options(
-        negatives=negatives, gap=gap, width=width, patience=patience, seed=seed, start=start, **rest
+        negatives=negatives,
+        gap=gap,
+        width=width,
+        patience=patience,
+        seed=check_seed(seed),
+        start=start,
+        **rest,
     )
     images = trainable(dataset)
     split = _Split(images, *hold_out(images, HELD_OUT_FRACTION, seed, least=1))

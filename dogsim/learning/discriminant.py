@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.errors import DogsimError, counted
+from dogsim.errors import DogsimError, as_integer, as_number, counted
+from dogsim.plumbing.arrays import WHOLE, as_numbers
 
 
 def discriminant(
@@ -47,12 +48,15 @@ def discriminant(
     >>> bool(abs(directions[1, 0]) > 9 * abs(directions[0, 0]))  # the second number separates them
     True
     """
+    x, labels = _checked(features, labels)  # (n, d), (n,)
+    width = None if width is None else as_integer("width", width)
+    if not 0 <= as_number("shrinkage", shrinkage) <= 1:
+        raise DogsimError(f"Received shrinkage={shrinkage}. Expected 0 to 1.")
     breeds, rows = np.unique(labels, return_inverse=True)
     if len(breeds) < 2:
         raise DogsimError(
             f"Received images of {counted(len(breeds), 'breed')}. Expected 2 breeds or more."
         )
-    x = np.asarray(features, np.float64)
     means = np.stack([x[rows == row].mean(axis=0) for row in range(len(breeds))])  # (c, d)
     deviations = x - means[rows]
     within = deviations.T @ deviations / len(x)  # (d, d)
@@ -67,3 +71,17 @@ def discriminant(
     max_width = min(len(breeds) - 1, x.shape[1])
     directions = whiten @ rotation[: min(width or max_width, max_width)].T
     return mean.astype(np.float32), directions.astype(np.float32)
+
+
+def _checked(
+    features: NDArray[np.floating], labels: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
+    """Return features as float64 with their labels; raise `DogsimError` if they do not fit."""
+    x = as_numbers("features", features, ndim=2).astype(np.float64)
+    classes = as_numbers("labels", labels, WHOLE, ndim=1)
+    if len(classes) != len(x) or not np.isfinite(x).all():
+        raise DogsimError(
+            f"Received features {x.shape} and labels {classes.shape}. Expected (n, d) finite "
+            "numbers and (n,)."
+        )
+    return x, classes

@@ -1,5 +1,6 @@
 """Fine-tuning: train the network of a dataset on its images, from a given layer on."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
 from dogsim.engines.tensorflow import Prepare
-from dogsim.errors import DogsimError, check_known, unknown
+from dogsim.errors import DogsimError, as_flag, check_known, shown, unknown
 from dogsim.images import Source, load_image
 from dogsim.learning.architectures import multiscale
 from dogsim.learning.augmentation import augment
@@ -20,7 +21,9 @@ from dogsim.learning.training import (
     HELD_OUT_FRACTION,
     STEPS_PER_ROUND,
     Ranking,
+    as_counts,
     check_positive,
+    check_seed,
     gradient_step,
     hold_out,
     train_in_rounds,
@@ -46,7 +49,7 @@ EVALUATION_BATCH_SIZE = 32
 def fine_tune(
     dataset: DatasetOrFile,
     from_layer: str | None,
-    weights: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
     gap: float = 0.2,
     learning_rate: float | None = None,
     batch_size: int = 16,
@@ -70,7 +73,7 @@ def fine_tune(
         This layer and all later ones are trained, except batch normalisation layers, whose
         statistics are unreliable in small batches. None trains no layer of the dataset's network,
         only the new layers of ``network="multiscale"``.
-    weights : str, optional
+    weights : path, optional
         Path of the dataset's weight file, if it has moved.
     gap : float
         Margin of the loss; unit vectors are 0 to 2 apart.
@@ -102,11 +105,13 @@ def fine_tune(
     """
     dataset = as_dataset(dataset)
     check_known("network", network, NETWORKS)
-    rate = learning_rate or (1e-5 if from_layer else 1e-3)
-    check_positive(gap=gap, learning_rate=rate, batch_size=batch_size, max_steps=max_steps)
-    check_positive(patience=patience, workers=1 if workers is None else workers)
+    check_positive(gap=gap, learning_rate=1 if learning_rate is None else learning_rate)
+    rate = learning_rate or (1e-5 if from_layer is not None else 1e-3)
+    batch_size, max_steps = as_counts(batch_size=batch_size, max_steps=max_steps)
+    as_counts(patience=patience, workers=1 if workers is None else workers)
+    augmented = as_flag("augmented", augmented)
     known = trainable(dataset)
-    part, held = hold_out(known, HELD_OUT_FRACTION, seed, least=2)
+    part, held = hold_out(known, HELD_OUT_FRACTION, check_seed(seed), least=2)
     tuned = _load_network(require_recipe(dataset.recipe), from_layer, weights, network, seed)
     rows = triplet_batches(part.labels, max_steps, batch_size, seed)
     batches = tuned.batches(part, rows, workers, seed if augmented else None)
@@ -191,7 +196,11 @@ class _Network:
 
 
 def _load_network(
-    recipe: Recipe, from_layer: str | None, weights: str | None, network: Architecture, seed: int
+    recipe: Recipe,
+    from_layer: str | None,
+    weights: str | os.PathLike[str] | None,
+    network: Architecture,
+    seed: int,
 ) -> _Network:
     """Load the dataset's network and mark the layers to be trained; add new paths if required."""
     if recipe.head_sha256:
@@ -201,6 +210,8 @@ def _load_network(
         )
     model, prepare, _ = require_trainable(check_own_weights(recipe, weights).network).load_model()
     names = [layer.name for layer in model.layers]
+    if from_layer is not None and not isinstance(from_layer, str):
+        raise DogsimError(f"Received {shown(from_layer)} as the layer. Expected a name, or None.")
     if from_layer is not None and from_layer not in names:
         raise unknown("layer", from_layer, names)
     trained = False

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from math import isfinite
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError, counted
+from dogsim.errors import DogsimError, as_integer, as_number, counted
 
 HELD_OUT_FRACTION = 0.1  # of the images of each breed, and at least one
 MIN_IMAGES_PER_BREED = 4  # one to hold out, and two or more positives among the rest
 STEPS_PER_ROUND = 25  # between two evaluations of the held-out images
+MAX_COUNT, MAX_SEED = 2**31 - 1, 2**32 - 1
 MIN_GAIN = 0.001  # in precision: a smaller gain is noise, and selecting by noise overfits
 
 
@@ -51,13 +54,23 @@ class Ranking:
 def check_positive(**numbers: float) -> None:
     """Raise `DogsimError` unless all numbers are positive."""
     for name, number in numbers.items():
-        if not number > 0:
+        if not as_number(name, number) > 0:
             raise DogsimError(f"Received {name}={number}. Expected more than 0.")
+
+
+def as_counts(**numbers: int) -> list[int]:
+    """Return numbers as `int`; raise `DogsimError` unless all are whole and 1 or more."""
+    return [as_integer(name, number, 1, MAX_COUNT) for name, number in numbers.items()]
+
+
+def check_seed(seed: int) -> int:
+    """Return a seed as an `int`; raise `DogsimError` unless it is one of Keras."""
+    return as_integer("seed", seed, 0, MAX_SEED)
 
 
 def check_dropout(dropout: float) -> None:
     """Raise `DogsimError` unless the dropout rate is at least 0 and less than 1."""
-    if not 0 <= dropout < 1:
+    if not 0 <= as_number("dropout", dropout) < 1:
         raise DogsimError(f"Received dropout={dropout}. Expected 0 or more, less than 1.")
 
 
@@ -103,8 +116,10 @@ def hold_out(
     (6, array([0, 1]))
     """
     dataset = as_dataset(dataset)
-    if not 0 < part < 1:
-        raise DogsimError(f"Received part={part}. Expected more than 0 and less than 1.")
+    expected = "more than 0 and less than 1"
+    if not 0 < as_number("part", part, expected) < 1:
+        raise DogsimError(f"Received part={part}. Expected {expected}.")
+    seed, least = as_integer("seed", seed, 0), as_integer("least", least, 0)
     rng = np.random.default_rng(seed)
     held = np.zeros(len(dataset), bool)
     for label in np.unique(dataset.labels[dataset.labels >= 0]):
@@ -124,7 +139,8 @@ def gradient_step(
     """
     import tensorflow as tf
 
-    optimizer = import_keras().optimizers.Adam(learning_rate)
+    rate = float(learning_rate) if isinstance(learning_rate, Real) else learning_rate
+    optimizer = import_keras().optimizers.Adam(rate)
     optimizer.build(model.trainable_variables)
 
     @tf.function  # type: ignore[untyped-decorator]
@@ -148,6 +164,8 @@ def train_in_rounds(
     for start in range(0, steps, STEPS_PER_ROUND):
         in_round = range(min(STEPS_PER_ROUND, steps - start))
         losses.append(float(np.mean([step(next(batches)) for _ in in_round])))
+        if not isfinite(losses[-1]):
+            raise DogsimError("The training diverged. Expected a smaller learning rate.")
         yield in_round
 
 

@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError, counted
+from dogsim.errors import DogsimError, as_integer, as_number, counted
+from dogsim.plumbing.arrays import WHOLE, as_numbers
 
+MAX_TRIPLETS = 100_000_000  # 2.4 GB
 NEGATIVE_TEMPERATURE = 0.05  # a negative that is farther by this much has 1/e of the weight
 MIN_SQUARED_DISTANCE = 1e-12  # the gradient of the square root is infinite at 0
 
@@ -39,14 +41,16 @@ def sample_triplets(labels: ArrayLike, n: int, seed: int = 0) -> NDArray[np.intp
     >>> sorted([int(query), int(positive)]), int(negative)
     ([0, 1], 2)
     """
-    labels = np.asarray(labels)
-    rows = np.argsort(labels, kind="stable")
-    rows = rows[labels[rows] >= 0]
-    _, first, counts = np.unique(labels[rows], return_index=True, return_counts=True)
-    if n < 1 or len(counts) < 2 or counts.max() < 2:
+    breeds = as_numbers("labels", labels, WHOLE, ndim=1)
+    n = as_integer("n", n, 1, MAX_TRIPLETS)
+    seed = as_integer("seed", seed, 0)
+    rows = np.argsort(breeds, kind="stable")
+    rows = rows[breeds[rows] >= 0]
+    _, first, counts = np.unique(breeds[rows], return_index=True, return_counts=True)
+    if len(counts) < 2 or counts.max() < 2:
         raise DogsimError(
-            f"Received n={n} and {counted(len(rows), 'image')} of {counted(len(counts), 'breed')}. "
-            "Expected n of at least 1 and 2 breeds or more, one of them with 2 images or more."
+            f"Received {counted(len(rows), 'image')} of {counted(len(counts), 'breed')}. Expected "
+            "2 breeds or more, one of them with 2 images or more."
         )
     rng = np.random.default_rng(seed)
     first, counts = np.repeat(first, counts), np.repeat(counts, counts)  # of the breed of each row
@@ -107,10 +111,15 @@ def ranking_loss(query: Any, positive: Any, negative: Any, gap: float = 1.0) -> 
     >>> ranking_loss([[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 1.0]]).numpy()
     array([5.], dtype=float32)
     """
+    gap = as_number("gap", gap)
     ops = import_keras().ops
     query, positive, negative = (
-        ops.convert_to_tensor(x, "float32") for x in (query, positive, negative)
+        ops.convert_to_tensor(x if ops.is_tensor(x) else as_numbers("embeddings", x), "float32")
+        for x in (query, positive, negative)
     )
+    if not query.shape == positive.shape == negative.shape or len(query.shape) != 2:
+        shapes = ", ".join(str(tuple(x.shape)) for x in (query, positive, negative))
+        raise DogsimError(f"Received embeddings {shapes}. Expected three of the same (n, d).")
     to_positive = _square_root(ops.sum(ops.square(query - positive), axis=-1))
     to_negative = _square_root(ops.sum(ops.square(query - negative), axis=-1))
     return ops.relu(gap + to_positive - to_negative)

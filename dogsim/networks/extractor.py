@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dogsim.engines.choose import Engine, Precision, check_engine, choose_engine, has_engine
 from dogsim.engines.tensorflow import Compute
-from dogsim.errors import DogsimError, check_known
+from dogsim.errors import DogsimError, check_known, path_text, shown
 from dogsim.images import RESIZES, Resize
 from dogsim.networks.backbones import ONNX, find_backbone
 from dogsim.networks.conversion import CalibrationImages, load_network
@@ -22,6 +22,7 @@ from dogsim.networks.preprocessing import Preprocessing
 from dogsim.networks.protocols import Network
 from dogsim.networks.views import VIEWS, Views, average_views
 from dogsim.networks.weights import IMAGENET
+from dogsim.plumbing.arrays import as_numbers
 from dogsim.recipe import ChannelValues, Recipe, with_channel_numbers
 
 DEFAULT_BACKBONE = "resnet50"
@@ -80,23 +81,17 @@ class Extractor:
             self.network.load()
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute features.
+        """Compute the features of images, (B, D) float32.
 
         Parameters
         ----------
         images : (B, H, W, 3) uint8
             RGB, 0 to 255; H and W are ``recipe.image_size``.
 
-        Returns
-        -------
-        (B, D) float32
-
-        Raises
-        ------
-        DogsimError
-            If the images have another shape or dtype.
+        Raises `DogsimError` if the images have another shape or dtype.
         """
         size = self.recipe.image_size
+        images = as_numbers("images", images)
         if images.shape[1:] != (size, size, 3) or images.dtype != np.uint8:
             raise DogsimError(
                 f"Received images {images.shape} of {images.dtype}. "
@@ -125,6 +120,14 @@ class NetworkOptions:
     image_size: int | None = None
     few: bool = field(default=False, compare=False)
     calibration: CalibrationImages | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("backbone", "weights", "layer", "resize", "views", "engine", "precision"):
+            if not isinstance(value := getattr(self, name), str | None):
+                raise DogsimError(f"Received {name}={shown(value)}. Expected a text.")
+        checked = Preprocessing.checked(self.mean, self.std, self.image_size)
+        for name, value in vars(checked).items():
+            object.__setattr__(self, name, value)
 
     @property
     def network(self) -> Network:
@@ -202,9 +205,8 @@ class NetworkOptions:
         fields = {**network.facts, **self._image_fields(), "weights_sha256": network.sha256()}
         recipe = Recipe(**fields | {"image_size": size}, engine=engine, precision=precision)
         chosen = replace(self, engine=engine, precision=precision)
-        return Extractor(
-            recipe, LazyNetwork(partial(_load, chosen), average_views(compute, recipe.views))
-        )
+        lazy = LazyNetwork(partial(_load, chosen), average_views(compute, recipe.views))
+        return Extractor(recipe, lazy)
 
     def _image_fields(self) -> dict[str, Any]:
         """Return the fields of the recipe on the form of images; raises if a name is unknown."""
@@ -286,7 +288,7 @@ def load_extractor(
     """
     return NetworkOptions(
         backbone=backbone,
-        weights=os.fspath(weights),
+        weights=path_text("the weight file", weights),
         layer=layer,
         resize=resize,
         engine=engine,

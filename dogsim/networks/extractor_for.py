@@ -9,7 +9,7 @@ from typing import Any
 from dogsim.engines.choose import choose_engine
 from dogsim.engines.model_cache import cached_model
 from dogsim.engines.openvino import OpenVinoNetwork, convert
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, path_text, shown
 from dogsim.networks.extractor import PREPROCESSING, Extractor, LazyNetwork, NetworkOptions
 from dogsim.networks.heads import Head, head_file_sha256, load_head
 from dogsim.networks.weights import given_file
@@ -36,6 +36,7 @@ def extractor_for(
         If the dataset has no recipe, or the weight file or the head is missing or not the one that
         the dataset was made with.
     """
+    head = None if head is None else path_text("the head", head)
     extractor = lazy_extractor_for(recipe, weights, head)
     recipe = extractor.recipe
     network = check_own_weights(recipe, weights).network
@@ -44,7 +45,7 @@ def extractor_for(
     present = replace(
         recipe,
         weights=network.facts["weights"],
-        head=os.fspath(head or recipe.head),
+        head=head or recipe.head,
         engine=engine,
         precision=precision,
     )
@@ -86,7 +87,7 @@ def check_own_weights(recipe: Recipe, weights: str | os.PathLike[str] | None) ->
     """
     names = ("backbone", "layer", "resize", "views", *(PREPROCESSING if recipe.mean else ()))
     fields = with_channel_numbers({name: getattr(recipe, name) for name in names})
-    weights = os.fspath(recipe.weights if weights is None else weights)
+    weights = path_text("the weight file", recipe.weights if weights is None else weights)
     options = NetworkOptions(weights=weights, few=True, **fields)
     try:
         given_file(weights)
@@ -114,6 +115,8 @@ def check_own_head(recipe: Recipe, head: str | os.PathLike[str] | None) -> None:
 
 def require_recipe(recipe: Recipe | None) -> Recipe:
     """Return the recipe of a dataset; raises `DogsimError` if it has none."""
+    if recipe is not None and not isinstance(recipe, Recipe):
+        raise DogsimError(f"Received {shown(recipe)} as the recipe. Expected a Recipe.")
     if recipe is None:
         raise DogsimError(
             "This dataset does not say how its features were made, so it cannot answer image "

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.engines._keras import import_keras
-from dogsim.errors import DogsimError, not_found
+from dogsim.errors import DogsimError, as_path, as_texts, not_found, shown
 from dogsim.networks.weights import load_keras_file
+from dogsim.plumbing.arrays import as_numbers
 from dogsim.plumbing.files import file_sha256, replacing
 from dogsim.recipe import Recipe
 
@@ -45,7 +46,8 @@ class Head:
         Raises `DogsimError` if the head takes features of another length.
         """
         expected = self.model.input_shape[1]
-        if features.ndim != 2 or features.shape[1] != expected:
+        features = as_numbers("features", features, ndim=2)
+        if features.shape[1] != expected:
             raise DogsimError(
                 f"Received features {features.shape}. The head takes (N, {expected}): "
                 "project the dataset that it was trained on, or one made in the same way."
@@ -70,7 +72,8 @@ def load_head(path: str | os.PathLike[str], sha256: str | None = None, layer: st
     dogsim.errors.DogsimError: There is no head file gone.keras. Put it back there, or make the \
 dataset again: dogsim project.
     """
-    path = Path(path)
+    path = as_path("the head", path)
+    as_texts("layer and SHA-256", [layer, "" if sha256 is None else sha256])
     found = head_file_sha256(path, sha256)
     model = load_keras_file(path)
     shapes = model.input_shape, model.output_shape
@@ -128,6 +131,11 @@ def save_model(
     Raises `DogsimError` if the file cannot be written or is not called ``.keras``.
     """
     path = check_model_name(path)
+    if not isinstance(model, import_keras().Model):
+        raise DogsimError(f"Received {shown(model)} as the model. Expected a model of Keras.")
+    if not isinstance(entries, Mapping) or not all(isinstance(x, str) for x in entries.values()):
+        raise DogsimError(f"Received {shown(entries)} as entries. Expected texts by their names.")
+    as_texts("entries", entries)
     with replacing(path) as temporary, tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.keras"  # Keras accepts no other suffix
         model.save(file)
@@ -139,6 +147,7 @@ def save_model(
 
 def check_model_name(path: str | os.PathLike[str]) -> Path:
     """Return a file name as a path; raise `DogsimError` unless it ends in ``.keras``."""
-    if Path(path).suffix != ".keras":
+    path = as_path("the output", path)
+    if path.suffix != ".keras":
         raise DogsimError(f"Received the file name {path}. Expected one that ends in .keras.")
-    return Path(path)
+    return path

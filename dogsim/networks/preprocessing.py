@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dogsim.errors import DogsimError, reason
+from dogsim.errors import DogsimError, as_integer, reason
 from dogsim.recipe import Channels, channel_text
 
 CONFIG_FILES = ("preprocessor_config.json", "config.json", "open_clip_config.json")
@@ -58,10 +58,8 @@ class Preprocessing:
         >>> Preprocessing.checked(0.5, (0.229, 0.224, 0.25), None)
         Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.229, 0.224, 0.25), image_size=None)
         """
-        if image_size is not None and not 1 <= image_size <= MAX_IMAGE_SIZE:
-            raise DogsimError(
-                f"Received image_size={image_size}{where}. Expected 1 to {MAX_IMAGE_SIZE} pixels."
-            )
+        if image_size is not None:
+            image_size = as_integer("image_size", image_size, 1, MAX_IMAGE_SIZE, f"pixels{where}")
         return cls(_channels("mean", mean, where), _channels("std", std, where), image_size)
 
     def completed_by(self, other: "Preprocessing") -> "Preprocessing":
@@ -139,14 +137,15 @@ def _channels(name: str, values: ArrayLike | None, where: str) -> Channels | Non
     if values is None:
         return None
     try:
-        numbers = [float(f"{value:.9g}") for value in np.atleast_1d(np.asarray(values, float))]
+        numbers = [float(f"{float(value):.9g}") for value in np.atleast_1d(np.asarray(values))]
         red, green, blue = numbers * 3 if len(numbers) == 1 else numbers
-    except (TypeError, ValueError):
+    except Exception:  # the conversion of an object can raise anything
         red = green = blue = np.nan
     least, most, expected = CHANNEL_LIMITS[name]
     if not all(least <= number <= most for number in (red, green, blue)):
+        received = " ".join(str(values).split())[:60]
         raise DogsimError(
-            f"Received {name}={values}{where}. Expected one number, or three for "
+            f"Received {name}={received}{where}. Expected one number, or three for "
             f"red, green and blue, where white is 1: {expected}."
         )
     return red, green, blue

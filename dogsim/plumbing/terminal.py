@@ -22,6 +22,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from dogsim.errors import DogsimError, shown
+
 T = TypeVar("T", bound=Sized)
 BOM_ENCODINGS = {  # by the bytes with which such a text begins
     codecs.BOM_UTF8: "utf-8-sig",
@@ -45,6 +47,8 @@ def printable(text: str) -> str:
     >>> print(printable("two\nlines, \x1b[31mred"), printable("caf\udce9"))
     two\nlines, \x1b[31mred caf\xe9
     """
+    if not isinstance(text, str):
+        raise DogsimError(f"Received {shown(text)}. Expected a text.")
     return "".join(
         c if c.isprintable() or c in JOINERS else repr(c)[1:-1] for c in valid_unicode(text)
     )

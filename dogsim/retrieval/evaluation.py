@@ -7,8 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.dist_calc import MAX_BLOCK_BYTES, check_k, check_metric, nearest
-from dogsim.errors import DogsimError, check_known, counted
+from dogsim.dist_calc import (
+    DEFAULT_K,
+    MAX_BLOCK_BYTES,
+    check_k,
+    check_metric,
+    k_or_default,
+    nearest,
+)
+from dogsim.errors import DogsimError, as_integer, check_known
 from dogsim.image_files.labels import breed_key
 from dogsim.retrieval import scores
 from dogsim.retrieval.identity import in_gallery, learned
@@ -79,31 +86,32 @@ class Evaluation:
         """Rows of the queries in the gallery, (n,); None if they come from a test set."""
         return self.rows if self.testset is None else None
 
-    def check_k(self, *ks: int) -> None:
-        """Raise `DogsimError` unless every k is possible."""
-        for k in ks:
-            check_k(k, self.max_k)
-            if self.protocol == "matlab" and k < 2:
-                raise DogsimError(
-                    f"Received k={k}. Protocol matlab counts k - 1 of k neighbours. "
-                    "Expected 2 or more."
-                )
+    def check_k(self, k: int | None) -> int:
+        """Return k as an `int`, by default `DEFAULT_K` or all images of a smaller gallery.
+
+        Raises `DogsimError` unless it is possible.
+        """
+        k = check_k(k_or_default(k, DEFAULT_K, self.max_k), self.max_k)
+        if self.protocol == "matlab" and k < 2:
+            raise DogsimError(
+                f"Received k={k}. Protocol matlab counts k - 1 of k neighbours. Expected 2 or more."
+            )
+        return k
 
     def neighbours(self, k: int) -> Neighbours:
         """Find the k nearest neighbours of all queries; raises `DogsimError` for a wrong k."""
-        self.check_k(k)
-        return self._cached(k)
+        return self._cached(self.check_k(k))
 
-    def accuracy(self, k: int) -> Accuracy:
-        """Compute the scores of the k nearest neighbours; raises `DogsimError` for a wrong k."""
-        return scores.measure(self.neighbours(k))
+    def accuracy(self, k: int | None = None) -> Accuracy:
+        """Compute the scores of the k nearest neighbours; k as for `check_k`."""
+        return scores.measure(self._cached(self.check_k(k)))
 
     def accuracies(self, ks: Sequence[int]) -> list[Accuracy]:
         """Compute the scores for each of several k; raises `DogsimError` if one is wrong."""
         if not ks:
             raise DogsimError("Received no k. Expected one k or more.")
-        self.check_k(*ks)
-        found = self.neighbours(max(ks))
+        ks = [self.check_k(k) for k in ks]
+        found = self._cached(max(ks))
         return [scores.measure(found.first(k)) for k in ks]
 
     def map_at_r(self) -> float:
@@ -216,10 +224,7 @@ def _drawn_rows(source: Dataset, n_test: int | None, seed: int) -> NDArray[np.in
         raise DogsimError("No query has a known breed. Expected labels of 0 and more.")
     if n_test is None:
         return rows
-    if not 1 <= n_test <= len(rows):
-        raise DogsimError(
-            f"Received n_test={n_test}. Expected 1 to {counted(len(rows), 'query', 'queries')}."
-        )
+    n_test = as_integer("n_test", n_test, 1, len(rows), "the queries of known breed")
     return np.sort(np.random.default_rng(seed).choice(rows, n_test, replace=False))
 
 

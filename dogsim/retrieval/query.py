@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, as_path
 from dogsim.image_files.boxes import Box, BoxFolder
 from dogsim.image_files.files import read_image_file
 from dogsim.images import Cropped, Source, file_of, load_image
@@ -104,4 +104,6 @@ def box_folder(dataset: Dataset | None, folder: str | os.PathLike[str] | None) -
     Raises `DogsimError` if there is no such folder.
     """
     margin = dataset.recipe.margin if dataset and dataset.recipe else 0.0
-    return BoxFolder(Path(folder), margin) if folder else NO_BOXES
+    if folder is None or (isinstance(folder, str) and not folder):
+        return NO_BOXES
+    return BoxFolder(as_path("the folder of boxes", folder), margin)

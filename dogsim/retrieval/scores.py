@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogsim.errors import counted
+from dogsim.errors import DogsimError, as_integer, counted
+from dogsim.plumbing.arrays import WHOLE, as_numbers
 from dogsim.plumbing.tables import html_table, table
 from dogsim.vote import majority_vote, vote_weights
 
-CALIBRATION_BINS = 15
+MAX_BINS = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,9 +252,7 @@ def average_precisions(found: Neighbours) -> NDArray[np.float64]:
     return np.asarray(sums[relevant] / found.n_relevant[relevant])
 
 
-def calibration_error(
-    probabilities: ArrayLike, labels: ArrayLike, bins: int = CALIBRATION_BINS
-) -> float:
+def calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
     """Compute the expected calibration error.
 
     Predictions are binned by their probability. In each bin, the mean probability is compared with
@@ -272,11 +271,21 @@ def calibration_error(
     float
         From 0 (of predictions with probability 0.7, 70 % are correct) to 1.
 
+    Raises `DogsimError` if the shapes do not fit each other or a number is out of range.
+
     >>> round(calibration_error([[0.7, 0.3], [0.7, 0.3]], [0, 1]), 6)
     0.2
     """
-    table = np.asarray(probabilities, np.float64)  # (n, c)
-    confidence, correct = table.max(axis=1), table.argmax(axis=1) == np.asarray(labels)  # (n,)
+    table = as_numbers("probabilities", probabilities, ndim=2).astype(np.float64)  # (n, c)
+    truth = as_numbers("labels", labels, WHOLE, ndim=1)  # (n,)
+    bins = as_integer("bins", bins, 1, MAX_BINS)
+    possible = table.size and ((table >= 0) & (table <= 1 + 1e-6)).all()  # false for NaN
+    if not possible or truth.shape != (len(table),):
+        raise DogsimError(
+            f"Received probabilities {table.shape} and labels {truth.shape}. Expected (n, c) "
+            "numbers from 0 to 1 and (n,), n and c of at least 1."
+        )
+    confidence, correct = table.max(axis=1), table.argmax(axis=1) == truth  # (n,)
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(bin_of, confidence - correct, bins)  # (bins,)
     return float(np.abs(gaps).sum() / len(table))

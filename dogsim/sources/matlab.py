@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, as_path
 from dogsim.image_files.label_rule import PARENT, LabelRule
 from dogsim.image_files.layout import FolderLayout
 from dogsim.plumbing.files import replacing
@@ -53,7 +53,7 @@ def import_mat(
         If the file cannot be read or lacks a variable, or if the variables do not fit each other
         or are not finite numbers.
     """
-    path = Path(path)
+    path = as_path("the .mat file", path)
     variables = load_variables(path, ("features", "paths"), ("labels", "breeds"))
     try:
         # A backslash separates folders on Windows only; elsewhere it is part of a name.
@@ -90,7 +90,7 @@ def export_mat(dataset: DatasetOrFile, path: str | os.PathLike[str]) -> None:
     DogsimError
         If the features take 2 GiB or more, the limit of the format, or the file cannot be written.
     """
-    dataset = as_dataset(dataset)
+    dataset, path = as_dataset(dataset), as_path("the output", path)
     size = len(dataset) * dataset.features.shape[1] * 4
     if size >= MAX_VARIABLE_BYTES:
         raise DogsimError(
@@ -105,7 +105,7 @@ def export_mat(dataset: DatasetOrFile, path: str | os.PathLike[str]) -> None:
     paths = [dataset.image_file(row).as_posix() for row in range(len(dataset))]
     if any(max(text, default="") > "\uffff" for text in (*paths, *dataset.breeds)):
         note(f"{path} contains emoji: MATLAB, Octave and import-mat read it, scipy does not.")
-    with replacing(Path(path)) as temporary:
+    with replacing(path) as temporary:
         save_variables(temporary, numbers, {"paths": paths, "breeds": dataset.breeds})
 
 

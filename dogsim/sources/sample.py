@@ -1,5 +1,6 @@
 """Datasets of the drawings installed with dogsim; features are in the user's cache folder."""
 
+import os
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
@@ -8,7 +9,7 @@ from typing import Any
 
 from dogsim.create_dataset import RunOptions, bring_up_to_date
 from dogsim.dataset import Dataset
-from dogsim.errors import DogsimError, counted
+from dogsim.errors import DogsimError, as_flag, counted, path_text
 from dogsim.folders.listing import find_images
 from dogsim.networks.backbones import find_backbone
 from dogsim.networks.extractor import DEFAULT_BACKBONE, NetworkOptions
@@ -26,7 +27,7 @@ def sample_queries() -> list[Path]:
     return find_images(_folder("sample_queries"))
 
 
-def sample_dataset(weights: str = IMAGENET, hard: bool = False) -> Dataset:
+def sample_dataset(weights: str | os.PathLike[str] = IMAGENET, hard: bool = False) -> Dataset:
     """Open the dataset of the drawings; its features are computed at the first use.
 
     The breeds of the 300 drawings of the sample are easy to separate. The 250 drawings of the
@@ -38,7 +39,7 @@ def sample_dataset(weights: str = IMAGENET, hard: bool = False) -> Dataset:
 
     Parameters
     ----------
-    weights : str
+    weights : str or path
         ``"imagenet"`` or a weight file of ResNet-50, see `dogsim.load_extractor`.
     hard : bool
         Whether to open the harder sample.
@@ -48,8 +49,8 @@ def sample_dataset(weights: str = IMAGENET, hard: bool = False) -> Dataset:
     DogsimError
         If the weight file does not fit, or the cache folder cannot be written.
     """
-    folder = HARD_FOLDER if hard else SAMPLE_FOLDER
-    if file := given_file(weights):
+    folder = HARD_FOLDER if as_flag("hard", hard) else SAMPLE_FOLDER
+    if file := given_file(path_text("the weight file", weights)):
         dataset = _cached(folder, DEFAULT_BACKBONE, file)
     elif (
         _cache_file(folder, INSTALLED_BACKBONE).is_file()

@@ -12,7 +12,7 @@ import numpy as np
 
 from dogsim.create_dataset import FeatureOptions, Update, bring_up_to_date, split_options
 from dogsim.dataset import Dataset
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, as_flag, as_path
 from dogsim.feature_extract import extract_features
 from dogsim.images import RESIZES
 from dogsim.networks.views import VIEWS
@@ -42,7 +42,7 @@ def stanford_dogs(
     archives: str | os.PathLike[str] | None = None,
     annotations: bool = False,
     backbone: str = "resnet50",
-    weights: str = "imagenet",
+    weights: str | os.PathLike[str] = "imagenet",
     layer: str | None = None,
     crop_boxes: bool = False,
     **options: "Unpack[FeatureOptions]",
@@ -80,30 +80,30 @@ def stanford_dogs(
         If an archive cannot be downloaded, has another hash or cannot be unpacked, a listed image
         is missing, or `dogsim.create_dataset` fails.
     """
-    folder = Path(folder)
+    folder = as_path("the folder", folder)
+    source = None if archives is None else as_path("the folder of the archives", archives)
+    with_boxes = as_flag("annotations", annotations) | as_flag("crop_boxes", crop_boxes)
     files = {split: split_file(folder, split, crop_boxes) for split in SPLITS}
-    if options.get("margin") and not crop_boxes:
-        raise DogsimError(f"Received margin={options['margin']} without boxes. Add --crop-boxes.")
     given = {"backbone": backbone, "weights": weights, "layer": layer, **options}
     network, run = split_options({"resize": RESIZES[0], "views": VIEWS[0], **given})
+    if run.margin and not crop_boxes:
+        raise DogsimError(f"Received margin={run.margin} without boxes. Add --crop-boxes.")
     make_folder(folder)
     check_output(split_file(folder, ALL_IMAGES, crop_boxes))
     if not (folder / "Images").is_dir():  # find wrong options before the download of 800 MB
         extract_features([np.zeros((1, 1, 3), np.uint8)], network.load(), run.batch_size)
-    for name in ("lists", "Images", "Annotation")[: 3 if annotations or crop_boxes else 2]:
-        _provide(folder, name, Path(archives) if archives else None)
+    for name in ("lists", "Images", "Annotation")[: 3 if with_boxes else 2]:
+        _provide(folder, name, source)
     splits = {split: _official(folder, split, count) for split, count in SPLITS.items()}
     for split, paths in splits.items():
         _check_ours(files[split], paths)
     run = replace(run, boxes=folder / "Annotation" if crop_boxes else None)
     out = split_file(folder, ALL_IMAGES, crop_boxes)
     update = bring_up_to_date(folder / "Images", out, network, run)
-    _check_complete(
-        update, [path for paths in splits.values() for path in paths], folder / "Images"
-    )
-    return {
-        split: _save_split(update.dataset, paths, files[split]) for split, paths in splits.items()
-    }
+    listed = [path for paths in splits.values() for path in paths]
+    _check_complete(update, listed, folder / "Images")
+    found = update.dataset
+    return {split: _save_split(found, paths, files[split]) for split, paths in splits.items()}
 
 
 def split_file(folder: Path, split: str, cropped: bool) -> Path:

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.errors import DogsimError, not_found, reason
+from dogsim.errors import DogsimError, not_found, reason, shown
 from dogsim.plumbing.files import check_output, follow_link, replacing
 from dogsim.plumbing.signals import defer_signals
 from dogsim.recipe import OPTIONAL_FIELDS, Recipe
@@ -168,7 +168,7 @@ def write_dataset(
     `dogsim.plumbing.files.writing`. Raises `DogsimError` if the file cannot be written.
     """
     text = h5py.string_dtype("utf-8")
-    _require_utf8([*paths, *breeds])
+    _require_storable([*paths, *breeds])
     # HDF5 writes through a callback, which must not raise: signals wait for the end of a block.
     with replacing(Path(path)) as new, defer_signals() as let_through, create_hdf5(new) as file:
         if isinstance(blocks, ShardedRows):
@@ -186,8 +186,8 @@ def write_dataset(
             if rows is not None:
                 file[name] = rows
         version = INDEX_VERSION if isinstance(blocks, ShardedRows) else FILE_VERSION
-        file.attrs.update({"format": FORMAT, "format_version": version, "made_by": made_by})
-        attributes = {"root": root, **(layout or {}), **(asdict(recipe) if recipe else {})}
+        attributes = {"format": FORMAT, "format_version": version, "made_by": made_by, "root": root}
+        attributes |= {**(layout or {}), **(asdict(recipe) if recipe else {})}
         for name, value in attributes.items():
             file.attrs[name] = _as_attribute(value)
 
@@ -258,21 +258,25 @@ def _text(value: Any) -> str:
 
 def _as_attribute(value: Any) -> Any:
     """Return a value that an HDF5 attribute can store; a path that is not UTF-8 becomes bytes."""
+    if not isinstance(value, str):
+        return value
+    _require_storable([value], "surrogateescape")
     try:
-        str(value).encode()
+        value.encode()
     except UnicodeEncodeError:
         return np.bytes_(os.fsencode(value))
     return value
 
 
-def _require_utf8(names: Iterable[str]) -> None:
+def _require_storable(names: Iterable[str], errors: str = "strict") -> None:
+    """Raise `DogsimError` if a name is not UTF-8 (or bytes of a path), or contains NUL."""
     for name in names:
         try:
-            name.encode()
+            content = name.encode(errors=errors)
         except UnicodeEncodeError:
-            raise DogsimError(
-                f"Received the name {os.fsencode(name)!r}. Expected UTF-8: rename the file."
-            ) from None
+            content = b"\0"
+        if b"\0" in content:
+            raise DogsimError(f"Received the name {shown(name)}. Expected UTF-8: rename the file.")
 
 
 def _file_identity(path: Path) -> tuple[int, int] | None:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, reason
-from dogsim.storage.hdf5 import MappedRows, map_table
+from dogsim.plumbing.arrays import as_numbers
+from dogsim.storage.hdf5 import map_table
 
 DEFAULT_MAX_MAPPED_FILES = 128  # if the system does not report how many files may be open
 MAX_OPEN_FILES = 1 << 16
@@ -165,9 +166,9 @@ class ShardedRows:
         return own["place"], own["first"] + rows - (self._ends[run] - own["rows"])
 
 
-def as_rows(table: Any) -> Any:
-    """Convert a table to an array; tables that are read from files are returned unchanged."""
-    return table if isinstance(table, ShardedRows | MappedRows) else np.asarray(table)
+def as_rows(name: str, table: Any) -> Any:
+    """Return a table of numbers as an array; memory maps and `ShardedRows` are not read."""
+    return table if isinstance(table, ShardedRows) else as_numbers(name, table)
 
 
 def slice_rows(table: Any, first: int, last: int) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, as_number
 
 if TYPE_CHECKING:
     from dogsim.trust.calibration import Calibration
@@ -38,9 +38,6 @@ class PredictionSet:
         The largest p-value; small if the image is unusual for every breed.
     novelty_p : float
         p-value of the novelty score: the fraction of the known images with such a score or more.
-        With 9 images it is approximate, because their scores are those of 8 neighbours: 0.15 of
-        the queries get the smallest value, 0.1. From 20 images on it is at least as large as it
-        should be.
     unknown : bool
         Whether the image has none of the known breeds: novelty_p is at most 0.05.
     """
@@ -198,7 +195,6 @@ def p_values(
 
 def check_confidence(confidence: float) -> None:
     """Raise `DogsimError` unless a confidence is more than 0 and less than 1."""
-    if not 0 < confidence < 1:
-        raise DogsimError(
-            f"Received confidence={confidence}. Expected more than 0 and less than 1, as 0.9."
-        )
+    expected = "more than 0 and less than 1, as 0.9"
+    if not 0 < as_number("confidence", confidence, expected) < 1:
+        raise DogsimError(f"Received confidence={confidence}. Expected {expected}.")

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from dogsim.dist_calc import METRICS
+from dogsim.dist_calc import DEFAULT_K, METRICS
 from dogsim.errors import DogsimError
 from dogsim.plumbing.terminal import note, valid_unicode_in
 from dogsim.retrieval.decomposition import ANGULAR_METRICS, SQUARED_METRICS
@@ -42,7 +42,6 @@ MAX_BODY_SECONDS = 30
 MAX_PARALLEL_DECODINGS = 8
 MAX_PENDING_BYTES = 240_000_000  # of all bodies that are being received or decoded
 MAX_ROWS_PER_RESPONSE = 200
-DEFAULT_K = 20
 
 
 class Routes:

@@ -37,6 +37,27 @@ def test_classify(stored: Path, breeds_dir: Path) -> None:
     ]
 
 
+def test_the_default_k_is_at_most_all_other_images(
+    stored: Path, breeds_dir: Path, tmp_path: Path
+) -> None:
+    """Of the dataset of 6 images, an image of it has 5 others."""
+    query = breeds_dir / "striped" / "0.png"
+    for command, default in (("classify", 20), ("show", 8)):
+        save = ("--save", tmp_path) if command == "show" else ()
+        printed = dogsim(command, query, "--dataset", stored, *save)
+        note = f"Only 5 images can be neighbours: k is 5 instead of {default}."
+        assert note in printed.stderr.splitlines()
+    assert dogsim_json("classify", query, "--dataset", stored)["k"] == 5
+    assert "Received k=20. Expected 1 to 6" in refusal(
+        "classify", query, "-k", 20, "--dataset", stored
+    )
+    assert "[default: 8, at most all]" in dogsim("show", "--help").stdout
+    small = tmp_path / "small.h5"
+    Dataset.open(stored).take([0, 3, 4]).save(small)
+    explained = dogsim("explain", query, "--dataset", small, "--save", tmp_path)
+    assert "Only 2 images can be neighbours: k is 2 instead of 3." in explained.stderr
+
+
 def test_other_queries_are_answered_despite_a_bad_file(
     stored: Path, breeds_dir: Path, tmp_path: Path
 ) -> None:

@@ -58,6 +58,12 @@ def test_accuracy_in_tables(stored: Path, tmp_path: Path) -> None:
     assert "MAP@R 1.0000" in dogsim(*every, "--map-at-r").stdout
 
 
+def test_the_default_k_is_at_most_all_other_images(stored: Path) -> None:
+    printed = dogsim("accuracy", "--dataset", stored)
+    assert printed.stderr == "Only 5 images can be neighbours: k is 5 instead of 20.\n"
+    assert "Received k=20. Expected 1 to 5" in refusal("accuracy", "-k", 20, "--dataset", stored)
+
+
 def test_dataset_from_the_environment(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOGSIM_DATASET", str(stored))
     assert dogsim_json("accuracy", "--k", 1)["queries"] == 6

@@ -128,7 +128,7 @@ def test_errors_are_one_line(
         (("classify", tmp_path / "text.jpg", "-k", 1, *of), "no known image format"),
         (("classify", image, "-k", 0, *of), "Received k=0. Expected 1 to 6"),
         (("classify", image, "-k", -2, *of), "Received k=-2"),
-        (("classify", image, *of), "Received k=20"),
+        (("classify", image, "-k", 20, *of), "Received k=20. Expected 1 to 6"),
         (("classify", image, "-k", 1, "--metric", "l2", *of), "Unknown metric 'l2'"),
         (("classify", image, "-k", 1, "--dataset", tmp_path / "four.h5"), "does not say how"),
         (("accuracy", "--dataset", tmp_path / "none.h5"), "There is no dataset file"),

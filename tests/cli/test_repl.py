@@ -43,9 +43,9 @@ def test_no_line_ends_the_command(stored: Path, breeds_dir: Path) -> None:
     errors = [line for line in result.stderr.splitlines() if line.startswith("dogsim: ")]
     assert [error[:45] for error in errors] == [
         "dogsim: There is no image or folder ~gone.jpg",
-        f"dogsim: Cannot read {'x' * 25}",
+        f"dogsim: Cannot use '{'x' * 25}",
         "dogsim: There is no image or folder ~gone.jpg",
-        "dogsim: There is no image or folder a\\x00b.",
+        "dogsim: Cannot use 'a\\x00b' as the images: em",
         "dogsim: 4 of the lines could not be answered.",
     ]
 

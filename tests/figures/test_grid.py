@@ -13,7 +13,8 @@ from PIL import Image
 from dogsim.classify import classify
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.figures.grid import RIGHT, WRONG, own_nearest, result_grid, result_grids
+from dogsim.figures.distance_matrix import own_nearest
+from dogsim.figures.grid import RIGHT, WRONG, result_grid, result_grids
 from dogsim.networks.extractor import Extractor
 from dogsim.recipe import Recipe
 

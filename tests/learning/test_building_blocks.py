@@ -92,9 +92,9 @@ def test_invalid_filters() -> None:
     x = keras.Input((8, 8, 16))
     with pytest.raises(DogsimError, match="16 channels .* convolution_block changes the depth"):
         identity_block(x, [64, 64, 256])
-    with pytest.raises(DogsimError, match="Expected three numbers"):
+    with pytest.raises(DogsimError, match="Expected 3 numbers"):
         convolution_block(x, [4, 4])
-    with pytest.raises(DogsimError, match=r"Received filters \(64, 96, 128\). Expected six"):
+    with pytest.raises(DogsimError, match=r"Received filters \(64, 96, 128\). Expected 6"):
         inception_module(x, 64, 96, 128)
 
 

@@ -13,6 +13,7 @@ from conftest import LITE
 
 from dogsim.engines.choose import choose_engine
 from dogsim.errors import DogsimError
+from dogsim.image_distance import ImageDistance
 from dogsim.networks.extractor import Extractor, NetworkOptions, load_extractor
 from dogsim.networks.extractor_for import extractor_for
 from dogsim.plumbing.files import file_sha256
@@ -56,6 +57,14 @@ def test_images_are_not_modified(lite: Extractor) -> None:
     before = IMAGES.copy()
     lite(IMAGES)
     assert np.array_equal(IMAGES, before)
+
+
+def test_a_weight_file_is_given_as_text_or_as_a_path(colours: str) -> None:
+    """Everywhere, and the recipe stores the same text."""
+    of = load_extractor(weights=colours).recipe
+    assert load_extractor(weights=Path(colours)).recipe == of
+    assert ImageDistance(weights=Path(colours)).extractor.recipe == of
+    assert extractor_for(of, weights=Path(colours)).recipe.weights == of.weights
 
 
 @pytest.mark.slow

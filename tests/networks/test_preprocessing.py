@@ -90,7 +90,7 @@ def test_the_metadata_comes_first(tmp_path: Path) -> None:
         ('{"image_mean": 0, "image_std": 1, "rescale_factor": 0}', "Cannot interpret the mean"),
         ('{"image_mean": [123, 117, 104], "image_std": 1}', "Received mean=.123.0,.* in .*json"),
         ('{"image_mean": 0, "image_std": [0, 0, 0]}', "Received std=.* above 0"),
-        ('{"size": 100000}', "Received image_size=100000 in .*json. Expected 1 to 4096"),
+        ('{"size": 100000}', "Received image_size=100000. Expected 1 to 4096, pixels in .*json"),
         ("[1]", ""),
     ],
 )

@@ -1,0 +1,51 @@
+"""Arrays from arguments."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.errors import DogsimError, shown
+
+WHOLE, REAL = "ui", "uif"  # kinds of dtypes
+
+
+def as_numbers(name: str, values: Any, kinds: str = REAL, ndim: int | None = None) -> Any:
+    """Return an array or a nested sequence of numbers as an array.
+
+    Parameters
+    ----------
+    name : str
+        The name of the argument, for the message.
+    values : array_like
+        An array is returned unchanged; an empty list has the last of `kinds`.
+    kinds : str
+        `WHOLE`, or `REAL` if the numbers may have fractions.
+    ndim : int, optional
+        The number of dimensions; by default any.
+
+    Raises
+    ------
+    DogsimError
+        If it is no array of such numbers, such as a list of rows of different lengths.
+
+    >>> as_numbers("labels", [[1, 2], [3]])
+    Traceback (most recent call last):
+    dogsim.errors.DogsimError: Received labels as a list. Expected an array of numbers.
+    """
+    expected = f"an array of {'whole ' if kinds == WHOLE else ''}numbers"
+    try:
+        unchanged = isinstance(values, np.memmap) or type(values) is np.ndarray
+        array: NDArray[Any] = values if unchanged else np.asarray(values)
+    except Exception as error:  # the conversion of an object can raise anything
+        raise DogsimError(f"Received {name} as {shown(values)}. Expected {expected}.") from error
+    if array.size == 0 and not isinstance(values, np.ndarray):
+        array = array.astype(np.dtype(kinds[-1]))  # an empty list is float
+    if np.ma.is_masked(values):
+        raise DogsimError(f"Received {name} with masked values. Expected {expected}.")
+    if array.dtype.kind not in kinds or ndim not in (None, array.ndim):
+        dimensions = "" if ndim is None else f" of {ndim} dimensions"
+        raise DogsimError(
+            f"Received {name} {array.shape} of {array.dtype}. Expected {expected}{dimensions}."
+        )
+    return array
