@@ -58,7 +58,7 @@ def majority_vote(
                 "numbers from 0 up."
             )
     rows = rows.astype(np.int32)
-    votes = count_votes(rows, weights)  # (n, k)
+    votes = np.where(rows >= 0, count_votes(rows, weights), -1)  # (n, k)
     winners: NDArray[np.int32] = rows[np.arange(len(rows)), votes.argmax(axis=1)]
     return winners
 
@@ -102,14 +102,18 @@ def count_votes(
     return np.where(votes, sums, 0)
 
 
-def vote_weights(distances: NDArray[np.float64], vote: str) -> NDArray[np.float64] | None:
+def vote_weights(
+    distances: NDArray[np.float64], vote: str, labels: NDArray[np.int32] | None = None
+) -> NDArray[np.float64] | None:
     """Return the weight of each neighbour's vote, (n, k) float64, or None if all are equal.
 
     Parameters
     ----------
     distances : (n, k) float64
     vote : {"uniform", "distance"}
-        1, or 1 / distance. If neighbours have distance 0, only they vote.
+        1, or 1 / distance. If neighbours with a label have distance 0, only they vote.
+    labels : (n, k) int32, optional
+        Their labels; by default all neighbours have one.
 
     Raises
     ------
@@ -123,7 +127,7 @@ def vote_weights(distances: NDArray[np.float64], vote: str) -> NDArray[np.float6
     check_vote(vote)
     if vote == "uniform":
         return None
-    zero = distances == 0
+    zero = distances == 0 if labels is None else (distances == 0) & (labels >= 0)
     inverse = 1 / np.maximum(distances, MIN_DISTANCE)
     return np.where(zero.any(axis=1, keepdims=True), zero, inverse)
 

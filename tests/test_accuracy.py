@@ -91,6 +91,11 @@ def test_images_of_unknown_breed_are_no_queries() -> None:
         accuracy(line([0, 1], [-1, -1]), k=1)
 
 
+def test_an_unlabelled_copy_of_a_query_is_no_answer() -> None:
+    dataset = line([0, 0, 1, 2, 50, 51, 52, 52], [0, -1, 0, 0, 1, 1, 1, -1])
+    assert accuracy(dataset, k=3, vote="distance").vote_accuracy == 1
+
+
 def test_the_default_k_is_at_most_all_images(
     four: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,6 +66,17 @@ def test_weighted_votes_by_hand() -> None:
         vote_weights(distances, "distances")
 
 
+def test_an_unlabelled_neighbour_at_distance_0_does_not_silence_the_others() -> None:
+    """Label -1 has no vote, so the labelled neighbours vote with 1 / distance."""
+    labels = np.array([[-1, 4, 5, 5]], np.int32)
+    distances = np.array([[0.0, 2.0, 3.0, 3.0]])
+    assert majority_vote(labels, vote_weights(distances, "distance", labels)).tolist() == [5]
+    assert majority_vote(labels, vote_weights(distances, "distance")).tolist() == [4]
+    alone = np.array([[-1, -1]], np.int32)
+    weights = vote_weights(distances[:, :2], "distance", alone)
+    assert majority_vote(alone, weights).tolist() == [-1]
+
+
 def test_labels_of_any_size_take_little_memory() -> None:
     assert majority_vote([[2**31 - 1, 0, 2**31 - 1]]).tolist() == [2**31 - 1]
     for labels in ([[-2, 0]], [[2**31, 0]]):

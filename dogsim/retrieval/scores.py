@@ -72,7 +72,7 @@ class Neighbours:
     @property
     def predictions(self) -> NDArray[np.int32]:
         """Labels that win the vote, (n,)."""
-        return majority_vote(self.labels, vote_weights(self.distances, self.vote))
+        return majority_vote(self.labels, vote_weights(self.distances, self.vote, self.labels))
 
 
 @dataclass(frozen=True)
