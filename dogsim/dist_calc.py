@@ -261,10 +261,15 @@ def check_defined(what: str, features: Floats, metric: str) -> None:
             raise DogsimError(
                 f"The {what} has features of NaN or infinity. Expected finite numbers."
             )
-        if metric == "cosine" and not chunk.any(axis=1).all():
-            row = start + int(np.flatnonzero(~chunk.any(axis=1))[0])
+        if metric not in ("cosine", "correlation"):
+            continue
+        value = "zeros" if metric == "cosine" else "equal"
+        first = 0 if metric == "cosine" else chunk[:, :1]
+        undefined = np.flatnonzero((chunk == first).all(axis=1))
+        if len(undefined):
+            row = start + int(undefined[0])
             raise DogsimError(
-                f"Row {row} of the {what} has features that are all zeros, for which metric "
+                f"Row {row} of the {what} has features that are all {value}, for which metric "
                 f"{metric!r} is not defined. Leave it out, or use metric 'euclidean'."
             )
 

@@ -166,6 +166,8 @@ def test_invalid_arguments() -> None:
         dist_calc(GALLERY, QUERIES[:, :3])
     with pytest.raises(DogsimError, match="Row 1 of the dataset has features that are all zeros"):
         nearest([[1.0, 0.0], [0.0, 0.0]], [[1.0, 1.0]], 1, "cosine")
+    with pytest.raises(DogsimError, match="Row 1 of the test set has features that are all equal"):
+        dist_calc(np.eye(3), [[1.0, 0.0, 2.0], [0.1, 0.1, 0.1]], "correlation")
 
 
 def test_datasets_of_other_recipes_are_not_compared(four: Dataset) -> None:
