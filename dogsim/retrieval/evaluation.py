@@ -221,7 +221,10 @@ def _drawn_rows(source: Dataset, n_test: int | None, seed: int) -> NDArray[np.in
     """Return the rows of known breed, or `n_test` of them drawn at random, ascending."""
     rows = np.flatnonzero(source.labels >= 0)
     if len(rows) == 0:
-        raise DogsimError("No query has a known breed. Expected labels of 0 and more.")
+        raise DogsimError(
+            "No query has a known breed. Expected images in one folder for each breed, or labels "
+            "from another source: dogsim create-dataset --labels."
+        )
     if n_test is None:
         return rows
     n_test = as_integer("n_test", n_test, 1, len(rows), "the queries of known breed")
