@@ -51,6 +51,8 @@ def explain(
         From `dogsim.load_extractor` or `dogsim.extractor_for`. At the first call its network is
         loaded once more, in float32 and with its last feature map as an output.
     metric : {"euclidean", "sqeuclidean", "cosine", "correlation"}
+        Of the features as the network computes them; `dogsim.ImageDistance` scales them to length 1
+        by default.
     origin : (D,) float64, optional
         The origin u of pairs, `origin_of` a dataset; by default 0.
 

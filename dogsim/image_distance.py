@@ -37,6 +37,7 @@ class ImageDistance:
         The layer whose output the features are, by default the global average pooling.
     normalize : bool
         Scale features to length 1, so that the overall strength of the activations has no effect.
+        `dogsim.explain`, `dogsim.classify` and `dogsim.dist_calc` compare features as they are.
     weights : str or path
         ``"imagenet"`` or a file, see `dogsim.load_extractor`.
     mean, std, image_size
