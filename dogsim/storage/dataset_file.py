@@ -114,8 +114,8 @@ def read_fields(path: Path) -> dict[str, Any]:
             fields = {
                 "features": _features(file, path),
                 "labels": read_exactly(file, "labels", np.int32),
-                "paths": tuple(open_table(file, "paths").asstr()),
-                "breeds": tuple(open_table(file, "breeds").asstr()),
+                "paths": tuple(open_table(file, "paths").asstr()[:]),
+                "breeds": tuple(open_table(file, "breeds").asstr()[:]),
                 "recipe": _read_recipe(file.attrs),
                 "root": _text(file.attrs.get("root", "")),
                 "layout": {
@@ -139,7 +139,7 @@ def known_shards(path: Path) -> frozenset[str]:
     """Return the names of the shards in an index, and of those that it has replaced."""
     with open_dataset_file(path) as file:
         keys = [key for key in ("shards", "replaced") if key in file]
-        return frozenset(name for key in keys for name in open_table(file, key).asstr())
+        return frozenset(name for key in keys for name in open_table(file, key).asstr()[:])
 
 
 def write_dataset(
@@ -208,7 +208,7 @@ def _features(file: Any, path: Path) -> Features:
         if stored.ndim != 2 or not stored.shape[1]:
             raise DogsimError(f"Received features {stored.shape}. Expected (n, d), d from 1 up.")
         return map_rows(stored, path)
-    names, locations = open_table(file, "shards").asstr(), open_table(file, "tables")[:].tolist()
+    names, locations = open_table(file, "shards").asstr()[:], open_table(file, "tables")[:].tolist()
     tables = [TableLocation(name, *each) for name, each in zip(names, locations, strict=True)]
     runs = open_table(file, "runs")[:].astype(RUN_DTYPE)
     dimension = int(file.attrs["dimension"])
