@@ -37,7 +37,7 @@ def screenshot(address: str) -> bytes:
         wait.until(lambda page: not page.find_element(By.ID, "network").text)
         beagle = next(path for path in sample_queries() if path.stem == "beagle")
         browser.find_element(By.ID, "file").send_keys(str(beagle))
-        wait.until(lambda page: page.find_elements(By.CSS_SELECTOR, "#answer .promise"))
+        wait.until(lambda page: page.find_elements(By.CSS_SELECTOR, "#answer .confidence"))
         second = browser.find_elements(By.CSS_SELECTOR, "#neighbours .tile")[1]
         webdriver.ActionChains(browser).move_to_element(second).perform()
         wait.until(lambda page: page.find_elements(By.CSS_SELECTOR, "#query-image .map"))
