@@ -237,14 +237,14 @@ def answers(
             error = f"Received k={k} for an image of the dataset, which has {others} others."
             found |= dict.fromkeys(rows, DogsimError(error))
         elif rows:
-            own = list(rows.values())
-            features = np.asarray(dataset.features[own])  # (m, d)
-            known = answers_to(features, dataset, k, metric, confidence, own, keep_self)
+            stored = list(rows.values())
+            features = np.asarray(dataset.features[stored])  # (m, d)
+            known = answers_to(features, dataset, k, metric, confidence, stored, keep_self)
             found |= zip(rows, known, strict=True)
         if pixels:
             features = extractor(np.stack(list(pixels.values())))  # (n, d)
-            new = answers_to(features, dataset, k, metric, confidence)
-            found |= zip(pixels, new, strict=True)
+            computed = answers_to(features, dataset, k, metric, confidence)
+            found |= zip(pixels, computed, strict=True)
         for i, (image, each) in enumerate(batch):
             answer = each if isinstance(each, DogsimError) else found[i]
             yield replace(answer, image=image) if isinstance(answer, Answer) else answer

@@ -14,12 +14,12 @@ from dogsim.errors import DogsimError, as_flag, as_integer, as_number, as_path, 
 from dogsim.folders.extraction import (
     ComputeShards,
     ShardResult,
-    calibration_images,
     check_strict,
     compute_shards,
+    quantization_images,
 )
 from dogsim.folders.listing import assign_boxes, list_images, path_key
-from dogsim.folders.resumable import Shards
+from dogsim.folders.resumable import ResumableRun
 from dogsim.folders.walk import ListedImage, SkippedFile
 from dogsim.image_files.boxes import BoxFolder
 from dogsim.image_files.layout import FolderLayout
@@ -199,10 +199,10 @@ def update_dataset(
 
     The parameters and errors are those of `create_dataset`.
     """
-    network, run = split_options(
+    network, run_options = split_options(
         {"backbone": backbone, "weights": weights, "layer": layer} | options
     )
-    return bring_up_to_date(images_dir, out, network, run)
+    return bring_up_to_date(images_dir, out, network, run_options)
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[NetworkOptions, RunOptions]:
@@ -219,48 +219,58 @@ def bring_up_to_date(
     images_dir: str | os.PathLike[str],
     out: str | os.PathLike[str],
     network: NetworkOptions,
-    run: RunOptions,
+    options: RunOptions,
     compute: ComputeShards = compute_shards,
 ) -> Update:
     """Create or update a dataset; `compute` computes the features, by default in this process."""
     root, out = as_path("the folder of images", images_dir), as_path("the output", out)
     network.check()
     check_dataset_path(out, [Path(network.weights)] if network.weights else [])
-    with Shards(out, run.restart, run.force, run.wait) as shards, sigterm_as_interrupt():
-        layout = FolderLayout.from_options(run.labels, run.names, run.exclude, shards.layout)
+    resumable = ResumableRun(out, options.restart, options.force, options.wait)
+    with resumable as run, sigterm_as_interrupt():
+        given = options.labels, options.names, options.exclude
+        layout = FolderLayout.from_options(*given, run.layout)
         layout.rule.read_tables()  # before anything is computed
         listing = list_images(root, layout)
-        check_strict(listing.skipped, run.strict)
-        boxes = BoxFolder.from_options(run.boxes, run.margin, shards.options)
+        check_strict(listing.skipped, options.strict)
+        boxes = BoxFolder.from_options(options.boxes, options.margin, run.options)
         boxed, invalid = assign_boxes(listing.images, boxes)
-        check_strict(invalid, run.strict)
-        extractor = _extractor(network, shards, root, boxed, boxes)
-        shards.prepare(extractor.recipe, listing, root)
-        inaccessible = shards.manifest.inaccessible(listing, root)
-        images = sorted([*boxed, *inaccessible], key=path_key)
-        pending = shards.manifest.keep_up_to_date(images, root, run.verify)
-        skipped = listing.skipped + listing.left_out + invalid + shards.manifest.unreadable
-        with shards.explaining_how_to_continue():
-            results = compute(root, pending, extractor, run.batch_size, run.strict)
-            skipped += _store(results, shards)
-            if not shards.manifest.rows:
+        check_strict(invalid, options.strict)
+        extractor = _extractor(network, run, root, boxed, boxes)
+        run.prepare(extractor.recipe, listing, root)
+        images = sorted([*boxed, *run.manifest.inaccessible(listing, root)], key=path_key)
+        pending = run.manifest.keep_up_to_date(images, root, options.verify)
+        skipped = listing.skipped + listing.left_out + invalid + run.manifest.unreadable
+        with run.explaining_how_to_continue():
+            results = compute(root, pending, extractor, options.batch_size, options.strict)
+            skipped += _store(results, run)
+            if not run.manifest.rows:
                 raise _no_features(skipped, root)
-            dataset = shards.write(images, extractor.recipe, root, layout)
-    return _update(dataset, shards.previous_paths, {image.path for image in pending}, skipped)
+            dataset = run.write(images, extractor.recipe, root, layout)
+    return _update(dataset, run.previous_paths, {image.path for image in pending}, skipped)
 
 
 def _extractor(
-    network: NetworkOptions, shards: Shards, root: Path, images: list[ListedImage], boxes: BoxFolder
+    network: NetworkOptions,
+    run: ResumableRun,
+    root: Path,
+    images: list[ListedImage],
+    boxes: BoxFolder,
 ) -> Extractor:
     """Return the extractor of the options; those that are not given are as in earlier runs."""
-    network = network.with_defaults(shards.options)
-    calibration = partial(calibration_images, root, images, network.resize or RESIZES[0])
-    network = replace(network, few=len(images) < MIN_IMAGES_FOR_GPU, calibration=calibration)
-    extractor = network.extractor(shards.recipe)
+    network = network.with_defaults(run.options)
+    network = replace(
+        network,
+        few=len(images) < MIN_IMAGES_FOR_GPU,
+        quantization_images=partial(
+            quantization_images, root, images, network.resize or RESIZES[0]
+        ),
+    )
+    extractor = network.extractor(run.recipe)
     return replace(extractor, recipe=replace(extractor.recipe, **boxes.options))
 
 
-def _store(results: Generator[ShardResult, None, None], shards: Shards) -> list[SkippedFile]:
+def _store(results: Generator[ShardResult, None, None], run: ResumableRun) -> list[SkippedFile]:
     """Store shards as they are computed, and return the skipped files.
 
     After Ctrl-C or an error the computation is closed at once, so that its workers and its progress
@@ -272,7 +282,7 @@ def _store(results: Generator[ShardResult, None, None], shards: Shards) -> list[
             skipped += skipped_files
             if shard:
                 with defer_signals():
-                    shards.add(shard)
+                    run.add(shard)
     return skipped
 
 

@@ -1,4 +1,6 @@
-"""The vote of the neighbours; no other module counts votes.
+"""The vote of the k nearest neighbours: each has one vote, or one weighted by its distance.
+
+Confidences use another vote, with the weights exp(-d^2 / T): `trust.leave_one_out.soft_votes`.
 
 MATLAB: ``mode(labels(indices), 2)``, which returns the smallest label in a tie; here the tied label
 with the nearest neighbour wins.
@@ -59,6 +61,7 @@ def majority_vote(
             )
     rows = rows.astype(np.int32)
     votes = np.where(rows >= 0, count_votes(rows, weights), -1)  # (n, k)
+    # argmax returns the first maximum: the nearest neighbour with one of the tied labels.
     winners: NDArray[np.int32] = rows[np.arange(len(rows)), votes.argmax(axis=1)]
     return winners
 

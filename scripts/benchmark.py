@@ -34,7 +34,7 @@ import dogsim
 from dogsim.create_dataset import RunOptions, bring_up_to_date
 from dogsim.engines.choose import ENGINES, PRECISIONS, Engine, Precision, has_engine
 from dogsim.engines.tensorflow import gpus
-from dogsim.folders.extraction import calibration_images
+from dogsim.folders.extraction import quantization_images
 from dogsim.folders.listing import list_images
 from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.keras_network import KerasNetwork
@@ -357,13 +357,12 @@ def with_engine(
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     root, out = Path(folder), Path(folder).with_name(f"{engine} {precision} {device}.h5")
     images = list_images(root).images
-    calibration = partial(calibration_images, root, images, "squash")
     options = NetworkOptions(
         backbone=backbone,
         weights=weights,
         engine=engine,
         precision=precision,
-        calibration=calibration,
+        quantization_images=partial(quantization_images, root, images, "squash"),
     )
     loaded = LoadedOptions(engine=engine, precision=precision, ready=options.load())
     size = loaded.ready.recipe.image_size

@@ -16,7 +16,7 @@ from memory import peak_megabytes
 
 from dogsim.folders.checkpoints import DATASET_MADE_BY
 from dogsim.folders.extraction import make_shard
-from dogsim.folders.resumable import Shards, checkpoint_folder
+from dogsim.folders.resumable import ResumableRun, checkpoint_folder
 from dogsim.folders.walk import ListedImage
 from dogsim.image_files.layout import FolderLayout
 from dogsim.recipe import Recipe
@@ -39,9 +39,9 @@ with TemporaryDirectory() as folder:
         shard.write(out / f"{number:06d}.h5", DATASET_MADE_BY)
         os.link(out / f"{number:06d}.h5", checkpoint_folder(other) / f"{number:06d}.h5")
     for place in (out, other):
-        with Shards(place) as found:
-            assert found.manifest.keep_up_to_date(images, Path(folder), verify=False) == []
-            made = found.write(images, recipe, Path(folder), FolderLayout()).features
+        with ResumableRun(place) as run:
+            assert run.manifest.keep_up_to_date(images, Path(folder), verify=False) == []
+            made = run.write(images, recipe, Path(folder), FolderLayout()).features
         for begin in range(0, len(made), BLOCK_ROWS):
             numbers = np.arange(begin, min(begin + BLOCK_ROWS, len(made)))
             for read in (made[begin : begin + BLOCK_ROWS], made[numbers]):

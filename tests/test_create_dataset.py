@@ -20,7 +20,7 @@ from PIL import Image
 from dogsim.create_dataset import RunOptions, bring_up_to_date
 from dogsim.dataset import Dataset
 from dogsim.folders.extraction import ShardResult, compute_shards
-from dogsim.folders.resumable import Shards, checkpoint_folder
+from dogsim.folders.resumable import ResumableRun, checkpoint_folder
 from dogsim.networks.extractor import NetworkOptions
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills by signals of POSIX")
@@ -329,7 +329,7 @@ def test_an_interrupted_computation_is_closed_before_the_error_is_reported(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Shards, "add", interrupted)
+    monkeypatch.setattr(ResumableRun, "add", interrupted)
     with pytest.raises(KeyboardInterrupt):
         try:
             options = NetworkOptions(weights=colours)

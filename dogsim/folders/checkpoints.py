@@ -89,7 +89,8 @@ class CheckpointFolder:
     ----------
     path : Path
     committed : set of str
-        Names of the shards in the folder that belong to a finished dataset.
+        Names of the shards in the folder that do not belong to an unfinished run: those of the
+        finished dataset, and those that it has replaced.
 
     Raises
     ------

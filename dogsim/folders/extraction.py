@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dogsim.networks.extractor import Extractor
 
 SHARD_IMAGES = 256
-MAX_CALIBRATION_IMAGES = 300  # more images do not improve the quantization
+MAX_QUANTIZATION_IMAGES = 300  # more images do not improve the quantization
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +94,14 @@ def compute_shards(
     yield _join_batches(batches, recipe, root) if batches else None, skipped
 
 
-def calibration_images(
+def quantization_images(
     root: Path, images: Sequence[ListedImage], resize: str, size: int
 ) -> list[NDArray[np.uint8]]:
     """Read a fixed random sample of the images for the quantization of a network to int8.
 
     Images that cannot be read are left out; raises `DogsimError` if none can.
     """
-    chosen = random.Random(0).sample(images, min(MAX_CALIBRATION_IMAGES, len(images)))
+    chosen = random.Random(0).sample(images, min(MAX_QUANTIZATION_IMAGES, len(images)))
     decode = partial(_decode, root, resize, size)
     results = prefetch(decode, chosen, ahead=len(chosen), threads=usable_cpus())
     if not (readable := [each.pixels for each in results if isinstance(each, _DecodedImage)]):

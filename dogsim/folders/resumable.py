@@ -1,7 +1,8 @@
 """Create a dataset from checkpoints, so that a run that was killed can be continued.
 
 A run stores its features in shards beside the output (see `checkpoints`) and replaces the output as
-a whole at the end. `Shards` holds the lock of the output and knows all features of earlier runs.
+a whole at the end. `ResumableRun` holds the lock of the output and finds all features of earlier
+runs.
 
 If the output is a folder of shards, its shards stay and only the index is replaced. Shards that are
 no longer used stay until the next run, for processes that have opened the dataset before.
@@ -40,10 +41,11 @@ from dogsim.storage.dataset_file import (
 from dogsim.storage.sharded_rows import ShardedRows
 
 
-class Shards:
-    """The features of earlier runs for an output, and of the shards that this run adds.
+class ResumableRun:
+    """A run that creates or updates an output, which it locks; it continues earlier runs.
 
-    ``with Shards(out) as shards:`` holds the lock of `out`, which is released if the process dies.
+    ``with ResumableRun(out) as run:`` locks `out` and finds the features of earlier runs, to which
+    `add` adds shards. The system releases the lock if the process dies.
 
     Parameters
     ----------
@@ -72,7 +74,7 @@ class Shards:
         self.manifest = Manifest()
         self._stack = ExitStack()
 
-    def __enter__(self) -> "Shards":
+    def __enter__(self) -> "ResumableRun":
         with ExitStack() as stack:
             check_dataset_path(self._target)
             stack.enter_context(locked(self._target, self.wait))

@@ -16,14 +16,14 @@ from dogsim.networks.protocols import Network, require_trainable
 from dogsim.plumbing.terminal import note
 
 # Maps a size to images (size, size, 3) on which a network is quantized.
-CalibrationImages: TypeAlias = Callable[[int], Sequence[NDArray[np.uint8]]]
+QuantizationImages: TypeAlias = Callable[[int], Sequence[NDArray[np.uint8]]]
 
 
 def load_network(
     network: Network,
     engine: Engine,
     precision: Precision,
-    calibration: CalibrationImages | None = None,
+    quantization_images: QuantizationImages | None = None,
     with_map: bool = False,
 ) -> tuple[TensorFlowNetwork | OpenVinoNetwork, int]:
     """Load a network into an engine.
@@ -33,7 +33,7 @@ def load_network(
     network : Network
     engine, precision : str
         From `choose_engine`.
-    calibration : callable, optional
+    quantization_images : callable, optional
         Returns the images on which the network is quantized if the cache has no int8 network.
     with_map : bool
         Whether the feature map (B, h, w, D), whose mean the features are, is an output as well.
@@ -55,7 +55,7 @@ def load_network(
         model, prepare, size = keras_network.load_model(with_map)
         return TensorFlowNetwork(model, prepare, precision), size
     int8 = precision == "int8"
-    model = _quantized(network, calibration) if int8 else _converted(network, with_map)
+    model = _quantized(network, quantization_images) if int8 else _converted(network, with_map)
     return OpenVinoNetwork(model, precision), _input_size(model)
 
 
@@ -71,18 +71,18 @@ def _converted(network: Network, with_map: bool = False) -> Any:
     return cached_model(lambda: network.made_from | outputs, convert)
 
 
-def _quantized(network: Network, calibration: CalibrationImages | None) -> Any:
+def _quantized(network: Network, quantization_images: QuantizationImages | None) -> Any:
     """Return a network as an `openvino.Model` in int8, from the cache or quantized now."""
 
     def convert() -> Any:
-        if calibration is None:
+        if quantization_images is None:
             raise DogsimError(
                 f"The cache has no {network.name} in int8. It is quantized on your own images: run "
                 "dogsim create-dataset --precision int8 first."
             )
         check_quantizer()
         model = _converted(network)
-        images = calibration(_input_size(model))
+        images = quantization_images(_input_size(model))
         number = counted(len(images), "image")
         note(f"Quantizing {network.name} to int8 on {number}, once, about a minute.")
         return quantize(model, images)

@@ -15,7 +15,7 @@ from dogsim.engines.tensorflow import Compute
 from dogsim.errors import DogsimError, check_known, path_text, shown
 from dogsim.images import RESIZES, Resize
 from dogsim.networks.backbones import ONNX, find_backbone
-from dogsim.networks.conversion import CalibrationImages, load_network
+from dogsim.networks.conversion import QuantizationImages, load_network
 from dogsim.networks.keras_network import KerasNetwork
 from dogsim.networks.onnx_network import OnnxNetwork
 from dogsim.networks.preprocessing import Preprocessing
@@ -104,8 +104,8 @@ class Extractor:
 class NetworkOptions:
     """The parameters of `load_extractor`; None stands for an option that is not given.
 
-    `few` is the parameter of `choose_engine`. `calibration` provides the images on which a network
-    is quantized if the cache has no quantized one.
+    `few` is the parameter of `choose_engine`. `quantization_images` returns the images on which a
+    network is quantized if the cache has no quantized one.
     """
 
     backbone: str | None = None
@@ -119,7 +119,7 @@ class NetworkOptions:
     std: ChannelValues | None = None
     image_size: int | None = None
     few: bool = field(default=False, compare=False)
-    calibration: CalibrationImages | None = field(default=None, compare=False)
+    quantization_images: QuantizationImages | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("backbone", "weights", "layer", "resize", "views", "engine", "precision"):
@@ -201,7 +201,7 @@ class NetworkOptions:
         network = self.network
         engine = network.engine if self.engine == "auto" else self.engine
         engine, precision = choose_engine(engine, self.precision, self.few)
-        compute, size = load_network(network, engine, precision, self.calibration)
+        compute, size = load_network(network, engine, precision, self.quantization_images)
         fields = {**network.facts, **self._image_fields(), "weights_sha256": network.sha256()}
         recipe = Recipe(**fields | {"image_size": size}, engine=engine, precision=precision)
         chosen = replace(self, engine=engine, precision=precision)

@@ -63,7 +63,8 @@ def learned(dataset: "Dataset") -> NDArray[np.bool_]:
 
     Evaluated on these, or calibrated on them, the features look better than they are.
     `dogsim.project` stores the result with the dataset. For a fine-tuned network it is read from
-    the weight file in the recipe. All are False if nothing was learned, or if there is no record.
+    the weight file in the recipe. True means that the image was learned. False means only that no
+    record says so: all are False for weights without a record, such as "imagenet".
 
     >>> from dogsim import Dataset
     >>> learned(Dataset(np.eye(2), np.zeros(2, int), ("a", "b"), ("pug",))).tolist()

@@ -17,7 +17,8 @@ DEFAULT_MAX_MAPPED_FILES = 128  # if the system does not report how many files m
 MAX_OPEN_FILES = 1 << 16
 MAX_RUNS_PER_SLICE = 16  # a slice of more runs is read row by row, grouped by file
 ITERATION_ROWS = 1024  # rows that iteration reads at a time
-# The field names are part of the file format.
+# A run of consecutive rows of one table: the index of the table, its first row, the number of rows.
+# These field names are part of the file format.
 RUN_DTYPE = np.dtype([("place", "<i8"), ("first", "<i8"), ("rows", "<i8")])
 
 _Rows: TypeAlias = NDArray[np.float32]
@@ -49,7 +50,8 @@ class ShardedRows:
     tables : sequence of TableLocation
         Each is (m, d), in a file that is never written again.
     runs : (r,) array of `RUN_DTYPE`
-        Consecutive rows of one table: its index in `tables`, the first row, the number of rows.
+        The rows in their order, in runs of consecutive rows of one table. The field ``place`` is
+        the index in `tables`, ``first`` the first row in that table, ``rows`` the number of rows.
     dimension : int
         d.
 
@@ -84,8 +86,8 @@ class ShardedRows:
         """Return the rows of all `parts`, which share a folder and a dimension, in order."""
         runs = [part.runs.copy() for part in parts]
         n_tables = 0
-        for part, own in zip(parts, runs, strict=True):
-            own["place"] += n_tables
+        for part, part_runs in zip(parts, runs, strict=True):
+            part_runs["place"] += n_tables
             n_tables += len(part.tables)
         tables = [table for part in parts for table in part.tables]
         return cls(parts[0].folder, tables, np.concatenate(runs), parts[0].shape[1])
@@ -162,8 +164,8 @@ class ShardedRows:
             raise IndexError(f"Received rows from {rows.min()} to {rows.max()} of {n}.")
         rows = np.where(rows < 0, rows + n, rows)
         run = np.searchsorted(self._ends, rows, "right")
-        own = self.runs[run]
-        return own["place"], own["first"] + rows - (self._ends[run] - own["rows"])
+        runs = self.runs[run]
+        return runs["place"], runs["first"] + rows - (self._ends[run] - runs["rows"])
 
 
 def as_rows(name: str, table: Any) -> Any:

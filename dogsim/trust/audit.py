@@ -160,8 +160,8 @@ def _suspicious_labels(left_out: LeaveOneOut, scores: VoteScores) -> tuple[Suspi
 
 def _novel_images(left_out: LeaveOneOut, scores: VoteScores) -> tuple[NovelImage, ...]:
     calibration, place = scores.novelty[left_out.rows], left_out.place
-    own = np.where(place >= 0, calibration[place], np.nan)
-    p = p_values(-calibration, -scores.novelty, -own)
+    excluded = np.where(place >= 0, calibration[place], np.nan)  # (n,): the image's own score
+    p = p_values(-calibration, -scores.novelty, -excluded)
     listed = np.flatnonzero(p <= NOVELTY_THRESHOLD)
     order = listed[np.argsort(p[listed], kind="stable")].tolist()
     return tuple(NovelImage(left_out.dataset.paths[row], float(p[row])) for row in order)

@@ -43,8 +43,10 @@ class Calibration:
     ----------
     dataset : Dataset
     rows : (m,) int
+        The rows that vote, ascending, as in `LeaveOneOut`.
     place : (n,) int
-        The rows that vote, as in `LeaveOneOut`.
+        For each image of the dataset the index in `rows` of the image that votes for its group of
+        duplicates, -1 if its breed is unknown.
     temperature : float
         T of the vote.
     own : (m,) float64
@@ -81,23 +83,23 @@ class Calibration:
         shares : (b, c) float64
             The share of each breed in the vote.
         novelty : (b,) float64
-        own, own_novelty : (b,) float64
-            The calibration scores of the query itself; NaN if it has none.
+        excluded, excluded_novelty : (b,) float64
+            The calibration scores of the query itself, see `p_values`; NaN if it has none.
         """
-        group = np.full(len(features), -1)
+        groups = np.full(len(features), -1)
         if rows is not None:
-            group = np.where(rows >= 0, self.place[rows], -1)
+            groups = np.where(rows >= 0, self.place[rows], -1)
         for start in range(0, len(features), VOTE_BLOCK_ROWS):
             block = slice(start, start + VOTE_BLOCK_ROWS)
-            place = group[block]
+            group = groups[block]
             squares, labels = voting_neighbours(
-                self.dataset, self.rows, self.place, features[block], place
+                self.dataset, self.rows, self.place, features[block], group
             )
             shares = soft_votes(squares, labels, self.temperature, len(self.dataset.breeds))
-            own, novelty = (
-                np.where(place >= 0, scores[place], np.nan) for scores in (self.own, self.novelty)
+            excluded, excluded_novelty = (
+                np.where(group >= 0, scores[group], np.nan) for scores in (self.own, self.novelty)
             )
-            yield shares, novelty_scores(squares, shares), own, novelty
+            yield shares, novelty_scores(squares, shares), excluded, excluded_novelty
 
 
 def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
@@ -164,11 +166,13 @@ def calibration_of(dataset: Dataset) -> Calibration:
         return Calibration(dataset, **arrays | {"temperature": float(arrays["temperature"])})
     left_out = LeaveOneOut(dataset, quick=True)
     rows, place = left_out.rows, left_out.place
-    new = np.ones(len(rows), bool)
-    new[place[trained_on & (place >= 0)]] = False
-    temperature = left_out.best_temperature(rows[new] if new.any() else rows)
+    calibrates = np.ones(len(rows), bool)
+    calibrates[place[trained_on & (place >= 0)]] = False
+    temperature = left_out.best_temperature(rows[calibrates] if calibrates.any() else rows)
     scores = left_out.scores(temperature)
-    own, novelty = (np.where(new, each[rows], np.nan) for each in (scores.own, scores.novelty))
+    own, novelty = (
+        np.where(calibrates, each[rows], np.nan) for each in (scores.own, scores.novelty)
+    )
     calibration = Calibration(dataset, rows, place, temperature, own, novelty)
     cache_arrays(name, **{field: getattr(calibration, field) for field in CACHED_FIELDS})
     return calibration

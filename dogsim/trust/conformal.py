@@ -1,13 +1,14 @@
 """Prediction sets: sets of breeds that contain the true one with a given confidence.
 
 Conformal prediction (Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", 2005).
-The p-value of a breed is the fraction of the calibration images whose own breed has no larger
-share of their neighbours' vote; the prediction set holds the breeds with p > 1 - confidence. If a
-new image comes from the same distribution as the dataset, its breed is missing from its set with a
-probability of at most 1 - confidence, on average over the breeds. (Strictly this requires that the
-new image is among the neighbours of the known ones as well, see Cherubin, Chatzikokolakis and
-Jaggi, "Exact optimization of conformal predictors", 2021; with thousands of images this changes
-nothing.)
+The share of a breed in the vote on an image is its score. The p-value of a breed for a query is the
+fraction of the calibration images whose own breed has a score no larger than the score of the
+candidate breed in the vote on the query. The prediction set contains the breeds with p > 1 -
+confidence. If a new image comes from the same distribution as the dataset, its breed is missing
+from its set with a probability of at most 1 - confidence, on average over the breeds. (Strictly
+this requires that the new image is among the neighbours of the known ones as well, see Cherubin,
+Chatzikokolakis and Jaggi, "Exact optimization of conformal predictors", 2021; with thousands of
+images this changes nothing.)
 """
 
 from dataclasses import dataclass
@@ -106,14 +107,14 @@ def prediction_sets(
         The row of each query in the dataset, which is left out; -1 if it has none.
     """
     sets = []
-    for shares, novelty, own, own_novelty in calibration.scores(features, rows):
-        breed_p = p_values(calibration.own, shares, own)  # (b, c)
+    for shares, novelty, excluded, excluded_novelty in calibration.scores(features, rows):
+        breed_p = p_values(calibration.own, shares, excluded)  # (b, c)
         # Negated, because large novelty scores are unusual, but small shares.
-        novelty_p = p_values(-calibration.novelty, -novelty, -own_novelty)  # (b,)
-        for p, new in zip(breed_p, novelty_p.tolist(), strict=True):
+        novelty_p = p_values(-calibration.novelty, -novelty, -excluded_novelty)  # (b,)
+        for p, novel in zip(breed_p, novelty_p.tolist(), strict=True):
             order = np.argsort(-p, kind="stable")[: max(1, int((p > 1 - confidence).sum()))]
             breeds = tuple(calibration.dataset.breeds[label] for label in order)
-            sets.append(PredictionSet(breeds, p, float(p.max()), new, new <= UNKNOWN_THRESHOLD))
+            sets.append(PredictionSet(breeds, p, float(p.max()), novel, novel <= UNKNOWN_THRESHOLD))
     return sets
 
 
@@ -163,7 +164,7 @@ def coverage(
 def p_values(
     calibration: NDArray[np.float64],
     scores: NDArray[np.float64],
-    left_out: NDArray[np.float64] | None = None,
+    excluded: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Compute conformal p-values: the fraction of scores, its own included, that are no larger.
 
@@ -172,8 +173,8 @@ def p_values(
     calibration : (m,) float64
         Conformity scores of the calibration images; NaN does not count.
     scores : (n, c) or (n,) float64
-    left_out : (n,) float64, optional
-        One calibration score for each row that does not count for it; NaN if all count.
+    excluded : (n,) float64, optional
+        For each row one calibration score that does not count for it; NaN if all count.
 
     Returns
     -------
@@ -187,9 +188,9 @@ def p_values(
     counts = np.searchsorted(calibration, scores, side="right")
     total = np.full(len(scores), len(calibration))
     column = (-1, *[1] * (scores.ndim - 1))  # the shape that broadcasts (n,) over (n, c)
-    if left_out is not None:
-        counts = counts - (left_out.reshape(column) <= scores)
-        total -= ~np.isnan(left_out)
+    if excluded is not None:
+        counts = counts - (excluded.reshape(column) <= scores)
+        total -= ~np.isnan(excluded)
     return np.asarray((counts + 1) / (total.reshape(column) + 1))
 
 

@@ -10,7 +10,7 @@ from benchmark import processor
 from dogsim import Dataset, accuracy, create_dataset, extractor_for, load_extractor, update_dataset
 from dogsim.engines import model_cache
 from dogsim.errors import DogsimError
-from dogsim.folders.extraction import calibration_images
+from dogsim.folders.extraction import quantization_images
 from dogsim.folders.listing import list_images
 from dogsim.images import load_image
 
@@ -95,15 +95,15 @@ def test_a_missing_network_or_quantizer(
     assert not (tmp_path / "d.h5").exists()
 
 
-def test_calibration_images(breeds_dir: Path, tmp_path: Path) -> None:
+def test_quantization_images(breeds_dir: Path, tmp_path: Path) -> None:
     images = list_images(breeds_dir).images
-    some = calibration_images(breeds_dir, images, "squash", 32)
+    some = quantization_images(breeds_dir, images, "squash", 32)
     assert [each.shape for each in some] == [(32, 32, 3)] * 6
-    assert np.array_equal(some, calibration_images(breeds_dir, images, "squash", 32))
-    assert len(calibration_images(breeds_dir, images * 51, "squash", 32)) == 300
+    assert np.array_equal(some, quantization_images(breeds_dir, images, "squash", 32))
+    assert len(quantization_images(breeds_dir, images * 51, "squash", 32)) == 300
     (tmp_path / "bad.jpg").write_text("not an image")
     with pytest.raises(DogsimError, match=r"No image sampled from .* \(1 file\)"):
-        calibration_images(tmp_path, list_images(tmp_path).images, "squash", 32)
+        quantization_images(tmp_path, list_images(tmp_path).images, "squash", 32)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from PIL import Image
 from dogsim import Dataset, DogsimError, create_dataset, find_images, load_image, update_dataset
 from dogsim.folders import extraction
 from dogsim.folders.checkpoints import CheckpointFolder
-from dogsim.folders.resumable import Shards, checkpoint_folder
+from dogsim.folders.resumable import ResumableRun, checkpoint_folder
 from dogsim.networks.extractor import NetworkOptions
 from dogsim.plumbing.files import bytes_sha256
 
@@ -241,7 +241,7 @@ def test_a_shard_that_cannot_be_read_is_not_reported_as_written(
             raise OSError(24, "Too many open files")
         return file(*arguments, **options)
 
-    gather = Shards.write
+    gather = ResumableRun.write
 
     def write(*arguments: Any) -> Any:
         nonlocal full
@@ -249,7 +249,7 @@ def test_a_shard_that_cannot_be_read_is_not_reported_as_written(
         return gather(*arguments)
 
     monkeypatch.setattr(h5py, "File", opened)
-    monkeypatch.setattr(Shards, "write", write)
+    monkeypatch.setattr(ResumableRun, "write", write)
     line = refusal("create-dataset", photos, "-o", out)
     assert "Cannot read" in line
     assert "Too many open files" in line
