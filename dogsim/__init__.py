@@ -31,7 +31,7 @@ Evaluation
 Figures
     result_grid, result_grids, heat_maps, accuracy_figures, breed_tree: draw a figure
     show_or_save: show figures, or save them to files
-    explain, Explanation: which places of two images bring them together or apart
+    explain, Explanation: which places of two images increase or reduce their distance
 
 Learning
     train_ranking, Ranking, project: train a head by deep ranking; apply it to a dataset

@@ -269,7 +269,7 @@ def answers_to(
     calibration : Calibration, optional
         The dataset's, if the caller has cached it.
 
-    The others are those of `classify`, which raises the same.
+    The other parameters and the errors are those of `classify`.
     """
     rows = [None] * len(features) if rows is None else rows
     left_out = np.array([-1 if row is None or keep_self else row for row in rows], np.intp)

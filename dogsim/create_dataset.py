@@ -259,13 +259,9 @@ def _extractor(
 ) -> Extractor:
     """Return the extractor of the options; those that are not given are as in earlier runs."""
     network = network.with_defaults(run.options)
-    network = replace(
-        network,
-        few=len(images) < MIN_IMAGES_FOR_GPU,
-        quantization_images=partial(
-            quantization_images, root, images, network.resize or RESIZES[0]
-        ),
-    )
+    sample = partial(quantization_images, root, images, network.resize or RESIZES[0])
+    few = len(images) < MIN_IMAGES_FOR_GPU
+    network = replace(network, few=few, quantization_images=sample)
     extractor = network.extractor(run.recipe)
     return replace(extractor, recipe=replace(extractor.recipe, **boxes.options))
 

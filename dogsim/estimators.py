@@ -90,7 +90,7 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.image_size = image_size
 
     def fit(self, X: Any, y: Any = None) -> "ImageFeatures":
-        """Check the parameters; raises `DogsimError` for an unknown name or a missing file."""
+        """Check the parameters; raise `DogsimError` for an unknown name or a missing file."""
         self._network_options.check()
         return self
 

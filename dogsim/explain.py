@@ -1,7 +1,7 @@
-"""Explain distances: which places of two images bring their features together or apart.
+"""Explain distances: which places of two images increase their distance, and which reduce it.
 
-The places, and why their parts add up to the distance, are derived in
-`dogsim.retrieval.decomposition`. Here the images go through their network again.
+`dogsim.retrieval.decomposition` proves that the parts of the places add up to the distance. This
+module computes the feature maps of the images.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def explain(
     metric: str = "euclidean",
     origin: Floats | None = None,
 ) -> Explanation:
-    """Compute which places of two images bring them together and which apart.
+    """Compute which places of two images increase their distance, and which reduce it.
 
     Parameters
     ----------
@@ -124,10 +124,10 @@ def explain_neighbours(
     rows = [_nearest_rows(query, dataset, k, metric, extractor) for query in queries]
     _require_image_files(dataset, np.unique(rows))
     origin = origin_of(dataset, metric)
-    own = (feature_maps(query.pixels(recipe)[None]) for query in queries)
+    query_maps = (feature_maps(query.pixels(recipe)[None]) for query in queries)
     return [
         [(row, _to_row(query, dataset, row, recipe, metric, origin)) for row in neighbours]
-        for query, neighbours in zip(own, rows, strict=True)
+        for query, neighbours in zip(query_maps, rows, strict=True)
     ]
 
 
@@ -141,7 +141,7 @@ def explain_row(
 ) -> Explanation:
     """Explain the distance of an image to one image of a dataset, whose file is read again.
 
-    Takes and raises what `explain` and `explain_neighbours` do.
+    Parameters and errors are those of `explain` and `explain_neighbours`.
     """
     check_explained(metric)
     recipe = extractor.recipe
@@ -154,8 +154,8 @@ def explain_row(
 def feature_maps_of(recipe: Recipe) -> FeatureMaps:
     """Load the network that computes the feature maps of images; the last one is cached.
 
-    Raises `DogsimError` as `load_feature_maps` does, or if the weight file is missing or another
-    one.
+    Raises `DogsimError` as `load_feature_maps` does, or if the weight file is missing or has
+    changed.
     """
     return load_feature_maps(recipe, check_own_weights(recipe, None).network)
 

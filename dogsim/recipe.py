@@ -14,7 +14,7 @@ DECISIVE_FIELDS = (
 )
 # Fields that older files do not have.
 OPTIONAL_FIELDS = ("head", "head_sha256", "boxes", "margin", "views", "head_layer", "mean", "std")
-# Left out of the fingerprint if they have these values, so that fingerprints of older files stay.
+# Not in the fingerprint if they have these values, so that older fingerprints do not change.
 DEFAULTS_OF_NEW_FIELDS = {"views": "none", "head_layer": "", "mean": "", "std": ""}
 
 Channels: TypeAlias = tuple[float, float, float]  # red, green, blue
@@ -42,7 +42,8 @@ class Recipe:
     views : str
         The views of each image whose features are averaged, one of `dogsim.networks.views.VIEWS`.
     engine, precision : str
-        What computed the features. For information: they change rounding, not meaning.
+        The library and number format that computed the features. They are not compared, because
+        they only change the rounding.
     head, head_sha256 : str
         The file of the learned embedding that maps the output of the layer to the features, see
         `dogsim.project`, and its SHA-256. Empty without one.
@@ -53,10 +54,10 @@ class Recipe:
         deviation that it is divided by, three numbers for red, green and blue from 0 to 1. Empty
         for other networks.
     boxes : str
-        The folder of bounding boxes to which images were cropped; empty for whole images. For
-        information: the network is the same, and the dataset stores the box of each image.
+        The folder of bounding boxes to which images were cropped; empty for whole images. It is not
+        compared, because the network is the same and the dataset stores the box of each image.
     margin : float
-        What was added to each side of a box, as a fraction of its width and height.
+        The fraction of the width and height of a box that was added to each side.
     """
 
     backbone: str

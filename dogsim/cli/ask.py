@@ -129,7 +129,7 @@ class AnswerStream:
     images : list of Path
         The image files.
     answered : int
-        The number of them that have an answer so far.
+        The number of images with an answer so far.
     """
 
     def __init__(

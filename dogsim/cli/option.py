@@ -220,13 +220,13 @@ class ExtractionArguments(NetworkArguments):
         int, typer.Option(help="Number of images that the network computes at once.")
     ] = 32
     engine: Annotated[
-        str, one_of("engine", "Inference engine: {}; auto is the faster one here.")
+        str, one_of("engine", "Inference engine: {}; auto is the faster one on this machine.")
     ] = "auto"
     precision: Annotated[
         str,
         one_of(
             "precision",
-            "Number format: {}; auto is bfloat16 if the CPU supports it, int8 is calibrated on "
+            "Number format: {}; auto is bfloat16 if the CPU supports it, int8 is quantized on "
             "your images.",
         ),
     ] = "auto"

@@ -1,4 +1,4 @@
-"""The choice of what computes a network: the engine, and the precision of its numbers.
+"""Choice of the engine that computes a network, and of the precision of its numbers.
 
 ``tensorflow`` runs a frozen Keras model. ``openvino`` is faster on a CPU and runs a converted
 model, which is cached (`model_cache`). Both compute in bfloat16 if the CPU supports it natively:
@@ -19,13 +19,13 @@ Engine: TypeAlias = Literal["auto", "tensorflow", "openvino"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "int8"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-MIN_IMAGES_FOR_GPU = 2000  # a CPU computes as many in the 15 s that TensorFlow needs to start
+MIN_IMAGES_FOR_GPU = 2000  # a CPU computes them in the 15 s that TensorFlow needs to start
 
 
 def choose_engine(
     engine: Engine = "auto", precision: Precision = "auto", few: bool = False
 ) -> tuple[Engine, Precision]:
-    """Return the engine and the precision that "auto" means on this machine.
+    """Return the engine and the precision, with "auto" resolved for this machine.
 
     Parameters
     ----------

@@ -24,9 +24,9 @@ _ENVIRONMENT = Lock()  # all threads share one environment
 def import_openvino() -> Any:
     """Return the module `openvino`, with its telemetry disabled.
 
-    It reports when it is imported and what it converts, from a process that it forks. In a program
-    that computes in another thread at that moment, the fork hangs. Without its package for reports
-    OpenVINO uses a stub.
+    OpenVINO reports its import and its conversions from a process that it forks. The fork hangs if
+    the program computes in another thread at that moment. Without the package `openvino_telemetry`
+    it uses a stub.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
@@ -36,7 +36,7 @@ def import_openvino() -> Any:
 
 @contextmanager
 def without_telemetry() -> Iterator[None]:
-    """Stop OpenVINO's converter and NNCF from reporting their use; they do not in tests."""
+    """Disable the telemetry of OpenVINO's converter and NNCF, as these do in tests."""
     with _ENVIRONMENT:
         before = {name: os.environ.get(name) for name in TEST_VARIABLES}
         os.environ |= dict.fromkeys(TEST_VARIABLES, "true")
@@ -74,7 +74,7 @@ def convert(model: Any, prepare: Prepare | None, shape: tuple[int, ...]) -> Any:
     # OpenVINO's own function calls exec() for this, which fails from Python 3.13 on (PEP 667).
     utils.get_environment_setup = lambda _: {"tensorflow": __version__}
     with without_telemetry():
-        # Shared weights would change or disappear with the Keras model, which nobody keeps.
+        # Shared weights would change or disappear with the Keras model, which is not kept.
         converted = openvino.convert_model(traced, share_weights=False)
     # Functions with their own gradient, such as swish, add intermediate results to the outputs.
     outputs = converted.get_results()[: len(model.outputs)]
@@ -84,10 +84,10 @@ def convert(model: Any, prepare: Prepare | None, shape: tuple[int, ...]) -> Any:
 
 
 class OpenVinoNetwork:
-    """A converted network that computes: many images in parallel batches, few one by one.
+    """A compiled network that computes many images in parallel batches, and few one by one.
 
-    Two fixed shapes are faster than one that is left open. Each is compiled at its first use,
-    which takes tenths of a second. Threads may share an instance.
+    Two fixed shapes are faster than one dynamic shape. Each is compiled at its first use, which
+    takes tenths of a second. Threads may share an instance.
 
     Parameters
     ----------

@@ -197,7 +197,7 @@ def distance_histogram(
 
     The histograms have area 1. Up to `HISTOGRAM_IMAGES` images, drawn at random with `seed`, are
     compared with all others. `nearest`, (k,) float, are distances of a query's neighbours, marked
-    below the curves. Raises what `dogsim.dist_calc` raises.
+    below the curves. Raises as `dogsim.dist_calc` does.
     """
     own, others, first = _sampled_distances(as_ranked(dataset), metric, seed)
     marks = np.empty(0) if nearest is None else nearest

@@ -25,8 +25,8 @@ MAX_IMAGE_PIXELS = 600  # of the longer side
 FIGURE_INCHES = 8.0
 ASPECT_RATIOS = 0.5, 2.0  # width / height; other images are drawn smaller
 MAX_JOINED_PAIRS = 5
-# Blue brings together, orange brings apart (Okabe and Ito, safe for the colour-blind). Places that
-# bring apart are hatched as well, from a quarter of the largest part on.
+# Blue reduces the distance, orange increases it (Okabe and Ito, safe for the colour-blind). Places
+# that increase it by more than a quarter of the largest part are hatched as well.
 SIGNED = LinearSegmentedColormap.from_list("signed", ["#0072b2", "white", "#d55e00"])
 HATCH: dict[str, Any] = {"fill": False, "hatch": "////", "lw": 0, "ec": "#7a3600"}
 HATCH_THRESHOLD = 0.25

@@ -64,11 +64,11 @@ class FeatureFile:
 
     @classmethod
     def open_shard(cls, file: Path) -> "FeatureFile":
-        """Open a shard; raises `DogsimError` as `Dataset.open`, and for a file of another kind."""
+        """Open a shard; raise `DogsimError` as `Dataset.open`, and for a file of another kind."""
         dataset = Dataset.open(file)
         mapped, stamps, recipe = dataset.features, dataset.stamps, dataset.recipe
         if stamps is None or recipe is None or not isinstance(mapped, np.memmap):
-            raise DogsimError(f"{file} is no shard of create-dataset. Move it away.")
+            raise DogsimError(f"{file} is not a shard of create-dataset. Move it away.")
         table = TableLocation(file.name, mapped.offset, len(dataset))
         whole = np.array([(0, 0, len(dataset))], RUN_DTYPE)
         rows: Any = ShardedRows(file.parent, [table], whole, mapped.shape[1])
@@ -95,13 +95,13 @@ class CheckpointFolder:
     Raises
     ------
     DogsimError
-        If `path` is no folder.
+        If `path` is not a folder.
     """
 
     def __init__(self, path: Path) -> None:
         if path.exists() and not path.is_dir():
             raise DogsimError(
-                f"{path} is no folder. Unfinished work is stored there: move it away."
+                f"{path} is not a folder. Unfinished work is stored there: move it away."
             )
         self.path, self._restart_file = path, path / RESTART_FILE
         self.committed: Set[str] = frozenset()
@@ -142,7 +142,7 @@ class CheckpointFolder:
                 with file.open("rb") as opened:
                     start = opened.read(len(HDF5_SIGNATURE))
                 if start.strip(b"\0") and start != HDF5_SIGNATURE[: len(start)]:
-                    remedy = "It is no shard of create-dataset: move it away."
+                    remedy = "It is not a shard of create-dataset: move it away."
                     raise DogsimError(f"{error} {remedy}") from error
                 file.unlink()
 

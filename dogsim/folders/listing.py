@@ -102,7 +102,7 @@ def assign_boxes(
 
 
 def find_images(path: str | os.PathLike[str]) -> list[Path]:
-    """List the images in a folder and the folders below it; a file is its own only image.
+    """List the images in a folder and the folders below it; of a file, the list has the file.
 
     The images of a folder are found as by `dogsim.create_dataset`, and sorted by path.
     Raises `DogsimError` if the path does not exist, or the folder contains no image.
@@ -124,7 +124,7 @@ def find_images(path: str | os.PathLike[str]) -> list[Path]:
 
 
 def _note_others(listing: Listing, layout: FolderLayout) -> None:
-    """Print how many files are no images, and how many are excluded."""
+    """Print the numbers of files that are not images, and of excluded files."""
     if others := listing.others:
         note(f"Files that are not images: {len(others)}, such as {printable(others[0])}.")
     if layout.exclude:

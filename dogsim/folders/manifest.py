@@ -78,7 +78,7 @@ class Manifest:
         """Keep the images whose features are up to date and return the rest.
 
         Features are up to date if box, size and modification time of the image have not changed.
-        With `verify`, and if they were computed in another folder, box and content are compared.
+        With `verify`, or if they were computed in another folder, box and content are compared.
         """
         home = str(root.resolve())
         known = [image for image in images if image.path in self.rows]
@@ -127,7 +127,7 @@ class Manifest:
 
 
 def sparse_rows(rows: ShardedRows) -> NDArray[np.intp]:
-    """Return the rows (m,) in shards of which few rows are used, so that they can be merged.
+    """Return the rows (m,) in shards with few used rows, so that these shards can be merged.
 
     Without merging, a folder that is updated every day would consist of many nearly empty shards.
     Returns no rows if merging would not save a shard.

@@ -254,7 +254,7 @@ class ResumableRun:
         )
 
     def _merged_rows(self, images: list[ListedImage], fields: dict[str, Any]) -> ShardedRows:
-        """Return the stored rows of the images, after merging shards of which few rows are used."""
+        """Return the stored rows of the images, after merging shards with few used rows."""
         rows = self.manifest.stored_rows(fields["paths"])
         moved = sparse_rows(rows)
         if not len(moved):

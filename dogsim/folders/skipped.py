@@ -19,7 +19,7 @@ def report_skipped(skipped: Sequence[SkippedFile], out: Path) -> None:
     """Print the first skipped files on stderr, and write all to ``OUT.skipped.csv`` beside `out`.
 
     If no file was skipped, the table of an earlier run is removed. Call `check_skipped_table`
-    before.
+    first.
     """
     table = skipped_table_path(out)
     if not skipped:

@@ -93,7 +93,7 @@ class ImageFiles:
     ----------
     root : Path
     listing : Listing
-        What is not yielded is added to its other fields.
+        Receives the files that are not yielded.
     layout : FolderLayout
     """
 
@@ -114,7 +114,9 @@ class ImageFiles:
                 self.listing.add_inaccessible(self._relative(folder), error, "folder: ")
                 continue
             visible = self._visible(folder, is_folder)
-            subfolders = [path for path in visible if is_folder[path.name] and self._is_ours(path)]
+            subfolders = [
+                path for path in visible if is_folder[path.name] and self._is_user_folder(path)
+            ]
             linked += [path for path in subfolders if path.is_symlink()]
             waiting += [path for path in reversed(subfolders) if not path.is_symlink()]
             for path in visible:
@@ -145,7 +147,7 @@ class ImageFiles:
         self.listing.excluded += map(self._relative, excluded)
         return [path for path in paths if path not in excluded]
 
-    def _is_ours(self, folder: Path) -> bool:
+    def _is_user_folder(self, folder: Path) -> bool:
         if folder.name in SYSTEM_FOLDERS:
             self._leave_out(folder, "a folder of the system, not of images")
             return False

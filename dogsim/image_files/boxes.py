@@ -168,10 +168,10 @@ class BoxFolder:
         return None
 
     def box_of_query(self, image: str | os.PathLike[str]) -> Box | None:
-        """Return the box of any image, by the longest end of its path that the folder has.
+        """Return the box of any image, from the box file that shares the longest end of its path.
 
-        ``photos/pug/1.jpg`` has the box in ``pug/1.xml``, else in ``1.xml``. Raises what `box_of`
-        raises.
+        ``photos/pug/1.jpg`` has the box in ``pug/1.xml``, else in ``1.xml``. Raises as `box_of`
+        does.
         """
         parts = PurePath(os.path.abspath(image)).parts[1:]  # noqa: PTH100
         return self.box_of(*(PurePath(*parts[i:]) for i in range(len(parts))))

@@ -168,7 +168,7 @@ class LabelRule:
         yield TRAILING_NUMBER.sub("", path.stem)
 
     def _notes(self, paths: Sequence[str], texts: Sequence[str]) -> Iterator[str]:
-        """Yield what the owner of the images should know about texts that label them."""
+        """Yield notes about texts that are probably no breeds, and about missing labels."""
         if _is_csv(self.labels):
             yield from self._table.notes(paths)
         splits = {text for text in texts if text.lower() in SPLIT_FOLDERS}
@@ -188,7 +188,7 @@ class LabelRule:
             yield f"{self.names} has no name for {number}, such as {unnamed[0]}."
 
     def _named(self, text: str) -> str:
-        """Return the name of a code, or the text itself if it is no code."""
+        """Return the name of a code, or the text itself if it is not a code."""
         if not self.names or not text:
             return text
         number = SYNSET.match(text)

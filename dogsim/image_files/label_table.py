@@ -29,7 +29,7 @@ class LabelTable:
 
     @classmethod
     def read(cls, file: Path) -> "LabelTable":
-        """Read a CSV file; raise `DogsimError` if it is none, or has two labels for one path."""
+        """Read a CSV file; raise `DogsimError` if it is not CSV or has two labels for a path."""
         rows: dict[str, str] = {}
         for path, label in two_columns(file, ("path", "label")):
             path = PurePath(path.replace("\\", "/")).as_posix()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from unicodedata import normalize
 
 SYNSET = re.compile(r"(n\d{8})(-|$)")  # the WordNet number of an ImageNet class, before its name
-SEPARATORS = re.compile(r"(?<=[^\W_])[-_\s]+(?=[^\W_])")  # between words; the sign of -1 is none
+SEPARATORS = re.compile(r"(?<=[^\W_])[-_\s]+(?=[^\W_])")  # between words; the sign of -1 is not one
 
 
 def breed_name(text: str) -> str:

@@ -100,8 +100,8 @@ class Classifier:
         testset = as_dataset(testset)
         self.require_same_features(testset.recipe)
         label_of = {breed_key(breed): label for label, breed in enumerate(self.breeds)}
-        own = np.array([*(label_of.get(breed_key(breed), -1) for breed in testset.breeds), -1])
-        labels = own[testset.labels]
+        label_of_breed = [label_of.get(breed_key(breed), -1) for breed in testset.breeds]
+        labels = np.array([*label_of_breed, -1])[testset.labels]  # -1, unknown, is the last
         known = labels >= 0
         if not known.any():
             raise DogsimError(

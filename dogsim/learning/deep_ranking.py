@@ -202,7 +202,7 @@ def _train_with_proxies(split: _Split, options: _Options) -> Ranking:
 
 
 def _train_with_triplets(split: _Split, options: _Options) -> Ranking:
-    """Find the best number of steps on the gallery, then train on all images for as many."""
+    """Find the best number of steps on the gallery, then train on all images for this number."""
     raw, losses, images = split.precision(), list[float](), split.images
     trial, steps = _initial_head(split.gallery, options), options.max_steps
     rounds = track(

@@ -140,7 +140,7 @@ def load_batches(
     """Yield batches of images, (B, size, size, 3) uint8, loaded in advance by threads.
 
     With `augment_seed` the images are augmented; the same seed gives the same images for any
-    number of threads. Raises what `load_image` raises.
+    number of threads. Raises as `load_image` does.
     """
 
     def load(numbered: tuple[int, Sequence[Source]]) -> NDArray[np.uint8]:

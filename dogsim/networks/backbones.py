@@ -93,7 +93,7 @@ class InstalledBackbone(Backbone):
         return self._call_builder(self.module, top, weights)
 
     def build_imagenet(self, top: bool, name: str) -> Any:
-        """Build it with its ImageNet weights; raises `DogsimError` if they are damaged."""
+        """Build it with its ImageNet weights; raise `DogsimError` if they are damaged."""
         return self.build(top, IMAGENET)
 
     def imagenet_file(self, top: bool = False) -> Path | None:
@@ -183,7 +183,7 @@ def families() -> str:
 
 
 def find_backbone(name: str) -> BackboneProtocol:
-    """Find a backbone by its name; raises `DogsimError` with the nearest names if there is none.
+    """Find a backbone by its name; raise `DogsimError` with the nearest names if there is none.
 
     ``hub:PRESET`` is a network of Keras Hub; whether the preset exists is checked later.
 

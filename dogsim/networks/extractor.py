@@ -32,7 +32,7 @@ PREPROCESSING = ("mean", "std", "image_size")  # options of networks that may no
 class LazyNetwork:
     """A function from images to features that is loaded at its first call.
 
-    A pickle of it does not contain what is loaded: another process loads it again.
+    A pickle does not contain the loaded network: another process loads it again.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Extractor:
     network: Compute
 
     def load(self) -> None:
-        """Load the network now, not at the first call; raises what `load_extractor` does."""
+        """Load the network now, not at the first call; raise as `load_extractor` does."""
         if isinstance(self.network, LazyNetwork):
             self.network.load()
 
@@ -196,7 +196,7 @@ class NetworkOptions:
         return Extractor(recipe, LazyNetwork(partial(_load, self))) if recipe else self.load()
 
     def load(self) -> Extractor:
-        """Load the extractor; raises what `load_extractor` does."""
+        """Load the extractor; raise as `load_extractor` does."""
         self.check()
         network = self.network
         engine = network.engine if self.engine == "auto" else self.engine
@@ -209,7 +209,7 @@ class NetworkOptions:
         return Extractor(recipe, lazy)
 
     def _image_fields(self) -> dict[str, Any]:
-        """Return the fields of the recipe on the form of images; raises if a name is unknown."""
+        """Return the fields of the recipe on the form of images; raise if a name is unknown."""
         resize, views = self.resize or RESIZES[0], self.views or VIEWS[0]
         check_known("resize", resize, RESIZES)
         check_known("views", views, VIEWS)
@@ -262,7 +262,8 @@ def load_extractor(
     resize : {"squash", "crop"}
         How images become square, see `dogsim.load_image`.
     engine : {"auto", "tensorflow", "openvino"}
-        What computes, see `dogsim.choose_engine`; automatically the fastest one installed.
+        The library that computes the network, see `dogsim.choose_engine`; automatically the fastest
+        one installed.
     precision : {"auto", "float32", "bfloat16", "int8"}
         Automatically bfloat16 if the CPU supports it. int8 needs a network that
         `dogsim.create_dataset` has quantized on its images.

@@ -57,10 +57,10 @@ def lazy_extractor_for(
     weights: str | os.PathLike[str] | None = None,
     head: str | os.PathLike[str] | None = None,
 ) -> Extractor:
-    """Return what `extractor_for` does, but check files that the recipe names at the first call.
+    """Return the extractor of `extractor_for`, whose files are checked at the first call only.
 
-    Queries that are images of the dataset need none of them. `weights` and `head`, if given, are
-    checked at once.
+    Queries that are images of the dataset need no file. `weights` and `head` are checked at once if
+    they are given.
     """
     recipe = require_recipe(recipe)
     if weights is not None:

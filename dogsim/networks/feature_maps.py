@@ -85,10 +85,10 @@ def load_feature_maps(recipe: Recipe, network: Network) -> FeatureMaps:
         features, maps = sorted(loaded.outputs(images), key=np.ndim)
         return maps, features
 
-    return FeatureMaps(_of_both_sides(compute) if recipe.views == "flip" else compute, head)
+    return FeatureMaps(_averaged_with_mirror(compute) if recipe.views == "flip" else compute, head)
 
 
-def _of_both_sides(network: ComputeMaps) -> ComputeMaps:
+def _averaged_with_mirror(network: ComputeMaps) -> ComputeMaps:
     """Return a function that averages an image and its mirror, whose map is mirrored back.
 
     Features are scaled to length 1 before they are averaged, and each map by the same factor.

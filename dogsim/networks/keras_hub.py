@@ -99,17 +99,17 @@ class HubBackbone:
     def _download(self, fetch: Callable[[], Any], name: str) -> Any:
         """Return the result of `fetch`, which may download the preset, see `downloaded`."""
         host = None if weights_file(self.preset) else KAGGLE
-        return downloaded(fetch, name, host, self._way_out)
+        return downloaded(fetch, name, host, self._remedy)
 
     @property
-    def _way_out(self) -> str:
+    def _remedy(self) -> str:
         """What else the user can do if a download fails."""
         return f"copy {cache_home()} from a machine that has them"
 
 
 @dataclass(frozen=True)
 class HubResNet(HubBackbone):
-    """A ResNet that Keras itself lacks: without classifier, and also with weights from a file.
+    """A ResNet of Keras Hub that Keras lacks, without classifier; accepts a weight file.
 
     `architecture` are arguments of Keras Hub's ``ResNetBackbone``.
     """
@@ -149,7 +149,7 @@ class HubResNet(HubBackbone):
         return import_keras().applications.imagenet_utils.preprocess_input(images, mode="torch")
 
     @property
-    def _way_out(self) -> str:
+    def _remedy(self) -> str:
         return "give a file (--weights FILE), or use --backbone resnet50"
 
 
@@ -181,8 +181,8 @@ RESNETS = {
 def families() -> dict[str, str]:
     """Return the supported presets, each with its family.
 
-    A preset whose handle belongs to another one is left out, as Keras Hub has it for three of
-    EfficientNet: its weights would be those of the other.
+    Keras Hub gives three presets of EfficientNet the handle of another preset. They are left out,
+    because their weights would be those of the other preset.
     """
     models, found = import_hub().models, {}
     for family in MAP_FAMILIES + TOKEN_FAMILIES:
@@ -194,7 +194,7 @@ def families() -> dict[str, str]:
 
 
 def family_of(preset: str) -> str:
-    """Find a preset's family; raises `DogsimError` with the nearest names if there is none."""
+    """Find a preset's family; raise `DogsimError` with the nearest names if there is none."""
     check_known("preset", preset, families())
     return families()[preset]
 
@@ -213,7 +213,7 @@ def cache_home() -> Path:
 
 
 def import_hub() -> Any:
-    """Return the module `keras_hub`; raises `DogsimError` if it is not installed."""
+    """Return the module `keras_hub`; raise `DogsimError` if it is not installed."""
     import_keras()
     hub = require("keras_hub", "hub", "This network")
     logging.getLogger("kagglehub").setLevel(logging.ERROR)  # it reports on stdout

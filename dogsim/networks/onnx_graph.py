@@ -20,7 +20,7 @@ CHANNEL_AXIS = {"NCHW": 1, "NHWC": 3}
 SPATIAL_AXES = {"NCHW": (2, 3), "NHWC": (1, 2)}
 FLOAT_TYPES = ("f32", "f16", "bf16")
 RESHAPING = ("Reshape", "Squeeze", "Unsqueeze", "Convert")  # operations that keep the values
-RELATIVE_TOLERANCE = 1e-3  # of the largest value; two ways to compute it may differ by so much
+RELATIVE_TOLERANCE = 1e-3  # of the largest value: the allowed difference between two computations
 
 
 class OnnxGraph:
@@ -224,7 +224,7 @@ def _read_model(file: Path) -> Any:
 
 
 def _find_value(model: Any, layer: str) -> Any:
-    """Find a value of a graph by its name; raises `DogsimError` with the nearest names."""
+    """Find a value of a graph by its name; raise `DogsimError` with the nearest names."""
     found = {
         name: output
         for node in model.get_ordered_ops()

@@ -93,7 +93,7 @@ class OnnxNetwork:
     def convert(self, with_map: bool = False) -> Any:
         """Convert it to an `openvino.Model` from (B, S, S, 3) uint8 to features (B, D) float32.
 
-        Takes and raises what `OnnxGraph.network` does.
+        Parameters and errors are those of `OnnxGraph.network`.
         """
         graph = self._graph()
         network, description = graph.network(self._layer_and_preprocessing[1], with_map)
@@ -128,7 +128,7 @@ def _external_names(path: Path) -> list[str]:
 
 
 def _external_file(path: Path, name: str) -> Path:
-    """Find an external file; raises `DogsimError` unless it is in the folder of `path`."""
+    """Find an external file; raise `DogsimError` unless it is in the folder of `path`."""
     folder = path.parent.resolve()
     file = (folder / name).resolve()
     if not file.is_relative_to(folder):

@@ -54,7 +54,7 @@ class TrainableNetwork(Network, Protocol):
     """A network that TensorFlow can compute and train, such as `KerasNetwork`."""
 
     def load_model(self, with_map: bool = False) -> "tuple[Any, Prepare, int]":
-        """Load it as a Keras model, with the function that prepares images and their size."""
+        """Load the Keras model, the function that prepares its images, and their size."""
 
 
 class BackboneProtocol(Protocol):

@@ -87,9 +87,9 @@ def keras_download(build: Callable[[], Any], network: str, file_name: str) -> An
     """
     import_keras()
     host = None if cached_weights(file_name) else KERAS_STORAGE
-    way_out = f"give a file (--weights FILE), or put {file_name} into {_keras_home() / 'models'}"
+    remedy = f"give a file (--weights FILE), or put {file_name} into {_keras_home() / 'models'}"
     try:
-        return downloaded(build, network, host, way_out)
+        return downloaded(build, network, host, remedy)
     except WeightsUnavailableError:
         # Keras knows no hash of some files: remove a file that is not the weights.
         if host and (damaged := cached_weights(file_name)):
@@ -97,7 +97,7 @@ def keras_download(build: Callable[[], Any], network: str, file_name: str) -> An
         raise
 
 
-def downloaded(fetch: Callable[[], T], network: str, host: str | None, way_out: str) -> T:
+def downloaded(fetch: Callable[[], T], network: str, host: str | None, remedy: str) -> T:
     """Return the result of `fetch`, which downloads weights; fail soon if no server answers.
 
     Parameters
@@ -108,7 +108,7 @@ def downloaded(fetch: Callable[[], T], network: str, host: str | None, way_out: 
     host : str, optional
         An address that is tried first, because downloaders may have long timeouts. None if nothing
         has to be downloaded.
-    way_out : str
+    remedy : str
         What the user can do instead, besides using the network that is installed.
 
     Raises
@@ -125,7 +125,7 @@ def downloaded(fetch: Callable[[], T], network: str, host: str | None, way_out: 
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise WeightsUnavailableError(
             f"The weights of {network} could not be downloaded ({reason(error)}). "
-            f"Either {way_out}, "
+            f"Either {remedy}, "
             "or use the network whose weights are installed: --backbone efficientnet-lite0."
         ) from error
 

@@ -1,4 +1,4 @@
-"""The user's cache folder, by which later runs start faster."""
+"""The user's cache folder, with results that later runs use again."""
 
 import io
 import shutil

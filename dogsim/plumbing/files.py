@@ -179,7 +179,7 @@ def remove_temporary_files(path: Path) -> None:
 
 
 def follow_link(path: Path) -> Path:
-    """Return the target of a symbolic link, or `path` itself if it is none."""
+    """Return the target of a symbolic link, or `path` itself if it is not a link."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 

@@ -31,7 +31,7 @@ Run: pip install "dogsim[web]"
 
 
 def require(package: str, extra: str, purpose: str) -> Any:
-    """Import an optional package and return it; raises `DogsimError` as `check_installed` does."""
+    """Import an optional package and return it; raise `DogsimError` as `check_installed` does."""
     check_installed(package, extra, purpose)
     try:
         return import_module(package)

@@ -8,14 +8,14 @@ m = (f + g) / 2
     |f - g|^2 = sum_i (a_i - m).(f - g) / N  +  sum_j (m - b_j).(f - g) / M
 
 because the mean of a_i - m is f - m = (f - g) / 2: either sum is |f - g|^2 / 2, so each image
-contributes half of the distance. A part above 0 brings the two apart, one below 0 together. The
-origin of the features does not matter, because it shifts a_i, b_j and m alike.
+contributes half of the distance. A part above 0 increases the distance, a part below 0 reduces it.
+The origin of the features does not matter, because it shifts a_i, b_j and m alike.
 
 Pairs of places show which regions of the two images match. For any u (D,)
 
     (f - u).(g - u) = sum_i sum_j (a_i - u).(b_j - u) / (N M)
 
-and the larger this likeness is, the nearer are the two, since
+and the two images are the nearer, the larger this likeness is, since
 |f - g|^2 = |f - u|^2 + |g - u|^2 - 2 (f - u).(g - u). With u = 0 hardly any pair is below 0 after a
 ReLU (Stylianou, Souvenir and Pless 2019, "Visualizing deep similarity networks", arXiv:1901.00536),
 and what all images have in common counts most. With the mean of a dataset for u, the pairs that
@@ -57,7 +57,7 @@ class Explanation:
         What `dogsim.dist_calc` returns for the two.
     query_parts, other_parts : (h, w) float64
         What each place of an image adds to the distance, or to its square for metric euclidean:
-        above 0 it brings them apart, below 0 together.
+        above 0 it increases the distance, below 0 it reduces it.
     pairs : (h, w, h, w) float64
         What each pair of places, the query's first, adds to the likeness of the two.
     recipe : Recipe
@@ -78,7 +78,7 @@ class Explanation:
 
     @property
     def query_likeness(self) -> Floats:
-        """What each place of the query adds to the likeness, (h, w); above 0 it brings together."""
+        """What each place of the query adds to the likeness, (h, w)."""
         return np.asarray(self.pairs.sum(axis=(2, 3)))
 
     @property

@@ -32,7 +32,7 @@ class Evaluation:
     """Queries, their gallery, and the neighbours found so far.
 
     The neighbours of the largest k so far are cached, and those of a smaller k are a slice of them.
-    So use the largest k first.
+    Therefore use the largest k first.
 
     Parameters
     ----------
@@ -68,9 +68,9 @@ class Evaluation:
         _check_protocol(self.protocol, self.testset)
         self.rows = _drawn_rows(self._source, self.n_test, self.seed)
         self._gallery_labels = _renamed(self.dataset, self.dataset.breeds)  # (n_dataset,)
-        own = self.testset is None
-        self.truth = self._gallery_labels[self.rows] if own else self._test_labels()
-        n_left_out = int(own and self.protocol == "honest")
+        no_testset = self.testset is None
+        self.truth = self._gallery_labels[self.rows] if no_testset else self._test_labels()
+        n_left_out = int(no_testset and self.protocol == "honest")
         self.max_k = len(self.dataset) - n_left_out
         sizes = np.bincount(self._gallery_labels + 1, minlength=len(self.dataset.breeds) + 2)
         self._n_relevant = sizes[self.truth + 1] - n_left_out  # (n,)
@@ -107,7 +107,7 @@ class Evaluation:
         return scores.measure(self._cached(self.check_k(k)))
 
     def accuracies(self, ks: Sequence[int]) -> list[Accuracy]:
-        """Compute the scores for each of several k; raises `DogsimError` if one is wrong."""
+        """Compute the scores for each of several k; raise `DogsimError` if one is wrong."""
         if not ks:
             raise DogsimError("Received no k. Expected one k or more.")
         ks = [self.check_k(k) for k in ks]
@@ -163,12 +163,12 @@ class Evaluation:
         self.dataset.require_comparable(self._source)
         truth = _renamed(self._source, self.dataset.breeds)[self.rows]
         if (truth == len(self.dataset.breeds)).all():
-            own, others = (
+            expected, received = (
                 ", ".join(each.breeds[:3]) or "none" for each in (self.dataset, self._source)
             )
             raise DogsimError(
-                f"Received a test set of the breeds {others}, ... None of its images has a breed "
-                f"of the dataset: {own}, ... Expected breeds with the same names in both."
+                f"Received a test set of the breeds {received}, ... None of its images has a breed "
+                f"of the dataset: {expected}, ... Expected breeds with the same names in both."
             )
         return truth
 
@@ -198,13 +198,13 @@ class Evaluation:
         self, k: int, rows: NDArray[np.intp]
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         queries = self._source.features[rows]  # (n, d)
-        own = None if self.testset is not None else rows
+        exclude = None if self.testset is not None else rows
         if self.protocol == "honest":
-            return nearest(self.dataset, queries, k, self.metric, own)
+            return nearest(self.dataset, queries, k, self.metric, exclude)
         distances, indices = np.zeros((len(rows), 1)), rows[:, None]  # the query itself comes first
         if k == 2:
             return distances, indices
-        others = nearest(self.dataset, queries, k - 2, self.metric, own)
+        others = nearest(self.dataset, queries, k - 2, self.metric, exclude)
         return np.hstack([distances, others[0]]), np.hstack([indices, others[1]])  # (n, k - 1)
 
 

@@ -1,7 +1,7 @@
-"""When two images are the same: if their files have the same bytes, or their features are equal.
+"""Identity of images: two are the same if their files have the same bytes or equal features.
 
-The names of the files play no role. `image_keys` is that rule in numbers, 8 bytes for a file and 8
-for its features: two images are the same if they share a key.
+File names are not compared. `image_keys` computes a key of 8 bytes from the file of an image and
+another from its features: two images are the same if they share a key.
 """
 
 from functools import lru_cache
@@ -61,7 +61,7 @@ def in_gallery(dataset: "Dataset", testset: "Dataset") -> NDArray[np.bool_]:
 def learned(dataset: "Dataset") -> NDArray[np.bool_]:
     """Find the images of a dataset from which its network or its head has learned, (n,) bool.
 
-    Evaluated on these, or calibrated on them, the features look better than they are.
+    An evaluation with these images as queries, or a calibration on them, is too optimistic.
     `dogsim.project` stores the result with the dataset. For a fine-tuned network it is read from
     the weight file in the recipe. True means that the image was learned. False means only that no
     record says so: all are False for weights without a record, such as "imagenet".

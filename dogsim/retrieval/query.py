@@ -73,7 +73,7 @@ class Query:
         return file_of(self.image)
 
     def pixels(self, recipe: Recipe) -> NDArray[np.uint8]:
-        """Return the pixels that a network takes, (size, size, 3); raises as `load_image` does."""
+        """Return the pixels that a network takes, (size, size, 3); raise as `load_image` does."""
         name = str(self.file) if self.file else None
         return load_image(self.content, recipe.image_size, recipe.resize, name)
 

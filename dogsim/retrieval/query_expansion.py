@@ -52,7 +52,7 @@ def expand(dataset: DatasetOrFile) -> Dataset:
     ------
     DogsimError
         At a search, if an image's features are all zeros, if the metric is not one of
-        `EXPANSION_METRICS`, or if a confidence is wanted.
+        `EXPANSION_METRICS`, or if a confidence is given.
 
     >>> angles = np.array([0.0, 0.1, 1.5])
     >>> three = Dataset(np.c_[np.cos(angles), np.sin(angles)], np.zeros(3, int), tuple("abc"),
@@ -97,12 +97,12 @@ def check_rank(rank: str, metric: str, protocol: str = "honest") -> None:
 
 
 def rank_of(dataset: Dataset) -> str:
-    """Return the one of `RANKS` with which a dataset is searched."""
+    """Return the rank of a dataset's search, one of `RANKS`."""
     return RANKS[isinstance(dataset.search, _ExpandedSearch)]
 
 
 def as_ranked(dataset: Dataset) -> Dataset:
-    """Return the dataset with the features that its search compares: expanded, if it expands."""
+    """Return the dataset with expanded features if it uses query expansion."""
     search = dataset.search
     if not isinstance(search, _ExpandedSearch):
         return dataset
@@ -119,7 +119,7 @@ def require_plain(dataset: Dataset) -> None:
 
 
 def ranking(dataset: Dataset, rank: str) -> Dataset:
-    """Return the dataset, searched with the given one of `RANKS`."""
+    """Return the dataset with a search of the given rank, one of `RANKS`."""
     return dataset if rank == RANKS[0] else expand(dataset)
 
 

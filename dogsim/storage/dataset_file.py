@@ -39,7 +39,7 @@ class DamagedError(DogsimError):
 
 
 def is_sharded(path: Path) -> bool:
-    """Return whether a dataset at `path` is a folder of shards; an existing file is none.
+    """Return whether a dataset at `path` is a folder of shards; an existing file is not.
 
     >>> is_sharded(Path("dogs.dogsim")), is_sharded(Path("dogs.h5"))
     (True, False)
@@ -107,7 +107,7 @@ def features_file(features: Features) -> Path | None:
 
 
 def read_fields(path: Path) -> dict[str, Any]:
-    """Read the fields of a `Dataset`, and map its features; raises as `open_dataset_file`."""
+    """Read the fields of a `Dataset`, and map its features; raise as `open_dataset_file`."""
     while True:
         before = _file_identity(path)
         with open_dataset_file(path) as file:

@@ -295,7 +295,7 @@ def test_a_shard_damaged_by_a_power_failure_is_computed_again(
 def test_files_of_others_stay(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
     checkpoint_folder(out).write_text("a file of mine")
-    with pytest.raises(DogsimError, match="no folder.*move it away"):
+    with pytest.raises(DogsimError, match="not a folder.*move it away"):
         create_dataset(photos, out)
     checkpoint_folder(out).unlink()
     checkpoint_folder(out).mkdir()
