@@ -51,7 +51,7 @@ def read_image_file(path: str | os.PathLike[str]) -> bytes:
     """
     path = Path(os.fsdecode(path))
     try:
-        # Without O_NONBLOCK, opening a pipe that has replaced the file would wait for ever.
+        # Without O_NONBLOCK, opening a pipe that has replaced the file would wait forever.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):

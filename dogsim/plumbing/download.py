@@ -52,7 +52,7 @@ def download(url: str, out: str | os.PathLike[str], size: int, sha256: str) -> N
         _fetch(url, part, have, size)
         if _size(part) <= have:
             raise DownloadError(
-                f"{url} broke off at {_size(part):,} of {size:,} bytes. Run it again to go on."
+                f"{url} broke off at {_size(part):,} of {size:,} bytes. Run it again to continue."
             )
     try:
         verify(part, size, sha256)

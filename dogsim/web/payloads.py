@@ -124,7 +124,7 @@ def explanation_payload(
 
 
 def network_region(jpeg: bytes, size: int, resize: str) -> tuple[float, float, float, float]:
-    """Return the region that the network sees: left, top, right, bottom, each from 0 to 1."""
+    """Return the region that the network receives: left, top, right, bottom, each from 0 to 1."""
     with Image.open(BytesIO(jpeg)) as image:
         width, height = image.size
     left, top, right, bottom = input_region(width, height, size, resize)

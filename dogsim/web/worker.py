@@ -27,7 +27,7 @@ class BatchWorker(Generic[Item, Result]):
     Parameters
     ----------
     process : callable
-        Maps a list of items to a sequence of as many results.
+        Maps a list of items to their results, in order.
     max_queued, max_batch, threads : int
     batch_key : callable
         Maps an item to a key; only items with equal keys are processed in one batch.

@@ -317,7 +317,7 @@ function explainOnHover(element, state, neighbour) {
   element.addEventListener("focusout", stop);
 }
 
-// Add a layer over the region of an image that the network sees. The image is centred in its frame.
+// Add a layer over the region of an image that the network receives. The image is centred in its frame.
 function addLayer(frame, [left, top, right, bottom]) {
   removeLayer(frame);
   const image = frame.querySelector("img");
