@@ -121,7 +121,7 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def not_found(path: str | os.PathLike[str], message: str) -> DogsimError:
-    """Return the error for a path that does not exist: the message, or that it is a URL.
+    """Return the error for a path that does not exist, with another message for a URL.
 
     >>> print(not_found("https:/x.org/pug.jpg", "There is no image."))
     Received the URL https://x.org/pug.jpg. Expected the path of a file or folder on this machine.

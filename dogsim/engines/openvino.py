@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dogsim.engines.tensorflow import CPU_BATCH, Prepare, trace
 
 PRECISION_HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}  # of the float layers
-# What its functions raise; their messages may quote a file, which need not be UTF-8.
+# Errors of its functions. A UnicodeDecodeError comes from a message that quotes a file.
 OPENVINO_ERRORS = (RuntimeError, MemoryError, UnicodeDecodeError)
 TEST_VARIABLES = ("CI", "NNCF_CI")  # environment variables that switch telemetry off
 _ENVIRONMENT = Lock()  # all threads share one environment

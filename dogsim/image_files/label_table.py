@@ -71,7 +71,7 @@ class LabelTable:
 
 
 def _ends(path: str) -> list[str]:
-    """Return a path and what remains of it without its first folders, the longest first."""
+    """List a path and its ends, each without another leading folder, the longest first."""
     parts = PurePath(path).parts
     return ["/".join(parts[i:]) for i in range(len(parts))]
 

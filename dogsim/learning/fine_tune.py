@@ -124,7 +124,7 @@ def fine_tune(
     )
     steps = min(best * STEPS_PER_ROUND, max_steps)
     trained_on = read_training_record(Path(weights or tuned.recipe.weights))
-    if steps:  # otherwise the weights are those of before
+    if steps:  # otherwise the weights have not changed
         trained_on = np.union1d(image_keys(known), trained_on)
     record_training(tuned.model, trained_on)
     return Ranking(tuned.model, history[0], history, best, steps, k, tuple(losses))

@@ -49,7 +49,7 @@ def has_training_record(file: Path) -> bool:
 
 
 def read_entry(file: Path, name: str) -> bytes | None:
-    """Read an entry of a zip archive; return None if it has none, is damaged or no archive."""
+    """Read an entry of a zip archive; None if it is missing or the archive is damaged."""
     try:
         with zipfile.ZipFile(file) as archive:
             return archive.read(name)

@@ -152,7 +152,7 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
 
 
 def remove_lock(file: Path) -> bool:
-    """Remove a lock file, and return whether that was possible: no process holds it.
+    """Remove a lock file, and return whether that succeeded: not if a process holds it.
 
     It is removed by its holder, so that no two processes hold a lock of one name: filelock does not
     take a file without a name, which another process has opened before.

@@ -67,7 +67,7 @@ def _cell(value: Any) -> str:
 
 
 def _csv_cell(value: Any) -> Any:
-    """Return a value whose text is no formula, see OWASP, "CSV Injection"."""
+    """Return a value that no spreadsheet evaluates as a formula, see OWASP, "CSV Injection"."""
     if isinstance(value, tuple | list):
         value = "; ".join(map(str, value))
     if not isinstance(value, str):
