@@ -273,7 +273,7 @@ def test_a_shard_whose_features_are_stored_elsewhere_or_otherwise(
     with h5py.File(shard, "a") as file:
         del file["features"]
         file["features"] = values
-    with pytest.raises(DogsimError, match="are in another file|no shard of create-dataset"):
+    with pytest.raises(DogsimError, match="are in another file|not a shard of create-dataset"):
         create_dataset(photos, out)
     assert shard.exists()
 
