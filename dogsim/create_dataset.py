@@ -152,8 +152,7 @@ def create_dataset(
         Replace a file at `out` that was not made by this function.
     boxes : path, optional
         A folder of PASCAL-VOC files, ``boxes/BREED/image.xml`` or without a suffix. An image with
-        such a file is cropped to its largest box. By default as in the file if it exists; an empty
-        text means no boxes.
+        such a file is cropped to its largest box. By default as in the file; "" means no boxes.
     margin : float, optional
         Added to each side of a box, as a fraction of its width and height; by default 0.
     labels : {"top", "parent"}, path or regular expression, optional
@@ -260,8 +259,7 @@ def _extractor(
     """Return the extractor of the options; those that are not given are as in earlier runs."""
     network = network.with_defaults(run.options)
     sample = partial(quantization_images, root, images, network.resize or RESIZES[0])
-    few = len(images) < MIN_IMAGES_FOR_GPU
-    network = replace(network, few=few, quantization_images=sample)
+    network = replace(network, few=len(images) < MIN_IMAGES_FOR_GPU, quantization_images=sample)
     extractor = network.extractor(run.recipe)
     return replace(extractor, recipe=replace(extractor.recipe, **boxes.options))
 
@@ -298,7 +296,5 @@ def _update(
 
 
 def _no_features(skipped: list[SkippedFile], root: Path) -> DogsimError:
-    return DogsimError(
-        f"No image in {root} can be read ({counted(len(skipped), 'file')}). "
-        f"{skipped[0].path}: {skipped[0].reason}."
-    )
+    why = f"{skipped[0].path}: {skipped[0].reason}."
+    return DogsimError(f"No image in {root} can be read ({counted(len(skipped), 'file')}). {why}")

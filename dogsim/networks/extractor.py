@@ -262,8 +262,7 @@ def load_extractor(
     resize : {"squash", "crop"}
         How images become square, see `dogsim.load_image`.
     engine : {"auto", "tensorflow", "openvino"}
-        The library that computes the network, see `dogsim.choose_engine`; automatically the fastest
-        one installed.
+        The library that computes the network, see `dogsim.choose_engine`.
     precision : {"auto", "float32", "bfloat16", "int8"}
         Automatically bfloat16 if the CPU supports it. int8 needs a network that
         `dogsim.create_dataset` has quantized on its images.

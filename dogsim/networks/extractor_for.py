@@ -114,7 +114,7 @@ def check_own_head(recipe: Recipe, head: str | os.PathLike[str] | None) -> None:
 
 
 def require_recipe(recipe: Recipe | None) -> Recipe:
-    """Return the recipe of a dataset; raises `DogsimError` if it has none."""
+    """Return the recipe of a dataset; raise `DogsimError` if it has none."""
     if recipe is not None and not isinstance(recipe, Recipe):
         raise DogsimError(f"Received {shown(recipe)} as the recipe. Expected a Recipe.")
     if recipe is None:

@@ -99,7 +99,7 @@ class Evaluation:
         return k
 
     def neighbours(self, k: int) -> Neighbours:
-        """Find the k nearest neighbours of all queries; raises `DogsimError` for a wrong k."""
+        """Find the k nearest neighbours of all queries; raise `DogsimError` for a wrong k."""
         return self._cached(self.check_k(k))
 
     def accuracy(self, k: int | None = None) -> Accuracy:

@@ -67,7 +67,7 @@ def create_app(
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raises `DogsimError` if the address cannot be used."""
+    """Return a listening socket; raise `DogsimError` if the address cannot be used."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -50,7 +50,7 @@ class BatchWorker(Generic[Item, Result]):
             threading.Thread(target=self._run, daemon=True).start()
 
     def submit(self, item: Item) -> "Future[Result]":
-        """Queue an item and return the future of its result; raises `BusyError` if it is full."""
+        """Queue an item and return the future of its result; raise `BusyError` if it is full."""
         future: Future[Result] = Future()
         with self._changed:
             if len(self._queue) >= self._max_queued:
