@@ -53,6 +53,9 @@ def keras_errors(what: str) -> Iterator[None]:
 def _stderr_suppressed() -> Iterator[None]:
     # TensorFlow's C++ code writes to file descriptor 2 before it reads its log level, so only the
     # descriptor itself can be redirected. If the import fails, its output is printed.
+    if sys.stderr is None:  # closed
+        yield
+        return
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as captured:

@@ -1,6 +1,7 @@
 """The weights of a network: downloaded by Keras, or read from a file."""
 
 import contextlib
+import io
 import os
 import socket
 import sys
@@ -118,7 +119,7 @@ def downloaded(fetch: Callable[[], T], network: str, host: str | None, remedy: s
     """
     try:
         # Downloaders report their progress on stdout, which is for results.
-        with _socket_timeout(), contextlib.redirect_stdout(sys.stderr):
+        with _socket_timeout(), contextlib.redirect_stdout(sys.stderr or io.StringIO()):
             if host:
                 _check_reachable(host)
             return fetch()

@@ -92,7 +92,8 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """Print a message for the user as one line on stderr."""
-    print(printable(text), file=sys.stderr, flush=True)
+    if sys.stderr:  # not closed: print would use stdout
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def open_missing_streams() -> None:
@@ -166,7 +167,7 @@ def track(
     >>> [len(batch) for batch in track([[1, 2], [3]], total=3, what="images")]
     [2, 1]
     """
-    if not total:
+    if not total or sys.stderr is None:  # closed
         return (yield from batches)
     # A notebook claims to be a terminal, but its stderr cannot redraw a bar.
     is_terminal = sys.stderr.isatty()

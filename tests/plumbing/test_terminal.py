@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dogsim.plumbing.terminal import input_lines, track
+from dogsim.engines._keras import _stderr_suppressed
+from dogsim.plumbing.terminal import input_lines, note, track
 
 
 @pytest.mark.parametrize(("total", "bar"), [(3, "images"), (0, "")])
@@ -46,6 +47,18 @@ def test_a_name_that_is_not_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"caf\xe9.jpg\nb.jpg")), "utf-8")
     monkeypatch.setattr("sys.stdin", stdin)
     assert [os.fsencode(line) for line in input_lines("")] == [b"caf\xe9.jpg", b"b.jpg"]
+
+
+def test_a_program_without_stderr(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As those of Windows that have no terminal."""
+    monkeypatch.setattr("sys.stderr", None)
+    assert list(track([[1], [2]], 2, "images")) == [[1], [2]]
+    with _stderr_suppressed():
+        pass
+    note("nobody reads this")
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="redirections of a POSIX shell")
