@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 import warnings
+import zipfile
 from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -157,6 +158,8 @@ def load_keras_file(path: Path) -> Any:
     if path.suffix != ".keras":  # safe mode does not cover Keras' older format
         raise DogsimError(f"Received the model {path}. Expected a file that ends in .keras.")
     try:
+        if not zipfile.is_zipfile(path):  # Keras would report that there is no such file
+            raise ValueError("it is not a zip archive")
         return import_keras().models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # errors of zip, json, hdf5 and Keras
         raise DogsimError(

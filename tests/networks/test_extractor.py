@@ -100,7 +100,7 @@ def test_a_file_that_does_not_fit(random_resnet: tuple[Any, Path], tmp_path: Pat
         ("resnet50", "notop.weights.h5", "predictions", "resnet50 with its classifier: "),
         ("resnet50", "notop.h5", "predictions", "resnet50 with its classifier: "),
         ("resnet50", f"{tmp_path}/text.h5", None, "is not a weight file"),
-        ("resnet50", f"{tmp_path}/text.keras", None, "as a Keras model"),
+        ("resnet50", f"{tmp_path}/text.keras", None, "Keras model: it is not a zip archive"),
         ("resnet50", f"{tmp_path}/none.keras", None, "There is no weight file"),
         ("resnet5", "notop.h5", None, "did you mean 'resnet50'"),
     ]:
