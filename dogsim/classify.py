@@ -43,7 +43,7 @@ class Answer:
     breed : str
         The breed with most votes, "unknown" if no neighbour has a breed.
     votes : int
-        How many of the k neighbours have that breed.
+        Number of the k neighbours that have that breed.
     indices : (k,) int
         Rows of the neighbours in the dataset, nearest first.
     distances : (k,) float64
@@ -159,7 +159,7 @@ def classify(
     dataset : Dataset or path
         The known images.
     k : int, optional
-        How many neighbours vote; by default 20, or all other images of a smaller dataset.
+        Number of neighbours that vote; by default 20, or all other images of a smaller dataset.
     metric : str
         One of `dogsim.METRICS`.
     extractor : Extractor, optional

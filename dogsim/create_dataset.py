@@ -99,8 +99,8 @@ class Update:
     ----------
     dataset : Dataset
     new, changed, kept, removed : int
-        Numbers of images whose features were computed for the first time, computed again because
-        the image has changed, and not computed again; and of images that no longer exist.
+        Numbers of images: computed for the first time, computed again because they have changed,
+        not computed again, and removed because they no longer exist.
     skipped : tuple of SkippedFile
         Files without a row, each with ``path`` and ``reason``.
     """

@@ -164,7 +164,7 @@ def is_iterable(value: object) -> bool:
 def as_integer(
     name: str, value: Any, low: int = 1, high: int = MAX_INTEGER, meaning: str = ""
 ) -> int:
-    """Return a whole number, of whatever integer type, as an `int` from `low` to `high`.
+    """Return a whole number, of any integer type, as an `int` from `low` to `high`.
 
     Raises `DogsimError` for any other value; `meaning` says what `high` is.
 
@@ -197,7 +197,7 @@ def as_flag(name: str, value: Any) -> bool:
 
 
 def as_number(name: str, value: Any, expected: str = "a finite number") -> float:
-    """Return a finite number, of whatever numeric type, as a `float`.
+    """Return a finite number, of any numeric type, as a `float`.
 
     Raises `DogsimError` for any other value; `expected` says which numbers are valid.
 

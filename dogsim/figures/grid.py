@@ -142,7 +142,7 @@ def _figure(
 
 
 def _checked(answer: Found, truth: str | None, metric: str, title: str = "") -> Found:
-    """Return a dataset with k of its rows and distances, k of at least 1, or raise."""
+    """Return a dataset, rows (k,) and distances (k,); raise `DogsimError` for anything else."""
     check_metric(metric)
     as_texts("truth and title", ["" if truth is None else truth, title])
     if not isinstance(answer, tuple | list) or len(answer) != 3:

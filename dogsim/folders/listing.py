@@ -102,7 +102,7 @@ def assign_boxes(
 
 
 def find_images(path: str | os.PathLike[str]) -> list[Path]:
-    """List the images in a folder and the folders below it; of a file, the list has the file.
+    """List the images in a folder and the folders below it, or the one image of a file.
 
     The images of a folder are found as by `dogsim.create_dataset`, and sorted by path.
     Raises `DogsimError` if the path does not exist, or the folder contains no image.
