@@ -123,12 +123,15 @@ class _Countdown:
 
     def __init__(self, stop: Stop) -> None:
         import dogsim
+        from dogsim.cli.common import OneLineErrors
 
+        self.main = OneLineErrors.main.__code__  # before typer handles signals
         self.stop, self.left = stop, stop.lines
         self.home = str(Path(dogsim.__file__).parent)
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> Any:
-        return self._line if frame.f_code.co_filename.startswith(self.home) else None
+        ours = frame.f_code.co_filename.startswith(self.home) and frame.f_code is not self.main
+        return self._line if ours else None
 
     def _line(self, frame: FrameType, event: str, argument: object) -> Any:
         self.left -= event == "line"

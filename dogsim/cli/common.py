@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from errno import EPIPE
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -41,13 +41,19 @@ class OneLineErrors(TyperGroup):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Parse the command line and run a command."""
-        open_missing_streams()
         try:
             return super().main(*args, **kwargs)
-        except OSError as error:  # the help or a message of typer cannot be written
-            raise SystemExit(1) from error
-        finally:
+        except OSError as error:  # a message of typer cannot be written
             discard_unwritten()
+            raise SystemExit(1) from error
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the command line."""
+        open_missing_streams()
+        try:
+            return super().make_context(*args, **kwargs)
+        except OSError as error:  # the help cannot be written
+            _end_with_one_line(error)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -65,19 +71,24 @@ class OneLineErrors(TyperGroup):
             _report(" ".join(str(error).split()))
             raise typer.Exit(1) from error
         except OSError as error:  # such as a name that is too long
-            if error.errno == EPIPE:  # the reader of a pipe has closed it: not an error
-                raise
-            about = f"{printable(str(error.filename))}: " if error.filename else ""
-            _report(f"{about}{reason(error)}.")
-            raise typer.Exit(1) from error
+            _end_with_one_line(error)
         except KeyboardInterrupt as stop:
             _report(str(stop) or "Stopped.")
             raise typer.Exit(EXIT_STATUS[type(stop)]) from stop
 
 
+def _end_with_one_line(error: OSError) -> NoReturn:
+    if error.errno == EPIPE:  # the reader of a pipe has closed it: not an error
+        raise error
+    about = f"{printable(str(error.filename))}: " if error.filename else ""
+    _report(f"{about}{reason(error)}.")
+    raise typer.Exit(1) from error
+
+
 def _report(message: str) -> None:
     with suppress(OSError):  # the exit status reports the error if stderr cannot be written
         note(f"dogsim: {message}")
+    discard_unwritten()
 
 
 class Command(TyperCommand):
