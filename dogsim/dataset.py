@@ -230,7 +230,7 @@ class Dataset:
         """
         pandas = require("pandas", "pandas", "A frame")
         names = [f"f{i}" for i in range(self.features.shape[1])]
-        frame = pandas.DataFrame(np.array(self.features, np.float32), columns=names)
+        frame = pandas.DataFrame(np.array(self.features[:], np.float32), columns=names)
         frame.insert(0, "breed", list(map(self.breed, range(len(self)))))
         frame.insert(0, "path", list(self.paths))
         return frame

@@ -326,7 +326,8 @@ class History(RuleBasedStateMachine):
         target = folder_model.file_of(self.out)
         if target.name != "index.h5" and (part := self.readable()) and part.rows:
             other = self.home / "other.h5"
-            Dataset.open(target).take([row % len(part.rows) for row in rows]).save(other)
+            chosen = dict.fromkeys(row % len(part.rows) for row in rows)
+            Dataset.open(target).take([*chosen]).save(other)
             content = other.read_bytes()
             other.unlink()
             with target.open("r+b") as file:

@@ -358,6 +358,10 @@ def test_an_open_dataset_notices_that_its_file_was_changed(tmp_path: Path, four:
             nearest(opened, query, 2)
         with pytest.raises(ReplacedError):
             accuracy(opened, 1)
+        with pytest.raises(ReplacedError):  # a copy of the whole table
+            opened.to_frame()
+        with pytest.raises(ReplacedError):
+            export_mat(opened, tmp_path / "d.mat")
 
 
 def test_functions_take_a_dataset_or_its_path(four: Dataset, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def project(
         path = str(file.resolve())
         recipe = replace(recipe, head=path, head_sha256=loaded.sha256, head_layer=layer)
     trained_on = learned(dataset) | learned_by(dataset, file)
-    features = loaded(dataset.features)
+    features = loaded(dataset.features[:])
     return replace(dataset, features=features, recipe=recipe, learned=trained_on, search=None)
 
 

@@ -99,7 +99,7 @@ def export_mat(dataset: DatasetOrFile, path: str | os.PathLike[str]) -> None:
             "features = h5read('FILE.h5', '/features')'."
         )
     numbers: dict[str, NDArray[Any]] = {
-        "features": np.asarray(dataset.features, np.float32),
+        "features": np.asarray(dataset.features[:], np.float32),
         "labels": np.asarray(dataset.labels, np.float64)[:, None] + 1,
     }
     paths = [dataset.image_file(row).as_posix() for row in range(len(dataset))]
