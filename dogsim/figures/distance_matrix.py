@@ -59,7 +59,7 @@ def _name(path: Path, paths: Sequence[Path]) -> str:
 def own_nearest(dataset: Dataset, metric: str) -> NDArray[np.float64]:
     """Compute the distances of images of a dataset to their nearest other image, ascending, (n,).
 
-    They are the scale for other distances: of up to `MAX_SAMPLED_IMAGES` images, drawn at random.
+    They give a scale for other distances. At most `MAX_SAMPLED_IMAGES` images are drawn at random.
     Empty if the dataset has one image, or features for which the metric is not defined.
     """
     n, rng = len(dataset), np.random.default_rng(0)
