@@ -15,7 +15,7 @@ from PIL import Image
 
 from dogsim.dataset import Dataset, as_dataset, as_row_indices
 from dogsim.dist_calc import check_metric
-from dogsim.errors import DogsimError, as_texts, shown
+from dogsim.errors import DogsimError, as_texts, counted, shown
 from dogsim.figures.canvas import Drawing
 from dogsim.figures.distance_matrix import own_nearest
 from dogsim.images import Source, file_of, open_image
@@ -173,7 +173,9 @@ def _draw_neighbours(
     own = own_nearest(dataset, metric)
     sources = [dataset.source(row) for row in indices] if images is None else images
     if not isinstance(sources, Sequence) or len(sources) != len(indices):
-        raise DogsimError(f"Received {shown(sources)}. Expected {len(indices)} images in a list.")
+        raise DogsimError(
+            f"Received {shown(sources)}. Expected a list of {counted(len(indices), 'image')}."
+        )
     for tile in tiles:
         tile.set_axis_off()
     for i, (row, distance) in enumerate(zip(indices, distances, strict=True)):
