@@ -193,7 +193,7 @@ def test_an_error_of_a_worker(nodes: Nodes, tmp_path: Path) -> None:
     dataset.save(tmp_path / "d.h5")
     with search_on(Dataset.open(tmp_path / "d.h5"), nodes.address) as known:
         for _ in range(2):  # the cluster still works after the error
-            with pytest.raises(DogsimError, match="In the rows from 66 to 99: Row 4 .* is all zer"):
+            with pytest.raises(DogsimError, match="In the rows from 66 to 99: Row 4 .* all zeros"):
                 nearest(known, dataset.features[:1], 3, "cosine")
             assert nearest(known, dataset.features[:1], 3)[0][0, 0] == 0
 
