@@ -1,4 +1,3 @@
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -338,7 +337,7 @@ def test_a_file_that_is_replaced_while_it_is_opened(
 
 
 def test_an_open_dataset_notices_that_its_file_was_changed(tmp_path: Path, four: Dataset) -> None:
-    """Overwritten in place, cut short or replaced: no row of another file, no SIGBUS."""
+    """Overwritten in place, cut short, replaced or removed: no row of another file, no SIGBUS."""
     file, other = tmp_path / "d.h5", tmp_path / "other.h5"
     query = np.zeros((1, 1), np.float32)
     four.save(other)
@@ -347,6 +346,7 @@ def test_an_open_dataset_notices_that_its_file_was_changed(tmp_path: Path, four:
         lambda: file.write_bytes(content[: len(content) // 2]),
         lambda: file.write_bytes(content),
         lambda: other.replace(file),
+        file.unlink,
     ]
     for change in changes:
         file.write_bytes(content)
@@ -362,17 +362,6 @@ def test_an_open_dataset_notices_that_its_file_was_changed(tmp_path: Path, four:
             opened.to_frame()
         with pytest.raises(ReplacedError):
             export_mat(opened, tmp_path / "d.mat")
-
-
-def test_an_open_dataset_whose_file_was_removed_stays_as_it_was(
-    tmp_path: Path, four: Dataset
-) -> None:
-    (tmp_path / "folder").mkdir()
-    four.save(tmp_path / "folder" / "d.h5")
-    opened = Dataset.open(tmp_path / "folder" / "d.h5")
-    shutil.rmtree(tmp_path / "folder")
-    assert np.array_equal(np.asarray(opened.features[:]), four.features)
-    assert nearest(opened, np.zeros((1, 1), np.float32), 2)[1].tolist() == [[0, 1]]
 
 
 def test_functions_take_a_dataset_or_its_path(four: Dataset, tmp_path: Path) -> None:

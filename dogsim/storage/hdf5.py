@@ -40,14 +40,9 @@ class FileState:
         return cls(path, status.st_size, status.st_mtime_ns, (status.st_dev, status.st_ino))
 
     def check(self) -> None:
-        """Raise `ReplacedError` if the file has another state now.
-
-        A file that was removed cannot be overwritten: what was mapped of it stays as it was.
-        """
+        """Raise `ReplacedError` if the file has another state now, or no longer exists."""
         try:
             unchanged = FileState.of(self.path) == self
-        except (FileNotFoundError, NotADirectoryError):
-            unchanged = True
         except OSError:
             unchanged = False
         if not unchanged:
