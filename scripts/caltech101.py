@@ -57,7 +57,8 @@ def without(dataset: dogsim.Dataset, name: str) -> dogsim.Dataset:
 if args.images:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(args.keep or Path(folder) / "features.h5")
-        dataset = dogsim.create_dataset(args.images, out, args.backbone, args.weights)
+        stored = dogsim.create_dataset(args.images, out, args.backbone, args.weights)
+        dataset = stored.take(range(len(stored)))  # in memory, because the folder is removed
 else:
     dataset = dataset_of(args)
 if BACKGROUND in dataset.breeds and not args.background:
