@@ -4,9 +4,12 @@ import io
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -40,6 +43,26 @@ def refusal(*arguments: object) -> str:
     line: str = result.stderr.splitlines()[-1]
     assert line.startswith("dogsim: ")
     return line
+
+
+class Hang(BaseException):
+    """Raised if a call takes too long."""
+
+
+@contextmanager
+def with_timeout(seconds: int) -> Iterator[None]:
+    """Raise `Hang` in the block after a number of seconds."""
+
+    def hang(number: int, frame: FrameType | None) -> None:
+        raise Hang
+
+    before = signal.signal(signal.SIGALRM, hang)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def python(

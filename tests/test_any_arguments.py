@@ -11,21 +11,20 @@ import inspect
 import io
 import os
 import re
-import signal
 import sys
 import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import with_timeout
 from PIL import Image
 
 import dogsim
@@ -269,24 +268,6 @@ def network_calls(dataset: Dataset) -> dict[str, tuple[Any, ...]]:
         "resnet50": (dogsim.resnet50, {"input_shape": (32, 32, 3), "classes": 2}),
         "save_model": (dogsim.save_model, {"model": small, "path": "new.keras"}),
     }
-
-
-class Hang(BaseException):
-    """A call takes longer than any may."""
-
-
-@contextmanager
-def with_timeout(seconds: int) -> Iterator[None]:
-    def hang(number: int, frame: FrameType | None) -> None:
-        raise Hang
-
-    before = signal.signal(signal.SIGALRM, hang)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 class Watch:

@@ -15,19 +15,17 @@ import inspect
 import json
 import os
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal, get_args, get_origin
 
 import folder_model
 import layouts
 import pytest
+from commands import Hang, with_timeout
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -41,6 +39,9 @@ from dogsim.cli import app
 from dogsim.cli.option import OPTION_TABLES, option_values
 from dogsim.plumbing.terminal import JOINERS
 
+UNHURRIED = settings(
+    deadline=None, database=None, print_blob=True, suppress_health_check=list(HealthCheck)
+)
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="named pipes, alarms and odd names")
 
 MAX_COMMAND_SECONDS = 120  # on a busy machine
@@ -160,24 +161,6 @@ def calls(draw: Callable[[Any], Any]) -> list[str]:
     return [*words, *(["--"] if draw(st.booleans()) else []), *arguments]
 
 
-class Hang(BaseException):
-    """Raised if a command takes too long."""
-
-
-@contextmanager
-def with_timeout(seconds: int) -> Iterator[None]:
-    def hang(number: int, frame: FrameType | None) -> None:
-        raise Hang
-
-    before = signal.signal(signal.SIGALRM, hang)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 class World:
     """The working folder of the commands, and a copy from which it is restored."""
 
@@ -260,13 +243,7 @@ def draw_calls(world: World, number: int, examples: int) -> None:
     print(f"seed {number}")
 
     @seed(number)
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        print_blob=True,
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(UNHURRIED, max_examples=examples)
     @given(call=calls(), default=st.sampled_from(("own/dataset.h5", "own/dataset.h5", "cut.h5")))
     def check(call: list[str], default: str) -> None:
         world.check(call, default)
@@ -388,13 +365,7 @@ def draw_layouts(folder: Path, server: Server, number: int, examples: int) -> No
     homes = count()
 
     @seed(number)
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        print_blob=True,
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(UNHURRIED, max_examples=examples)
     @given(
         drawn=images,
         header=layouts.headers,

@@ -202,15 +202,20 @@ def test_one_writer_at_a_time(
     assert len(create_dataset(photos, out)) == 3
 
 
-def test_only_a_damaged_shard_is_removed(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, four: Dataset
-) -> None:
-    out = tmp_path / "d.h5"
+def first_shard(photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stop a run after two images and return its shard; the next run is not stopped."""
     stop_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         create_dataset(photos, out, batch_size=1)
     resume(monkeypatch)
-    shard = checkpoint_folder(out) / "000000.h5"
+    return checkpoint_folder(out) / "000000.h5"
+
+
+def test_only_a_damaged_shard_is_removed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, four: Dataset
+) -> None:
+    out = tmp_path / "d.h5"
+    shard = first_shard(photos, out, monkeypatch)
     whole = shard.read_bytes()
 
     with h5py.File(shard, "a") as file:
@@ -263,11 +268,7 @@ def test_a_shard_whose_features_are_stored_elsewhere_or_otherwise(
 ) -> None:
     """Its features are not read from the position that they have in another file or type."""
     out = tmp_path / "d.h5"
-    stop_after(2, monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        create_dataset(photos, out, batch_size=1)
-    resume(monkeypatch)
-    shard = checkpoint_folder(out) / "000000.h5"
+    shard = first_shard(photos, out, monkeypatch)
     with h5py.File(shard.with_name("other.h5"), "w") as other:
         other["features"] = np.ones((2, 3), "f4")
     with h5py.File(shard, "a") as file:
