@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from dogsim.image_files.layout import FolderLayout
 
 MISSING_FILE_ERRNOS = (ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG)  # no such file, not merely unreadable
-
-
-# Folders that operating systems and photo servers add: thumbnails, deleted files, metadata.
+# Folders that operating systems and photo servers add: thumbnails, deleted files, metadata. Those
+# that are hidden, such as .thumbnails, are ignored in any case.
 SYSTEM_FOLDERS = {
-    *("@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot", ".thumbnails"),
+    *("@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot"),
     *("$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found"),
 }
 
@@ -143,9 +142,13 @@ class ImageFiles:
         paths = [Path(folder, name) for name in sorted(names) if name[0] != "."]
         if not self.layout.exclude:
             return paths
-        excluded = [path for path in paths if self.layout.excludes(self._relative(path))]
-        self.listing.excluded += map(self._relative, excluded)
-        return [path for path in paths if path not in excluded]
+        visible = []
+        for path in paths:
+            if self.layout.excludes(relative := self._relative(path)):
+                self.listing.excluded.append(relative)
+            else:
+                visible.append(path)
+        return visible
 
     def _is_user_folder(self, folder: Path) -> bool:
         if folder.name in SYSTEM_FOLDERS:

@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import PurePath
 
 from dogsim.errors import DogsimError, as_texts
-from dogsim.image_files.label_rule import LabelRule
+from dogsim.image_files.label_rule import TOP, LabelRule
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class FolderLayout:
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, str]) -> "FolderLayout":
         """Return the layout that a dataset file stores; older files store none."""
-        rule = LabelRule(attributes.get("label_rule", "top"), attributes.get("label_names", ""))
+        rule = LabelRule(attributes.get("label_rule", TOP), attributes.get("label_names", ""))
         return cls(rule, tuple(filter(None, attributes.get("exclude", "").split("\n"))))
 
     @property

@@ -20,7 +20,7 @@ from dogsim.errors import DogsimError, not_found, reason, shown
 from dogsim.plumbing.files import check_output, follow_link, replacing
 from dogsim.plumbing.signals import defer_signals
 from dogsim.recipe import OPTIONAL_FIELDS, Recipe
-from dogsim.storage.hdf5 import create_hdf5, map_rows, open_table, read_exactly
+from dogsim.storage.hdf5 import FileState, create_hdf5, map_rows, open_table, read_exactly
 from dogsim.storage.sharded_rows import RUN_DTYPE, ShardedRows, TableLocation
 
 FORMAT = "dogsim-dataset"
@@ -109,7 +109,7 @@ def features_file(features: Features) -> Path | None:
 def read_fields(path: Path) -> dict[str, Any]:
     """Read the fields of a `Dataset`, and map its features; raise as `open_dataset_file`."""
     while True:
-        before = _file_identity(path)
+        before = _state(path)
         with open_dataset_file(path) as file:
             fields = {
                 "features": _features(file, path),
@@ -125,7 +125,7 @@ def read_fields(path: Path) -> dict[str, Any]:
                 "learned": read_exactly(file, "learned", np.bool_) if "learned" in file else None,
                 "boxes": read_exactly(file, "boxes", np.float64) if "boxes" in file else None,
             }
-        if _file_identity(path) == before:
+        if _state(path) == before:
             return fields  # otherwise the map may belong to a new file that replaced this one
 
 
@@ -279,9 +279,8 @@ def _require_storable(names: Iterable[str], errors: str = "strict") -> None:
             raise DogsimError(f"Received the name {shown(name)}. Expected UTF-8: rename the file.")
 
 
-def _file_identity(path: Path) -> tuple[int, int] | None:
-    """Return a key that changes if the file at `path` is replaced, None if there is no file."""
+def _state(path: Path) -> FileState | None:
+    """Return the state of a file, None if there is none."""
     with suppress(OSError):
-        status = path.stat()
-        return status.st_ino, status.st_mtime_ns
+        return FileState.of(path)
     return None
