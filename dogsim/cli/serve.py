@@ -65,20 +65,18 @@ def serve(
     check_confidence(confidence)
     _check_token(host, token)
     with bind_socket(host, port) as bound:
-        gallery = _open_gallery(dataset, weights, cluster, root)
 
-        def reopened() -> Service:
-            return Service(
-                _open_gallery(dataset, weights, cluster, root), weights, head, confidence
-            )
+        def open_service() -> Service:
+            gallery = _open_gallery(dataset, weights, cluster, root)
+            return Service(gallery, weights, head, confidence)
 
-        service = Service(gallery, weights, head, confidence)
-        app = create_app(service, _allowed_hosts(host, name or []), token or "", reopened)
+        service = open_service()
+        app = create_app(service, _allowed_hosts(host, name or []), token or "", open_service)
         address = _address(host, bound.getsockname()[1])
         if not _is_loopback(host):
             note("Everyone with the token can open this page. The connection is not encrypted.")
-        text = f"{address} shows {counted(len(gallery), 'image')}. Ctrl-C stops it."
-        print_result({"address": address, "images": len(gallery)}, as_json, text)
+        text = f"{address} shows {counted(len(service.dataset), 'image')}. Ctrl-C stops it."
+        print_result({"address": address, "images": len(service.dataset)}, as_json, text)
         sys.stdout.flush()
         try:
             with sigterm_as_interrupt():
