@@ -10,12 +10,13 @@ from PIL import Image
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError
+from dogsim.image_files.facts import ImageFacts
 from dogsim.images import open_image
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.retrieval.evaluation import Evaluation
 from dogsim.trust.conformal import p_values
-from dogsim.trust.duplicates import TYPICAL_RANK, DuplicateKind, find_leaks
+from dogsim.trust.duplicates import TYPICAL_RANK, DuplicateKind, Pair, find_leaks
 from dogsim.trust.leave_one_out import LeaveOneOut, VoteScores
 
 LABEL_THRESHOLD, NOVELTY_THRESHOLD = 0.1, 0.01  # p-values up to which an image is listed
@@ -75,25 +76,47 @@ class Audit:
     duplicates : tuple of tuple of str
         Groups of paths that show the same image.
     kinds : tuple of str
-        For each group: "same file", "same pixels" or "nearly the same".
+        For each group the kind of its least similar pair, see `DUPLICATE_KINDS`.
+    changes : tuple of tuple of str
+        For each path of each group how its image differs from the one to keep, such as "mirrored,
+        cropped"; "" for the image to keep and for equal ones.
+    keep : tuple of str
+        For each group the path of the image to keep.
+    scenes : tuple of tuple of str
+        Groups of paths of images that show one scene and are not copies.
     leaks : tuple of (str, str)
         Paths of the same image in the dataset and in the test set, one pair for each leak.
     leaks_add : float, optional
         The vote accuracy of all queries of the test set minus the accuracy without the leaks.
+    shared_scenes : tuple of (str, str)
+        Paths of images in the dataset and in the test set that show one scene.
     labels : tuple of SuspiciousLabel
         The most suspicious first.
     novel : tuple of NovelImage
         The most unusual first.
     poor : tuple of PoorImage
+    images : dict of str to ImageFacts
+        By path, of the images in these findings whose files can be read.
+    missing : int
+        Number of image files that do not exist.
+    left_out : tuple of str
+        One line for each part of the audit, or set of images, that was left out.
     """
 
     duplicates: tuple[tuple[str, ...], ...]
     kinds: tuple[DuplicateKind, ...]
+    changes: tuple[tuple[str, ...], ...]
+    keep: tuple[str, ...]
+    scenes: tuple[tuple[str, ...], ...]
     leaks: tuple[tuple[str, str], ...]
     leaks_add: float | None
+    shared_scenes: tuple[tuple[str, str], ...]
     labels: tuple[SuspiciousLabel, ...]
     novel: tuple[NovelImage, ...]
     poor: tuple[PoorImage, ...]
+    images: dict[str, ImageFacts]
+    missing: int
+    left_out: tuple[str, ...]
 
 
 def audit(dataset: DatasetOrFile, testset: DatasetOrFile | None = None) -> Audit:
@@ -118,19 +141,24 @@ def audit(dataset: DatasetOrFile, testset: DatasetOrFile | None = None) -> Audit
         gallery.require_comparable(queries)
     left_out = LeaveOneOut(gallery)
     scores = left_out.scores()
-    leaks = []
-    if queries:
-        neighbours = nearest(gallery, queries, min(TYPICAL_RANK, len(gallery)), "cosine")
-        leaks = find_leaks(gallery, queries, neighbours)
+    leaks = _leaks(gallery, queries) if queries else []
     leaked = np.array([query for _, query, _ in leaks], np.intp)
+    groups = tuple(tuple(gallery.paths[row] for row in group.rows) for group in left_out.groups)
     return Audit(
-        duplicates=tuple(tuple(gallery.paths[i] for i in each.rows) for each in left_out.groups),
+        duplicates=groups,
         kinds=tuple(group.kind for group in left_out.groups),
+        changes=tuple(("",) * len(group) for group in groups),
+        keep=tuple(group[0] for group in groups),
+        scenes=(),
         leaks=tuple((gallery.paths[i], queries.paths[j]) for i, j, _ in leaks if queries),
         leaks_add=_added_accuracy(gallery, queries, leaked) if queries and leaks else None,
+        shared_scenes=(),
         labels=_suspicious_labels(left_out, scores),
         novel=_novel_images(left_out, scores),
         poor=_poor_images(gallery),
+        images={},
+        missing=_n_missing(gallery),
+        left_out=(),
     )
 
 
@@ -165,6 +193,15 @@ def _novel_images(left_out: LeaveOneOut, scores: VoteScores) -> tuple[NovelImage
     listed = np.flatnonzero(p <= NOVELTY_THRESHOLD)
     order = listed[np.argsort(p[listed], kind="stable")].tolist()
     return tuple(NovelImage(left_out.dataset.paths[row], float(p[row])) for row in order)
+
+
+def _leaks(dataset: Dataset, testset: Dataset) -> list[Pair]:
+    neighbours = nearest(dataset, testset, min(TYPICAL_RANK, len(dataset)), "cosine")
+    return find_leaks(dataset, testset, neighbours)
+
+
+def _n_missing(dataset: Dataset) -> int:
+    return sum(not dataset.image_file(row).is_file() for row in range(len(dataset)))
 
 
 def _added_accuracy(dataset: Dataset, testset: Dataset, leaked: NDArray[np.intp]) -> float | None:
