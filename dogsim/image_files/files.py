@@ -4,11 +4,13 @@ import ctypes
 import os
 import re
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from io import BytesIO
 from mimetypes import guess_type
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
@@ -49,6 +51,18 @@ def read_image_file(path: str | os.PathLike[str]) -> bytes:
 
     Raises `DogsimError` if there is no such file or it cannot be read; its cause is the `OSError`.
     """
+    with open_image_file(path) as (file, status):
+        if status.st_size > MAX_BYTES_PER_PIXEL * max_pixels():
+            raise unreadable(os.fsdecode(path), _too_many_pixels(max_pixels()))
+        return file.read()
+
+
+@contextmanager
+def open_image_file(path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    """Open a regular file for reading, and return it with its status.
+
+    Raises `DogsimError` if there is no such file or it cannot be read; its cause is the `OSError`.
+    """
     path = Path(os.fsdecode(path))
     try:
         # Without O_NONBLOCK, opening a pipe that has replaced the file would wait forever.
@@ -56,9 +70,7 @@ def read_image_file(path: str | os.PathLike[str]) -> bytes:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise DogsimError(f"{path} is not a regular file. Expected an image file.")
-            if status.st_size > MAX_BYTES_PER_PIXEL * max_pixels():
-                raise unreadable(path, _too_many_pixels(max_pixels()))
-            return file.read()
+            yield file, status
     except DogsimError:  # a ValueError
         raise
     except IsADirectoryError as error:
@@ -81,19 +93,32 @@ def open_undecoded(content: bytes, pixel_limit: int | None = None) -> Image.Imag
     if Image.MAX_IMAGE_PIXELS and limit > 2 * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = limit  # the user allows more than Pillow does
     try:
-        image: Image.Image = Image.open(BytesIO(content), formats=_formats())
+        image = identify(BytesIO(content))
     except UnidentifiedImageError as error:
         raise RefusedError(_unknown_format(content)) from error
     except Image.DecompressionBombError as error:
-        if not content.startswith(JPEG_SIGNATURE):
-            raise RefusedError(_too_many_pixels(limit)) from error
-        image = JpegImageFile(BytesIO(content))
+        raise RefusedError(_too_many_pixels(limit)) from error
     pixels, is_jpeg = image.width * image.height, isinstance(image, JpegImageFile)
     if pixels > (limit * JPEG_PIXELS_FACTOR if is_jpeg else limit):
         raise RefusedError(_too_many_pixels(limit))
     if pixels > limit:
         image.draft(None, (image.width // 2, image.height // 2))
     return image
+
+
+def identify(file: BinaryIO) -> Image.Image:
+    """Open an image of a known format without decoding it; a JPEG may have any number of pixels.
+
+    Raises the errors of `PIL.Image.open`.
+    """
+    try:
+        return Image.open(file, formats=_formats())
+    except Image.DecompressionBombError:
+        file.seek(0)
+        if file.read(len(JPEG_SIGNATURE)) != JPEG_SIGNATURE:
+            raise
+        file.seek(0)
+        return JpegImageFile(file)
 
 
 def has_image_content(path: Path) -> bool:
