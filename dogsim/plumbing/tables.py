@@ -1,15 +1,19 @@
 """Tables as text for the terminal, as HTML for a notebook, and as CSV."""
 
 import csv
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from dogsim.plumbing.files import replacing
-from dogsim.plumbing.terminal import printable
+from dogsim.plumbing.terminal import JOINERS, printable
 
 FORMULA_PREFIXES = ("=", "+", "-", "@")
+FORMULA = re.compile("'*[=+@-]")  # also after the apostrophes that `exact_cell` writes
+ESCAPE = re.compile(r"\\(\\|[nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
+ESCAPED_LETTERS = {"\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -56,10 +60,49 @@ def write_csv_lines(path: Path, lines: Iterable[Sequence[Any]]) -> None:
         csv.writer(file).writerows([_csv_cell(value) for value in line] for line in lines)
 
 
+def exact_cell(text: str) -> str:
+    r"""Return a text as a cell from which `exact_text` restores it exactly.
+
+    Characters that are not printable, bytes of a name that are not UTF-8, and the backslash are
+    written as escapes of Python. An apostrophe is put before a formula, as by `write_csv`.
+
+    >>> print(exact_cell("two\nlines"), exact_cell("=1+1.jpg"), exact_cell("caf\udce9"))
+    two\nlines '=1+1.jpg caf\udce9
+    """
+    escaped = "".join(
+        c if c != "\\" and (c.isprintable() or c in JOINERS) else repr(c)[1:-1] for c in text
+    )
+    return f"'{escaped}" if FORMULA.match(escaped) else escaped
+
+
+def exact_text(cell: str) -> str:
+    """Return the text that `exact_cell` wrote as this cell.
+
+    >>> exact_text(exact_cell("=1+1.jpg"))
+    '=1+1.jpg'
+    """
+
+    def character(escaped: re.Match[str]) -> str:
+        code = escaped[1]
+        return ESCAPED_LETTERS[code] if code in ESCAPED_LETTERS else chr(int(code[1:], 16))
+
+    escaped = cell[1:] if cell[:1] == "'" and FORMULA.match(cell) else cell
+    return ESCAPE.sub(character, escaped)
+
+
 def has_csv_header(path: Path, columns: Sequence[str]) -> bool:
     """Return whether a file begins with the header that `write_csv` writes for these columns."""
     with path.open("rb") as file:
         return file.readline().strip() == ",".join(columns).encode()
+
+
+def has_csv_lines(path: Path, lines: Sequence[Sequence[str]]) -> bool:
+    """Return whether a file contains exactly these lines of cells, as `write_csv_lines` does."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.reader(file)) == [list(map(_csv_cell, line)) for line in lines]
+    except (OSError, ValueError, csv.Error):
+        return False
 
 
 def _cell(value: Any) -> str:
