@@ -63,8 +63,8 @@ from dogsim.sources.matlab import import_mat as import_mat
 from dogsim.sources.sample import sample_dataset as sample_dataset
 from dogsim.sources.sample import sample_queries as sample_queries
 from dogsim.sources.stanford_dogs import stanford_dogs as stanford_dogs
-from dogsim.trust.audit import Audit as Audit
 from dogsim.trust.audit import audit as audit
+from dogsim.trust.findings import Audit as Audit
 from dogsim.vote import majority_vote as majority_vote
 
 __version__: str

@@ -13,7 +13,7 @@ from dogsim.errors import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dogsim.trust.audit import Audit
+    from dogsim.trust.findings import Audit
 
 MAX_FINDINGS_NAMED = 10  # of a kind
 

@@ -15,7 +15,7 @@ from dogsim.image_files.facts import ImageFacts
 from dogsim.plumbing.files import make_folder
 from dogsim.plumbing.tables import exact_cell, has_csv_header, has_csv_lines, write_csv_lines
 from dogsim.plumbing.terminal import note
-from dogsim.trust.audit import Audit
+from dogsim.trust.findings import Audit
 
 Decision: TypeAlias = Literal["keep", "remove"]
 DECISIONS: tuple[Decision, ...] = get_args(Decision)

@@ -13,7 +13,7 @@ from dogsim.images import Cropped, file_of
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.plumbing.tables import has_csv_header, write_csv
 from dogsim.plumbing.terminal import printable
-from dogsim.trust.audit import Audit
+from dogsim.trust.findings import Audit
 
 PAGE_NAME, TABLE_NAME = "audit.html", "audit.csv"
 MAX_FINDINGS_SHOWN = 200  # in a section of the page; the table has all

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from dogsim.classify import Answer
     from dogsim.dataset import Dataset
     from dogsim.retrieval.decomposition import Explanation
-    from dogsim.trust.audit import Audit
     from dogsim.trust.conformal import PredictionSet
+    from dogsim.trust.findings import Audit
 
 MAX_BREEDS_IN_TEXT = 5
 MAX_PAIRED_PLACES = 256  # of an image; of more, the table of all pairs is omitted

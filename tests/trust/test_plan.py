@@ -8,7 +8,7 @@ import pytest
 
 from dogsim.dataset import Dataset
 from dogsim.image_files.facts import ImageFacts
-from dogsim.trust.audit import Audit, NovelImage, PoorImage, SuspiciousLabel
+from dogsim.trust.findings import Audit, NovelImage, PoorImage, SuspiciousLabel
 from dogsim.trust.plan import PlanRow, is_plan, plan_rows, save_plan
 
 NOTHING = Audit((), (), (), (), (), (), None, (), (), (), (), {}, 0, ())
