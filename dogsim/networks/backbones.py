@@ -83,7 +83,7 @@ class Backbone:
 
 @dataclass(frozen=True)
 class InstalledBackbone(Backbone):
-    """A network of this package whose ImageNet weights are installed with it.
+    """A network of this package whose ImageNet weights are a package of their own.
 
     Its module has the builder, ``preprocess_input`` and ``weights_file``.
     """
@@ -93,12 +93,12 @@ class InstalledBackbone(Backbone):
         return self._call_builder(self.module, top, weights)
 
     def build_imagenet(self, top: bool, name: str) -> Any:
-        """Build it with its ImageNet weights; raise `DogsimError` if they are damaged."""
+        """Build it with its ImageNet weights; raise `DogsimError` if they are not installed."""
         return self.build(top, IMAGENET)
 
     def imagenet_file(self, top: bool = False) -> Path | None:
         """Return the path of the ImageNet weights."""
-        file: Path = importlib.import_module(self.module).weights_file()
+        file: Path = importlib.import_module(self.module).weights_file(self.builder)
         return file
 
 
@@ -163,9 +163,12 @@ BACKBONES: dict[str, Backbone | HubResNet] = {
         for size in ("Tiny", "Small", "Base", "Large", "XLarge")
     },
     **RESNETS,
-    "efficientnet-lite0": InstalledBackbone(
-        "dogsim.networks.efficientnet_lite", "EfficientNetLite0"
-    ),
+    **{
+        f"efficientnet-lite{n}": InstalledBackbone(
+            "dogsim.networks.efficientnet_lite", f"EfficientNetLite{n}", image_size=pixels
+        )
+        for n, pixels in {0: 224, 2: 260}.items()
+    },
 }
 ONNX = "onnx"  # a network that is defined by its file
 NAMES = (*BACKBONES, ONNX)
@@ -189,7 +192,7 @@ def find_backbone(name: str) -> BackboneProtocol:
 
     >>> find_backbone("resnet5")
     Traceback (most recent call last):
-    dogsim.errors.DogsimError: Unknown backbone 'resnet5'; did you mean 'resnet50'? Of 44, the \
+    dogsim.errors.DogsimError: Unknown backbone 'resnet5'; did you mean 'resnet50'? Of 45, the \
 nearest: resnet50, resnet152, resnet50v2, resnet34, resnet18.
     """
     if name.startswith(PREFIX):

