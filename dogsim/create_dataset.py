@@ -1,16 +1,16 @@
 """Create and update a dataset from a folder of breed folders."""
 
 import os
-from collections.abc import Generator, Mapping, Sequence, Set
+from collections.abc import Generator, Set
 from contextlib import closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING
 
 from dogsim.dataset import Dataset
-from dogsim.engines.choose import MIN_IMAGES_FOR_GPU, Engine, Precision
-from dogsim.errors import DogsimError, as_flag, as_integer, as_number, as_path, counted, path_text
+from dogsim.engines.choose import MIN_IMAGES_FOR_GPU
+from dogsim.errors import DogsimError, as_path, counted
 from dogsim.folders.extraction import (
     ComputeShards,
     ShardResult,
@@ -20,75 +20,18 @@ from dogsim.folders.extraction import (
 )
 from dogsim.folders.listing import assign_boxes, list_images, path_key
 from dogsim.folders.resumable import ResumableRun
+from dogsim.folders.run_options import DatasetOptions, RunOptions, split_options
 from dogsim.folders.walk import ListedImage, SkippedFile
 from dogsim.image_files.boxes import BoxFolder
 from dogsim.image_files.layout import FolderLayout
-from dogsim.images import RESIZES, Resize
+from dogsim.images import RESIZES
 from dogsim.networks.extractor import Extractor, NetworkOptions
-from dogsim.networks.views import Views
 from dogsim.plumbing.signals import defer_signals, sigterm_as_interrupt
 from dogsim.plumbing.terminal import note
-from dogsim.recipe import ChannelValues
 from dogsim.storage.dataset_file import check_dataset_path
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-
-class FeatureOptions(TypedDict, total=False):
-    """Keyword arguments of `create_dataset` and `dogsim.stanford_dogs`."""
-
-    resize: Resize | None
-    batch_size: int
-    engine: Engine
-    precision: Precision
-    strict: bool
-    restart: bool
-    margin: float | None
-    views: Views | None
-    mean: ChannelValues | None
-    std: ChannelValues | None
-    image_size: int | None
-
-
-class DatasetOptions(FeatureOptions, total=False):
-    """Keyword arguments of `create_dataset` and `update_dataset`."""
-
-    verify: bool
-    force: bool
-    boxes: str | os.PathLike[str] | None
-    labels: str | os.PathLike[str] | None
-    names: str | os.PathLike[str] | None
-    exclude: Sequence[str] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """Options of a run that creates or updates a dataset, see `create_dataset`.
-
-    `wait` waits for another process that writes the same file, instead of raising `DogsimError`.
-    """
-
-    batch_size: int = 32
-    strict: bool = False
-    restart: bool = False
-    verify: bool = False
-    force: bool = False
-    wait: bool = False
-    boxes: str | os.PathLike[str] | None = None
-    margin: float | None = None
-    labels: str | os.PathLike[str] | None = None
-    names: str | os.PathLike[str] | None = None
-    exclude: Sequence[str] | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "batch_size", as_integer("batch_size", self.batch_size))
-        for name in ("strict", "restart", "verify", "force", "wait"):
-            object.__setattr__(self, name, as_flag(name, getattr(self, name)))
-        if self.boxes is not None:
-            as_path("the folder of boxes", self.boxes)
-        if self.margin is not None:
-            as_number("margin", self.margin, "a number from 0 up")
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +110,9 @@ def create_dataset(
         Patterns such as ``"*_thumb.jpg"`` for names, or for paths relative to `images_dir`, of
         files and folders that are left out. By default as in the file; an empty sequence excludes
         nothing.
+    forget_edits : bool
+        Undo what `dogsim apply` has done to the dataset: include the images that it removed, and
+        label all images by the rule. By default, and with `restart`, it is not undone.
 
     Returns
     -------
@@ -204,16 +150,6 @@ def update_dataset(
     return bring_up_to_date(images_dir, out, network, run_options)
 
 
-def split_options(options: Mapping[str, Any]) -> tuple[NetworkOptions, RunOptions]:
-    """Split the keyword arguments of `create_dataset` into those of the network and of the run."""
-    names = {field.name for field in fields(RunOptions)}
-    run = {name: value for name, value in options.items() if name in names}
-    network = {name: value for name, value in options.items() if name not in names}
-    if network.get("weights") is not None:
-        network["weights"] = path_text("the weight file", network["weights"])
-    return NetworkOptions(**network), RunOptions(**run)
-
-
 def bring_up_to_date(
     images_dir: str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -225,12 +161,12 @@ def bring_up_to_date(
     root, out = as_path("the folder of images", images_dir), as_path("the output", out)
     network.check()
     check_dataset_path(out, [Path(network.weights)] if network.weights else [])
-    resumable = ResumableRun(out, options.restart, options.force, options.wait)
-    with resumable as run, sigterm_as_interrupt():
+    flags = options.restart, options.force, options.wait, options.forget_edits
+    with ResumableRun(out, *flags) as run, sigterm_as_interrupt():
         given = options.labels, options.names, options.exclude
         layout = FolderLayout.from_options(*given, run.layout)
         layout.rule.read_tables()  # before anything is computed
-        listing = list_images(root, layout)
+        listing = list_images(root, layout, run.edits)
         check_strict(listing.skipped, options.strict)
         boxes = BoxFolder.from_options(options.boxes, options.margin, run.options)
         boxed, invalid = assign_boxes(listing.images, boxes)

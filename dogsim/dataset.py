@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from dogsim.errors import DogsimError, as_integer, as_path, as_texts, counted, shown
 from dogsim.image_files.boxes import Box
+from dogsim.image_files.edits import Edit
 from dogsim.image_files.layout import FolderLayout
 from dogsim.images import Cropped
-from dogsim.plumbing.arrays import REAL, WHOLE, as_numbers
+from dogsim.plumbing.arrays import REAL, WHOLE, as_numbers, as_row_indices
 from dogsim.plumbing.files import check_output, locked
 from dogsim.plumbing.optional import require
 from dogsim.recipe import Recipe
@@ -69,6 +70,8 @@ class Dataset:
         zeros for a whole image. None if all images are whole.
     layout : FolderLayout
         The rule that labelled the images, and the patterns of the files that were left out.
+    edits : tuple of Edit
+        The images that `dogsim apply` removed or relabelled, which an update does not undo.
     search : callable, optional
         Replaces `dogsim.nearest` for this dataset, for example by a search on a cluster.
 
@@ -92,6 +95,7 @@ class Dataset:
     learned: NDArray[np.bool_] | None = None
     boxes: NDArray[np.float64] | None = None
     layout: FolderLayout = field(default_factory=FolderLayout)
+    edits: tuple[Edit, ...] = ()
     search: NeighbourSearch | None = None
 
     def __post_init__(self) -> None:
@@ -127,6 +131,9 @@ class Dataset:
                 raise DogsimError(f"Received {name} {rows.shape}. Expected {(n, *shape)}.")
         if self.recipe is not None and not isinstance(self.recipe, Recipe):
             raise DogsimError(f"Received {shown(self.recipe)} as the recipe. Expected a Recipe.")
+        edits = self.edits
+        if not (isinstance(edits, tuple) and all(isinstance(edit, Edit) for edit in edits)):
+            raise DogsimError(f"Received {shown(edits)} as the edits. Expected a tuple of Edit.")
         if self.search is not None and not callable(self.search):
             raise DogsimError(f"Received {shown(self.search)} as the search. Expected a function.")
         if not isinstance(self.root, str):
@@ -284,14 +291,3 @@ def as_dataset(dataset: DatasetOrFile) -> Dataset:
             f"Received {type(dataset).__name__}. Expected a Dataset or the path of a dataset file."
         )
     return dataset
-
-
-def as_row_indices(name: str, rows: ArrayLike, n: int) -> NDArray[np.intp]:
-    """Return rows of a dataset of n images as an array (m,); raise `DogsimError` for others."""
-    array = as_numbers(name, rows, WHOLE, ndim=1)
-    if len(array) and not (array.min() >= 0 and array.max() < n):
-        raise DogsimError(
-            f"Received {name} from {array.min()} to {array.max()}. "
-            f"Expected 0 to {n - 1}, the rows of the dataset."
-        )
-    return np.asarray(array, np.intp)

@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from dogsim import exact
-from dogsim.dataset import Dataset, as_dataset, as_row_indices
+from dogsim.dataset import Dataset, as_dataset
 from dogsim.errors import DogsimError, as_integer, check_known
-from dogsim.plumbing.arrays import as_numbers
+from dogsim.plumbing.arrays import as_numbers, as_row_indices
 from dogsim.plumbing.terminal import note
 from dogsim.plumbing.vectors import unit_vectors
 from dogsim.storage.sharded_rows import as_rows

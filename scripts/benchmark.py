@@ -31,11 +31,12 @@ import typer
 from PIL import Image
 
 import dogsim
-from dogsim.create_dataset import RunOptions, bring_up_to_date
+from dogsim.create_dataset import bring_up_to_date
 from dogsim.engines.choose import ENGINES, PRECISIONS, Engine, Precision, has_engine
 from dogsim.engines.tensorflow import gpus
 from dogsim.folders.extraction import quantization_images
 from dogsim.folders.listing import list_images
+from dogsim.folders.run_options import RunOptions
 from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.keras_network import KerasNetwork
 from dogsim.plumbing.tables import table

@@ -23,8 +23,9 @@ import dogsim
 from benchmark import Json, Photos, Weights, processor, repeated, show, synthetic
 from dogsim.cluster.extraction import compute_on
 from dogsim.cluster.search import search_on
-from dogsim.create_dataset import RunOptions, bring_up_to_date
+from dogsim.create_dataset import bring_up_to_date
 from dogsim.folders.extraction import SHARD_IMAGES, ComputeShards, ShardResult, compute_shards
+from dogsim.folders.run_options import RunOptions
 from dogsim.networks.extractor import NetworkOptions
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)

@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from memory import peak_megabytes
 
-from dogsim.folders.checkpoints import DATASET_MADE_BY
+from dogsim.folders.checkpoints import DATASET_MADE_BY, checkpoint_folder
 from dogsim.folders.extraction import make_shard
-from dogsim.folders.resumable import ResumableRun, checkpoint_folder
+from dogsim.folders.resumable import ResumableRun
 from dogsim.folders.walk import ListedImage
 from dogsim.image_files.layout import FolderLayout
 from dogsim.recipe import Recipe

@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dogsim.create_dataset import RunOptions, bring_up_to_date
+from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import Dataset
+from dogsim.folders.checkpoints import checkpoint_folder
 from dogsim.folders.extraction import ShardResult, compute_shards
-from dogsim.folders.resumable import ResumableRun, checkpoint_folder
+from dogsim.folders.resumable import ResumableRun
+from dogsim.folders.run_options import RunOptions
 from dogsim.networks.extractor import NetworkOptions
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills by signals of POSIX")

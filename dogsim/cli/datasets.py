@@ -63,8 +63,9 @@ def create_dataset(
     Example: `dogsim create-dataset Images -o dogs.h5`
     """
     from dogsim.cluster.extraction import compute_on
-    from dogsim.create_dataset import bring_up_to_date, split_options
+    from dogsim.create_dataset import bring_up_to_date
     from dogsim.folders.extraction import compute_shards
+    from dogsim.folders.run_options import split_options
     from dogsim.folders.skipped import check_skipped_table, report_skipped
 
     run_options = {"verify": verify, "force": force, "boxes": boxes}

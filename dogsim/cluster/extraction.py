@@ -17,7 +17,7 @@ from pathlib import Path
 from dogsim.cluster.connection import check_cluster, connected
 from dogsim.cluster.workers import Workers, check_version
 from dogsim.errors import DogsimError
-from dogsim.folders.checkpoints import CheckpointFolder, options_of
+from dogsim.folders.checkpoints import CheckpointFolder, checkpoint_folder, options_of
 from dogsim.folders.extraction import (
     SHARD_IMAGES,
     ComputeShards,
@@ -25,7 +25,6 @@ from dogsim.folders.extraction import (
     check_strict,
     compute_shards,
 )
-from dogsim.folders.resumable import checkpoint_folder
 from dogsim.folders.walk import ListedImage, SkippedFile
 from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.plumbing.files import follow_link, make_folder

@@ -13,13 +13,13 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
-from dogsim.dataset import Dataset, as_dataset, as_row_indices
+from dogsim.dataset import Dataset, as_dataset
 from dogsim.dist_calc import check_metric
 from dogsim.errors import DogsimError, as_texts, counted, shown
 from dogsim.figures.canvas import Drawing
 from dogsim.figures.distance_matrix import own_nearest
 from dogsim.images import Source, file_of, open_image
-from dogsim.plumbing.arrays import as_numbers
+from dogsim.plumbing.arrays import as_numbers, as_row_indices
 from dogsim.plumbing.terminal import printable
 from dogsim.vote import count_votes, majority_vote
 

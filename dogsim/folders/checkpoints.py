@@ -30,10 +30,11 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.recipe import Recipe
-from dogsim.storage.dataset_file import DamagedError
+from dogsim.storage.dataset_file import DamagedError, is_sharded
 from dogsim.storage.sharded_rows import RUN_DTYPE, ShardedRows, TableLocation
 
-DATASET_MADE_BY = "create-dataset"
+DATASET_MADE_BY, APPLY_MADE_BY = "create-dataset", "apply"
+UPDATED_MAKERS = (DATASET_MADE_BY, APPLY_MADE_BY, "")  # of files to update; "": `Dataset.save`
 RECIPE_OPTIONS = (
     *("backbone", "weights", "layer", "resize", "engine", "precision"),
     *("boxes", "margin", "views", "mean", "std", "image_size"),
@@ -187,3 +188,8 @@ class CheckpointFolder:
 def options_of(recipe: Recipe) -> dict[str, Any]:
     """Return the arguments of `dogsim.create_dataset` that make features of this recipe."""
     return {name: getattr(recipe, name) for name in RECIPE_OPTIONS}
+
+
+def checkpoint_folder(out: Path) -> Path:
+    """Return the folder of the shards of `out`: ``OUT.partial``, or `out` if it is a folder."""
+    return out if is_sharded(out) else out.with_name(f"{out.name}.partial")

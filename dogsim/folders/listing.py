@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from dogsim.errors import DogsimError, as_path, counted, not_found
+from dogsim.folders.repeated_edits import without_removed
 from dogsim.folders.walk import ImageFiles, ListedImage, Listing, SkippedFile, file_identity
 from dogsim.image_files.boxes import BoxError, BoxFolder
+from dogsim.image_files.edits import Edit
 from dogsim.image_files.layout import FolderLayout
 from dogsim.plumbing.terminal import note, printable
 from dogsim.storage.dataset_file import STAMP_DTYPE
@@ -18,13 +20,16 @@ from dogsim.storage.dataset_file import STAMP_DTYPE
 MAX_MTIME_NS = 2**63 - 1  # a stamp stores times from 1677 to 2262; those of Windows begin in 1601
 
 
-def list_images(root: Path, layout: FolderLayout | None = None) -> Listing:
+def list_images(
+    root: Path, layout: FolderLayout | None = None, edits: Sequence[Edit] = ()
+) -> Listing:
     """List the images in a folder and the folders below it, and note what else is there.
 
     If folders label the images, those in `root` itself are listed only if no folder contains one.
     Hidden files, folders of the system and files that match a pattern of the layout are left out.
     A file with an unknown suffix, or none, is an image if its content is. Symbolic links are
-    followed, but each file is listed once, by its real path if that is below `root`.
+    followed, but each file is listed once, by its real path if that is below `root`. Images that
+    were removed by `edits` are left out.
 
     Raises
     ------
@@ -50,6 +55,7 @@ def list_images(root: Path, layout: FolderLayout | None = None) -> Listing:
             f"There is no image in the breed folders of {root}.{why} "
             f"Expected {root}/BREED/image.jpg, one folder for each breed."
         )
+    listing.images = without_removed(listing.images, edits, root)
     return listing
 
 

@@ -1,6 +1,6 @@
 """Find the features of earlier runs that are still valid."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from dogsim.errors import DogsimError, reason
 from dogsim.folders.checkpoints import FeatureFile
 from dogsim.folders.extraction import SHARD_IMAGES
 from dogsim.folders.walk import MISSING_FILE_ERRNOS, ListedImage, Listing, SkippedFile
+from dogsim.image_files.edits import Edit
 from dogsim.image_files.files import read_image_file
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import printable
@@ -49,6 +50,12 @@ class Manifest:
         """Return the file with the features of an image, and its row there."""
         file, row = self.rows[path]
         return self.files[file], row
+
+    def drop_removed(self, edits: Iterable[Edit]) -> None:
+        """Drop images that `dogsim apply` removed: a shard of an unfinished run may have them."""
+        for edit in edits:
+            if edit.removed:
+                self.rows.pop(edit.path, None)
 
     def mismatch(self, recipe: Recipe) -> str:
         """Return the message for the first file with another recipe, "" if there is none."""

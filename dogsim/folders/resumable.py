@@ -18,16 +18,24 @@ import numpy as np
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, counted
-from dogsim.folders.checkpoints import DATASET_MADE_BY, CheckpointFolder, FeatureFile, options_of
+from dogsim.folders.checkpoints import (
+    DATASET_MADE_BY,
+    UPDATED_MAKERS,
+    CheckpointFolder,
+    FeatureFile,
+    checkpoint_folder,
+    options_of,
+)
 from dogsim.folders.extraction import make_shard
 from dogsim.folders.listing import image_fields
 from dogsim.folders.manifest import Manifest, sparse_rows
+from dogsim.folders.repeated_edits import label_images
 from dogsim.folders.skipped import skipped_table_path
 from dogsim.folders.walk import ListedImage, Listing
+from dogsim.image_files.edits import Edit
 from dogsim.image_files.layout import FolderLayout
 from dogsim.plumbing.files import check_replaceable, follow_link, locked, remove_temporary_files
 from dogsim.plumbing.signals import defer_signals
-from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 from dogsim.storage.dataset_file import (
     INDEX_NAME,
@@ -51,7 +59,7 @@ class ResumableRun:
     ----------
     out : Path
         The dataset file, or folder of shards, to create or update.
-    restart, force : bool
+    restart, force, forget_edits : bool
         As for `dogsim.create_dataset`.
     wait : bool
         Wait if another process holds the lock.
@@ -64,12 +72,18 @@ class ResumableRun:
     """
 
     def __init__(
-        self, out: Path, restart: bool = False, force: bool = False, wait: bool = False
+        self,
+        out: Path,
+        restart: bool = False,
+        force: bool = False,
+        wait: bool = False,
+        forget_edits: bool = False,
     ) -> None:
         self._target, self._named, self._table = follow_link(out), out, skipped_table_path(out)
         self.sharded = is_sharded(self._target)
         self.out = self._target / INDEX_NAME if self.sharded else self._target
         self.restart, self.force, self.wait = restart, force, wait
+        self.forget_edits = forget_edits
         self.finished: FeatureFile | None = None  # the existing output
         self.manifest = Manifest()
         self._stack = ExitStack()
@@ -88,6 +102,7 @@ class ResumableRun:
                 self.manifest.add(self.finished)
             for shard in self.folder.shards():
                 self.manifest.add(shard)
+            self.manifest.drop_removed(self.edits)
             self._stack = stack.pop_all()
         return self
 
@@ -115,6 +130,12 @@ class ResumableRun:
     def layout(self) -> FolderLayout:
         """The layout of the existing output, by default that of a folder of breed folders."""
         return self.finished.dataset.layout if self.finished else FolderLayout()
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """The edits of the existing output that this run repeats."""
+        finished = None if self.forget_edits else self.finished
+        return finished.dataset.edits if finished else ()
 
     @property
     def previous_paths(self) -> frozenset[str]:
@@ -168,11 +189,10 @@ class ResumableRun:
         done = [image for image in images if image.path in self.manifest.rows]
         stored = (self.manifest.find(image.path) for image in done)
         fields = image_fields(done, [file.stamps["sha256"][row] for file, row in stored])
-        found = layout.rule.label_images(fields["paths"])
-        for each in found.notes:
-            note(each)
+        hashes = fields["stamps"]["sha256"]
+        found = label_images(layout.rule, self.edits, fields["paths"], hashes)
         fields |= {"root": str(root.resolve()), "recipe": recipe, "layout": layout}
-        fields |= {"labels": found.labels, "breeds": found.breeds}
+        fields |= {"edits": self.edits, "labels": found.labels, "breeds": found.breeds}
         if not self._is_up_to_date(fields):
             self._write_output(done, fields)
         dataset = Dataset.open(self.out)
@@ -220,7 +240,7 @@ class ResumableRun:
             if self.force:
                 return None
             raise
-        ours = maker in (DATASET_MADE_BY, "")  # "": `Dataset.save`
+        ours = maker in UPDATED_MAKERS
         ours &= isinstance(dataset.features, ShardedRows) == self.sharded
         stamps, recipe = dataset.stamps, dataset.recipe
         if ours and stamps is not None and recipe and not recipe.head_sha256:
@@ -265,11 +285,6 @@ class ResumableRun:
             recipe, root = fields["recipe"], fields["root"]
             self.add(make_shard(rows[block], block_images, block_hashes, recipe, root))
         return self.manifest.stored_rows(fields["paths"])
-
-
-def checkpoint_folder(out: Path) -> Path:
-    """Return the folder of the shards of `out`: ``OUT.partial``, or `out` if it is a folder."""
-    return out if is_sharded(out) else out.with_name(f"{out.name}.partial")
 
 
 def _shards_of(features: Any) -> set[str]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dogsim.errors import DogsimError, shown
 
@@ -49,3 +49,14 @@ def as_numbers(name: str, values: Any, kinds: str = REAL, ndim: int | None = Non
             f"Received {name} {array.shape} of {array.dtype}. Expected {expected}{dimensions}."
         )
     return array
+
+
+def as_row_indices(name: str, rows: ArrayLike, n: int) -> NDArray[np.intp]:
+    """Return rows of a dataset of n images as an array (m,); raise `DogsimError` for others."""
+    array = as_numbers(name, rows, WHOLE, ndim=1)
+    if len(array) and not (array.min() >= 0 and array.max() < n):
+        raise DogsimError(
+            f"Received {name} from {array.min()} to {array.max()}. "
+            f"Expected 0 to {n - 1}, the rows of the dataset."
+        )
+    return np.asarray(array, np.intp)

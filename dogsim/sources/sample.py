@@ -7,10 +7,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dogsim.create_dataset import RunOptions, bring_up_to_date
+from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, as_flag, counted, path_text
 from dogsim.folders.listing import find_images
+from dogsim.folders.run_options import RunOptions
 from dogsim.networks.backbones import find_backbone
 from dogsim.networks.extractor import DEFAULT_BACKBONE, NetworkOptions
 from dogsim.networks.weights import IMAGENET, WeightsUnavailableError, given_file, weights_sha256

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dogsim.create_dataset import FeatureOptions, Update, bring_up_to_date, split_options
+from dogsim.create_dataset import Update, bring_up_to_date
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, as_flag, as_path
 from dogsim.feature_extract import extract_features
+from dogsim.folders.run_options import FeatureOptions, split_options
 from dogsim.images import RESIZES
 from dogsim.networks.views import VIEWS
 from dogsim.plumbing.download import DownloadError, download, verify

@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, not_found, reason, shown
+from dogsim.image_files.edits import Edit
 from dogsim.plumbing.files import check_output, follow_link, replacing
 from dogsim.plumbing.signals import defer_signals
 from dogsim.recipe import OPTIONAL_FIELDS, Recipe
+from dogsim.storage.edits_table import read_edits, write_edits
 from dogsim.storage.hdf5 import FileState, create_hdf5, map_rows, open_table, read_exactly
 from dogsim.storage.sharded_rows import RUN_DTYPE, ShardedRows, TableLocation
 
@@ -124,6 +126,7 @@ def read_fields(path: Path) -> dict[str, Any]:
                 "stamps": _read_stamps(file) if "stamps" in file else None,
                 "learned": read_exactly(file, "learned", np.bool_) if "learned" in file else None,
                 "boxes": read_exactly(file, "boxes", np.float64) if "boxes" in file else None,
+                "edits": read_edits(file),
             }
         if _state(path) == before:
             return fields  # otherwise the map may belong to a new file that replaced this one
@@ -156,6 +159,7 @@ def write_dataset(
     learned: NDArray[np.bool_] | None = None,
     boxes: NDArray[np.float64] | None = None,
     layout: Mapping[str, str] | None = None,
+    edits: Sequence[Edit] = (),
     made_by: str = "",
     replaced: Iterable[str] = (),
 ) -> None:
@@ -168,7 +172,7 @@ def write_dataset(
     `dogsim.plumbing.files.writing`. Raises `DogsimError` if the file cannot be written.
     """
     text = h5py.string_dtype("utf-8")
-    _require_storable([*paths, *breeds])
+    _require_storable([*paths, *breeds, *(name for e in edits for name in (e.path, e.label))])
     # HDF5 writes through a callback, which must not raise: signals wait for the end of a block.
     with replacing(Path(path)) as new, defer_signals() as let_through, create_hdf5(new) as file:
         if isinstance(blocks, ShardedRows):
@@ -185,6 +189,7 @@ def write_dataset(
         for name, rows in {"stamps": stamps, "learned": learned, "boxes": boxes}.items():
             if rows is not None:
                 file[name] = rows
+        write_edits(file, edits)
         version = INDEX_VERSION if isinstance(blocks, ShardedRows) else FILE_VERSION
         attributes = {"format": FORMAT, "format_version": version, "made_by": made_by, "root": root}
         attributes |= {**(layout or {}), **(asdict(recipe) if recipe else {})}

@@ -13,7 +13,7 @@ from nodes import Command, Nodes, processes_with, wait_until
 from PIL import Image
 
 from dogsim import Dataset, create_dataset
-from dogsim.folders.resumable import checkpoint_folder
+from dogsim.folders.checkpoints import checkpoint_folder
 from dogsim.storage.dataset_file import INDEX_NAME
 
 pytestmark = [

@@ -17,8 +17,8 @@ from PIL import Image
 
 from dogsim import Dataset, DogsimError, create_dataset, find_images, load_image, update_dataset
 from dogsim.folders import extraction
-from dogsim.folders.checkpoints import CheckpointFolder
-from dogsim.folders.resumable import ResumableRun, checkpoint_folder
+from dogsim.folders.checkpoints import CheckpointFolder, checkpoint_folder
+from dogsim.folders.resumable import ResumableRun
 from dogsim.networks.extractor import NetworkOptions
 from dogsim.plumbing.files import bytes_sha256
 

@@ -1,0 +1,103 @@
+"""Decisions on single images that a dataset remembers, so that an update does not undo them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogsim.image_files.labels import breed_key
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A decision of `dogsim apply` on an image: it is removed, or it has another label.
+
+    Attributes
+    ----------
+    path : str
+        Of the image, relative to the root of the dataset, so that the root may move.
+    removed : bool
+    label : str
+        The new label of an image that is not removed, "" for none.
+    size, mtime_ns, sha256 : int, int and str
+        The image file at that time, as in `Dataset.stamps`; 0, 0 and "" if they are unknown.
+    """
+
+    path: str
+    removed: bool
+    label: str = ""
+    size: int = 0
+    mtime_ns: int = 0
+    sha256: str = ""
+
+
+def merge_edits(earlier: Iterable[Edit], later: Iterable[Edit]) -> tuple[Edit, ...]:
+    """Return the last edit of each path, sorted by path."""
+    last = {edit.path: edit for edits in (earlier, later) for edit in edits}
+    return tuple(last[path] for path in sorted(last))
+
+
+def changed_labels(edits: Iterable[Edit]) -> dict[str, str]:
+    """Map the path of each image with another label to that label."""
+    return {edit.path: edit.label for edit in edits if not edit.removed}
+
+
+def count_edits(edits: Iterable[Edit]) -> dict[str, int]:
+    """Return the numbers of removed and of relabelled images."""
+    removed = [edit.removed for edit in edits]
+    return {"removed": sum(removed), "relabelled": len(removed) - sum(removed)}
+
+
+def relabel(
+    labels: NDArray[np.int32],
+    breeds: Sequence[str],
+    paths: Sequence[str],
+    changes: Mapping[str, str],
+) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Change the labels of some images.
+
+    Parameters
+    ----------
+    labels : (n,) int32
+        Index into `breeds`; -1 if the breed is unknown.
+    breeds : sequence of str
+    paths : sequence of n str
+    changes : mapping of str to str
+        Path of an image to its new label, "" for none. A label that differs from a breed in its
+        spelling only, see `breed_key`, is that breed; every other label is a new breed.
+
+    Returns
+    -------
+    labels : (n,) int32
+    breeds : tuple of str
+        Sorted if they were. A breed that has lost its last image is left out.
+
+    >>> relabel(np.array([0, 0], np.int32), ["pug"], ["a.jpg", "b.jpg"], {"b.jpg": "whippet"})
+    (array([0, 1], dtype=int32), ('pug', 'whippet'))
+    """
+    rows = [row for row, path in enumerate(paths) if path in changes]
+    breed_of = _breeds_of([changes[paths[row]] for row in rows], breeds)
+    names = [*breeds, *sorted({*breed_of.values()}.difference(breeds))]
+    number_of = {name: number for number, name in reversed([*enumerate(names)])}
+    changed = np.array(labels, np.int32)
+    for row in rows:
+        label = changes[paths[row]]
+        changed[row] = number_of[breed_of[label]] if label else -1
+    lost = np.setdiff1d(labels, changed)
+    remaining = [number for number in range(len(names)) if number not in lost]
+    if list(breeds) == sorted(breeds):
+        remaining.sort(key=names.__getitem__)
+    new_number = np.full(len(names) + 1, -1, np.int32)  # the last entry is for -1
+    new_number[remaining] = np.arange(len(remaining))
+    return new_number[changed], tuple(names[number] for number in remaining)
+
+
+def _breeds_of(labels: Iterable[str], breeds: Sequence[str]) -> dict[str, str]:
+    """Return the breed of each label that is not empty."""
+    spelling = {breed_key(name): name for name in reversed(breeds)}
+    exact = {*breeds}
+    return {
+        label: label if label in exact else spelling.setdefault(breed_key(label), label)
+        for label in sorted({*labels} - {""})
+    }
