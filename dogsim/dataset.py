@@ -258,6 +258,12 @@ class Dataset:
         except DogsimError as error:
             raise DamagedError(f"{path}: {error}") from error
 
+    @property
+    def stored_fields(self) -> dict[str, Any]:
+        """All fields except the features, as `write_dataset` takes them."""
+        fields = {name: value for name, value in vars(self).items() if name not in UNSTORED_FIELDS}
+        return {**fields, "layout": self.layout.attributes}
+
     def save(self, path: str | os.PathLike[str], made_by: str = "") -> None:
         """Write a dataset file, completely or not at all; an older file of that name is replaced.
 
@@ -274,9 +280,7 @@ class Dataset:
         as_texts("made_by", [made_by])
         path = as_path("the output", path)
         blocks = (self.features[i : i + WRITE_ROWS] for i in range(0, len(self), WRITE_ROWS))
-        fields = {name: value for name, value in vars(self).items() if name not in UNSTORED_FIELDS}
-        fields["layout"] = self.layout.attributes
-        write_dataset(path, blocks, self.features.shape[1], **fields, made_by=made_by)
+        write_dataset(path, blocks, self.features.shape[1], **self.stored_fields, made_by=made_by)
 
 
 DatasetOrFile: TypeAlias = Dataset | str | os.PathLike[str]

@@ -2,9 +2,9 @@
 
 One module for each group of commands: `ask` compares images with a dataset, `repl` line by line,
 `compare` compares images with each other, `evaluate` measures accuracy, `inspect` audits a dataset,
-`datasets` creates and converts them, `learn` trains, `serve` starts the web page, `cache` lists the
-cache. `option` declares the shared options. Modules that load slowly are imported inside the
-commands.
+`apply` applies the plan of an audit, `datasets` creates and converts datasets, `learn` trains,
+`serve` starts the web page, `cache` lists the cache. `option` declares the shared options. Modules
+that load slowly are imported inside the commands.
 """
 
 from typing import Annotated
@@ -12,13 +12,13 @@ from typing import Annotated
 import typer
 
 from dogsim import __version__
-from dogsim.cli import ask, cache, compare, datasets, evaluate, inspect, learn, repl, serve
+from dogsim.cli import apply, ask, cache, compare, datasets, evaluate, inspect, learn, repl, serve
 from dogsim.cli.common import Command, OneLineErrors
 from dogsim.cli.option import with_separate_options
 
 COMMANDS = (
     *(ask.show, ask.classify, evaluate.accuracy, inspect.audit, inspect.tree),
-    *(datasets.create_dataset, datasets.info),
+    *(apply.apply, datasets.create_dataset, datasets.info),
     *(datasets.stanford_dogs, datasets.import_mat, datasets.export_mat, datasets.export),
     *(compare.distance, compare.explain, learn.deep_ranking, learn.project),
     *(learn.train_classifier, repl.ask, serve.serve, cache.cache),

@@ -51,6 +51,13 @@ def create_dataset(
             "can be repeated.  [default: as in the file]",
         ),
     ] = None,
+    forget_edits: Annotated[
+        bool,
+        typer.Option(
+            "--forget-edits",
+            help="Include the images that dogsim apply removed, and label all images by the rule.",
+        ),
+    ] = False,
     force: option.Force = False,
     cluster: option.Cluster = None,
     as_json: option.Json = False,
@@ -68,7 +75,7 @@ def create_dataset(
     from dogsim.folders.run_options import split_options
     from dogsim.folders.skipped import check_skipped_table, report_skipped
 
-    run_options = {"verify": verify, "force": force, "boxes": boxes}
+    run_options = {"verify": verify, "force": force, "forget_edits": forget_edits, "boxes": boxes}
     layout = {"labels": labels, "names": names, "exclude": exclude}
     network, run = split_options(options.given | run_options | layout)
     check_skipped_table(out, force)
@@ -90,8 +97,10 @@ def info(file: option.File, as_json: option.Json = False) -> None:
     Example: `dogsim info dogs.h5`
     """
     from dogsim.dataset import Dataset
+    from dogsim.image_files.edits import count_edits
 
-    facts = description(Dataset.open(file))
+    dataset = Dataset.open(file)
+    facts = description(dataset) | count_edits(dataset.edits)
     text = "\n".join(f"{name:<15} {value}" for name, value in facts.items())
     print_result({"dataset": str(file), **facts}, as_json, text)
 

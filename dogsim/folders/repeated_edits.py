@@ -55,8 +55,7 @@ def label_images(
     _note("Kept labels that dogsim apply changed", [edit.path for edit in present])
     changed = [edit.path for edit in present if edit.sha256 not in ("", hash_of[edit.path])]
     _note("Their images have changed since, but they stay", changed)
-    labels, breeds = relabel(found.labels, found.breeds, paths, changes)
-    return Labels(labels, breeds, found.notes)
+    return Labels(*relabel(found.labels, found.breeds, paths, changes), found.notes)
 
 
 def _note(what: str, paths: Sequence[str]) -> None:

@@ -54,8 +54,9 @@ def relabel(
     breeds: Sequence[str],
     paths: Sequence[str],
     changes: Mapping[str, str],
+    kept: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Change the labels of some images.
+    """Change the labels of some images, and keep only some of the images.
 
     Parameters
     ----------
@@ -64,27 +65,30 @@ def relabel(
     breeds : sequence of str
     paths : sequence of n str
     changes : mapping of str to str
-        Path of an image to its new label, "" for none. A label that differs from a breed in its
-        spelling only, see `breed_key`, is that breed; every other label is a new breed.
+        Path of an image to its new label, see `breeds_of_labels`; "" for none.
+    kept : (n,) bool, optional
+        The m images whose labels are returned; by default all.
 
     Returns
     -------
-    labels : (n,) int32
+    labels : (m,) int32
     breeds : tuple of str
-        Sorted if they were. A breed that has lost its last image is left out.
+        With the new breeds, and without those that have lost their last image. Sorted if `breeds`
+        is, else the new ones come last.
 
-    >>> relabel(np.array([0, 0], np.int32), ["pug"], ["a.jpg", "b.jpg"], {"b.jpg": "whippet"})
-    (array([0, 1], dtype=int32), ('pug', 'whippet'))
+    >>> relabel(np.array([0, 0], np.int32), ["pug"], ["a.jpg", "b.jpg"], {"b.jpg": "akita"})
+    (array([1, 0], dtype=int32), ('akita', 'pug'))
     """
     rows = [row for row, path in enumerate(paths) if path in changes]
-    breed_of = _breeds_of([changes[paths[row]] for row in rows], breeds)
-    names = [*breeds, *sorted({*breed_of.values()}.difference(breeds))]
+    breed_of = breeds_of_labels((changes[paths[row]] for row in rows), breeds)
+    names = (*breeds, *sorted({*breed_of.values()}.difference(breeds)))
     number_of = {name: number for number, name in reversed([*enumerate(names)])}
     changed = np.array(labels, np.int32)
     for row in rows:
         label = changes[paths[row]]
         changed[row] = number_of[breed_of[label]] if label else -1
-    lost = np.setdiff1d(labels, changed)
+    changed = changed if kept is None else changed[kept]
+    lost = {*np.setdiff1d(labels, changed).tolist()}
     remaining = [number for number in range(len(names)) if number not in lost]
     if list(breeds) == sorted(breeds):
         remaining.sort(key=names.__getitem__)
@@ -93,8 +97,15 @@ def relabel(
     return new_number[changed], tuple(names[number] for number in remaining)
 
 
-def _breeds_of(labels: Iterable[str], breeds: Sequence[str]) -> dict[str, str]:
-    """Return the breed of each label that is not empty."""
+def breeds_of_labels(labels: Iterable[str], breeds: Sequence[str]) -> dict[str, str]:
+    """Return the breed of each label that is not empty.
+
+    A label that differs from a breed in its spelling only, see `breed_key`, is that breed. Every
+    other label is a new breed.
+
+    >>> breeds_of_labels(["Cocker_Spaniel", "pug"], ["cocker spaniel"])
+    {'Cocker_Spaniel': 'cocker spaniel', 'pug': 'pug'}
+    """
     spelling = {breed_key(name): name for name in reversed(breeds)}
     exact = {*breeds}
     return {

@@ -64,7 +64,7 @@ def check_output(path: Path, inputs: Iterable[Path | None] = ()) -> None:
         raise DogsimError(f"{path} is not a regular file. Name another output.")
     if target.exists() and any(each and each.exists() and target.samefile(each) for each in inputs):
         raise DogsimError(f"{path} is also read by this command. Name another output.")
-    probe = _temporary(target)
+    probe = temporary_path(target)
     try:
         if target.exists() and not os.access(target, os.W_OK):
             raise PermissionError(0, "it is write-protected")
@@ -113,7 +113,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     check_output(path)
     target = follow_link(path)
-    temporary = _temporary(target)
+    temporary = temporary_path(target)
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -178,12 +178,23 @@ def remove_temporary_files(path: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to disk, where the system can do that."""
+    with suppress(OSError):  # Windows cannot open a folder
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def follow_link(path: Path) -> Path:
     """Return the target of a symbolic link, or `path` itself if it is not a link."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
-def _temporary(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
+    """Return a random hidden name beside `path`, see `remove_temporary_files`."""
     # Not the process ID: threads share it, and containers that share a folder repeat it.
     stem, ending = _temporary_name(path)
     return path.with_name(f"{stem}.{secrets.randbelow(10**12)}{ending}")

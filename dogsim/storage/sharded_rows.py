@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.arrays import as_numbers
-from dogsim.storage.hdf5 import map_table
+from dogsim.storage.hdf5 import MappedRows, map_table
 
 DEFAULT_MAX_MAPPED_FILES = 128  # if the system does not report how many files may be open
 MAX_OPEN_FILES = 1 << 16
@@ -178,6 +178,16 @@ def slice_rows(table: Any, first: int, last: int) -> Any:
     if isinstance(table, ShardedRows):
         return table.take(np.arange(first, last))
     return table[first:last]
+
+
+def take_rows(table: Any, rows: NDArray[np.integer]) -> Any:
+    """Return the given rows (m,) of an array or `ShardedRows`; rows in a file are not read."""
+    if isinstance(table, MappedRows):
+        location = TableLocation(Path(str(table.filename)).name, 0, len(table))
+        whole = np.array([(0, 0, len(table))], RUN_DTYPE)
+        mapped, table = table, ShardedRows(Path(), [location], whole, table.shape[1])
+        table._map = lambda _: mapped
+    return table.take(rows) if isinstance(table, ShardedRows) else table[rows]
 
 
 def _max_mapped_files() -> int:
