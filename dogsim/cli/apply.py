@@ -27,7 +27,7 @@ def apply(
     dataset: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]",
+            metavar="FILE",
             envvar=option.DATASET_VARIABLE,
             help="The dataset of the audit, a file or folder of shards; none for undo.csv.",
         ),

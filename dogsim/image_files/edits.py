@@ -79,7 +79,8 @@ def relabel(
     >>> relabel(np.array([0, 0], np.int32), ["pug"], ["a.jpg", "b.jpg"], {"b.jpg": "akita"})
     (array([1, 0], dtype=int32), ('akita', 'pug'))
     """
-    rows = [row for row, path in enumerate(paths) if path in changes]
+    kept = np.ones(len(paths), bool) if kept is None else kept
+    rows = [row for row in np.flatnonzero(kept).tolist() if paths[row] in changes]
     breed_of = breeds_of_labels((changes[paths[row]] for row in rows), breeds)
     names = (*breeds, *sorted({*breed_of.values()}.difference(breeds)))
     number_of = {name: number for number, name in reversed([*enumerate(names)])}
@@ -87,7 +88,7 @@ def relabel(
     for row in rows:
         label = changes[paths[row]]
         changed[row] = number_of[breed_of[label]] if label else -1
-    changed = changed if kept is None else changed[kept]
+    changed = changed[kept]
     lost = {*np.setdiff1d(labels, changed).tolist()}
     remaining = [number for number in range(len(names)) if number not in lost]
     if list(breeds) == sorted(breeds):

@@ -119,8 +119,9 @@ class RemovedFiles:
             if moves:
                 moved = [MovedFile(edit.path, str(self.home)) for edit in self.edits]
                 targets = {move.target for move in moves}
+                for file in (self.table, moves[0].target):
+                    remove_temporary_files(file)  # of a run that was killed
                 add_to_undo(self.table, [x for x in moved if self.folder / x.path in targets])
-                remove_temporary_files(moves[0].target)  # of a run that was killed
             undo = f"dogsim apply {printable(str(self.table))} --yes moves them back."
             run_moves(moves, f"The same command continues; {undo}")
         return moves
