@@ -31,6 +31,7 @@ KINDS_BY_PREFIX = {
     "sample-": "features of the sample",
     "trust-": "calibration of a dataset",
     "near-": "nearest neighbours within a dataset",
+    "thumbnails-": "thumbnails of images",
 }
 LEFT_OVER = "left by a run that was stopped"  # the name begins with a dot, like that of a lock
 

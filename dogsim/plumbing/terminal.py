@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.text import Text
 
 from dogsim.errors import DogsimError, shown
+from dogsim.plumbing.progress import reported
 
 T = TypeVar("T", bound=Sized)
 BOM_ENCODINGS = {  # by the bytes with which such a text begins
@@ -162,11 +163,13 @@ def track(
 ) -> Iterator[T]:
     """Yield batches and show a progress bar that counts their items up to `total`.
 
-    `done` items were finished before; `in_bytes` shows the count as megabytes.
+    `done` items were finished before; `in_bytes` shows the count as megabytes. The progress is
+    also reported to `watched`.
 
     >>> [len(batch) for batch in track([[1, 2], [3]], total=3, what="images")]
     [2, 1]
     """
+    batches = reported(batches, total, what, done)
     if not total or sys.stderr is None:  # closed
         return (yield from batches)
     # A notebook claims to be a terminal, but its stderr cannot redraw a bar.

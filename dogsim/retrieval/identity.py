@@ -4,6 +4,7 @@ File names are not compared. `image_keys` computes a key of 8 bytes from the fil
 another from its features: two images are the same if they share a key.
 """
 
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.image_files.files import read_image_file
 from dogsim.networks.training_record import Keys, read_training_record
+from dogsim.plumbing.files import bytes_sha256
 from dogsim.storage.dataset_file import WRITE_ROWS
 
 if TYPE_CHECKING:
@@ -96,6 +99,22 @@ def rows_by_content(dataset: "Dataset") -> dict[str, int]:
         return {}
     hashes = dataset.stamps["sha256"].tolist()
     return {sha256.decode(): row for row, sha256 in reversed(list(enumerate(hashes)))}
+
+
+def content_hash(dataset: "Dataset", row: int) -> str:
+    """Return the SHA-256 of the present file of an image.
+
+    The file is read only if its size or its modification time are not those of its stamp. Raises
+    `DogsimError` if that is not possible.
+    """
+    path = dataset.image_file(row)
+    if dataset.stamps is not None:
+        size, mtime_ns, digest = dataset.stamps[row].tolist()
+        with suppress(OSError, ValueError):  # a ValueError for a name with a zero byte
+            status = path.stat()
+            if (status.st_size, status.st_mtime_ns) == (size, mtime_ns):
+                return str(digest.decode())
+    return bytes_sha256(read_image_file(path))
 
 
 def features_hash(dataset: "Dataset") -> str:

@@ -1,68 +1,55 @@
-"""Write the findings of an audit as an HTML page with thumbnails, and as a CSV table."""
+"""Write the findings of an audit as an HTML page with thumbnails, as a plan and as a table."""
 
+import json
 import os
+import re
+from base64 import b64encode
 from collections.abc import Iterator
-from html import escape
+from hashlib import sha256
 from pathlib import Path
-from typing import TypeAlias
+from urllib.parse import quote
 
 from dogsim.dataset import Dataset
 from dogsim.errors import counted
-from dogsim.figures.thumbnails import html_figure
-from dogsim.images import Cropped, file_of
+from dogsim.figures.thumbnail_cache import THUMBNAIL_SIZES, thumbnails
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.plumbing.tables import has_csv_header, write_csv
-from dogsim.plumbing.terminal import printable
+from dogsim.plumbing.terminal import valid_unicode_in
 from dogsim.trust.findings import Audit
+from dogsim.trust.payload import ASSETS_FOLDER, Payload, findings_payload
+from dogsim.trust.plan import save_plan
 
 PAGE_NAME, TABLE_NAME = "audit.html", "audit.csv"
-MAX_FINDINGS_SHOWN = 200  # in a section of the page; the table has all
+MAX_FINDINGS_WITH_THUMBNAILS = 200  # of each kind
+MAX_THUMBNAILS_OF_FINDING = 12
 TABLE_COLUMNS = ("finding", "path", "other", "breed", "suggested", "number")
 PAGE_START = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><title>dogsim audit</title>'
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>dogsim audit</title>'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    '<meta name="color-scheme" content="light dark">'
 )
-PAGE_STYLE = """
-:root { color-scheme: light dark }
-body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5em auto; max-width: 72em; padding: 0 1em }
-h1 { margin: 0 }
-nav { margin: 1em 0; display: flex; flex-wrap: wrap; gap: .4em 1.2em }
-.findings { display: flex; flex-wrap: wrap; gap: 8px; align-items: flex-start }
-.findings div { padding: 6px; border: 1px solid #8888; border-radius: 6px }
-figure { display: inline-block; margin: 2px; width: 128px; vertical-align: top }
-img { display: block; margin: 0 auto; max-width: 100% }
-figcaption { font-size: 12px; overflow-wrap: anywhere }
-p { margin: 2px 0; max-width: 40em }
-.findings p { max-width: 264px; font-weight: 600 }
-"""
-DUPLICATES_TEXT = "The same image more than once. Keep one of each group."
-LEAKS_TEXT = "In the dataset (left) and in the test set (right). They make an accuracy look better."
-LABELS_TEXT = (
-    "The neighbours vote for another breed; the nearest image of that breed is on the right. The "
-    "likeliest mistakes come first. Many of these labels are correct: breeds that look alike, two "
-    "dogs in a photo. Look at each before you decide."
-)
-NOVEL_TEXT = "The one image in a hundred that is farthest from all others."
-POOR_TEXT = "Nearly one colour, tiny, blurred, or unreadable."
-
-# A section of the page: title, explanation, and a caption and images for each finding.
-Section: TypeAlias = tuple[str, str, list[tuple[str, list[Path | Cropped]]]]
+STYLES = ("theme.css", "findings.css")
+SCRIPTS = ("dom.js", "plan.js", "findings.js", "report.js")  # each uses those before it
 
 
 def save_audit(
     found: Audit, dataset: Dataset, folder: str | os.PathLike[str], testset: Dataset | None = None
 ) -> list[Path]:
-    """Write ``audit.html`` and ``audit.csv`` to a folder, and return their paths.
+    """Write ``audit.html``, ``audit.csv`` and ``plan.csv`` to a folder, and return their paths.
 
-    The folder is created if it does not exist. Raises `DogsimError` if a file cannot be written.
+    The folder is created if it does not exist; an earlier plan that differs is renamed, see
+    `save_plan`. Raises `DogsimError` if a file cannot be written.
     """
     folder = Path(folder)
     make_folder(folder)
     page, table = folder / PAGE_NAME, folder / TABLE_NAME
+    payload = findings_payload(found, dataset, testset)
+    add_thumbnails(payload, dataset, testset)
+    add_links(payload, dataset, testset, folder)
     with replacing(page) as temporary:
-        temporary.write_text("".join(_page(found, dataset, testset)), encoding="utf-8")
+        temporary.write_text("".join(_page(payload, dataset)), encoding="utf-8")
     write_csv(table, list(_rows(found)), TABLE_COLUMNS)
-    return [page, table]
+    return [page, table, save_plan(found, dataset, folder)]
 
 
 def is_audit_file(file: Path) -> bool:
@@ -70,6 +57,83 @@ def is_audit_file(file: Path) -> bool:
     with file.open("rb") as opened:
         is_page = opened.read(len(PAGE_START)) == PAGE_START.encode()
     return is_page or has_csv_header(file, TABLE_COLUMNS)
+
+
+def add_thumbnails(payload: Payload, dataset: Dataset, testset: Dataset | None) -> None:
+    """Add thumbnails to the images of the first findings of each kind, in base64.
+
+    Those that cannot be read are marked as unread. The first `MAX_THUMBNAILS_OF_FINDING` images of
+    the first `MAX_FINDINGS_WITH_THUMBNAILS` findings of each kind have one, so that a browser can
+    open the report of any dataset.
+    """
+    files = payload["files"]
+    wanted = {
+        image["file"]
+        for section in payload["sections"]
+        for finding in section["findings"][:MAX_FINDINGS_WITH_THUMBNAILS]
+        for image in finding["images"][:MAX_THUMBNAILS_OF_FINDING]
+    }
+    for of_test, gallery in ((False, dataset), (True, testset)):
+        if gallery is None:
+            continue
+        chosen = [files[i] for i in sorted(wanted) if files[i]["test"] == of_test]
+        content = thumbnails(gallery, [file["row"] for file in chosen], THUMBNAIL_SIZES[0])
+        for file in chosen:
+            thumbnail = content.get(file["row"])
+            file["thumbnail"] = b64encode(thumbnail).decode() if thumbnail else None
+            file["unread"] = thumbnail is None
+
+
+def add_links(payload: Payload, dataset: Dataset, testset: Dataset | None, folder: Path) -> None:
+    """Add the URL of each image file relative to the folder of the report, None if it has none."""
+    for of_test, gallery in ((False, dataset), (True, testset)):
+        root = _relative_root(gallery, folder) if gallery else None
+        for file in payload["files"]:
+            if file["test"] == of_test:
+                file["link"] = (
+                    None if root is None else f"{root}/{quote(os.fsencode(file['path']))}"
+                )
+
+
+def _relative_root(dataset: Dataset, folder: Path) -> str | None:
+    """Return the URL of the folder of a dataset, None if it is not on this machine."""
+    root = Path(dataset.root)
+    if not root.is_dir():
+        return None
+    try:
+        relative = Path(os.path.relpath(root.absolute(), folder.absolute()))
+    except ValueError:  # on another drive of Windows
+        return None
+    return quote(os.fsencode(relative.as_posix()))
+
+
+def _page(payload: Payload, dataset: Dataset) -> Iterator[str]:
+    """Yield the parts of the page; it may use only its own script, style and thumbnails."""
+    style = "".join((ASSETS_FOLDER / name).read_text(encoding="utf-8") for name in STYLES)
+    script = "".join(map(_without_modules, SCRIPTS))
+    policy = f"style-src {_source_of(style)}; script-src {_source_of(script)}; img-src data:"
+    yield f'{PAGE_START}<meta http-equiv="content-security-policy" '
+    yield f"content=\"default-src 'none'; base-uri 'none'; form-action 'none'; {policy}\">"
+    yield f"<style>{style}</style></head><body><main><h1>Audit</h1>"
+    yield f'<p class="introduction">{counted(len(dataset), "image")} of '
+    yield f"{counted(len(dataset.breeds), 'breed')}. Nothing was deleted or relabelled. Decide "
+    yield "here, download the plan, and apply it."
+    yield " Images are cropped to their boxes." * (dataset.boxes is not None)
+    yield f'</p><div id="findings"><noscript>This page needs JavaScript; {TABLE_NAME} has all '
+    yield 'findings as a table.</noscript></div></main><script type="application/json" id="report">'
+    yield json.dumps(valid_unicode_in(payload)).replace("<", "\\u003c")
+    yield f'</script><script type="module">{script}</script></body></html>'
+
+
+def _without_modules(name: str) -> str:
+    """Return a script that follows those that it imports from, without imports and exports."""
+    text = (ASSETS_FOLDER / name).read_text(encoding="utf-8")
+    return re.sub(r"^import .*\n|^export ", "", text, flags=re.MULTILINE)
+
+
+def _source_of(text: str) -> str:
+    """Return the source expression of a content security policy that allows only this text."""
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
 def _rows(found: Audit) -> Iterator[dict[str, object]]:
@@ -88,53 +152,3 @@ def _rows(found: Audit) -> Iterator[dict[str, object]]:
         yield {**empty, "finding": "fits nowhere", "path": novel.path, "number": round(novel.p, 4)}
     for poor in found.poor:
         yield {**empty, "finding": poor.problem, "path": poor.path}
-
-
-def _page(found: Audit, dataset: Dataset, testset: Dataset | None) -> Iterator[str]:
-    sections = list(enumerate(_sections(found, dataset, testset)))
-    yield f"{PAGE_START}<style>{PAGE_STYLE}</style><h1>Audit</h1>"
-    yield f"<p>{counted(len(dataset), 'image')} of {counted(len(dataset.breeds), 'breed')}. "
-    yield f"Nothing was deleted or relabelled; {TABLE_NAME} has all findings as a table."
-    yield " Images are cropped to their boxes." * (dataset.boxes is not None)
-    yield "</p><nav>"
-    for number, (title, _, findings) in sections:
-        yield f'<a href="#s{number}">{title}: {len(findings)}</a>'
-    yield "</nav>"
-    for number, (title, text, findings) in sections:
-        yield f'<section id="s{number}"><h2>{title}: {len(findings)}</h2><p>{text}</p>'
-        if len(findings) > MAX_FINDINGS_SHOWN:
-            yield f"<p>The first {MAX_FINDINGS_SHOWN}:</p>"
-        yield '<div class="findings">'
-        for caption, images in findings[:MAX_FINDINGS_SHOWN]:
-            yield f"<div><p>{escape(printable(caption))}</p>{''.join(map(_figure, images))}</div>"
-        yield "</div></section>"
-
-
-def _sections(found: Audit, dataset: Dataset, testset: Dataset | None) -> Iterator[Section]:
-    """Yield the sections of the page in order; leaks only with a test set."""
-    images = _images(dataset)
-    groups = zip(found.duplicates, found.kinds, strict=True)
-    duplicates = [(f"{kind}, {len(x)} times", [images[path] for path in x]) for x, kind in groups]
-    yield "Duplicates", DUPLICATES_TEXT, duplicates
-    if testset is not None:
-        others = _images(testset)
-        leaks = [("in both", [images[known], others[query]]) for known, query in found.leaks]
-        yield "Leaks", LEAKS_TEXT, leaks
-    questions = [f"{x.breed}, or {x.suggested}? Chance {x.chance:.2f}" for x in found.labels]
-    compared = ([images[path] for path in (x.path, x.like) if path] for x in found.labels)
-    labels = list(zip(questions, compared, strict=True))
-    yield "Suspicious labels", LABELS_TEXT, labels
-    novel = [(f"p = {each.p:.4f}", [images[each.path]]) for each in found.novel]
-    yield "Fits nowhere", NOVEL_TEXT, novel
-    poor = [(each.problem, [images[each.path]]) for each in found.poor]
-    yield "Poor images", POOR_TEXT, poor
-
-
-def _images(dataset: Dataset) -> dict[str, Path | Cropped]:
-    """Map each path to the image that the network received."""
-    return dict(zip(dataset.paths, map(dataset.source, range(len(dataset))), strict=True))
-
-
-def _figure(image: Path | Cropped) -> str:
-    file = file_of(image) or Path()
-    return html_figure(image, f"{file.parent.name}/{file.name}")

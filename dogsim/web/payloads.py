@@ -1,6 +1,5 @@
 """JSON payloads of the HTTP API, and the answer as text."""
 
-from collections.abc import Sequence
 from fractions import Fraction
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -20,11 +19,9 @@ if TYPE_CHECKING:
     from dogsim.dataset import Dataset
     from dogsim.retrieval.decomposition import Explanation
     from dogsim.trust.conformal import PredictionSet
-    from dogsim.trust.findings import Audit
 
 MAX_BREEDS_IN_TEXT = 5
 MAX_PAIRED_PLACES = 256  # of an image; of more, the table of all pairs is omitted
-MAX_FINDINGS = 200  # of each kind
 SIGNIFICANT_DIGITS = 4
 FIGURE_NAMES = ("curves", "confusions", "distances")  # of the evaluation report
 
@@ -129,32 +126,6 @@ def network_region(jpeg: bytes, size: int, resize: str) -> tuple[float, float, f
         width, height = image.size
     left, top, right, bottom = input_region(width, height, size, resize)
     return left / width, top / height, right / width, bottom / height
-
-
-def audit_payload(audit: "Audit", dataset: "Dataset") -> dict[str, Any]:
-    """Return the findings of an audit, each with its images."""
-    row_of = {path: row for row, path in enumerate(dataset.paths)}
-
-    def finding(paths: Sequence[str], text: str) -> dict[str, Any]:
-        return {"says": text, "images": [row_payload(row_of[path], dataset) for path in paths]}
-
-    groups = zip(audit.duplicates, audit.kinds, strict=True)
-    findings = {
-        "duplicates": [finding(paths, kind) for paths, kind in groups],
-        "labels": [
-            finding(
-                [label.path],
-                f"labelled {label.breed}, looks like {label.suggested} (chance {label.chance:.0%})",
-            )
-            for label in audit.labels
-        ],
-        "novel": [finding([x.path], f"fits no breed (p = {x.p:.3f})") for x in audit.novel],
-        "poor": [finding([x.path], x.problem) for x in audit.poor],
-    }
-    return {
-        kind: {"number": len(found), "findings": found[:MAX_FINDINGS]}
-        for kind, found in findings.items()
-    }
 
 
 def error_message(error: BaseException | None) -> str:

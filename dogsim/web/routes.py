@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from dogsim.errors import DogsimError
 from dogsim.plumbing.terminal import note, valid_unicode_in
 from dogsim.retrieval.decomposition import ANGULAR_METRICS, SQUARED_METRICS
 from dogsim.storage.hdf5 import ReplacedError
+from dogsim.trust.payload import ASSETS_FOLDER
 from dogsim.web.payloads import (
     FIGURE_NAMES,
     answer_payload,
@@ -29,14 +31,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dogsim.dataset import Dataset
+    from dogsim.plumbing.progress import StepProgress
     from dogsim.web.service import ServedQuery, Service, Upload
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 PAGE_FILES = {
-    "/": ("index.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
+    "/": PAGE_FOLDER / "index.html",
+    **{f"/{name}": PAGE_FOLDER / name for name in ("page.css", "page.js")},
+    **{f"/{name}": ASSETS_FOLDER / name for name in ("theme.css", "findings.css")},
+    **{f"/{name}": ASSETS_FOLDER / name for name in ("dom.js", "plan.js", "findings.js")},
 }
+MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 MAX_BODY_BYTES = 30_000_000
 MAX_BODY_SECONDS = 30
 MAX_PARALLEL_DECODINGS = 8
@@ -94,8 +99,8 @@ class Routes:
 
     async def page(self, request: Request) -> Response:
         """Return one of the files of the page."""
-        name, media_type = PAGE_FILES[request.url.path]
-        content = (PAGE_FOLDER / name).read_bytes()
+        file = PAGE_FILES[request.url.path]
+        content, media_type = file.read_bytes(), MEDIA_TYPES[file.suffix]
         return _cacheable(request, content, media_type, hashlib.sha256(content).hexdigest())
 
     async def icon(self, request: Request) -> Response:
@@ -201,9 +206,9 @@ class Routes:
         return Response(future.result().figures[name], media_type="image/png")
 
     async def audit(self, request: Request) -> Response:
-        """Return the findings of the audit; 202 until they are computed."""
-        future = self.service.audit
-        return _json(future.result()) if future.done() else _not_ready()
+        """Return the findings of the audit; 202 with the progress until they are computed."""
+        future, progress = self.service.audit, self.service.audit_progress
+        return _json(future.result()) if future.done() else _not_ready(progress)
 
     def _query(self, request: Request) -> "ServedQuery":
         name = request.query_params.get("query", "")
@@ -253,8 +258,9 @@ def _expired() -> HTTPException:
     return HTTPException(404, "The upload has expired. Upload the image again.")
 
 
-def _not_ready() -> Response:
-    return JSONResponse({"state": "working"}, 202, {"retry-after": "1"})
+def _not_ready(progress: "StepProgress | None" = None) -> Response:
+    payload = {"state": "working", "progress": asdict(progress) if progress else None}
+    return JSONResponse(payload, 202, {"retry-after": "1"})
 
 
 def _json(payload: Any, status: int = 200) -> Response:

@@ -22,19 +22,21 @@ from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_k, check_metric
 from dogsim.errors import DogsimError, counted
 from dogsim.explain import explain_row, origin_of
+from dogsim.figures.thumbnail_cache import THUMBNAIL_SIZES, thumbnail
 from dogsim.figures.thumbnails import jpeg
 from dogsim.images import load_image, min_decoded_side, opened
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
+from dogsim.plumbing.progress import StepProgress, watched
 from dogsim.retrieval.decomposition import check_explained
 from dogsim.retrieval.query import Query
 from dogsim.trust.audit import audit
 from dogsim.trust.calibration import Calibration, calibration_for
-from dogsim.web.payloads import audit_payload, explanation_payload
+from dogsim.trust.payload import findings_payload
+from dogsim.web.payloads import explanation_payload
 from dogsim.web.reports import EvaluationReport, evaluation_report
 from dogsim.web.worker import BatchWorker, run_in_thread, state_of
 
-THUMBNAIL_SIZES = (160, 320, 640)  # pixels of the longer side
 MAX_THUMBNAIL_BYTES = 64_000_000  # of all cached thumbnails
 MAX_UPLOADS, UPLOAD_SECONDS = 100, 3600  # in the cache
 MAX_EXPLANATION_BYTES = 64_000_000  # of all cached explanations
@@ -103,6 +105,8 @@ class Service:
         Done when the network is loaded; failed if it cannot be loaded.
     calibration : Future of Calibration
         Done when answers can have prediction sets; failed if they cannot.
+    audit_progress : StepProgress, optional
+        Of the step that the audit takes now.
     """
 
     def __init__(
@@ -119,6 +123,7 @@ class Service:
         self.dataset, self.confidence = dataset, confidence
         self.max_k = min(MAX_SERVED_K, len(dataset) - 1)
         self.version = secrets.token_hex(8)  # of ETags: the next start may serve another dataset
+        self.audit_progress: StepProgress | None = None
         self._weights, self._head = weights, head
         self._lock = threading.Lock()  # of all caches
         self._uploads: TTLCache[str, ServedQuery] = TTLCache(MAX_UPLOADS, UPLOAD_SECONDS)
@@ -154,7 +159,12 @@ class Service:
     @cached_property
     def audit(self) -> "Future[dict[str, Any]]":
         """The payload of the audit of the dataset, computed at the first request."""
-        return run_in_thread(lambda: audit_payload(audit(self.dataset), self.dataset))
+
+        def compute() -> dict[str, Any]:
+            with watched(lambda progress: setattr(self, "audit_progress", progress)):
+                return findings_payload(audit(self.dataset), self.dataset)
+
+        return run_in_thread(compute)
 
     def thumbnail(self, row: int, size: int) -> "Future[bytes]":
         """Return a JPEG of an image; its longer side has at most `size` pixels."""
@@ -219,7 +229,7 @@ class Service:
 
     @cachedmethod(lambda self: self._thumbnails, lock=lambda self: self._lock)
     def _thumbnail(self, row: int, size: int) -> bytes:
-        return jpeg(self.dataset.source(row), size)
+        return thumbnail(self.dataset, row, size)
 
     def _decode(self, content: bytes) -> Upload | int:
         recipe = require_recipe(self.dataset.recipe)

@@ -1,6 +1,7 @@
 """The page in Chromium, driven by Selenium; axe-core checks its accessibility."""
 
 import base64
+import csv
 import io
 import json
 import os
@@ -18,7 +19,11 @@ import pytest
 from conftest import LITE, REPOSITORY
 from PIL import Image
 
-from dogsim import create_dataset
+from dogsim import Dataset, create_dataset
+from dogsim.image_files.facts import ImageFacts
+from dogsim.plumbing.tables import exact_cell, exact_text
+from dogsim.trust.findings import Audit, PoorImage, SuspiciousLabel
+from dogsim.trust.report import save_audit
 
 pytest.importorskip("starlette", reason='the page needs pip install "dogsim[web]"')
 pytest.importorskip("selenium", reason='Selenium needs pip install "dogsim[web-test]"')
@@ -328,7 +333,7 @@ def test_evaluation_and_audit_link_to_images(page: Page) -> None:
     page.driver.get(page.address + "/?view=judging")
     page.wait(lambda: len(page.all("#judging .figures img")) == 3, 60)
     page.driver.get(page.address + "/?view=audit")
-    page.wait(lambda: page.all("#audit .finding .tile a"), 60)[0].click()
+    page.wait(lambda: page.all("#audit .finding .image a"), 60)[0].click()
     page.wait(lambda: "row=" in page.driver.current_url)
     page.wait(lambda: page.all("#neighbours .tile"))
 
@@ -341,17 +346,204 @@ def test_evaluation_and_audit_link_to_images(page: Page) -> None:
 def test_axe_finds_no_violation(page: Page, path: str, scheme: str) -> None:
     page.emulate("setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     page.driver.get(page.address + ("/?row=0&k=5" if path == "why" else path))
-    page.wait(lambda: page.all("main:has(.tile), main:has(table)"), 60)
+    page.wait(lambda: page.all("main:has(.tile), main:has(table), main:has(.finding)"), 60)
     if path == "why":
         wait_for_network(page)
         page.all("#neighbours .tile button")[0].click()
         page.wait(lambda: len(page.all("#why .map rect")) >= 98)
+    assert violations(page) == []
+
+
+def violations(page: Page) -> list[tuple[str, str, list[str]]]:
+    """Return the rules of axe that the page violates, each with its impact and elements."""
     page.js(Path(AXE).read_text())
     found = page.driver.execute_async_script(
         "axe.run(document, { resultTypes: ['violations'] }).then(arguments[0])"
     )
-    violations = [
+    violated = [
         (each["id"], each["impact"], [node["html"][:120] for node in each["nodes"][:3]])
         for each in found["violations"]
     ]
-    assert [each for each in violations if each[1] in ("serious", "critical", "moderate")] == []
+    return [each for each in violated if each[1] in ("serious", "critical", "moderate")]
+
+
+# ---- The saved report of an audit, which shares the findings with the page
+
+
+def audit_with(**fields: Any) -> Audit:
+    nothing = Audit((), (), (), (), (), (), None, (), (), (), (), {}, 0, ())
+    return replace(nothing, **fields)
+
+
+@pytest.fixture(scope="module")
+def report_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved report with copies, suspicious labels of hostile names, and 3,000 poor images."""
+    folder = tmp_path_factory.mktemp("report")
+    names = [f"{HOSTILE}.png", '=1+1, "x".png', "caf\udce9.png", "a\u202eb.png", "c.png", "d.png"]
+    for i, name in enumerate(names):
+        Image.new("RGB", (60 + i, 40), (40 * i, 90, 200 - 30 * i)).save(folder / name, "PNG")
+    paths = (*names, *(f"gone/{number}.jpg" for number in range(3000)))
+    labels = np.array([0, 0, 0, 1, 1, 1, *[1] * 3000], np.int32)
+    dataset = Dataset(
+        np.zeros((len(paths), 2), np.float32),
+        labels,
+        paths,
+        ("red setter", HOSTILE),
+        root=str(folder),
+    )
+    found = audit_with(
+        duplicates=(tuple(names[:3]), ("d.png", "c.png")),
+        kinds=("copy", "same file"),
+        changes=(("mirrored", "", "cropped"), ("", "")),
+        keep=(names[1], "c.png"),
+        labels=(
+            SuspiciousLabel("c.png", HOSTILE, "red setter", -0.5, 0.7, names[0]),
+            SuspiciousLabel("d.png", HOSTILE, "red setter", -0.4, 0.6, names[0]),
+        ),
+        poor=tuple(PoorImage(path, "cannot be read") for path in paths[6:]),
+        images={path: ImageFacts(60, 40, 1234, "2019-05-06T07:08:09") for path in names},
+        missing=3000,
+        left_out=("The labels of 2 images were left out.",),
+    )
+    save_audit(found, dataset, folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture
+def report(browser: Page, report_folder: Path) -> Iterator[Page]:
+    """Open the report without earlier decisions; then check that it loaded nothing else."""
+    address = (report_folder / "audit.html").as_uri()
+    browser.errors()
+    browser.requests()
+    browser.driver.get(address)
+    browser.js("localStorage.clear()")
+    browser.driver.get("about:blank")
+    browser.driver.get(address)
+    downloads = {"behavior": "allow", "downloadPath": str(report_folder / "downloads")}
+    browser.driver.execute_cdp_cmd("Browser.setDownloadBehavior", downloads)
+    yield browser
+    own = (address, "data:image/jpeg;", "about:", "blob:")
+    assert [url for url in browser.requests() if not url.startswith(own)] == []
+    assert browser.errors() == []
+
+
+def downloaded(page: Page, folder: Path) -> bytes:
+    """Press the button that downloads the plan, and return the file."""
+    file = folder / "downloads" / "plan.csv"
+    file.unlink(missing_ok=True)
+    page.all(".plan-bar .primary")[0].click()
+    page.wait(lambda: file.exists() and file.stat().st_size)
+    return file.read_bytes()
+
+
+def rows_of(plan: bytes) -> dict[tuple[str, str], tuple[str, str]]:
+    """Map path and kind of the rows of a plan to decision and label."""
+    rows = csv.DictReader(io.StringIO(plan.decode(), newline=""))
+    return {
+        (exact_text(row["path"]), row["kind"]): (row["decision"], exact_text(row["label"]))
+        for row in rows
+    }
+
+
+def current(page: Page) -> str:
+    return str(page.js("return location.hash.slice(1)"))
+
+
+def test_the_report_shows_some_findings_and_more_on_demand(report: Page) -> None:
+    assert "3,000 image files of the dataset do not exist." in report.text(".notes")
+    assert "The labels of 2 images were left out." in report.text(".notes")
+    assert HOSTILE in report.text("#duplicates")
+    assert report.js("return document.querySelectorAll('img[src=x]').length") == 0
+    assert len(report.all("#duplicates .finding img")) == 5
+    best = report.text("#duplicates .image.best")
+    assert all(each in best for each in ("60 × 40", "1 kB", "2019-05-06", "keep: first by name"))
+    assert report.all("#poor .finding") == []  # folded
+    report.all("#poor summary")[0].click()
+    report.wait(lambda: len(report.all("#poor .finding")) == 20)
+    assert report.text("#poor .more") == "Show 20 more of 2,980"
+    report.all("#poor .more")[0].click()
+    report.wait(lambda: len(report.all("#poor .finding")) == 40)
+    assert current(report) == "poor-21"
+
+
+def test_the_plan_of_the_report_is_that_of_the_command(report: Page, report_folder: Path) -> None:
+    unchanged = downloaded(report, report_folder)
+    assert unchanged == (report_folder / "plan.csv").read_bytes()
+    report.press("j", "a")  # accept what is proposed anyway
+    assert downloaded(report, report_folder) == unchanged
+    report.press("b")
+    before, after = rows_of(unchanged), rows_of(downloaded(report, report_folder))
+    changed = {path for path, kind in before if before[path, kind] != after[path, kind]}
+    assert changed == {f"{HOSTILE}.png", "caf\udce9.png"}
+    assert {decision for decision, _ in after.values()} == {"keep", "remove"}
+
+
+def test_decisions_by_keyboard_survive_a_reload_and_can_be_undone(
+    report: Page, report_folder: Path
+) -> None:
+    report.press("j", "j", Keys.ARROW_RIGHT)
+    assert current(report) == "labels-1"
+    report.press("a", "j", "r")
+    assert "1 new label" in report.text(".counts")
+    assert "2 images to remove" in report.text(".counts")  # d.png is kept in both findings
+    report.press("r", "k", "k", "1")
+    assert "No image of this group is kept." in report.text("#duplicates")
+    report.driver.refresh()
+    assert current(report) == "duplicates-2"
+    assert "No image of this group is kept." in report.text("#duplicates")
+    rows = rows_of(downloaded(report, report_folder))
+    assert rows["c.png", "same file"] == rows["c.png", "suspicious label"]
+    assert rows["c.png", "same file"] == ("remove", "red setter")
+    assert rows["d.png", "same file"] == ("remove", HOSTILE)
+    for finding in ("duplicates-2", "labels-2", "labels-2"):
+        webdriver.ActionChains(report.driver).key_down(Keys.CONTROL).send_keys("z").key_up(
+            Keys.CONTROL
+        ).perform()
+        assert current(report) == finding
+    report.all(".plan-buttons button")[0].click()
+    assert current(report) == "labels-1"
+    assert not report.all(".plan-buttons button")[0].is_enabled()
+    assert downloaded(report, report_folder) == (report_folder / "plan.csv").read_bytes()
+
+
+LABELS = ("=1+1", "'+x", 'a, "b"', "back\\slash", "a\u202eb\u00ad", "犬\U0001f436\u200d", "@")
+
+
+def test_a_label_of_any_text_is_written_exactly(report: Page, report_folder: Path) -> None:
+    report.press("j", "j", "j")
+    written = []
+    for label in LABELS:
+        report.press("e")
+        report.js(
+            """const input = document.activeElement; input.value = arguments[0];
+               input.dispatchEvent(new Event("change"))""",
+            label,
+        )
+        written.append(downloaded(report, report_folder))
+        report.press(Keys.ESCAPE)
+    labels = [rows_of(plan)["c.png", "suspicious label"][1] for plan in written]
+    assert labels == list(LABELS)
+    cells = [exact_cell(label) for label in LABELS]
+    rows = [list(csv.reader(io.StringIO(plan.decode(), newline=""))) for plan in written]
+    assert [cell in {row[4] for row in each} for each, cell in zip(rows, cells, strict=True)] == [
+        True
+    ] * len(LABELS)
+    report.press("e", "red setter", Keys.ENTER)
+    assert 'aria-current="true"' in report.focused
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_on_a_phone(report: Page, scheme: str) -> None:
+    report.emulate("setDeviceMetricsOverride", **PHONE)
+    report.emulate("setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    try:
+        report.js("for (const each of document.querySelectorAll('details')) each.open = true")
+        report.wait(lambda: len(report.all(".finding")) == 24)
+        assert report.js("return document.documentElement.scrollWidth") <= 360
+        shot = Image.open(io.BytesIO(report.driver.get_screenshot_as_png())).convert("L")
+        assert (np.asarray(shot)[:4].mean() < 60) == (scheme == "dark")
+        if Path(AXE).is_file():
+            assert violations(report) == []
+    finally:
+        report.emulate("clearDeviceMetricsOverride")
+        report.emulate("setEmulatedMedia", features=[])

@@ -33,6 +33,7 @@ from dogsim import Dataset, classify
 from dogsim.errors import DogsimError
 from dogsim.image_files.files import open_undecoded
 from dogsim.images import load_image
+from dogsim.plumbing.terminal import track
 
 pytest.importorskip("starlette", reason='the page needs pip install "dogsim[web]"')
 pytest.importorskip("uvicorn", reason='the page needs pip install "dogsim[web]"')
@@ -76,22 +77,23 @@ def upload(client: TestClient, content: bytes) -> str:
     return str(answer.json()["query"])
 
 
-def test_the_page_has_three_files_and_loads_nothing_else(client: TestClient) -> None:
+def test_the_page_has_eight_files_and_loads_nothing_else(client: TestClient) -> None:
     page = client.get("/")
     assert page.headers["content-security-policy"].startswith("default-src 'self'; ")
     assert "unsafe" not in page.headers["content-security-policy"]
     assert page.headers["x-content-type-options"] == "nosniff"
-    for path in ("/", "/page.css", "/page.js"):
+    assert len(routes.PAGE_FILES) == 8
+    for path in routes.PAGE_FILES:
         answer = client.get(path)
         assert answer.status_code == 200
         assert "http://" not in answer.text.replace("http://www.w3.org/2000/svg", "")
         assert "https://" not in answer.text
         assert "style=" not in answer.text
+        assert "innerHTML" not in answer.text
         again = client.get(path, headers={"If-None-Match": answer.headers["etag"]})
         assert again.status_code == 304
     assert "<script src=" in page.text
     assert page.text.count("<script") == 1
-    assert "innerHTML" not in client.get("/page.js").text
 
 
 def test_answers_are_those_of_classify(client: TestClient, stored: Path, tmp_path: Path) -> None:
@@ -356,10 +358,37 @@ def test_evaluation_and_audit_are_computed_once(client: TestClient) -> None:
     figure = client.get("/api/judging/curves.png")
     assert Image.open(io.BytesIO(figure.content)).format == "PNG"
     audited = client.get("/api/audit").json()
-    assert set(audited) == {"duplicates", "labels", "novel", "poor"}
-    (poor,) = {each["says"] for each in audited["poor"]["findings"]}
-    assert poor == "tiny: 50 x 40 pixels"
-    assert audited["poor"]["findings"][0]["images"][0]["row"] == 0
+    findings = {each["kind"]: each["findings"] for each in audited["sections"]}
+    assert list(findings) == ["duplicates", "scenes", "labels", "novel", "poor"]
+    assert {each["text"] for each in findings["poor"]} == {"Tiny: 50 x 40 pixels"}
+    first = audited["files"][findings["poor"][0]["images"][0]["file"]]
+    assert (first["row"], first["name"]) == (0, "0.png")
+    assert audited["plan"]["columns"][0] == "path"
+
+
+def test_the_audit_reports_its_progress(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, released = threading.Event(), threading.Event()
+
+    def waiting_audit(dataset: Dataset) -> None:
+        for _ in track([["a"], ["b", "c"]], total=4, what="images"):
+            time.sleep(0.01)
+        started.set()
+        released.wait(60)
+        raise DogsimError("It failed.")
+
+    monkeypatch.setattr(service_module, "audit", waiting_audit)
+    client = TestClient(server.create_app(Service(Dataset.open(stored))), "http://127.0.0.1")
+    assert client.get("/api/audit").status_code == 202
+    started.wait(60)
+    answer = client.get("/api/audit")
+    progress = answer.json()["progress"]
+    assert (answer.status_code, answer.json()["state"]) == (202, "working")
+    assert (progress["what"], progress["fraction"]) == ("images", 0.75)
+    assert 0 < progress["seconds_left"] < 1
+    released.set()
+    while (answer := client.get("/api/audit")).status_code == 202:
+        time.sleep(0.01)
+    assert (answer.status_code, answer.json()) == (400, {"error": "It failed."})
 
 
 def test_an_explanation_adds_up(client: TestClient) -> None:
@@ -484,7 +513,7 @@ def test_thumbnails_are_cached_up_to_a_number_of_bytes(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service_module, "MAX_THUMBNAIL_BYTES", 2500)
-    monkeypatch.setattr(service_module, "jpeg", lambda source, size: bytes(1000))
+    monkeypatch.setattr(service_module, "thumbnail", lambda *arguments: bytes(1000))
     small = Service(replace(service.dataset, recipe=None))
     for row in (0, 1, 0, 2):
         assert len(small.thumbnail(row, 160).result(10)) == 1000

@@ -2,6 +2,9 @@
 // else changes what is shown. Names of breeds and files are untrusted:
 // they are inserted as text (`el`), never as markup.
 
+import { counted, el, imageFrame } from "./dom.js";
+import { showFindings } from "./findings.js";
+
 const $ = (id) => document.getElementById(id);
 const VIEWS = ["ask", "browse", "judging", "audit"];
 const HOVER_MILLISECONDS = 350; // before the map of a neighbour is fetched
@@ -13,18 +16,6 @@ let status = {}; // of the network and the calibration: /api/status
 let latestRequest = 0; // older responses are ignored
 
 // ---- Helpers
-
-function el(tag, attributes = {}, ...children) {
-  const svg = ["svg", "rect"].includes(tag);
-  const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag)
-    : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children.filter((child) => child !== null));
-  return element;
-}
 
 async function api(path, options = {}) {
   let response;
@@ -40,8 +31,6 @@ async function api(path, options = {}) {
 }
 
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-const formatNumber = (value) => value.toLocaleString("en");
-const counted = (number, noun) => `${formatNumber(number)} ${noun}${number === 1 ? "" : "s"}`;
 const formatPercent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
 const formatDistance = (distance) => distance.toPrecision(3);
 
@@ -104,16 +93,6 @@ async function render() {
 const imageUrl = (row, size) => `/api/pictures/${row}?size=${size}`;
 const queryImageUrl = ({ row, query }, size) =>
   row === null ? `/api/queries/${encodeURIComponent(query)}/picture` : imageUrl(row, size);
-
-function imageFrame(url, alt) {
-  const image = el("img", { src: url, alt, loading: "lazy", decoding: "async" });
-  const frame = el("div", { class: "frame" }, image);
-  image.addEventListener("error", () => {
-    image.remove();
-    frame.append(el("span", { class: "missing" }, "The image is missing."));
-  });
-  return frame;
-}
 
 function tile(item, { detail = "", rank = null, wrong = false, onWhy = null } = {}) {
   const link = el("a", { href: urlWith({ row: item.row }), title: item.path },
@@ -506,21 +485,31 @@ function renderBreeds(view) {
 
 // ---- Accuracy and audit: the server computes each once, at the first request
 
+// Return the report, or null if the view has changed meanwhile or there was an error.
 async function pollReport(path, view, title, introduction) {
   document.title = `${title} – dogsim`;
   const request = ++latestRequest;
-  view.replaceChildren(el("h1", {}, title), el("p", { class: "introduction" }, introduction),
-    el("p", { role: "status" }, "Computing; this happens only once …"));
+  const progress = el("p", { role: "status" }, "Computing; this happens only once …");
+  view.replaceChildren(el("h1", {}, title), el("p", { class: "introduction" }, introduction), progress);
   try {
     for (let report = await api(path); ; report = await api(path)) {
       if (request !== latestRequest) return null;
       if (!report.working) return report;
+      if (report.progress) renderProgress(progress, report.progress);
       await sleep(1000);
     }
   } catch (error) {
     view.lastChild.textContent = error.message;
     return null;
   }
+}
+
+function renderProgress(element, { what, fraction, seconds_left: seconds }) {
+  const bar = element.querySelector("progress") ?? el("progress", { max: 1, "aria-label": "Progress" });
+  bar.value = fraction;
+  const left = seconds === null ? "" : `, ${seconds < 60 ? counted(Math.ceil(seconds), "second")
+    : counted(Math.ceil(seconds / 60), "minute")} left`;
+  element.replaceChildren(bar, ` ${what}: ${Math.floor(100 * fraction)} %${left}`);
 }
 
 async function renderEvaluation() {
@@ -539,7 +528,7 @@ async function renderEvaluation() {
       el("a", { href: `/api/judging/${name}.png`, target: "_blank", rel: "noopener" },
         el("img", { src: `/api/judging/${name}.png`, alt })))),
     el("h2", {}, report.confusions.length ? "Most often confused" : "No breeds are confused."),
-    el("div", { class: "columns" }, ...report.confusions.map((pair) => finding(
+    el("div", { class: "columns" }, ...report.confusions.map((pair) => confusedPair(
       `${pair.count} of ${Math.round(pair.count / pair.part)} ${pair.breed} → ${pair.taken_for}`,
       pair.images))),
     el("h2", {}, "Scores of each breed, the worst first"),
@@ -562,19 +551,14 @@ function table(name, columns, rows) {
 async function renderAudit() {
   const view = $("audit");
   const report = await pollReport("/api/audit", view, "What may be wrong with the dataset?",
-    "Nothing was deleted or relabelled. Check each finding: many suspicious labels are correct.");
+    "Nothing was deleted or relabelled. Decide here, download the plan, and apply it.");
   if (!report) return;
-  const titles = { duplicates: "Duplicates", labels: "Suspicious labels",
-    novel: "Images that fit no breed", poor: "Images of poor quality" };
-  view.lastChild.replaceWith(...Object.entries(titles).flatMap(([kind, title]) => {
-    const { findings, number } = report[kind];
-    const shown = findings.length < number ? `, ${findings.length} of them shown` : "";
-    return [el("h2", {}, `${title}: ${number}${shown}`),
-      el("div", { class: "columns" }, ...findings.map(({ says, images }) => finding(says, images)))];
-  }));
+  view.lastChild.remove();
+  showFindings(view, report, { url: ({ row }) => imageUrl(row, 320), link: ({ row }) => urlWith({ row }),
+    missing: () => "The image is missing." });
 }
 
-const finding = (text, images) => el("div", { class: "finding" }, el("h3", {}, text),
+const confusedPair = (text, images) => el("div", { class: "confused" }, el("h3", {}, text),
   el("ol", { class: "tiles" }, ...images.map(fileTile)));
 
 // ---- Start
