@@ -24,7 +24,7 @@ def audit(
         Path | None, typer.Option(help="Test set whose images should not be in the dataset.")
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Write audit.html and audit.csv to this folder.")
+        Path | None, typer.Option(help="Write audit.html, plan.csv and audit.csv to this folder.")
     ] = None,
     force: option.Force = False,
     cluster: option.Cluster = None,
