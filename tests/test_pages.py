@@ -32,7 +32,7 @@ LONG |= {f"docs/lesson-{name}.md" for name in ("judging", "ranking", "sure", "wh
 TOLERANCE, ON_LESSONS = 0.02, 0.1
 # Commands that other tests run, because they need the network, minutes, or other folders.
 ELSEWHERE = re.compile(
-    r"dogsim stanford-dogs|pip |python (?!scripts/(more_)?solutions)|ray "
+    r"dogsim (stanford-dogs|apply)|pip |python (?!scripts/(more_)?solutions)|ray "
     r"|.* --from-layer|.* --network|.* Images |.* --boxes|.* --cluster"
 )
 
