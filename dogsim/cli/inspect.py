@@ -1,6 +1,7 @@
 """Commands that inspect a dataset: its errors, and how its breeds are related."""
 
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 from dogsim.cli import option
 from dogsim.cli.common import open_dataset, print_result
 from dogsim.errors import counted
+from dogsim.plumbing.terminal import note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,11 +28,15 @@ def audit(
     save: Annotated[
         Path | None, typer.Option(help="Write audit.html, plan.csv and audit.csv to this folder.")
     ] = None,
+    root: option.Root = None,
     force: option.Force = False,
     cluster: option.Cluster = None,
     as_json: option.Json = False,
 ) -> None:
     """Find duplicates, suspicious labels, images that fit no breed and poor images; change nothing.
+
+    At least half of the suspicious labels (0.5) are estimated to be wrong. The parts that cannot be
+    looked for are named on stderr.
 
     Example: `dogsim audit dogs.h5 --save findings`
     """
@@ -42,9 +48,11 @@ def audit(
     if save:
         for name in (PAGE_NAME, TABLE_NAME):
             check_replaceable(save / name, is_audit_file, force)
-    gallery = open_dataset(dataset, None, cluster)
+    gallery = open_dataset(dataset, None, cluster, root)
     testset = Dataset.open(test) if test else None
     found = audit(gallery, testset)
+    for line in found.left_out:
+        note(f"Left out: {line}")
     written = [str(path) for path in save_audit(found, gallery, save, testset)] if save else []
     lines = [*_summary(found, test is not None), *written]
     print_result({**asdict(found), "written": written}, as_json, "\n".join(lines))
@@ -54,18 +62,41 @@ def _summary(found: "Audit", has_testset: bool) -> "Iterator[str]":
     """Yield the number of findings of each kind, and the first of them."""
     shown = slice(MAX_FINDINGS_NAMED)
     yield f"{counted(len(found.duplicates), 'group')} of duplicates"
-    yield from (f"  {' = '.join(group)}" for group in found.duplicates[shown])
+    yield from _group_lines(found)
+    if found.scenes:
+        yield f"{counted(len(found.scenes), 'scene')} with several shots, which are no duplicates"
+        yield from (f"  {', '.join(paths)}" for paths in found.scenes[shown])
     if has_testset:
         added = found.leaks_add
-        note = "" if added is None else f" (they add {added:.4f} to the accuracy)"
-        yield f"{counted(len(found.leaks), 'image')} shared with the test set{note}"
+        effect = "" if added is None else f" (they add {added:.4f} to the accuracy)"
+        yield f"{counted(len(found.leaks), 'image')} shared with the test set{effect}"
         yield from (f"  {query} = {known}" for known, query in found.leaks[shown])
+    if found.shared_scenes:
+        yield f"{counted(len(found.shared_scenes), 'scene')} shared with the test set"
+        yield from (f"  {query}, {known}" for known, query in found.shared_scenes[shown])
     yield counted(len(found.labels), "suspicious label")
-    yield from (f"  {x.path}: {x.breed}, or {x.suggested}?" for x in found.labels[shown])
+    yield from (
+        f"  {x.path}: {x.breed}, or {x.suggested}? (chance {x.chance:.2f})"
+        for x in found.labels[shown]
+    )
     yield f"{counted(len(found.novel), 'image')} fitting no breed"
     yield from (f"  {each.path}" for each in found.novel[shown])
     yield counted(len(found.poor), "poor image")
     yield from (f"  {each.path}: {each.problem}" for each in found.poor[shown])
+    if found.missing:
+        yield f"{counted(found.missing, 'image file')} missing"
+
+
+def _group_lines(found: "Audit") -> "Iterator[str]":
+    """Yield a line for each of the first groups of duplicates, with the image to keep first."""
+    groups = zip(found.duplicates, found.kinds, found.changes, found.keep, strict=True)
+    for paths, kind, changes, keep in islice(groups, MAX_FINDINGS_NAMED):
+        others = [
+            f"{path} ({kind}{f': {change}' if change else ''})"
+            for path, change in zip(paths, changes, strict=True)
+            if path != keep
+        ]
+        yield f"  {keep} (keep) = {' = '.join(others)}"
 
 
 def tree(

@@ -4,7 +4,7 @@ import ctypes
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from io import BytesIO
@@ -12,6 +12,8 @@ from mimetypes import guess_type
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -55,6 +57,16 @@ def read_image_file(path: str | os.PathLike[str]) -> bytes:
         if status.st_size > MAX_BYTES_PER_PIXEL * max_pixels():
             raise unreadable(os.fsdecode(path), _too_many_pixels(max_pixels()))
         return file.read()
+
+
+def existing_files(root: str, paths: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which of the files below a folder exist, (n,) bool.
+
+    >>> existing_files(str(Path(__file__).parent), ["files.py", "none.jpg"]).tolist()
+    [True, False]
+    """
+    files = (f"{root}/{path}" if root else path for path in paths)  # faster than a Path for each
+    return np.fromiter(map(os.path.isfile, files), bool, len(paths))
 
 
 @contextmanager

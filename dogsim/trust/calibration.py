@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, counted
+from dogsim.image_files.files import existing_files
 from dogsim.networks.training_record import has_training_record
 from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
 from dogsim.retrieval.identity import features_hash, learned
+from dogsim.retrieval.own_neighbours import own_neighbours
 from dogsim.retrieval.query_expansion import require_plain
 from dogsim.trust.conformal import check_confidence
+from dogsim.trust.duplicates import find_duplicates
 from dogsim.trust.leave_one_out import (
+    MAX_NEIGHBOURS,
     MAX_VOTING_NEIGHBOURS,
     VOTE_BLOCK_ROWS,
     Float64Array,
@@ -31,7 +35,7 @@ from dogsim.trust.leave_one_out import (
     voting_neighbours,
 )
 
-CALIBRATION_VERSION = 3  # part of the name in the cache
+CALIBRATION_VERSION = 4  # part of the name in the cache
 CACHED_FIELDS = ("rows", "place", "temperature", "own", "novelty")
 
 
@@ -164,7 +168,9 @@ def calibration_of(dataset: Dataset) -> Calibration:
     name = f"trust-{_content_hash(dataset, trained_on)}"
     if arrays := read_cached_arrays(name, CACHED_FIELDS):
         return Calibration(dataset, **arrays | {"temperature": float(arrays["temperature"])})
-    left_out = LeaveOneOut(dataset, quick=True)
+    neighbours = own_neighbours(dataset, MAX_NEIGHBOURS)
+    duplicates = find_duplicates(dataset, neighbours, quick=True)
+    left_out = LeaveOneOut(dataset, neighbours, [group.rows for group in duplicates])
     rows, place = left_out.rows, left_out.place
     calibrates = np.ones(len(rows), bool)
     calibrates[place[trained_on & (place >= 0)]] = False
@@ -184,5 +190,6 @@ def _content_hash(dataset: Dataset, trained_on: NDArray[np.bool_]) -> str:
     digest = sha256(repr(content).encode())
     digest.update(np.ascontiguousarray(dataset.labels, np.int32).tobytes())
     digest.update(np.packbits(trained_on).tobytes())
-    digest.update(bytes([len(dataset) > 0 and dataset.image_file(0).is_file()]))
+    # The images whose files exist, as others have no duplicates but those of equal features.
+    digest.update(np.packbits(existing_files(dataset.root, dataset.paths)).tobytes())
     return digest.hexdigest()[:32]

@@ -8,6 +8,8 @@ from dogsim.image_files.facts import ImageFacts
 if TYPE_CHECKING:
     from dogsim.trust.duplicates import DuplicateKind
 
+MIN_LABEL_PRECISION = 0.5  # estimated; the list of suspicious labels ends where it falls below
+
 
 @dataclass(frozen=True)
 class SuspiciousLabel:
@@ -17,11 +19,11 @@ class SuspiciousLabel:
     ----------
     path, breed : str
     suggested : str
-        The breed with the largest share of the vote.
+        The other breed with the largest share of the vote.
     score : float
-        The share of its own breed minus the share of the suggested one, -1 to 0.
+        The share of its own breed minus the share of the suggested one, -1 to 1.
     chance : float
-        The share of the suggested breed, a probability at the vote's temperature.
+        The estimated probability that the suggested breed is right, see `suspicious_labels`.
     like : str
         The path of the nearest image of the suggested breed.
     """
@@ -74,7 +76,7 @@ class Audit:
     shared_scenes : tuple of (str, str)
         Paths of images in the dataset and in the test set that show one scene.
     labels : tuple of SuspiciousLabel
-        The most suspicious first.
+        The likeliest first; at least the fraction `MIN_LABEL_PRECISION` is estimated to be wrong.
     novel : tuple of NovelImage
         The most unusual first.
     poor : tuple of PoorImage

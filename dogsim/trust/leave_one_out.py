@@ -8,7 +8,7 @@ Duplicates would confirm each other, and a new image has no duplicate in the dat
 the first image of each group of duplicates votes and calibrates, and never on its own group.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError, counted
-from dogsim.trust.duplicates import DuplicateGroup, NeighbourArrays, find_duplicates
+from dogsim.retrieval.own_neighbours import NeighbourArrays
 
 MAX_NEIGHBOURS = 64  # one search serves duplicates, votes and novelty scores
 MAX_VOTING_NEIGHBOURS = 50
@@ -63,15 +63,15 @@ class LeaveOneOut:
     Parameters
     ----------
     dataset : Dataset
-    quick : bool
-        As for `find_duplicates`.
+    neighbours : (distances, indices)
+        The nearest rows of each row, see `own_neighbours`, `MAX_NEIGHBOURS` or all.
+    groups : sequence of sequence of int
+        The rows of each group of duplicates.
 
     Attributes
     ----------
-    neighbours : (distances, indices)
-        The nearest rows of each row, itself left out, by cosine distance: (n, 64) float64 and int,
-        fewer in a smaller dataset.
-    groups : list of DuplicateGroup
+    n_breeds : int
+        The number of breeds of the images that vote.
     rows : (m,) int
         The rows that vote, ascending: of known breeds, one from each group of duplicates.
     place : (n,) int
@@ -88,23 +88,23 @@ class LeaveOneOut:
         If fewer than two images vote.
     """
 
-    def __init__(self, dataset: Dataset, quick: bool = False) -> None:
-        self.dataset = dataset
-        n, nothing = len(dataset), np.empty((len(dataset), 0))
-        self.neighbours: NeighbourArrays = nothing, nothing.astype(np.intp)
-        if n > 1:
-            k = min(MAX_NEIGHBOURS, n - 1)
-            self.neighbours = nearest(dataset, dataset, k, "cosine", np.arange(n))
-        self.groups = find_duplicates(dataset, self.neighbours, quick)
-        self.rows, self.place = _voting_rows(dataset, self.groups)
+    def __init__(
+        self,
+        dataset: Dataset,
+        neighbours: NeighbourArrays,
+        groups: Iterable[Sequence[int]] = (),
+    ) -> None:
+        self.dataset, self.neighbours = dataset, neighbours
+        self.rows, self.place = voting_rows(dataset, groups)
         if len(self.rows) < 2:
             raise DogsimError(
                 f"Received a dataset with {counted(len(self.rows), 'image')} of known breeds, "
                 "duplicates not counted. Expected at least 9 for a confidence of 0.9: add images, "
-                "or arrange the photos in breed folders."
+                "or give them labels: dogsim create-dataset --labels."
             )
+        self.n_breeds = len(np.unique(dataset.labels[self.rows]))
         self.squares, self.labels = voting_neighbours(
-            dataset, self.rows, self.place, dataset.features, self.place, self.neighbours
+            dataset, self.rows, self.place, dataset.features, self.place, neighbours
         )
 
     def best_temperature(self, rows: NDArray[np.intp] | None = None) -> float:
@@ -112,18 +112,30 @@ class LeaveOneOut:
 
         By default these are the rows that vote.
         """
+        uniform = LABEL_SMOOTHING / len(self.dataset.breeds)
+
+        def log_likelihood(temperature: float) -> float:
+            share = self.own_shares(temperature, rows)  # (m,)
+            return float(np.log((1 - LABEL_SMOOTHING) * share + uniform).mean())
+
+        return max(self.temperatures(rows), key=log_likelihood)
+
+    def temperatures(self, rows: NDArray[np.intp] | None = None) -> list[float]:
+        """Return the temperatures to choose from, by default for the rows that vote."""
+        rows = self.rows if rows is None else rows
+        scale = float(np.median(self.squares[rows, -1])) or 1.0
+        return [float(temperature) for temperature in scale * TEMPERATURE_FACTORS]
+
+    def own_shares(self, temperature: float, rows: NDArray[np.intp] | None = None) -> Float64Array:
+        """Compute the share of each row's own breed in the vote on it, (m,).
+
+        By default for the rows that vote.
+        """
         rows = self.rows if rows is None else rows
         squares = self.squares[rows]  # (m, k)
         correct = self.labels[rows] == self.dataset.labels[rows, None]  # (m, k)
-        scale = float(np.median(squares[:, -1])) or 1.0
-
-        def log_likelihood(temperature: float) -> float:
-            weights = np.exp((squares[:, :1] - squares) / temperature)
-            share = (weights * correct).sum(axis=1) / weights.sum(axis=1)  # (m,)
-            uniform = LABEL_SMOOTHING / len(self.dataset.breeds)
-            return float(np.log((1 - LABEL_SMOOTHING) * share + uniform).mean())
-
-        return float(max((scale * TEMPERATURE_FACTORS).tolist(), key=log_likelihood))
+        weights = np.exp((squares[:, :1] - squares) / temperature)
+        return np.asarray((weights * correct).sum(axis=1) / weights.sum(axis=1))
 
     def scores(self, temperature: float | None = None) -> VoteScores:
         """Compute the vote on each image, by default at `best_temperature`."""
@@ -239,13 +251,13 @@ def novelty_scores(squares: Float64Array, shares: Float64Array) -> Float64Array:
     return np.asarray(distances / shares.max(axis=1) ** NOVELTY_POWER)
 
 
-def _voting_rows(
-    dataset: Dataset, groups: Sequence[DuplicateGroup]
+def voting_rows(
+    dataset: Dataset, groups: Iterable[Sequence[int]]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return `rows` and `place` of `LeaveOneOut`."""
     first = np.arange(len(dataset))
     for group in groups:
-        first[list(group.rows)] = min(group.rows)
+        first[list(group)] = min(group)
     labelled = np.flatnonzero(dataset.labels >= 0)
     # If the first image of a group has no known breed, the first that has one votes.
     _, begins, number = np.unique(first[labelled], return_index=True, return_inverse=True)

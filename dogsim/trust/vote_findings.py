@@ -1,0 +1,67 @@
+"""Find suspicious labels and novel images, both by the leave-one-out votes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dogsim.dataset import Dataset
+from dogsim.errors import counted
+from dogsim.retrieval.own_neighbours import NeighbourArrays
+from dogsim.trust.conformal import p_values
+from dogsim.trust.findings import NovelImage, SuspiciousLabel
+from dogsim.trust.leave_one_out import LeaveOneOut, voting_rows
+from dogsim.trust.suspicious_labels import suspicious_labels
+
+NOVELTY_THRESHOLD = 0.01  # p-value up to which an image is listed
+
+
+@dataclass(frozen=True)
+class VoteFindings:
+    """Suspicious labels, novel images, and a line for each of both that cannot be looked for."""
+
+    labels: tuple[SuspiciousLabel, ...] = ()
+    novel: tuple[NovelImage, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def vote_findings(
+    dataset: Dataset, neighbours: NeighbourArrays, groups: Sequence[Sequence[int]]
+) -> VoteFindings:
+    """Find the suspicious labels and the novel images of a dataset.
+
+    Without labels, an image is novel if it is far from all others.
+
+    Parameters
+    ----------
+    dataset, neighbours, groups
+        As for `LeaveOneOut`.
+    """
+    rows, _ = voting_rows(dataset, groups)
+    n_breeds = len(np.unique(dataset.labels[rows]))
+    line = (
+        f"Suspicious labels: the dataset has images of {counted(n_breeds, 'breed')}. Expected two "
+        "or more: dogsim create-dataset --labels gives labels."
+    )
+    left_out = (line,) if n_breeds < 2 else ()
+    if len(rows) < 2:  # all images vote alike
+        dataset = replace(dataset, labels=np.zeros(len(dataset), np.int32), breeds=("image",))
+        rows, _ = voting_rows(dataset, groups)
+    if len(rows) < 2:
+        number = counted(len(rows), "image")
+        line = f"Novel images: the dataset has {number} to compare. Expected two or more."
+        return VoteFindings(left_out=(*left_out, line))
+    votes = LeaveOneOut(dataset, neighbours, groups)
+    labels = suspicious_labels(votes) if n_breeds > 1 else ()
+    return VoteFindings(labels, novel_images(votes), left_out)
+
+
+def novel_images(votes: LeaveOneOut) -> tuple[NovelImage, ...]:
+    """Find the images whose novelty score is among the largest of all, the most unusual first."""
+    novelty = votes.scores().novelty  # (n,)
+    calibration, place = novelty[votes.rows], votes.place
+    excluded = np.where(place >= 0, calibration[place], np.nan)  # (n,): the image's own score
+    p = p_values(-calibration, -novelty, -excluded)
+    listed = np.flatnonzero(p <= NOVELTY_THRESHOLD)
+    order = listed[np.argsort(p[listed], kind="stable")].tolist()
+    return tuple(NovelImage(votes.dataset.paths[row], float(p[row])) for row in order)

@@ -1,0 +1,163 @@
+"""The parts of an audit are independent: what one cannot use does not stop or change the others."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clouds import cloud
+from commands import dogsim, dogsim_json, refusal
+from PIL import Image
+
+from dogsim.create_dataset import create_dataset
+from dogsim.dataset import Dataset
+from dogsim.trust.audit import audit
+from dogsim.trust.calibration import calibration_of
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two folders of eight images of noise each; three are copies of others, one is tiny."""
+    root = tmp_path_factory.mktemp("original") / "photos"
+    rng = np.random.default_rng(0)
+    for breed in ("beagle", "pug"):
+        (root / breed).mkdir(parents=True)
+        for number in range(8):
+            colour = rng.integers(40, 215, 3)
+            pixels = colour + rng.normal(0, 25, (100, 120, 3))
+            Image.fromarray(np.uint8(pixels.clip(0, 255))).save(root / breed / f"{number}.png")
+    for path, other in (("beagle/a.png", "beagle/3.png"), ("pug/b.png", "pug/5.png")):
+        shutil.copy(root / other, root / path)
+    Image.open(root / "pug" / "6.png").save(root / "pug" / "c.bmp")
+    Image.new("RGB", (30, 20), "red").save(root / "pug" / "tiny.png")
+    return root
+
+
+DUPLICATES = {
+    frozenset({"beagle/3.png", "beagle/a.png"}),
+    frozenset({"pug/5.png", "pug/b.png"}),
+    frozenset({"pug/6.png", "pug/c.bmp"}),
+}
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path) -> Path:
+    shutil.copytree(original, tmp_path / "photos")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def file(folder: Path, colours: str) -> Path:
+    out = folder.with_name("d.h5")
+    create_dataset(folder, out, weights=colours)
+    return out
+
+
+def duplicates(file: Path) -> set[frozenset[str]]:
+    return {frozenset(group) for group in audit(file).duplicates}
+
+
+def test_a_missing_first_file_changes_nothing_else(file: Path, folder: Path) -> None:
+    whole = audit(file)
+    assert {frozenset(group) for group in whole.duplicates} == DUPLICATES
+    assert (whole.missing, whole.left_out) == (0, ())
+    assert whole.poor[0].path == "pug/tiny.png"
+    (folder / "beagle" / "0.png").unlink()
+    found = audit(file)
+    assert found.duplicates == whole.duplicates
+    assert found.poor == whole.poor
+    assert found.missing == 1
+    (line,) = found.left_out
+    assert line.startswith("1 image of the dataset without a file, such as beagle/0.png")
+
+
+def test_leaks_with_a_missing_first_file(
+    file: Path, folder: Path, colours: str, tmp_path: Path
+) -> None:
+    (tmp_path / "test").mkdir()
+    for name in ("2.png", "4.png"):
+        shutil.copy(folder / "pug" / name, tmp_path / "test" / name)
+    create_dataset(tmp_path / "test", tmp_path / "t.h5", weights=colours)
+    (folder / "beagle" / "0.png").unlink()
+    assert audit(file, tmp_path / "t.h5").leaks == (("pug/2.png", "2.png"), ("pug/4.png", "4.png"))
+
+
+def test_an_unreadable_image_changes_nothing_else(file: Path, folder: Path) -> None:
+    (folder / "beagle" / "0.png").write_bytes(b"\x89PNG and no more")
+    found = audit(file)
+    assert {frozenset(group) for group in found.duplicates} == DUPLICATES
+    assert {(each.path, each.problem) for each in found.poor} == {
+        ("beagle/0.png", "cannot be read"),
+        ("pug/tiny.png", "tiny: 30 x 20 pixels"),
+    }
+
+
+def test_a_folder_that_was_moved(file: Path, folder: Path) -> None:
+    moved = folder.rename(folder.with_name("moved"))
+    found = audit(file)
+    assert found.missing == len(Dataset.open(file))
+    assert {frozenset(group) for group in found.duplicates} <= DUPLICATES  # those of equal files
+    assert found.poor == ()
+    (line,) = found.left_out
+    assert "--root" in line
+    result = dogsim_json("audit", file, "--root", moved)
+    assert {frozenset(group) for group in result["duplicates"]} == DUPLICATES
+    assert (result["missing"], result["left_out"]) == (0, [])
+
+
+def test_images_without_labels(folder: Path, colours: str, tmp_path: Path) -> None:
+    (tmp_path / "flat").mkdir()
+    for path in folder.rglob("*.*"):
+        shutil.copy(path, tmp_path / "flat" / f"{path.parent.name} {path.name}")
+    create_dataset(tmp_path / "flat", tmp_path / "flat.h5", weights=colours)
+    found = audit(tmp_path / "flat.h5")
+    names = {frozenset(path.replace("/", " ") for path in group) for group in DUPLICATES}
+    assert {frozenset(group) for group in found.duplicates} == names
+    assert [each.problem for each in found.poor] == ["tiny: 30 x 20 pixels"]
+    assert found.labels == ()
+    (line,) = found.left_out
+    assert line.startswith("Suspicious labels: the dataset has images of 0 breeds.")
+    done = dogsim("audit", tmp_path / "flat.h5")
+    assert f"Left out: {line}" in done.stderr.splitlines()
+
+
+def test_novel_images_without_labels() -> None:
+    known = cloud(300, classes=1, spread=0.2)
+    features = known.features.copy()
+    features[17] *= -1
+    flat = replace(known, features=features, labels=np.full(300, -1, np.int32), breeds=())
+    assert audit(flat).novel[0].path == known.paths[17]
+
+
+def test_rows_of_zeros_and_nan() -> None:
+    known = cloud(120, spread=0.3)
+    doubled = known.take(np.append(np.arange(120), 5))
+    features = doubled.features.copy()
+    features[0], features[1, 2] = 0, np.nan
+    found = audit(replace(doubled, features=features))
+    assert found.duplicates == ((doubled.paths[5], doubled.paths[120]),)
+    line = found.left_out[-1]
+    assert line.startswith(
+        f"2 images of the dataset with features of zeros or NaN, such as {known.paths[0]}"
+    )
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_dataset_of_hardly_any_image(n: int) -> None:
+    found = audit(cloud(5).take(np.arange(n)))
+    assert (found.duplicates, found.labels, found.novel, found.poor) == ((), (), (), ())
+    assert any(line.startswith("Novel images:") for line in found.left_out)
+
+
+def test_calibration_depends_on_the_files_that_exist(file: Path, folder: Path) -> None:
+    """Not on whether the first one does: the duplicates of the others still count once."""
+    n_voting = len(calibration_of(Dataset.open(file)).rows)
+    (folder / "beagle" / "0.png").unlink()
+    assert len(calibration_of(Dataset.open(file)).rows) == n_voting
+    shutil.rmtree(folder / "pug")
+    assert len(calibration_of(Dataset.open(file)).rows) >= n_voting
+
+
+def test_refused(tmp_path: Path) -> None:
+    assert "There is no dataset file" in refusal("audit", tmp_path / "none.h5")
