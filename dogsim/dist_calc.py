@@ -23,6 +23,7 @@ GALLERY_BLOCK_ROWS = 8192  # converted to float64 by scipy at a time
 
 Floats = NDArray[np.floating]
 Vectors: TypeAlias = "Dataset | str | os.PathLike[str] | ArrayLike"
+NeighbourArrays: TypeAlias = tuple[NDArray[np.float64], NDArray[np.intp]]  # distances, rows: (m, k)
 
 
 def dist_calc(dataset: Vectors, testset: Vectors, metric: str = "euclidean") -> NDArray[np.float64]:

@@ -1,20 +1,18 @@
 """The nearest neighbours of each image of a dataset among its other images, cached on disk."""
 
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.dist_calc import nearest
+from dogsim.dist_calc import NeighbourArrays, nearest
 from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched
 from dogsim.retrieval.identity import features_hash
 
 SEARCH_ROWS = 4096  # at a time, for the progress bar
-
-NeighbourArrays: TypeAlias = tuple[NDArray[np.float64], NDArray[np.intp]]  # distances, rows
 
 
 def own_neighbours(dataset: Dataset, k: int) -> NeighbourArrays:
@@ -31,7 +29,7 @@ def own_neighbours(dataset: Dataset, k: int) -> NeighbourArrays:
     Returns
     -------
     distances, indices : (n, k) float64 and int
-        As `dogsim.nearest` returns them, the distances rounded to float32.
+        As `dogsim.nearest` returns them.
 
     Raises
     ------
@@ -52,7 +50,7 @@ def own_neighbours(dataset: Dataset, k: int) -> NeighbourArrays:
     if arrays is None:
         arrays = _search(dataset, k)
         cache_arrays(name, **arrays)
-    return arrays["distances"].astype(np.float64), arrays["rows"].astype(np.intp)
+    return arrays["distances"], arrays["rows"].astype(np.intp)
 
 
 def rows_with_direction(features: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -70,9 +68,9 @@ def rows_with_direction(features: NDArray[np.float32]) -> NDArray[np.bool_]:
     return defined
 
 
-def _search(dataset: Dataset, k: int) -> dict[str, NDArray[np.number]]:
-    """Return distances and rows, (n, k) float32 and int32, which take half of the memory."""
-    distances = np.empty((len(dataset), k), np.float32)
+def _search(dataset: Dataset, k: int) -> dict[str, Any]:
+    """Return the distances, (n, k) float64, and the rows, int32, which take half of the memory."""
+    distances = np.empty((len(dataset), k))
     rows = np.empty((len(dataset), k), np.int32)
     blocks = map(np.array, batched(range(len(dataset)), SEARCH_ROWS))
     for block in track(blocks, len(dataset), "images compared by features"):

@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import Floats, nearest
 from dogsim.errors import DogsimError, check_known
+from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
+from dogsim.plumbing.terminal import track
+from dogsim.plumbing.threads import batched
 from dogsim.plumbing.vectors import unit_vectors
-from dogsim.retrieval.own_neighbours import own_neighbours
+from dogsim.retrieval.identity import features_hash
 
 RANKS = ("plain", "expand")
 EXPANSION_METRICS = ("euclidean", "sqeuclidean", "cosine")  # they rank unit vectors alike
@@ -140,8 +143,18 @@ class _ExpandedSearch:
     @cached_property
     def expanded(self) -> NDArray[np.float32]:
         """Expanded features of the dataset's images, (n, d); their neighbours are cached."""
-        _, rows = own_neighbours(self.plain, EXPANSION_NEIGHBOURS)
+        name = f"near-{EXPANSION_NEIGHBOURS}-{features_hash(self.plain)}"
+        cached = read_cached_arrays(name, ("rows",))
+        rows = cached["rows"] if cached else self._own_nearest()
+        if not cached:
+            cache_arrays(name, rows=rows.astype(np.int32))
         return _expanded(self.plain, self.plain.features, rows)
+
+    def _own_nearest(self) -> NDArray[np.intp]:
+        """Find the nearest neighbours of the dataset's own images, (n, k)."""
+        blocks = map(np.array, batched(range(len(self.plain)), EXPANSION_BLOCK_ROWS))
+        found = (_nearest_rows(self.plain, self.plain.features[rows], rows) for rows in blocks)
+        return np.concatenate(list(track(found, len(self.plain), "images expanded")))
 
 
 def _nearest_rows(

@@ -3,18 +3,24 @@
 The parts are independent: one that cannot run is left out, and a line says so.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
-from dogsim.dataset import DatasetOrFile, as_dataset
+from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
+from dogsim.errors import DogsimError
 from dogsim.image_files.facts import image_to_keep
+from dogsim.retrieval.evaluation import Evaluation
 from dogsim.retrieval.own_neighbours import own_neighbours
 from dogsim.trust.audited import AuditedDataset
 from dogsim.trust.duplicates import find_duplicates
 from dogsim.trust.findings import Audit
 from dogsim.trust.image_quality import poor_images
 from dogsim.trust.leave_one_out import MAX_NEIGHBOURS
-from dogsim.trust.shared_images import SharedImages, shared_images
+from dogsim.trust.shared_images import shared_images
 from dogsim.trust.vote_findings import vote_findings
+
+LEAK_VOTE_K = 20  # neighbours that vote when leaks are measured
 
 
 def audit(dataset: DatasetOrFile, testset: DatasetOrFile | None = None) -> Audit:
@@ -37,37 +43,70 @@ def audit(dataset: DatasetOrFile, testset: DatasetOrFile | None = None) -> Audit
         If the dataset and the test set cannot be compared.
     """
     gallery = AuditedDataset.of(as_dataset(dataset), "dataset")
-    queries = None if testset is None else AuditedDataset.of(as_dataset(testset), "test set")
-    if queries:
-        gallery.dataset.require_comparable(queries.dataset)
+    if testset is None:
+        return _audit_dataset(gallery)
+    queries = AuditedDataset.of(as_dataset(testset), "test set")
+    gallery.dataset.require_comparable(queries.dataset)
+    return _with_testset(_audit_dataset(gallery), gallery, queries)
+
+
+def _audit_dataset(gallery: AuditedDataset) -> Audit:
     compared = gallery.compared
     neighbours = own_neighbours(compared, MAX_NEIGHBOURS)
     duplicates = find_duplicates(compared, neighbours)
-    votes = vote_findings(compared, neighbours, [group.rows for group in duplicates])
-    shared = shared_images(compared, queries.compared) if queries else SharedImages()
-    poor = poor_images(gallery.dataset, np.flatnonzero(gallery.exists).tolist())
     groups = tuple(tuple(compared.paths[row] for row in group.rows) for group in duplicates)
+    votes = vote_findings(compared, neighbours, [group.rows for group in duplicates])
+    poor = poor_images(gallery.dataset, np.flatnonzero(gallery.exists).tolist())
     single = (each.path for found in (votes.labels, votes.novel, poor) for each in found)
-    together = (path for paths in (*groups, *shared.leaks) for path in paths)
-    images = gallery.facts({*single, *together})
+    images = gallery.facts({*single, *(path for group in groups for path in group)})
     return Audit(
         duplicates=groups,
         kinds=tuple(group.kind for group in duplicates),
         changes=tuple(("",) * len(group) for group in groups),
         keep=tuple(image_to_keep(group, images) for group in groups),
         scenes=(),
-        leaks=shared.leaks,
-        leaks_add=shared.leaks_add,
-        shared_scenes=shared.scenes,
+        leaks=(),
+        leaks_add=None,
+        shared_scenes=(),
         labels=votes.labels,
         novel=votes.novel,
         poor=poor,
         images=images,
         missing=int((~gallery.exists).sum()),
-        left_out=(
-            *gallery.left_out,
-            *(queries.left_out if queries else ()),
-            *votes.left_out,
-            *shared.left_out,
-        ),
+        left_out=(*gallery.left_out, *votes.left_out),
     )
+
+
+def _with_testset(found: Audit, gallery: AuditedDataset, testset: AuditedDataset) -> Audit:
+    """Add the images that the dataset and the test set share."""
+    shared = shared_images(gallery.compared, testset.compared)
+    left_out, added = [*found.left_out, *testset.left_out], None
+    try:
+        added = _added_accuracy(
+            gallery.dataset, testset.dataset, {path for _, path in shared.leaks}
+        )
+    except DogsimError as error:
+        left_out.append(f"What leaks add to the accuracy: {error}")
+    known = {path for path, _ in (*shared.leaks, *shared.scenes)}
+    return replace(
+        found,
+        leaks=shared.leaks,
+        leaks_add=added,
+        shared_scenes=shared.scenes,
+        images=found.images | gallery.facts(known.difference(found.images)),
+        left_out=tuple(left_out),
+    )
+
+
+def _added_accuracy(dataset: Dataset, testset: Dataset, leaked: set[str]) -> float | None:
+    """Return how much the leaked queries raise the vote accuracy; None if none or all are leaked.
+
+    Raises `DogsimError` if no image of the test set has a known breed.
+    """
+    if not leaked:
+        return None
+    evaluation = Evaluation(dataset, testset)
+    found = evaluation.neighbours(min(LEAK_VOTE_K, evaluation.max_k))
+    correct = found.predictions == found.truth
+    others = np.array([testset.paths[row] not in leaked for row in evaluation.rows])
+    return float(correct.mean() - correct[others].mean()) if others.any() else None

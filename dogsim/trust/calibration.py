@@ -168,6 +168,12 @@ def calibration_of(dataset: Dataset) -> Calibration:
     name = f"trust-{_content_hash(dataset, trained_on)}"
     if arrays := read_cached_arrays(name, CACHED_FIELDS):
         return Calibration(dataset, **arrays | {"temperature": float(arrays["temperature"])})
+    calibration = _calibrate(dataset, trained_on)
+    cache_arrays(name, **{field: getattr(calibration, field) for field in CACHED_FIELDS})
+    return calibration
+
+
+def _calibrate(dataset: Dataset, trained_on: NDArray[np.bool_]) -> Calibration:
     neighbours = own_neighbours(dataset, MAX_NEIGHBOURS)
     duplicates = find_duplicates(dataset, neighbours, quick=True)
     left_out = LeaveOneOut(dataset, neighbours, [group.rows for group in duplicates])
@@ -179,9 +185,7 @@ def calibration_of(dataset: Dataset) -> Calibration:
     own, novelty = (
         np.where(calibrates, each[rows], np.nan) for each in (scores.own, scores.novelty)
     )
-    calibration = Calibration(dataset, rows, place, temperature, own, novelty)
-    cache_arrays(name, **{field: getattr(calibration, field) for field in CACHED_FIELDS})
-    return calibration
+    return Calibration(dataset, rows, place, temperature, own, novelty)
 
 
 def _content_hash(dataset: Dataset, trained_on: NDArray[np.bool_]) -> str:
@@ -190,6 +194,8 @@ def _content_hash(dataset: Dataset, trained_on: NDArray[np.bool_]) -> str:
     digest = sha256(repr(content).encode())
     digest.update(np.ascontiguousarray(dataset.labels, np.int32).tobytes())
     digest.update(np.packbits(trained_on).tobytes())
-    # The images whose files exist, as others have no duplicates but those of equal features.
+    # Duplicates depend on the hashes of the files, and on which files can be compared.
+    if dataset.stamps is not None:
+        digest.update(np.ascontiguousarray(dataset.stamps["sha256"]).tobytes())
     digest.update(np.packbits(existing_files(dataset.root, dataset.paths)).tobytes())
     return digest.hexdigest()[:32]

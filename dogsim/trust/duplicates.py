@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dogsim.dataset import Dataset
+from dogsim.dist_calc import NeighbourArrays
 from dogsim.errors import DogsimError
 from dogsim.images import Cropped, open_image
 from dogsim.plumbing.terminal import track
@@ -36,7 +37,6 @@ MIN_DUPLICATE_CROP = 0.68  # of a side
 COARSE_THRESHOLD, DUPLICATE_THRESHOLD = 0.75, 0.93  # correlation
 
 Grey = NDArray[np.float32]
-NeighbourArrays: TypeAlias = tuple[NDArray[np.float64], NDArray[np.intp]]  # distances, rows
 Pair: TypeAlias = tuple[int, int, DuplicateKind]  # row of the dataset, row of the test set
 
 

@@ -17,14 +17,14 @@ MIN_SIDE = 64  # pixels
 MIN_DEVIATION = 10  # standard deviation of the grey levels
 MIN_SHARPNESS = 0.05  # mean second difference in units of that deviation, at 224 x 224 pixels
 UNREADABLE = "cannot be read"
-BATCH_IMAGES = 64
+CHECKED_IMAGES = 64  # at a time
 
 
 def poor_images(dataset: Dataset, rows: Sequence[int]) -> tuple[PoorImage, ...]:
     """Find the images of poor quality among some rows of a dataset, whose files are read."""
     problems = prefetch(partial(_problem, dataset), rows, ahead=64, threads=usable_cpus())
     found = []
-    checked = batched(zip(rows, problems, strict=True), BATCH_IMAGES)
+    checked = batched(zip(rows, problems, strict=True), CHECKED_IMAGES)
     for batch in track(checked, len(rows), "images checked"):
         found += [PoorImage(dataset.paths[row], problem) for row, problem in batch if problem]
     return tuple(found)

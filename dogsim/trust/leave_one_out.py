@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.dist_calc import nearest
+from dogsim.dist_calc import NeighbourArrays, nearest
 from dogsim.errors import DogsimError, counted
-from dogsim.retrieval.own_neighbours import NeighbourArrays
 
 MAX_NEIGHBOURS = 64  # one search serves duplicates, votes and novelty scores
 MAX_VOTING_NEIGHBOURS = 50

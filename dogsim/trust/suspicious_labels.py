@@ -12,19 +12,22 @@ If the votes explain every label, r is 0 and no label is suspicious.
 
 The chance is a low estimate for labels that are wrong at random: other wrong labels take part in
 the vote, so q(g) is too large. It is lower still for breeds that look alike, where a wrong label
-cannot be told from an image between the breeds.
+looks like an image between the breeds.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.trust.findings import MIN_LABEL_PRECISION, SuspiciousLabel
-from dogsim.trust.leave_one_out import Float64Array, LeaveOneOut, VoteScores
 
-# From one label in 100,000, which stands for none, to a quarter of all, in steps of 10 %. A larger
-# fraction cannot be told from votes that are no better than chance.
+if TYPE_CHECKING:
+    from dogsim.trust.leave_one_out import Float64Array, LeaveOneOut, VoteScores
+
+# From one label in 100,000, which stands for none, to a quarter of all, in steps of 10 %. With
+# more, a vote that is no better than chance would explain the labels as well.
 WRONG_FRACTIONS = 1e-5 * 1.1 ** np.arange(107)
 
 
@@ -36,7 +39,7 @@ class LabelNoise:
     temperature: float
 
 
-def suspicious_labels(left_out: LeaveOneOut) -> tuple[SuspiciousLabel, ...]:
+def suspicious_labels(left_out: "LeaveOneOut") -> tuple[SuspiciousLabel, ...]:
     """Find the labels that are likely wrong, the likeliest first.
 
     The list ends where its estimated precision, the mean of the chances, falls below
@@ -68,7 +71,7 @@ def suspicious_labels(left_out: LeaveOneOut) -> tuple[SuspiciousLabel, ...]:
     )
 
 
-def estimate_label_noise(left_out: LeaveOneOut) -> LabelNoise:
+def estimate_label_noise(left_out: "LeaveOneOut") -> LabelNoise:
     """Estimate the fraction of wrong labels by maximum likelihood."""
     best, noise = -np.inf, LabelNoise(0, 1)
     for temperature in left_out.temperatures():
@@ -81,21 +84,22 @@ def estimate_label_noise(left_out: LeaveOneOut) -> LabelNoise:
     return noise
 
 
-def label_chances(scores: VoteScores, fraction: float, n_breeds: int) -> Float64Array:
+def label_chances(scores: "VoteScores", fraction: float, n_breeds: int) -> "Float64Array":
     """Compute the chance that the best other breed of each image is right, (n,) float64.
 
     NaN for images without a label. `fraction` is that of wrong labels.
 
+    >>> from dogsim.trust.leave_one_out import VoteScores
     >>> once = VoteScores(np.array([0.001]), np.array([1]), np.array([0.9]), np.array([0.0]))
     >>> label_chances(once, 0.1, 2).round(3)
-    array([0.892])
+    array([0.893])
     """
     each = fraction / (n_breeds - 1)
     given = (1 - fraction) * scores.own + each * (1 - scores.own)
     return np.asarray(each * scores.other_share / given)
 
 
-def likeliest_rows(chances: Float64Array, min_precision: float) -> NDArray[np.intp]:
+def likeliest_rows(chances: "Float64Array", min_precision: float) -> NDArray[np.intp]:
     """Return the rows with the largest chances, of which at least a fraction is right on average.
 
     NaN is left out; ties go to the lower row.

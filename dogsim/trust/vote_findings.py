@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dogsim.dataset import Dataset
+from dogsim.dist_calc import NeighbourArrays
 from dogsim.errors import counted
-from dogsim.retrieval.own_neighbours import NeighbourArrays
 from dogsim.trust.conformal import p_values
 from dogsim.trust.findings import NovelImage, SuspiciousLabel
 from dogsim.trust.leave_one_out import LeaveOneOut, voting_rows
