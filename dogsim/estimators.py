@@ -6,6 +6,7 @@ They call the functions of the package in pipelines, grid searches and cross-val
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -59,14 +60,20 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     batch_size : int
         Number of images in a batch.
 
+    Attributes
+    ----------
+    backbone_ : str
+        The backbone that `fit` has chosen if neither `backbone` nor `weights` was given, so that
+        another machine uses the same one.
+
     >>> ImageFeatures("efficientnet-lite0").transform([np.zeros((50, 80, 3), np.uint8)]).shape
     (1, 1280)
     """
 
     def __init__(
         self,
-        backbone: str = "resnet50",
-        weights: str | os.PathLike[str] = "imagenet",
+        backbone: str | None = None,
+        weights: str | os.PathLike[str] | None = None,
         layer: str | None = None,
         resize: Resize = "squash",
         engine: Engine = "auto",
@@ -90,8 +97,13 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.image_size = image_size
 
     def fit(self, X: Any, y: Any = None) -> "ImageFeatures":
-        """Check the parameters; raise `DogsimError` for an unknown name or a missing file."""
-        self._network_options.check()
+        """Check the parameters; raise `DogsimError` for an unknown name or a missing file.
+
+        Without a name of the network, the one that is used is chosen and stored.
+        """
+        options = self._network_options
+        options.check()
+        self.backbone_ = options.resolved().backbone
         return self
 
     def transform(self, X: Iterable[Source]) -> NDArray[np.float32]:
@@ -109,18 +121,26 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         if isinstance(X, str | bytes | os.PathLike | Image.Image | Cropped):
             raise DogsimError(f"Received one image, {X!r:.60}. Expected a list of images.")
-        return extract_features(iter(X), _load(self._network_options), self.batch_size)
+        return extract_features(iter(X), _load(self._fitted_options), self.batch_size)
 
     @property
     def _network_options(self) -> NetworkOptions:
         options = self.get_params()
         del options["batch_size"]
-        return NetworkOptions(**options | {"weights": path_text("the weight file", self.weights)})
+        if self.weights is not None:
+            options["weights"] = path_text("the weight file", self.weights)
+        return NetworkOptions(**options)
+
+    @property
+    def _fitted_options(self) -> NetworkOptions:
+        options = self._network_options
+        unnamed = options.backbone is None and options.weights is None
+        return replace(options, backbone=getattr(self, "backbone_", None)) if unnamed else options
 
     @property
     def _n_features_out(self) -> int:
         """The number of features, from which scikit-learn makes their names."""
-        extractor = _load(self._network_options)
+        extractor = _load(self._fitted_options)
         side = extractor.recipe.image_size
         return len(extractor(np.zeros((1, side, side, 3), np.uint8))[0])
 

@@ -24,7 +24,7 @@ def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArra
     image : path, array or PIL image
         See `dogsim.load_image`.
     extractor : Extractor, optional
-        From `dogsim.load_extractor`; by default ResNet-50 with its ImageNet weights.
+        From `dogsim.load_extractor`; by default that function's default, loaded once.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArra
     Raises
     ------
     DogsimError
-        If the image cannot be read or the default weights are not available.
+        If the image cannot be read.
 
     >>> from dogsim import load_extractor
     >>> extractor = load_extractor("efficientnet-lite0")

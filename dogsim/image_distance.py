@@ -28,9 +28,10 @@ class ImageDistance:
 
     Parameters
     ----------
-    backbone : str
+    backbone : str, optional
         A name of `dogsim.BACKBONES`, such as ``"vgg16"``, ``"inceptionv3"`` or
-        ``"densenet121"``, or ``"onnx"`` or ``"hub:PRESET"``.
+        ``"densenet121"``, or ``"onnx"`` or ``"hub:PRESET"``; by default as for
+        `dogsim.load_extractor`.
     metric : str
         One of `dogsim.METRICS`.
     layer : str, optional
@@ -38,7 +39,7 @@ class ImageDistance:
     normalize : bool
         Scale features to length 1, so that the overall strength of the activations has no effect.
         `dogsim.explain`, `dogsim.classify` and `dogsim.dist_calc` compare features as they are.
-    weights : str or path
+    weights : str or path, optional
         ``"imagenet"`` or a file, see `dogsim.load_extractor`.
     mean, std, image_size
         For an ONNX file, see `dogsim.load_extractor`.
@@ -56,11 +57,11 @@ class ImageDistance:
 
     def __init__(
         self,
-        backbone: str = "resnet50",
+        backbone: str | None = None,
         metric: str = "cosine",
         layer: str | None = None,
         normalize: bool = True,
-        weights: str | os.PathLike[str] = "imagenet",
+        weights: str | os.PathLike[str] | None = None,
         mean: ChannelValues | None = None,
         std: ChannelValues | None = None,
         image_size: int | None = None,
@@ -70,7 +71,7 @@ class ImageDistance:
         self.normalize = as_flag("normalize", normalize)
         self.extractor = NetworkOptions(
             backbone=backbone,
-            weights=path_text("the weight file", weights),
+            weights=None if weights is None else path_text("the weight file", weights),
             layer=layer,
             mean=mean,
             std=std,

@@ -5,7 +5,6 @@ python scripts/background.py --photos Images --boxes Annotation --weights FILE -
 """
 
 # %%
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -31,8 +30,8 @@ parser.add_argument("--photos", type=Path, help="folder of breed folders (defaul
 parser.add_argument(
     "--boxes", type=Path, help="folder of their PASCAL VOC files, see docs/boxes.md"
 )
-parser.add_argument("--backbone", default="resnet50", help="network (default: resnet50)")
-parser.add_argument("--weights", default="imagenet", help="weight file of the network")
+parser.add_argument("--backbone", help="network (default: that of dogsim)")
+parser.add_argument("--weights", help="weight file of the network")
 parser.add_argument("--metric", default="cosine", help="distance (default: cosine)")
 parser.add_argument("-k", type=int, default=20, help="number of neighbours (default: 20)")
 args = options(parser)
@@ -102,19 +101,8 @@ def greyed(images: Sequence[Source], boxes: Sequence[Box], part: str) -> Iterato
             yield whole
 
 
-def load(backbone: str, weights: str) -> dogsim.Extractor:
-    """Load the network, or efficientnet-lite0 if its weights are not available."""
-    try:
-        return dogsim.load_extractor(backbone, weights)
-    except dogsim.DogsimError as error:
-        if weights != "imagenet":
-            raise
-        print(f"{error} This lesson uses efficientnet-lite0.\n", file=sys.stderr)
-        return dogsim.load_extractor("efficientnet-lite0")
-
-
 # Your turn: another GREY, or a box that is twice as large
-extractor = load(args.backbone, args.weights)
+extractor = dogsim.load_extractor(args.backbone, args.weights)
 features = {part: dogsim.extract_features(greyed(images, boxes, part), extractor) for part in PARTS}
 
 

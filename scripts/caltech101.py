@@ -39,9 +39,7 @@ parser = parser_of(__doc__, dataset=True)
 parser.add_argument("images", nargs="?", help="folder of class folders (default: the sample)")
 parser.add_argument("--background", action="store_true", help=f"keep the folder {BACKGROUND}")
 parser.add_argument("--keep", metavar="FILE", help="save the features of the folder in this file")
-parser.add_argument(
-    "--backbone", default="resnet50", help="network for the folder (default: resnet50)"
-)
+parser.add_argument("--backbone", help="network for the folder (default: that of dogsim)")
 args = options(parser)
 
 

@@ -16,7 +16,7 @@ def parser_of(doc: str | None, dataset: bool = False) -> argparse.ArgumentParser
     parser = argparse.ArgumentParser(description=(doc or "").split("\n")[0])
     if dataset:
         parser.add_argument("--dataset", help="dataset file (default: the harder sample)")
-        parser.add_argument("--weights", default="imagenet", help="weight file, for the sample")
+        parser.add_argument("--weights", help="weight file of ResNet-50, for the sample")
     parser.add_argument("--save", metavar="DIR", help="save the figures as PNG in this folder")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     return parser

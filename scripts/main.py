@@ -23,7 +23,7 @@ def grids(args: argparse.Namespace) -> Iterator[tuple[str, Figure]]:
     if args.dataset:  # load('dataset.mat')
         dataset = dogsim.Dataset.open(args.dataset)
     else:
-        dataset = dogsim.sample_dataset(args.weights or "imagenet")
+        dataset = dogsim.sample_dataset(args.weights)
     images = [file for path in args.images for file in dogsim.find_images(path)]
     images = images or dogsim.sample_queries()
     # net = resnet50: the network that the dataset was made with

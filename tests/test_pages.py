@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import skimage.data
 from commands import dogsim, lesson
-from conftest import LITE, REPOSITORY
+from conftest import REPOSITORY
 from onnx_models import Transformer
 from PIL import Image
 
@@ -121,10 +121,6 @@ def run(command: str) -> str:
         known = file.endswith((".h5", ".mat", ".keras", ".onnx")) and file not in outputs
         if known and not Path(file).exists():
             provide(file)
-    if name == "create-dataset" and "--backbone" not in arguments:
-        arguments += ["--backbone", LITE]
-    if name in ("distance", "explain") and "--dataset" not in arguments:
-        arguments += ["--backbone", LITE]
     printed: str = dogsim(name, *arguments).stdout
     return printed
 

@@ -136,10 +136,9 @@ def open_dataset(
     moved.
     """
     from dogsim.dataset import Dataset
-    from dogsim.networks.weights import IMAGENET
     from dogsim.sources.sample import sample_dataset
 
-    dataset = Dataset.open(file) if file else sample_dataset(weights or IMAGENET)
+    dataset = Dataset.open(file) if file else sample_dataset(weights)
     dataset = replace(dataset, root=str(root)) if root else dataset
     if cluster is None:
         return dataset

@@ -176,7 +176,14 @@ class QueryArguments:
 class NetworkArguments:
     """Options that choose a network, see `dogsim.load_extractor`; None if they are not given."""
 
-    backbone: Annotated[str | None, one_of("backbone", "Network: {}.  [default: resnet50]")] = None
+    backbone: Annotated[
+        str | None,
+        one_of(
+            "backbone",
+            "Network: {}.  [default: resnet50; if its weights cannot be downloaded, "
+            "efficientnet-lite0]",
+        ),
+    ] = None
     weights: Annotated[
         str | None,
         typer.Option(

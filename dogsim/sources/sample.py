@@ -13,13 +13,13 @@ from dogsim.errors import DogsimError, as_flag, counted, path_text
 from dogsim.folders.listing import find_images
 from dogsim.folders.run_options import RunOptions
 from dogsim.networks.backbones import find_backbone
-from dogsim.networks.extractor import DEFAULT_BACKBONE, NetworkOptions
-from dogsim.networks.weights import IMAGENET, WeightsUnavailableError, given_file, weights_sha256
+from dogsim.networks.default_backbone import DEFAULT_BACKBONE, default_backbone
+from dogsim.networks.extractor import NetworkOptions
+from dogsim.networks.weights import IMAGENET, OFFLINE_BACKBONE, given_file, weights_sha256
 from dogsim.plumbing.cache import cache_folder
 from dogsim.plumbing.files import make_folder
 from dogsim.plumbing.terminal import note
 
-INSTALLED_BACKBONE = "efficientnet-lite0"
 SAMPLE_FOLDER, HARD_FOLDER = "sample_dogs", "hard_dogs"
 
 
@@ -28,42 +28,35 @@ def sample_queries() -> list[Path]:
     return find_images(_folder("sample_queries"))
 
 
-def sample_dataset(weights: str | os.PathLike[str] = IMAGENET, hard: bool = False) -> Dataset:
+def sample_dataset(weights: str | os.PathLike[str] | None = None, hard: bool = False) -> Dataset:
     """Open the dataset of the drawings; its features are computed at the first use.
 
     The breeds of the 300 drawings of the sample are easy to separate. The 250 drawings of the
     harder sample show similar breeds, unusual poses and bad light, and some labels are wrong:
     ``key.csv`` in their folder lists these.
 
-    The backbone is ResNet-50 if its weights are available, otherwise EfficientNet-Lite0. It is
-    printed on stderr and is part of the recipe.
+    The backbone is the default of `dogsim.load_extractor`. It is printed on stderr and is part of
+    the recipe.
 
     Parameters
     ----------
-    weights : str or path
-        ``"imagenet"`` or a weight file of ResNet-50, see `dogsim.load_extractor`.
+    weights : str or path, optional
+        ``"imagenet"`` or a weight file, each for ResNet-50, see `dogsim.load_extractor`.
     hard : bool
         Whether to open the harder sample.
 
     Raises
     ------
     DogsimError
-        If the weight file does not fit, or the cache folder cannot be written.
+        If the weights that were given cannot be downloaded or do not fit, or the cache folder
+        cannot be written.
     """
     folder = HARD_FOLDER if as_flag("hard", hard) else SAMPLE_FOLDER
-    if file := given_file(path_text("the weight file", weights)):
+    if weights is not None:
+        file = given_file(path_text("the weight file", weights))
         dataset = _cached(folder, DEFAULT_BACKBONE, file)
-    elif (
-        _cache_file(folder, INSTALLED_BACKBONE).is_file()
-        and not find_backbone(DEFAULT_BACKBONE).imagenet_file()
-    ):
-        dataset = _cached(folder, INSTALLED_BACKBONE)  # do not retry the download at every use
     else:
-        try:
-            dataset = _cached(folder, DEFAULT_BACKBONE)
-        except WeightsUnavailableError as error:
-            note(f"{error} The sample uses {INSTALLED_BACKBONE}.")
-            dataset = _cached(folder, INSTALLED_BACKBONE)
+        dataset = _cached(folder, _sample_backbone(folder))
     recipe = dataset.recipe
     note(
         f"Dataset: the {'harder ' if hard else ''}sample, "
@@ -71,6 +64,14 @@ def sample_dataset(weights: str | os.PathLike[str] = IMAGENET, hard: bool = Fals
         f"features of {recipe.backbone if recipe else 'an unknown network'}."
     )
     return dataset
+
+
+def _sample_backbone(folder: str) -> str:
+    """Return the default backbone; do not retry a download that failed at an earlier use."""
+    offline = _cache_file(folder, OFFLINE_BACKBONE).is_file()
+    if offline and not find_backbone(DEFAULT_BACKBONE).imagenet_file():
+        return OFFLINE_BACKBONE
+    return default_backbone()
 
 
 def _cached(folder: str, backbone: str, weights: Path | None = None) -> Dataset:

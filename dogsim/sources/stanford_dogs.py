@@ -42,8 +42,8 @@ def stanford_dogs(
     folder: str | os.PathLike[str],
     archives: str | os.PathLike[str] | None = None,
     annotations: bool = False,
-    backbone: str = "resnet50",
-    weights: str | os.PathLike[str] = "imagenet",
+    backbone: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
     layer: str | None = None,
     crop_boxes: bool = False,
     **options: "Unpack[FeatureOptions]",
@@ -64,7 +64,8 @@ def stanford_dogs(
     annotations : bool
         Whether to download the bounding boxes, too.
     backbone, weights, layer, resize, batch_size, engine, precision, strict, restart, views
-        As for `dogsim.create_dataset`; the defaults are those of `dogsim.load_extractor`.
+        As for `dogsim.create_dataset`; the defaults of `resize` and `views` are those of
+        `dogsim.load_extractor`.
     crop_boxes : bool
         Download the bounding boxes, and crop each image to its largest box.
     margin, mean, std, image_size

@@ -15,6 +15,7 @@ from test_image_distance import image
 
 from dogsim import Dataset, ImageDistance, sample_queries
 from dogsim.cli.compare import MATRIX_HEADER
+from dogsim.networks.default_backbone import default_backbone
 from dogsim.networks.extractor import NetworkOptions
 
 QUERIES = [str(path) for path in sample_queries()[:2]]
@@ -184,12 +185,14 @@ def test_grids_never_replace_photos(stored: Path, breeds_dir: Path, tmp_path: Pa
 def test_the_sample_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first commands of a new user, if no weights can be downloaded."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    default_backbone.cache_clear()  # as in a new process
     first = dogsim("accuracy", "--k", 20)
     assert "The weights of resnet50 could not be downloaded" in first.stderr
     assert "features of efficientnet-lite0" in first.stderr
     result = dogsim_json("accuracy", "--k", 5)
     assert result["queries"] == 300
     assert result["precision_at_k"] > 0.9
+    default_backbone.cache_clear()
     second = dogsim("accuracy", "--k", 20)
     assert second.stdout == first.stdout
     assert "downloaded" not in second.stderr  # it does not try again

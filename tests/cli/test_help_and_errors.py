@@ -12,6 +12,7 @@ from commands import COMMANDS, dogsim, loaded_after, python, refusal
 
 from dogsim import Dataset, __version__
 from dogsim.cli.option import OPTION_TABLES, option_values, values_text
+from dogsim.networks.weights import OFFLINE_BACKBONE
 
 
 def test_help_has_an_example_of_every_command() -> None:
@@ -145,7 +146,8 @@ def test_errors_are_one_line(
         ((*create, "--weights", colours, "--layer", "x"), "Unknown layer 'x'"),
         ((*create, "--resize", "fit"), "Unknown resize 'fit'"),
         ((*create, "--batch-size", 0, "--weights", colours), "batch_size=0"),
-        (create, "--backbone efficientnet-lite0"),  # the weights cannot be downloaded
+        ((*create, "--backbone", "resnet50"), f"--backbone {OFFLINE_BACKBONE}"),
+        ((*create, "--weights", "imagenet"), f"--backbone {OFFLINE_BACKBONE}"),
     ]:
         assert message in refusal(*arguments, "--json")
     assert not list(tmp_path.glob("*out*"))

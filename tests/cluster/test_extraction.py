@@ -23,7 +23,6 @@ pytestmark = [
 
 BREEDS, EACH = 4, 80
 N_IMAGES = BREEDS * EACH
-NETWORK = ("--backbone", "efficientnet-lite0")
 both = pytest.mark.parametrize("name", ["d.h5", "d.dogsim"])
 
 
@@ -49,7 +48,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def alone(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Return the dataset that one machine creates."""
-    return create_dataset(photos, tmp_path_factory.mktemp("alone") / "d.h5", NETWORK[1])
+    return create_dataset(photos, tmp_path_factory.mktemp("alone") / "d.h5")
 
 
 def same(file: Path, expected: Dataset) -> None:
@@ -77,9 +76,7 @@ def test_a_cluster_creates_the_same_dataset_as_one_machine(
     nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path, name: str
 ) -> None:
     out = tmp_path / name
-    made = Command(
-        "create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address
-    ).answer()
+    made = Command("create-dataset", photos, "-o", out, "--cluster", nodes.address).answer()
     assert (made["new"], made["kept"]) == (N_IMAGES, 0)
     assert [each["path"] for each in made["skipped"]] == ["breed0/broken.png"]
     same(out, alone)
@@ -90,7 +87,7 @@ def test_a_node_that_is_killed_costs_seconds(
     nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path, name: str
 ) -> None:
     out = tmp_path / name
-    run = Command("create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address)
+    run = Command("create-dataset", photos, "-o", out, "--cluster", nodes.address)
     wait_until(lambda: len(shards(out)) >= 4)
     began = time.monotonic()
     nodes.kill_one()
@@ -105,7 +102,7 @@ def test_workers_that_wait_for_cpus_are_reported(
 ) -> None:
     out = tmp_path / "d.h5"
     with nodes.occupied():
-        run = Command("create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address)
+        run = Command("create-dataset", photos, "-o", out, "--cluster", nodes.address)
         assert run.process.stderr
         assert any("Waiting for workers" in line for line in run.process.stderr)
     assert run.answer()["new"] == N_IMAGES
@@ -119,7 +116,7 @@ def test_a_killed_driver_loses_no_finished_shard(
 ) -> None:
     """Kill it at the start, during the run, and before the file is written."""
     out = tmp_path / name
-    arguments = ("create-dataset", photos, "-o", out, *NETWORK, "--cluster", nodes.address)
+    arguments = ("create-dataset", photos, "-o", out, "--cluster", nodes.address)
     run = Command(*arguments)
     wait_until(lambda: checkpoint_folder(out).exists() and len(shards(out)) >= moment)
     run.kill()
@@ -147,7 +144,7 @@ def test_a_stop_leaves_no_process_behind(
     mark = f"DOGSIM_TEST_MARK=of-{os.getpid()}-{number}"
     monkeypatch.setenv(*mark.split("="))
     out = tmp_path / "d.h5"
-    run = Command("create-dataset", photos, "-o", out, *NETWORK, "--cluster")
+    run = Command("create-dataset", photos, "-o", out, "--cluster")
     wait_until(lambda: len(shards(out)) >= 3)
     run.stop(number)
     code, stdout, stderr = run.ended()

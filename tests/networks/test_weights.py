@@ -14,8 +14,8 @@ from server import Server, refuse, serving, stall
 
 from dogsim.errors import DogsimError
 from dogsim.networks import weights
+from dogsim.networks.default_backbone import default_backbone
 from dogsim.networks.extractor import load_extractor
-from dogsim.plumbing.threads import DOWNLOAD_TIMEOUT_SECONDS
 
 NAME = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
@@ -65,6 +65,26 @@ def test_download_once(
     assert load_extractor("resnet50", precision="float32").recipe == extractor.recipe
 
 
+def test_the_default_is_resnet50_if_it_can_be_had(
+    server: Server, genuine: tuple[Any, bytes], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Downloaded once; a truncated file in the cache is downloaded again."""
+    serve(server, genuine[1])
+    (tmp_path / "models").mkdir()
+    cached = tmp_path / "models" / NAME
+    cached.write_bytes(genuine[1][:100_000])
+    for _ in range(2):
+        default_backbone.cache_clear()
+        assert default_backbone() == "resnet50"
+        server.always = refuse(404)
+    assert weights.cached_weights(NAME) == cached
+    cached.write_bytes(genuine[1][:100_000])
+    default_backbone.cache_clear()
+    assert default_backbone() == weights.OFFLINE_BACKBONE
+    assert "404" in capfd.readouterr().err
+    default_backbone.cache_clear()
+
+
 def check_failure(reason: str, within: float = 10) -> None:
     start = time.monotonic()
     with pytest.raises(weights.WeightsUnavailableError, match=reason) as caught:
@@ -112,14 +132,14 @@ def test_dropped_connection(server: Server, genuine: tuple[Any, bytes]) -> None:
 
 
 def test_server_that_stops_sending(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "DOWNLOAD_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr(weights, "SERVER_TIMEOUT_SECONDS", 1.0)
     server.always = stall(seconds=5)
     check_failure("timed out", within=5)
 
 
 def test_server_that_never_answers(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert DOWNLOAD_TIMEOUT_SECONDS < 10
-    monkeypatch.setattr(weights, "DOWNLOAD_TIMEOUT_SECONDS", 1.0)
+    assert 2 * weights.SERVER_TIMEOUT_SECONDS < 10
+    monkeypatch.setattr(weights, "SERVER_TIMEOUT_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections and sends nothing
         monkeypatch.setattr(
             weights, "KERAS_STORAGE", f"http://127.0.0.1:{silent.getsockname()[1]}/"
