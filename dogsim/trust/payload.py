@@ -9,7 +9,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, counted
 from dogsim.image_files.facts import NO_FACTS, ImageFacts
 from dogsim.plumbing.files import bytes_sha256
-from dogsim.trust.findings import Audit
+from dogsim.trust.findings import MIN_LABEL_PRECISION, Audit
 from dogsim.trust.plan import KEEP, PLAN_COLUMNS, REMOVE, Decision, plan_rows
 
 MAX_LABEL_CHOICES = 3  # buttons of a group of copies whose labels differ
@@ -36,8 +36,8 @@ SECTION_TEXTS = {
     "labels": (
         "Suspicious labels",
         "The neighbours vote for another breed, whose nearest image is shown beside. The likeliest "
-        "mistakes come first. Some of these labels are correct, such as those of breeds that look "
-        "alike or of photos with two dogs.",
+        "mistakes come first, as long as the estimated precision of the list is at least "
+        f"{MIN_LABEL_PRECISION}. Some labels are correct, as those of photos with two dogs.",
     ),
     "novel": (
         "Fits no breed",

@@ -12,8 +12,10 @@ from PIL import Image
 
 from dogsim.create_dataset import create_dataset
 from dogsim.dataset import Dataset
+from dogsim.trust import image_quality
 from dogsim.trust.audit import audit
 from dogsim.trust.calibration import calibration_of
+from dogsim.trust.image_quality import poor_images
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,39 @@ def test_an_unreadable_image_changes_nothing_else(file: Path, folder: Path) -> N
         ("beagle/0.png", "cannot be read"),
         ("pug/tiny.png", "tiny: 30 x 20 pixels"),
     }
+
+
+def test_quality_is_computed_once(
+    file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Per content: after a change only the changed image is checked again."""
+    monkeypatch.setattr("dogsim.plumbing.content_cache.cache_folder", lambda: tmp_path / "cache")
+    checked: list[int] = []
+    check = image_quality._problem
+
+    def counting(dataset: Dataset, row: int) -> str:
+        checked.append(row)
+        return check(dataset, row)
+
+    monkeypatch.setattr(image_quality, "_problem", counting)
+    dataset = Dataset.open(file)
+    rows = range(len(dataset))
+    first = poor_images(dataset, rows)
+    assert (sorted(checked), len(first)) == ([*rows], 1)
+    checked.clear()
+    assert poor_images(dataset, rows) == first
+    assert checked == []
+    Image.new("RGB", (80, 80), "red").save(folder / "beagle" / "4.png")
+    (folder / "beagle" / "5.png").write_bytes(b"no image")
+    for _ in range(2):
+        found = {each.path: each.problem for each in poor_images(dataset, rows)}
+        assert found["beagle/4.png"] == "nearly one colour"
+        assert found["beagle/5.png"] == "cannot be read"
+    assert [dataset.paths[row] for row in checked] == [
+        "beagle/4.png",
+        "beagle/5.png",
+        "beagle/5.png",  # a decoder may be installed in the meantime
+    ]
 
 
 def test_a_folder_that_was_moved(file: Path, folder: Path) -> None:
