@@ -52,7 +52,7 @@ def audit(
     testset = Dataset.open(test) if test else None
     found = audit(gallery, testset)
     for line in found.left_out:
-        note(f"Left out: {line}")
+        note(line)
     written = [str(path) for path in save_audit(found, gallery, save, testset)] if save else []
     lines = [*_summary(found, test is not None), *written]
     print_result({**asdict(found), "written": written}, as_json, "\n".join(lines))

@@ -3,19 +3,20 @@
 The parts are independent: one that cannot run is left out, and a line says so.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
-from dogsim.errors import DogsimError
+from dogsim.errors import DogsimError, counted
 from dogsim.image_files.facts import image_to_keep
 from dogsim.retrieval.evaluation import Evaluation
 from dogsim.retrieval.own_neighbours import own_neighbours
 from dogsim.trust.audited import AuditedDataset
 from dogsim.trust.duplicates import find_duplicates
-from dogsim.trust.findings import Audit
-from dogsim.trust.image_quality import poor_images
+from dogsim.trust.findings import Audit, PoorImage
+from dogsim.trust.image_quality import UNREADABLE, poor_images
 from dogsim.trust.leave_one_out import MAX_NEIGHBOURS
 from dogsim.trust.shared_images import shared_images
 from dogsim.trust.vote_findings import vote_findings
@@ -73,8 +74,15 @@ def _audit_dataset(gallery: AuditedDataset) -> Audit:
         poor=poor,
         images=images,
         missing=int((~gallery.exists).sum()),
-        left_out=(*gallery.left_out, *votes.left_out),
+        left_out=(*gallery.left_out, *_unread_line(poor), *votes.left_out),
     )
+
+
+def _unread_line(poor: Sequence[PoorImage]) -> Iterator[str]:
+    unread = [each.path for each in poor if each.problem == UNREADABLE]
+    if unread:
+        number = counted(len(unread), "image")
+        yield f"{number} cannot be read (the first is {unread[0]}): compared by features only."
 
 
 def _with_testset(found: Audit, gallery: AuditedDataset, testset: AuditedDataset) -> Audit:
@@ -86,7 +94,7 @@ def _with_testset(found: Audit, gallery: AuditedDataset, testset: AuditedDataset
             gallery.dataset, testset.dataset, {path for _, path in shared.leaks}
         )
     except DogsimError as error:
-        left_out.append(f"What leaks add to the accuracy: {error}")
+        left_out.append(f"What leaks add to the accuracy is not known: {error}")
     known = {path for path, _ in (*shared.leaks, *shared.scenes)}
     return replace(
         found,

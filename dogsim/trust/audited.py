@@ -40,7 +40,7 @@ class AuditedDataset:
         exists = existing_files(dataset.root, dataset.paths)
         has_direction = rows_with_direction(dataset.features)
         compared = dataset if has_direction.all() else dataset.take(np.flatnonzero(has_direction))
-        lines = (*_file_lines(dataset, exists, name), *_feature_lines(dataset, has_direction, name))
+        lines = tuple(_lines(dataset, exists, has_direction, name))
         return cls(dataset, exists, compared, lines)
 
     def facts(self, paths: Iterable[str]) -> dict[str, ImageFacts]:
@@ -58,28 +58,29 @@ class AuditedDataset:
             return None
 
 
-def _file_lines(dataset: Dataset, exists: NDArray[np.bool_], name: str) -> Iterator[str]:
-    missing = np.flatnonzero(~exists)
-    if not len(missing):
-        return
-    number, first = counted(len(missing), "image"), dataset.paths[missing[0]]
-    if len(missing) == len(dataset):
+def _lines(
+    dataset: Dataset, exists: NDArray[np.bool_], has_direction: NDArray[np.bool_], name: str
+) -> Iterator[str]:
+    """Yield the lines of `left_out`."""
+    if not exists.any() and len(dataset):
         yield (
-            f"There is no image file of the {name} in {dataset.root or 'this folder'}: only equal "
-            "features and equal files are found as duplicates, and poor images are not looked for. "
-            "--root names the present folder."
+            f"No image of the {name} has a file in {dataset.root or 'this folder'}: the images are "
+            "compared by their features only, and not checked for quality. --root names the folder."
         )
-    else:
+    elif not exists.all():
         yield (
-            f"{number} of the {name} without a file, such as {first}: compared by features and "
-            "stamps only, and not checked for quality."
+            f"{_some(dataset, ~exists, name)} no file: compared by features only, and not checked "
+            "for quality."
+        )
+    if not has_direction.all():
+        yield (
+            f"{_some(dataset, ~has_direction, name)} features of zeros or NaN: compared with no "
+            "other image."
         )
 
 
-def _feature_lines(dataset: Dataset, has_direction: NDArray[np.bool_], name: str) -> Iterator[str]:
-    undefined = np.flatnonzero(~has_direction)
-    if len(undefined):
-        yield (
-            f"{counted(len(undefined), 'image')} of the {name} with features of zeros or NaN, such "
-            f"as {dataset.paths[undefined[0]]}: not compared with the others."
-        )
+def _some(dataset: Dataset, chosen: NDArray[np.bool_], name: str) -> str:
+    """Return the number of chosen images and the first of them, as the subject of a sentence."""
+    rows = np.flatnonzero(chosen)
+    number, verb = counted(len(rows), "image"), "has" if len(rows) == 1 else "have"
+    return f"{number} of the {name} (the first is {dataset.paths[rows[0]]}) {verb}"

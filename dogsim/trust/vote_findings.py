@@ -40,16 +40,18 @@ def vote_findings(
     rows, _ = voting_rows(dataset, groups)
     n_breeds = len(np.unique(dataset.labels[rows]))
     line = (
-        f"Suspicious labels: the dataset has images of {counted(n_breeds, 'breed')}. Expected two "
-        "or more: dogsim create-dataset --labels gives labels."
+        "Suspicious labels were not looked for: the dataset has images of "
+        f"{counted(n_breeds, 'breed')}. Expected two or more: dogsim create-dataset --labels."
     )
     left_out = (line,) if n_breeds < 2 else ()
     if len(rows) < 2:  # all images vote alike
         dataset = replace(dataset, labels=np.zeros(len(dataset), np.int32), breeds=("image",))
         rows, _ = voting_rows(dataset, groups)
     if len(rows) < 2:
-        number = counted(len(rows), "image")
-        line = f"Novel images: the dataset has {number} to compare. Expected two or more."
+        images = counted(len(rows), "image")
+        line = (
+            f"Novel images were not looked for: there is {images} to compare. Expected two or more."
+        )
         return VoteFindings(left_out=(*left_out, line))
     votes = LeaveOneOut(dataset, neighbours, groups)
     labels = suspicious_labels(votes) if n_breeds > 1 else ()

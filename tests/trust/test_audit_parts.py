@@ -71,7 +71,7 @@ def test_a_missing_first_file_changes_nothing_else(file: Path, folder: Path) -> 
     assert found.poor == whole.poor
     assert found.missing == 1
     (line,) = found.left_out
-    assert line.startswith("1 image of the dataset without a file, such as beagle/0.png")
+    assert line.startswith("1 image of the dataset (the first is beagle/0.png) has no file")
 
 
 def test_leaks_with_a_missing_first_file(
@@ -93,6 +93,8 @@ def test_an_unreadable_image_changes_nothing_else(file: Path, folder: Path) -> N
         ("beagle/0.png", "cannot be read"),
         ("pug/tiny.png", "tiny: 30 x 20 pixels"),
     }
+    (line,) = found.left_out
+    assert line.startswith("1 image cannot be read (the first is beagle/0.png)")
 
 
 def test_quality_is_computed_once(
@@ -152,9 +154,9 @@ def test_images_without_labels(folder: Path, colours: str, tmp_path: Path) -> No
     assert [each.problem for each in found.poor] == ["tiny: 30 x 20 pixels"]
     assert found.labels == ()
     (line,) = found.left_out
-    assert line.startswith("Suspicious labels: the dataset has images of 0 breeds.")
+    assert line.startswith("Suspicious labels were not looked for: the dataset has images of 0")
     done = dogsim("audit", tmp_path / "flat.h5")
-    assert f"Left out: {line}" in done.stderr.splitlines()
+    assert line in done.stderr.splitlines()
 
 
 def test_novel_images_without_labels() -> None:
@@ -172,17 +174,15 @@ def test_rows_of_zeros_and_nan() -> None:
     features[0], features[1, 2] = 0, np.nan
     found = audit(replace(doubled, features=features))
     assert found.duplicates == ((doubled.paths[5], doubled.paths[120]),)
-    line = found.left_out[-1]
-    assert line.startswith(
-        f"2 images of the dataset with features of zeros or NaN, such as {known.paths[0]}"
-    )
+    start = f"2 images of the dataset (the first is {known.paths[0]}) have features of zeros or NaN"
+    assert any(line.startswith(start) for line in found.left_out)
 
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_a_dataset_of_hardly_any_image(n: int) -> None:
     found = audit(cloud(5).take(np.arange(n)))
     assert (found.duplicates, found.labels, found.novel, found.poor) == ((), (), (), ())
-    assert any(line.startswith("Novel images:") for line in found.left_out)
+    assert any(line.startswith("Novel images were not looked for") for line in found.left_out)
 
 
 def test_calibration_depends_on_the_files_that_exist(file: Path, folder: Path) -> None:
