@@ -36,8 +36,8 @@ SECTION_TEXTS = {
     "labels": (
         "Suspicious labels",
         "The neighbours vote for another breed, whose nearest image is shown beside. The likeliest "
-        "mistakes come first, as long as the estimated precision of the list is at least "
-        f"{MIN_LABEL_PRECISION}. Some labels are correct, as those of photos with two dogs.",
+        f"mistakes come first. At least {MIN_LABEL_PRECISION:.0%} of the labels are estimated to "
+        "be wrong; the others often have breeds that look alike, or photos with two dogs.",
     ),
     "novel": (
         "Fits no breed",
@@ -125,7 +125,8 @@ class _Files:
 
     def _payload(self, path: str, of_test: bool) -> Payload:
         dataset, row = self._datasets[of_test], self._rows[of_test][path]
-        facts = _facts(dataset, row) if of_test else self.facts.get(path, NO_FACTS)
+        known = None if of_test else self.facts.get(path)
+        facts = known or _facts(dataset, row)
         folder, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
         described = {"path": path, "name": name, "folder": "" if folder == "." else folder}
         return described | {

@@ -48,9 +48,8 @@ class Findings {
 
   // What the audit left out, and what its findings mean for an evaluation.
   notes() {
-    const { missing, left_out: leftOut, leaks_add: added } = this.report;
+    const { left_out: leftOut, leaks_add: added } = this.report;
     const lines = [...leftOut];
-    if (missing) lines.unshift(`${counted(missing, "image file")} of the dataset ${missing === 1 ? "does" : "do"} not exist.`);
     if (added !== null) lines.push(`The leaks add ${(100 * added).toFixed(2)} percentage points to the vote accuracy.`);
     return lines.length ? [el("ul", { class: "notes", "aria-label": "Notes" },
       ...lines.map((line) => el("li", {}, line)))] : [];
