@@ -35,8 +35,8 @@ def audit(
 ) -> None:
     """Find duplicates, suspicious labels, images that fit no breed and poor images; change nothing.
 
-    At least half of the suspicious labels (0.5) are estimated to be wrong. The parts that cannot be
-    looked for are named on stderr.
+    The list of suspicious labels ends where its estimated precision falls below 0.5. What cannot be
+    looked for is named on stderr.
 
     Example: `dogsim audit dogs.h5 --save findings`
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clouds import cloud
-from commands import dogsim, dogsim_json, refusal
+from commands import dogsim, dogsim_json
 from PIL import Image
 
 from dogsim.create_dataset import create_dataset
@@ -192,7 +192,3 @@ def test_calibration_depends_on_the_files_that_exist(file: Path, folder: Path) -
     assert len(calibration_of(Dataset.open(file)).rows) == n_voting
     shutil.rmtree(folder / "pug")
     assert len(calibration_of(Dataset.open(file)).rows) >= n_voting
-
-
-def test_refused(tmp_path: Path) -> None:
-    assert "There is no dataset file" in refusal("audit", tmp_path / "none.h5")
