@@ -4,7 +4,7 @@ Usage: killed_moves.py PHOTOS DATASET PLAN FOLDER DISKS KILLS. DISKS is "one", o
 to be copied as to another disk. Each command runs in a fork, which counts the calls of C functions
 while files are moved, and kills itself at one of them. After each kill every photo must be complete
 in at least one of the two folders. In the end all photos are back, bit for bit. Prints the numbers
-of kills and of moments.
+of kills, forth and back, and of moments.
 """
 
 import errno
@@ -108,6 +108,7 @@ def main() -> None:
     assert moments
     assert back
     check_back(before)
+    killed_back = 0
     for number in range(KILLS):
         UNDO.unlink()
         share = (number + 0.5) / KILLS
@@ -117,10 +118,11 @@ def main() -> None:
             run(MOVE)
             assert len(contents(FOLDER)) == 1 + len(before) - len(contents(PHOTOS))
             run(UNDO_MOVE, last=1 + int(back * share))
+            killed_back += 1
             check_complete(before)
         run(UNDO_MOVE)
         check_back(before)
-    print(KILLS, moments, back)
+    print(KILLS, killed_back, moments, back)
 
 
 main()
