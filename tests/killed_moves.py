@@ -98,6 +98,8 @@ def check_back(before: dict[str, Any]) -> None:
     """Check that all photos are back, and that nothing else was left."""
     assert contents(PHOTOS) == before
     assert [*contents(FOLDER)] == ["undo.csv"]
+    hidden = [path for folder in (PHOTOS, FOLDER) for path in folder.rglob(".*")]
+    assert hidden == []
 
 
 def main() -> None:

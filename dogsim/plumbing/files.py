@@ -13,6 +13,8 @@ from filelock import FileLock, Timeout
 
 from dogsim.errors import DogsimError, not_found, reason
 
+TEMPORARY_NAME = re.compile(r"(\..+)\.\d+\.tmp", re.DOTALL)  # of `temporary_path`
+
 
 def bytes_sha256(content: bytes) -> str:
     """Return the SHA-256 of bytes as 64 hexadecimal digits."""
@@ -170,12 +172,16 @@ def remove_lock(file: Path) -> bool:
     return True
 
 
-def remove_temporary_files(path: Path) -> None:
+def remove_temporary_files(*paths: Path) -> None:
     """Remove the temporary files of killed processes; the caller must be the only writer."""
-    stem, ending = _temporary_name(path)
-    for temporary in path.parent.iterdir() if path.parent.is_dir() else ():
-        if re.fullmatch(rf"{re.escape(stem)}\.\d+{re.escape(ending)}", temporary.name):
-            temporary.unlink(missing_ok=True)
+    names: dict[Path, set[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, set()).add(_temporary_stem(path))
+    for folder, stems in names.items():
+        for file in folder.iterdir() if folder.is_dir() else ():
+            found = TEMPORARY_NAME.fullmatch(file.name)
+            if found and found[1] in stems:
+                file.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -196,10 +202,9 @@ def follow_link(path: Path) -> Path:
 def temporary_path(path: Path) -> Path:
     """Return a random hidden name beside `path`, see `remove_temporary_files`."""
     # Not the process ID: threads share it, and containers that share a folder repeat it.
-    stem, ending = _temporary_name(path)
-    return path.with_name(f"{stem}.{secrets.randbelow(10**12)}{ending}")
+    return path.with_name(f"{_temporary_stem(path)}.{secrets.randbelow(10**12)}.tmp")
 
 
-def _temporary_name(path: Path) -> tuple[str, str]:
+def _temporary_stem(path: Path) -> str:
     name = os.fsencode(path.name)  # file systems limit names to 255 bytes
-    return f".{path.name if len(name) <= 200 else sha256(name).hexdigest()}", ".tmp"
+    return f".{path.name if len(name) <= 200 else sha256(name).hexdigest()}"

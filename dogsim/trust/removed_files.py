@@ -116,11 +116,10 @@ class RemovedFiles:
         make_folder(self.folder)
         with locked(self.table), sigterm_as_interrupt():
             moves = self.moves()
+            _remove_remains(self.table)
             if moves:
                 moved = [MovedFile(edit.path, str(self.home)) for edit in self.edits]
                 targets = {move.target for move in moves}
-                for file in (self.table, moves[0].target):
-                    remove_temporary_files(file)  # of a run that was killed
                 add_to_undo(self.table, [x for x in moved if self.folder / x.path in targets])
             undo = f"dogsim apply {printable(str(self.table))} --yes moves them back."
             run_moves(moves, f"The same command continues; {undo}")
@@ -162,10 +161,15 @@ def move_back(table: Path) -> list[FileMove]:
     """Move the files of an ``undo.csv`` back, and return the moves; see `moves_back`."""
     with locked(table), sigterm_as_interrupt():
         moves = moves_back(table)
-        if moves:
-            remove_temporary_files(moves[0].target)
+        _remove_remains(table)
         run_moves(moves, "The same command continues.")
     return moves
+
+
+def _remove_remains(table: Path) -> None:
+    """Remove the temporary files of a run that was killed, in all folders of the table."""
+    moves = [each.move_back(table.parent) for each in read_undo(table)] if table.exists() else []
+    remove_temporary_files(table, *(file for each in moves for file in (each.source, each.target)))
 
 
 def _checked_state(move: FileMove, recorded: bool) -> MoveState:

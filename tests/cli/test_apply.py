@@ -510,6 +510,24 @@ def test_a_second_run_waits_for_no_one(
     assert apply_and_move(dataset, plan, folder, "--yes")["moved"] == 3
 
 
+def test_incomplete_copies_of_killed_runs_are_removed(
+    dataset: Path, plan: Path, photos: Path
+) -> None:
+    """Those of the recorded files only; both ways."""
+    folder = photos.with_name("removed")
+    apply_and_move(dataset, plan, folder, "--yes")
+    remains = [root / "=pug" / ".2.png.123.tmp" for root in (photos, folder)]
+    remains += [folder / ".undo.csv.5.tmp"]
+    others = [root / "=pug" / name for root in (photos, folder) for name in (".9.png.1.tmp", ".2")]
+    for command in (("apply", plan, dataset, "-o", dataset.with_name("new.h5")), ("apply",)):
+        for file in (*remains, *others):
+            file.write_bytes(b"half")
+        last = ("--move-to", folder) if len(command) > 1 else (folder / "undo.csv",)
+        dogsim(*command, *last, "--yes")
+        assert [file.exists() for file in remains] == [False] * 3
+        assert all(file.exists() for file in others)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="kills by a signal of POSIX")
 @pytest.mark.parametrize(
     ("disks", "kills"),

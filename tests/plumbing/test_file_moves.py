@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -210,24 +209,22 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def file_size_limit() -> Iterator[None]:
+def file_size_limit() -> Iterator[Callable[[int], None]]:
+    """A function that limits the size of the files that this process writes."""
+    import resource
+
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("file_size_limit")
 def test_a_file_that_cannot_be_written_completely(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_size_limit: Callable[[int], None]
 ) -> None:
     monkeypatch.setattr(os, "link", failing(errno.EXDEV))
     move = FileMove(tmp_path / "a.jpg", tmp_path / "other" / "a.jpg")
     move.source.write_bytes(CONTENT[:1000])
-    with move.source.open("ab") as file, pytest.raises(OSError, match="large"):
-        file.write(CONTENT)
-        file.flush()
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, resource.RLIM_INFINITY))
+    file_size_limit(500)
     with pytest.raises(DogsimError, match="File too large"):
         run_moves([move], "")
     assert move.source.stat().st_size == 1000
