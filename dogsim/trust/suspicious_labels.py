@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.dist_calc import nearest
 from dogsim.trust.findings import MIN_LABEL_PRECISION, SuspiciousLabel
 
 if TYPE_CHECKING:
@@ -52,12 +53,6 @@ def suspicious_labels(left_out: "LeaveOneOut") -> tuple[SuspiciousLabel, ...]:
     scores = left_out.scores(noise.temperature)
     chances = label_chances(scores, noise.fraction, left_out.n_breeds)  # (n,)
     chances[scores.margins >= 0] = np.nan  # the neighbours vote for the image's own breed
-
-    def nearest_of(label: int, row: int) -> str:
-        neighbours = left_out.neighbours[1][row]
-        of_breed = neighbours[dataset.labels[neighbours] == label]
-        return dataset.paths[of_breed[0]] if len(of_breed) else ""
-
     return tuple(
         SuspiciousLabel(
             path=dataset.paths[row],
@@ -65,10 +60,21 @@ def suspicious_labels(left_out: "LeaveOneOut") -> tuple[SuspiciousLabel, ...]:
             suggested=dataset.breeds[scores.other[row]],
             score=float(scores.margins[row]),
             chance=float(chances[row]),
-            like=nearest_of(scores.other[row], row),
+            like=dataset.paths[_nearest_of_breed(left_out, row, scores.other[row])],
         )
         for row in likeliest_rows(chances, MIN_LABEL_PRECISION).tolist()
     )
+
+
+def _nearest_of_breed(left_out: "LeaveOneOut", row: int, label: int) -> int:
+    """Return the row of the nearest image of a breed."""
+    dataset, neighbours = left_out.dataset, left_out.neighbours[1][row]
+    of_breed = neighbours[dataset.labels[neighbours] == label]
+    if len(of_breed):
+        return int(of_breed[0])
+    rows = np.flatnonzero(dataset.labels == label)
+    _, ((place,),) = nearest(dataset.features[rows], dataset.features[[row]], 1, "cosine")
+    return int(rows[place])
 
 
 def estimate_label_noise(left_out: "LeaveOneOut") -> LabelNoise:

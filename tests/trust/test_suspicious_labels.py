@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from dogsim.dataset import Dataset
+from dogsim.dist_calc import nearest
 from dogsim.retrieval.own_neighbours import own_neighbours
 from dogsim.trust.audit import audit
 from dogsim.trust.findings import MIN_LABEL_PRECISION
 from dogsim.trust.leave_one_out import MAX_NEIGHBOURS, LeaveOneOut, VoteScores
 from dogsim.trust.suspicious_labels import (
     LabelNoise,
+    _nearest_of_breed,
     estimate_label_noise,
     label_chances,
     likeliest_rows,
@@ -92,6 +94,17 @@ def test_the_list_ends_at_the_bound() -> None:
     chances = np.array([0.2, 0.8, np.nan, 0.5, 0.7, 0.1])
     for bound, rows in ((0.9, []), (0.75, [1, 4]), (0.6, [1, 4, 3]), (0.55, [1, 4, 3, 0])):
         assert likeliest_rows(chances, bound).tolist() == rows
+
+
+def test_the_nearest_image_of_a_breed_that_is_far() -> None:
+    """Also if all cached neighbours are of other breeds."""
+    known = cloud(300, spread=0.1)
+    votes = votes_on(known)
+    for row in (0, 1):
+        for label in range(4):
+            _, rows = nearest(known, known.features[row], 299, "cosine", [row])
+            expected = rows[0][known.labels[rows[0]] == label][0]
+            assert _nearest_of_breed(votes, row, label) == expected
 
 
 def test_datasets_that_have_no_wrong_label() -> None:
