@@ -21,6 +21,7 @@ from dogsim.networks.extractor_for import lazy_extractor_for
 from dogsim.plumbing.terminal import printable
 from dogsim.plumbing.threads import batched
 from dogsim.retrieval.query import NO_BOXES, box_folder, read_queries
+from dogsim.retrieval.query_expansion import require_plain
 from dogsim.trust.calibration import Calibration, calibration_for
 from dogsim.trust.conformal import PredictionSet, prediction_sets
 from dogsim.vote import two_most_voted
@@ -226,7 +227,7 @@ def answers(
     """
     check_metric(metric)
     if confidence is not None:  # raises before the network is loaded
-        calibration_for(dataset, confidence)
+        calibration_for(require_plain(dataset), confidence)
     others = len(dataset) - (not keep_self)
     inputs = read_queries(images, dataset, extractor.recipe, boxes, ahead=QUERY_BATCH)
     for batch in batched(inputs, QUERY_BATCH):
@@ -277,7 +278,7 @@ def answers_to(
     distances, indices = nearest(dataset, features, k, metric, exclude)  # (n, k), (n, k)
     trusts: Sequence[PredictionSet | None] = [None] * len(rows)
     if confidence is not None:
-        calibration = calibration or calibration_for(dataset, confidence)
+        calibration = calibration or calibration_for(require_plain(dataset), confidence)
         trusts = prediction_sets(calibration, features, confidence, left_out)
     winners, votes, seconds, second_votes = two_most_voted(dataset.labels[indices])
     return [

@@ -110,6 +110,11 @@ def create_dataset(
         Patterns such as ``"*_thumb.jpg"`` for names, or for paths relative to `images_dir`, of
         files and folders that are left out. By default as in the file; an empty sequence excludes
         nothing.
+    scenes : {"none", "folder"}, path or regular expression, optional
+        The rule that finds shots of one scene, which an evaluation counts as one: "folder", images
+        in the same innermost folder; a CSV file with the columns path and scene; or a regular
+        expression with a group ``scene``, searched in the file name. By default as in the file,
+        else "none". Another rule computes no features.
     forget_edits : bool
         Undo what `dogsim apply` has done to the dataset: include the images that it removed, and
         label all images by the rule. By default, and with `restart`, it is not undone.
@@ -163,9 +168,9 @@ def bring_up_to_date(
     check_dataset_path(out, [Path(network.weights)] if network.weights else [])
     flags = options.restart, options.force, options.wait, options.forget_edits
     with ResumableRun(out, *flags) as run, sigterm_as_interrupt():
-        given = options.labels, options.names, options.exclude
+        given = options.labels, options.names, options.exclude, options.scenes
         layout = FolderLayout.from_options(*given, run.layout)
-        layout.rule.read_tables()  # before anything is computed
+        layout.read_tables()  # before anything is computed
         listing = list_images(root, layout, run.edits)
         check_strict(listing.skipped, options.strict)
         boxes = BoxFolder.from_options(options.boxes, options.margin, run.options)

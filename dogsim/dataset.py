@@ -29,7 +29,10 @@ from dogsim.storage.sharded_rows import as_rows
 
 UNSTORED_FIELDS = ("features", "search")  # `write_dataset` writes the features in blocks
 # Shape and kind of dtype of a row of these fields.
-OPTIONAL_ROWS = {"stamps": ((), "V"), "learned": ((), "b"), "boxes": ((6,), REAL)}
+OPTIONAL_ROWS = {
+    **{"stamps": ((), "V"), "learned": ((), "b")},
+    **{"boxes": ((6,), REAL), "scenes": ((), WHOLE)},
+}
 # From queries (m, d), k, a metric and rows (m,) to exclude to the result of `dogsim.nearest`.
 NeighbourSearch: TypeAlias = Callable[
     [NDArray[np.floating], int, str, NDArray[np.intp] | None],
@@ -68,6 +71,9 @@ class Dataset:
     boxes : (n, 6) float64, optional
         The crop of each image that the features were computed from, see `Box`, with its margin;
         zeros for a whole image. None if all images are whole.
+    scenes : (n,) int32, optional
+        Images with the same number show one scene, such as the shots of a burst. An evaluation
+        leaves out all images of the query's scene.
     layout : FolderLayout
         The rule that labelled the images, and the patterns of the files that were left out.
     edits : tuple of Edit
@@ -94,6 +100,7 @@ class Dataset:
     stamps: NDArray[np.void] | None = None
     learned: NDArray[np.bool_] | None = None
     boxes: NDArray[np.float64] | None = None
+    scenes: NDArray[np.int32] | None = None
     layout: FolderLayout = field(default_factory=FolderLayout)
     edits: tuple[Edit, ...] = ()
     search: NeighbourSearch | None = None
@@ -219,16 +226,8 @@ class Dataset:
     def to_frame(self) -> Any:
         """Convert paths, breeds and features to a pandas frame.
 
-        Returns
-        -------
-        pandas.DataFrame
-            One row per image with the columns ``path``, ``breed`` and ``f0``, ``f1``, ...: a copy
-            of the features, float32.
-
-        Raises
-        ------
-        DogsimError
-            If pandas is not installed.
+        It has one row per image with the columns ``path``, ``breed`` and ``f0``, ``f1``, ...: a
+        copy of the features, float32. Raises `DogsimError` if pandas is not installed.
 
         >>> Dataset(np.eye(2), np.array([0, -1]), ("a.jpg", "b.jpg"), ("pug",)).to_frame()
             path    breed   f0   f1

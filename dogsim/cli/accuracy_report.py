@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dogsim.cli import option
+from dogsim.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,8 @@ class Report:
     per_breed: "list[BreedScore] | None"
     confusions: "list[Confusion] | None"
     in_both: int | None
+    scenes: int | None
+    single_scene_breeds: int | None
     trained_on: int
     coverage: "Coverage | None"
     classifier: tuple[float, float] | None
@@ -77,6 +80,8 @@ class Report:
             **self.tables,
             "map_at_r": self.map_at_r,
             "in_both": self.in_both,
+            "scenes": self.scenes,
+            "single_scene_breeds": self.single_scene_breeds,
             "trained_on": self.trained_on,
             **covered,
             "classifier_accuracy": accuracy,
@@ -107,6 +112,11 @@ class Report:
 
     def _summaries(self) -> "Iterator[str]":
         """Yield a line of text for each score that is not part of a table."""
+        if self.scenes is not None:
+            yield (
+                f"The queries show {counted(self.scenes, 'scene')}; all images of a query's scene "
+                "were left out."
+            )
         if self.map_at_r is not None:
             yield f"MAP@R {self.map_at_r:.4f}"
         if self.classifier:
@@ -123,6 +133,7 @@ class Report:
 def report_on(evaluation: "Evaluation", given_ks: list[int] | None, sections: Sections) -> Report:
     """Compute the requested sections, for the default k if none is given."""
     from dogsim.learning.classifier import load_classifier
+    from dogsim.retrieval.query_expansion import rankings
     from dogsim.retrieval.scores import confusions, per_breed
 
     ks = list(map(evaluation.check_k, given_ks or (None,)))
@@ -139,19 +150,24 @@ def report_on(evaluation: "Evaluation", given_ks: list[int] | None, sections: Se
         per_breed=per_breed(found) if sections.per_breed else None,
         confusions=confusions(found) if sections.confusions else None,
         in_both=None if testset is None else evaluation.count_in_gallery(),
+        scenes=evaluation.n_scenes if evaluation.leaves_scenes_out else None,
+        single_scene_breeds=(
+            evaluation.n_single_scene_breeds if evaluation.leaves_scenes_out else None
+        ),
         trained_on=evaluation.count_trained_on(),
         coverage=_coverage(evaluation, sections.confidence) if sections.confidence else None,
         classifier=trained.evaluate(testset) if trained and testset else None,
-        compare=evaluation.compare(ks) if sections.compare else None,
+        compare=evaluation.compare(rankings(evaluation.dataset), ks) if sections.compare else None,
         figures=files,
     )
 
 
 def _coverage(evaluation: "Evaluation", confidence: float) -> "Coverage":
+    from dogsim.retrieval.query_expansion import require_plain
     from dogsim.trust.calibration import calibration_for
     from dogsim.trust.conformal import coverage
 
-    calibration = calibration_for(evaluation.dataset, confidence)
+    calibration = calibration_for(require_plain(evaluation.dataset), confidence)
     features, own_rows = evaluation.features, evaluation.rows_in_gallery
     return coverage(calibration, features, evaluation.truth, confidence, own_rows)
 
@@ -166,6 +182,11 @@ def warnings(evaluation: "Evaluation", report: Report) -> "Iterator[str]":
         yield f"The {whole} has whole images, the {cropped} cropped ones: the scores are too low."
     if report.in_both:
         yield f"{report.in_both} of the test images are in the dataset as well."
+    if report.single_scene_breeds:
+        yield (
+            f"{counted(report.single_scene_breeds, 'breed')} of one scene only: their queries "
+            "have no image of their breed to find."
+        )
     if report.trained_on:
         yield (
             f"{report.trained_on} of {report.results[0].queries} queries are images that the "

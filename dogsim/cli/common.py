@@ -185,6 +185,7 @@ def description(dataset: "Dataset") -> dict[str, Any]:
         "label_names": list(dataset.breeds[:MAX_LABELS_SHOWN]),
         "features": dataset.features.shape[1],
         "root": dataset.root,
+        "scenes": None if dataset.scenes is None else len(set(dataset.scenes.tolist())),
         **(asdict(dataset.recipe) if dataset.recipe else {"recipe": None}),
     }
 

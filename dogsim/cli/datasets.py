@@ -51,6 +51,15 @@ def create_dataset(
             "can be repeated.  [default: as in the file]",
         ),
     ] = None,
+    scenes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="Shots of one scene, which count as one: none; folder, the innermost one; "
+            "FILE.csv with the columns path,scene; or a regular expression with a group "
+            "(?P<scene>...) for the file name.  [default: as in the file, else none]",
+        ),
+    ] = None,
     forget_edits: Annotated[
         bool,
         typer.Option(
@@ -76,7 +85,7 @@ def create_dataset(
     from dogsim.folders.skipped import check_skipped_table, report_skipped
 
     run_options = {"verify": verify, "force": force, "forget_edits": forget_edits, "boxes": boxes}
-    layout = {"labels": labels, "names": names, "exclude": exclude}
+    layout = {"labels": labels, "names": names, "exclude": exclude, "scenes": scenes}
     network, run = split_options(options.given | run_options | layout)
     check_skipped_table(out, force)
     compute = compute_on(cluster, out) if cluster else compute_shards

@@ -91,8 +91,8 @@ def curves_over_k(found: Neighbours) -> Figure:
     axes.set(xlabel="k, neighbours", ylim=(0, 1), xlim=(ks[0] - (len(ks) == 1), ks[-1]))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
-    queries, gallery = counted(results[0].queries, "query", "queries"), found.gallery
-    text = f"{queries}, gallery of {counted(gallery, 'image')}, {found.metric}"
+    queries = counted(results[0].queries, "query", "queries")
+    text = f"{queries}, gallery of {counted(results[0].gallery, 'image')}, {found.metric}"
     axes.set_title(text, fontsize=10, loc="left")
     return figure
 

@@ -23,14 +23,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.plumbing.files import make_folder, replacing
+from dogsim.plumbing.files import check_replaceable, make_folder, replacing
 from dogsim.recipe import Recipe
-from dogsim.storage.dataset_file import DamagedError, is_sharded
+from dogsim.storage.dataset_file import INDEX_NAME, DamagedError, is_sharded, made_by
 from dogsim.storage.sharded_rows import RUN_DTYPE, ShardedRows, TableLocation
 
 DATASET_MADE_BY, APPLY_MADE_BY = "create-dataset", "apply"
@@ -193,3 +194,27 @@ def options_of(recipe: Recipe) -> dict[str, Any]:
 def checkpoint_folder(out: Path) -> Path:
     """Return the folder of the shards of `out`: ``OUT.partial``, or `out` if it is a folder."""
     return out if is_sharded(out) else out.with_name(f"{out.name}.partial")
+
+
+def open_finished(target: Path, force: bool) -> FeatureFile | None:
+    """Open the existing output `target`; check that an output of another kind may be replaced."""
+    sharded = is_sharded(target)
+    file = target / INDEX_NAME if sharded else target
+    if not file.exists():
+        if sharded:
+            check_replaceable(target, CheckpointFolder.has_only_checkpoints, force)
+        return None
+    check_replaceable(file, h5py.is_hdf5, force)
+    try:
+        dataset, maker = Dataset.open(file), made_by(file)
+    except DogsimError:
+        if force:
+            return None
+        raise
+    ours = maker in UPDATED_MAKERS
+    ours &= isinstance(dataset.features, ShardedRows) == sharded
+    stamps, recipe = dataset.stamps, dataset.recipe
+    if ours and stamps is not None and recipe and not recipe.head_sha256:
+        return FeatureFile(file, dataset, stamps, recipe)
+    check_replaceable(file, lambda _: False, force)
+    return None

@@ -13,17 +13,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, counted
 from dogsim.folders.checkpoints import (
     DATASET_MADE_BY,
-    UPDATED_MAKERS,
     CheckpointFolder,
     FeatureFile,
     checkpoint_folder,
+    open_finished,
     options_of,
 )
 from dogsim.folders.extraction import make_shard
@@ -34,8 +33,9 @@ from dogsim.folders.skipped import skipped_table_path
 from dogsim.folders.walk import ListedImage, Listing
 from dogsim.image_files.edits import Edit
 from dogsim.image_files.layout import FolderLayout
-from dogsim.plumbing.files import check_replaceable, follow_link, locked, remove_temporary_files
+from dogsim.plumbing.files import follow_link, locked, remove_temporary_files
 from dogsim.plumbing.signals import defer_signals
+from dogsim.plumbing.terminal import note
 from dogsim.recipe import Recipe
 from dogsim.storage.dataset_file import (
     INDEX_NAME,
@@ -43,7 +43,6 @@ from dogsim.storage.dataset_file import (
     check_dataset_path,
     is_sharded,
     known_shards,
-    made_by,
     write_dataset,
 )
 from dogsim.storage.sharded_rows import ShardedRows
@@ -95,7 +94,7 @@ class ResumableRun:
             for written in (self.out, self._named, self._table):  # the link may have been a file
                 remove_temporary_files(written)
             self.folder = CheckpointFolder(checkpoint_folder(self._target))
-            self.finished = self._open_finished()
+            self.finished = open_finished(self._target, self.force)
             if self.finished:
                 self.folder.committed = self._known_shards()
             if self.finished and self.folder.restart_options is None:
@@ -193,6 +192,9 @@ class ResumableRun:
         found = label_images(layout.rule, self.edits, fields["paths"], hashes)
         fields |= {"root": str(root.resolve()), "recipe": recipe, "layout": layout}
         fields |= {"edits": self.edits, "labels": found.labels, "breeds": found.breeds}
+        fields["scenes"] = layout.scenes.number_images(fields["paths"])
+        for each in layout.scenes.notes(fields["paths"]):
+            note(each)
         if not self._is_up_to_date(fields):
             self._write_output(done, fields)
         dataset = Dataset.open(self.out)
@@ -225,28 +227,6 @@ class ResumableRun:
             f"The features of {counted(n_images, 'image')} are stored in {self.folder.path}: "
             "run the same command again to continue."
         )
-
-    def _open_finished(self) -> FeatureFile | None:
-        """Open the existing output; check that an output of another kind may be replaced."""
-        if not self.out.exists():
-            if self.sharded:
-                has_only_ours = CheckpointFolder.has_only_checkpoints
-                check_replaceable(self._target, has_only_ours, self.force)
-            return None
-        check_replaceable(self.out, h5py.is_hdf5, self.force)
-        try:
-            dataset, maker = Dataset.open(self.out), made_by(self.out)
-        except DogsimError:
-            if self.force:
-                return None
-            raise
-        ours = maker in UPDATED_MAKERS
-        ours &= isinstance(dataset.features, ShardedRows) == self.sharded
-        stamps, recipe = dataset.stamps, dataset.recipe
-        if ours and stamps is not None and recipe and not recipe.head_sha256:
-            return FeatureFile(self.out, dataset, stamps, recipe)
-        check_replaceable(self.out, lambda _: False, self.force)
-        return None
 
     def _known_shards(self) -> frozenset[str]:
         """Return the names of the shards in the output, and of those that it has replaced."""

@@ -38,6 +38,7 @@ class DatasetOptions(FeatureOptions, total=False):
     labels: str | os.PathLike[str] | None
     names: str | os.PathLike[str] | None
     exclude: Sequence[str] | None
+    scenes: str | os.PathLike[str] | None
     forget_edits: bool
 
 
@@ -60,6 +61,7 @@ class RunOptions:
     labels: str | os.PathLike[str] | None = None
     names: str | os.PathLike[str] | None = None
     exclude: Sequence[str] | None = None
+    scenes: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "batch_size", as_integer("batch_size", self.batch_size))

@@ -1,4 +1,4 @@
-"""Tables of labels: CSV files with a row for each image, or for each code of a class."""
+"""Tables of labels or scenes: CSV files with a row for each image, or for each code of a class."""
 
 import csv
 from collections import defaultdict
@@ -9,7 +9,7 @@ from dogsim.errors import DogsimError, reason
 
 
 class LabelTable:
-    """The labels of images in a CSV file.
+    """The labels, or the scenes, of images in a CSV file.
 
     A row names its image with or without the suffix, and with any number of its folders.
 
@@ -18,26 +18,28 @@ class LabelTable:
     file : Path
     rows : mapping of str to str
         Path of an image, POSIX style, to its label.
+    column : str
+        The name of the labels in the header of the file.
     """
 
-    def __init__(self, file: Path, rows: Mapping[str, str]) -> None:
-        self.file, self.rows = file, rows
+    def __init__(self, file: Path, rows: Mapping[str, str], column: str = "label") -> None:
+        self.file, self.rows, self.column = file, rows, column
         self._ends = defaultdict(set)  # of paths in the table that are longer than those of images
         for path in rows:
             for end in _ends(path):
                 self._ends[end].add(path)
 
     @classmethod
-    def read(cls, file: Path) -> "LabelTable":
+    def read(cls, file: Path, column: str = "label") -> "LabelTable":
         """Read a CSV file; raise `DogsimError` if it is not CSV or has two labels for a path."""
         rows: dict[str, str] = {}
-        for path, label in two_columns(file, ("path", "label")):
+        for path, label in two_columns(file, ("path", column)):
             path = PurePath(path.replace("\\", "/")).as_posix()
             if rows.setdefault(path, label) != label:
                 raise DogsimError(
-                    f"{file} has two labels for {path}: {rows[path]} and {label}. Expected one."
+                    f"{file} has two {column}s for {path}: {rows[path]} and {label}. Expected one."
                 )
-        return cls(file, rows)
+        return cls(file, rows, column)
 
     def row(self, path: str) -> str | None:
         """Return the path in the table that stands for an image, None if there is none."""
@@ -61,7 +63,7 @@ class LabelTable:
         if missing := [path for path, row in zip(paths, rows, strict=True) if row is None]:
             yield (
                 f"{len(missing)} of {len(paths)} images have no row in {self.file} and stay "
-                f"unlabelled, such as {missing[0]}."
+                f"without a {self.column}, such as {missing[0]}."
             )
         if unused := sorted({*self.rows}.difference(row for row in rows if row is not None)):
             yield (
@@ -104,5 +106,5 @@ def two_columns(file: Path, names: tuple[str, str]) -> Iterator[tuple[str, str]]
         if isinstance(error, DogsimError):
             raise
         raise DogsimError(
-            f"Cannot read the labels in {file}: {reason(error)}. {expected}"
+            f"Cannot read the {names[1]}s in {file}: {reason(error)}. {expected}"
         ) from error

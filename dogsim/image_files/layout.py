@@ -1,4 +1,4 @@
-"""The layout of a folder of images: which of its files are used, and how they are labelled."""
+"""The layout of a folder of images: which of its files are used, their labels and scenes."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from dogsim.errors import DogsimError, as_texts
 from dogsim.image_files.label_rule import TOP, LabelRule
+from dogsim.image_files.scene_rule import NO_SCENES, SceneRule
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class FolderLayout:
     exclude : tuple of str
         Patterns in the style of a shell. A file or folder is left out if its name, or its path
         relative to the root, matches one.
+    scenes : SceneRule
+        The rule by which shots of one scene are found.
 
     >>> FolderLayout(exclude=("thumbs", "*.gif")).excludes("pug/thumbs/1.jpg")
     True
@@ -28,6 +31,7 @@ class FolderLayout:
 
     rule: LabelRule = field(default_factory=LabelRule)
     exclude: tuple[str, ...] = ()
+    scenes: SceneRule = field(default_factory=SceneRule)
 
     def __post_init__(self) -> None:
         for pattern in self.exclude:
@@ -43,25 +47,37 @@ class FolderLayout:
         labels: str | os.PathLike[str] | None,
         names: str | os.PathLike[str] | None,
         exclude: Sequence[str] | None,
+        scenes: str | os.PathLike[str] | None,
         default: "FolderLayout",
     ) -> "FolderLayout":
         """Return the layout of these options; `default` replaces each option that is None."""
         patterns = default.exclude
         if exclude is not None:
             patterns = tuple(filter(None, as_texts("exclude", exclude)))
-        return cls(LabelRule.from_options(labels, names, default.rule), patterns)
+        rule = LabelRule.from_options(labels, names, default.rule)
+        return cls(rule, patterns, SceneRule.from_option(scenes, default.scenes))
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, str]) -> "FolderLayout":
         """Return the layout that a dataset file stores; older files store none."""
         rule = LabelRule(attributes.get("label_rule", TOP), attributes.get("label_names", ""))
-        return cls(rule, tuple(filter(None, attributes.get("exclude", "").split("\n"))))
+        exclude = tuple(filter(None, attributes.get("exclude", "").split("\n")))
+        return cls(rule, exclude, SceneRule(attributes.get("scene_rule", NO_SCENES)))
 
     @property
     def attributes(self) -> dict[str, str]:
         """The attributes of a dataset file by which an update finds the layout."""
-        exclude = "\n".join(self.exclude)
-        return {"label_rule": self.rule.labels, "label_names": self.rule.names, "exclude": exclude}
+        return {
+            "label_rule": self.rule.labels,
+            "label_names": self.rule.names,
+            "exclude": "\n".join(self.exclude),
+            "scene_rule": self.scenes.scenes,
+        }
+
+    def read_tables(self) -> None:
+        """Read the CSV files of the rules; raise `DogsimError` if one cannot be used."""
+        self.rule.read_tables()
+        self.scenes.read_tables()
 
     def excludes(self, path: str) -> bool:
         """Return whether a pattern matches a path relative to the root, or a folder above it."""

@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
@@ -92,6 +93,9 @@ def hold_out(
 ) -> tuple[Dataset, Dataset]:
     """Draw a fraction of the images of each breed; images of unknown breed stay in the rest.
 
+    If the dataset has scenes, whole scenes are drawn, so that no scene is in both parts. Then the
+    fraction is approximate, and a breed whose images show one scene stays in the rest.
+
     Parameters
     ----------
     dataset : Dataset or path
@@ -125,8 +129,21 @@ def hold_out(
     for label in np.unique(dataset.labels[dataset.labels >= 0]):
         rows = np.flatnonzero(dataset.labels == label)
         number = min(len(rows), max(least, int(part * len(rows))))
-        held[rng.choice(rows, number, replace=False)] = True
+        if dataset.scenes is None:
+            held[rng.choice(rows, number, replace=False)] = True
+        else:
+            held |= np.isin(dataset.scenes, _drawn_scenes(dataset.scenes[rows], number, rng))
     return dataset.take(np.flatnonzero(~held)), dataset.take(np.flatnonzero(held))
+
+
+def _drawn_scenes(
+    scenes: NDArray[np.int32], number: int, rng: np.random.Generator
+) -> NDArray[np.int32]:
+    """Draw scenes that have about `number` of the images (n,), but not all scenes."""
+    order = rng.permutation(np.unique(scenes))[:-1]  # (s - 1,)
+    counts = np.cumsum([(scenes == scene).sum() for scene in order])
+    n_drawn = int(np.searchsorted(counts, number, "right"))  # scenes with `number` images or less
+    return np.asarray(order[: max(n_drawn, min(number, 1))])
 
 
 def gradient_step(

@@ -1,6 +1,6 @@
 """Evaluation of a dataset: its queries are searched once, and all scores use their neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,12 @@ from dogsim.errors import DogsimError, as_integer, check_known
 from dogsim.image_files.labels import breed_key
 from dogsim.retrieval import scores
 from dogsim.retrieval.identity import in_gallery, learned
-from dogsim.retrieval.query_expansion import rankings
+from dogsim.retrieval.scenes import (
+    count_in_scene_and_breed,
+    count_scenes,
+    nearest_in_other_scenes,
+    scene_numbers,
+)
 from dogsim.retrieval.scores import Accuracy, Neighbours
 from dogsim.vote import check_vote
 
@@ -46,7 +51,7 @@ class Evaluation:
     truth : (n,) int32
         Their labels, see `Neighbours`.
     max_k : int
-        The largest possible k.
+        The largest possible k: the number of images that no query leaves out.
 
     Raises
     ------
@@ -70,10 +75,11 @@ class Evaluation:
         self._gallery_labels = _renamed(self.dataset, self.dataset.breeds)  # (n_dataset,)
         no_testset = self.testset is None
         self.truth = self._gallery_labels[self.rows] if no_testset else self._test_labels()
-        n_left_out = int(no_testset and self.protocol == "honest")
-        self.max_k = len(self.dataset) - n_left_out
         sizes = np.bincount(self._gallery_labels + 1, minlength=len(self.dataset.breeds) + 2)
-        self._n_relevant = sizes[self.truth + 1] - n_left_out  # (n,)
+        left_out, relevant_left_out = self._count_left_out()  # (n,), (n,)
+        self.max_k = int((len(self.dataset) - left_out).min())
+        self._n_compared = len(self.dataset) - left_out  # (n,)
+        self._n_relevant = sizes[self.truth + 1] - relevant_left_out  # (n,)
         self._found: Neighbours | None = None
 
     @property
@@ -91,6 +97,11 @@ class Evaluation:
 
         Raises `DogsimError` unless it is possible.
         """
+        if self.leaves_scenes_out and self.max_k < 1:
+            raise DogsimError(
+                "All images of the dataset show one scene, and no other image is left to be a "
+                "neighbour. Expected two scenes or more."
+            )
         k = check_k(k_or_default(k, DEFAULT_K, self.max_k), self.max_k)
         if self.protocol == "matlab" and k < 2:
             raise DogsimError(
@@ -129,14 +140,16 @@ class Evaluation:
             precisions = np.concatenate([scores.average_precisions(each) for each in found])
         return float(precisions.mean()) if len(precisions) else 0.0
 
-    def compare(self, ks: Sequence[int]) -> list[tuple[str, Accuracy]]:
+    def compare(
+        self, rankings: Mapping[str, tuple[Dataset, str]], ks: Sequence[int]
+    ) -> list[tuple[str, Accuracy]]:
         """Compute the scores of the same queries at each k, for each ranking by its name.
 
-        The rankings are those of `dogsim.retrieval.query_expansion.rankings`. Raises `DogsimError`
-        if a k is wrong.
+        `rankings` is the result of `dogsim.retrieval.query_expansion.rankings` for the dataset.
+        Raises `DogsimError` if a k is wrong.
         """
         found = []
-        for name, (dataset, metric) in rankings(self.dataset).items():
+        for name, (dataset, metric) in rankings.items():
             ranked = self
             if dataset is not self.dataset or metric != self.metric:
                 ranked = replace(self, dataset=dataset, metric=metric)
@@ -154,9 +167,35 @@ class Evaluation:
         return int(learned(self._source)[self.rows].sum())
 
     @property
+    def leaves_scenes_out(self) -> bool:
+        """Whether all images of a query's scene are left out, and not only the query."""
+        in_dataset = self.testset is None and self.protocol == "honest"
+        return in_dataset and self.dataset.scenes is not None
+
+    @property
+    def n_scenes(self) -> int:
+        """Number of scenes of the queries, if scenes are left out."""
+        return len(np.unique(scene_numbers(self.dataset)[self.rows]))
+
+    @property
+    def n_single_scene_breeds(self) -> int:
+        """Number of breeds whose images show one scene, so that their queries find no other."""
+        return len(np.unique(self.truth[self._n_relevant == 0]))
+
+    @property
     def _source(self) -> Dataset:
         """The dataset of the queries."""
         return self.dataset if self.testset is None else self.testset
+
+    def _count_left_out(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Count the images that each query leaves out, and those of its own breed: (n,), (n,)."""
+        if self.leaves_scenes_out:
+            return (
+                count_scenes(self.dataset, self.rows),
+                count_in_scene_and_breed(self.dataset, self._gallery_labels, self.rows),
+            )
+        itself = np.full(len(self.rows), self.testset is None and self.protocol == "honest", int)
+        return itself, itself
 
     def _test_labels(self) -> NDArray[np.int32]:
         """Check that the test set is comparable; return the labels of its queries, (n,)."""
@@ -187,7 +226,7 @@ class Evaluation:
             indices=indices,
             rows=self.rows[block],
             n_relevant=self._n_relevant[block],
-            gallery=self.max_k,
+            n_compared=self._n_compared[block],
             breeds=(*self.dataset.breeds, "(not in the dataset)"),
             protocol=self.protocol,
             metric=self.metric,
@@ -199,6 +238,8 @@ class Evaluation:
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         queries = self._source.features[rows]  # (n, d)
         exclude = None if self.testset is not None else rows
+        if self.leaves_scenes_out:
+            return nearest_in_other_scenes(self.dataset, rows, k, self.metric)
         if self.protocol == "honest":
             return nearest(self.dataset, queries, k, self.metric, exclude)
         distances, indices = np.zeros((len(rows), 1)), rows[:, None]  # the query itself comes first

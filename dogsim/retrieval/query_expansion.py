@@ -8,6 +8,7 @@ common and removes what is particular to one image: precision at k rises, the vo
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched
 from dogsim.plumbing.vectors import unit_vectors
 from dogsim.retrieval.identity import features_hash
+from dogsim.retrieval.scenes import count_scenes, nearest_in_other_scenes
 
 RANKS = ("plain", "expand")
 EXPANSION_METRICS = ("euclidean", "sqeuclidean", "cosine")  # they rank unit vectors alike
@@ -40,7 +42,8 @@ def expand(dataset: DatasetOrFile) -> Dataset:
     ----------
     dataset : Dataset or path
         Its images are expanded at the first search, which takes one search for each of them. Their
-        nearest neighbours are cached in the cache folder.
+        nearest neighbours are cached in the cache folder. If the dataset has scenes, an image is
+        expanded with images of other scenes.
 
     Returns
     -------
@@ -109,13 +112,14 @@ def as_ranked(dataset: Dataset) -> Dataset:
     return replace(search.plain, features=search.expanded)
 
 
-def require_plain(dataset: Dataset) -> None:
-    """Raise `DogsimError` if a dataset is searched with query expansion."""
+def require_plain(dataset: Dataset) -> Dataset:
+    """Return the dataset; raise `DogsimError` if it is searched with query expansion."""
     if rank_of(dataset) != RANKS[0]:
         raise DogsimError(
             "Received rank 'expand' with a confidence, which is calibrated without expansion. "
             "Expected one of the two."
         )
+    return dataset
 
 
 def ranking(dataset: Dataset, rank: str) -> Dataset:
@@ -144,6 +148,8 @@ class _ExpandedSearch:
     def expanded(self) -> NDArray[np.float32]:
         """Expanded features of the dataset's images, (n, d); their neighbours are cached."""
         name = f"near-{EXPANSION_NEIGHBOURS}-{features_hash(self.plain)}"
+        if self.plain.scenes is not None:
+            name += f"-{sha256(self.plain.scenes.astype('<i4').tobytes()).hexdigest()[:16]}"
         cached = read_cached_arrays(name, ("rows",))
         rows = cached["rows"] if cached else self._own_nearest()
         if not cached:
@@ -151,9 +157,14 @@ class _ExpandedSearch:
         return _expanded(self.plain, self.plain.features, rows)
 
     def _own_nearest(self) -> NDArray[np.intp]:
-        """Find the nearest neighbours of the dataset's own images, (n, k)."""
-        blocks = map(np.array, batched(range(len(self.plain)), EXPANSION_BLOCK_ROWS))
-        found = (_nearest_rows(self.plain, self.plain.features[rows], rows) for rows in blocks)
+        """Find the nearest neighbours, of other scenes, of the dataset's own images, (n, k)."""
+        every_row = np.arange(len(self.plain))
+        n_others = int(len(self.plain) - count_scenes(self.plain, every_row).max())
+        k = min(EXPANSION_NEIGHBOURS, n_others)
+        if k == 0:
+            return np.empty((len(self.plain), 0), np.intp)
+        blocks = map(np.array, batched(every_row, EXPANSION_BLOCK_ROWS))
+        found = (nearest_in_other_scenes(self.plain, rows, k, "cosine")[1] for rows in blocks)
         return np.concatenate(list(track(found, len(self.plain), "images expanded")))
 
 

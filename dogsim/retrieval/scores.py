@@ -37,8 +37,8 @@ class Neighbours:
     rows : (n,) int
         Rows of the queries in their own dataset.
     n_relevant : (n,) int
-        Number of gallery images of the query's breed, without the query itself.
-    gallery : int
+        Number of gallery images of the query's breed, without those that the query leaves out.
+    n_compared : (n,) int
         Number of gallery images that each query is compared with.
     breeds : tuple of str
         Names of the labels; the last one stands for breeds that are not in the gallery.
@@ -52,7 +52,7 @@ class Neighbours:
     indices: NDArray[np.intp]
     rows: NDArray[np.intp]
     n_relevant: NDArray[np.intp]
-    gallery: int
+    n_compared: NDArray[np.intp]
     breeds: tuple[str, ...]
     protocol: str
     metric: str
@@ -82,7 +82,7 @@ class Accuracy:
     Attributes
     ----------
     queries, gallery : int
-        Number of queries, and of gallery images that each query is compared with.
+        Number of queries, and of gallery images that a query is compared with at most.
     k : int
     protocol, metric : str
     precision_at_k : float
@@ -191,7 +191,7 @@ def measure(found: Neighbours) -> Accuracy:
     correct = int((found.predictions == found.truth).sum())
     return Accuracy(
         queries=len(n_hits),
-        gallery=found.gallery,
+        gallery=int(found.n_compared.max()),
         k=found.k,
         protocol=found.protocol,
         metric=found.metric,
@@ -200,7 +200,7 @@ def measure(found: Neighbours) -> Accuracy:
         f1_at_k=2 * precision * recall / (precision + recall) if n_hits.any() else 0.0,
         vote_accuracy=correct / len(n_hits),
         vote_accuracy_ci95=_wilson(correct, len(n_hits)),
-        chance=float(found.n_relevant.mean() / found.gallery),
+        chance=float((found.n_relevant / found.n_compared).mean()),
     )
 
 

@@ -30,7 +30,8 @@ FILE_VERSION, INDEX_VERSION = 1, 2  # format_version of a whole file and of an i
 WRITE_ROWS = 1024  # rows of a block that is written at once
 STAMP_DTYPE = np.dtype([("size", "<i8"), ("mtime_ns", "<i8"), ("sha256", "S64")])
 TABLE_DTYPE = np.dtype([("offset", "<i8"), ("rows", "<i8")])  # features in a shard
-LAYOUT_NAMES = ("label_rule", "label_names", "exclude")  # attributes, see `FolderLayout`
+OPTIONAL_DTYPES = {"learned": np.bool_, "boxes": np.float64, "scenes": np.int32}
+LAYOUT_NAMES = ("label_rule", "label_names", "exclude", "scene_rule")  # see `FolderLayout`
 FOLDER_SUFFIX, INDEX_NAME = ".dogsim", "index.h5"
 
 Features: TypeAlias = "NDArray[np.float32] | ShardedRows"
@@ -124,9 +125,11 @@ def read_fields(path: Path) -> dict[str, Any]:
                     name: _text(file.attrs[name]) for name in LAYOUT_NAMES if name in file.attrs
                 },
                 "stamps": _read_stamps(file) if "stamps" in file else None,
-                "learned": read_exactly(file, "learned", np.bool_) if "learned" in file else None,
-                "boxes": read_exactly(file, "boxes", np.float64) if "boxes" in file else None,
                 "edits": read_edits(file),
+                **{
+                    name: read_exactly(file, name, dtype) if name in file else None
+                    for name, dtype in OPTIONAL_DTYPES.items()
+                },
             }
         if _state(path) == before:
             return fields  # otherwise the map may belong to a new file that replaced this one
@@ -158,6 +161,7 @@ def write_dataset(
     stamps: NDArray[np.void] | None,
     learned: NDArray[np.bool_] | None = None,
     boxes: NDArray[np.float64] | None = None,
+    scenes: NDArray[np.int32] | None = None,
     layout: Mapping[str, str] | None = None,
     edits: Sequence[Edit] = (),
     made_by: str = "",
@@ -186,7 +190,8 @@ def write_dataset(
         file["labels"] = np.asarray(labels, np.int32)
         file.create_dataset("paths", data=list(paths), dtype=text)
         file.create_dataset("breeds", data=list(breeds), dtype=text)
-        for name, rows in {"stamps": stamps, "learned": learned, "boxes": boxes}.items():
+        optional = {"stamps": stamps, "learned": learned, "boxes": boxes, "scenes": scenes}
+        for name, rows in optional.items():
             if rows is not None:
                 file[name] = rows
         write_edits(file, edits)

@@ -21,7 +21,6 @@ from dogsim.networks.training_record import has_training_record
 from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
 from dogsim.retrieval.identity import features_hash, learned
 from dogsim.retrieval.own_neighbours import own_neighbours
-from dogsim.retrieval.query_expansion import require_plain
 from dogsim.trust.conformal import check_confidence
 from dogsim.trust.duplicates import find_duplicates
 from dogsim.trust.leave_one_out import (
@@ -155,7 +154,6 @@ def calibration_of(dataset: Dataset) -> Calibration:
         If fewer than two images vote, or the head does not record which images it has learned
         from.
     """
-    require_plain(dataset)
     recipe = dataset.recipe
     if recipe and recipe.head_sha256 and not has_training_record(Path(recipe.head)):
         raise DogsimError(
@@ -197,5 +195,7 @@ def _content_hash(dataset: Dataset, trained_on: NDArray[np.bool_]) -> str:
     # Duplicates depend on the hashes of the files, and on which files can be compared.
     if dataset.stamps is not None:
         digest.update(np.ascontiguousarray(dataset.stamps["sha256"]).tobytes())
+    if dataset.scenes is not None:
+        digest.update(dataset.scenes.astype("<i4").tobytes())
     digest.update(np.packbits(existing_files(dataset.root, dataset.paths)).tobytes())
     return digest.hexdigest()[:32]

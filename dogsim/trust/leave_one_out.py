@@ -5,7 +5,8 @@ vectors. The share of its own breed in the vote is its conformity score, and its
 others is its novelty score. `conformal` is calibrated with both, and `audit` lists unusual values.
 
 Duplicates would confirm each other, and a new image has no duplicate in the dataset. Therefore only
-the first image of each group of duplicates votes and calibrates, and never on its own group.
+the first image of each group of duplicates votes and calibrates, and never on its own group. In a
+dataset with scenes, the images of a scene do not vote on each other either.
 """
 
 from collections.abc import Iterable, Sequence
@@ -101,6 +102,11 @@ class LeaveOneOut:
                 "duplicates not counted. Expected at least 9 for a confidence of 0.9: add images, "
                 "or give them labels: dogsim create-dataset --labels."
             )
+        if len(np.unique(left_out_together(dataset, self.place)[self.rows])) < 2:
+            raise DogsimError(
+                "All images of known breeds show one scene, so that none is left to vote. Expected "
+                "two scenes or more."
+            )
         self.n_breeds = len(np.unique(dataset.labels[self.rows]))
         self.squares, self.labels = voting_neighbours(
             dataset, self.rows, self.place, dataset.features, self.place, neighbours
@@ -173,7 +179,7 @@ def voting_neighbours(
         Features of the queries.
     group : (n,) int, optional
         The index in `rows` of the image that votes for the group of each query, and therefore does
-        not vote on it; -1 if there is none.
+        not vote on it, nor do the images of its scene; -1 if there is none.
     neighbours : (distances, indices), optional
         The nearest rows of the dataset, voting or not, if they are known already.
 
@@ -184,19 +190,25 @@ def voting_neighbours(
     labels : (n, k) int32
     """
     group = np.full(len(features), -1) if group is None else group
-    k = min(MAX_VOTING_NEIGHBOURS, len(rows) - int((group >= 0).any()))
+    units = left_out_together(dataset, place)  # (n,)
+    own = np.where(group >= 0, units[rows][group], -1)  # (m,)
+    sizes = np.bincount(units[rows])  # number of images that vote
+    largest = int(sizes[own[own >= 0]].max(initial=0))
+    k = min(MAX_VOTING_NEIGHBOURS, len(rows) - largest)
     if neighbours is None:
         neighbours = nearest(dataset, features, min(MAX_NEIGHBOURS, len(dataset)), "cosine")
     distances, indices = neighbours
-    votes = np.isin(np.arange(len(dataset)), rows)[indices] & (place[indices] != group[:, None])
+    votes = np.isin(np.arange(len(dataset)), rows)[indices] & (units[indices] != own[:, None])
     order = np.argsort(~votes, axis=1, kind="stable")[:, :k]  # (n, k)
     distances = np.take_along_axis(distances, order, axis=1)
     labels = dataset.labels[np.take_along_axis(indices, order, axis=1)]
     missing = np.flatnonzero(votes.sum(axis=1) < k)  # too many of their nearest rows do not vote
     if len(missing):
         gallery = dataset.take(rows)
-        all_distances, places = nearest(gallery, features[missing], min(k + 1, len(rows)), "cosine")
-        order = np.argsort(places == group[missing, None], axis=1, kind="stable")[:, :k]
+        k_and_own = min(k + largest, len(rows))
+        all_distances, places = nearest(gallery, features[missing], k_and_own, "cosine")
+        excluded = units[rows][places] == own[missing, None]
+        order = np.argsort(excluded, axis=1, kind="stable")[:, :k]
         distances[missing] = np.take_along_axis(all_distances, order, axis=1)
         labels[missing] = gallery.labels[np.take_along_axis(places, order, axis=1)]
     return np.maximum(2 * distances, 0), labels  # |a - b|^2 = 2 - 2 cos
@@ -248,6 +260,26 @@ def novelty_scores(squares: Float64Array, shares: Float64Array) -> Float64Array:
     """
     distances = np.sqrt(squares[:, min(NOVELTY_RANK, squares.shape[1]) - 1])
     return np.asarray(distances / shares.max(axis=1) ** NOVELTY_POWER)
+
+
+def left_out_together(dataset: Dataset, place: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Number the images that are left out together, (n,), -1 for those that never vote.
+
+    These are the groups of duplicates, `place` of `LeaveOneOut`; in a dataset with scenes, the
+    images of a scene and of all scenes that share a duplicate with it.
+    """
+    if dataset.scenes is None:
+        return place
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n, scenes = int(place.max()) + 1, np.unique(dataset.scenes, return_inverse=True)[1]
+    labelled = np.flatnonzero(place >= 0)
+    edges = place[labelled], n + scenes[labelled]
+    shape = n + len(scenes), n + len(scenes)
+    graph = coo_array((np.ones(len(labelled), bool), edges), shape)
+    numbers = connected_components(graph, directed=False)[1]
+    return np.where(place >= 0, numbers[place], -1).astype(np.intp)
 
 
 def voting_rows(

@@ -132,7 +132,7 @@ def test_files_that_are_no_images_are_counted(tmp_path: Path, sharded: str) -> N
 @pytest.mark.parametrize("options", [{"labels": "tops"}, {"exclude": ["a\nb"]}, {"names": "none"}])
 def test_invalid_layouts(tmp_path: Path, options: dict[str, Any]) -> None:
     folder = photos(tmp_path / "p", *NESTED)
-    with pytest.raises(DogsimError, match=r"Received (labels|exclude)=|Cannot read the labels in"):
+    with pytest.raises(DogsimError, match=r"Received (labels|exclude)=|Cannot read the names in"):
         create_dataset(folder, tmp_path / "d.h5", **options)
     left = {path.name for path in tmp_path.iterdir()} - {".d.h5.lock"}
     assert left == {"p"}  # no checkpoints either

@@ -17,6 +17,7 @@ from dogsim.retrieval.query_expansion import (
     EXPANSION_NEIGHBOURS,
     _ExpandedSearch,
     check_rank,
+    rankings,
 )
 
 
@@ -67,7 +68,7 @@ def test_expansion_improves_the_precision() -> None:
     features = np.eye(4)[labels].repeat(8, axis=1) + rng.normal(0, 0.9, (240, 32))
     known = Dataset(features.astype(np.float32), labels, tuple(map(str, range(240))), tuple("abcd"))
     gallery, queries = hold_out(known, 0.3)
-    found = Evaluation(gallery, queries, vote="distance").compare([5, 20])
+    found = Evaluation(gallery, queries, vote="distance").compare(rankings(gallery), [5, 20])
     for name, ranked, metric in (
         ("raw", gallery, "euclidean"),
         ("unit", gallery, "cosine"),

@@ -26,7 +26,12 @@ from dogsim.recipe import Recipe
 from dogsim.trust import conformal
 from dogsim.trust.calibration import calibration_for, calibration_of
 from dogsim.trust.conformal import Coverage, PredictionSet, p_values
-from dogsim.trust.leave_one_out import soft_votes, voting_neighbours
+from dogsim.trust.leave_one_out import (
+    left_out_together,
+    soft_votes,
+    voting_neighbours,
+    voting_rows,
+)
 
 
 def prediction_sets(
@@ -335,3 +340,31 @@ def test_images_of_other_things_are_unknown(
     assert unknown_rate("clothes", extract_features(clothes, network)) >= 0.95
     assert unknown_rate("drawings of dogs", extract_features(drawings, network)) >= 0.8
     assert unknown_rate("other breeds", breeds120.features[foreign]) >= 0.15
+
+
+def test_images_of_a_scene_do_not_vote_on_each_other() -> None:
+    """Three shots of each scene: with scenes, the calibration is that of a new scene."""
+    base = cloud(60, spread=2)
+    rows = np.repeat(np.arange(60), 3)
+    noise = np.random.default_rng(0).normal(0, 0.01, (180, 6)).astype(np.float32)
+    paths = tuple(f"{i}.jpg" for i in range(180))
+    shots = Dataset(base.features[rows] + noise, base.labels[rows], paths, base.breeds)
+    known = replace(shots, scenes=rows.astype(np.int32))
+    new = cloud(61, spread=2)
+    covered = [
+        conformal.coverage(calibration_for(each, 0.8), new.features, new.labels, 0.8).coverage
+        for each in (shots, known)
+    ]
+    assert covered[0] < 0.7 < covered[1]
+    with pytest.raises(DogsimError, match="show one scene"):
+        calibration_of(replace(shots, scenes=np.zeros(180, np.int32)))
+
+
+def test_a_duplicate_joins_two_scenes() -> None:
+    scenes = np.array([0, 0, 1, 1, 2], np.int32)
+    features, labels = np.eye(5, dtype=np.float32), np.zeros(5, np.int32)
+    dataset = Dataset(features, labels, tuple("abcde"), ("pug",), scenes=scenes)
+    place = voting_rows(dataset, [(1, 2)])[1]
+    units = left_out_together(dataset, place)
+    assert len({*units[:4].tolist()}) == 1
+    assert units[4] != units[0]
