@@ -37,7 +37,8 @@ SECTION_TEXTS = {
         "Suspicious labels",
         "The neighbours vote for another breed, whose nearest image is shown beside. The likeliest "
         f"mistakes come first. At least {MIN_LABEL_PRECISION:.0%} of the labels are estimated to "
-        "be wrong; the others often have breeds that look alike, or photos with two dogs.",
+        "be wrong. Those that are correct are often of breeds that look alike, or of photos with "
+        "two dogs.",
     ),
     "novel": (
         "Fits no breed",

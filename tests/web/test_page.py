@@ -333,7 +333,11 @@ def test_evaluation_and_audit_link_to_images(page: Page) -> None:
     page.driver.get(page.address + "/?view=judging")
     page.wait(lambda: len(page.all("#judging .figures img")) == 3, 60)
     page.driver.get(page.address + "/?view=audit")
-    page.wait(lambda: page.all("#audit .finding .image a"), 60)[0].click()
+    page.wait(lambda: page.all("#audit .finding"), 60)
+    page.press("j", "1")
+    page.driver.refresh()
+    page.wait(lambda: "· 1 of " in page.text("#audit"))  # findings are decided
+    page.all("#audit .finding .image a")[0].click()
     page.wait(lambda: "row=" in page.driver.current_url)
     page.wait(lambda: page.all("#neighbours .tile"))
 
@@ -529,6 +533,10 @@ def test_a_label_of_any_text_is_written_exactly(report: Page, report_folder: Pat
     ] * len(LABELS)
     report.press("e", "red setter", Keys.ENTER)
     assert 'aria-current="true"' in report.focused
+    report.all(".keys input")[0].click()  # turn the keys off
+    before = current(report)
+    report.press("j", "j")
+    assert current(report) == before
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -3,13 +3,14 @@
 // the current finding (#labels-12), and localStorage the decisions (plan.js).
 
 import { counted, el, formatNumber, imageFrame } from "./dom.js";
-import { Plan } from "./plan.js";
+import { Plan, store, stored } from "./plan.js";
 
 const FINDINGS_AT_A_TIME = 20;
 const MAX_IMAGES_SHOWN = 12; // of a finding, until its reader wants all
 const MAX_IMAGES_IN_A_ROW = 6;
 const KEYS = [["j", "→", "next"], ["k", "←", "previous"], ["a", "", "accept suggestion"], ["b", "", "keep both"],
   ["r", "", "remove"], ["1", "9", "keep or remove image 1 to 9"], ["e", "", "edit label"], ["u", "Ctrl+Z", "undo"]];
+const KEYS_OFF = "dogsim-audit-keys-off"; // in localStorage: single keys disturb who dictates
 let shown = null; // the findings that the keys belong to
 
 // Draw the findings of a report into an element. `images` has the functions `url` and `link`: from a
@@ -42,7 +43,7 @@ class Findings {
     const breeds = el("datalist", { id: "breeds" }, ...this.report.breeds.map((value) => el("option", { value })));
     this.bar = el("div", { class: "plan-bar", role: "region", "aria-label": "Plan" },
       el("div", { class: "plan-state" }, this.counts, this.message),
-      el("div", { class: "plan-buttons" }, this.undoButton, download), keysLine());
+      el("div", { class: "plan-buttons" }, this.undoButton, download), this.keysLine());
     return [...this.notes(), this.contents(), breeds, ...this.sections.map((section) => section.element), this.bar];
   }
 
@@ -106,7 +107,7 @@ class Findings {
   act(finding, changes, text) {
     this.plan.act([finding.id], changes);
     this.update(changes.map(([file]) => file));
-    this.say(this.plan.stored ? text : `${text} The browser cannot keep it: a reload loses it.`);
+    this.say(this.plan.isStored ? text : `${text} The browser cannot keep it: a reload loses it.`);
   }
 
   undo() {
@@ -148,7 +149,7 @@ class Findings {
     const writing = target.matches("input:not([type=checkbox]), select, textarea") || document.querySelector("dialog[open]");
     if (writing || event.altKey) return;
     const undoes = key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey;
-    if (!undoes && (event.ctrlKey || event.metaKey)) return;
+    if (!undoes && (event.ctrlKey || event.metaKey || !this.keysBox.checked)) return;
     const card = this.cards.get(this.current);
     const actions = { j: () => this.step(1), ArrowRight: () => this.step(1), k: () => this.step(-1),
       ArrowLeft: () => this.step(-1), u: () => this.undo(), a: () => card?.accept(), b: () => card?.keepAll(),
@@ -158,11 +159,15 @@ class Findings {
     event.preventDefault();
     action();
   }
-}
 
-function keysLine() {
-  return el("p", { class: "keys" }, ...KEYS.flatMap(([key, other, text]) =>
-    [el("kbd", {}, key), ...(other ? [key === "1" ? "–" : " ", el("kbd", {}, other)] : []), ` ${text} `]));
+  // The keys, and a check box that turns them off.
+  keysLine() {
+    this.keysBox = el("input", { type: "checkbox", onchange: () => store(KEYS_OFF, this.keysBox.checked ? null : "1") });
+    this.keysBox.checked = !stored(KEYS_OFF);
+    const keys = KEYS.map(([key, other, text]) => el("span", {}, el("kbd", {}, key),
+      ...(other ? [key === "1" ? "–" : " ", el("kbd", {}, other)] : []), ` ${text}`));
+    return el("p", { class: "keys" }, el("label", {}, this.keysBox, " Keys"), ...keys);
+  }
 }
 
 // A folded section with the findings of one kind.

@@ -2,7 +2,7 @@
 // undone. The list is kept in the browser's localStorage, and the current decisions follow from it.
 
 const MAX_STORED_PLANS = 20; // the oldest are removed
-const STORAGE_PREFIX = "dogsim-audit-";
+const STORAGE_PREFIX = "dogsim-plan-";
 const JOINERS = "\u200c\u200d"; // printable, although Unicode counts them as controls
 
 export class Plan {
@@ -53,20 +53,15 @@ export class Plan {
   read() {
     this.actions = [];
     try {
-      this.actions = JSON.parse(localStorage.getItem(this.key) ?? '{"actions":[]}').actions;
-    } catch { /* localStorage is not available, or does not hold what `write` wrote */ }
+      this.actions = JSON.parse(stored(this.key)).actions;
+    } catch { /* nothing is stored, or not what `write` wrote */ }
     this.compute();
   }
 
-  // `stored` is false if the browser keeps nothing: then a reload loses the changes.
+  // `isStored` is false if the browser keeps nothing: then a reload loses the changes.
   write() {
-    try {
-      localStorage.setItem(this.key, JSON.stringify({ time: Date.now(), actions: this.actions }));
-      removeOldPlans(this.key);
-      this.stored = true;
-    } catch {
-      this.stored = false;
-    }
+    this.isStored = store(this.key, JSON.stringify({ time: Date.now(), actions: this.actions }));
+    if (this.isStored) removeOldPlans(this.key);
   }
 
   // The text of plan.csv, as `dogsim audit --save` writes it.
@@ -77,6 +72,26 @@ export class Plan {
       return this.columns[i] === "label" && this.relabels(file) ? exactCell(label) : cell;
     }));
     return [this.columns, ...lines].map((line) => `${line.map(quoted).join(",")}\r\n`).join("");
+  }
+}
+
+// Return what localStorage holds under a name, null if it has nothing or is not available.
+export function stored(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+// Store a text, or remove it if it is null; return whether that is possible.
+export function store(name, text) {
+  try {
+    if (text === null) localStorage.removeItem(name);
+    else localStorage.setItem(name, text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -505,11 +505,12 @@ async function pollReport(path, view, title, introduction) {
 }
 
 function renderProgress(element, { what, fraction, seconds_left: seconds }) {
+  if (fraction === 1) return element.replaceChildren("Computing the next step …");
   const bar = element.querySelector("progress") ?? el("progress", { max: 1, "aria-label": "Progress" });
   bar.value = fraction;
   const left = seconds === null ? "" : `, ${seconds < 60 ? counted(Math.ceil(seconds), "second")
     : counted(Math.ceil(seconds / 60), "minute")} left`;
-  element.replaceChildren(bar, ` ${what}: ${Math.floor(100 * fraction)} %${left}`);
+  return element.replaceChildren(bar, ` ${what}: ${Math.floor(100 * fraction)} %${left}`);
 }
 
 async function renderEvaluation() {
