@@ -7,7 +7,7 @@ import numpy as np
 
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import NeighbourArrays
-from dogsim.errors import counted
+from dogsim.errors import DogsimError, counted
 from dogsim.trust.conformal import p_values
 from dogsim.trust.findings import NovelImage, SuspiciousLabel
 from dogsim.trust.leave_one_out import LeaveOneOut, voting_rows
@@ -49,11 +49,13 @@ def vote_findings(
         rows, _ = voting_rows(dataset, groups)
     if len(rows) < 2:
         images = counted(len(rows), "image")
-        line = (
-            f"Novel images were not looked for: there is {images} to compare. Expected two or more."
-        )
+        line = f"Novel images were not looked for: {images} can be compared. Expected two or more."
         return VoteFindings(left_out=(*left_out, line))
-    votes = LeaveOneOut(dataset, neighbours, groups)
+    try:
+        votes = LeaveOneOut(dataset, neighbours, groups)
+    except DogsimError as error:  # all images show one scene
+        line = f"Neither suspicious labels nor novel images were looked for: {error}"
+        return VoteFindings(left_out=(line,))
     labels = suspicious_labels(votes) if n_breeds > 1 else ()
     return VoteFindings(labels, novel_images(votes), left_out)
 

@@ -185,6 +185,13 @@ def test_a_dataset_of_hardly_any_image(n: int) -> None:
     assert any(line.startswith("Novel images were not looked for") for line in found.left_out)
 
 
+def test_images_of_one_scene() -> None:
+    known = cloud(40)
+    found = audit(replace(known.take(np.append(np.arange(40), 5)), scenes=np.zeros(41, np.int32)))
+    assert found.duplicates == ((known.paths[5], known.paths[5]),)
+    assert "one scene" in found.left_out[-1]
+
+
 def test_calibration_depends_on_the_files_that_exist(file: Path, folder: Path) -> None:
     """Not on whether the first one does: the duplicates of the others still count once."""
     n_voting = len(calibration_of(Dataset.open(file)).rows)
