@@ -104,8 +104,8 @@ class Findings {
 
   // ---- Deciding
 
-  act(finding, changes, text) {
-    this.plan.act([finding.id], changes);
+  act(findings, changes, text) {
+    this.plan.act(findings.map(({ id }) => id), changes);
     this.update(changes.map(([file]) => file));
     this.say(this.plan.isStored ? text : `${text} The browser cannot keep it: a reload loses it.`);
   }
@@ -144,11 +144,12 @@ class Findings {
   // ---- The keyboard
 
   onKey(event) {
-    const { key, target } = event;
+    const { target } = event;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // also with Caps Lock
     if (!this.bar.isConnected || !this.bar.checkVisibility()) return;
     const writing = target.matches("input:not([type=checkbox]), select, textarea") || document.querySelector("dialog[open]");
     if (writing || event.altKey) return;
-    const undoes = key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey;
+    const undoes = key === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey;
     if (!undoes && (event.ctrlKey || event.metaKey || !this.keysBox.checked)) return;
     const card = this.cards.get(this.current);
     const actions = { j: () => this.step(1), ArrowRight: () => this.step(1), k: () => this.step(-1),
@@ -194,10 +195,9 @@ class Section {
   }
 
   decideAll(changesOf) {
-    const changes = this.findings.flatMap(changesOf);
-    this.page.plan.act(this.findings.map(({ id }) => id), changes);
-    this.page.update(changes.map(([file]) => file));
-    this.page.say(`Decided on ${counted(this.findings.length, "finding")}. Undo takes all of it back.`);
+    const findings = this.findings.filter((finding) => changesOf(finding).length);
+    const text = `Decided on ${counted(findings.length, "finding")}. Undo takes all of it back.`;
+    this.page.act(findings, findings.flatMap(changesOf), text);
   }
 
   open() {
@@ -294,9 +294,9 @@ class Card {
     else this.page.say("There is no suggestion for this finding.");
   }
 
-  choose({ text, changes }) { this.page.act(this.finding, changes, `${text}.`); }
+  choose({ text, changes }) { this.page.act([this.finding], changes, `${text}.`); }
 
-  keepAll() { if (this.decidable.length) this.page.act(this.finding, keepingOf(this.finding, this.page), "Kept."); }
+  keepAll() { if (this.decidable.length) this.page.act([this.finding], keepingOf(this.finding, this.page), "Kept."); }
 
   removeOne() {
     const focused = this.tiles.findIndex(({ element }) => element.contains(document.activeElement));
@@ -312,13 +312,13 @@ class Card {
     const { file } = image;
     const decision = this.page.plan.removes(file) ? "keep" : "remove";
     const { name } = this.page.report.files[file];
-    this.page.act(this.finding, [[file, { decision }]], decision === "keep" ? `Keep ${name}.` : `Remove ${name}.`);
+    this.page.act([this.finding], [[file, { decision }]], decision === "keep" ? `Keep ${name}.` : `Remove ${name}.`);
   }
 
   relabel() {
     const label = this.input.value.trim();
     if (!label) return this.update([]);
-    return this.page.act(this.finding, [[this.file, { decision: "keep", label }]], `New label: ${label}.`);
+    return this.page.act([this.finding], [[this.file, { decision: "keep", label }]], `New label: ${label}.`);
   }
 
   onInputKey(event) {
