@@ -342,6 +342,27 @@ def test_evaluation_and_audit_link_to_images(page: Page) -> None:
     page.wait(lambda: page.all("#neighbours .tile"))
 
 
+def test_the_audit_shows_its_progress(page: Page) -> None:
+    progress = {"what": "pairs", "fraction": 0.42, "seconds_left": 75}
+    source = """const original = window.fetch;
+        let answers = 0;
+        window.fetch = (path, options) => path === "/api/audit" && answers++ === 0
+          ? Promise.resolve(new Response(JSON.stringify(%s), { status: 202 }))
+          : original(path, options);"""
+    payload = json.dumps({"state": "working", "progress": progress})
+    script = page.driver.execute_cdp_cmd(
+        "Page.addScriptToEvaluateOnNewDocument", {"source": source % payload}
+    )
+    try:
+        page.driver.get(page.address + "/?view=audit")
+        page.wait(lambda: "pairs: 42\u00a0%, 2 minutes left" in page.text("#audit"))
+        assert page.js("return document.querySelector('#audit progress').value") == 0.42
+        page.wait(lambda: page.all("#audit .finding"), 60)
+        assert page.all("#audit progress") == []
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
 @pytest.mark.skipif(not Path(AXE).is_file(), reason="DOGSIM_TEST_AXE names no axe.min.js")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(

@@ -510,7 +510,8 @@ function renderProgress(element, { what, fraction, seconds_left: seconds }) {
   bar.value = fraction;
   const left = seconds === null ? "" : `, ${seconds < 60 ? counted(Math.ceil(seconds), "second")
     : counted(Math.ceil(seconds / 60), "minute")} left`;
-  return element.replaceChildren(bar, ` ${what}: ${Math.floor(100 * fraction)} %${left}`);
+  element.setAttribute("aria-live", "off"); // a screen reader would read it every second
+  return element.replaceChildren(bar, ` ${what}: ${Math.floor(100 * fraction)}\u00a0%${left}`);
 }
 
 async function renderEvaluation() {
