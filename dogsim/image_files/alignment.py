@@ -168,11 +168,7 @@ def _matches(
     """Match descriptors by the ratio test, the most distinctive first: rows (m,), rows (m,)."""
     if min(len(one), len(other)) < 2:
         return np.empty(0, np.intp), np.empty(0, np.intp)
-    first, second = one.astype(np.float32), other.astype(np.float32)
-    # Sums of products of integers below 2 ** 24 are exact: no rounding depends on the order.
-    products = first @ second.T  # (n, m)
-    squares = np.einsum("ij,ij->i", first, first), np.einsum("ij,ij->i", second, second)
-    distances = squares[0][:, None] + squares[1] - 2 * products  # (n, m), squared
+    distances = squared_distances(one, other)
     nearest = distances.argmin(axis=1)  # (n,)
     mutual = distances.argmin(axis=0)[nearest] == np.arange(len(one))
     rows = np.flatnonzero(mutual)
@@ -181,6 +177,17 @@ def _matches(
     ratios = best / np.maximum(distances[rows].min(axis=1), 1)
     chosen = rows[np.argsort(ratios, kind="stable")][: int((ratios < RATIO_THRESHOLD**2).sum())]
     return chosen, nearest[chosen]
+
+
+def squared_distances(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Float32Array:
+    """Return the squared Euclidean distances of descriptors (n, d) and (m, d), (n, m)."""
+    first, second = one.astype(np.float32), other.astype(np.float32)
+    # Sums of products of integers below 2 ** 24 are exact: no rounding depends on the order. The
+    # matrix product of NumPy would use several threads, which costs more here than the product.
+    with opencv() as cv2:
+        products = cv2.gemm(first, second, 1, None, 0, flags=cv2.GEMM_2_T)  # (n, m)
+    squares, other_squares = (np.einsum("ij,ij->i", x, x) for x in (first, second))
+    return np.asarray(squares[:, None] + other_squares - 2 * products)
 
 
 def _confirmed(

@@ -32,6 +32,7 @@ KINDS_BY_PREFIX = {
     "trust-": "calibration of a dataset",
     "near-": "nearest neighbours within a dataset",
     "thumbnails-": "thumbnails of images",
+    "pairs-": "verdicts on pairs of images",
     "quality-": "quality of images",
 }
 LEFT_OVER = "left by a run that was stopped"  # the name begins with a dot, like that of a lock

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from textures import SIZE, texture
 
 from dogsim.image_files.alignment import (
     MAX_KEYPOINTS,
@@ -14,19 +15,7 @@ from dogsim.image_files.alignment import (
 )
 from dogsim.plumbing.opencv import opencv
 
-WIDTH, HEIGHT = 330, 250
-
-
-def texture(seed: int) -> Image.Image:
-    """Draw blobs of several sizes, as a photo has."""
-    rng = np.random.default_rng(seed)
-    layers = [
-        Image.fromarray(np.uint8(rng.integers(0, 256, (HEIGHT // step, WIDTH // step, 3)))).resize(
-            (WIDTH, HEIGHT), Image.Resampling.BICUBIC
-        )
-        for step in (6, 15, 40)
-    ]
-    return Image.fromarray(np.uint8(np.mean([np.asarray(layer) for layer in layers], axis=0)))
+WIDTH, HEIGHT = SIZE
 
 
 @pytest.fixture(scope="module")

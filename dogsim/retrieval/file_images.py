@@ -1,0 +1,68 @@
+"""Images of files, decoded at a size fit for comparisons; their keypoints are found once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dogsim.errors import DogsimError
+from dogsim.image_files.alignment import Keypoints, find_keypoints
+from dogsim.image_files.common_frame import Pixels
+from dogsim.images import open_image
+
+COMPARED_SIDE = 512  # pixels; a larger image is reduced to this side squared
+MAX_KEYPOINTS_HELD, MAX_PIXELS_HELD = 5000, 64  # images, of 60 kB and of 0.8 MB
+
+
+@dataclass(frozen=True, eq=False)
+class FileImage:
+    """An image of a file.
+
+    Attributes
+    ----------
+    keypoints : Keypoints
+    size : (int, int)
+        Width and height of the decoded file, upright.
+    pixels : callable
+        Decodes the image again, (h, w, 3) uint8, at most `COMPARED_SIDE` squared.
+    """
+
+    keypoints: Keypoints
+    size: tuple[int, int]
+    pixels: Callable[[], Pixels]
+
+
+class FileImages:
+    """Images of files by path; the keypoints and the pixels of the last ones are held."""
+
+    def __init__(self) -> None:
+        self.find = lru_cache(MAX_KEYPOINTS_HELD)(self._find)
+        self._pixels = lru_cache(MAX_PIXELS_HELD)(_pixels)
+
+    def _find(self, file: Path) -> FileImage | None:
+        """Return the image of a file, None if it cannot be read."""
+        try:
+            pixels, size = self._pixels(file)
+        except DogsimError:
+            return None
+        return FileImage(find_keypoints(pixels), size, partial(self._again, file))
+
+    def _again(self, file: Path) -> Pixels:
+        return self._pixels(file)[0]
+
+
+def have_same_pixels(file: Path, other: Path) -> bool:
+    """Return whether two image files decode to the same pixels; raise `DogsimError` if not both."""
+    return bool(np.array_equal(np.asarray(open_image(file)), np.asarray(open_image(other))))
+
+
+def _pixels(file: Path) -> tuple[Pixels, tuple[int, int]]:
+    image = open_image(file)
+    size, factor = image.size, COMPARED_SIDE / float(np.sqrt(image.width * image.height))
+    if factor < 1:
+        width, height = (max(1, round(side * factor)) for side in size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return np.array(image), size
