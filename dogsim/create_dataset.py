@@ -24,7 +24,7 @@ from dogsim.folders.run_options import DatasetOptions, RunOptions, split_options
 from dogsim.folders.walk import ListedImage, SkippedFile
 from dogsim.image_files.boxes import BoxFolder
 from dogsim.image_files.layout import FolderLayout
-from dogsim.images import RESIZES
+from dogsim.image_files.square import RESIZES
 from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.plumbing.signals import defer_signals, sigterm_as_interrupt
 from dogsim.plumbing.terminal import note

@@ -19,7 +19,8 @@ from dogsim.dist_calc import check_metric, nearest
 from dogsim.engines.choose import Engine, Precision
 from dogsim.errors import DogsimError, as_integer, path_text
 from dogsim.feature_extract import extract_features
-from dogsim.images import Cropped, Resize, Source
+from dogsim.image_files.square import Resize
+from dogsim.images import Cropped, Source
 from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.views import Views
 from dogsim.plumbing.terminal import note

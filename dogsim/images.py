@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,8 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, IMAGELENGTH, IMAGEWIDTH, TiffImag
 from dogsim.errors import DogsimError, as_integer, check_known, is_iterable, reason, shown
 from dogsim.image_files.boxes import Box, RelativeBox
 from dogsim.image_files.files import RefusedError, open_undecoded, read_image_file, unreadable
+from dogsim.image_files.square import RESIZES, min_decoded_side, squared
 from dogsim.plumbing.threads import Budget
-
-Resize: TypeAlias = Literal["squash", "crop"]
-RESIZES: tuple[Resize, ...] = get_args(Resize)
 
 MAX_DECODED_PIXELS = 40_000_000  # of all threads together; a larger image is decoded alone
 MAX_SIZE = 16_384  # pixels of a side of the result: 800 MB
@@ -67,10 +65,11 @@ def load_image(
         PIL image; or a region of one of these.
     size : int
         Height and width of the result, pixels, from 1 to 16,384.
-    resize : {"squash", "crop"}
+    resize : {"squash", "crop", "pad"}
         ``"squash"`` changes the aspect ratio: MATLAB's ``imresize(img, [size size])``, bicubic
         with antialiasing. ``"crop"`` keeps it: the central square of 224/256 of the short side,
-        as if that side had been resized to 256 and the middle 224 cut out.
+        as if that side had been resized to 256 and the middle 224 cut out. ``"pad"`` keeps it and
+        shows the whole image, with margins in the mean colour of ImageNet.
         An image that already has this size is returned unchanged. A JPEG of at least four
         times that size is scaled to half, a quarter or an eighth while it is decoded, which is
         faster; at least twice that size remains.
@@ -99,26 +98,7 @@ def load_image(
     check_known("resize", resize, RESIZES)
     size = as_integer("size", size, 1, MAX_SIZE, "pixels")
     with opened(source, min_decoded_side(size, resize), name) as image:
-        if image.size == (size, size):
-            return np.array(image)
-        box = input_region(*image.size, size, resize)
-        return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
-
-
-def input_region(
-    width: int, height: int, size: int = 224, resize: str = "squash"
-) -> tuple[float, float, float, float]:
-    """Return the region of an image that `load_image` keeps: left, top, right, bottom in pixels.
-
-    >>> input_region(400, 256, 224, "crop")
-    (88.0, 16.0, 312.0, 240.0)
-    """
-    if resize == "squash" or (width, height) == (size, size):
-        return 0.0, 0.0, float(width), float(height)
-    # Cropping before resizing needs little memory even for an image of 1 x 20,000.
-    side = min(width, height) * 224 / 256
-    left, top = (width - side) / 2, (height - side) / 2
-    return left, top, left + side, top + side
+        return squared(image, size, resize)
 
 
 def as_images(images: Source | Iterable[Source]) -> Iterable[Source]:
@@ -252,11 +232,6 @@ def _crop(image: Image.Image, region: RelativeBox) -> Image.Image:
     )
     left, top = min(left, image.width - 1), min(top, image.height - 1)
     return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
-
-
-def min_decoded_side(size: int, resize: str) -> int:
-    """Return the side down to which a JPEG decoder may scale, which is coarser than bicubic."""
-    return 2 * size if resize == "squash" else ceil(2 * size * 256 / 224)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

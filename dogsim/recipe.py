@@ -38,7 +38,7 @@ class Recipe:
     image_size : int
         Height and width of the network's input, pixels.
     resize : str
-        ``"squash"`` or ``"crop"``, see `dogsim.load_image`.
+        ``"squash"``, ``"crop"`` or ``"pad"``, see `dogsim.load_image`.
     views : str
         The views of each image whose features are averaged, one of `dogsim.networks.views.VIEWS`.
     engine, precision : str

@@ -22,7 +22,7 @@ from unicodedata import normalize
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from stoppable_run import SIZE, features
 
 from dogsim.image_files.files import IMAGE_SUFFIXES, has_image_content
@@ -304,6 +304,11 @@ def row_of(content: bytes, recipe: dict[str, Any]) -> NDArray[np.float32] | None
     except Exception:  # decoders raise many types for broken files
         return None
     box = None
+    if recipe["resize"] == "pad":
+        small = ImageOps.contain(rgb, (SIZE, SIZE), Image.Resampling.BICUBIC)
+        padded = Image.new("RGB", (SIZE, SIZE), (124, 116, 104))
+        padded.paste(small, ((SIZE - small.width) // 2, (SIZE - small.height) // 2))
+        rgb = padded
     if recipe["resize"] == "crop":
         side = min(rgb.size) * 224 / 256
         left, top = (rgb.width - side) / 2, (rgb.height - side) / 2

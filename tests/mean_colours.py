@@ -31,6 +31,7 @@ def load(options: NetworkOptions) -> Extractor:
 # Replacements for methods of NetworkOptions.
 SEAM = {
     "check": lambda options: None,
+    "resolved": lambda options: options,
     "load": load,
     "known_recipe": lambda options, like: load(options).recipe,
 }

@@ -99,7 +99,7 @@ options = st.fixed_dictionaries(
         "backbone": st.sampled_from(("resnet50", "vgg16", "resnet5")),
         "weights": st.sampled_from(("imagenet", "a.weights.h5", "b.weights.h5", "gone.h5")),
         "layer": st.sampled_from(("avg_pool", "conv5_block3_out")),
-        "resize": st.sampled_from(("squash", "crop", "fit")),
+        "resize": st.sampled_from(("squash", "crop", "pad", "fit")),
         "engine": st.sampled_from(("auto", "tensorflow")),
         "precision": st.sampled_from(("auto", "float32", "bfloat16")),
         "batch-size": st.sampled_from((1, 2, 5, 1000, 0, -1)),
@@ -449,7 +449,7 @@ class History(RuleBasedStateMachine):
     def run_stopped(self, at: Location, stop: Stop) -> None:
         self.run_and_check(at, {}, {"--batch-size=1"}, stop)
 
-    @rule(at=locations, stop=stops, resize=st.sampled_from(("squash", "crop")))
+    @rule(at=locations, stop=stops, resize=st.sampled_from(("squash", "crop", "pad")))
     def restart_stopped(self, at: Location, stop: Stop, resize: str) -> None:
         self.run_and_check(at, {"resize": resize}, {"--restart", "--batch-size=1"}, stop)
 

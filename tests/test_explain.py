@@ -24,6 +24,7 @@ from dogsim import (
     save_model,
 )
 from dogsim.explain import explain_neighbours, origin_of
+from dogsim.image_files.square import RESIZES
 
 QUICK: dict[str, list[pytest.MarkDecorator]] = {LITE: [], "resnet18": [pytest.mark.extra]}
 # One network of each family; deeper ones have the same blocks. Without MobileNet v1: with random
@@ -88,9 +89,11 @@ def test_the_parts_add_up_to_the_distance(
         weights = str(tmp_path / "w.weights.h5")
         BACKBONES[name].build(top=False).save_weights(weights)
     squash = load_extractor(name, weights, precision="float32")
-    crop = Extractor(replace(squash.recipe, resize="crop"), squash.network)
+    crop, pad = (
+        Extractor(replace(squash.recipe, resize=resize), squash.network) for resize in RESIZES[1:]
+    )
     head = head_of(tmp_path, extract_features(tall_and_wide(), squash).shape[1])
-    for extractor in (squash, crop, through(squash, head), through(crop, head)):
+    for extractor in (squash, crop, pad, through(squash, head), through(crop, head)):
         images = tall_and_wide()
         f, g = extract_features(images, extractor)
         for metric in METRICS:

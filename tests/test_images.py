@@ -14,7 +14,8 @@ from PIL import Image, TiffImagePlugin
 from dogsim.errors import DogsimError
 from dogsim.folders.listing import find_images
 from dogsim.image_files.boxes import Box
-from dogsim.images import RESIZES, Cropped, load_image, open_image
+from dogsim.image_files.square import PAD_COLOUR, RESIZES, input_region
+from dogsim.images import Cropped, load_image, open_image
 
 GRADIENT = np.add.outer(np.arange(60), 2 * np.arange(80)).astype(np.uint8)
 COLOUR = np.dstack([GRADIENT, GRADIENT[::-1], np.full_like(GRADIENT, 90)])
@@ -22,7 +23,7 @@ COLOUR = np.dstack([GRADIENT, GRADIENT[::-1], np.full_like(GRADIENT, 90)])
 
 def test_an_image_of_the_requested_size_is_not_changed() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
-    for resize in ("squash", "crop"):
+    for resize in RESIZES:
         assert np.array_equal(load_image(pixels, resize=resize), pixels)
 
 
@@ -44,8 +45,42 @@ def test_crop_resizes_the_short_side_and_crops_the_centre() -> None:
     assert abs(load_image(smooth, resize="crop") - expected).max() <= 2
 
 
-def test_crop_of_an_extreme_shape_needs_little_memory() -> None:
-    assert load_image(np.zeros((1, 20_000), np.uint8), resize="crop").shape == (224, 224, 3)
+def test_pad_shows_the_whole_image_between_grey_margins() -> None:
+    rng = np.random.default_rng(3)
+    wide = Image.fromarray(rng.integers(0, 256, (100, 200, 3), np.uint8))
+    padded = load_image(wide, 50, "pad")
+    resized = np.asarray(wide.resize((50, 25), Image.Resampling.BICUBIC))
+    assert np.array_equal(padded[12:37], resized)
+    assert (padded[:12] == PAD_COLOUR).all()
+    assert (padded[37:] == PAD_COLOUR).all()
+    tall = wide.transpose(Image.Transpose.TRANSPOSE)
+    turned = load_image(tall, 50, "pad").transpose(1, 0, 2).astype(int)
+    assert abs(turned - padded).max() <= 1  # the order of the two passes
+    square = wide.crop((0, 0, 100, 100))
+    assert np.array_equal(load_image(square, 50, "pad"), load_image(square, 50, "squash"))
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+def test_extreme_shapes_need_little_memory(resize: str) -> None:
+    for shape in ((1, 20_000), (20_000, 1)):
+        assert load_image(np.zeros(shape, np.uint8), resize=resize).shape == (224, 224, 3)
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+@pytest.mark.parametrize("size", [(300, 200), (90, 333), (100, 100), (640, 97)])
+def test_the_region_is_where_the_pixels_come_from(resize: str, size: tuple[int, int]) -> None:
+    """A white spot is found at the same place, by the region of the whole square."""
+    width, height = size
+    x, y = width / 2 - 0.2 * min(size), height / 2 + 0.2 * min(size)
+    image = np.zeros((height, width), np.uint8)
+    image[round(y) - 9 : round(y) + 9, round(x) - 9 : round(x) + 9] = 255
+    spot = load_image(image, 112, resize)[..., 0].astype(float)
+    spot[(load_image(image, 112, resize) == PAD_COLOUR).all(axis=-1)] = 0
+    places = np.indices(spot.shape) + 0.5  # (2, 112, 112)
+    row, column = (np.average(each, weights=spot) / 112 for each in places)
+    left, top, right, bottom = input_region(width, height, 112, resize)
+    assert left + column * (right - left) == pytest.approx(round(x), abs=0.02 * width)
+    assert top + row * (bottom - top) == pytest.approx(round(y), abs=0.02 * height)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "F"])

@@ -193,6 +193,11 @@ class AnswerStream:
             )
         if self.whole and self.boxes.folder:
             note(f"Images without a box, which are not cropped: {len(self.whole)}.")
+        elif self.whole and self.dataset.boxes is not None:
+            note(
+                f"Images that are not cropped: {len(self.whole)}. Those of the dataset are cropped "
+                "to boxes, which makes them less comparable: give the boxes, --boxes FOLDER."
+            )
         for error in self.errors[:-1]:
             note(str(error))
         if self.errors:

@@ -178,11 +178,14 @@ def note_breeds(dataset: "Dataset") -> None:
 
 
 def description(dataset: "Dataset") -> dict[str, Any]:
-    """Return the size of a dataset and its recipe, for JSON."""
+    """Return the size of a dataset, how many images have a box, and its recipe, for JSON."""
+    import numpy as np
+
     return {
         "images": len(dataset),
         "breeds": len(dataset.breeds),
         "label_names": list(dataset.breeds[:MAX_LABELS_SHOWN]),
+        "boxed": 0 if dataset.boxes is None else int(np.any(dataset.boxes, axis=1).sum()),
         "features": dataset.features.shape[1],
         "root": dataset.root,
         "scenes": None if dataset.scenes is None else len(set(dataset.scenes.tolist())),

@@ -19,7 +19,7 @@ from dogsim.recipe import with_channel_numbers
 
 OPTION_TABLES = {  # for each such option the module and the table in it
     "backbone": ("networks.backbones", "NAMES"),
-    "resize": ("images", "RESIZES"),
+    "resize": ("image_files.square", "RESIZES"),
     "engine": ("engines.choose", "ENGINES"),
     "precision": ("engines.choose", "PRECISIONS"),
     "metric": ("dist_calc", "METRICS"),
@@ -122,7 +122,8 @@ Resize = Annotated[
     str | None,
     one_of(
         "resize",
-        "{}. squash gives up the aspect ratio, crop cuts off the margins.  [default: squash]",
+        "{}. squash gives up the aspect ratio, crop cuts off the margins, pad adds grey margins.  "
+        "[default: squash]",
     ),
 ]
 Boxes = Annotated[

@@ -18,7 +18,8 @@ from PIL import Image
 
 from dogsim.errors import DogsimError, as_texts, shown
 from dogsim.figures.canvas import Drawing
-from dogsim.images import Source, input_region, open_image
+from dogsim.image_files.square import PAD_COLOUR, input_region
+from dogsim.images import Source, open_image
 from dogsim.retrieval.decomposition import Explanation, captions
 
 MAX_IMAGE_PIXELS = 600  # of the longer side
@@ -64,7 +65,8 @@ def heat_maps(query: Source, other: Source, why: Explanation, names: Sequence[st
     matplotlib.figure.Figure
         Three rows of both images, upright and undistorted: the five pairs of places that add most
         to the likeness, joined by lines; what each place adds to the likeness; what each place
-        adds to the distance. Regions outside the network's input are pale.
+        adds to the distance. Regions outside the network's input are pale; padded images have their
+        margins.
 
     Raises
     ------
@@ -76,7 +78,8 @@ def heat_maps(query: Source, other: Source, why: Explanation, names: Sequence[st
     images = [open_image(query), open_image(other)]
     size, resize = why.recipe.image_size, why.recipe.resize
     boxes = [input_region(*image.size, size, resize) for image in images]
-    ratios = [float(np.clip(image.width / image.height, *ASPECT_RATIOS)) for image in images]
+    drawn = [_with_box(image.size, box) for image, box in zip(images, boxes, strict=True)]
+    ratios = [float(np.clip((x1 - x0) / (y1 - y0), *ASPECT_RATIOS)) for x0, y0, x1, y1 in drawn]
     height = 3 * ((FIGURE_INCHES - 1) / sum(ratios) + 0.45)
     spaced = ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06)
     figure = Drawing((FIGURE_INCHES, height), layout=spaced)
@@ -95,18 +98,32 @@ def heat_maps(query: Source, other: Source, why: Explanation, names: Sequence[st
     return figure
 
 
+def _with_box(size: tuple[int, int], box: Box) -> Box:
+    """Return the smallest region that contains an image, (width, height), and its box."""
+    left, top, right, bottom = box
+    return min(0, left), min(0, top), max(size[0], right), max(size[1], bottom)
+
+
 def _draw_image(tile: Axes, image: Image.Image, box: Box, grey: bool) -> None:
-    """Draw an image in the coordinates of its pixels, pale outside the box; grey below a map."""
+    """Draw an image in the coordinates of its pixels, pale outside the box; grey below a map.
+
+    The margins of a padded image are drawn as well.
+    """
     small = image.copy()
     small.thumbnail((MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS))
-    scale = small.width / image.width
-    white = Image.new("RGB", small.size, "white")
-    if grey:
-        small = Image.blend(small.convert("L").convert("RGB"), white, 0.4)
+    scale = max(small.size) / max(image.size)
     left, top, right, bottom = (round(edge * scale) for edge in box)
-    pale = Image.blend(small, white, 0.7)
-    pale.paste(small.crop((left, top, right, bottom)), (left, top))
-    tile.imshow(np.asarray(pale), extent=(0, image.width, image.height, 0))
+    x0, y0, x1, y1 = map(int, _with_box(small.size, (left, top, right, bottom)))
+    padded = Image.new("RGB", (x1 - x0, y1 - y0), PAD_COLOUR)
+    padded.paste(small, (-x0, -y0))
+    white = Image.new("RGB", padded.size, "white")
+    if grey:
+        padded = Image.blend(padded.convert("L").convert("RGB"), white, 0.4)
+    pale = Image.blend(padded, white, 0.7)
+    inside = left - x0, top - y0, right - x0, bottom - y0
+    pale.paste(padded.crop(inside), inside[:2])
+    left_edge, top_edge, right_edge, bottom_edge = _with_box(image.size, box)
+    tile.imshow(np.asarray(pale), extent=(left_edge, right_edge, bottom_edge, top_edge))
     tile.autoscale(False)
     tile.set_aspect("equal", anchor="N")
     tile.set_axis_off()

@@ -85,7 +85,8 @@ def assign_boxes(
 ) -> tuple[list[ListedImage], list[SkippedFile]]:
     """Return the images with their boxes, and the images whose box is invalid.
 
-    An image without a box stays whole. Raises `DogsimError` if no image has one.
+    An image without a box stays whole. A note says how many images have a box, and warns if only
+    some have. Raises `DogsimError` if no image has one.
     """
     if boxes.folder is None:
         return images, []
@@ -101,9 +102,14 @@ def assign_boxes(
             f"There is no box in {boxes.folder} for any of {counted(len(images), 'image')}. "
             f"Expected {boxes.folder / PurePath(images[0].path).with_suffix('.xml')}, and the like."
         )
+    with_box = f"Images with a box: {len(boxed) - len(whole)} of {len(images)}."
     if whole:
         first = printable(whole[0].path)
-        note(f"Images without a box, kept whole: {len(whole)} of {len(images)}, such as {first}.")
+        with_box += (
+            f" Those without one, such as {first}, stay whole. Whole and cropped images are less "
+            "comparable: add the missing boxes, or leave --boxes out."
+        )
+    note(with_box)
     return boxed, skipped
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from dogsim.engines.choose import Engine, Precision
 from dogsim.errors import as_flag, as_integer, as_number, as_path, path_text
-from dogsim.images import Resize
+from dogsim.image_files.square import Resize
 from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.views import Views
 from dogsim.recipe import ChannelValues

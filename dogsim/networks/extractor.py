@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dogsim.engines.choose import Engine, Precision, check_engine, choose_engine, has_engine
 from dogsim.engines.tensorflow import Compute
 from dogsim.errors import DogsimError, check_known, path_text, shown
-from dogsim.images import RESIZES, Resize
+from dogsim.image_files.square import RESIZES, Resize
 from dogsim.networks.backbones import ONNX, find_backbone
 from dogsim.networks.conversion import QuantizationImages, load_network
 from dogsim.networks.default_backbone import DEFAULT_BACKBONE, default_backbone
@@ -245,7 +245,7 @@ def load_extractor(
         pooling. A feature map (h, w, D) is averaged over h and w. For an ONNX file it is an output,
         by default the first one that depends on the image alone; of tokens (T, D) the first one is
         used. For Keras Hub it is by default ``output``: the mean of a map, or the class token.
-    resize : {"squash", "crop"}
+    resize : {"squash", "crop", "pad"}
         How images become square, see `dogsim.load_image`.
     engine : {"auto", "tensorflow", "openvino"}
         The library that computes the network, see `dogsim.choose_engine`.

@@ -15,7 +15,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, as_flag, as_path
 from dogsim.feature_extract import extract_features
 from dogsim.folders.run_options import FeatureOptions, split_options
-from dogsim.images import RESIZES
+from dogsim.image_files.square import RESIZES
 from dogsim.networks.views import VIEWS
 from dogsim.plumbing.download import DownloadError, download, verify
 from dogsim.plumbing.files import check_output, check_replaceable, make_folder

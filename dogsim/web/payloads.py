@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from dogsim.errors import DogsimError
-from dogsim.images import input_region
+from dogsim.image_files.square import input_region
 from dogsim.retrieval.decomposition import captions
 from dogsim.vote import count_votes
 
@@ -121,7 +121,10 @@ def explanation_payload(
 
 
 def network_region(jpeg: bytes, size: int, resize: str) -> tuple[float, float, float, float]:
-    """Return the region that the network receives: left, top, right, bottom, each from 0 to 1."""
+    """Return the region that the network receives: left, top, right, bottom.
+
+    0 and 1 are the edges of the image; of a padded one the region is larger.
+    """
     with Image.open(BytesIO(jpeg)) as image:
         width, height = image.size
     left, top, right, bottom = input_region(width, height, size, resize)

@@ -24,7 +24,8 @@ from dogsim.errors import DogsimError, counted
 from dogsim.explain import explain_row, origin_of
 from dogsim.figures.thumbnail_cache import THUMBNAIL_SIZES, thumbnail
 from dogsim.figures.thumbnails import jpeg
-from dogsim.images import load_image, min_decoded_side, opened
+from dogsim.image_files.square import min_decoded_side
+from dogsim.images import load_image, opened
 from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.progress import StepProgress, watched

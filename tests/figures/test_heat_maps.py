@@ -7,6 +7,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from dogsim import heat_maps
+from dogsim.image_files.square import PAD_COLOUR
 from dogsim.recipe import Recipe
 from dogsim.retrieval.decomposition import Explanation, captions
 
@@ -26,6 +27,7 @@ def explanation(resize: str) -> Explanation:
 @pytest.mark.parametrize(("resize", "tall", "wide"), [
     ("squash", (0, 120, 300, 0), (0, 500, 200, 0)),
     ("crop", (7.5, 112.5, 202.5, 97.5), (162.5, 337.5, 187.5, 12.5)),
+    ("pad", (-89.333, 209.333, 300, 0), (0, 500, 348.889, -148.889)),  # 90 x 224, 224 x 90
 ])  # fmt: skip
 def test_maps_cover_the_region_that_was_used(
     resize: str, tall: tuple[float, ...], wide: tuple[float, ...]
@@ -34,12 +36,30 @@ def test_maps_cover_the_region_that_was_used(
     tiles = np.array(figure.axes[:9]).reshape(3, 3)
     for row in tiles:
         for tile, image in zip(row, (TALL, WIDE), strict=False):
-            assert tile.get_images()[0].get_extent() == [0, image.width, image.height, 0]
             assert tile.get_aspect() == 1  # undistorted
-            assert tile.get_xlim() == (0, image.width)
+            if resize != "pad":
+                assert tile.get_images()[0].get_extent() == [0, image.width, image.height, 0]
+                assert tile.get_xlim() == (0, image.width)
     for row in tiles[1:]:
-        assert row[0].get_images()[1].get_extent() == pytest.approx(tall)
-        assert row[1].get_images()[1].get_extent() == pytest.approx(wide)
+        assert row[0].get_images()[1].get_extent() == pytest.approx(tall, abs=1e-3)
+        assert row[1].get_images()[1].get_extent() == pytest.approx(wide, abs=1e-3)
+
+
+def test_padded_images_are_drawn_with_their_margins() -> None:
+    """So that the places of the margins, which add to the distance as well, are seen."""
+    figure = heat_maps(TALL, WIDE, explanation("pad"), ("tall", "wide"))
+    for tile, image in zip(figure.axes[:2], (TALL, WIDE), strict=True):
+        drawn = tile.get_images()[0]
+        left, right, bottom, top = drawn.get_extent()
+        assert right - left == pytest.approx(bottom - top, 0.01)
+        assert tile.get_xlim() == (left, right)
+        pixels = np.asarray(drawn.get_array())
+        height, width = pixels.shape[:2]
+        assert (pixels[0, 0] == PAD_COLOUR).all()
+        x, y = width * -left / (right - left), height * -top / (bottom - top)
+        inside = np.asarray(image.convert("RGB"))[0, 0]
+        assert (pixels[round(y) + 2, round(x) + 2] == inside).all()
+        assert height <= 600
 
 
 def test_near_and_far_differ_by_more_than_colour() -> None:

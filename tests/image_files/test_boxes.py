@@ -166,7 +166,13 @@ def test_only_the_box_is_used(photos: Path, capsys: pytest.CaptureFixture[str]) 
     result = dogsim(
         "create-dataset", photos / "photos", "-o", photos / "e.h5", "--boxes", photos / "boxes"
     )
-    assert "Images without a box, kept whole: 1 of 3, such as whippet/1.png" in result.stderr
+    assert "Images with a box: 2 of 3. Those without one, such as whippet/1.png," in result.stderr
+    assert "Whole and cropped images are less comparable" in result.stderr
+    assert made_with["boxed"] == 2
+    box(photos, "whippet/1", LEFT)
+    result = dogsim("create-dataset", photos / "photos", "-o", photos / "e.h5")
+    assert "Images with a box: 3 of 3.\n" in result.stderr
+    assert "comparable" not in result.stderr
 
 
 def test_an_image_with_a_changed_box_counts_as_changed(photos: Path) -> None:
@@ -294,8 +300,10 @@ def test_a_query_with_a_box_is_cropped(cropped: Any) -> None:
     dataset = Dataset.open(folder / "d.h5")
     (answer,) = classify(folder / "queries/query/1.png", dataset, 2, boxes=folder / "boxes")
     assert answer.distances.tolist() == pytest.approx(distances[0])
-    whole = dogsim_json("classify", folder / "queries/query/1.png", *options[:2], "-k", 2)
+    query = ("classify", folder / "queries/query/1.png", *options[:2], "-k", 2)
+    whole = dogsim_json(*query)
     assert whole["results"][0]["neighbours"][0]["distance"] > 100
+    assert "Images that are not cropped: 1. Those of the dataset are" in dogsim(*query).stderr
     line = f"{folder / 'queries/query/1.png'}\n"
     session = CliRunner().invoke(app, ["ask", *options, "-k", "2", "--json"], input=line)
     assert json.loads(session.stdout)["results"][0]["neighbours"][0]["distance"] < 100

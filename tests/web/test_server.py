@@ -391,6 +391,20 @@ def test_the_audit_reports_its_progress(stored: Path, monkeypatch: pytest.Monkey
     assert (answer.status_code, answer.json()) == (400, {"error": "It failed."})
 
 
+def test_the_region_of_a_padded_image_is_its_square() -> None:
+    """The page shows an image centred in a square, as it is padded."""
+    from dogsim.web.payloads import network_region
+
+    file = io.BytesIO()
+    Image.new("RGB", (448, 224)).save(file, "JPEG")
+    for resize, region in (
+        ("squash", (0, 0, 1, 1)),
+        ("crop", (9 / 32, 1 / 16, 23 / 32, 15 / 16)),
+        ("pad", (0, -0.5, 1, 1.5)),
+    ):
+        assert network_region(file.getvalue(), 224, resize) == pytest.approx(region)
+
+
 def test_an_explanation_adds_up(client: TestClient) -> None:
     name = upload(client, image_bytes(2))
     other = client.get(f"/api/answer?query={name}&k=1").json()["neighbours"][0]
