@@ -1,7 +1,7 @@
 """Distances between features, and the k nearest neighbours."""
 
 import os
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,17 +11,19 @@ from dogsim import exact
 from dogsim.dataset import Dataset, as_dataset
 from dogsim.errors import DogsimError, as_integer, check_known
 from dogsim.plumbing.arrays import as_numbers, as_row_indices
+from dogsim.plumbing.sieve import Candidates, k_smallest
 from dogsim.plumbing.terminal import note
-from dogsim.plumbing.vectors import unit_vectors
+from dogsim.plumbing.threads import compute_threads, for_each
+from dogsim.storage.gallery import Floats, Gallery, check_defined
 from dogsim.storage.sharded_rows import as_rows
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev", "correlation")
 DEFAULT_K = 20  # neighbours that vote
 MAX_BLOCK_BYTES = 1 << 28  # for the queries of a block
-MAX_SORTED_COLUMNS = 128  # up to here, sorting a whole row is faster than partitioning it
-GALLERY_BLOCK_ROWS = 8192  # converted to float64 by scipy at a time
+GALLERY_BLOCK_ROWS = 1024  # converted to float64 by scipy at a time
+GATHERED_ROWS = 32  # converted to float64 at a time: they stay in a processor's cache
+MIN_PAIRS_FOR_THREADS = 512  # of queries and rows: below, starting threads takes longer
 
-Floats = NDArray[np.floating]
 Vectors: TypeAlias = "Dataset | str | os.PathLike[str] | ArrayLike"
 NeighbourArrays: TypeAlias = tuple[NDArray[np.float64], NDArray[np.intp]]  # distances, rows: (m, k)
 
@@ -55,7 +57,8 @@ def dist_calc(dataset: Vectors, testset: Vectors, metric: str = "euclidean") -> 
     array([[0., 5.]])
     """
     gallery, queries = _pair(dataset, testset, metric)
-    distances: NDArray[np.float64] = cdist(queries, gallery, metric)
+    check_defined("dataset", gallery, metric)
+    distances: NDArray[np.float64] = cdist(queries[:], gallery[:], metric)
     return distances
 
 
@@ -87,20 +90,7 @@ def mink(distances: ArrayLike, k: int) -> tuple[NDArray[np.float64], NDArray[np.
     if array.ndim not in (1, 2):
         raise DogsimError(f"Received distances {array.shape}. Expected (n,) or (m, n).")
     rows = np.atleast_2d(array)
-    k = check_k(k, rows.shape[1])
-    if np.isnan(rows).any():
-        raise DogsimError("Received a distance that is NaN. Expected numbers only.")
-    if rows.shape[1] <= MAX_SORTED_COLUMNS:
-        indices = np.argsort(rows, axis=1, kind="stable")[:, :k]
-    else:
-        indices = np.empty((len(rows), k), np.intp)
-        bounds = np.partition(rows, k - 1, axis=1)[:, k - 1]
-        for row, bound, chosen in zip(rows, bounds, indices, strict=True):
-            candidates = np.flatnonzero(
-                row <= bound
-            )  # at least k; more if the k-th smallest is tied
-            chosen[:] = candidates[np.argsort(row[candidates], kind="stable")[:k]]
-    values = np.take_along_axis(rows, indices, axis=1)
+    values, indices = k_smallest(rows, check_k(k, rows.shape[1]))
     return (values, indices) if array.ndim > 1 else (values[0], indices[0])
 
 
@@ -146,21 +136,38 @@ def nearest(
                 "dataset for each test image."
             )
     k = check_k(k, len(gallery) - (exclude is not None))
-    if isinstance(dataset, Dataset) and dataset.search:
-        return dataset.search(queries, k, metric, exclude)
+    if isinstance(dataset, Dataset) and dataset.search:  # which checks the dataset itself
+        return dataset.search(queries[:], k, metric, exclude)
+    return nearest_rows(gallery, queries, k, metric, exclude)
+
+
+def nearest_rows(
+    gallery: Gallery,
+    queries: Gallery,
+    k: int,
+    metric: str = "euclidean",
+    exclude: NDArray[np.integer] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Find the k nearest rows of a gallery (n, d) for queries (m, d), as `nearest` does.
+
+    The queries, k, metric and rows to exclude have been checked. Raises `DogsimError` if the
+    metric is not defined for a row.
+    """
+    _check_gallery(gallery, metric)
     distances = np.empty((len(queries), k))
     indices = np.empty((len(queries), k), np.intp)
     size = max(1, MAX_BLOCK_BYTES // exact.bytes_per_query(k, gallery.shape[1]))
     for start in range(0, len(queries), size):
-        block = slice(start, start + size)
-        own = None if exclude is None else exclude[block]
-        candidates = _candidates(gallery, queries[block], k, metric, own)
-        few = [i for i, rows in enumerate(candidates, start) if rows is not None]
-        rows_of_few = [rows for rows in candidates if rows is not None]
-        distances[few], indices[few] = _search_few(gallery, queries[few], k, metric, rows_of_few)
-        rest = [i for i, rows in enumerate(candidates, start) if rows is None]
-        own = None if exclude is None else exclude[rest]
-        distances[rest], indices[rest] = _search_all(gallery, queries[rest], k, metric, own)
+        some = slice(start, start + size)
+        block, values, rows = queries[some], distances[some], indices[some]
+        own = None if exclude is None else exclude[some]
+        candidates = _candidates(gallery, block, k, metric, own)
+        few = np.array([each is not None for each in candidates])  # (b,)
+        of_few = [each for each in candidates if each is not None]
+        values[few], rows[few] = _search_few(gallery, block[few], k, metric, of_few)
+        if not few.all():
+            own = None if own is None else own[~few]
+            values[~few], rows[~few] = _search_all(gallery, block[~few], k, metric, own)
     return distances, indices
 
 
@@ -189,92 +196,93 @@ def k_or_default(k: int | None, default: int, max_k: int) -> int:
 
 
 def _candidates(
-    gallery: Floats, queries: Floats, k: int, metric: str, exclude: NDArray[np.integer] | None
-) -> list[NDArray[np.intp] | None]:
+    gallery: Gallery | Floats,
+    queries: Floats,
+    k: int,
+    metric: str,
+    exclude: NDArray[np.integer] | None,
+) -> Candidates:
     """Find for each query rows that include its k nearest neighbours; None stands for all rows."""
-    if 8 * k > len(gallery):  # most rows would be candidates
+    if metric not in exact.PRODUCT_METRICS or 3 * k > len(gallery):  # most rows would be candidates
         return [None] * len(queries)
-    if metric in ("euclidean", "sqeuclidean"):
-        return exact.candidates(gallery, queries, k, exclude)
-    if metric == "cosine":  # 2 (1 - cos) is the squared distance of the unit vectors
-        # The absolute error of 1 - cos is about 2 d 2^-53, that of the unit vectors half of it.
-        noise = 16 * (gallery.shape[1] + 8) * 2.0**-53
-        return exact.candidates(gallery, queries, k, exclude, unit_vectors, noise)
-    return [None] * len(queries)
+    return exact.candidates(gallery, queries, k, exclude, metric)
 
 
 def _search_few(
-    gallery: Floats, queries: Floats, k: int, metric: str, candidates: list[NDArray[np.intp]]
+    gallery: Gallery, queries: Floats, k: int, metric: str, candidates: list[NDArray[np.intp]]
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Find the k nearest neighbours of each query among its candidates, rows in ascending order."""
-    shape = len(queries), max((len(rows) for rows in candidates), default=k)
+    counts = np.array([len(rows) for rows in candidates], np.intp)
+    shape = len(queries), counts.max(initial=k)
     distances, padded_rows = np.full(shape, np.inf), np.zeros(shape, np.intp)  # (n, c), (n, c)
-    for i, rows in enumerate(candidates):
-        distances[i, : len(rows)] = cdist(queries[i, None], gallery[rows], metric)[0]
+
+    def compute(i: int) -> None:
+        rows = candidates[i]
         padded_rows[i, : len(rows)] = rows
-    values, columns = mink(distances, k)
+        for first in range(0, len(rows), GATHERED_ROWS):
+            some = rows[first : first + GATHERED_ROWS]
+            computed = cdist(queries[i, None], gallery[some], metric)
+            distances[i, first : first + len(some)] = computed
+
+    for_each(compute, len(queries), _threads(int(counts.sum())))
+    values, columns = k_smallest(distances, k)
     return values, np.take_along_axis(padded_rows, columns, axis=1)
 
 
 def _search_all(
-    gallery: Floats, queries: Floats, k: int, metric: str, exclude: NDArray[np.integer] | None
+    gallery: Gallery, queries: Floats, k: int, metric: str, exclude: NDArray[np.integer] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Find the k nearest neighbours by computing all distances, in blocks of queries."""
     found = [(np.empty((0, k)), np.empty((0, k), np.intp))]
+    threads = _threads(len(queries) * len(gallery))
     size = max(1, MAX_BLOCK_BYTES // (32 * len(gallery)))  # float64, and copies for sorting
     for start in range(0, len(queries), size):
         block = queries[start : start + size]
-        columns = range(0, len(gallery), GALLERY_BLOCK_ROWS)
-        parts = [cdist(block, gallery[i : i + GALLERY_BLOCK_ROWS], metric) for i in columns]
-        distances = np.concatenate(parts, axis=1)
+        distances = np.empty((len(block), len(gallery)))
+
+        def compute(number: int, block: Floats = block, out: Floats = distances) -> None:
+            some = slice(number * GALLERY_BLOCK_ROWS, (number + 1) * GALLERY_BLOCK_ROWS)
+            out[:, some] = cdist(block, gallery[some], metric)
+
+        for_each(compute, -(-len(gallery) // GALLERY_BLOCK_ROWS), threads)
         if exclude is not None:
             distances[np.arange(len(block)), exclude[start : start + size]] = np.inf
-        found.append(mink(distances, k))
+        found.append(k_smallest(distances, k))
     values, indices = zip(*found, strict=True)
     return np.concatenate(values), np.concatenate(indices)
 
 
-def _pair(dataset: Vectors, testset: Vectors, metric: str) -> tuple[Floats, Floats]:
+def _threads(pairs: int) -> int:
+    """Return the number of threads that compute the distances of so many pairs."""
+    return compute_threads() if pairs >= MIN_PAIRS_FOR_THREADS else 1
+
+
+def _pair(dataset: Vectors, testset: Vectors, metric: str) -> tuple[Gallery, Gallery]:
     check_metric(metric)
     dataset = as_dataset(dataset) if isinstance(dataset, str | os.PathLike) else dataset
     testset = as_dataset(testset) if isinstance(testset, str | os.PathLike) else testset
     if isinstance(dataset, Dataset) and isinstance(testset, Dataset):
         dataset.require_comparable(testset)
-    gallery, queries = _features("dataset", dataset), _features("test set", testset)
+    known, queries = _features("dataset", dataset), _features("test set", testset)
     queries = np.atleast_2d(queries) if queries.ndim < 2 else queries
-    agree = gallery.ndim == queries.ndim == 2 and gallery.shape[1] == queries.shape[1] > 0
+    agree = known.ndim == queries.ndim == 2 and known.shape[1] == queries.shape[1] > 0
     if not agree:
         raise DogsimError(
-            f"Received a dataset {gallery.shape} and a test set {queries.shape}. "
+            f"Received a dataset {known.shape} and a test set {queries.shape}. "
             "Expected (n_dataset, d) and (n_test, d), d of at least 1."
         )
-    if not (isinstance(dataset, Dataset) and dataset.search):  # a search checks them itself
-        check_defined("dataset", gallery, metric)
     check_defined("test set", queries, metric)
-    return gallery, queries
+    return Gallery(known), Gallery(queries)
 
 
-def check_defined(what: str, features: Floats, metric: str) -> None:
-    """Raise `DogsimError` unless a metric is defined for each row of features (n, d)."""
-    for start in range(0, len(features), exact.CHUNK_ROWS):
-        chunk = features[start : start + exact.CHUNK_ROWS]
-        if not np.isfinite(chunk).all():
-            raise DogsimError(
-                f"The {what} has features of NaN or infinity. Expected finite numbers."
-            )
-        if metric not in ("cosine", "correlation"):
-            continue
-        value = "zeros" if metric == "cosine" else "equal"
-        first = 0 if metric == "cosine" else chunk[:, :1]
-        undefined = np.flatnonzero((chunk == first).all(axis=1))
-        if len(undefined):
-            row = start + int(undefined[0])
-            raise DogsimError(
-                f"Row {row} of the {what} has features that are all {value}, for which metric "
-                f"{metric!r} is not defined. Leave it out, or use metric 'euclidean'."
-            )
+def _check_gallery(gallery: Gallery, metric: str) -> None:
+    """Raise `DogsimError` unless a metric is defined for each row of a gallery."""
+    if metric in exact.PRODUCT_METRICS:
+        squares = gallery.squares
+        if np.isfinite(squares).all() and (metric != "cosine" or squares.all()):
+            return  # the usual case, without another pass over the rows
+    check_defined("dataset", gallery, metric)
 
 
-def _features(what: str, x: Vectors) -> Floats:
-    features: Floats = as_rows(f"the {what}", x.features if isinstance(x, Dataset) else x)
-    return features if features.dtype == np.float32 else features.astype(np.float64)
+def _features(what: str, x: Vectors) -> Any:
+    return as_rows(f"the {what}", x.features if isinstance(x, Dataset) else x)

@@ -3,158 +3,110 @@
 Ranking by ``|g|^2 - 2 q.g`` costs one matrix product, but cancellation loses digits where
 neighbours lie close together. So the product only selects candidates, with a bound on its error.
 
-Let g and q be a gallery and a query vector after a common shift and scale, which do not change the
-order. Let A be the largest norm of a g, B the norm of q, d their length, and u = 2^-24 the unit
-roundoff of float32.
+Let g be a vector of the gallery and q a query, d their length, u = 2^-24 the unit roundoff of
+float32, and c = (d + 16) u / (1 - (d + 16) u), which has to be at most 1/4.
 
-1. Rounding g and q to float32 moves each by at most u times its norm, and so changes the squared
-   distance by at most 2.01 u (A + B)^2. (Shifting float32 numbers in float32 is the same rounding.
-   With a scale of less than 2^60, the numbers that it may flush to 0 are far below this bound.)
-2. A float32 sum of d products has an error of at most d u / (1 - d u) times the sum of their
+1. A float32 sum of d products has an error of at most d u / (1 - d u) times the sum of their
    absolute values, in any order of summation (Higham, "Accuracy and Stability of Numerical
-   Algorithms", 2002, section 3.1). For q.g the sum of absolute values is at most A B. Rounding
-   |g|^2 and the difference adds at most 2 u (A + B)^2.
-3. Numbers below the range of float32 may be flushed to 0: at most 2^-126 for each of d products.
+   Algorithms", 2002, section 3.1). That sum is at most |q| |g| for q.g, and |g|^2 for |g|^2.
+2. Rounding q, |g|^2 or a result to float32 changes it by at most u times its size.
+3. Numbers below the range of float32 may be flushed to 0: at most 2^-126 for each product.
 
-Hence the score is within E = (d + 8) u / (1 - (d + 8) u) (A + B)^2 + (d + 8) 2^-125 of the squared
-distance minus |q|^2. The gallery is read in chunks; each has its own A and so its own E. Let t be
-the k-th smallest score + E of the query so far. The images of these k scores have distances of at
-most t, so every true neighbour has a distance of at most t, too, and score - E <= t. Exactly the
-images with score - E <= t are the candidates. From chunk to chunk t never increases, so no
-neighbour is missed, and the float64 distances of the candidates decide. (The rounding error of
-float64, (d + 4) 2^-53 (A + B)^2, is covered by the 8.) If the bound cannot separate the images, a
-query gets too many candidates. Then all its distances are computed, which is slow but correct.
+Hence the computed |g|^2 - 2 q.g differs from the squared distance minus |q|^2 by at most
+c (|g|^2 + 2 |q| |g|) + a with a = (d + 16) 2^-125. Since 2 |q| |g| <= |q|^2 + |g|^2, this is at
+most 2 c |g|^2 for the row, plus e = c |q|^2 + a for the query. Let s = 2 c (1 + 2 c) times the
+computed |g|^2, which is at least 2 c |g|^2. The score of a row is |g|^2 - s - 2 q.g, computed in
+float32. So the squared distance minus |q|^2 is at least score - e and at most score + 2 s + e.
 
-For few queries the preparation would cost more than the product saves, so their differences are
-computed directly. Rounding each number of g - q, its square, and the sum of d squares in any order
-gives |g - q|^2 (1 + e) with |e| <= (d + 8) u / (1 - (d + 8) u), where u = 2^-53 for float64
-numbers. Flushing to 0 adds at most (d + 8) 2^-124. There is no cancellation: the bound is a
-fraction of the distance itself. Let t be the k-th smallest score and a the absolute part of the
-bound. Every true neighbour has a squared distance of at most (t + a) / (1 - e), and so a score of
-at most 1 + e times that, plus a.
+Let t be the largest score + 2 s of any k images. These have squared distances minus |q|^2 of at
+most t + e, so each of the k nearest has one of at most t + e, too, and a score of at most t + 2 e.
+Exactly the images with such a score are the candidates, and their float64 distances decide. The
+gallery is read in chunks, from which t never increases, so no neighbour is missed: see `Sieve`.
+(The rounding error of the float64 distances, at most (d + 8) 2^-52 (|g|^2 + |q|^2), which also
+makes ties, is covered by the 16, as is the rounding of the score and its parts.)
+
+The cosine distance minus 1 is -w.g / |g|, where w = q / |q|. The float32 product has an error of at
+most c |g|, and 1 / |g| from the computed |g|^2 one of at most 0.7 c / |g|. So the score, their
+product, is within e = 2 c, and s is 0. The lengths have to be in a range in which the numbers that
+are flushed to 0 are too small to matter.
+
+If the bound cannot separate the images, a query gets too many candidates. This happens if the
+distances are small compared to the lengths, so the vectors are shifted by a mean, and scaled by a
+power of two. That does not change the order. Rounding them to float32 moves each by at most u times
+its length and so changes the squared distance by at most 2.01 u (|g| + |q|)^2, which the 16 covers,
+too. (Shifting float32 numbers in float32 is the same rounding. With a scale of less than 2^60, the
+numbers that it may flush to 0 are far below the bound.) If there are too many candidates again, all
+distances of the query are computed, which is slow but correct.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-UNIT_ROUNDOFF = 2.0**-24
-CHUNK_ROWS = 1024  # of the gallery at a time
-MAX_DIRECT_QUERIES = 4  # whose differences are computed directly
-DIRECT_BLOCK_BYTES = 1 << 19  # of differences at a time: they stay in a processor's cache
+from dogsim.plumbing.sieve import Candidates, Sieve
+from dogsim.plumbing.vectors import unit_vectors
+from dogsim.storage.gallery import Floats, Gallery, squared_lengths
 
-Floats = NDArray[np.floating]
-Transform = Callable[[Floats], Floats]
+PRODUCT_METRICS = ("euclidean", "sqeuclidean", "cosine")
+UNIT_ROUNDOFF = 2.0**-24
+MAX_RELATIVE_ERROR = 0.25  # c
+MAX_LENGTH = 2.0**60  # whose square is in the range of float32
+MIN_COSINE_LENGTH, MAX_COSINE_LENGTH = 2.0**-60, 2.0**120
+MAX_CHUNK_ROWS = 1 << 14  # of the gallery at a time
+MAX_CHUNK_BYTES = 1 << 27
+MAX_TILE_QUERIES = 512  # with a chunk at a time
+MAX_TILE_BYTES = 1 << 24  # of scores
+CHUNK_ROWS = 1024  # of shifted vectors at a time
+MAX_DIRECT_QUERIES = 4  # up to here, computing all distances is faster than shifting the gallery
+
+Exclude = NDArray[np.integer] | None
 
 
 def candidates(
-    gallery: Floats,
+    gallery: Gallery | Floats,
     queries: Floats,
     k: int,
-    exclude: NDArray[np.integer] | None = None,
-    transform: Transform = np.asarray,
-    noise: float = 0.0,
-) -> list[NDArray[np.intp] | None]:
+    exclude: Exclude = None,
+    metric: str = "euclidean",
+) -> Candidates:
     """Find for each query rows of the gallery that certainly include its k nearest neighbours.
 
     Parameters
     ----------
-    gallery : (n, d) float
-        Read once, in chunks; may be on disk.
+    gallery : Gallery or (n, d) array
+        Read in chunks; may be on disk.
     queries : (m, d) float
     k : int
-        From 1 to n, or to n - 1 with `exclude`.
+        At most n / 3.
     exclude : (m,) int, optional
         For each query a row that is not a candidate.
-    transform : callable
-        Maps vectors (c, d) to vectors whose Euclidean distances have the same order.
-    noise : float
-        Maximum difference between the squared distances that decide and those of the transformed
-        vectors, beyond the rounding of the latter in float64.
+    metric : str
+        One of `PRODUCT_METRICS`.
 
     Returns
     -------
     list of m
         Rows in ascending order, (c,) int with c >= k; None if there would be too many, or if a
-        number is not finite.
+        number is out of range.
     """
-    if len(queries) <= MAX_DIRECT_QUERIES:
-        own = [None] * len(queries) if exclude is None else exclude
-        each = zip(transform(queries), own, strict=True)
-        return [_candidates_of_one(gallery, query, k, row, transform, noise) for query, row in each]
-    size = max(CHUNK_ROWS, 4 * k)
-    first, queries = transform(gallery[:size]), transform(queries)
-    centre = first.mean(axis=0, dtype=np.float64)
-    scale = _scale(first, queries, centre)
-    if 2.0**-60 < scale < 2.0**60:  # float32 differences are then float64 differences, rounded once
-        centre = centre.astype(np.result_type(first, queries))
-    queries = _shifted(queries, centre, scale)
-    lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries, dtype=np.float64))  # (m,)
-    queries *= -2  # exact, and done once for all chunks
-    best = np.full((len(queries), k), np.inf, np.float32)  # the k smallest of score + E
-    sieve = _Sieve(len(queries), _max_candidates(k))
-    for start in range(0, len(gallery), size):
-        chunk = _shifted(transform(gallery[start : start + size]), centre, scale)
-        scores, error = _scores(chunk, queries, lengths)
-        error += noise * scale**2
-        if exclude is not None:
-            own = np.flatnonzero((exclude >= start) & (exclude < start + len(chunk)))
-            scores[own, exclude[own] - start] = np.inf
-        if start == 0 and len(chunk) >= k:
-            best = _up(np.partition(scores, k - 1, axis=1)[:, :k] + error[:, None])
-        limits = np.where(sieve.given_up, -np.inf, best.max(axis=1))
-        passing = np.flatnonzero(scores <= _up(limits + error)[:, None])
-        rows, columns = np.divmod(passing, scores.shape[1])
-        kept = scores[rows, columns]
-        if start > 0 or len(chunk) < k:
-            _merge(best, rows, _up(kept + error[rows]))
-        sieve.add(rows, columns + start, kept - error[rows])
-    return sieve.results(best.max(axis=1))
-
-
-def _candidates_of_one(
-    gallery: Floats,
-    query: Floats,
-    k: int,
-    exclude: np.integer | None,
-    transform: Transform,
-    noise: float,
-) -> NDArray[np.intp] | None:
-    """Find the candidates of one query from its differences to all rows."""
-    scores, d = _squared_distances(gallery, query, transform), len(query)
-    # Rounding of the score, and of the float64 distances that decide.
-    relative = (d + 8) * (np.finfo(scores.dtype).eps / 2 + 2.0**-53)
-    if not np.isfinite(scores).all() or relative >= 0.25:
-        return None
-    if exclude is not None:
-        scores[exclude] = np.inf
-    error, least = relative / (1 - relative), (d + 8) * 2.0**-124 + noise
-    bound = (float(np.partition(scores, k - 1)[k - 1]) + least) * (1 + error) / (1 - error) + least
-    limit = np.nextafter(scores.dtype.type(bound), scores.dtype.type(np.inf))
-    rows = np.flatnonzero(scores <= limit)
-    return rows if len(rows) <= _max_candidates(k) else None
-
-
-def _squared_distances(gallery: Floats, query: Floats, transform: Transform) -> Floats:
-    """Compute squared distances (n,) in the precision of the vectors; infinite on overflow."""
-    n, d = gallery.shape
-    dtype = np.result_type(transform(gallery[:1]), query)
-    squares, size = np.empty(n, dtype), max(1, DIRECT_BLOCK_BYTES // (dtype.itemsize * d))
-    space = np.empty((min(size, n), d), dtype)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, n, size):
-            rows = transform(gallery[start : start + size])  # (b, d)
-            differences = np.subtract(rows, query, out=space[: len(rows)])
-            # (b, 1, 1): a matrix product for each row, by BLAS
-            products = np.matmul(differences[:, None], differences[:, :, None])
-            squares[start : start + size] = products[:, 0, 0]
-    return squares
+    gallery = gallery if isinstance(gallery, Gallery) else Gallery(gallery)
+    found: Candidates = [None] * len(queries)
+    if ranking := _ranking(gallery, queries, metric):
+        found = ranking.select(len(gallery), k, exclude)
+    rest = [i for i, rows in enumerate(found) if rows is None]
+    if len(rest) > MAX_DIRECT_QUERIES:
+        ranking = _shifted_ranking(gallery, queries[rest], metric)
+        own = None if exclude is None else exclude[rest]
+        for i, rows in zip(rest, ranking.select(len(gallery), k, own), strict=True):
+            found[i] = rows
+    return found
 
 
 def bytes_per_query(k: int, d: int) -> int:
     """Return the maximum memory of `candidates` and their distances for each query."""
-    return 4 * max(CHUNK_ROWS, 4 * k) + 40 * _max_candidates(k) + 4 * d
+    return 8 * k + 40 * _max_candidates(k) + 16 * d
 
 
 def _max_candidates(k: int) -> int:
@@ -162,69 +114,143 @@ def _max_candidates(k: int) -> int:
     return 512 + 32 * k
 
 
-class _Sieve:
-    """The candidates so far: pairs of query and gallery row, each with score - E."""
+@dataclass
+class _Chunk:
+    """Consecutive rows of a gallery, and what makes scores of their products with queries."""
 
-    def __init__(self, queries: int, max_candidates: int) -> None:
-        self.max_candidates = max_candidates
-        self.counts = np.zeros(queries, np.intp)
-        self.pairs: list[tuple[NDArray[np.intp], NDArray[np.intp], Floats]] = []
+    rows: NDArray[np.float32]  # (c, d)
+    combine: np.ufunc  # of a product and the operand of its row
+    operand: NDArray[np.float32]  # (c,)
+    slack: NDArray[np.float64]  # (c,), the s of the proof
 
-    @property
-    def given_up(self) -> NDArray[np.bool_]:
-        return self.counts > self.max_candidates
-
-    def add(self, rows: NDArray[np.intp], columns: NDArray[np.intp], lower: Floats) -> None:
-        self.counts += np.bincount(rows, minlength=len(self.counts))
-        wanted = ~self.given_up[rows]
-        self.pairs.append((rows[wanted], columns[wanted], lower[wanted]))
-
-    def results(self, limits: NDArray[np.float32]) -> list[NDArray[np.intp] | None]:
-        rows, columns, lower = map(np.concatenate, zip(*self.pairs, strict=True))
-        passing = lower <= limits[rows]
-        rows, columns = rows[passing], columns[passing]
-        order = np.argsort(rows, kind="stable")  # keeps the columns of a row ascending
-        ends = np.cumsum(np.bincount(rows, minlength=len(limits)))[:-1]
-        found = np.split(columns[order], ends)
-        return [None if up else each for up, each in zip(self.given_up, found, strict=True)]
+    def scores(
+        self, queries: NDArray[np.float32], memory: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Compute the scores (t, c) of queries (t, d), in the given memory (t c or more,)."""
+        shape = len(queries), len(self.rows)
+        products = memory[: shape[0] * shape[1]].reshape(shape)
+        np.matmul(queries, self.rows.T, out=products)
+        scores: NDArray[np.float32] = self.combine(products, self.operand, out=products)
+        return scores
 
 
-def _scores(
-    chunk: NDArray[np.float32], doubled: NDArray[np.float32], lengths: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Return the scores of a chunk (m, c) and a bound on the error of each query's scores (m,).
+@dataclass
+class _Ranking:
+    """Queries as they are multiplied, the errors of their scores, and the chunks of a gallery."""
 
-    `doubled` is -2 q of the queries, `lengths` the norms of q.
-    """
-    squares = np.einsum("ij,ij->i", chunk, chunk, dtype=np.float64)  # (c,)
-    longest, d = np.sqrt(squares.max()), chunk.shape[1]
-    relative = (d + 8) * UNIT_ROUNDOFF
-    if not longest < 2.0**60 or relative >= 0.5:  # out of range for float32 or the theorem
-        return np.zeros((len(doubled), len(chunk)), np.float32), np.full(len(doubled), np.inf)
-    scores = doubled @ chunk.T  # (m, c)
-    scores += squares.astype(np.float32)
-    error = relative / (1 - relative) * (lengths + longest) ** 2 + (d + 8) * 2.0**-125
-    return scores, error
+    queries: NDArray[np.float32]  # (m, d)
+    errors: NDArray[np.float64]  # (m,), the e of the proof
+    max_rows: int  # of a chunk
+    chunk: Callable[[slice], _Chunk | None]  # None if its numbers are out of range
 
-
-def _merge(best: NDArray[np.float32], rows: NDArray[np.intp], upper: NDArray[np.float32]) -> None:
-    """Update the k smallest numbers of each row, in place, with new ones sorted by row."""
-    counts = np.bincount(rows, minlength=len(best))
-    active = np.flatnonzero(counts)
-    if len(active) == 0:
-        return
-    starts = np.cumsum(counts) - counts
-    table = np.full((len(best), counts.max()), np.inf, np.float32)
-    table[rows, np.arange(len(rows)) - starts[rows]] = upper
-    k = best.shape[1]
-    both = np.concatenate([best[active], table[active]], axis=1)
-    best[active] = np.partition(both, k - 1, axis=1)[:, :k]
+    def select(self, n: int, k: int, exclude: Exclude) -> Candidates:
+        """Return the candidates of each query among the n rows, as `candidates` does."""
+        tiles = -(-len(self.queries) // MAX_TILE_QUERIES)
+        t = -(-len(self.queries) // tiles)  # queries of a tile
+        c = min(n, max(4 * k, min(self.max_rows, MAX_TILE_BYTES // (4 * t))))  # its rows
+        memory = np.empty(t * c, np.float32)
+        sieve = Sieve(k, n, self.errors, _max_candidates(k))
+        for row in range(0, n, c):
+            chunk = self.chunk(slice(row, row + c))
+            if chunk is None:
+                return [None] * len(self.queries)
+            for query in range(0, len(self.queries), t):
+                scores = chunk.scores(self.queries[query : query + t], memory)  # (t, c)
+                if exclude is not None:
+                    own = exclude[query : query + t] - row
+                    inside = np.flatnonzero((own >= 0) & (own < scores.shape[1]))
+                    scores[inside, own[inside]] = np.inf
+                sieve.add(query, row, scores, chunk.slack)
+        return sieve.results()
 
 
-def _up(x: Floats) -> NDArray[np.float32]:
-    """Round up to float32."""
-    rounded = x.astype(np.float32)
-    return np.asarray(np.nextafter(rounded, np.float32(np.inf)))
+def _ranking(gallery: Gallery, queries: Floats, metric: str) -> _Ranking | None:
+    """Return the ranking by products of the vectors; None if they are float64 or out of range."""
+    if gallery.dtype != np.float32 or _relative_error(gallery) > MAX_RELATIVE_ERROR:
+        return None
+    d = gallery.shape[1]
+    max_rows = min(MAX_CHUNK_ROWS, max(1, MAX_CHUNK_BYTES // (4 * d)))
+    make = _cosine_ranking if metric == "cosine" else _euclidean_ranking
+    return make(gallery, queries, max_rows)
+
+
+def _euclidean_ranking(gallery: Gallery, queries: Floats, max_rows: int) -> _Ranking | None:
+    squares, c, lengths = gallery.squares, _relative_error(gallery), _lengths(queries)
+    if not (squares.max() < MAX_LENGTH**2 and lengths.max(initial=0.0) < MAX_LENGTH):
+        return None
+
+    def chunk(some: slice) -> _Chunk:
+        return _euclidean_chunk(gallery[some], squares[some], c)
+
+    return _Ranking(_doubled(queries), c * lengths**2 + _flushed(gallery), max_rows, chunk)
+
+
+def _cosine_ranking(gallery: Gallery, queries: Floats, max_rows: int) -> _Ranking | None:
+    lengths = np.sqrt(gallery.squares)  # (n,)
+    if not (lengths.min() > MIN_COSINE_LENGTH and lengths.max() < MAX_COSINE_LENGTH):
+        return None
+    factors = (1 / lengths).astype(np.float32)
+    slack = np.zeros(len(lengths))
+
+    def chunk(some: slice) -> _Chunk:
+        return _Chunk(gallery[some], np.multiply, factors[some], slack[some])
+
+    units = unit_vectors(queries).astype(np.float32)
+    errors = np.full(len(queries), 2 * _relative_error(gallery))
+    return _Ranking(-units, errors, max_rows, chunk)
+
+
+def _shifted_ranking(gallery: Gallery, queries: Floats, metric: str) -> _Ranking:
+    """Return the ranking by products of shifted and scaled vectors, for cosine of unit vectors."""
+    transform = unit_vectors if metric == "cosine" else np.asarray
+    c = _relative_error(gallery)
+    first, queries = transform(gallery[:CHUNK_ROWS]), transform(queries)
+    centre = first.mean(axis=0, dtype=np.float64)
+    scale = _scale(first, queries, centre)
+    if 2.0**-60 < scale < 2.0**60:  # float32 differences are then float64 differences, rounded once
+        centre = centre.astype(np.result_type(first, queries))
+    queries = _shifted(queries, centre, scale)
+    errors = c * _lengths(queries) ** 2 + _flushed(gallery)
+    if metric == "cosine":
+        # 2 (1 - cos) is the squared distance of the unit vectors. The absolute error of 1 - cos in
+        # float64 is about 2 d 2^-53, that of the unit vectors half of it.
+        errors += 16 * (gallery.shape[1] + 8) * 2.0**-53 * scale**2
+
+    def chunk(some: slice) -> _Chunk | None:
+        rows = _shifted(transform(gallery[some]), centre, scale)
+        squares = squared_lengths(rows)
+        in_range = c <= MAX_RELATIVE_ERROR and squares.max() < MAX_LENGTH**2
+        return _euclidean_chunk(rows, squares, c) if in_range else None
+
+    return _Ranking(_doubled(queries), errors, CHUNK_ROWS, chunk)
+
+
+def _euclidean_chunk(rows: NDArray[np.float32], squares: NDArray[np.float64], c: float) -> _Chunk:
+    slack = 2 * c * (1 + 2 * c) * squares
+    return _Chunk(rows, np.add, (squares - slack).astype(np.float32), slack)
+
+
+def _doubled(queries: Floats) -> NDArray[np.float32]:
+    """Return -2 q for each query, (m, d); only the conversion to float32 rounds."""
+    doubled = queries.astype(np.float32)
+    doubled *= -2
+    return doubled
+
+
+def _relative_error(gallery: Gallery) -> float:
+    """Return the c of the proof, infinite if the theorem does not hold."""
+    product = float((gallery.shape[1] + 16) * UNIT_ROUNDOFF)
+    return product / (1 - product) if product < 0.5 else np.inf
+
+
+def _flushed(gallery: Gallery) -> float:
+    """Return the a of the proof."""
+    return float((gallery.shape[1] + 16) * 2.0**-125)
+
+
+def _lengths(vectors: Floats) -> NDArray[np.float64]:
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    return np.sqrt(squares)  # (m,)
 
 
 def _scale(first: Floats, queries: Floats, centre: NDArray[np.float64]) -> float:

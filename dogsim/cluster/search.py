@@ -8,7 +8,7 @@ so that the result is bit for bit that of a single machine.
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import count, pairwise
 from pathlib import Path
 from threading import Condition
@@ -29,6 +29,7 @@ MAX_QUERY_BYTES = 32 << 20  # queries that are sent to the workers at a time
 # Pairs of a query and a row that a worker computes at a time.
 MAX_PAIRS = 1 << 32  # a minute
 MAX_INTERACTIVE_PAIRS = 1 << 24  # a second or two, while users wait for single queries
+MAX_RANGES = 256  # of rows that a worker knows
 
 Neighbours = tuple[NDArray[np.float64], NDArray[np.intp]]
 
@@ -190,6 +191,8 @@ class _SearchWorker:
 
     def __init__(self, rows: _FeatureRows) -> None:
         self.rows = rows
+        # The same object for the same range: `nearest` then keeps its squared lengths.
+        self._range = lru_cache(MAX_RANGES)(lambda *ends: slice_rows(self.features, *ends))
 
     def ready(self, expected: str) -> None:
         """Raise `DogsimError` unless this node has the file and the same dogsim."""
@@ -202,9 +205,8 @@ class _SearchWorker:
 
     def nearest(self, first: int, last: int, queries: Any, k: int, metric: str) -> Neighbours:
         """Find the k nearest of the rows from `first` to `last` - 1."""
-        rows = slice_rows(self.features, first, last)
         try:
-            distances, indices = nearest(rows, queries, k, metric)
+            distances, indices = nearest(self._range(first, last), queries, k, metric)
         except DogsimError as error:
             raise DogsimError(f"In the rows from {first} to {last - 1}: {error}") from error
         return distances, indices + first

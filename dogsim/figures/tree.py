@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from PIL import ImageOps
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
-from dogsim.dist_calc import check_defined, check_metric
+from dogsim.dist_calc import check_metric
 from dogsim.errors import DogsimError, counted
 from dogsim.figures.canvas import Drawing
 from dogsim.images import open_image
+from dogsim.storage.gallery import check_defined
 
 LINKAGE = "average"
 LEAF_INCHES = 0.3

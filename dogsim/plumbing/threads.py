@@ -30,6 +30,15 @@ def usable_cpus() -> int:
     return len(allowed)
 
 
+def compute_threads() -> int:
+    """Return the number of threads for computations: `usable_cpus`, at most $OMP_NUM_THREADS.
+
+    Libraries for linear algebra take the variable as well, such as in a worker of a cluster.
+    """
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(usable_cpus(), int(limit))) if limit.isdecimal() else usable_cpus()
+
+
 def prefetch(
     function: Callable[[T], R], items: Iterable[T], ahead: int, threads: int
 ) -> Iterator[R]:
@@ -49,6 +58,29 @@ def prefetch(
                 yield waiting.popleft().result()
         finally:  # also when the consumer stops early
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def for_each(function: Callable[[int], object], n: int, threads: int) -> None:
+    """Call a function with each number from 0 to n - 1, in threads if there are several.
+
+    >>> squares = [0, 0, 0]
+    >>> for_each(lambda i: squares.__setitem__(i, i * i), 3, threads=2)
+    >>> squares
+    [0, 1, 4]
+    """
+    if threads == 1:
+        for i in range(n):
+            function(i)
+        return
+
+    def call(part: range) -> None:
+        for i in part:
+            function(i)
+
+    size = max(1, n // (8 * threads))
+    parts = [range(start, min(start + size, n)) for start in range(0, n, size)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(call, parts))
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
-from dogsim.dist_calc import Floats, nearest
+from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError, check_known
 from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
 from dogsim.plumbing.terminal import track
@@ -22,6 +22,7 @@ from dogsim.plumbing.threads import batched
 from dogsim.plumbing.vectors import unit_vectors
 from dogsim.retrieval.identity import features_hash
 from dogsim.retrieval.scenes import count_scenes, nearest_in_other_scenes
+from dogsim.storage.gallery import Floats
 
 RANKS = ("plain", "expand")
 EXPANSION_METRICS = ("euclidean", "sqeuclidean", "cosine")  # they rank unit vectors alike
@@ -154,7 +155,9 @@ class _ExpandedSearch:
         rows = cached["rows"] if cached else self._own_nearest()
         if not cached:
             cache_arrays(name, rows=rows.astype(np.int32))
-        return _expanded(self.plain, self.plain.features, rows)
+        expanded = _expanded(self.plain, self.plain.features, rows)
+        expanded.flags.writeable = False  # so that searches keep the lengths of its rows
+        return expanded
 
     def _own_nearest(self) -> NDArray[np.intp]:
         """Find the nearest neighbours, of other scenes, of the dataset's own images, (n, k)."""
