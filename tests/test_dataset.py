@@ -74,6 +74,7 @@ def test_a_dataset_opens_in_plain_h5py(tmp_path: Path, four: Dataset) -> None:
             "label_rule": "top",
             "label_names": "",
             "exclude": "",
+            "scene_rule": "none",
             "made_by": "",
             "backbone": "resnet50",
             "weights": "imagenet",

@@ -56,8 +56,8 @@ def apply_plan(dataset: DatasetOrFile, plan: Plan) -> AppliedPlan:
     kept = np.array([path not in removed for path in dataset.paths], bool)
     if not kept.any():
         raise DogsimError(
-            f"{plan.file} removes all {len(dataset)} images. Expected at least one with the "
-            "decision keep."
+            f"{plan.file} removes all {counted(len(dataset), 'image')}. Expected at least one with "
+            "the decision keep."
         )
     edits = [_edit(dataset, row_of[path], "", removed=True) for path in removed]
     edits += [_edit(dataset, row_of[path], label) for path, label in changes.items()]
