@@ -73,7 +73,7 @@ def train_proxies(
     def loss_of(batch: Any) -> Any:
         return cross_entropy(batch[:, -1], network(batch[:, :-1], training=True))
 
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, max(steps, 1))
+    schedule = keras.optimizers.schedules.CosineDecay(float(learning_rate), max(steps, 1))
     step = gradient_step(network, loss_of, schedule)
     batches = (  # (B, D + 1): the labels are the last column
         np.column_stack([features[i], rows[i]]).astype(np.float32)

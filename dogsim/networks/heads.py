@@ -57,6 +57,8 @@ class Head:
 
 def embed(model: Any, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Compute a Keras model for features (N, D) in batches, (N, E) float32."""
+    if not len(features):
+        return np.empty((0, *model.output_shape[1:]), np.float32)
     batches = (features[i : i + HEAD_BATCH] for i in range(0, len(features), HEAD_BATCH))
     return np.concatenate([model(batch, training=False).numpy() for batch in batches])
 
