@@ -17,7 +17,7 @@ from dogsim.learning.training import (
     HELD_OUT_FRACTION,
     as_counts,
     check_dropout,
-    check_positive,
+    check_learning_rate,
     check_seed,
     hold_out,
     trainable,
@@ -203,7 +203,7 @@ def train_classifier(
     ['pug', 'whippet']
     """
     dataset = as_dataset(dataset)
-    check_positive(learning_rate=1 if learning_rate is None else learning_rate)
+    check_learning_rate(1 if learning_rate is None else learning_rate)
     rate = float(learning_rate or LEARNING_RATE_PER_FEATURE / max(dataset.features.shape[1], 1))
     max_epochs, patience = as_counts(max_epochs=max_epochs, patience=patience)
     seed = check_seed(seed)

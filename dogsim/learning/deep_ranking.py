@@ -26,6 +26,7 @@ from dogsim.learning.training import (
     Ranking,
     as_counts,
     check_dropout,
+    check_learning_rate,
     check_positive,
     check_seed,
     gradient_step,
@@ -76,7 +77,8 @@ class _Options:
     max_steps: int
 
     def __post_init__(self) -> None:
-        check_positive(gap=self.gap, learning_rate=self.learning_rate)
+        check_positive(gap=self.gap)
+        check_learning_rate(self.learning_rate)
         counts = {"max_steps": self.max_steps, "patience": self.patience}
         for name, count in zip(counts, as_counts(**counts), strict=True):
             object.__setattr__(self, name, count)

@@ -16,6 +16,7 @@ from dogsim.errors import DogsimError, as_integer, as_number, counted
 HELD_OUT_FRACTION = 0.1  # of the images of each breed, and at least one
 MIN_IMAGES_PER_BREED = 4  # one to hold out, and two or more positives among the rest
 STEPS_PER_ROUND = 25  # between two evaluations of the held-out images
+MAX_LEARNING_RATE = 1e3
 MAX_COUNT, MAX_SEED = 2**31 - 1, 2**32 - 1
 MIN_GAIN = 0.001  # in precision: a smaller gain is noise, and selecting by noise overfits
 
@@ -57,6 +58,15 @@ def check_positive(**numbers: float) -> None:
     for name, number in numbers.items():
         if not as_number(name, number) > 0:
             raise DogsimError(f"Received {name}={number}. Expected more than 0.")
+
+
+def check_learning_rate(learning_rate: float) -> None:
+    """Raise `DogsimError` unless a learning rate is positive and at most `MAX_LEARNING_RATE`."""
+    check_positive(learning_rate=learning_rate)
+    if learning_rate > MAX_LEARNING_RATE:  # the step would overflow
+        raise DogsimError(
+            f"Received learning_rate={learning_rate}. Expected at most {MAX_LEARNING_RATE:g}."
+        )
 
 
 def as_counts(**numbers: int) -> list[int]:
