@@ -19,7 +19,7 @@ from dogsim.errors import DogsimError, as_integer, check_known
 from dogsim.image_files.labels import breed_key
 from dogsim.retrieval import scores
 from dogsim.retrieval.identity import in_gallery, learned
-from dogsim.retrieval.scenes import (
+from dogsim.retrieval.own_neighbours import (
     count_in_scene_and_breed,
     count_scenes,
     nearest_in_other_scenes,

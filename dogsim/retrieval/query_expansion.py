@@ -8,7 +8,6 @@ common and removes what is particular to one image: precision at k rises, the vo
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +15,8 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError, check_known
-from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
-from dogsim.plumbing.terminal import track
-from dogsim.plumbing.threads import batched
 from dogsim.plumbing.vectors import unit_vectors
-from dogsim.retrieval.identity import features_hash
-from dogsim.retrieval.scenes import count_scenes, nearest_in_other_scenes
+from dogsim.retrieval.own_neighbours import own_neighbours
 from dogsim.storage.gallery import Floats
 
 RANKS = ("plain", "expand")
@@ -148,27 +143,10 @@ class _ExpandedSearch:
     @cached_property
     def expanded(self) -> NDArray[np.float32]:
         """Expanded features of the dataset's images, (n, d); their neighbours are cached."""
-        name = f"near-{EXPANSION_NEIGHBOURS}-{features_hash(self.plain)}"
-        if self.plain.scenes is not None:
-            name += f"-{sha256(self.plain.scenes.astype('<i4').tobytes()).hexdigest()[:16]}"
-        cached = read_cached_arrays(name, ("rows",))
-        rows = cached["rows"] if cached else self._own_nearest()
-        if not cached:
-            cache_arrays(name, rows=rows.astype(np.int32))
+        _, rows = own_neighbours(self.plain, EXPANSION_NEIGHBOURS, other_scenes=True)
         expanded = _expanded(self.plain, self.plain.features, rows)
         expanded.flags.writeable = False  # so that searches keep the lengths of its rows
         return expanded
-
-    def _own_nearest(self) -> NDArray[np.intp]:
-        """Find the nearest neighbours, of other scenes, of the dataset's own images, (n, k)."""
-        every_row = np.arange(len(self.plain))
-        n_others = int(len(self.plain) - count_scenes(self.plain, every_row).max())
-        k = min(EXPANSION_NEIGHBOURS, n_others)
-        if k == 0:
-            return np.empty((len(self.plain), 0), np.intp)
-        blocks = map(np.array, batched(every_row, EXPANSION_BLOCK_ROWS))
-        found = (nearest_in_other_scenes(self.plain, rows, k, "cosine")[1] for rows in blocks)
-        return np.concatenate(list(track(found, len(self.plain), "images expanded")))
 
 
 def _nearest_rows(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dogsim import Dataset, DogsimError, accuracy, classify, expand, hold_out, nearest
 from dogsim.classify import answers_to
+from dogsim.retrieval import own_neighbours
 from dogsim.retrieval.evaluation import Evaluation
 from dogsim.retrieval.query_expansion import (
     COSINE_POWER,
@@ -90,7 +91,7 @@ def test_neighbours_are_cached(cache: Path, monkeypatch: pytest.MonkeyPatch) -> 
     first = nearest(expand(known), queries, 7)
     (file,) = cache.glob("near-*.npz")
     with monkeypatch.context() as patch:
-        patch.setattr(_ExpandedSearch, "_own_nearest", lambda _: pytest.fail("computed again"))
+        patch.setattr(own_neighbours, "_search", lambda *_: pytest.fail("computed again"))
         again = nearest(expand(cloud(100)), queries, 7)
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -14,8 +14,8 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.learning.training import hold_out
 from dogsim.retrieval.evaluation import Evaluation
+from dogsim.retrieval.own_neighbours import nearest_in_other_scenes
 from dogsim.retrieval.query_expansion import expand
-from dogsim.retrieval.scenes import nearest_in_other_scenes
 
 
 def with_scenes(dataset: Dataset, n_scenes: int, seed: int = 0) -> Dataset:
