@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.image_files.files import read_image_file
-from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
+from dogsim.retrieval.identity import content_hash, stamped_hash
 
 FILES_AHEAD = 64
 
@@ -39,10 +37,10 @@ def file_contents(dataset: Dataset, rows: NDArray[np.intp]) -> FileContents:
 
     Files whose size and time are those of their stamps are not read.
     """
-    stamped = [] if dataset.stamps is None else dataset.stamps.tolist()  # (size, time, hash)
     ascending = np.unique(rows).tolist()
-    hashes = {row: stamped[row][2].decode() for row in ascending} if stamped else {}
-    fresh = {row for row in hashes if _is_fresh(dataset.image_file(row), *stamped[row][:2])}
+    stamps = () if dataset.stamps is None else dataset.stamps["sha256"][ascending].tolist()
+    hashes = {row: sha256.decode() for row, sha256 in zip(ascending, stamps, strict=False)}
+    fresh = {row for row in ascending if stamped_hash(dataset, row)}
     others = [row for row in ascending if row not in fresh]
     found = prefetch(partial(_hash, dataset), others, FILES_AHEAD, usable_cpus())
     for batch in track(batched(zip(others, found, strict=True), FILES_AHEAD), len(others), "files"):
@@ -55,15 +53,6 @@ def file_contents(dataset: Dataset, rows: NDArray[np.intp]) -> FileContents:
 def _hash(dataset: Dataset, row: int) -> str:
     """Return the SHA-256 of the file of a row, "" if it cannot be read."""
     try:
-        return bytes_sha256(read_image_file(dataset.image_file(row)))
+        return content_hash(dataset, row)
     except DogsimError:
         return ""
-
-
-def _is_fresh(file: Path, size: int, mtime_ns: int) -> bool:
-    """Return whether a file still has the size and the time of its stamp."""
-    try:
-        status = file.stat()
-    except (OSError, ValueError):  # ValueError: a name with a NUL
-        return False
-    return (status.st_size, status.st_mtime_ns) == (size, mtime_ns)

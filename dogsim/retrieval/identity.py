@@ -101,20 +101,29 @@ def rows_by_content(dataset: "Dataset") -> dict[str, int]:
     return {sha256.decode(): row for row, sha256 in reversed(list(enumerate(hashes)))}
 
 
+def stamped_hash(dataset: "Dataset", row: int) -> str:
+    """Return the SHA-256 in the stamp of an image, "" without one or if the file has changed since.
+
+    A file has changed if its size or its modification time has, or if there is none.
+    """
+    if dataset.stamps is None:
+        return ""
+    size, mtime_ns, digest = dataset.stamps[row].tolist()
+    with suppress(OSError, ValueError):  # a ValueError for a name with a zero byte
+        status = dataset.image_file(row).stat()
+        if (status.st_size, status.st_mtime_ns) == (size, mtime_ns):
+            return str(digest.decode())
+    return ""
+
+
 def content_hash(dataset: "Dataset", row: int) -> str:
     """Return the SHA-256 of the present file of an image.
 
     The file is read only if its size or its modification time are not those of its stamp. Raises
     `DogsimError` if that is not possible.
     """
-    path = dataset.image_file(row)
-    if dataset.stamps is not None:
-        size, mtime_ns, digest = dataset.stamps[row].tolist()
-        with suppress(OSError, ValueError):  # a ValueError for a name with a zero byte
-            status = path.stat()
-            if (status.st_size, status.st_mtime_ns) == (size, mtime_ns):
-                return str(digest.decode())
-    return bytes_sha256(read_image_file(path))
+    stamped = stamped_hash(dataset, row)
+    return stamped or bytes_sha256(read_image_file(dataset.image_file(row)))
 
 
 def features_hash(dataset: "Dataset") -> str:

@@ -12,7 +12,7 @@ from dogsim import Dataset
 from dogsim.image_files.comparison import ComparedImage, Verdict, compare_images
 from dogsim.image_files.files import read_image_file
 from dogsim.plumbing.files import file_sha256
-from dogsim.retrieval import file_contents, image_pairs
+from dogsim.retrieval import identity, image_pairs
 from dogsim.retrieval.image_pairs import compare_pairs
 from dogsim.storage.dataset_file import STAMP_DTYPE
 
@@ -114,7 +114,7 @@ def test_files_with_fresh_stamps_are_not_read(
         read.append(path.name)
         return read_image_file(path)
 
-    monkeypatch.setattr(file_contents, "read_image_file", counted)
+    monkeypatch.setattr(identity, "read_image_file", counted)
     compare_pairs(photos, photos, [(0, 3)])
     assert read == []
     COPIES["grey"](texture(0)).save(folder / "equal.png")  # its stamp is out of date
