@@ -44,7 +44,7 @@ def garment(colour: tuple[int, int, int]) -> Image.Image:
 
 
 def next_shot(image: Image.Image) -> Image.Image:
-    """Take the same flat scene from a slightly different place, with other noise."""
+    """Return the same flat scene from a slightly different place, with other noise."""
     width, height = image.size
     perspective = (1.02, 0.03, -4, -0.01, 1.03, 3, 0.00012, 0.00009)
     moved = image.transform((width, height), Image.Transform.PERSPECTIVE, perspective,

@@ -11,7 +11,7 @@ from dogsim.errors import DogsimError
 from dogsim.folders.walk import ListedImage
 from dogsim.image_files.edits import Edit, changed_labels, relabel
 from dogsim.image_files.label_rule import LabelRule, Labels
-from dogsim.plumbing.files import file_sha256
+from dogsim.plumbing.files import is_unchanged
 from dogsim.plumbing.terminal import note, printable
 
 REMEDY = "--forget-edits undoes all of them"
@@ -65,10 +65,8 @@ def _note(what: str, paths: Sequence[str]) -> None:
 
 def _has_changed(image: ListedImage, edit: Edit, root: Path) -> bool:
     """Return whether the file of an image differs from that at the time of the edit."""
-    if not edit.sha256 or (image.size, image.mtime_ns) == (edit.size, edit.mtime_ns):
+    if not edit.sha256:
         return False
-    if image.size != edit.size:
-        return True
     with suppress(OSError):
-        return file_sha256(root / image.path) != edit.sha256
+        return not is_unchanged(root / image.path, edit.size, edit.mtime_ns, edit.sha256)
     return False

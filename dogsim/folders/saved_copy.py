@@ -35,9 +35,7 @@ def check_copy(out: Path, source: Path, force: bool) -> None:
     if is_sharded(target) and not (target / INDEX_NAME).exists():
         check_replaceable(target, CheckpointFolder.has_only_checkpoints, force)
     else:
-        check_replaceable(
-            _file(target), lambda file: made_by(file).startswith(APPLY_MADE_BY), force
-        )
+        check_replaceable(_file(target), _is_copy, force)
 
 
 def save_copy(dataset: Dataset, out: Path, source: Path) -> None:

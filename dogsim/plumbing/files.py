@@ -30,6 +30,17 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def is_unchanged(file: Path, size: int, mtime_ns: int, digest: str) -> bool:
+    """Return whether a file still has this content; raise `OSError` if it cannot be read.
+
+    `digest` is its SHA-256. It is read only if it has the same size and another modification time.
+    """
+    status = file.stat()
+    if (status.st_size, status.st_mtime_ns) == (size, mtime_ns):
+        return True
+    return status.st_size == size and file_sha256(file) == digest
+
+
 def expand_home(path: str | os.PathLike[str]) -> Path:
     """Replace a leading ``~`` or ``~NAME`` by that user's home folder, if there is such a folder.
 

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias, get_args
 from dogsim.dataset import Dataset
 from dogsim.image_files.facts import ImageFacts
 from dogsim.plumbing.files import make_folder
-from dogsim.plumbing.tables import exact_cell, has_csv_header, has_csv_lines, write_csv_lines
+from dogsim.plumbing.tables import exact_cell, has_csv_lines, write_csv_lines
 from dogsim.plumbing.terminal import note
 from dogsim.trust.findings import Audit
 
@@ -78,11 +78,6 @@ def save_plan(found: Audit, dataset: Dataset, folder: str | os.PathLike[str]) ->
         note(f"The earlier {plan} differs from the new plan. It was renamed to {earlier.name}.")
     write_csv_lines(plan, lines)
     return plan
-
-
-def is_plan(file: Path) -> bool:
-    """Return whether a file begins as a plan of `save_plan` does."""
-    return has_csv_header(file, PLAN_COLUMNS)
 
 
 def plan_lines(rows: Iterable[PlanRow]) -> list[tuple[str, ...]]:

@@ -10,7 +10,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, reason
 from dogsim.image_files.edits import Edit
 from dogsim.plumbing.file_moves import FileMove, MoveState, run_moves
-from dogsim.plumbing.files import file_sha256, locked, make_folder, remove_temporary_files
+from dogsim.plumbing.files import is_unchanged, locked, make_folder, remove_temporary_files
 from dogsim.plumbing.signals import sigterm_as_interrupt
 from dogsim.plumbing.terminal import note, printable
 from dogsim.plumbing.undo_table import UNDO_NAME, MovedFile, add_to_undo, is_inside, read_undo
@@ -196,9 +196,7 @@ def _check_unchanged(edit: Edit, file: Path) -> None:
             "of the file cannot be detected. Expected a dataset of dogsim create-dataset."
         )
     try:
-        status = file.stat()
-        same = (status.st_size, status.st_mtime_ns) == (edit.size, edit.mtime_ns)
-        if same or file_sha256(file) == edit.sha256:
+        if is_unchanged(file, edit.size, edit.mtime_ns, edit.sha256):
             return
     except OSError as error:
         raise DogsimError(f"Cannot read {file}: {reason(error)}.") from error

@@ -8,8 +8,9 @@ import pytest
 
 from dogsim.dataset import Dataset
 from dogsim.image_files.facts import ImageFacts
+from dogsim.plumbing.tables import has_csv_header
 from dogsim.trust.findings import Audit, NovelImage, PoorImage, SuspiciousLabel
-from dogsim.trust.plan import PlanRow, is_plan, plan_rows, save_plan
+from dogsim.trust.plan import PLAN_COLUMNS, PlanRow, plan_rows, save_plan
 
 NOTHING = Audit((), (), (), (), (), (), None, (), (), (), (), {}, 0, ())
 
@@ -112,7 +113,7 @@ def test_an_edited_plan_is_not_lost(
 ) -> None:
     found = findings(poor=(PoorImage("pug/0.jpg", "blurred"),))
     plan = save_plan(found, pugs, tmp_path)
-    assert (plan, is_plan(plan)) == (tmp_path / "plan.csv", True)
+    assert (plan, has_csv_header(plan, PLAN_COLUMNS)) == (tmp_path / "plan.csv", True)
     save_plan(found, pugs, tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == ["plan.csv"]
     for number in (1, 2):
