@@ -11,8 +11,8 @@ from pathlib import Path, PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.errors import DogsimError, counted, path_text, reason, shown
-from dogsim.image_files.label_table import LabelTable, two_columns
+from dogsim.errors import DogsimError, counted, path_text, shown
+from dogsim.image_files.label_table import LabelTable, check_pattern, two_columns
 from dogsim.image_files.labels import SYNSET, breed_key, breed_keys, breed_name, breeds_of_texts
 
 TOP, PARENT = "top", "parent"
@@ -75,14 +75,7 @@ class LabelRule:
 
     def __post_init__(self) -> None:
         if not self.by_folder and not _is_csv(self.labels):
-            try:
-                groups = re.compile(self.labels).groupindex
-            except re.error as error:
-                raise DogsimError(
-                    f"Received labels={self.labels!r}: {reason(error)}. {EXPECTED_LABELS}"
-                ) from error
-            if "label" not in groups:
-                raise DogsimError(f"Received labels={self.labels!r}. {EXPECTED_LABELS}")
+            check_pattern("labels", self.labels, "label", EXPECTED_LABELS)
 
     @classmethod
     def from_options(

@@ -1,6 +1,7 @@
 """Tables of labels or scenes: CSV files with a row for each image, or for each code of a class."""
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -80,6 +81,16 @@ def _ends(path: str) -> list[str]:
 
 def _without_suffix(path: str) -> str:
     return PurePath(path).with_suffix("").as_posix()
+
+
+def check_pattern(option: str, pattern: str, group: str, expected: str) -> None:
+    """Raise `DogsimError` unless the pattern of an option is a regular expression with a group."""
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise DogsimError(f"Received {option}={pattern!r}: {reason(error)}. {expected}") from error
+    if group not in groups:
+        raise DogsimError(f"Received {option}={pattern!r}. {expected}")
 
 
 def two_columns(file: Path, names: tuple[str, str]) -> Iterator[tuple[str, str]]:

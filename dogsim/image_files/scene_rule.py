@@ -4,13 +4,14 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.errors import DogsimError, counted, reason, shown
-from dogsim.image_files.label_table import LabelTable
+from dogsim.errors import DogsimError, counted, shown
+from dogsim.image_files.label_table import LabelTable, check_pattern
 
 NO_SCENES, SCENE_FOLDER = "none", "folder"
 EXPECTED_SCENES = (
@@ -43,16 +44,8 @@ class SceneRule:
     scenes: str = NO_SCENES
 
     def __post_init__(self) -> None:
-        if self.scenes in (NO_SCENES, SCENE_FOLDER) or self.is_table:
-            return
-        try:
-            groups = re.compile(self.scenes).groupindex
-        except re.error as error:
-            raise DogsimError(
-                f"Received scenes={self.scenes!r}: {reason(error)}. {EXPECTED_SCENES}"
-            ) from error
-        if "scene" not in groups:
-            raise DogsimError(f"Received scenes={self.scenes!r}. {EXPECTED_SCENES}")
+        if self.scenes not in (NO_SCENES, SCENE_FOLDER) and not self.is_table:
+            check_pattern("scenes", self.scenes, "scene", EXPECTED_SCENES)
 
     @classmethod
     def from_option(
@@ -74,7 +67,7 @@ class SceneRule:
     def read_tables(self) -> None:
         """Read the CSV file, if there is one; raise `DogsimError` if it cannot be used."""
         if self.is_table:
-            LabelTable.read(Path(self.scenes), "scene")
+            self._table  # noqa: B018
 
     def number_images(self, paths: Sequence[str]) -> NDArray[np.int32] | None:
         """Return the number of the scene of each path, (n,); an image without one has its own.
@@ -92,7 +85,7 @@ class SceneRule:
         if self.scenes == NO_SCENES:
             return []
         if self.is_table:
-            return list(LabelTable.read(Path(self.scenes), "scene").notes(paths))
+            return list(self._table.notes(paths))
         alone = [path for path, name in zip(paths, self._names(paths), strict=True) if not name]
         if not alone:
             return []
@@ -104,8 +97,7 @@ class SceneRule:
     def _names(self, paths: Sequence[str]) -> list[str]:
         """Return the name of the scene of each path, "" if it has none."""
         if self.is_table:
-            table = LabelTable.read(Path(self.scenes), "scene")
-            return [table.label(path) for path in paths]
+            return [self._table.label(path) for path in paths]
         folders = [PurePath(path).parent.as_posix() for path in paths]
         if self.scenes == SCENE_FOLDER:
             return folders
@@ -114,3 +106,7 @@ class SceneRule:
             f"{folder}/{match['scene']}" if match and match["scene"] else ""
             for folder, match in zip(folders, found, strict=True)
         ]
+
+    @cached_property
+    def _table(self) -> LabelTable:
+        return LabelTable.read(Path(self.scenes), "scene")
