@@ -150,10 +150,8 @@ def report_on(evaluation: "Evaluation", given_ks: list[int] | None, sections: Se
         per_breed=per_breed(found) if sections.per_breed else None,
         confusions=confusions(found) if sections.confusions else None,
         in_both=None if testset is None else evaluation.count_in_gallery(),
-        scenes=evaluation.n_scenes if evaluation.leaves_scenes_out else None,
-        single_scene_breeds=(
-            evaluation.n_single_scene_breeds if evaluation.leaves_scenes_out else None
-        ),
+        scenes=evaluation.n_scenes,
+        single_scene_breeds=evaluation.n_single_scene_breeds,
         trained_on=evaluation.count_trained_on(),
         coverage=_coverage(evaluation, sections.confidence) if sections.confidence else None,
         classifier=trained.evaluate(testset) if trained and testset else None,

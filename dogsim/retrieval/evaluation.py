@@ -169,18 +169,29 @@ class Evaluation:
     @property
     def leaves_scenes_out(self) -> bool:
         """Whether all images of a query's scene are left out, and not only the query."""
-        in_dataset = self.testset is None and self.protocol == "honest"
-        return in_dataset and self.dataset.scenes is not None
+        return self._leaves_itself_out and self.dataset.scenes is not None
 
     @property
-    def n_scenes(self) -> int:
-        """Number of scenes of the queries, if scenes are left out."""
+    def n_scenes(self) -> int | None:
+        """Number of scenes of the queries; None if scenes are not left out."""
+        if not self.leaves_scenes_out:
+            return None
         return len(np.unique(scene_numbers(self.dataset)[self.rows]))
 
     @property
-    def n_single_scene_breeds(self) -> int:
-        """Number of breeds whose images show one scene, so that their queries find no other."""
+    def n_single_scene_breeds(self) -> int | None:
+        """Number of breeds whose images show one scene, so that their queries find no other.
+
+        None if scenes are not left out.
+        """
+        if not self.leaves_scenes_out:
+            return None
         return len(np.unique(self.truth[self._n_relevant == 0]))
+
+    @property
+    def _leaves_itself_out(self) -> bool:
+        """Whether a query is an image of the dataset, and does not count as its own neighbour."""
+        return self.testset is None and self.protocol == "honest"
 
     @property
     def _source(self) -> Dataset:
@@ -194,7 +205,7 @@ class Evaluation:
                 count_scenes(self.dataset, self.rows),
                 count_in_scene_and_breed(self.dataset, self._gallery_labels, self.rows),
             )
-        itself = np.full(len(self.rows), self.testset is None and self.protocol == "honest", int)
+        itself = np.full(len(self.rows), self._leaves_itself_out, int)
         return itself, itself
 
     def _test_labels(self) -> NDArray[np.int32]:

@@ -7,7 +7,7 @@ images.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from dogsim.trust.leave_one_out import (
     VOTE_BLOCK_ROWS,
     Float64Array,
     LeaveOneOut,
+    left_out_together,
     novelty_scores,
     soft_votes,
     voting_neighbours,
@@ -66,6 +67,11 @@ class Calibration:
     own: Float64Array
     novelty: Float64Array
 
+    @cached_property
+    def units(self) -> NDArray[np.intp]:
+        """Numbers of the images that are left out together, (n,), see `left_out_together`."""
+        return left_out_together(self.dataset, self.place)
+
     @property
     def n_calibrating(self) -> int:
         """Number of images that calibrate."""
@@ -96,7 +102,7 @@ class Calibration:
             block = slice(start, start + VOTE_BLOCK_ROWS)
             group = groups[block]
             squares, labels = voting_neighbours(
-                self.dataset, self.rows, self.place, features[block], group
+                self.dataset, self.rows, self.units, features[block], group
             )
             shares = soft_votes(squares, labels, self.temperature, len(self.dataset.breeds))
             excluded, excluded_novelty = (

@@ -77,6 +77,8 @@ class LeaveOneOut:
     place : (n,) int
         For each image the index in `rows` of the image that votes for its group, -1 if its breed
         is unknown.
+    units : (n,) int
+        See `left_out_together`.
     squares : (n, k) float64
         Squared distances of each image's voting neighbours on unit vectors, nearest first.
     labels : (n, k) int32
@@ -102,14 +104,15 @@ class LeaveOneOut:
                 "duplicates not counted. Expected at least 9 for a confidence of 0.9: add images, "
                 "or give them labels: dogsim create-dataset --labels."
             )
-        if len(np.unique(left_out_together(dataset, self.place)[self.rows])) < 2:
+        self.units = left_out_together(dataset, self.place)
+        if len(np.unique(self.units[self.rows])) < 2:
             raise DogsimError(
                 "All images of known breeds show one scene, so that none is left to vote. Expected "
                 "two scenes or more."
             )
         self.n_breeds = len(np.unique(dataset.labels[self.rows]))
         self.squares, self.labels = voting_neighbours(
-            dataset, self.rows, self.place, dataset.features, self.place, neighbours
+            dataset, self.rows, self.units, dataset.features, self.place, neighbours
         )
 
     def best_temperature(self, rows: NDArray[np.intp] | None = None) -> float:
@@ -163,7 +166,7 @@ class LeaveOneOut:
 def voting_neighbours(
     dataset: Dataset,
     rows: NDArray[np.intp],
-    place: NDArray[np.intp],
+    units: NDArray[np.intp],
     features: NDArray[np.float32],
     group: NDArray[np.intp] | None = None,
     neighbours: NeighbourArrays | None = None,
@@ -173,7 +176,7 @@ def voting_neighbours(
     Parameters
     ----------
     dataset : Dataset
-    rows, place
+    rows, units
         As in `LeaveOneOut`.
     features : (n, d) float32
         Features of the queries.
@@ -190,7 +193,6 @@ def voting_neighbours(
     labels : (n, k) int32
     """
     group = np.full(len(features), -1) if group is None else group
-    units = left_out_together(dataset, place)  # (n,)
     own = np.where(group >= 0, units[rows][group], -1)  # (m,)
     sizes = np.bincount(units[rows])  # number of images that vote
     largest = int(sizes[own[own >= 0]].max(initial=0))

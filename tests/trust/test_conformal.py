@@ -55,7 +55,7 @@ def test_p_values_are_those_of_crepes() -> None:
 def test_p_values_on_a_split_are_those_of_crepes() -> None:
     known, new = cloud(300), cloud(200)
     calibration = calibration_of(known)
-    neighbours = voting_neighbours(known, calibration.rows, calibration.place, new.features)
+    neighbours = voting_neighbours(known, calibration.rows, calibration.units, new.features)
     shares = soft_votes(*neighbours, calibration.temperature, 4)
     theirs = ConformalClassifier().fit(-calibration.own).predict_p(-shares, smoothing=False)
     ours = [answer.p_values for answer in prediction_sets(known, new.features, 0.9)]
