@@ -6,7 +6,6 @@ import numpy as np
 
 from dogsim.image_files.alignment import Alignment
 from dogsim.image_files.colour_change import ToneChange
-from dogsim.image_files.evidence import Evidence
 
 ANGLE_TOLERANCE = 1.0  # degrees, of a rotation by 0, 90, 180 or 270
 MIN_DESCRIBED_STRETCH = 1.05  # ratio of the two sides
@@ -19,17 +18,23 @@ RE_ENCODED = "re-encoded"  # the text if nothing else has changed
 MIN_COVERED = 0.04  # difference of the fractions of the detail that remain
 
 
-def describe_change(evidence: Evidence) -> str:
-    """Describe how the second image of a copy differs from the first.
+def describe_change(
+    alignment: Alignment,
+    fractions: tuple[float, float],
+    tone: ToneChange,
+    blur: float,
+    persistences: tuple[float, float],
+) -> str:
+    """Describe how the second image of a copy differs from the first; see `Evidence`.
 
     Rotations are clockwise. "Cropped" names the fraction of the area that remains, and "extended"
     is an image that shows more, such as a frame.
     """
     parts = [
-        *_shape_changes(evidence.alignment),
-        *_view_changes(*evidence.fractions),
-        *_tone_changes(evidence.tone),
-        *_detail_changes(evidence.blur, *evidence.persistences),
+        *_shape_changes(alignment),
+        *_view_changes(*fractions),
+        *_tone_changes(tone),
+        *_detail_changes(blur, *persistences),
     ]
     return ", ".join(parts) or RE_ENCODED
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dogsim.image_files.common_frame import CommonFrame, Mask, Pixels
-from dogsim.image_files.detail import MIN_BLOCK_FRACTION, in_blocks
+from dogsim.image_files.detail import MIN_BLOCK_FRACTION, Float64Array, Mask, Pixels, in_blocks
 
 AGREEING_DETAIL = 0.6  # correlation of the blocks whose colours are compared
 MIN_COMPARED_BLOCKS = 8
@@ -20,13 +18,12 @@ COLOUR_TOLERANCE = 7.0  # CIELAB units between a* and b* of two blocks
 FIT_SCALE, FIT_ROUNDS = 3.0, 8
 MAX_SATURATION = 2.5  # factor
 MAX_TINT = 40.0  # CIELAB units
-MONOCHROME_SATURATION, MONOCHROME_RESIDUAL = 0.25, 5.0
-MIN_TINT = 8.0  # CIELAB units of the colour of a monochrome image that is not grey
+MONOCHROME_RESIDUAL = 5.0  # CIELAB units, of colours that depend on the lightness only
+MIN_TINT = 8.0  # CIELAB units of a tint that is not grey
 MAX_TINT_ANGLE = 20.0  # degrees
 MIN_LIGHT, MAX_GREY_CHROMA, MIN_GREY_FRACTION = 0.5, 3.5, 0.05
+MAX_GAIN, MAX_GAIN_RATIO, MAX_OFFSET = 2.5, 1.35, 60.0  # of levels
 DARK_TINT = 0.25  # of black, as a fraction of that of white
-
-Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -52,66 +49,131 @@ class ToneChange:
         return ToneChange(self.lightness[::-1], self.chromas[::-1], self.tint)
 
 
-def colour_conflict(frame: CommonFrame, correlations: Float64Array, cv2: Any) -> float:
-    """Return the fraction of the blocks whose colours fit no global change of tone, 0 to 1.
+class BlockColours:
+    """The mean colours of two images of a frame in its blocks.
 
-    `correlations` are those of the detail, (b,): blocks that text or a watermark covers are left
-    out.
+    Parameters
+    ----------
+    fixed, moving : (height, width, 3) uint8
+    mask : (height, width) bool
+        The pixels that both show.
+    cv2 : module
+
+    Attributes
+    ----------
+    known : (b,) bool
+        The blocks that both images show.
+    colours : ((b, 3), (b, 3)) float64
+        Levels of red, green and blue, 0 to 255.
     """
-    shown = in_blocks(frame.mask)  # (b, p)
-    known = shown.mean(axis=1) > MIN_BLOCK_FRACTION
-    known &= ~(correlations < AGREEING_DETAIL)  # blocks without detail, NaN, have colours
-    one, two = (_mean_colours(image, shown, cv2) for image in (frame.fixed, frame.moving))
-    peaks = np.sort([_peaks(image, shown) for image in (frame.fixed, frame.moving)], axis=0)
-    known &= ~((peaks[1] > CLIPPED) & (peaks[0] > MIN_BRIGHTENED) & (peaks[0] < NOT_CLIPPED))
-    if known.sum() < MIN_COMPARED_BLOCKS:
-        return 0.0
-    one, two = one[known], two[known]
-    return min(_conflict(one, two), _conflict(two, one))
+
+    def __init__(self, fixed: Pixels, moving: Pixels, mask: Mask, cv2: Any) -> None:
+        shown = in_blocks(mask)  # (b, p)
+        self.known = shown.mean(axis=1) > MIN_BLOCK_FRACTION
+        self.colours = _mean_colours(fixed, shown), _mean_colours(moving, shown)
+        self._cv2 = cv2
+
+    def conflict(self, correlations: Float64Array) -> float:
+        """Return the fraction of the blocks whose colours fit no global change of tone, 0 to 1.
+
+        `correlations` are those of the detail, (b,): blocks that text or a watermark covers are
+        left out.
+        """
+        one, two = self.colours
+        known = self.known & ~(correlations < AGREEING_DETAIL)  # NaN: no detail, but colours
+        peaks = np.sort([one.max(axis=1), two.max(axis=1)], axis=0)
+        known &= ~((peaks[1] > CLIPPED) & (peaks[0] > MIN_BRIGHTENED) & (peaks[0] < NOT_CLIPPED))
+        if known.sum() < MIN_COMPARED_BLOCKS:
+            return 0.0
+        one, two = one[known], two[known]
+        return min(_conflict(one, two, self._cv2), _conflict(two, one, self._cv2))
+
+    def change(self) -> ToneChange:
+        """Return the change of tone from the fixed image to the moving one."""
+        if not self.known.any():
+            return ToneChange((0.0, 0.0), (0.0, 0.0), 0.0)
+        one, two = (_lab(colours[self.known], self._cv2) for colours in self.colours)
+        light, other_light = (float(each[:, 0].mean()) for each in (one, two))
+        chroma, other_chroma = (float(np.hypot(*each[:, 1:].T).mean()) for each in (one, two))
+        tint = float(np.hypot(*(two - one)[:, 1:].mean(axis=0)))
+        return ToneChange((light, other_light), (chroma, other_chroma), tint)
 
 
-def tone_change(frame: CommonFrame, cv2: Any) -> ToneChange:
-    """Compare the mean colours of the two images of a frame."""
-    shown = in_blocks(frame.mask)
-    known = shown.mean(axis=1) > MIN_BLOCK_FRACTION
-    images = (frame.moving, frame.fixed) if frame.exchanged else (frame.fixed, frame.moving)
-    one, two = (_mean_colours(image, shown, cv2)[known] for image in images)
-    if not known.any():
-        return ToneChange((0.0, 0.0), (0.0, 0.0), 0.0)
-    light, other_light = (float(colours[:, 0].mean()) for colours in (one, two))
-    chroma, other_chroma = (float(np.hypot(*colours[:, 1:].T).mean()) for colours in (one, two))
-    tint = float(np.hypot(*(two - one)[:, 1:].mean(axis=0)))
-    return ToneChange((light, other_light), (chroma, other_chroma), tint)
-
-
-def _mean_colours(image: Pixels, shown: Mask, cv2: Any) -> Float64Array:
-    """Return the mean CIELAB colour of each block, (b, 3)."""
-    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
+def _mean_colours(image: Pixels, shown: Mask) -> Float64Array:
+    """Return the mean levels of red, green and blue of each block, (b, 3), 0 to 255."""
     count = np.maximum(shown.sum(axis=1), 1)
-    means = [(in_blocks(lab[:, :, i]) * shown).sum(axis=1) / count for i in range(3)]
-    return np.stack(means, axis=1).astype(np.float64)
+    means = [(in_blocks(image[:, :, i]) * shown).sum(axis=1) / count for i in range(3)]
+    return np.stack(means, axis=1)
 
 
-def _peaks(image: Pixels, shown: Mask) -> Float64Array:
-    """Return the mean level of each block in its brightest channel, (b,)."""
-    levels = in_blocks(image.max(axis=2)) * shown
-    return np.asarray(levels.sum(axis=1) / np.maximum(shown.sum(axis=1), 1))
+def _lab(colours: Float64Array, cv2: Any) -> Float64Array:
+    """Convert levels (m, 3) to CIELAB."""
+    pixels = (np.clip(colours, 0, 255) / 255).astype(np.float32)[None]
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2Lab)[0], np.float64)
 
 
-def _conflict(source: Float64Array, target: Float64Array) -> float:
-    """Return the fraction of blocks whose colours in `target` no map from `source` explains."""
-    saturation, tint = _tone_map(source, target[:, 1:])
-    errors = np.hypot(*(saturation[:, None] * source[:, 1:] + tint - target[:, 1:]).T)
-    if saturation.max() < MONOCHROME_SATURATION and _tints_differ(source, target):
-        return 1.0
-    return float((errors > COLOUR_TOLERANCE).mean())
+def _conflict(source: Float64Array, target: Float64Array, cv2: Any) -> float:
+    """Return the fraction of colours in `target` that no map from `source` explains."""
+    lab, wanted = _lab(source, cv2), _lab(target, cv2)
+    tint = _single_tint(wanted)
+    if tint is not None:
+        source_tint = _single_tint(lab)
+        return float(source_tint is not None and _differ(source_tint, tint))
+    balanced = _lab(_balanced(source, target), cv2)[:, 1:]
+    errors = [np.hypot(*(x - wanted[:, 1:]).T) for x in (_toned(lab, wanted[:, 1:]), balanced)]
+    return min(float((error > COLOUR_TOLERANCE).mean()) for error in errors)
 
 
-def _tone_map(source: Float64Array, wanted: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """Fit `wanted` = saturation * colours of the source + tint robustly.
+def _balanced(source: Float64Array, target: Float64Array) -> Float64Array:
+    """Fit `target` = gains * source + offset robustly: another white balance and contrast.
 
-    Both are linear functions of the lightness of a block, returned for each: (m,) and (m, 2). The
-    tint grows with the lightness, as that of another white balance does; there is none if light
+    Each channel has its gain, of which none differs much from the others. Returns (m, 3).
+    """
+    weights, gains, offset = np.ones(len(source)), np.ones(3), 0.0
+    predicted = source
+    for _ in range(FIT_ROUNDS):
+        w = weights[:, None]
+        squares, products = (w * source * source).sum(axis=0), (w * source * target).sum(axis=0)
+        gains = (products - offset * (w * source).sum(axis=0)) / np.maximum(squares, 1)
+        mean = float(np.clip(gains.mean(), 1 / MAX_GAIN, MAX_GAIN))
+        gains = np.clip(gains, mean / MAX_GAIN_RATIO, mean * MAX_GAIN_RATIO)
+        offset = float((w * (target - gains * source)).sum() / (3 * weights.sum()))
+        offset = float(np.clip(offset, -MAX_OFFSET, MAX_OFFSET))
+        predicted = np.clip(gains * source + offset, 0, 255)
+        weights = 1 / (1 + ((target - predicted) ** 2).sum(axis=1) / (3 * FIT_SCALE) ** 2)
+    return predicted
+
+
+def _single_tint(colours: Float64Array) -> Float64Array | None:
+    """Return the strongest colour of an image whose colour depends on the lightness only, (2,).
+
+    Such an image is grey, sepia or of another tint. None for others, and for an object of one
+    colour with a grey background, which may be a garment.
+    """
+    lightness = colours[:, 0] / 100
+    terms = np.stack([np.ones(len(colours)), lightness, lightness**2], axis=1)
+    fitted = terms @ np.linalg.lstsq(terms, colours[:, 1:], rcond=1e-6)[0]  # (m, 2)
+    residuals = np.hypot(*(fitted - colours[:, 1:]).T)
+    if np.quantile(residuals, 0.95) > MONOCHROME_RESIDUAL:
+        return None
+    chromas = np.hypot(*colours[:, 1:].T)
+    strongest = np.asarray(fitted[np.hypot(*fitted.T).argmax()])
+    grey = (chromas < MAX_GREY_CHROMA) & (lightness > MIN_LIGHT)
+    is_object = grey.mean() >= MIN_GREY_FRACTION and np.hypot(*strongest) >= MIN_TINT
+    return None if is_object or np.hypot(*strongest) > MAX_TINT else strongest
+
+
+def _differ(tint: Float64Array, other: Float64Array) -> bool:
+    """Return whether two tints have different hues; grey has none."""
+    lengths = float(np.hypot(*tint)), float(np.hypot(*other))
+    cosine = float(tint @ other) / max(lengths[0] * lengths[1], 1e-9)
+    return min(lengths) >= MIN_TINT and cosine < np.cos(np.radians(MAX_TINT_ANGLE))
+
+
+def _toned(source: Float64Array, wanted: Float64Array) -> Float64Array:
+    """Fit `wanted` = saturation * colours of the source + tint robustly, a* and b*: (m, 2).
+
+    Both are linear functions of the lightness. The tint grows with it, and there is none if light
     blocks are grey in both images.
     """
     m, lightness, colours = len(source), source[:, 0] / 100, source[:, 1:]
@@ -132,25 +194,4 @@ def _tone_map(source: Float64Array, wanted: Float64Array) -> tuple[Float64Array,
         tints = growth[:, None] * tint
         errors = wanted - saturation[:, None] * colours - tints
         weights = 1 / (1 + (errors**2).sum(axis=1) / FIT_SCALE**2)
-    return saturation, tints
-
-
-def _tints_differ(one: Float64Array, other: Float64Array) -> bool:
-    """Return whether both images have a single colour each, and not the same."""
-    tints = []
-    for colours in (one, other):
-        terms = np.column_stack([np.ones(len(colours)), colours[:, 0] / 50 - 1])
-        fitted = terms @ _solve(terms, colours[:, 1:])  # (m, 2)
-        residuals = np.hypot(*(fitted - colours[:, 1:]).T)
-        if np.quantile(residuals, 0.9) > MONOCHROME_RESIDUAL:
-            return False
-        tints.append(fitted[np.hypot(*fitted.T).argmax()])
-    lengths = np.hypot(*np.array(tints).T)
-    if lengths.min() < MIN_TINT:
-        return False
-    cosine = float(tints[0] @ tints[1] / lengths.prod())
-    return bool(cosine < np.cos(np.radians(MAX_TINT_ANGLE)))
-
-
-def _solve(terms: Float64Array, values: Float64Array) -> Float64Array:
-    return np.asarray(np.linalg.lstsq(terms, values, rcond=1e-6)[0])
+    return np.asarray(wanted - errors)

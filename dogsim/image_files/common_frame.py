@@ -5,13 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.image_files.alignment import Alignment, Matrix
-
 FRAME_SIDE = 256  # pixels; a frame has at most this side squared
 MIN_FRAME_SIDE = 64  # pixels of its shorter side; a smaller overlap is enlarged
 BORDER = 5  # pixels, the width of the kernel that removes the borders of the images
 
 Pixels = NDArray[np.uint8]  # (h, w, 3)
+Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # from indices of pixels to centres
 
@@ -23,8 +22,8 @@ class CommonFrame:
     ----------
     image, other : (h, w, 3) uint8
         Of any sizes.
-    alignment : Alignment
-        From the first image to the other one.
+    matrix : (2, 3) float64
+        From the first image to the other one, see `dogsim.image_files.alignment`.
     cv2 : module
         OpenCV, see `dogsim.plumbing.opencv`.
 
@@ -46,13 +45,14 @@ class CommonFrame:
         From points of the fixed image to points of the moving one, in their units.
     """
 
-    def __init__(self, image: Pixels, other: Pixels, alignment: Alignment, cv2: Any) -> None:
-        self._cv2, self._alignment = cv2, alignment
-        scale = float(np.sqrt(abs(np.linalg.det(alignment.matrix[:, :2]))))
+    def __init__(self, image: Pixels, other: Pixels, matrix: Matrix, cv2: Any) -> None:
+        self._cv2, self.matrix = cv2, _square(matrix)
+        scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
         self.exchanged = _unit(image) > _unit(other) * scale
         if self.exchanged:
-            image, other, alignment, scale = other, image, alignment.inverse(), 1 / scale
-        self._moving, self.matrix = other, _square(alignment.matrix)
+            image, other, scale = other, image, 1 / scale
+            self.matrix = np.asarray(np.linalg.inv(self.matrix), np.float64)
+        self._moving = other
         polygon = self._overlap(image, other)
         area = float(cv2.contourArea(polygon.astype(np.float32))) if len(polygon) else 0.0
         fractions = area, area * scale**2
@@ -74,10 +74,10 @@ class CommonFrame:
         self._draw_moving()
 
     @property
-    def alignment(self) -> Alignment:
-        """The alignment from the first image to the other one, with all motions."""
-        found = Alignment(self.matrix[:2], self._alignment.inliers, self._alignment.matches)
-        return found.inverse() if self.exchanged else found
+    def refined(self) -> Matrix:
+        """The transformation from the first image to the other one with all motions, (2, 3)."""
+        matrix = np.linalg.inv(self.matrix) if self.exchanged else self.matrix
+        return np.asarray(matrix[:2], np.float64)
 
     def _overlap(self, image: Pixels, other: Pixels) -> Matrix:
         """Return the polygon that the other image shows of the first one, (c, 2) in its units."""

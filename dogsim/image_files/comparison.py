@@ -15,9 +15,10 @@ PairKind: TypeAlias = Literal["same file", "same pixels", "copy", "same scene", 
 PAIR_KINDS: tuple[PairKind, ...] = get_args(PairKind)  # the most similar first
 
 MIN_SHOWN, MIN_BOTH_SHOWN = 0.5, 0.22  # of the area of one image, and of each
-MIN_CORRELATION, MIN_AGREEING = 0.9, 0.5
+MIN_CORRELATION, MIN_AGREEING = 0.8, 0.4
 MIN_PERSISTENCE, MAX_LOST = 0.75, 0.25
 FEW_INLIERS, MIN_PERSISTENCE_OF_FEW = 20, 0.85
+MAX_REPLACED = 0.05
 MAX_BEND = 0.1  # pixels
 MAX_SHIFT, MAX_SHIFT_DEVIATIONS = 0.1, 2.6  # pixels, and standard deviations
 MAX_COLOUR_CONFLICT = 0.1
@@ -70,7 +71,7 @@ def compare_images(one: ComparedImage, other: ComparedImage) -> Verdict:
     if evidence is None:
         return Verdict("different")
     if is_copy(evidence):
-        return Verdict("copy", describe_change(evidence), describe_change(evidence.reversed()))
+        return Verdict("copy", _described(evidence), _described(evidence.reversed()))
     return Verdict("same scene" if is_same_scene(evidence) else "different")
 
 
@@ -86,6 +87,7 @@ def is_copy(evidence: Evidence) -> bool:
         and evidence.agreeing >= MIN_AGREEING
         and max(evidence.persistences) >= min_persistence
         and evidence.lost <= MAX_LOST
+        and evidence.replaced <= MAX_REPLACED
         and evidence.bend <= MAX_BEND
         and evidence.shift <= max_shift
         and evidence.colour_conflict <= MAX_COLOUR_CONFLICT
@@ -95,3 +97,14 @@ def is_copy(evidence: Evidence) -> bool:
 def is_same_scene(evidence: Evidence) -> bool:
     """Return whether two images that are no copies show one scene."""
     return evidence.alignment.inliers >= MIN_SCENE_INLIERS
+
+
+def _described(evidence: Evidence) -> str:
+    """Describe how the second image differs from the first."""
+    return describe_change(
+        evidence.alignment,
+        evidence.fractions,
+        evidence.tone,
+        evidence.blur,
+        evidence.persistences,
+    )

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.image_files.common_frame import CommonFrame, Mask, Pixels
-
 BLOCKS = 16  # in each direction
 FINE_SIGMA, COARSE_SIGMA = 0.7, 3.0  # pixels: the band of the detail
 BLUR_SIGMAS = (0.7, 1.0, 1.4, 2.0, 2.8)  # pixels: by which one image may be softer than the other
@@ -25,6 +23,8 @@ TONE_BINS = 12  # of the grey levels of one image, for the curve to those of the
 MAX_STEP = 4.0  # pixels, of one motion
 MIN_MOVED_BLOCKS = 8
 
+Pixels = NDArray[np.uint8]  # (height, width, 3)
+Mask = NDArray[np.bool_]
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
 
@@ -65,16 +65,15 @@ class Detail:
         return _score(self.correlations)
 
 
-def detail_of(frame: CommonFrame, cv2: Any) -> Detail:
-    """Compute the detail of the two images of a frame."""
-    mask = in_blocks(frame.mask)
-    fixed, moving = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (frame.fixed, frame.moving))
-    fixed, moving = _same_tone(fixed, moving, frame.mask)
-    fixed, moving, blur = _same_sharpness(fixed, moving, mask, cv2)
-    correlations, one, two = _correlations(in_blocks(fixed), in_blocks(moving), mask)
+def detail_of(fixed: Pixels, moving: Pixels, shown: Mask, cv2: Any) -> Detail:
+    """Compute the detail of two images of a frame; `shown` are the pixels that both have."""
+    mask = in_blocks(shown)
+    greys = _same_tone(*_greys(fixed, moving, cv2), shown)
+    one_detail, two_detail, blur = _same_sharpness(*greys, mask, cv2)
+    correlations, one, two = _correlations(in_blocks(one_detail), in_blocks(two_detail), mask)
     gain = (one * two).sum(axis=1) / np.maximum((one * one).sum(axis=1), 1e-6)
     difference = gain[:, None] * one - two  # (b, p)
-    along = [in_blocks(cv2.Sobel(moving, cv2.CV_32F, *d) / 8) * mask for d in ((1, 0), (0, 1))]
+    along = [in_blocks(cv2.Sobel(two_detail, cv2.CV_32F, *d) / 8) * mask for d in ((1, 0), (0, 1))]
     gradients = np.stack([(a * b).sum(axis=1) for a in along for b in along], axis=1)
     slopes = np.stack([(a * difference).sum(axis=1) for a in along], axis=1)
     return Detail(
@@ -87,6 +86,13 @@ def detail_of(frame: CommonFrame, cv2: Any) -> Detail:
         variances=(difference**2).sum(axis=1) / np.maximum(mask.sum(axis=1), 1.0),
         blur=blur,
     )
+
+
+def grey_difference(fixed: Pixels, moving: Pixels, shown: Mask, cv2: Any) -> Float32Array:
+    """Return the absolute difference of the grey levels at equal brightness, in blocks (b, p)."""
+    one, two = _same_tone(*_greys(fixed, moving, cv2), shown)
+    one, two = (cv2.GaussianBlur(x, (0, 0), FINE_SIGMA) for x in (one, two))
+    return np.asarray(in_blocks(np.abs(one - two)))
 
 
 def affine_motion(detail: Detail, size: tuple[int, int]) -> Float64Array | None:
@@ -163,6 +169,10 @@ def _correlations(
 def _score(correlations: Float64Array) -> float:
     known = correlations[~np.isnan(correlations)]
     return float(np.quantile(known, SCORE_QUANTILE)) if len(known) else -1.0
+
+
+def _greys(fixed: Pixels, moving: Pixels, cv2: Any) -> tuple[Pixels, Pixels]:
+    return cv2.cvtColor(fixed, cv2.COLOR_RGB2GRAY), cv2.cvtColor(moving, cv2.COLOR_RGB2GRAY)
 
 
 def _same_sharpness(

@@ -12,15 +12,19 @@ from typing import Any
 import numpy as np
 
 from dogsim.image_files.alignment import Alignment
-from dogsim.image_files.colour_change import ToneChange, colour_conflict, tone_change
-from dogsim.image_files.common_frame import CommonFrame, Pixels
+from dogsim.image_files.colour_change import BlockColours, ToneChange
+from dogsim.image_files.common_frame import CommonFrame, Mask, Pixels
 from dogsim.image_files.detail import (
+    BLOCKS,
+    MIN_BLOCK_FRACTION,
     NOISE,
     Detail,
+    Float64Array,
     affine_motion,
     block_centres,
     detail_of,
     fit_motion,
+    grey_difference,
     largest_step,
 )
 from dogsim.plumbing.opencv import opencv
@@ -35,6 +39,8 @@ MIN_STRONG_FRACTION = 0.04  # of the pixels of a block
 LOST_THRESHOLD = 0.35  # of the strong detail of a block that remains
 AGREEING_BLOCK = 0.8  # correlation
 MOVED_BLOCK = 0.5  # correlation from which the shift of a block is known
+LEAST_DIFFERENT = 0.2  # quantile of the differences of the pixels of a block
+MIN_REPLACED_LEVELS = 4.0  # grey levels
 KNOWN_SHIFTS = 0.7  # fraction of these blocks, those with the smallest standard deviation
 
 
@@ -59,13 +65,16 @@ class Evidence:
     lost : float
         The fraction of the blocks of the image with the larger persistence whose strong detail is
         mostly absent in the other one.
+    replaced : float
+        The fraction of the blocks in the largest connected region where all pixels differ, as an
+        object that was replaced. Text and watermarks leave pixels between them.
     bend : float
         Pixels of a frame of 256 x 256 by which the shifts of the blocks bend, as perspective does:
         root mean square, less twice its standard error.
     shift, shift_noise : float
         Median shift of the blocks after the alignment, and its standard deviation, pixels.
     colour_conflict : float
-        See `colour_conflict`.
+        See `BlockColours.conflict`.
     tone : ToneChange
     blur : float
         Pixels by which the second image is softer than the first; negative if the first is.
@@ -78,6 +87,7 @@ class Evidence:
     agreeing: float
     persistences: tuple[float, float]
     lost: float
+    replaced: float
     bend: float
     shift: float
     shift_noise: float
@@ -103,23 +113,23 @@ def compare_aligned(image: Pixels, other: Pixels, alignment: Alignment) -> Evide
     Returns None if they hardly overlap.
     """
     with opencv() as cv2:
-        frame = CommonFrame(image, other, alignment, cv2)
+        frame = CommonFrame(image, other, alignment.matrix, cv2)
         if min(frame.size) == 0 or frame.mask.sum() < MIN_SHARED_PIXELS:
             return None
         detail = _refined(frame, cv2)
-        return _evidence(frame, detail, cv2)
+        return _evidence(frame, detail, alignment, cv2)
 
 
 def _refined(frame: CommonFrame, cv2: Any) -> Detail:
     """Improve the alignment of a frame while the agreement of the detail improves."""
-    detail = detail_of(frame, cv2)
+    detail = detail_of(*_images(frame), cv2)
     for number in range(MAX_REFINEMENTS):
         motion = affine_motion(detail, frame.size)
         if motion is None or (number and detail.score < MIN_REFINED_SCORE):
             break
         before = frame.matrix
         frame.move(motion)
-        moved = detail_of(frame, cv2) if frame.mask.sum() >= MIN_SHARED_PIXELS else None
+        moved = detail_of(*_images(frame), cv2) if frame.mask.sum() >= MIN_SHARED_PIXELS else None
         if moved is None or moved.score < detail.score - SCORE_NOISE:
             frame.restore(before)
             break
@@ -129,30 +139,43 @@ def _refined(frame: CommonFrame, cv2: Any) -> Detail:
     return detail
 
 
-def _evidence(frame: CommonFrame, detail: Detail, cv2: Any) -> Evidence:
+def _images(frame: CommonFrame) -> tuple[Pixels, Pixels, Mask]:
+    return frame.fixed, frame.moving, frame.mask
+
+
+def _evidence(frame: CommonFrame, detail: Detail, found: Alignment, cv2: Any) -> Evidence:
     known = detail.correlations[~np.isnan(detail.correlations)]
-    kept = [_persistence(detail, of_fixed) for of_fixed in (True, False)]
+    (kept_fixed, fixed_blocks), (kept_moving, moving_blocks) = (
+        _persistence(detail, of_fixed) for of_fixed in (True, False)
+    )
+    blocks = fixed_blocks if kept_fixed >= kept_moving else moving_blocks
+    judged = blocks[~np.isnan(blocks)]
+    colours = BlockColours(*_images(frame), cv2)
     order = -1 if frame.exchanged else 1
     bend, shift, noise = _remaining_motion(detail)
     return Evidence(
-        alignment=frame.alignment,
+        alignment=replace(found, matrix=frame.refined),
         fractions=frame.fractions,
         n_blocks=len(known),
         correlation=float(np.quantile(known, 0.7)) if len(known) else 0.0,
         agreeing=float((known > AGREEING_BLOCK).mean()) if len(known) else 0.0,
-        persistences=(kept[0][0], kept[1][0]) if order == 1 else (kept[1][0], kept[0][0]),
-        lost=max(kept)[1],
+        persistences=(kept_moving, kept_fixed) if order < 0 else (kept_fixed, kept_moving),
+        lost=float((judged < LOST_THRESHOLD).mean()) if len(judged) else 1.0,
+        replaced=_replaced(frame, detail, np.fmax(fixed_blocks, moving_blocks), cv2),
         bend=bend,
         shift=shift,
         shift_noise=noise,
-        colour_conflict=colour_conflict(frame, detail.correlations, cv2),
-        tone=tone_change(frame, cv2),
+        colour_conflict=colours.conflict(detail.correlations),
+        tone=colours.change().reversed() if frame.exchanged else colours.change(),
         blur=detail.blur * order,
     )
 
 
-def _persistence(detail: Detail, of_fixed: bool) -> tuple[float, float]:
-    """Return the fraction of the strong detail of one image that the other one has, and `lost`."""
+def _persistence(detail: Detail, of_fixed: bool) -> tuple[float, Float64Array]:
+    """Find out how much of the strong detail of one image the other one has.
+
+    Returns the fraction, and that of each block, (b,), NaN in blocks without strong detail.
+    """
     mask, agreeing = detail.mask, detail.correlations > AGREEING_BLOCK
     energy, other_energy = ((x[agreeing] ** 2).sum() for x in (detail.fixed, detail.moving))
     gain = np.sqrt(energy / other_energy) if min(energy, other_energy) > 0 else 1.0
@@ -164,10 +187,27 @@ def _persistence(detail: Detail, of_fixed: bool) -> tuple[float, float]:
     kept = strong & (np.abs(one - other) <= 0.5 * size + 1)
     count, n_kept = strong.sum(axis=1), kept.sum(axis=1)
     judged = count >= max(4, MIN_STRONG_FRACTION * mask.shape[1])
-    if not judged.any():
-        return 0.0, 1.0
-    fractions = n_kept[judged] / count[judged]
-    return float(n_kept.sum() / count.sum()), float((fractions < LOST_THRESHOLD).mean())
+    fractions = np.where(judged, n_kept / np.maximum(count, 1), np.nan)
+    return float(n_kept.sum() / max(count.sum(), 1)), fractions
+
+
+def _replaced(frame: CommonFrame, detail: Detail, remaining: Float64Array, cv2: Any) -> float:
+    """Return `replaced` of the evidence; `remaining` is the fraction of the detail of each block.
+
+    A block is replaced if hardly any detail remains and even the pixels that differ least differ
+    more than those of the blocks that agree.
+    """
+    shown = detail.mask.mean(axis=1) > MIN_BLOCK_FRACTION
+    levels = np.where(detail.mask, grey_difference(*_images(frame), cv2), np.nan)[shown]  # (m, p)
+    if not shown.any():
+        return 0.0
+    agreeing = (detail.correlations > AGREEING_BLOCK)[shown]
+    noise = float(np.median(np.nanmedian(levels[agreeing], axis=1))) if agreeing.any() else 0.0
+    least = np.nanquantile(levels, LEAST_DIFFERENT, axis=1)
+    replaced = np.zeros(len(shown), np.uint8)
+    replaced[shown] = (least > max(MIN_REPLACED_LEVELS, 2.5 * noise)) & ~(remaining[shown] > 0.5)
+    table = cv2.connectedComponentsWithStats(replaced.reshape(BLOCKS, BLOCKS), connectivity=4)[2]
+    return float(table[1:, cv2.CC_STAT_AREA].max(initial=0) / shown.sum())
 
 
 def _remaining_motion(detail: Detail) -> tuple[float, float, float]:

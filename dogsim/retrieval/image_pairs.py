@@ -7,7 +7,7 @@ keypoints of an image are found once, and most pairs have too few that match.
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from hashlib import sha256
 from math import inf
 from pathlib import Path
@@ -25,7 +25,7 @@ from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.retrieval.file_contents import FileContents, file_contents
 from dogsim.retrieval.file_images import FileImages, have_same_pixels
 
-VERDICTS_VERSION = 1  # part of the name of the cache; a new one for every change of a verdict
+VERDICTS_VERSION = 2  # part of the name of the cache; a new one for every change of a verdict
 MAX_VERDICTS_BYTES = 256_000_000
 BLOCK_PAIRS, PAIRS_AHEAD = 256, 16
 
@@ -50,6 +50,14 @@ class ComparedPairs:
     verdicts: dict[Pair, Verdict] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)
     n_not_compared: int = 0
+
+    def __or__(self, other: "ComparedPairs") -> "ComparedPairs":
+        """Return both, for different pairs of the same datasets."""
+        return ComparedPairs(
+            self.verdicts | other.verdicts,
+            self.unreadable | other.unreadable,
+            self.n_not_compared + other.n_not_compared,
+        )
 
 
 @dataclass(frozen=True)
@@ -165,9 +173,12 @@ def _verdict(each: _OpenPair, images: FileImages, unreadable: set[str]) -> Verdi
         return None
     try:
         verdict = compare_images(one, other)
-        unchanged = verdict.change == RE_ENCODED and one.size == other.size
-        if unchanged and have_same_pixels(*each.files):
-            return Verdict("same pixels")
+        if verdict.change != RE_ENCODED:
+            return verdict
+        if one.size == other.size:
+            return Verdict("same pixels") if have_same_pixels(*each.files) else verdict
     except DogsimError:  # a file has disappeared
         return None
-    return verdict
+    is_smaller = one.size[0] * one.size[1] > other.size[0] * other.size[1]
+    sizes = ("smaller", "larger") if is_smaller else ("larger", "smaller")
+    return replace(verdict, change=sizes[0], reverse=sizes[1])
