@@ -225,8 +225,7 @@ def _tone_curve(counts: NDArray[np.intp]) -> tuple[Float32Array, float]:
     rows = counts.sum(axis=1)
     total = max(int(rows.sum()), 1)
     bins = np.minimum((np.cumsum(rows) - rows) * TONE_BINS // total, TONE_BINS - 1)
-    joint = np.zeros((TONE_BINS, 256))
-    np.add.at(joint, bins, counts)
+    joint = (bins == np.arange(TONE_BINS)[:, None]).astype(np.float64) @ counts  # (bins, 256)
     n = joint.sum(axis=1)
     used = n > 0
     places = np.bincount(bins, rows * levels, TONE_BINS)[used] / n[used]

@@ -198,12 +198,15 @@ def _replaced(frame: CommonFrame, detail: Detail, remaining: Float64Array, cv2: 
     more than those of the blocks that agree.
     """
     shown = detail.mask.mean(axis=1) > MIN_BLOCK_FRACTION
-    levels = np.where(detail.mask, grey_difference(*_images(frame), cv2), np.nan)[shown]  # (m, p)
     if not shown.any():
         return 0.0
+    mask = detail.mask[shown]
+    levels = np.where(mask, grey_difference(*_images(frame), cv2)[shown], np.inf)  # (m, p)
+    levels.sort(axis=1)
+    rows, last = np.arange(len(levels)), mask.sum(axis=1) - 1
+    least, median = (levels[rows, (last * q).astype(int)] for q in (LEAST_DIFFERENT, 0.5))
     agreeing = (detail.correlations > AGREEING_BLOCK)[shown]
-    noise = float(np.median(np.nanmedian(levels[agreeing], axis=1))) if agreeing.any() else 0.0
-    least = np.nanquantile(levels, LEAST_DIFFERENT, axis=1)
+    noise = float(np.median(median[agreeing])) if agreeing.any() else 0.0
     replaced = np.zeros(len(shown), np.uint8)
     replaced[shown] = (least > max(MIN_REPLACED_LEVELS, 2.5 * noise)) & ~(remaining[shown] > 0.5)
     table = cv2.connectedComponentsWithStats(replaced.reshape(BLOCKS, BLOCKS), connectivity=4)[2]
