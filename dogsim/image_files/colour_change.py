@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from dogsim.image_files.detail import MIN_BLOCK_FRACTION, Float64Array, Mask, Pixels, in_blocks
+from dogsim.image_files.detail import (
+    BLOCKS,
+    MIN_BLOCK_FRACTION,
+    Float64Array,
+    Mask,
+    Pixels,
+    in_blocks,
+)
 
 AGREEING_DETAIL = 0.6  # correlation of the blocks whose colours are compared
 MIN_COMPARED_BLOCKS = 8
@@ -57,6 +64,9 @@ class BlockColours:
     fixed, moving : (height, width, 3) uint8
     mask : (height, width) bool
         The pixels that both show.
+    is_small : bool
+        Whether the images have so few pixels that the chroma of a JPEG file says little about a
+        block; then the colours of 2 x 2 blocks are compared together.
     cv2 : module
 
     Attributes
@@ -67,20 +77,23 @@ class BlockColours:
         Levels of red, green and blue, 0 to 255.
     """
 
-    def __init__(self, fixed: Pixels, moving: Pixels, mask: Mask, cv2: Any) -> None:
-        shown = in_blocks(mask)  # (b, p)
+    def __init__(self, fixed: Pixels, moving: Pixels, mask: Mask, is_small: bool, cv2: Any) -> None:
+        self._n = BLOCKS // 2 if is_small else BLOCKS
+        shown = in_blocks(mask, self._n)  # (b, p)
         self.known = shown.mean(axis=1) > MIN_BLOCK_FRACTION
-        self.colours = _mean_colours(fixed, shown), _mean_colours(moving, shown)
+        self.colours = _mean_colours(fixed, shown, self._n), _mean_colours(moving, shown, self._n)
         self._cv2 = cv2
 
     def conflict(self, correlations: Float64Array) -> float:
         """Return the fraction of the blocks whose colours fit no global change of tone, 0 to 1.
 
-        `correlations` are those of the detail, (b,): blocks that text or a watermark covers are
+        `correlations` are those of the detail, (256,): blocks that text or a watermark covers are
         left out.
         """
         one, two = self.colours
-        known = self.known & ~(correlations < AGREEING_DETAIL)  # NaN: no detail, but colours
+        covered = correlations < AGREEING_DETAIL  # not NaN: there is no detail, but a colour
+        covered = in_blocks(covered.reshape(BLOCKS, BLOCKS), self._n).mean(axis=1) > 0.5
+        known = self.known & ~covered
         peaks = np.sort([one.max(axis=1), two.max(axis=1)], axis=0)
         known &= ~((peaks[1] > CLIPPED) & (peaks[0] > MIN_BRIGHTENED) & (peaks[0] < NOT_CLIPPED))
         if known.sum() < MIN_COMPARED_BLOCKS:
@@ -99,10 +112,10 @@ class BlockColours:
         return ToneChange((light, other_light), (chroma, other_chroma), tint)
 
 
-def _mean_colours(image: Pixels, shown: Mask) -> Float64Array:
+def _mean_colours(image: Pixels, shown: Mask, n: int) -> Float64Array:
     """Return the mean levels of red, green and blue of each block, (b, 3), 0 to 255."""
     count = np.maximum(shown.sum(axis=1), 1)
-    means = [(in_blocks(image[:, :, i]) * shown).sum(axis=1) / count for i in range(3)]
+    means = [(in_blocks(image[:, :, i], n) * shown).sum(axis=1) / count for i in range(3)]
     return np.stack(means, axis=1)
 
 

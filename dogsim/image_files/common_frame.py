@@ -31,6 +31,8 @@ class CommonFrame:
     ----------
     size : (int, int)
         Width and height of the frame, pixels; (0, 0) if the images do not overlap.
+    side : float
+        The root of the area of the frame before it was enlarged: what the coarser image resolves.
     exchanged : bool
         Whether the first image is the moving one.
     fractions : (float, float)
@@ -57,7 +59,7 @@ class CommonFrame:
         area = float(cv2.contourArea(polygon.astype(np.float32))) if len(polygon) else 0.0
         fractions = area, area * scale**2
         self.fractions = fractions[::-1] if self.exchanged else fractions
-        self.size = (0, 0)
+        self.size, self.side = (0, 0), 0.0
         if area > 0:
             self._draw_fixed(image, polygon, scale)
             self._draw_moving()
@@ -90,6 +92,7 @@ class CommonFrame:
     def _draw_fixed(self, image: Pixels, polygon: Matrix, scale: float) -> None:
         low, extent = polygon.min(axis=0), np.ptp(polygon, axis=0)
         density = min(_unit(image), FRAME_SIDE / float(np.sqrt(extent.prod())))  # pixels per unit
+        self.side = float(np.sqrt(extent.prod())) * density
         density = max(density, MIN_FRAME_SIDE / float(extent.min()))
         width, height = np.maximum(1, (extent * density).round()).astype(int).tolist()
         self.size = width, height

@@ -10,6 +10,8 @@ from dogsim.image_files.alignment import Keypoints, align
 from dogsim.image_files.changes import describe_change
 from dogsim.image_files.common_frame import Pixels
 from dogsim.image_files.evidence import Evidence, compare_aligned
+from dogsim.image_files.registration import register
+from dogsim.image_files.small_image import SmallImage
 
 PairKind: TypeAlias = Literal["same file", "same pixels", "copy", "same scene", "different"]
 PAIR_KINDS: tuple[PairKind, ...] = get_args(PairKind)  # the most similar first
@@ -21,8 +23,10 @@ FEW_INLIERS, MIN_PERSISTENCE_OF_FEW = 20, 0.85
 MAX_REPLACED = 0.05
 MAX_BEND = 0.1  # pixels
 MAX_SHIFT, MAX_SHIFT_DEVIATIONS = 0.1, 2.6  # pixels, and standard deviations
-MAX_COLOUR_CONFLICT = 0.1
+MAX_COLOUR_CONFLICT = 0.15
 MIN_SCENE_INLIERS = 20
+FEW_KEYPOINTS = 250  # in one of two images that may be registered without matches of keypoints
+MAX_REGISTERED_TINT = 35.0  # CIELAB units between the mean colours
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,10 @@ class ComparedImage(Protocol):
     def keypoints(self) -> Keypoints:
         """The keypoints of the image."""
 
+    @property
+    def small(self) -> SmallImage:
+        """The image at small sizes; needed for images with few keypoints only."""
+
     def pixels(self) -> Pixels:
         """Decode the image, (h, w, 3) uint8, at a size fit for the comparison."""
 
@@ -65,14 +73,17 @@ def compare_images(one: ComparedImage, other: ComparedImage) -> Verdict:
     The kind is "copy", "same scene" or "different"; "same file" and "same pixels" need the files.
     """
     alignment = align(one.keypoints, other.keypoints)
-    if alignment is None:
-        return Verdict("different")
-    evidence = compare_aligned(one.pixels(), other.pixels(), alignment)
-    if evidence is None:
-        return Verdict("different")
-    if is_copy(evidence):
-        return Verdict("copy", _described(evidence), _described(evidence.reversed()))
-    return Verdict("same scene" if is_same_scene(evidence) else "different")
+    evidence = alignment and compare_aligned(one.pixels(), other.pixels(), alignment)
+    if evidence and is_copy(evidence):
+        return _copy(evidence)
+    if evidence and is_same_scene(evidence):
+        return Verdict("same scene")
+    if min(len(one.keypoints), len(other.keypoints)) < FEW_KEYPOINTS:
+        alignment = register(one.small, other.small)
+        evidence = alignment and compare_aligned(one.pixels(), other.pixels(), alignment)
+        if evidence and has_colours_of_copy(evidence):
+            return _copy(evidence)
+    return Verdict("different")
 
 
 def is_copy(evidence: Evidence) -> bool:
@@ -94,9 +105,22 @@ def is_copy(evidence: Evidence) -> bool:
     )
 
 
+def has_colours_of_copy(evidence: Evidence) -> bool:
+    """Return whether the colours of two registered images are those of copies."""
+    # A change of tone explains any two colours of an image that has only two.
+    return (
+        evidence.colour_conflict <= MAX_COLOUR_CONFLICT
+        and evidence.tone.tint <= MAX_REGISTERED_TINT
+    )
+
+
 def is_same_scene(evidence: Evidence) -> bool:
     """Return whether two images that are no copies show one scene."""
     return evidence.alignment.inliers >= MIN_SCENE_INLIERS
+
+
+def _copy(evidence: Evidence) -> Verdict:
+    return Verdict("copy", _described(evidence), _described(evidence.reversed()))
 
 
 def _described(evidence: Evidence) -> str:

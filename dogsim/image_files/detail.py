@@ -146,11 +146,11 @@ def block_centres() -> Float64Array:
     return np.stack(np.meshgrid(places, places), axis=2).reshape(-1, 2)
 
 
-def in_blocks(image: NDArray[Any]) -> NDArray[Any]:
-    """Divide an image (height, width) into blocks, (b, p); odd pixels at the end are left out."""
-    height, width = (side // BLOCKS for side in image.shape)
-    blocks = image[: height * BLOCKS, : width * BLOCKS].reshape(BLOCKS, height, BLOCKS, width)
-    return np.asarray(blocks.swapaxes(1, 2).reshape(BLOCKS**2, height * width))
+def in_blocks(image: NDArray[Any], n: int = BLOCKS) -> NDArray[Any]:
+    """Divide an image (height, width) into n x n blocks, (b, p), without odd pixels at the end."""
+    height, width = (side // n for side in image.shape)
+    blocks = image[: height * n, : width * n].reshape(n, height, n, width)
+    return np.asarray(blocks.swapaxes(1, 2).reshape(n * n, height * width))
 
 
 def _correlations(

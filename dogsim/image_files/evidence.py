@@ -30,6 +30,7 @@ from dogsim.image_files.detail import (
 from dogsim.plumbing.opencv import opencv
 
 MAX_REFINEMENTS = 4
+SMALL_SIDE = 64  # pixels: the side of a frame whose blocks have 4 x 4 pixels
 MIN_REFINED_SCORE = 0.35  # of the correlations; below it no motion helps
 SCORE_NOISE = 0.003
 MIN_STEP = 0.05  # pixels; a smaller motion ends the refinement
@@ -40,6 +41,7 @@ LOST_THRESHOLD = 0.35  # of the strong detail of a block that remains
 AGREEING_BLOCK = 0.8  # correlation
 MOVED_BLOCK = 0.5  # correlation from which the shift of a block is known
 LEAST_DIFFERENT = 0.2  # quantile of the differences of the pixels of a block
+MAX_CAPTION_BLOCKS = 3  # width of a strip along a whole side of an image, such as a caption
 MIN_REPLACED_LEVELS = 4.0  # grey levels
 KNOWN_SHIFTS = 0.7  # fraction of these blocks, those with the smallest standard deviation
 
@@ -67,7 +69,8 @@ class Evidence:
         mostly absent in the other one.
     replaced : float
         The fraction of the blocks in the largest connected region where all pixels differ, as an
-        object that was replaced. Text and watermarks leave pixels between them.
+        object that was replaced. Text and watermarks leave pixels between them, and a strip along
+        a whole side is a caption.
     bend : float
         Pixels of a frame of 256 x 256 by which the shifts of the blocks bend, as perspective does:
         root mean square, less twice its standard error.
@@ -150,7 +153,7 @@ def _evidence(frame: CommonFrame, detail: Detail, found: Alignment, cv2: Any) ->
     )
     blocks = fixed_blocks if kept_fixed >= kept_moving else moving_blocks
     judged = blocks[~np.isnan(blocks)]
-    colours = BlockColours(*_images(frame), cv2)
+    colours = BlockColours(*_images(frame), frame.side < SMALL_SIDE, cv2)
     order = -1 if frame.exchanged else 1
     bend, shift, noise = _remaining_motion(detail)
     return Evidence(
@@ -209,8 +212,11 @@ def _replaced(frame: CommonFrame, detail: Detail, remaining: Float64Array, cv2: 
     noise = float(np.median(median[agreeing])) if agreeing.any() else 0.0
     replaced = np.zeros(len(shown), np.uint8)
     replaced[shown] = (least > max(MIN_REPLACED_LEVELS, 2.5 * noise)) & ~(remaining[shown] > 0.5)
-    table = cv2.connectedComponentsWithStats(replaced.reshape(BLOCKS, BLOCKS), connectivity=4)[2]
-    return float(table[1:, cv2.CC_STAT_AREA].max(initial=0) / shown.sum())
+    regions = cv2.connectedComponentsWithStats(replaced.reshape(BLOCKS, BLOCKS), connectivity=4)
+    table = regions[2][1:]  # without the background
+    sides = np.sort(table[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]], axis=1)
+    is_caption = (sides[:, 0] <= MAX_CAPTION_BLOCKS) & (sides[:, 1] >= BLOCKS - 1)
+    return float(table[~is_caption, cv2.CC_STAT_AREA].max(initial=0) / shown.sum())
 
 
 def _remaining_motion(detail: Detail) -> tuple[float, float, float]:

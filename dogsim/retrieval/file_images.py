@@ -11,6 +11,7 @@ from PIL import Image
 from dogsim.errors import DogsimError
 from dogsim.image_files.alignment import Keypoints, find_keypoints
 from dogsim.image_files.common_frame import Pixels
+from dogsim.image_files.small_image import SmallImage, small_image
 from dogsim.images import open_image
 
 COMPARED_SIDE = 512  # pixels; a larger image is reduced to this side squared
@@ -24,6 +25,7 @@ class FileImage:
     Attributes
     ----------
     keypoints : Keypoints
+    small : SmallImage
     size : (int, int)
         Width and height of the decoded file, upright.
     pixels : callable
@@ -31,6 +33,7 @@ class FileImage:
     """
 
     keypoints: Keypoints
+    small: SmallImage
     size: tuple[int, int]
     pixels: Callable[[], Pixels]
 
@@ -48,7 +51,9 @@ class FileImages:
             pixels, size = self._pixels(file)
         except DogsimError:
             return None
-        return FileImage(find_keypoints(pixels), size, partial(self._again, file))
+        keypoints = find_keypoints(pixels)
+        small = small_image(pixels, keypoints)
+        return FileImage(keypoints, small, size, partial(self._again, file))
 
     def _again(self, file: Path) -> Pixels:
         return self._pixels(file)[0]

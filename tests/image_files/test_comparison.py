@@ -10,6 +10,7 @@ from textures import COPIES, garment, next_shot, page, texture, with_object
 from dogsim.image_files.alignment import Keypoints, find_keypoints
 from dogsim.image_files.common_frame import Pixels
 from dogsim.image_files.comparison import Verdict, compare_images
+from dogsim.image_files.small_image import SmallImage, small_image
 from dogsim.plumbing.opencv import opencv
 
 
@@ -20,6 +21,10 @@ class InMemory:
     @property
     def keypoints(self) -> Keypoints:
         return find_keypoints(self.array)
+
+    @property
+    def small(self) -> SmallImage:
+        return small_image(self.array, self.keypoints)
 
     def pixels(self) -> Pixels:
         return self.array
