@@ -24,7 +24,7 @@ MAX_REPLACED = 0.05
 MAX_BEND = 0.1  # pixels
 MAX_SHIFT, MAX_SHIFT_DEVIATIONS = 0.1, 2.6  # pixels, and standard deviations
 MAX_COLOUR_CONFLICT = 0.15
-MIN_SCENE_INLIERS = 20
+MIN_SCENE_INLIERS, MIN_SCENE_CORRELATION = 26, 0.2
 FEW_KEYPOINTS = 250  # in one of two images that may be registered without matches of keypoints
 MAX_REGISTERED_TINT = 35.0  # CIELAB units between the mean colours
 
@@ -116,7 +116,10 @@ def has_colours_of_copy(evidence: Evidence) -> bool:
 
 def is_same_scene(evidence: Evidence) -> bool:
     """Return whether two images that are no copies show one scene."""
-    return evidence.alignment.inliers >= MIN_SCENE_INLIERS
+    return (
+        evidence.alignment.inliers >= MIN_SCENE_INLIERS
+        and evidence.correlation >= MIN_SCENE_CORRELATION
+    )
 
 
 def _copy(evidence: Evidence) -> Verdict:

@@ -25,7 +25,7 @@ from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.retrieval.file_contents import FileContents, file_contents
 from dogsim.retrieval.file_images import FileImages, have_same_pixels
 
-VERDICTS_VERSION = 3  # part of the name of the cache; a new one for every change of a verdict
+VERDICTS_VERSION = 4  # part of the name of the cache; a new one for every change of a verdict
 MAX_VERDICTS_BYTES = 256_000_000
 BLOCK_PAIRS, PAIRS_AHEAD = 256, 16
 
