@@ -35,8 +35,9 @@ def audit(
 ) -> None:
     """Find duplicates, suspicious labels, images that fit no breed and poor images; change nothing.
 
-    The list of suspicious labels ends where its estimated precision falls below 0.5. What cannot be
-    looked for is named on stderr.
+    Duplicates are the same file, the same pixels or a copy: the same photo edited, cropped or
+    rotated. Other shots of one scene are listed separately. The list of suspicious labels ends
+    where its estimated precision falls below 0.5. What cannot be looked for is named on stderr.
 
     Example: `dogsim audit dogs.h5 --save findings`
     """

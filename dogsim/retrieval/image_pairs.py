@@ -6,14 +6,13 @@ keypoints of an image are found once, and most pairs have too few that match.
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from math import inf
 from pathlib import Path
 from typing import TypeAlias
-
-import numpy as np
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
@@ -22,14 +21,70 @@ from dogsim.image_files.comparison import Verdict, compare_images
 from dogsim.plumbing.content_cache import ContentCache
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
-from dogsim.retrieval.file_contents import FileContents, file_contents
 from dogsim.retrieval.file_images import FileImages, have_same_pixels
+from dogsim.retrieval.identity import content_hash, stamped_hash
 
 VERDICTS_VERSION = 4  # part of the name of the cache; a new one for every change of a verdict
 MAX_VERDICTS_BYTES = 256_000_000
-BLOCK_PAIRS, PAIRS_AHEAD = 256, 16
+BLOCK_PAIRS, PAIRS_AHEAD, FILES_AHEAD = 64, 16, 64
 
 Pair: TypeAlias = tuple[int, int]  # row of the dataset, row of the test set
+
+
+class FileContents:
+    """The files of a dataset, each looked at once.
+
+    Attributes
+    ----------
+    dataset : Dataset
+    hashes : dict of int to str
+        The SHA-256 by row, 64 hexadecimal digits; that of the stamp if there is no file. Rows
+        with neither are left out.
+    readable : set of int
+        The rows whose files can be opened.
+    unread : set of int
+        The rows whose files there was no time to read.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.hashes: dict[int, str] = {}
+        self.readable: set[int] = set()
+        self.unread: set[int] = set()
+        self._known: set[int] = set()
+
+    def read(self, rows: Iterable[int], end: float = inf) -> None:
+        """Find the content of the files of some rows until the time `end` of `time.monotonic`.
+
+        Files whose size and time are those of their stamps are not read.
+        """
+        new = sorted({*rows} - self._known)
+        self._known.update(new)
+        dataset = self.dataset
+        if dataset.stamps is not None:
+            stamped = dataset.stamps["sha256"][new].tolist()
+            self.hashes |= {row: sha256.decode() for row, sha256 in zip(new, stamped, strict=True)}
+        fresh = {row for row in new if stamped_hash(dataset, row)}
+        others = [row for row in new if row not in fresh]
+        found = prefetch(partial(self._hash, end=end), others, FILES_AHEAD, usable_cpus())
+        batches = batched(zip(others, found, strict=True), FILES_AHEAD)
+        for batch in track(batches, len(others), "files"):
+            read = {row: sha256 for row, sha256 in batch if sha256}
+            self.hashes |= read
+            fresh |= read.keys()
+        self.readable |= fresh
+        for row in self.unread:  # their stamps are out of date
+            self.hashes.pop(row, None)
+
+    def _hash(self, row: int, end: float) -> str:
+        """Return the SHA-256 of the file of a row, "" if it cannot be read."""
+        if time.monotonic() >= end and self.dataset.image_file(row).is_file():
+            self.unread.add(row)
+            return ""
+        try:
+            return content_hash(self.dataset, row)
+        except DogsimError:
+            return ""
 
 
 @dataclass(eq=False)
@@ -51,14 +106,6 @@ class ComparedPairs:
     unreadable: set[str] = field(default_factory=set)
     n_not_compared: int = 0
 
-    def __or__(self, other: "ComparedPairs") -> "ComparedPairs":
-        """Return both, for different pairs of the same datasets."""
-        return ComparedPairs(
-            self.verdicts | other.verdicts,
-            self.unreadable | other.unreadable,
-            self.n_not_compared + other.n_not_compared,
-        )
-
 
 @dataclass(frozen=True)
 class _OpenPair:
@@ -71,114 +118,121 @@ class _OpenPair:
     paths: tuple[str, str]
 
 
-def compare_pairs(
-    dataset: Dataset, testset: Dataset, pairs: Sequence[Pair], seconds: float = inf
-) -> ComparedPairs:
-    """Compare pairs of images, in the order of the list.
+class PairComparison:
+    """Compares images of a dataset with images of a test set, which may be the same dataset.
 
     Parameters
     ----------
     dataset, testset : Dataset
-        May be the same.
-    pairs : sequence of (int, int)
-        Rows of the dataset and of the test set.
     seconds : float
-        The time limit. Pairs whose verdict is cached take nearly none.
+        The time limit of all comparisons. Pairs whose verdict is cached take nearly no time.
+    only_cached : bool
+        Whether to use cached verdicts only. Then there is no time for the other pairs.
+
+    Attributes
+    ----------
+    contents, test_contents : FileContents
+    end : float
+        The time limit of reading files, as a time of `time.monotonic`.
+    found : ComparedPairs
+        The verdicts on all pairs so far.
     """
-    end = time.monotonic() + seconds
-    found = ComparedPairs()
-    cache = ContentCache(f"pairs-{VERDICTS_VERSION}", MAX_VERDICTS_BYTES)
-    remaining = _without_equal_files(dataset, testset, pairs, found)
-    stored = cache.read(each.key for each in remaining)
-    for each in remaining:
-        if each.key in stored:
-            verdict = Verdict(*json.loads(stored[each.key]))
-            found.verdicts[each.pair] = verdict.reversed() if each.exchanged else verdict
-    remaining = [each for each in remaining if each.pair not in found.verdicts]
-    for batch in track(_compared(remaining, end, cache, found), len(remaining), "pairs of images"):
-        found.verdicts.update(batch)
-    found.n_not_compared = sum(
-        each.pair not in found.verdicts and found.unreadable.isdisjoint(each.paths)
-        for each in remaining
-    )
-    return found
 
+    def __init__(
+        self, dataset: Dataset, testset: Dataset, seconds: float = inf, only_cached: bool = False
+    ) -> None:
+        self.contents = FileContents(dataset)
+        self.test_contents = self.contents if testset is dataset else FileContents(testset)
+        self.end = time.monotonic() + seconds
+        self._comparison_end = -inf if only_cached else self.end
+        self.found = ComparedPairs()
+        self._images = FileImages()
+        self._cache = ContentCache(f"pairs-{VERDICTS_VERSION}", MAX_VERDICTS_BYTES)
 
-def _without_equal_files(
-    dataset: Dataset, testset: Dataset, pairs: Sequence[Pair], found: ComparedPairs
-) -> list[_OpenPair]:
-    """Add the verdicts on equal files, and return the pairs whose images can be compared."""
-    contents, others = _contents(dataset, testset, pairs)
-    remaining = []
-    for pair in pairs:
-        row, other = pair
-        hashes = contents.hashes.get(row, ""), others.hashes.get(other, "")
-        if hashes[0] == hashes[1] != "":
-            found.verdicts[pair] = Verdict("same file")
-        elif row not in contents.readable:
-            found.unreadable.add(dataset.paths[row])
-        elif other not in others.readable:
-            found.unreadable.add(testset.paths[other])
-        else:
-            sides = [
-                (hashes[0], dataset.image_file(row), dataset.paths[row]),
-                (hashes[1], testset.image_file(other), testset.paths[other]),
-            ]
-            (one, file, path), (two, other_file, other_path) = sorted(sides)
-            key = sha256(f"{one} {two}".encode()).hexdigest()[:32]
-            files, paths = (file, other_file), (path, other_path)
-            each = _OpenPair(pair, key, hashes[0] != one, files, paths)
-            remaining.append(each)
-    return remaining
+    def compare(self, pairs: Sequence[Pair]) -> None:
+        """Compare pairs of rows, in the order of the list, and add their verdicts to `found`."""
+        self.contents.read({row for row, _ in pairs}, self.end)
+        self.test_contents.read({other for _, other in pairs}, self.end)
+        found = self.found
+        remaining = self._without_equal_files(pairs)
+        stored = self._cache.read(each.key for each in remaining)
+        for each in remaining:
+            if each.key in stored:
+                verdict = Verdict(*json.loads(stored[each.key]))
+                found.verdicts[each.pair] = verdict.reversed() if each.exchanged else verdict
+        remaining = [each for each in remaining if each.pair not in found.verdicts]
+        for batch in track(self._compared(remaining), len(remaining), "pairs of images"):
+            found.verdicts.update(batch)
+        found.n_not_compared += sum(
+            each.pair not in found.verdicts and found.unreadable.isdisjoint(each.paths)
+            for each in remaining
+        )
 
+    def _without_equal_files(self, pairs: Sequence[Pair]) -> list[_OpenPair]:
+        """Add the verdicts on equal files, and return the pairs whose images can be compared."""
+        one, two = self.contents, self.test_contents
+        remaining = []
+        for pair in pairs:
+            row, other = pair
+            if one.hashes.get(row, "") == two.hashes.get(other):
+                self.found.verdicts[pair] = Verdict("same file")
+            elif row in one.readable and other in two.readable:
+                remaining.append(self._open_pair(pair))
+            elif row in one.unread or other in two.unread:
+                self.found.n_not_compared += 1
+            else:
+                self._note_unreadable(pair)
+        return remaining
 
-def _contents(
-    dataset: Dataset, testset: Dataset, pairs: Sequence[Pair]
-) -> tuple[FileContents, FileContents]:
-    rows, others = np.array(pairs, np.intp).reshape(-1, 2).T
-    if dataset is testset:
-        contents = file_contents(dataset, np.union1d(rows, others))
-        return contents, contents
-    return file_contents(dataset, rows), file_contents(testset, others)
+    def _note_unreadable(self, pair: Pair) -> None:
+        for row, contents in zip(pair, (self.contents, self.test_contents), strict=True):
+            if row not in contents.readable:
+                self.found.unreadable.add(contents.dataset.paths[row])
 
+    def _open_pair(self, pair: Pair) -> _OpenPair:
+        sides = [
+            (each.hashes[row], each.dataset.image_file(row), each.dataset.paths[row])
+            for row, each in zip(pair, (self.contents, self.test_contents), strict=True)
+        ]
+        (one, file, path), (two, other_file, other_path) = sorted(sides)
+        key = sha256(f"{one} {two}".encode()).hexdigest()[:32]
+        return _OpenPair(pair, key, sides[0][0] != one, (file, other_file), (path, other_path))
 
-def _compared(
-    pairs: list[_OpenPair], end: float, cache: ContentCache, found: ComparedPairs
-) -> Iterator[list[tuple[Pair, Verdict]]]:
-    """Compare pairs until `end`, store the verdicts and yield those of each block."""
-    images, threads = FileImages(), usable_cpus()
+    def _compared(self, pairs: list[_OpenPair]) -> Iterator[list[tuple[Pair, Verdict]]]:
+        """Compare pairs until the time is up, store the verdicts and yield those of each block."""
+        threads = usable_cpus()
 
-    def prepare(file: Path) -> None:
-        if time.monotonic() < end:
-            images.find(file)
+        def prepare(file: Path) -> None:
+            if time.monotonic() < self._comparison_end:
+                self._images.find(file)
 
-    def verdict(each: _OpenPair) -> Verdict | None:
-        return _verdict(each, images, found.unreadable) if time.monotonic() < end else None
+        def verdict(each: _OpenPair) -> Verdict | None:
+            return self._verdict(each) if time.monotonic() < self._comparison_end else None
 
-    for block in batched(pairs, BLOCK_PAIRS):
-        files = dict.fromkeys(file for each in block for file in each.files)
-        for _ in prefetch(prepare, files, PAIRS_AHEAD, threads):
-            pass
-        verdicts = prefetch(verdict, block, PAIRS_AHEAD, threads)
-        known = [(each, v) for each, v in zip(block, verdicts, strict=True) if v]
-        cache.write({each.key: json.dumps(astuple(v)).encode() for each, v in known})
-        yield [(each.pair, v.reversed() if each.exchanged else v) for each, v in known]
+        for block in batched(pairs, BLOCK_PAIRS):
+            files = dict.fromkeys(file for each in block for file in each.files)
+            for _ in prefetch(prepare, files, PAIRS_AHEAD, threads):
+                pass
+            verdicts = prefetch(verdict, block, PAIRS_AHEAD, threads)
+            known = [(each, v) for each, v in zip(block, verdicts, strict=True) if v]
+            self._cache.write({each.key: json.dumps(astuple(v)).encode() for each, v in known})
+            yield [(each.pair, v.reversed() if each.exchanged else v) for each, v in known]
 
-
-def _verdict(each: _OpenPair, images: FileImages, unreadable: set[str]) -> Verdict | None:
-    one, other = (images.find(file) for file in each.files)
-    if one is None or other is None:
-        found = zip(each.paths, (one, other), strict=True)
-        unreadable.update(path for path, image in found if image is None)
-        return None
-    try:
-        verdict = compare_images(one, other)
-        if verdict.change != RE_ENCODED:
-            return verdict
-        if one.size == other.size:
-            return Verdict("same pixels") if have_same_pixels(*each.files) else verdict
-    except DogsimError:  # a file has disappeared
-        return None
-    is_smaller = one.size[0] * one.size[1] > other.size[0] * other.size[1]
-    sizes = ("smaller", "larger") if is_smaller else ("larger", "smaller")
-    return replace(verdict, change=sizes[0], reverse=sizes[1])
+    def _verdict(self, each: _OpenPair) -> Verdict | None:
+        """Compare the images of a pair; None if a file cannot be read."""
+        one, other = map(self._images.find, each.files)
+        if one is None or other is None:
+            found = zip(each.paths, (one, other), strict=True)
+            self.found.unreadable.update(path for path, image in found if image is None)
+            return None
+        try:
+            verdict = compare_images(one, other)
+            if verdict.change != RE_ENCODED:
+                return verdict
+            if one.size == other.size:
+                return Verdict("same pixels") if have_same_pixels(*each.files) else verdict
+        except DogsimError:  # a file has disappeared
+            return None
+        is_smaller = one.size[0] * one.size[1] > other.size[0] * other.size[1]
+        sizes = ("smaller", "larger") if is_smaller else ("larger", "smaller")
+        return replace(verdict, change=sizes[0], reverse=sizes[1])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,12 @@ from dogsim.errors import DogsimError, counted
 from dogsim.image_files.files import existing_files
 from dogsim.networks.training_record import has_training_record
 from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
+from dogsim.plumbing.terminal import note
 from dogsim.retrieval.identity import features_hash, learned
+from dogsim.retrieval.image_pairs import VERDICTS_VERSION, PairComparison
 from dogsim.retrieval.own_neighbours import own_neighbours
 from dogsim.trust.conformal import check_confidence
-from dogsim.trust.duplicates import find_duplicates
+from dogsim.trust.duplicates import Duplicates, find_duplicates
 from dogsim.trust.leave_one_out import (
     MAX_NEIGHBOURS,
     MAX_VOTING_NEIGHBOURS,
@@ -35,8 +38,10 @@ from dogsim.trust.leave_one_out import (
     voting_neighbours,
 )
 
-CALIBRATION_VERSION = 4  # part of the name in the cache
+CALIBRATION_VERSION = 5  # part of the name in the cache
 CACHED_FIELDS = ("rows", "place", "temperature", "own", "novelty")
+NOT_COMPARED = "n_not_compared"  # pairs of images, for which there was no time
+MAX_COMPARISON_SECONDS = 8  # a first answer takes 10 at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,17 +175,42 @@ def calibration_of(dataset: Dataset) -> Calibration:
         )
     trained_on = learned(dataset)
     name = f"trust-{_content_hash(dataset, trained_on)}"
-    if arrays := read_cached_arrays(name, CACHED_FIELDS):
-        return Calibration(dataset, **arrays | {"temperature": float(arrays["temperature"])})
-    calibration = _calibrate(dataset, trained_on)
-    cache_arrays(name, **{field: getattr(calibration, field) for field in CACHED_FIELDS})
+    arrays = read_cached_arrays(name, (*CACHED_FIELDS, NOT_COMPARED))
+    if arrays and not arrays[NOT_COMPARED]:
+        return _stored(dataset, arrays)
+    # If an earlier run had no time for some pairs, the verdicts that were found since are used.
+    neighbours, only_cached = own_neighbours(dataset, MAX_NEIGHBOURS), arrays is not None
+    comparison = PairComparison(dataset, dataset, MAX_COMPARISON_SECONDS, only_cached)
+    duplicates = find_duplicates(comparison, neighbours)
+    n_open = duplicates.compared.n_not_compared
+    _note_open_pairs(n_open)
+    if arrays and n_open >= arrays[NOT_COMPARED]:
+        return _stored(dataset, arrays)
+    calibration = _calibrate(dataset, trained_on, duplicates)
+    fields = {field: getattr(calibration, field) for field in CACHED_FIELDS}
+    cache_arrays(name, **fields, **{NOT_COMPARED: n_open})
     return calibration
 
 
-def _calibrate(dataset: Dataset, trained_on: NDArray[np.bool_]) -> Calibration:
+def _stored(dataset: Dataset, arrays: dict[str, Any]) -> Calibration:
+    fields = {field: arrays[field] for field in CACHED_FIELDS}
+    return Calibration(dataset, **fields | {"temperature": float(arrays["temperature"])})
+
+
+def _note_open_pairs(number: int) -> None:
+    if number:
+        note(
+            f"{counted(number, 'pair')} of similar images were not compared within "
+            f"{MAX_COMPARISON_SECONDS} seconds: copies among them count as different images, which "
+            "may make the confidence too high. dogsim audit compares all of them, once."
+        )
+
+
+def _calibrate(
+    dataset: Dataset, trained_on: NDArray[np.bool_], duplicates: Duplicates
+) -> Calibration:
     neighbours = own_neighbours(dataset, MAX_NEIGHBOURS)
-    duplicates = find_duplicates(dataset, neighbours, quick=True)
-    left_out = LeaveOneOut(dataset, neighbours, [group.rows for group in duplicates])
+    left_out = LeaveOneOut(dataset, neighbours, duplicates.connected)
     rows, place = left_out.rows, left_out.place
     calibrates = np.ones(len(rows), bool)
     calibrates[place[trained_on & (place >= 0)]] = False
@@ -194,7 +224,8 @@ def _calibrate(dataset: Dataset, trained_on: NDArray[np.bool_]) -> Calibration:
 
 def _content_hash(dataset: Dataset, trained_on: NDArray[np.bool_]) -> str:
     """Hash everything that a calibration depends on."""
-    content = CALIBRATION_VERSION, features_hash(dataset), len(dataset.breeds)
+    versions = CALIBRATION_VERSION, VERDICTS_VERSION
+    content = *versions, features_hash(dataset), len(dataset.breeds)
     digest = sha256(repr(content).encode())
     digest.update(np.ascontiguousarray(dataset.labels, np.int32).tobytes())
     digest.update(np.packbits(trained_on).tobytes())

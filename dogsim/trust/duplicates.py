@@ -1,271 +1,297 @@
-"""Find duplicate images: the same bytes, the same pixels, or nearly the same.
+"""Find duplicates: the same file, the same pixels, or a copy of one photo; and shots of one scene.
 
-Nearest neighbours are the candidates; the pixels decide. Two images are near-duplicates if one of
-them, mirrored or not, correlates with a window of the other (normalised cross-correlation of the
-brightness). Re-encoding, resizing, mirroring and cropping leave a correlation of 0.95 and more;
-two photos of one dog in the same place reach 0.9 and are not duplicates.
+The nearest neighbours by features are the candidates, and the pixels of the whole files decide, see
+`dogsim.retrieval.image_pairs`. Without image files, equal stamps are the same file; equal features
+only say that the network saw the same, which may be a part of two different images.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from itertools import combinations, islice
+from math import inf
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
-from PIL import Image
-
-from dogsim.dataset import Dataset
 from dogsim.dist_calc import NeighbourArrays
-from dogsim.errors import DogsimError
-from dogsim.images import Cropped, open_image
-from dogsim.plumbing.terminal import track
-from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.retrieval.identity import feature_keys
 
-DuplicateKind = Literal["same file", "same pixels", "nearly the same"]
-DUPLICATE_KINDS: tuple[DuplicateKind, ...] = get_args(DuplicateKind)  # the most similar first
+if TYPE_CHECKING:
+    from dogsim.retrieval.image_pairs import ComparedPairs, Pair, PairComparison
 
-CANDIDATE_NEIGHBOURS = 3  # neighbours of each image that may be its duplicates
-TYPICAL_RANK = 10  # neighbour whose median distance is the typical one
-CANDIDATE_THRESHOLD, QUICK_CANDIDATE_THRESHOLD = 1.0, 0.5  # times the typical distance
-GREY_SIDE = 64  # pixels
-COARSE_SIDE, FINE_SIDE = 16, 32  # pixels
-MIN_DUPLICATE_CROP = 0.68  # of a side
-COARSE_THRESHOLD, DUPLICATE_THRESHOLD = 0.75, 0.93  # correlation
+DuplicateKind: TypeAlias = Literal["same file", "same pixels", "copy", "same features"]
+DUPLICATE_KINDS: tuple[DuplicateKind, ...] = get_args(DuplicateKind)  # the most certain first
+SAME_SCENE = "same scene"
 
-Grey = NDArray[np.float32]
-Pair: TypeAlias = tuple[int, int, DuplicateKind]  # row of the dataset, row of the test set
+CANDIDATE_NEIGHBOURS = 16  # other neighbours of each image that may be its copies
+
+Rows: TypeAlias = tuple[int, ...]
+SharedPair: TypeAlias = tuple[int, int, DuplicateKind]  # row of the dataset, row of the test set
 
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """The rows of one image in a dataset, ascending, and the kind of its least similar pair."""
+    """The rows of one photo in a dataset, ascending, and the kind of its least certain pair.
 
-    rows: tuple[int, ...]
+    Every pair of rows was compared and is a duplicate.
+    """
+
+    rows: Rows
     kind: DuplicateKind
 
 
-def find_duplicates(
-    dataset: Dataset, neighbours: NeighbourArrays | None = None, quick: bool = False
-) -> list[DuplicateGroup]:
-    """Find the groups of rows that show the same image.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        Its image files are read where they exist; without them only equal features and equal
-        stamps count as duplicates.
-    neighbours : (distances, indices), each (n, k), optional
-        The nearest rows of each row by cosine distance, itself left out. Without them only equal
-        features and equal stamps count, too.
-    quick : bool
-        Compare only very close neighbours, which takes seconds.
-
-    Returns
-    -------
-    list of DuplicateGroup
-        A row is in at most one group.
-
-    >>> from dogsim import Dataset
-    >>> two = Dataset(np.ones((2, 2)), np.zeros(2, int), ("a.jpg", "b.jpg"), ("pug",))
-    >>> find_duplicates(two)
-    [DuplicateGroup(rows=(0, 1), kind='same pixels')]
-    """
-    pairs = [pair for pair in _equal_pairs(dataset, dataset) if pair[0] != pair[1]]
-    equal = {(first, second) for first, second, _ in pairs}
-    threshold = QUICK_CANDIDATE_THRESHOLD if quick else CANDIDATE_THRESHOLD
-    candidates = _candidates(neighbours, threshold) if neighbours else ()
-    ordered = {(min(pair), max(pair)) for pair in candidates}
-    pairs += _compared_pairs(dataset, dataset, sorted(ordered - equal))
-    return _groups(pairs)
-
-
-def find_leaks(dataset: Dataset, testset: Dataset, neighbours: NeighbourArrays) -> list[Pair]:
-    """Find the images of a test set that the dataset contains as well.
-
-    Parameters
-    ----------
-    dataset, testset : Dataset
-    neighbours : (distances, indices), each (n_test, k)
-        The nearest rows of the dataset for each image of the test set, by cosine distance.
-
-    Returns
-    -------
-    list of (row, row of the test set, kind)
-        One entry for each such image of the test set, with one row of the dataset.
-    """
-    leaks: dict[int, Pair] = {}
-    for pair in _equal_pairs(dataset, testset):
-        leaks.setdefault(pair[1], pair)
-    candidates = _candidates(neighbours, CANDIDATE_THRESHOLD)
-    open_pairs = sorted(pair for pair in candidates if pair[1] not in leaks)
-    for pair in _compared_pairs(dataset, testset, open_pairs):
-        leaks.setdefault(pair[1], pair)
-    return [leaks[row] for row in sorted(leaks)]
-
-
-def _equal_pairs(dataset: Dataset, testset: Dataset) -> Iterator[Pair]:
-    """Yield pairs with equal files or equal features, with the first such row of the dataset."""
-    keys: dict[DuplicateKind, list[list[object]]] = {}
-    if dataset.stamps is not None and testset.stamps is not None:
-        keys["same file"] = [x["sha256"].tolist() for x in (dataset.stamps, testset.stamps)]
-    keys["same pixels"] = [feature_keys(x).tolist() for x in (dataset, testset)]
-    yielded: set[tuple[int, int]] = set()
-    for kind, (dataset_keys, testset_keys) in keys.items():
-        first: dict[object, int] = {}
-        for row, key in enumerate(dataset_keys):
-            first.setdefault(key, row)
-        for pair in ((first[key], row) for row, key in enumerate(testset_keys) if key in first):
-            if pair not in yielded:
-                yielded.add(pair)
-                yield *pair, kind
-
-
-def _candidates(neighbours: NeighbourArrays, threshold: float) -> Iterator[tuple[int, int]]:
-    """Yield the pairs (row, row of the query) that are close enough to compare their pixels."""
-    distances, indices = neighbours  # (n, k)
-    if not distances.size:
-        return
-    typical = np.median(distances[:, :TYPICAL_RANK][:, -1])
-    queries, ranks = np.nonzero(distances[:, :CANDIDATE_NEIGHBOURS] <= threshold * typical)
-    yield from zip(indices[queries, ranks].tolist(), queries.tolist(), strict=True)
-
-
-def _compared_pairs(
-    dataset: Dataset, testset: Dataset, pairs: list[tuple[int, int]]
-) -> Iterator[Pair]:
-    """Compare the images of each pair and yield the duplicates among them."""
-    if not (pairs and dataset.image_file(0).is_file() and testset.image_file(0).is_file()):
-        return  # the image files are not on this machine
-    compare = partial(_compare, dataset, testset)
-    kinds = prefetch(compare, pairs, ahead=64, threads=usable_cpus())
-    for batch in track(batched(zip(pairs, kinds, strict=True), 64), len(pairs), "pairs"):
-        yield from ((*pair, kind) for pair, kind in batch if kind)
-
-
-def _groups(pairs: list[Pair]) -> list[DuplicateGroup]:
-    """Join the pairs that share a row."""
-    group_of: dict[int, tuple[set[int], set[DuplicateKind]]] = {}
-    for first, second, kind in pairs:
-        rows, kinds = group_of.get(first, ({first}, set()))
-        others, other_kinds = group_of.get(second, ({second}, set()))
-        merged = rows | others, kinds | other_kinds | {kind}
-        group_of |= dict.fromkeys(merged[0], merged)
-    groups = {
-        tuple(sorted(rows)): max(kinds, key=DUPLICATE_KINDS.index)
-        for rows, kinds in group_of.values()
-    }
-    return [DuplicateGroup(rows, kind) for rows, kind in sorted(groups.items())]
-
-
-def _compare(dataset: Dataset, testset: Dataset, pair: tuple[int, int]) -> DuplicateKind | None:
-    """Return the kind of duplicate that two images are; None if they differ."""
-    sources = dataset.source(pair[0]), testset.source(pair[1])
-    try:
-        one, other = map(_grey_image, sources)
-        if not is_near_duplicate(one, other):
-            return None
-        if one.image.tobytes() != other.image.tobytes():
-            return "nearly the same"  # without opening both files again
-        pixels, other_pixels = (np.asarray(open_image(source)) for source in sources)
-    except DogsimError:
-        return None
-    return "same pixels" if np.array_equal(pixels, other_pixels) else "nearly the same"
-
-
-class GreyImage:
-    """The brightness of an image at a small size, ready to be compared with another one.
+@dataclass(frozen=True, eq=False)
+class Duplicates:
+    """The duplicates within a dataset.
 
     Attributes
     ----------
-    image : PIL.Image.Image
-        64 x 64 grey pixels.
-    at_side : dict of int to (side, side) float32
-        The same at the coarse and the fine size.
-    coarse : dict of (width, height) to arrays
-        `windows` of the coarse size.
+    groups : list of DuplicateGroup
+        A row is in several groups if it is a duplicate of others that are none of each other, such
+        as two crops of a photo that share little.
+    connected : list of tuple of int
+        The rows that are connected by duplicates, ascending: groups that share a row are one.
+    scenes : list of tuple of int
+        Groups of rows that show one scene and are no duplicates, ascending. Scenes that the
+        dataset declares are left out.
+    compared : ComparedPairs
+        The verdicts by pair of rows, the lower row first. Of equal files only the first row is
+        compared.
+    first : list of int
+        The first row with the same file as each row.
     """
 
-    def __init__(self, image: Image.Image) -> None:
-        self.image = image.convert("L").resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
-        self.at_side = {side: self._resized((side, side)) for side in (COARSE_SIDE, FINE_SIDE)}
-        self.coarse = {size: self.windows(COARSE_SIDE, size) for size in _crop_sizes(COARSE_SIDE)}
+    groups: list[DuplicateGroup]
+    connected: list[Rows]
+    scenes: list[Rows]
+    compared: "ComparedPairs"
+    first: list[int]
 
-    def windows(self, side: int, size: tuple[int, int]) -> tuple[Grey, Grey]:
-        """Return all p windows of a size in the image, and the whole image at that size.
-
-        Returns
-        -------
-        windows : (p, width * height) float32
-        templates : (width * height, 2) float32
-            The whole image and its mirror image. All vectors have mean 0 and length 1.
-        """
-        pixels = size[0] * size[1]
-        windows = sliding_window_view(self.at_side[side], size[::-1]).reshape(-1, pixels)
-        whole = self._resized(size)
-        rows = _normalised(np.vstack([windows, whole.ravel(), whole[:, ::-1].ravel()]))
-        return rows[:-2], rows[-2:].T
-
-    def _resized(self, size: tuple[int, int]) -> Grey:
-        return np.asarray(self.image.resize(size, Image.Resampling.BICUBIC), np.float32)
+    def change(self, kept: int, row: int) -> str:
+        """Describe how the image of a row differs from its duplicate `kept`, "" if it does not."""
+        one, other = self.first[kept], self.first[row]
+        verdict = self.compared.verdicts.get((min(one, other), max(one, other)))
+        if verdict is None:
+            return ""
+        return verdict.change if one < other else verdict.reverse
 
 
-def is_near_duplicate(one: GreyImage, other: GreyImage) -> bool:
-    """Return whether one of two images, mirrored or not, is a part of the other.
+def find_duplicates(
+    comparison: "PairComparison", neighbours: NeighbourArrays | None = None
+) -> Duplicates:
+    """Find the groups of rows that show the same photo.
 
-    Normalised cross-correlation (Lewis, "Fast template matching", 1995) at all positions and crop
-    sizes: at the coarse size first, then, if that is high enough, at the fine size.
+    Parameters
+    ----------
+    comparison : PairComparison
+        Of the images of a dataset with each other.
+    neighbours : (distances, indices), each (n, k), optional
+        The nearest rows of each row by cosine distance, itself left out. Without them only equal
+        features and equal files are candidates.
 
-    >>> waves = np.sin(np.arange(64)[:, None] / 5 + np.arange(64) ** 2 / 400)
-    >>> image, turned = (Image.fromarray(np.uint8(128 + 100 * x)) for x in (waves, waves.T))
-    >>> mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    >>> one = GreyImage(image)
-    >>> is_near_duplicate(one, GreyImage(mirrored)), is_near_duplicate(one, GreyImage(turned))
-    (True, False)
+    >>> from dogsim import Dataset
+    >>> from dogsim.retrieval.image_pairs import PairComparison
+    >>> two = Dataset(np.ones((2, 2)), np.zeros(2, int), ("a.jpg", "b.jpg"), ("pug",))
+    >>> find_duplicates(PairComparison(two, two)).groups
+    [DuplicateGroup(rows=(0, 1), kind='same features')]
     """
-    coarse = {size: _max_correlation(one.coarse[size], other.coarse[size]) for size in one.coarse}
-    best = max(coarse, key=coarse.__getitem__)
-    if coarse[best] < COARSE_THRESHOLD:
-        return False
-    width, height = (FINE_SIDE // COARSE_SIDE * length for length in best)
-    # The likeliest sizes first: two in three duplicates are found at the first size, nine in ten
-    # at the first four.
-    sizes = sorted(_crop_sizes(FINE_SIDE), key=lambda s: abs(s[0] - width) + abs(s[1] - height))
-    return any(
-        _max_correlation(one.windows(FINE_SIDE, size), other.windows(FINE_SIDE, size))
-        >= DUPLICATE_THRESHOLD
-        for size in sizes
-    )
+    dataset = comparison.contents.dataset
+    comparison.contents.read(range(len(dataset)), comparison.end)
+    features = feature_keys(dataset).tolist()
+    hashes = comparison.contents.hashes
+    first = _first_rows([hashes.get(row, features[row]) for row in range(len(dataset))])
+    candidates = dict.fromkeys(_equal_pairs(features, first), 0.0)  # the distance of each pair
+    for row, other, distance in _near_pairs(neighbours, first, comparison):
+        candidates.setdefault((min(row, other), max(row, other)), distance)
+    # Rows in their order have neighbours whose keypoints were found lately. If time is short, the
+    # nearest pairs come first.
+    nearest_first = candidates.__getitem__ if comparison.end < inf else None
+    pairs = sorted(candidates, key=nearest_first)
+    kinds = _compare_all_of_groups(comparison, pairs, features)
+    return _duplicates(kinds, comparison, first)
 
 
-@lru_cache(maxsize=512)
-def _grey_image(source: Path | Cropped) -> GreyImage:
-    return GreyImage(open_image(source))
+def _first_rows(keys: Sequence[object]) -> list[int]:
+    """Return the first row with the key of each row."""
+    first: dict[object, int] = {}
+    return [first.setdefault(key, row) for row, key in enumerate(keys)]
 
 
-def _crop_sizes(side: int) -> list[tuple[int, int]]:
-    """List the (width, height) of all crops to search for in an image of `side` pixels."""
-    smallest = round(MIN_DUPLICATE_CROP * side)
-    return [
-        (width, height)
-        for width in range(smallest, side + 1)
-        for height in range(max(smallest, width - 2), min(side, width + 2) + 1)
-    ]
+def _equal_pairs(keys: Sequence[object], first: Sequence[int]) -> "Iterator[Pair]":
+    """Yield the first row of each key with each later row of it, those of equal files once."""
+    for row, other in enumerate(_first_rows(keys)):
+        if first[row] == row and first[other] != row:
+            yield first[other], row
 
 
-def _normalised(rows: Grey) -> Grey:
-    """Subtract the mean of each row and scale it to length 1."""
-    size = np.float32(rows.shape[1])
-    centred = rows - rows.sum(axis=1, keepdims=True) / size
-    lengths = np.sqrt(np.einsum("ij,ij->i", centred, centred))[:, None]
-    # A deviation below one grey level is noise: an image of one colour correlates with nothing.
-    return np.asarray(centred / np.maximum(lengths, np.sqrt(size)))
+def _near_pairs(
+    neighbours: NeighbourArrays | None, first: Sequence[int], comparison: "PairComparison"
+) -> Iterator[tuple[int, int, float]]:
+    """Yield each row that has a file with its candidates, of equal files once, and distances."""
+    if neighbours is None:
+        return
+    contents = comparison.contents
+    with_file = contents.readable | contents.unread
+    for row in sorted(with_file):
+        found = {first[row]: 0.0}
+        for distance, other in zip(*(each[row].tolist() for each in neighbours), strict=True):
+            if other in with_file:
+                found.setdefault(first[other], distance)
+        for other, distance in islice(found.items(), 1, 1 + CANDIDATE_NEIGHBOURS):
+            yield first[row], other, distance
 
 
-def _max_correlation(one: tuple[Grey, Grey], other: tuple[Grey, Grey]) -> float:
-    """Return the largest correlation of one whole image with a window of the other."""
-    (windows, templates), (other_windows, other_templates) = one, other
-    return max(float((windows @ other_templates).max()), float((other_windows @ templates).max()))
+def _compare_all_of_groups(
+    comparison: "PairComparison", pairs: "list[Pair]", features: Sequence[object]
+) -> "dict[Pair, DuplicateKind]":
+    """Compare pairs, and all other pairs of which each has the same duplicate."""
+    compared: set[Pair] = set()
+    kinds: dict[Pair, DuplicateKind] = {}
+    while pairs:
+        comparison.compare(pairs)
+        compared.update(pairs)
+        kinds |= _kinds(pairs, comparison.found, features, features)
+        adjacent = _adjacent(kinds)
+        found = {pair for others in adjacent.values() for pair in combinations(sorted(others), 2)}
+        pairs = sorted(found - compared)
+    return kinds
+
+
+def _kinds(
+    pairs: "Iterable[Pair]",
+    compared: "ComparedPairs",
+    features: Sequence[object],
+    test_features: Sequence[object],
+) -> "dict[Pair, DuplicateKind]":
+    """Return the kind of each pair of duplicates."""
+    kinds: dict[Pair, DuplicateKind] = {}
+    for pair in pairs:
+        verdict = compared.verdicts.get(pair)
+        if verdict is None and features[pair[0]] == test_features[pair[1]]:
+            kinds[pair] = "same features"
+        elif verdict and verdict.kind in ("same file", "same pixels", "copy"):
+            kinds[pair] = verdict.kind
+    return kinds
+
+
+def _adjacent(pairs: "Iterable[Pair]") -> dict[int, set[int]]:
+    """Return the duplicates of each row that has any."""
+    adjacent: dict[int, set[int]] = defaultdict(set)
+    for row, other in pairs:
+        adjacent[row].add(other)
+        adjacent[other].add(row)
+    return adjacent
+
+
+def _duplicates(
+    kinds: "Mapping[Pair, DuplicateKind]", comparison: "PairComparison", first: list[int]
+) -> Duplicates:
+    """Return the groups of duplicates and of scenes; in `kinds`, equal files are their first."""
+    equal: dict[int, list[int]] = defaultdict(list)
+    for row, each in enumerate(first):
+        equal[each].append(row)
+
+    def with_equal(rows: Rows) -> Rows:
+        return tuple(sorted(other for row in rows for other in equal[row]))
+
+    components, groups = _components(kinds), []
+    for rows in _cliques(kinds):
+        found = (kinds[pair] for pair in combinations(rows, 2))
+        groups.append(DuplicateGroup(with_equal(rows), max(found, key=DUPLICATE_KINDS.index)))
+    with_copies = {row for rows in components for row in rows}
+    for row in {*first} - with_copies:
+        if len(equal[row]) > 1:
+            components.append((row,))
+            has_file = row in comparison.contents.hashes
+            kind: DuplicateKind = "same file" if has_file else "same features"
+            groups.append(DuplicateGroup(with_equal((row,)), kind))
+    groups.sort(key=lambda group: group.rows)
+    connected = sorted(map(with_equal, components))
+    return Duplicates(groups, connected, _scenes(comparison, connected), comparison.found, first)
+
+
+def _components(pairs: "Iterable[Pair]") -> list[Rows]:
+    """Return the rows that are connected by pairs, ascending."""
+    component: dict[int, set[int]] = {}
+    for row, other in pairs:
+        merged = component.get(row, {row}) | component.get(other, {other})
+        component |= dict.fromkeys(merged, merged)
+    return sorted({tuple(sorted(rows)) for rows in component.values()})
+
+
+def _cliques(pairs: "Iterable[Pair]") -> Iterator[Rows]:
+    """Divide duplicates into groups in which each row is a duplicate of all others."""
+    pairs = list(pairs)
+    adjacent = _adjacent(pairs)
+    for component in _components(pairs):
+        ungrouped = {*component}
+        while ungrouped:
+            centre = max(component, key=lambda row: (len(ungrouped & adjacent[row]), -row))
+            members = sorted(ungrouped & adjacent[centre])
+            ungrouped -= {centre, *members}
+            while members:
+                clique = [centre]
+                for row in members:
+                    if adjacent[row].issuperset(clique):
+                        clique.append(row)
+                members = [row for row in members if row not in clique]
+                yield tuple(sorted(clique))
+
+
+def _scenes(comparison: "PairComparison", connected: list[Rows]) -> list[Rows]:
+    """Return the groups of rows of one scene; of duplicates only the first row counts."""
+    first = {row: rows[0] for rows in connected for row in rows}
+    pairs = _pairs_of_scenes(comparison.found)
+    named = ((first.get(row, row), first.get(other, other)) for row, other in pairs)
+    found = _components(pair for pair in named if pair[0] != pair[1])
+    declared = comparison.contents.dataset.scenes
+    return [rows for rows in found if declared is None or len({*declared[[*rows]].tolist()}) > 1]
+
+
+def find_shared(
+    comparison: "PairComparison", neighbours: NeighbourArrays
+) -> tuple[list[SharedPair], "list[Pair]"]:
+    """Find the photos and the scenes of a test set that the dataset contains as well.
+
+    Parameters
+    ----------
+    comparison : PairComparison
+        Of the images of the dataset with those of the test set.
+    neighbours : (distances, indices), each (n_test, k)
+        The nearest rows of the dataset for each image of the test set.
+
+    Returns
+    -------
+    leaks : list of (row, row of the test set, kind)
+        One for each image of the test set that is a duplicate, with the most certain one.
+    scenes : list of (row, row of the test set)
+        One for each other image of the test set that shows a scene of the dataset.
+    """
+    datasets = comparison.contents.dataset, comparison.test_contents.dataset
+    features, test_features = (feature_keys(each).tolist() for each in datasets)
+    pairs = {(row, query) for query, rows in enumerate(neighbours[1].tolist()) for row in rows}
+    pairs |= {*_shared_pairs(features, test_features)}
+    known = (each.stamps for each in datasets)
+    stamps = [each["sha256"].tolist() for each in known if each is not None]
+    if len(stamps) == 2:
+        pairs |= {*_shared_pairs(*stamps)}
+    ordered = sorted(pairs, key=lambda pair: pair[::-1])
+    comparison.compare(ordered)
+    kinds = _kinds(ordered, comparison.found, features, test_features)
+    leaks: dict[int, SharedPair] = {}
+    for row, query in sorted(kinds, key=lambda pair: DUPLICATE_KINDS.index(kinds[pair])):
+        leaks.setdefault(query, (row, query, kinds[row, query]))
+    scenes: dict[int, Pair] = {}
+    for row, query in _pairs_of_scenes(comparison.found):
+        if query not in leaks:
+            scenes.setdefault(query, (row, query))
+    return [leaks[query] for query in sorted(leaks)], [scenes[query] for query in sorted(scenes)]
+
+
+def _pairs_of_scenes(compared: "ComparedPairs") -> "list[Pair]":
+    return sorted(pair for pair, verdict in compared.verdicts.items() if verdict.kind == SAME_SCENE)
+
+
+def _shared_pairs(keys: Sequence[object], test_keys: Sequence[object]) -> "Iterator[Pair]":
+    """Yield the first row of each key with each row of the test set that has it."""
+    first = {key: row for row, key in reversed([*enumerate(keys)])}
+    yield from ((first[key], row) for row, key in enumerate(test_keys) if key in first)

@@ -1,6 +1,6 @@
 """The findings of an audit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dogsim.image_files.facts import ImageFacts
@@ -8,6 +8,7 @@ from dogsim.image_files.facts import ImageFacts
 if TYPE_CHECKING:
     from dogsim.trust.duplicates import DuplicateKind
 
+UNCOMPARED = "same features"  # the kind of duplicates whose files were not compared
 MIN_LABEL_PRECISION = 0.5  # estimated; the list of suspicious labels ends where it falls below
 
 
@@ -88,17 +89,17 @@ class Audit:
         One line for each part of the audit, or set of images, that was left out.
     """
 
-    duplicates: tuple[tuple[str, ...], ...]
-    kinds: tuple["DuplicateKind", ...]
-    changes: tuple[tuple[str, ...], ...]
-    keep: tuple[str, ...]
-    scenes: tuple[tuple[str, ...], ...]
-    leaks: tuple[tuple[str, str], ...]
-    leaks_add: float | None
-    shared_scenes: tuple[tuple[str, str], ...]
-    labels: tuple[SuspiciousLabel, ...]
-    novel: tuple[NovelImage, ...]
-    poor: tuple[PoorImage, ...]
-    images: dict[str, ImageFacts]
-    missing: int
-    left_out: tuple[str, ...]
+    duplicates: tuple[tuple[str, ...], ...] = ()
+    kinds: tuple["DuplicateKind", ...] = ()
+    changes: tuple[tuple[str, ...], ...] = ()
+    keep: tuple[str, ...] = ()
+    scenes: tuple[tuple[str, ...], ...] = ()
+    leaks: tuple[tuple[str, str], ...] = ()
+    leaks_add: float | None = None
+    shared_scenes: tuple[tuple[str, str], ...] = ()
+    labels: tuple[SuspiciousLabel, ...] = ()
+    novel: tuple[NovelImage, ...] = ()
+    poor: tuple[PoorImage, ...] = ()
+    images: dict[str, ImageFacts] = field(default_factory=dict)
+    missing: int = 0
+    left_out: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, counted
 from dogsim.image_files.facts import NO_FACTS, ImageFacts
 from dogsim.plumbing.files import bytes_sha256
-from dogsim.trust.findings import MIN_LABEL_PRECISION, Audit
+from dogsim.trust.findings import MIN_LABEL_PRECISION, UNCOMPARED, Audit
 from dogsim.trust.plan import KEEP, PLAN_COLUMNS, REMOVE, Decision, plan_rows
 
 MAX_LABEL_CHOICES = 3  # buttons of a group of copies whose labels differ
@@ -183,7 +183,8 @@ def _duplicates(found: Audit, files: _Files) -> Iterator[Payload]:
         text, labels = f"{kind}, {counted(len(paths), 'image')}", sorted({*map(files.label, paths)})
         if len(labels) == 1:
             kept = _choice("Keep the marked image", [*removed, (files.index(keep), KEEP, None)])
-            yield _finding(text, images, kept)
+            is_suggested = kind != UNCOMPARED
+            yield _finding(text, images, *((kept,) if is_suggested else (None, [kept])))
         else:
             choices = [
                 _choice(

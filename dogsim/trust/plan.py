@@ -15,7 +15,7 @@ from dogsim.image_files.facts import ImageFacts
 from dogsim.plumbing.files import make_folder
 from dogsim.plumbing.tables import exact_cell, has_csv_lines, write_csv_lines
 from dogsim.plumbing.terminal import note
-from dogsim.trust.findings import Audit
+from dogsim.trust.findings import UNCOMPARED, Audit
 
 Decision: TypeAlias = Literal["keep", "remove"]
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
@@ -34,8 +34,8 @@ class PlanRow:
     path : str
         Of the image in the dataset.
     kind : str
-        Of the finding: "same file", "same pixels", "copy", "same scene", "leak", "shared scene",
-        "suspicious label", "novel" or "poor".
+        Of the finding: "same file", "same pixels", "copy", "same features", "same scene", "leak",
+        "shared scene", "suspicious label", "novel" or "poor".
     group : int
         The number of the group of copies, or of images of one scene; 0 without a group.
     decision : {"keep", "remove"}
@@ -89,8 +89,9 @@ def plan_rows(found: Audit, dataset: Dataset) -> list[PlanRow]:
     """Return the plan that an audit of a dataset proposes.
 
     Of each group of copies all images but the one to keep are to be removed. If the labels of a
-    group differ, all are kept, because one of the labels is wrong and its owner knows which. So are
-    the images of all other findings.
+    group differ, all are kept, because one of the labels is wrong and its owner knows which. Images
+    of which only the features are known to be equal are kept, and so are those of all other
+    findings.
     """
     numbers = zip(dataset.paths, dataset.labels.tolist(), strict=True)
     labels = {path: dataset.breeds[number] if number >= 0 else "" for path, number in numbers}
@@ -127,7 +128,8 @@ def _copies(found: Audit, labels: Mapping[str, str]) -> Iterator[PlanRow]:
                 )
             else:
                 row = _row(path, kind, _relation(kind, kept, change) + differ, number)
-                yield row if differ else replace(row, decision=REMOVE)
+                is_kept = differ or kind == UNCOMPARED
+                yield row if is_kept else replace(row, decision=REMOVE)
 
 
 def _relation(kind: str, kept: str, change: str) -> str:

@@ -144,6 +144,11 @@ def _rows(found: Audit) -> Iterator[dict[str, object]]:
             yield {**empty, "finding": f"duplicate, {kind}", "path": path, "other": group[0]}
     for known, query in found.leaks:
         yield {**empty, "finding": "leak", "path": query, "other": known}
+    for shots in found.scenes:
+        for path in shots[1:]:
+            yield {**empty, "finding": "same scene", "path": path, "other": shots[0]}
+    for known, query in found.shared_scenes:
+        yield {**empty, "finding": "shared scene", "path": query, "other": known}
     for label in found.labels:
         row = {"path": label.path, "other": label.like, "number": round(label.score, 4)}
         breeds = {"breed": label.breed, "suggested": label.suggested}

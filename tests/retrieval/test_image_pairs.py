@@ -1,6 +1,7 @@
 """Verdicts on pairs of a dataset: cached by content, bounded in time, one bad file affects few."""
 
 import os
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from dogsim.image_files.comparison import ComparedImage, Verdict, compare_images
 from dogsim.image_files.files import read_image_file
 from dogsim.plumbing.files import file_sha256
 from dogsim.retrieval import identity, image_pairs
-from dogsim.retrieval.image_pairs import compare_pairs
+from dogsim.retrieval.image_pairs import ComparedPairs, Pair, PairComparison
 from dogsim.storage.dataset_file import STAMP_DTYPE
 
 NAMES = ("a.png", "b.png", "crop.png", "equal.png", "pixels.bmp", "shot.png")
@@ -55,7 +56,15 @@ def stamps_of(folder: Path, names: tuple[str, ...]) -> NDArray[np.void]:
     return np.array(rows, STAMP_DTYPE)
 
 
-def kinds(found: image_pairs.ComparedPairs) -> dict[tuple[int, int], str]:
+def compare_pairs(
+    one: Dataset, other: Dataset, pairs: list[Pair], seconds: float = inf
+) -> ComparedPairs:
+    comparison = PairComparison(one, other, seconds)
+    comparison.compare(pairs)
+    return comparison.found
+
+
+def kinds(found: ComparedPairs) -> dict[Pair, str]:
     return {pair: verdict.kind for pair, verdict in found.verdicts.items()}
 
 
@@ -149,13 +158,38 @@ def test_a_damaged_cache_is_replaced(folder: Path, cache: Path) -> None:
 
 
 def test_pairs_without_time_are_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    photos, pairs = dataset(folder), [(0, 1), (0, 2), (0, 3)]
+    photos, pairs = dataset(folder, stamps=True), [(0, 1), (0, 2), (0, 3)]
     found = compare_pairs(photos, photos, pairs, seconds=0)
     assert kinds(found) == {(0, 3): "same file"}
     assert found.n_not_compared == 2
     compare_pairs(photos, photos, [(0, 2)])
     found = compare_pairs(photos, photos, pairs, seconds=0)  # a cached verdict takes no time
     assert kinds(found) == {(0, 2): "copy", (0, 3): "same file"}
+
+
+def test_files_are_not_read_without_time(folder: Path) -> None:
+    photos = dataset(folder)  # without stamps: the hash of a file is not known
+    found = compare_pairs(photos, photos, [(0, 3), (0, 2)], seconds=0)
+    assert (found.verdicts, found.n_not_compared, found.unreadable) == ({}, 2, set())
+    photos = dataset(folder, stamps=True)
+    COPIES["grey"](texture(0)).save(folder / "equal.png")  # its stamp is out of date
+    found = compare_pairs(photos, photos, [(0, 3), (0, 2)], seconds=0)
+    assert (found.verdicts, found.n_not_compared) == ({}, 2)
+
+
+def test_files_and_keypoints_are_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos, read = dataset(folder), []
+
+    def counted(path: Path) -> bytes:
+        read.append(path.name)
+        return read_image_file(path)
+
+    monkeypatch.setattr(identity, "read_image_file", counted)
+    comparison = PairComparison(photos, photos)
+    for pairs in ([(0, 1)], [(0, 1), (0, 2)]):
+        comparison.compare(pairs)
+    assert read == ["a.png", "b.png", "crop.png"]
+    assert kinds(comparison.found) == {(0, 1): "different", (0, 2): "copy"}
 
 
 def test_whole_files_are_compared_although_the_dataset_has_boxes(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """The plan of an audit."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +9,8 @@ from dogsim.dataset import Dataset
 from dogsim.image_files.facts import ImageFacts
 from dogsim.plumbing.tables import has_csv_header
 from dogsim.trust.findings import Audit, NovelImage, PoorImage, SuspiciousLabel
+from dogsim.trust.payload import findings_payload
 from dogsim.trust.plan import PLAN_COLUMNS, PlanRow, plan_rows, save_plan
-
-NOTHING = Audit((), (), (), (), (), (), None, (), (), (), (), {}, 0, ())
 
 
 @pytest.fixture
@@ -23,10 +21,6 @@ def pugs() -> Dataset:
     return Dataset(np.eye(8, dtype=np.float32), labels, paths, ("pug", "whippet"))
 
 
-def findings(**fields: Any) -> Audit:
-    return Audit(**{**vars(NOTHING), **fields})
-
-
 def decisions(rows: list[PlanRow]) -> dict[str, str]:
     """Map each path to its decision, which is the same in all its rows."""
     found: dict[str, str] = {row.path: row.decision for row in rows}
@@ -35,7 +29,7 @@ def decisions(rows: list[PlanRow]) -> dict[str, str]:
 
 
 def test_all_copies_but_one_are_to_be_removed(pugs: Dataset) -> None:
-    found = findings(
+    found = Audit(
         duplicates=(("pug/0.jpg", "pug/1.jpg", "pug/2.jpg"), ("pug/3.jpg", "pug/4.jpg")),
         kinds=("copy", "same file"),
         changes=(("mirrored, grey", "", ""), ("", "")),
@@ -61,7 +55,7 @@ def test_all_copies_but_one_are_to_be_removed(pugs: Dataset) -> None:
 def test_copies_of_other_labels_are_kept(pugs: Dataset) -> None:
     """One of the labels is wrong, or one image has none: only the owner knows."""
     for other in ("whippet/5.jpg", "x.jpg"):
-        found = findings(
+        found = Audit(
             duplicates=(("pug/0.jpg", other),),
             kinds=("same file",),
             changes=(("", ""),),
@@ -73,9 +67,25 @@ def test_copies_of_other_labels_are_kept(pugs: Dataset) -> None:
         assert [row.label for row in rows] == ["pug", "whippet" if "5" in other else ""]
 
 
+def test_images_that_were_not_compared_are_kept(pugs: Dataset) -> None:
+    """Equal features may be those of two images with one part in common."""
+    found = Audit(
+        duplicates=(("pug/0.jpg", "pug/1.jpg"),),
+        kinds=("same features",),
+        changes=(("", ""),),
+        keep=("pug/0.jpg",),
+    )
+    rows = plan_rows(found, pugs)
+    assert [row.decision for row in rows] == ["keep", "keep"]
+    assert rows[1].reason == "same features as pug/0.jpg"
+    (section,) = (x for x in findings_payload(found, pugs)["sections"] if x["findings"])
+    (finding,) = section["findings"]
+    assert (finding["suggestion"], len(finding["choices"])) == (None, 1)
+
+
 def test_an_image_to_keep_is_never_removed(pugs: Dataset) -> None:
     """If a group keeps an image that another group would remove, nothing may be lost."""
-    found = findings(
+    found = Audit(
         duplicates=(("pug/0.jpg", "pug/1.jpg"), ("pug/1.jpg", "pug/2.jpg")),
         kinds=("copy", "copy"),
         changes=(("", "cropped"), ("", "cropped")),
@@ -86,7 +96,7 @@ def test_an_image_to_keep_is_never_removed(pugs: Dataset) -> None:
 
 
 def test_all_other_findings_are_kept(pugs: Dataset) -> None:
-    found = findings(
+    found = Audit(
         scenes=(("pug/0.jpg", "pug/1.jpg"),),
         leaks=(("pug/2.jpg", "query.jpg"),),
         shared_scenes=(("pug/3.jpg", "other.jpg"),),
@@ -111,7 +121,7 @@ def test_all_other_findings_are_kept(pugs: Dataset) -> None:
 def test_an_edited_plan_is_not_lost(
     pugs: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = findings(poor=(PoorImage("pug/0.jpg", "blurred"),))
+    found = Audit(poor=(PoorImage("pug/0.jpg", "blurred"),))
     plan = save_plan(found, pugs, tmp_path)
     assert (plan, has_csv_header(plan, PLAN_COLUMNS)) == (tmp_path / "plan.csv", True)
     save_plan(found, pugs, tmp_path)

@@ -22,7 +22,6 @@ from dogsim.trust.findings import Audit, NovelImage, PoorImage, SuspiciousLabel
 from dogsim.trust.payload import findings_payload
 from dogsim.trust.report import is_audit_file, save_audit
 
-NOTHING = Audit((), (), (), (), (), (), None, (), (), (), (), {}, 0, ())
 NAMES = ("a.png", "b.png", "sub/c.png", "<script>.png", "x.png")
 
 
@@ -55,7 +54,7 @@ def found() -> Audit:
         "missing": 2,
         "left_out": ("1 image was left out.",),
     }
-    return replace(NOTHING, **fields)
+    return Audit(**fields)
 
 
 def sections_of(payload: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
