@@ -1,6 +1,5 @@
 # The public names, one per line; dogsim/__init__.py reads this list.
 from dogsim.accuracy import accuracy as accuracy
-from dogsim.classify import Answer as Answer
 from dogsim.classify import classify as classify
 from dogsim.create_dataset import Update as Update
 from dogsim.create_dataset import create_dataset as create_dataset
@@ -63,6 +62,7 @@ from dogsim.sources.matlab import import_mat as import_mat
 from dogsim.sources.sample import sample_dataset as sample_dataset
 from dogsim.sources.sample import sample_queries as sample_queries
 from dogsim.sources.stanford_dogs import stanford_dogs as stanford_dogs
+from dogsim.trust.answer import Answer as Answer
 from dogsim.trust.audit import audit as audit
 from dogsim.trust.findings import Audit as Audit
 from dogsim.vote import majority_vote as majority_vote

@@ -26,7 +26,7 @@ from dogsim.networks.views import Views
 from dogsim.plumbing.terminal import note
 from dogsim.recipe import ChannelValues
 from dogsim.trust.calibration import calibration_for
-from dogsim.trust.conformal import PredictionSet, check_confidence, prediction_sets
+from dogsim.trust.conformal import PredictionSet, check_confidence, check_coverage, prediction_sets
 from dogsim.vote import check_vote, majority_vote, vote_weights
 
 try:
@@ -171,6 +171,8 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The weight of a vote: 1, or 1 / distance.
     confidence : float, optional
         The coverage of the sets of `trust`, such as 0.9.
+    coverage : {"breed", "average"}
+        Whether the confidence holds for the samples of every class, or for all on average.
 
     Attributes
     ----------
@@ -190,20 +192,23 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         metric: str = "euclidean",
         vote: str = "uniform",
         confidence: float | None = None,
+        coverage: str = "breed",
     ) -> None:
         self.k = k
         self.metric = metric
         self.vote = vote
         self.confidence = confidence
+        self.coverage = coverage
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> "LazyClassifier":
         """Store features (n, d) and their classes (n,).
 
-        Raises `DogsimError` for an unknown metric or vote or an invalid confidence, and what
-        scikit-learn raises for other input.
+        Raises `DogsimError` for an unknown metric, vote or coverage or an invalid confidence, and
+        what scikit-learn raises for other input.
         """
         check_metric(self.metric)
         check_vote(self.vote)
+        check_coverage(self.coverage)
         if self.confidence is not None:
             check_confidence(self.confidence)
         features, classes = validate_data(self, X, y, dtype=FEATURE_DTYPES)
@@ -265,7 +270,8 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.confidence is None:
             raise DogsimError("Received confidence=None. Expected the coverage, such as 0.9.")
         calibration = calibration_for(self.dataset_, self.confidence)
-        return prediction_sets(calibration, self._validated(X), self.confidence)
+        features = self._validated(X)
+        return prediction_sets(calibration, features, self.confidence, coverage=self.coverage)
 
     def _votes(self, X: ArrayLike) -> tuple[NDArray[np.int32], NDArray[np.float64] | None]:
         """Return the labels of the neighbours (m, k) and the weights of their votes."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 import dogsim
 from dogsim.trust.calibration import calibration_for
-from dogsim.trust.conformal import Coverage, coverage
+from dogsim.trust.coverage import Coverage, measure_coverage
 from edge import dataset_of, options, parser_of, show
 
 # %% Options
@@ -32,7 +32,7 @@ CONFIDENCES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
 coverages: list[Coverage] = []
 for confidence in CONFIDENCES:
     calibration = calibration_for(gallery, confidence)
-    coverages.append(coverage(calibration, queries.features, queries.labels, confidence))
+    coverages.append(measure_coverage(calibration, queries.features, queries.labels, confidence))
 print("confidence  coverage  breeds in a set")
 for found in coverages:
     print(f"{found.confidence:.2f}        {found.coverage:.4f}    {found.mean_set_size:.4f}")
@@ -53,7 +53,7 @@ def draw_coverages() -> Figure:
 
 show("coverages", draw_coverages(), args)
 
-# %% Coverage is an average over the breeds
+# %% 15 images of a breed are too few to reach the coverage for every breed
 print("\nat 0.9, the breeds with the lowest coverage")
 for breed in coverages[CONFIDENCES.index(0.9)].per_breed[:3]:
     print(f"{breed.coverage:.2f}  {breed.breed}, {breed.mean_set_size:.2f} breeds in a set")

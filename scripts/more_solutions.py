@@ -17,8 +17,8 @@ from PIL import Image
 
 import dogsim
 from dogsim.images import Source
-from dogsim.trust import conformal
 from dogsim.trust.calibration import calibration_for
+from dogsim.trust.coverage import measure_coverage as coverage_of
 from draw_sample_dogs import draw_with_box
 from edge import run_named
 from sample_breeds import BREEDS
@@ -166,7 +166,7 @@ def measure_coverage(dataset: dogsim.Dataset, confidence: float, seed: int) -> t
     """Return the coverage and the mean set size, with two fifths of the images as queries."""
     gallery, queries = dogsim.hold_out(dataset, 0.4, seed)
     calibration = calibration_for(gallery, confidence)
-    found = conformal.coverage(calibration, queries.features, queries.labels, confidence)
+    found = coverage_of(calibration, queries.features, queries.labels, confidence)
     return found.coverage, found.mean_set_size
 
 

@@ -333,10 +333,10 @@ def test_map_at_r_in_bounded_memory(images: int) -> None:
 def test_the_interval_equals_that_of_scipy(right: int, n: int) -> None:
     from scipy.stats import binomtest
 
-    from dogsim.retrieval.scores import _wilson
+    from dogsim.retrieval.scores import wilson_interval
 
     expected = binomtest(right, n).proportion_ci(method="wilson")
-    assert _wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson_interval(right / n, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_texts_of_an_accuracy() -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from dogsim.retrieval.evaluation import Evaluation
     from dogsim.retrieval.scores import Accuracy, BreedScore, Confusion
-    from dogsim.trust.conformal import Coverage
+    from dogsim.trust.coverage import Coverage
 
 MAX_CONFUSIONS_SHOWN, MAX_COVERAGES_SHOWN = 20, 5
 
@@ -34,6 +34,7 @@ class Sections:
     ] = False
     classifier: option.Classifier = None
     confidence: option.Confidence = None
+    coverage: option.Coverage = "breed"
     compare: Annotated[bool, typer.Option("--compare", help="Compare several rankings.")] = False
     figures: Annotated[
         Path | None, typer.Option(help="Save figures of the evaluation to this folder.")
@@ -123,10 +124,15 @@ class Report:
             accuracy, error = self.classifier
             yield f"classifier {accuracy:.4f}, expected calibration error {error:.4f}"
         if found := self.coverage:
+            low, high = found.coverage_ci95
+            goal = "for every breed" if found.coverage_kind == "breed" else "on average"
+            shown = found.coverage_of_shown
             yield (
-                f"Prediction sets with confidence {found.confidence:.4g}: coverage "
-                f"{found.coverage:.4f}, {found.mean_set_size:.2f} breeds in a set on average, "
-                f"{found.unknown_rate:.4f} falsely unknown. Breeds with the lowest coverage:"
+                f"Prediction sets with confidence {found.confidence:.4g} {goal}: coverage "
+                f"{found.coverage:.4f} (95 % interval {low:.2f} to {high:.2f}), "
+                f"{found.mean_set_size:.2f} breeds in a set on average. "
+                f"{found.unknown_rate:.4f} falsely unknown; coverage of the others "
+                f"{'none' if shown is None else f'{shown:.4f}'}. Breeds with the lowest coverage:"
             )
 
 
@@ -153,21 +159,27 @@ def report_on(evaluation: "Evaluation", given_ks: list[int] | None, sections: Se
         scenes=evaluation.n_scenes,
         single_scene_breeds=evaluation.n_single_scene_breeds,
         trained_on=evaluation.count_trained_on(),
-        coverage=_coverage(evaluation, sections.confidence) if sections.confidence else None,
+        coverage=_coverage(evaluation, sections) if sections.confidence else None,
         classifier=trained.evaluate(testset) if trained and testset else None,
         compare=evaluation.compare(rankings(evaluation.dataset), ks) if sections.compare else None,
         figures=files,
     )
 
 
-def _coverage(evaluation: "Evaluation", confidence: float) -> "Coverage":
+def _coverage(evaluation: "Evaluation", sections: Sections) -> "Coverage":
     from dogsim.retrieval.query_expansion import require_plain
     from dogsim.trust.calibration import calibration_for
-    from dogsim.trust.conformal import coverage
+    from dogsim.trust.coverage import measure_coverage
 
-    calibration = calibration_for(require_plain(evaluation.dataset), confidence)
-    features, own_rows = evaluation.features, evaluation.rows_in_gallery
-    return coverage(calibration, features, evaluation.truth, confidence, own_rows)
+    confidence = sections.confidence or 0.0
+    return measure_coverage(
+        calibration_for(require_plain(evaluation.dataset), confidence),
+        evaluation.features,
+        evaluation.truth,
+        confidence,
+        evaluation.rows_in_gallery,
+        sections.coverage,
+    )
 
 
 def warnings(evaluation: "Evaluation", report: Report) -> "Iterator[str]":
@@ -190,6 +202,8 @@ def warnings(evaluation: "Evaluation", report: Report) -> "Iterator[str]":
             f"{report.trained_on} of {report.results[0].queries} queries are images that the "
             "features were trained on: the scores are too high. Evaluate other images: --test."
         )
+    if testset and report.coverage:
+        yield from filter(None, (report.coverage.shortfall, report.coverage.difference))
 
 
 def _save_figures(evaluation: "Evaluation", k: int, folder: Path) -> list[str]:
@@ -202,7 +216,7 @@ def _save_figures(evaluation: "Evaluation", k: int, folder: Path) -> list[str]:
 def table_columns() -> dict[str, list[str]]:
     """Return the column names of each of `Report.tables`, which may have no rows."""
     from dogsim.retrieval.scores import Accuracy, BreedScore, Confusion
-    from dogsim.trust.conformal import BreedCoverage
+    from dogsim.trust.coverage import BreedCoverage
 
     row_types = {
         "results": Accuracy,

@@ -14,14 +14,16 @@ from dogsim.plumbing.terminal import note
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dogsim.classify import Answer
     from dogsim.dataset import Dataset
     from dogsim.learning.classifier import Classifier as TrainedClassifier
+    from dogsim.trust.answer import Answer
+    from dogsim.trust.coverage import NoveltyTest
 
 DEFAULT_SHOWN_K = 8
 ANSWER_COLUMNS = (
     *("image", "breed", "votes", "runner_up", "runner_up_votes", "in_dataset"),
     *("nearest", "nearest_breed", "distance", "breeds", "credibility", "novelty_p", "unknown"),
+    "flags",
 )
 
 
@@ -130,6 +132,8 @@ class AnswerStream:
         The image files.
     answered : int
         The number of images with an answer so far.
+    novelty_p : list of float
+        The novelty p-values of the answered images that are not in the dataset.
     """
 
     def __init__(
@@ -150,6 +154,7 @@ class AnswerStream:
         self.extractor = lazy_extractor_for(dataset.recipe, options.weights, options.head)
         self.errors: list[DogsimError] = []
         self.images: list[Path] = []
+        self.novelty_p: list[float] = []
         self.answered = self.in_dataset = 0
         self.whole: set[Path] = set()  # images without a box
         for paths in [[path] for path in images] if images else [None]:
@@ -173,6 +178,7 @@ class AnswerStream:
             self.options.confidence,
             self.options.keep_self,
             self.boxes,
+            self.options.coverage,
         )
         for path, answer in zip(self.images, found, strict=True):
             if isinstance(answer, DogsimError):
@@ -180,9 +186,20 @@ class AnswerStream:
                 continue
             self.answered += 1
             self.in_dataset += answer.row is not None
+            if answer.trust and answer.row is None:
+                self.novelty_p.append(answer.trust.novelty_p)
             if answer.image is path:
                 self.whole.add(path)
             yield path, answer
+
+    def novelty_test(self) -> "NoveltyTest | None":
+        """Test whether the images so far differ from the dataset; None for fewer than 20."""
+        from dogsim.trust.calibration import calibration_of
+        from dogsim.trust.coverage import novelty_test
+
+        if not self.novelty_p:
+            return None
+        return novelty_test(self.novelty_p, calibration_of(self.dataset).n_calibrating)
 
     def finish(self) -> None:
         """Print notes on the images, and raise `DogsimError` if one has no answer."""
@@ -198,6 +215,8 @@ class AnswerStream:
                 f"Images that are not cropped: {len(self.whole)}. Those of the dataset are cropped "
                 "to boxes, which makes them less comparable: give the boxes, --boxes FOLDER."
             )
+        if (test := self.novelty_test()) and test.differs:
+            note(test.text)
         for error in self.errors[:-1]:
             note(str(error))
         if self.errors:
@@ -219,7 +238,11 @@ def print_answers(
             print_result({}, False, text)
     if results:
         searched = {"metric": answers.options.metric, "rank": answers.options.rank}
-        print_result({"k": answers.k, **searched, "results": results}, as_json, "")
+        payload: dict[str, Any] = {"k": answers.k, **searched, "results": results}
+        if answers.options.confidence is not None:
+            test = answers.novelty_test()
+            payload["differs_from_dataset"] = test.differs if test else None
+        print_result(payload, as_json, "")
     return results
 
 
@@ -233,6 +256,7 @@ def answer_payload(path: Path, answer: "Answer") -> dict[str, Any]:
         "runner_up": answer.runner_up,
         "runner_up_votes": answer.runner_up_votes,
         "in_dataset": None if answer.row is None else dataset.paths[answer.row],
+        "flags": answer.flags,
         "neighbours": [
             {"path": dataset.paths[row], "breed": dataset.breed(row), "distance": float(distance)}
             for row, distance in zip(answer.indices, answer.distances, strict=True)

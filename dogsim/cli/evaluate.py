@@ -78,8 +78,9 @@ def _check_options(
     sections: Sections,
 ) -> None:
     """Raise `DogsimError` for options that exclude each other."""
-    from dogsim.trust.conformal import check_confidence
+    from dogsim.trust.conformal import check_confidence, check_coverage
 
+    check_coverage(sections.coverage)
     if sections.confidence is not None:
         check_confidence(sections.confidence)
     if dataset and weights:

@@ -26,6 +26,7 @@ OPTION_TABLES = {  # for each such option the module and the table in it
     "protocol": ("retrieval.evaluation", "PROTOCOLS"),
     "vote": ("vote", "VOTES"),
     "rank": ("retrieval.query_expansion", "RANKS"),
+    "coverage": ("trust.conformal", "COVERAGES"),
     "negatives": ("learning.deep_ranking", "NEGATIVES"),
     "start": ("learning.deep_ranking", "STARTS"),
     "network": ("learning.fine_tune", "NETWORKS"),
@@ -114,6 +115,10 @@ Confidence = Annotated[
         "as 0.9."
     ),
 ]
+Coverage = Annotated[
+    str,
+    one_of("coverage", "{}: whether --confidence holds for every breed, or only on average."),
+]
 Classifier = Annotated[
     Path | None,
     typer.Option(help="File of dogsim train-classifier; its answer is shown beside the vote."),
@@ -166,6 +171,7 @@ class QueryArguments:
     head: Head = None
     metric: Metric = "euclidean"
     confidence: Confidence = None
+    coverage: Coverage = "breed"
     keep_self: Annotated[
         bool, typer.Option("--keep-self", help="Let an image of the dataset vote on itself.")
     ] = False

@@ -45,6 +45,7 @@ def serve(
         float,
         typer.Option(help="Probability with which the answer on the page contains the true breed."),
     ] = 0.9,
+    coverage: option.Coverage = "breed",
     cluster: option.Cluster = None,
     as_json: option.Json = False,
 ) -> None:
@@ -58,17 +59,18 @@ def serve(
     for package in ("starlette", "uvicorn", "cachetools"):
         check_installed(package, "web", "The page")
     from dogsim.plumbing.terminal import note
-    from dogsim.trust.conformal import check_confidence
+    from dogsim.trust.conformal import check_confidence, check_coverage
     from dogsim.web.server import bind_socket, create_app, run
     from dogsim.web.service import Service
 
     check_confidence(confidence)
+    check_coverage(coverage)
     _check_token(host, token)
     with bind_socket(host, port) as bound:
 
         def open_service() -> Service:
             gallery = _open_gallery(dataset, weights, cluster, root)
-            return Service(gallery, weights, head, confidence)
+            return Service(gallery, weights, head, confidence, coverage)
 
         service = open_service()
         app = create_app(service, _allowed_hosts(host, name or []), token or "", open_service)

@@ -17,10 +17,10 @@ from dogsim.dataset import Dataset, as_dataset
 from dogsim.dist_calc import check_metric
 from dogsim.errors import DogsimError, as_texts, counted, shown
 from dogsim.figures.canvas import Drawing
-from dogsim.figures.distance_matrix import own_nearest
 from dogsim.images import Source, file_of, open_image
 from dogsim.plumbing.arrays import as_numbers, as_row_indices
 from dogsim.plumbing.terminal import printable
+from dogsim.retrieval.own_neighbours import own_nearest
 from dogsim.vote import count_votes, majority_vote
 
 TILE_INCHES, TEXT_INCHES = 1.75, 0.75  # a neighbour's square, and the lines above and below it

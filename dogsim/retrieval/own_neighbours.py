@@ -5,6 +5,7 @@ such shots of a query, leaving out the query alone says little about a new image
 are the other shots. Therefore an evaluation leaves out all images of the query's scene.
 """
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -13,12 +14,16 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import NeighbourArrays, nearest
+from dogsim.errors import DogsimError
 from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched
 from dogsim.retrieval.identity import features_hash
 
 SEARCH_ROWS = 4096  # at a time, for the progress bar
+MAX_SAMPLED_IMAGES = 200  # whose nearest-neighbour distances are the scale of a dataset
+FAR_THRESHOLD = 0.05  # the fraction of the images that are as far from their nearest neighbour
+MAX_SAMPLED_PAIRS = 40_000_000  # of these images and all images; compared in seconds
 
 
 def own_neighbours(dataset: Dataset, k: int, other_scenes: bool = False) -> NeighbourArrays:
@@ -63,6 +68,41 @@ def own_neighbours(dataset: Dataset, k: int, other_scenes: bool = False) -> Neig
         arrays = _search(dataset, k, other_scenes)
         cache_arrays(name, **arrays)
     return arrays["distances"], arrays["rows"].astype(np.intp)
+
+
+@lru_cache(maxsize=4)
+def own_nearest(dataset: Dataset, metric: str) -> NDArray[np.float64]:
+    """Compute the distances of images of a dataset to their nearest image of another scene, (n,).
+
+    They are ascending, and give a scale for other distances. At most `MAX_SAMPLED_IMAGES` images
+    are drawn at random, fewer of more than 200,000. Empty if the dataset has one image or scene, or
+    features for which the metric is not defined.
+    """
+    n, rng = len(dataset), np.random.default_rng(0)
+    n_sampled = min(MAX_SAMPLED_IMAGES, n, max(MAX_SAMPLED_PAIRS // n, 1))
+    rows = np.sort(rng.choice(n, n_sampled, replace=False))
+    rows = rows[count_scenes(dataset, rows) < n]
+    try:
+        return np.sort(nearest_in_other_scenes(dataset, rows, 1, metric)[0].ravel())
+    except DogsimError:
+        return np.empty(0)
+
+
+def far_queries(dataset: Dataset, distances: NDArray[np.float64], metric: str) -> NDArray[np.bool_]:
+    """Find the queries that are farther from the dataset than 95 % of its own images, (n,) bool.
+
+    The scale is `own_nearest`: a sample, which leaves out an image's scene.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    distances : (n, k) float64
+        The distances of each query to its neighbours, nearest first.
+    metric : str
+    """
+    own = own_nearest(dataset, metric)
+    as_far = len(own) - np.searchsorted(own, distances[:, 0], side="left")  # (n,)
+    return np.asarray((as_far + 1) / (len(own) + 1) <= FAR_THRESHOLD)
 
 
 def rows_with_direction(features: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,8 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, as_path
 from dogsim.image_files.boxes import Box, BoxFolder
 from dogsim.image_files.files import read_image_file
-from dogsim.images import Cropped, Source, file_of, load_image
+from dogsim.image_files.square import min_decoded_side
+from dogsim.images import Cropped, Source, file_of, load_image, opened
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.threads import prefetch, usable_cpus
 from dogsim.recipe import Recipe
@@ -74,25 +74,54 @@ class Query:
 
     def pixels(self, recipe: Recipe) -> NDArray[np.uint8]:
         """Return the pixels that a network takes, (size, size, 3); raise as `load_image` does."""
+        return self.load(recipe)[0]
+
+    def load(self, recipe: Recipe) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """Return the pixels that a network takes, and the width and height of the image as decoded.
+
+        A large JPEG is decoded at a smaller size, see `load_image`, whose errors are raised.
+        """
         name = str(self.file) if self.file else None
-        return load_image(self.content, recipe.image_size, recipe.resize, name)
+        size, resize = recipe.image_size, recipe.resize
+        with opened(self.content, min_decoded_side(size, resize), name) as image:
+            return load_image(image, size, resize), image.size
 
 
-# An image with its pixels, its row in the dataset, or the error why it has neither.
-QueryInput: TypeAlias = tuple[Source, NDArray[np.uint8] | int | DogsimError]
+@dataclass(frozen=True, eq=False)
+class LoadedQuery:
+    """A query with its pixels (size, size, 3), its row in the dataset, or the error of reading it.
+
+    Attributes
+    ----------
+    image : Source
+        As in `Query`.
+    pixels, row, error
+        One of them is not None.
+    size : (int, int), optional
+        Width and height as decoded, see `Query.load`; None for a row or an error.
+    """
+
+    image: Source
+    pixels: NDArray[np.uint8] | None = None
+    row: int | None = None
+    error: DogsimError | None = None
+    size: tuple[int, int] | None = None
 
 
 def read_queries(
     images: Iterable[Source], dataset: Dataset, recipe: Recipe, boxes: BoxFolder, ahead: int
-) -> Iterator[QueryInput]:
+) -> Iterator[LoadedQuery]:
     """Read queries in threads, at most `ahead` of them in advance, and yield them in order."""
 
-    def read(image: Source) -> QueryInput:
+    def read(image: Source) -> LoadedQuery:
         try:
             query = Query.resolve(image, dataset, boxes)
-            return query.image, query.pixels(recipe) if query.row is None else query.row
+            if query.row is not None:
+                return LoadedQuery(query.image, row=query.row)
+            pixels, size = query.load(recipe)
+            return LoadedQuery(query.image, pixels, size=size)
         except DogsimError as error:
-            return image, error
+            return LoadedQuery(image, error=error)
 
     rows_by_content(dataset)  # cached before the threads look it up
     return prefetch(read, images, ahead, threads=usable_cpus())

@@ -199,7 +199,7 @@ def measure(found: Neighbours) -> Accuracy:
         recall_at_k=recall,
         f1_at_k=2 * precision * recall / (precision + recall) if n_hits.any() else 0.0,
         vote_accuracy=correct / len(n_hits),
-        vote_accuracy_ci95=_wilson(correct, len(n_hits)),
+        vote_accuracy_ci95=wilson_interval(correct / len(n_hits), len(n_hits)),
         chance=float((found.n_relevant / found.n_compared).mean()),
     )
 
@@ -291,9 +291,10 @@ def calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = 1
     return float(np.abs(gaps).sum() / len(table))
 
 
-def _wilson(correct: int, n: int) -> tuple[float, float]:
-    # Wilson 1927; scipy.stats has it too (`binomtest`), but takes half a second to import.
+def wilson_interval(fraction: float, n: float) -> tuple[float, float]:
+    """Compute the 95 % interval of a fraction of n cases (Wilson 1927)."""
+    # scipy.stats has it too (`binomtest`), but takes half a second to import.
     z = NormalDist().inv_cdf(0.975)
-    middle = correct + z * z / 2
-    half = z * sqrt(correct * (n - correct) / n + z * z / 4)
+    middle = fraction * n + z * z / 2
+    half = z * sqrt(n * fraction * (1 - fraction) + z * z / 4)
     return max(middle - half, 0.0) / (n + z * z), min((middle + half) / (n + z * z), 1.0)

@@ -6,7 +6,7 @@ images.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,8 @@ from dogsim.plumbing.terminal import note
 from dogsim.retrieval.identity import features_hash, learned
 from dogsim.retrieval.image_pairs import VERDICTS_VERSION, PairComparison
 from dogsim.retrieval.own_neighbours import own_neighbours
-from dogsim.trust.conformal import check_confidence
+from dogsim.trust.breed_means import BreedMeans
+from dogsim.trust.conformal import BreedPValues, check_confidence
 from dogsim.trust.duplicates import Duplicates, find_duplicates
 from dogsim.trust.leave_one_out import (
     MAX_NEIGHBOURS,
@@ -38,10 +39,30 @@ from dogsim.trust.leave_one_out import (
     voting_neighbours,
 )
 
-CALIBRATION_VERSION = 5  # part of the name in the cache
+CALIBRATION_VERSION = 6  # part of the name in the cache
 CACHED_FIELDS = ("rows", "place", "temperature", "own", "novelty")
 NOT_COMPARED = "n_not_compared"  # pairs of images, for which there was no time
 MAX_COMPARISON_SECONDS = 8  # a first answer takes 10 at most
+
+
+@dataclass(frozen=True, eq=False)
+class QueryScores:
+    """The scores of some queries.
+
+    Attributes
+    ----------
+    shares : (b, c) float64
+        The mean of each breed's share in the vote of the neighbours and in that of the means.
+    novelty : (b,) float64
+        See `dogsim.trust.leave_one_out.novelty_scores`.
+    place : (b,) int
+        The index in `Calibration.rows` of the image that shows the same as the query, whose
+        calibration scores do not count for it; -1 if there is none.
+    """
+
+    shares: Float64Array
+    novelty: Float64Array
+    place: NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +78,10 @@ class Calibration:
         For each image of the dataset the index in `rows` of the image that votes for its group of
         duplicates, -1 if its breed is unknown.
     temperature : float
-        T of the vote.
+        T of both votes.
     own : (m,) float64
-        The share of each image's own breed in the vote on it; NaN if the network or the head has
-        learned from the image.
+        The share of each image's own breed in the votes on it, see `QueryScores`; NaN if the
+        network or the head has learned from the image.
     novelty : (m,) float64
         Its novelty score; NaN for the same images.
     """
@@ -82,38 +103,55 @@ class Calibration:
         """Number of images that calibrate."""
         return int((~np.isnan(self.own)).sum())
 
+    @cached_property
+    def by_breed(self) -> BreedPValues:
+        """The p-values of each breed among its own images."""
+        labels = self.dataset.labels[self.rows]
+        return BreedPValues(self.own, labels, len(self.dataset.breeds))
+
+    @cached_property
+    def _means(self) -> BreedMeans:
+        return BreedMeans(self.dataset, self.rows, self.units)
+
     def scores(
         self, features: NDArray[np.float32], rows: NDArray[np.intp] | None = None
-    ) -> Iterator[tuple[Float64Array, Float64Array, Float64Array, Float64Array]]:
-        """Compute the scores of queries, one block of b rows at a time.
+    ) -> Iterator[QueryScores]:
+        """Compute the scores of queries, one block of rows at a time.
 
         Parameters
         ----------
         features, rows
             As for `dogsim.trust.conformal.prediction_sets`.
-
-        Yields
-        ------
-        shares : (b, c) float64
-            The share of each breed in the vote.
-        novelty : (b,) float64
-        excluded, excluded_novelty : (b,) float64
-            The calibration scores of the query itself, see `p_values`; NaN if it has none.
         """
-        groups = np.full(len(features), -1)
-        if rows is not None:
-            groups = np.where(rows >= 0, self.place[rows], -1)
+        rows = np.full(len(features), -1) if rows is None else rows
+        place = np.where(rows >= 0, self.place[rows], -1)  # (n,)
         for start in range(0, len(features), VOTE_BLOCK_ROWS):
             block = slice(start, start + VOTE_BLOCK_ROWS)
-            group = groups[block]
-            squares, labels = voting_neighbours(
-                self.dataset, self.rows, self.units, features[block], group
+            voting = voting_neighbours(
+                self.dataset, self.rows, self.units, features[block], place[block]
             )
-            shares = soft_votes(squares, labels, self.temperature, len(self.dataset.breeds))
-            excluded, excluded_novelty = (
-                np.where(group >= 0, scores[group], np.nan) for scores in (self.own, self.novelty)
-            )
-            yield shares, novelty_scores(squares, shares), excluded, excluded_novelty
+            yield self.scores_of_votes(features[block], *voting, place[block])
+
+    def scores_of_votes(
+        self,
+        features: NDArray[np.float32],
+        squares: Float64Array,
+        labels: NDArray[np.int32],
+        place: NDArray[np.intp],
+    ) -> QueryScores:
+        """Compute the scores of queries whose voting neighbours are given.
+
+        Parameters
+        ----------
+        features : (b, d) float32
+        squares, labels
+            As `voting_neighbours` returns them.
+        place
+            As in `QueryScores`.
+        """
+        votes = soft_votes(squares, labels, self.temperature, len(self.dataset.breeds))
+        means = self._means.shares(features, place, self.temperature)
+        return QueryScores((votes + means) / 2, novelty_scores(squares, votes), place)
 
 
 def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
@@ -124,8 +162,8 @@ def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
     DogsimError
         If the confidence is out of range; if too few images calibrate (9 are needed for 0.9, 19
         for 0.95), not counting those that the network or the head has learned from; if the head
-        does not record which these are; or if so many images have no neighbour of their own breed
-        that each set would contain every breed.
+        does not record which these are; or if so many images have no similar image of their own
+        breed that each set would contain every breed.
     """
     check_confidence(confidence)
     calibration = calibration_of(dataset)
@@ -142,11 +180,11 @@ def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
             f"Expected at least {needed} of known breeds, duplicates not counted: {remedy}."
         )
     missed = float((calibration.own == 0).sum() + 1) / (n + 1)
-    # `missed` is the p-value of a breed without a vote; in small datasets all images vote.
+    # `missed` is the p-value of a breed with a score of 0; in small datasets all images vote.
     if missed > 1 - confidence and len(calibration.rows) > MAX_VOTING_NEIGHBOURS:
         raise DogsimError(
             f"Received confidence={confidence:g} and a dataset in which {missed:.1%} of the images "
-            "have no neighbour of their own breed that votes. Each set would contain every breed. "
+            "have no similar image of their own breed. Each set would contain every breed. "
             f"Expected a confidence of less than {1 - missed:.3f}."
         )
     return calibration
@@ -215,11 +253,18 @@ def _calibrate(
     calibrates = np.ones(len(rows), bool)
     calibrates[place[trained_on & (place >= 0)]] = False
     temperature = left_out.best_temperature(rows[calibrates] if calibrates.any() else rows)
-    scores = left_out.scores(temperature)
-    own, novelty = (
-        np.where(calibrates, each[rows], np.nan) for each in (scores.own, scores.novelty)
-    )
-    return Calibration(dataset, rows, place, temperature, own, novelty)
+    nothing = np.full(len(rows), np.nan)
+    empty = Calibration(dataset, rows, place, temperature, nothing, nothing)
+    own, novelty = np.full((2, len(rows)), np.nan)
+    for start in range(0, len(rows), VOTE_BLOCK_ROWS):
+        block = slice(start, start + VOTE_BLOCK_ROWS)
+        some = rows[block]
+        voting = left_out.squares[some], left_out.labels[some]
+        scores = empty.scores_of_votes(dataset.features[some], *voting, place[some])
+        own[block] = scores.shares[np.arange(len(some)), dataset.labels[some]]
+        novelty[block] = scores.novelty
+    own[~calibrates] = novelty[~calibrates] = np.nan
+    return replace(empty, own=own, novelty=novelty)
 
 
 def _content_hash(dataset: Dataset, trained_on: NDArray[np.bool_]) -> str:

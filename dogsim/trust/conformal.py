@@ -1,28 +1,38 @@
 """Prediction sets: sets of breeds that contain the true one with a given confidence.
 
 Conformal prediction (Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", 2005).
-The share of a breed in the vote on an image is its score. The p-value of a breed for a query is the
-fraction of the calibration images whose own breed has a score no larger than the score of the
-candidate breed in the vote on the query. The prediction set contains the breeds with p > 1 -
-confidence. If a new image comes from the same distribution as the dataset, its breed is missing
-from its set with a probability of at most 1 - confidence, on average over the breeds. (Strictly
-this requires that the new image is among the neighbours of the known ones as well, see Cherubin,
-Chatzikokolakis and Jaggi, "Exact optimization of conformal predictors", 2021; with thousands of
-images this changes nothing.)
+The share of a breed in the votes on an image is its score. The p-value of a breed for a query is
+the fraction of the calibration images whose own breed has a score no larger than the score of the
+candidate breed in the votes on the query. The prediction set contains the breeds with p > 1 -
+confidence, and always the likeliest one.
+
+If a new image comes from the same distribution as the dataset, its breed is missing from its set
+with a probability of at most 1 - confidence: on average over the breeds if all images calibrate all
+breeds, and for every breed if each breed is calibrated by its own images, see `BreedPValues`.
+(Strictly this requires that the new image is among the neighbours of the known ones as well, see
+Cherubin, Chatzikokolakis and Jaggi, "Exact optimization of conformal predictors", 2021; with
+thousands of images this changes nothing.)
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.errors import DogsimError, as_number
+from dogsim.errors import DogsimError, as_number, check_known
 
 if TYPE_CHECKING:
-    from dogsim.trust.calibration import Calibration
+    from dogsim.trust.calibration import Calibration, QueryScores
 
+CoverageKind: TypeAlias = Literal["breed", "average"]
+COVERAGES: tuple[CoverageKind, ...] = get_args(CoverageKind)
+DEFAULT_COVERAGE: CoverageKind = "breed"
+FULL_WEIGHT_IMAGES = 80  # with so many calibration images or more, a breed stands for itself
+MIN_POOLED_IMAGES = 200  # calibration images of the breeds that a smaller breed is pooled with
 UNKNOWN_THRESHOLD = 0.05  # p-value, and the fraction of known images that are called unknown
+
+Float64Array: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,47 +54,10 @@ class PredictionSet:
     """
 
     breeds: tuple[str, ...]
-    p_values: NDArray[np.float64]
+    p_values: Float64Array
     credibility: float
     novelty_p: float
     unknown: bool
-
-
-@dataclass(frozen=True)
-class BreedCoverage:
-    """Coverage of the prediction sets for the queries of one breed."""
-
-    breed: str
-    queries: int
-    coverage: float
-    mean_set_size: float
-    unknown_rate: float
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Coverage of the prediction sets for all queries of known breeds.
-
-    Attributes
-    ----------
-    confidence : float
-        The coverage to expect.
-    coverage : float
-        The fraction of the queries whose breed is in their set. With leave-one-out it equals the
-        confidence by construction; a test set and `per_breed` measure more.
-    mean_set_size : float
-        Mean number of breeds in a set.
-    unknown_rate : float
-        The fraction of the queries that are wrongly called unknown.
-    per_breed : tuple of BreedCoverage
-        The lowest coverage first.
-    """
-
-    confidence: float
-    coverage: float
-    mean_set_size: float
-    unknown_rate: float
-    per_breed: tuple[BreedCoverage, ...]
 
 
 def prediction_sets(
@@ -92,6 +65,7 @@ def prediction_sets(
     features: NDArray[np.float32],
     confidence: float,
     rows: NDArray[np.intp] | None = None,
+    coverage: str = DEFAULT_COVERAGE,
 ) -> list[PredictionSet]:
     """Find for each query the set of breeds that contains its own with a given confidence.
 
@@ -105,67 +79,51 @@ def prediction_sets(
         More than 0, less than 1: with 0.9, nine of ten sets contain the breed of the query.
     rows : (n,) int, optional
         The row of each query in the dataset, which is left out; -1 if it has none.
-    """
-    sets = []
-    for shares, novelty, excluded, excluded_novelty in calibration.scores(features, rows):
-        breed_p = p_values(calibration.own, shares, excluded)  # (b, c)
-        # Negated, because large novelty scores are unusual, but small shares.
-        novelty_p = p_values(-calibration.novelty, -novelty, -excluded_novelty)  # (b,)
-        for p, novel in zip(breed_p, novelty_p.tolist(), strict=True):
-            order = np.argsort(-p, kind="stable")[: max(1, int((p > 1 - confidence).sum()))]
-            breeds = tuple(calibration.dataset.breeds[label] for label in order)
-            sets.append(PredictionSet(breeds, p, float(p.max()), novel, novel <= UNKNOWN_THRESHOLD))
-    return sets
-
-
-def coverage(
-    calibration: "Calibration",
-    features: NDArray[np.float32],
-    truth: NDArray[np.int32],
-    confidence: float,
-    rows: NDArray[np.intp] | None = None,
-) -> Coverage:
-    """Measure how often the prediction set of a query contains its breed.
-
-    Parameters
-    ----------
-    calibration, features, confidence, rows
-        As for `prediction_sets`.
-    truth : (n,) int32
-        Labels of the queries among the breeds of the dataset; queries with other labels are left
-        out.
+    coverage : {"breed", "average"}
+        Whether the confidence holds for the images of every breed, or for all images on average.
 
     Raises
     ------
     DogsimError
-        If no query has a known breed.
+        If `coverage` has another value.
     """
-    breeds = calibration.dataset.breeds
-    known = np.flatnonzero((truth >= 0) & (truth < len(breeds)))
-    if len(known) == 0:
-        raise DogsimError("No query is of a breed of the dataset. Expected one or more.")
-    truth, rows = truth[known], None if rows is None else rows[known]
-    sets = prediction_sets(calibration, features[known], confidence, rows)
-    covered = np.array([breeds[i] in each.breeds for i, each in zip(truth, sets, strict=True)])
-    sizes = np.array([len(each.breeds) for each in sets])
-    unknown = np.array([each.unknown for each in sets])
+    check_coverage(coverage)
+    breeds, sets = calibration.dataset.breeds, []
+    for scores in calibration.scores(features, rows):
+        breed_p = _breed_p_values(calibration, scores, coverage)  # (b, c)
+        # Negated, because large novelty scores are unusual, but small shares.
+        excluded = _own_scores(-calibration.novelty, scores.place)
+        novelty_p = p_values(-calibration.novelty, -scores.novelty, excluded)  # (b,)
+        likeliest = np.argsort(-scores.shares, axis=1, kind="stable")  # (b, c)
+        for p, order, novel in zip(breed_p, likeliest, novelty_p.tolist(), strict=True):
+            inside = p[order] > 1 - confidence
+            inside[0] = True  # a set without the likeliest breed would confuse
+            names = tuple(breeds[label] for label in order[inside])
+            sets.append(PredictionSet(names, p, float(p.max()), novel, novel <= UNKNOWN_THRESHOLD))
+    return sets
 
-    def rates(some: NDArray[np.bool_]) -> tuple[float, float, float]:
-        return float(covered[some].mean()), float(sizes[some].mean()), float(unknown[some].mean())
 
-    per_breed = (
-        BreedCoverage(breeds[label], int((truth == label).sum()), *rates(truth == label))
-        for label in np.unique(truth)
-    )
-    ordered = tuple(sorted(per_breed, key=lambda each: each.coverage))
-    return Coverage(confidence, *rates(np.ones(len(truth), bool)), ordered)
+def _breed_p_values(
+    calibration: "Calibration", scores: "QueryScores", coverage: str
+) -> Float64Array:
+    """Return the p-value of each breed for each query, (b, c)."""
+    excluded = _own_scores(calibration.own, scores.place)  # (b,)
+    if coverage == "average":
+        return p_values(calibration.own, scores.shares, excluded)
+    own_labels = calibration.dataset.labels[calibration.rows[scores.place]]
+    return calibration.by_breed.p_values(scores.shares, excluded, own_labels)
+
+
+def _own_scores(calibration: Float64Array, place: NDArray[np.intp]) -> Float64Array:
+    """Return the calibration scores of the queries themselves; NaN for a query without one."""
+    return np.where(place >= 0, calibration[place], np.nan)
 
 
 def p_values(
-    calibration: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    excluded: NDArray[np.float64] | None = None,
-) -> NDArray[np.float64]:
+    calibration: Float64Array,
+    scores: Float64Array,
+    excluded: Float64Array | None = None,
+) -> Float64Array:
     """Compute conformal p-values: the fraction of scores, its own included, that are no larger.
 
     Parameters
@@ -194,8 +152,125 @@ def p_values(
     return np.asarray((counts + 1) / (total.reshape(column) + 1))
 
 
+class BreedPValues:
+    """The p-values of each breed among its own images: class-conditional conformal prediction.
+
+    The p-value of a breed compares the query with the calibration images of this breed only, so
+    that the coverage holds for every breed and not only on average (Mondrian conformal prediction:
+    Vovk, "Conditional validity of inductive conformal predictors", 2012, arXiv:1209.2673). Between
+    two calibration scores it is interpolated, and so is never smaller than the exact one.
+
+    A breed with few images supports no small p-value: with 8, the smallest is 1 / 9. Therefore the
+    p-value of a breed with fewer than `FULL_WEIGHT_IMAGES` images is a weighted mean of its own
+    p-value and that among the images of breeds with a similar number of images.
+
+    Parameters
+    ----------
+    scores : (m,) float64
+        The scores of the calibration images, 0 to 1; NaN does not count.
+    labels : (m,) int
+        Their labels.
+    n_breeds : int
+    """
+
+    def __init__(self, scores: Float64Array, labels: NDArray[np.integer], n_breeds: int) -> None:
+        counts = ~np.isnan(scores)
+        scores, labels = scores[counts], labels[counts]
+        self._of_breed = [np.sort(scores[labels == label]) for label in range(n_breeds)]
+        self._sizes = np.bincount(labels, minlength=n_breeds)  # (c,)
+        self._pools = {}
+        for size in np.unique(self._sizes[self._sizes < FULL_WEIGHT_IMAGES]).tolist():
+            breeds = pooled_breeds(self._sizes, size)
+            self._pools[size] = breeds, np.sort(scores[breeds[labels]])
+
+    def p_values(
+        self, shares: Float64Array, excluded: Float64Array, labels: NDArray[np.integer]
+    ) -> Float64Array:
+        """Compute the p-value of each breed for each query.
+
+        Parameters
+        ----------
+        shares : (b, c) float64
+            The scores of the breeds for the queries.
+        excluded : (b,) float64
+            The calibration score of the query itself, which does not count; NaN if it has none.
+        labels : (b,) int
+            The label of that score.
+
+        Returns
+        -------
+        (b, c) float64
+            More than 0, at most 1.
+        """
+        columns = []
+        for label, size in enumerate(self._sizes.tolist()):
+            scores, weight = shares[:, label], min(size / FULL_WEIGHT_IMAGES, 1)
+            own = np.where(labels == label, excluded, np.nan)
+            p = weight * interpolated_p_values(self._of_breed[label], scores, own)
+            if weight < 1:
+                breeds, pooled = self._pools[size]
+                own = np.where(breeds[labels], excluded, np.nan)
+                p += (1 - weight) * p_values(pooled, scores, own)
+            columns.append(p)
+        return np.stack(columns, axis=1)
+
+
+def pooled_breeds(sizes: NDArray[np.integer], size: int) -> NDArray[np.bool_]:
+    """Choose the breeds with a similar number of images, (c,) bool.
+
+    Those whose number differs by the smallest factor are taken, until they have
+    `MIN_POOLED_IMAGES` images together, or all.
+
+    Parameters
+    ----------
+    sizes : (c,) int
+        The number of calibration images of each breed.
+    size : int
+
+    >>> pooled_breeds(np.array([5, 6, 150, 300, 5000]), 5).tolist()
+    [True, True, True, True, False]
+    """
+    factors = np.abs(np.log(np.maximum(sizes, 1) / max(size, 1)))  # (c,)
+    order = np.argsort(factors, kind="stable")
+    enough = np.flatnonzero(np.cumsum(sizes[order]) >= MIN_POOLED_IMAGES)
+    last = order[enough[0]] if len(enough) else order[-1]
+    return np.asarray(factors <= factors[last])
+
+
+def interpolated_p_values(
+    calibration: Float64Array, scores: Float64Array, excluded: Float64Array
+) -> Float64Array:
+    """Compute `p_values`, with linear interpolation between two calibration scores.
+
+    Parameters
+    ----------
+    calibration : (m,) float64
+        Ascending.
+    scores, excluded : (n,) float64
+        As for `p_values`.
+
+    >>> no = np.array([np.nan])
+    >>> interpolated_p_values(np.array([0.1, 0.3]), np.array([0.2]), no) * 3
+    array([2.5])
+    """
+    p = p_values(calibration, scores, excluded)
+    if len(calibration) < 2:
+        return p
+    counts = np.searchsorted(calibration, scores, side="right")
+    between = (counts > 0) & (counts < len(calibration)) & np.isnan(excluded)
+    below = calibration[np.maximum(counts, 1) - 1]
+    above = calibration[np.minimum(counts, len(calibration) - 1)]
+    steps = np.divide(scores - below, above - below, out=np.zeros(len(p)), where=between)
+    return np.asarray(p + steps / (len(calibration) + 1))
+
+
 def check_confidence(confidence: float) -> None:
     """Raise `DogsimError` unless a confidence is more than 0 and less than 1."""
     expected = "more than 0 and less than 1, as 0.9"
     if not 0 < as_number("confidence", confidence, expected) < 1:
         raise DogsimError(f"Received confidence={confidence}. Expected {expected}.")
+
+
+def check_coverage(coverage: object) -> None:
+    """Raise `DogsimError` unless a kind of coverage is one of `COVERAGES`."""
+    check_known("coverage", coverage, COVERAGES)

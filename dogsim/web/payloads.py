@@ -15,9 +15,9 @@ from dogsim.vote import count_votes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from dogsim.classify import Answer
     from dogsim.dataset import Dataset
     from dogsim.retrieval.decomposition import Explanation
+    from dogsim.trust.answer import Answer
     from dogsim.trust.conformal import PredictionSet
 
 MAX_BREEDS_IN_TEXT = 5
@@ -34,6 +34,8 @@ def answer_payload(answer: "Answer", dataset: "Dataset", confidence: float) -> d
     payload = {
         "words": answer_text(answer.breed, answer.trust),
         "promise": confidence_text(answer.trust, confidence),
+        "flags": list(answer.flags),
+        "flag_text": answer.flag_text,
         "breed": answer.breed,
         "votes": answer.votes,
         "runner_up": answer.runner_up,
@@ -81,14 +83,15 @@ def confidence_text(trust: "PredictionSet | None", confidence: float) -> str:
 
     >>> from dogsim.trust.conformal import PredictionSet
     >>> confidence_text(PredictionSet(("pug",), np.array([0.9]), 0.9, 0.5, unknown=False), 0.9)
-    'right 9 times in 10'
+    'if it is one of these breeds, right 9 times in 10'
     """
     if trust is None:
         return ""
     if trust.unknown:
         return f"only {trust.novelty_p:.1%} of the known images fit as badly"
     fraction = Fraction(confidence).limit_denominator(1000)
-    return f"right {fraction.numerator} times in {fraction.denominator}"
+    times = f"right {fraction.numerator} times in {fraction.denominator}"
+    return f"if it is one of these breeds, {times}"
 
 
 def explanation_payload(

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from dogsim.dataset import Dataset
     from dogsim.plumbing.progress import StepProgress
-    from dogsim.web.service import ServedQuery, Service, Upload
+    from dogsim.web.service import Service
+    from dogsim.web.uploads import ServedQuery, Upload
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 PAGE_FILES = {
@@ -124,6 +125,7 @@ class Routes:
             "most_k": self.service.max_k,
             "most_bytes": MAX_BODY_BYTES,
             "confidence": self.service.confidence,
+            "coverage": self.service.coverage,
         }
         return _json(payload)
 
@@ -166,7 +168,7 @@ class Routes:
         if isinstance(upload, int):
             return _json({"row": upload, "query": None}, 201)
         features = await asyncio.wrap_future(self.service.extract(upload))
-        return _json({"row": None, "query": self.service.add_upload(features, upload).name}, 201)
+        return _json({"row": None, "query": self.service.uploads.add(features, upload).name}, 201)
 
     async def uploaded_image(self, request: Request) -> Response:
         """Return an uploaded image as a JPEG."""
@@ -182,6 +184,7 @@ class Routes:
         answer = await asyncio.wrap_future(self.service.answer(query, k, metric))
         row = None if query.row is None else row_payload(query.row, self.dataset)
         payload = {"row": row, "query": query.name or None, "k": k, "metric": metric}
+        payload["difference"] = self.service.difference(query, answer)
         return _json(payload | answer_payload(answer, self.dataset, self.service.confidence))
 
     async def explanation(self, request: Request) -> Response:

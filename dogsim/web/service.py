@@ -9,15 +9,14 @@ import secrets
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from cachetools import LRUCache, TTLCache, cachedmethod
-from numpy.typing import NDArray
+from cachetools import LRUCache, cachedmethod
 
-from dogsim.classify import Answer, answers_to
+from dogsim.classify import answers_to
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_k, check_metric
 from dogsim.errors import DogsimError, counted
@@ -30,51 +29,24 @@ from dogsim.networks.extractor import Extractor
 from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.progress import StepProgress, watched
 from dogsim.retrieval.decomposition import check_explained
+from dogsim.retrieval.own_neighbours import own_nearest
 from dogsim.retrieval.query import Query
+from dogsim.trust.answer import Answer
 from dogsim.trust.audit import audit
 from dogsim.trust.calibration import Calibration, calibration_for
+from dogsim.trust.conformal import DEFAULT_COVERAGE
+from dogsim.trust.coverage import novelty_test
 from dogsim.trust.payload import findings_payload
 from dogsim.web.payloads import explanation_payload
 from dogsim.web.reports import EvaluationReport, evaluation_report
+from dogsim.web.uploads import Features, ServedQuery, Upload, UploadCache
 from dogsim.web.worker import BatchWorker, run_in_thread, state_of
 
 MAX_THUMBNAIL_BYTES = 64_000_000  # of all cached thumbnails
-MAX_UPLOADS, UPLOAD_SECONDS = 100, 3600  # in the cache
 MAX_EXPLANATION_BYTES = 64_000_000  # of all cached explanations
 MAX_UPLOAD_PIXELS = 50_000_000  # 2.5 times as many in a JPEG; decoded, they take 200 MB
 MAX_SERVED_K = 100
 MAX_REQUESTS_PER_BATCH = 32  # images through the network, and queries through a search
-
-Features: TypeAlias = "NDArray[np.float32]"
-
-
-@dataclass(frozen=True, eq=False)
-class Upload:
-    """An uploaded image.
-
-    Attributes
-    ----------
-    pixels : (size, size, 3) uint8
-        The input of the network.
-    preview : bytes
-        A JPEG for the page.
-    """
-
-    pixels: NDArray[np.uint8]
-    preview: bytes
-
-
-@dataclass(frozen=True)
-class ServedQuery:
-    """An image with its features (d,): a row of the dataset, or an upload.
-
-    An upload has a random name that nobody can guess. Row and name identify a query.
-    """
-
-    features: Features = field(compare=False)
-    row: int | None = None
-    name: str = ""
-    upload: Upload | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -99,6 +71,8 @@ class Service:
         The present paths of the dataset's weight file and head, see `dogsim.extractor_for`.
     confidence : float
         The confidence of the prediction sets.
+    coverage : {"breed", "average"}
+        As for `dogsim.classify`.
 
     Attributes
     ----------
@@ -116,18 +90,19 @@ class Service:
         weights: str | None = None,
         head: str | None = None,
         confidence: float = 0.9,
+        coverage: str = DEFAULT_COVERAGE,
     ) -> None:
         if len(dataset) < 2:
             raise DogsimError(
                 f"Received a dataset of {counted(len(dataset), 'image')}. Expected 2 or more."
             )
-        self.dataset, self.confidence = dataset, confidence
+        self.dataset, self.confidence, self.coverage = dataset, confidence, coverage
         self.max_k = min(MAX_SERVED_K, len(dataset) - 1)
         self.version = secrets.token_hex(8)  # of ETags: the next start may serve another dataset
         self.audit_progress: StepProgress | None = None
         self._weights, self._head = weights, head
         self._lock = threading.Lock()  # of all caches
-        self._uploads: TTLCache[str, ServedQuery] = TTLCache(MAX_UPLOADS, UPLOAD_SECONDS)
+        self.uploads = UploadCache()
         self._thumbnails: LRUCache[object, bytes] = LRUCache(MAX_THUMBNAIL_BYTES, getsizeof=len)
         self._explanations: LRUCache[object, bytes] = LRUCache(MAX_EXPLANATION_BYTES, getsizeof=len)
         self._start_workers()
@@ -187,18 +162,10 @@ class Service:
         """Extract the features (d,) of an upload when the network is loaded."""
         return self._extractions.submit(upload)
 
-    def add_upload(self, features: Features, upload: Upload) -> ServedQuery:
-        """Cache an upload with its features, so that later requests find it by its name."""
-        query = ServedQuery(features, name=secrets.token_urlsafe(12), upload=upload)
-        with self._lock:
-            self._uploads[query.name] = query
-        return query
-
     def query(self, row: int | None, name: str) -> ServedQuery | None:
         """Find a query by its row, or by its name; None if the name is not in the cache."""
         if row is None:
-            with self._lock:
-                return self._uploads.get(name)
+            return self.uploads.get(name)
         self._check_row(row)
         return ServedQuery(np.asarray(self.dataset.features[row]), row)
 
@@ -209,6 +176,14 @@ class Service:
         ready = state_of(self.calibration) == "ready"
         calibration = self.calibration.result() if ready else None
         return self._searches.submit(_AnswerRequest(query, k, metric, calibration))
+
+    def difference(self, query: ServedQuery, answer: Answer) -> str:
+        """Return one line if the uploads so far differ from the dataset, else ""."""
+        if query.upload is None or answer.trust is None:
+            return ""
+        novelty_p = self.uploads.add_novelty(query.name, answer.trust.novelty_p)
+        test = novelty_test(novelty_p, self.calibration.result().n_calibrating)
+        return test.text if test else ""
 
     def explain(self, query: ServedQuery, other: int, metric: str) -> "Future[bytes]":
         """Explain the distance of a query to row `other`, as JSON, when the network is loaded."""
@@ -242,7 +217,8 @@ class Service:
         with opened(
             content, min_decoded_side(size, resize), pixel_limit=MAX_UPLOAD_PIXELS
         ) as image:
-            return Upload(load_image(image, size, resize), preview=jpeg(image, THUMBNAIL_SIZES[-1]))
+            pixels = load_image(image, size, resize)
+            return Upload(pixels, jpeg(image, THUMBNAIL_SIZES[-1]), image.size)
 
     @cached_property
     def _extractor(self) -> Extractor:
@@ -258,7 +234,7 @@ class Service:
 
     def _answer(self, requests: Sequence[_AnswerRequest]) -> list[Answer]:
         first = requests[0]  # the others have the same k and metric
-        return answers_to(
+        answers = answers_to(
             np.stack([request.query.features for request in requests]),  # (n, d)
             self.dataset,
             first.k,
@@ -266,7 +242,14 @@ class Service:
             self.confidence if first.calibration else None,
             [request.query.row for request in requests],
             calibration=first.calibration,
+            coverage=self.coverage,
         )
+        own_nearest(self.dataset, first.metric)  # cached here: the event loop must not wait for it
+        uploads = [request.query.upload for request in requests]
+        return [
+            replace(answer, size=upload.size if upload else None)
+            for answer, upload in zip(answers, uploads, strict=True)
+        ]
 
     @cachedmethod(lambda self: self._explanations, lock=lambda self: self._lock)
     def _explanation(self, query: ServedQuery, other: int, metric: str) -> bytes:

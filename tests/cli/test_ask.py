@@ -121,7 +121,7 @@ def test_neighbours_without_breeds(breeds_dir: Path, colours: str, tmp_path: Pat
     line = dogsim("classify", *arguments, "-k", 3).stdout
     assert line.count(" at ") == 3
     assert "vote" not in line
-    assert line.endswith("; of unknown breed\n")
+    assert line.endswith("; of unknown breed; tiny (under 100 pixels)\n")
     (answer,) = dogsim_json("classify", *arguments, "-k", 3)["results"]
     assert (answer["breed"], answer["votes"], answer["runner_up"]) == ("unknown", 0, "")
     assert [each["breed"] for each in answer["neighbours"]] == ["unknown"] * 3

@@ -13,10 +13,10 @@ from PIL import Image
 from dogsim.classify import classify
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.figures.distance_matrix import own_nearest
 from dogsim.figures.grid import RIGHT, WRONG, result_grid, result_grids
 from dogsim.networks.extractor import Extractor
 from dogsim.recipe import Recipe
+from dogsim.retrieval.own_neighbours import own_nearest
 
 SHAPES = [(224, 224), (30, 400), (1, 1), (3000, 2000), (400, 30)]
 

@@ -43,7 +43,9 @@ from starlette.testclient import TestClient
 
 from dogsim.web import routes, server
 from dogsim.web import service as service_module
-from dogsim.web.service import Service, Upload
+from dogsim.web import uploads as uploads_module
+from dogsim.web.service import Service
+from dogsim.web.uploads import Upload
 from dogsim.web.worker import BatchWorker, BusyError
 
 pytestmark = pytest.mark.extra
@@ -511,13 +513,13 @@ def test_a_full_queue_is_reported_as_503(
 def test_uploads_are_forgotten_by_number_and_by_time(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "MAX_UPLOADS", 2)
-    monkeypatch.setattr(service_module, "UPLOAD_SECONDS", 0.2)
+    monkeypatch.setattr(uploads_module, "MAX_UPLOADS", 2)
+    monkeypatch.setattr(uploads_module, "UPLOAD_SECONDS", 0.2)
     short = Service(replace(service.dataset, recipe=None))
-    upload = Upload(np.zeros((2, 2, 3), np.uint8), b"")
-    first, second = (short.add_upload(np.zeros(3, np.float32), upload).name for _ in range(2))
+    upload = Upload(np.zeros((2, 2, 3), np.uint8), b"", (2, 2))
+    first, second = (short.uploads.add(np.zeros(3, np.float32), upload).name for _ in range(2))
     assert short.query(None, first)  # now the second one is the least recently used
-    third = short.add_upload(np.zeros(3, np.float32), upload).name
+    third = short.uploads.add(np.zeros(3, np.float32), upload).name
     assert [bool(short.query(None, name)) for name in (first, second, third)] == [True, False, True]
     time.sleep(0.25)
     assert [short.query(None, name) for name in (first, third)] == [None, None]

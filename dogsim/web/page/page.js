@@ -168,7 +168,10 @@ async function renderAnswer(state, request) {
 
 function answerElements(answer) {
   const elements = [el("h1", { class: answer.unknown ? "unknown" : "" }, answer.words)];
-  if (answer.promise) elements.push(el("p", { class: answer.unknown ? "" : "confidence" }, answer.promise));
+  const sure = !answer.unknown && !answer.flags.length;
+  if (answer.promise) elements.push(el("p", { class: sure ? "confidence" : "" }, answer.promise));
+  if (answer.flag_text) elements.push(el("p", { class: "flag" }, `Expect a worse answer: ${answer.flag_text}.`));
+  if (answer.difference) elements.push(el("p", { class: "flag" }, `Photos so far: ${answer.difference}.`));
   if (answer.unknown) elements.push(el("p", {}, `It looks most like ${answer.breed}.`));
   if (answer.row) {
     elements.push(el("p", { class: "note" }, answer.row.label < 0 ? "In the dataset, without a breed."
