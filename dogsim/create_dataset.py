@@ -28,6 +28,7 @@ from dogsim.image_files.square import RESIZES
 from dogsim.networks.extractor import Extractor, NetworkOptions
 from dogsim.plumbing.signals import defer_signals, sigterm_as_interrupt
 from dogsim.plumbing.terminal import note
+from dogsim.retrieval.scenes import find_scenes
 from dogsim.storage.dataset_file import check_dataset_path
 
 if TYPE_CHECKING:
@@ -110,11 +111,13 @@ def create_dataset(
         Patterns such as ``"*_thumb.jpg"`` for names, or for paths relative to `images_dir`, of
         files and folders that are left out. By default as in the file; an empty sequence excludes
         nothing.
-    scenes : {"none", "folder"}, path or regular expression, optional
-        The rule that finds shots of one scene, which an evaluation counts as one: "folder", images
-        in the same innermost folder; a CSV file with the columns path and scene; or a regular
-        expression with a group ``scene``, searched in the file name. By default as in the file,
-        else "none". Another rule computes no features.
+    scenes : {"none", "auto", "folder"}, path or regular expression, optional
+        The rule that finds shots of one scene, which an evaluation counts as one: "auto", each
+        image is compared with the six nearest ones of its breed, see
+        `dogsim.retrieval.scenes.find_scenes`; "folder", images in the same innermost folder; a CSV
+        file with the columns path and scene; or a regular expression with a group ``scene``,
+        searched in the file name. By default as in the file, else "none". Another rule computes no
+        features.
     forget_edits : bool
         Undo what `dogsim apply` has done to the dataset: include the images that it removed, and
         label all images by the rule. By default, and with `restart`, it is not undone.
@@ -186,7 +189,7 @@ def bring_up_to_date(
             skipped += _store(results, run)
             if not run.manifest.rows:
                 raise _no_features(skipped, root)
-            dataset = run.write(images, extractor.recipe, root, layout)
+            dataset = run.write(images, extractor.recipe, root, layout, find_scenes)
     return _update(dataset, run.previous_paths, {image.path for image in pending}, skipped)
 
 

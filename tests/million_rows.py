@@ -20,6 +20,7 @@ from dogsim.folders.resumable import ResumableRun
 from dogsim.folders.walk import ListedImage
 from dogsim.image_files.layout import FolderLayout
 from dogsim.recipe import Recipe
+from dogsim.retrieval.scenes import find_scenes
 
 MAX_OPEN_FILES, DIMENSION, BLOCK_ROWS = 255, 8, 1 << 17
 shards, rows = int(sys.argv[1]), int(sys.argv[2])
@@ -41,7 +42,7 @@ with TemporaryDirectory() as folder:
     for place in (out, other):
         with ResumableRun(place) as run:
             assert run.manifest.keep_up_to_date(images, Path(folder), verify=False) == []
-            made = run.write(images, recipe, Path(folder), FolderLayout()).features
+            made = run.write(images, recipe, Path(folder), FolderLayout(), find_scenes).features
         for begin in range(0, len(made), BLOCK_ROWS):
             numbers = np.arange(begin, min(begin + BLOCK_ROWS, len(made)))
             for read in (made[begin : begin + BLOCK_ROWS], made[numbers]):

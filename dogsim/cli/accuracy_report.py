@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dogsim.retrieval.evaluation import Evaluation
+    from dogsim.retrieval.scenes import SceneCheck
     from dogsim.retrieval.scores import Accuracy, BreedScore, Confusion
     from dogsim.trust.coverage import Coverage
 
@@ -39,6 +40,13 @@ class Sections:
     figures: Annotated[
         Path | None, typer.Option(help="Save figures of the evaluation to this folder.")
     ] = None
+    no_scene_check: Annotated[
+        bool,
+        typer.Option(
+            "--no-scene-check",
+            help="Do not check whether many images have another shot of their scene.",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class Report:
     in_both: int | None
     scenes: int | None
     single_scene_breeds: int | None
+    scene_check: "SceneCheck | None"
     trained_on: int
     coverage: "Coverage | None"
     classifier: tuple[float, float] | None
@@ -76,6 +85,7 @@ class Report:
         covered = asdict(self.coverage) if self.coverage else {}
         covered.pop("per_breed", None)
         accuracy, error = self.classifier or (None, None)
+        check = self.scene_check
         ways = [{"rank": name, **asdict(each)} for name, each in self.compare or ()]
         payload: dict[str, Any] = {
             **self.tables,
@@ -83,6 +93,7 @@ class Report:
             "in_both": self.in_both,
             "scenes": self.scenes,
             "single_scene_breeds": self.single_scene_breeds,
+            "scene_check": asdict(check) | {"matters": check.matters} if check else None,
             "trained_on": self.trained_on,
             **covered,
             "classifier_accuracy": accuracy,
@@ -158,12 +169,21 @@ def report_on(evaluation: "Evaluation", given_ks: list[int] | None, sections: Se
         in_both=None if testset is None else evaluation.count_in_gallery(),
         scenes=evaluation.n_scenes,
         single_scene_breeds=evaluation.n_single_scene_breeds,
+        scene_check=None if sections.no_scene_check else _scene_check(evaluation),
         trained_on=evaluation.count_trained_on(),
         coverage=_coverage(evaluation, sections) if sections.confidence else None,
         classifier=trained.evaluate(testset) if trained and testset else None,
         compare=evaluation.compare(rankings(evaluation.dataset), ks) if sections.compare else None,
         figures=files,
     )
+
+
+def _scene_check(evaluation: "Evaluation") -> "SceneCheck | None":
+    """Check whether leave-one-out is misleading; None if scenes are known, or it is not used."""
+    from dogsim.retrieval.scenes import check_scenes
+
+    unknown = evaluation.dataset.scenes is None and evaluation.testset is None
+    return check_scenes(evaluation.dataset) if unknown and evaluation.protocol == "honest" else None
 
 
 def _coverage(evaluation: "Evaluation", sections: Sections) -> "Coverage":
@@ -196,6 +216,13 @@ def warnings(evaluation: "Evaluation", report: Report) -> "Iterator[str]":
         yield (
             f"{counted(report.single_scene_breeds, 'breed')} of one scene only: their queries "
             "have no image of their breed to find."
+        )
+    if report.scene_check and report.scene_check.matters:
+        yield (
+            f"{report.scene_check.in_scene} of {report.scene_check.images} images have another "
+            "shot of their scene in the dataset, which a new photo has not: the scores are too "
+            f"high. Leave such shots out: dogsim create-dataset {dataset.root} -o FILE --scenes "
+            "auto."
         )
     if report.trained_on:
         yield (

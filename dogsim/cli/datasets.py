@@ -55,9 +55,10 @@ def create_dataset(
         str | None,
         typer.Option(
             metavar="RULE",
-            help="Shots of one scene, which count as one: none; folder, the innermost one; "
-            "FILE.csv with the columns path,scene; or a regular expression with a group "
-            "(?P<scene>...) for the file name.  [default: as in the file, else none]",
+            help="Shots of one scene, which count as one: none; auto, by comparing the images; "
+            "folder, the innermost one; FILE.csv with the columns path,scene; or a regular "
+            "expression with a group (?P<scene>...) for the file name.  "
+            "[default: as in the file, else none]",
         ),
     ] = None,
     forget_edits: Annotated[

@@ -76,6 +76,18 @@ class FeatureFile:
         rows: Any = ShardedRows(file.parent, [table], whole, mapped.shape[1])
         return cls(file, replace(dataset, features=rows), stamps, recipe)
 
+    @property
+    def located_rows(self) -> ShardedRows:
+        """The features as rows of files with absolute paths, which may be in several folders."""
+        rows: Any = self.dataset.features
+        if not isinstance(rows, ShardedRows):
+            tables = [TableLocation(str(self.file.absolute()), rows.offset, len(rows))]
+            runs = np.array([(0, 0, len(rows))] if len(rows) else [], RUN_DTYPE)
+            return ShardedRows(Path(), tables, runs, rows.shape[1])
+        folder = rows.folder.absolute()
+        tables = [replace(each, file=str(folder / each.file)) for each in rows.tables]
+        return ShardedRows(Path(), tables, rows.runs, rows.shape[1])
+
     def features(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Read the features (m, d) of rows (m,); the file of a shard is closed afterwards."""
         table: Any = self.dataset.features

@@ -95,9 +95,16 @@ class Manifest:
 
     def stored_rows(self, paths: Sequence[str]) -> ShardedRows:
         """Return the stored features (m, d) of m images without reading them."""
+        tables: list[Any] = [file.dataset.features for file in self.files]
+        return self._rows_of(tables, paths)
+
+    def located_rows(self, paths: Sequence[str]) -> ShardedRows:
+        """Return the features (m, d) of m images in files of any folder without reading them."""
+        return self._rows_of([file.located_rows for file in self.files], paths)
+
+    def _rows_of(self, tables: Sequence[ShardedRows], paths: Sequence[str]) -> ShardedRows:
         firsts = np.cumsum([0, *(len(file.dataset) for file in self.files)])
         files, rows = np.array([self.rows[path] for path in paths]).T
-        tables: list[Any] = [file.dataset.features for file in self.files]
         return ShardedRows.concatenate(tables).take(firsts[files] + rows)
 
     def feature_blocks(self, paths: Sequence[str]) -> Iterator[NDArray[np.float32]]:

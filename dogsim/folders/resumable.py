@@ -8,12 +8,13 @@ If the output is a folder of shards, its shards stay and only the index is repla
 no longer used stay until the next run, for processes that have opened the dataset before.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, counted
@@ -33,6 +34,7 @@ from dogsim.folders.skipped import skipped_table_path
 from dogsim.folders.walk import ListedImage, Listing
 from dogsim.image_files.edits import Edit
 from dogsim.image_files.layout import FolderLayout
+from dogsim.image_files.scene_rule import SceneRule
 from dogsim.plumbing.files import follow_link, locked, remove_temporary_files
 from dogsim.plumbing.signals import defer_signals
 from dogsim.plumbing.terminal import note
@@ -46,6 +48,8 @@ from dogsim.storage.dataset_file import (
     write_dataset,
 )
 from dogsim.storage.sharded_rows import ShardedRows
+
+SceneFinder: TypeAlias = Callable[[Dataset], NDArray[np.int32]]  # the scene of each image, (n,)
 
 
 class ResumableRun:
@@ -179,11 +183,16 @@ class ResumableRun:
         self.manifest.add(FeatureFile.open_shard(shard))
 
     def write(
-        self, images: Sequence[ListedImage], recipe: Recipe, root: Path, layout: FolderLayout
+        self,
+        images: Sequence[ListedImage],
+        recipe: Recipe,
+        root: Path,
+        layout: FolderLayout,
+        find_scenes: SceneFinder,
     ) -> Dataset:
         """Write the images that have features to the output, and remove the checkpoints.
 
-        An output that contains exactly these images and labels is not written again.
+        An output that contains exactly these images, labels and scenes is not written again.
         """
         done = [image for image in images if image.path in self.manifest.rows]
         stored = (self.manifest.find(image.path) for image in done)
@@ -192,9 +201,7 @@ class ResumableRun:
         found = label_images(layout.rule, self.edits, fields["paths"], hashes)
         fields |= {"root": str(root.resolve()), "recipe": recipe, "layout": layout}
         fields |= {"edits": self.edits, "labels": found.labels, "breeds": found.breeds}
-        fields["scenes"] = layout.scenes.number_images(fields["paths"])
-        for each in layout.scenes.notes(fields["paths"]):
-            note(each)
+        fields["scenes"] = self._scenes(fields, layout.scenes, find_scenes)
         if not self._is_up_to_date(fields):
             self._write_output(done, fields)
         dataset = Dataset.open(self.out)
@@ -233,6 +240,20 @@ class ResumableRun:
         with suppress(DogsimError):
             return known_shards(self.out) if self.sharded else frozenset()
         return frozenset()
+
+    def _scenes(
+        self, fields: dict[str, Any], rule: SceneRule, find_scenes: SceneFinder
+    ) -> NDArray[np.int32] | None:
+        """Return the scenes of the images with these fields; an unchanged output has them."""
+        if rule.is_automatic:
+            known = self.manifest.files[0].dataset.scenes
+            if known is not None and self._is_up_to_date(fields):
+                return known
+            rows: Any = self.manifest.located_rows(fields["paths"])
+            return find_scenes(Dataset(rows, **fields))
+        for each in rule.notes(fields["paths"]):
+            note(each)
+        return rule.number_images(fields["paths"])
 
     def _is_up_to_date(self, fields: dict[str, Any]) -> bool:
         """Return whether the output has these fields already."""

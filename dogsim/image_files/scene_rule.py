@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from dogsim.errors import DogsimError, counted, shown
 from dogsim.image_files.label_table import LabelTable, check_pattern
 
-NO_SCENES, SCENE_FOLDER = "none", "folder"
+NO_SCENES, AUTO_SCENES, SCENE_FOLDER = "none", "auto", "folder"
 EXPECTED_SCENES = (
-    f"Expected {NO_SCENES}, {SCENE_FOLDER}, the path of a CSV file with the columns "
-    "path,scene, or a regular expression with a group (?P<scene>...)."
+    f"Expected {NO_SCENES}, {AUTO_SCENES}, {SCENE_FOLDER}, the path of a CSV file with the "
+    "columns path,scene, or a regular expression with a group (?P<scene>...)."
 )
 
 
@@ -27,10 +27,12 @@ class SceneRule:
     Attributes
     ----------
     scenes : str
-        ``"none"``; ``"folder"``: images in the same innermost folder show one scene; the path of a
-        CSV file whose first two columns, or those named ``path`` and ``scene``, are the path of an
-        image and its scene; or a regular expression with a group ``scene`` that is searched in the
-        file name: images of one folder with the same text show one scene.
+        ``"none"``; ``"auto"``: scenes are found by comparing the images, see
+        `dogsim.retrieval.scenes`, and not by their paths; ``"folder"``: images in the same
+        innermost folder show one scene; the path of a CSV file whose first two columns, or those
+        named ``path`` and ``scene``, are the path of an image and its scene; or a regular
+        expression with a group ``scene`` that is searched in the file name: images of one folder
+        with the same text show one scene.
 
     Raises
     ------
@@ -44,7 +46,7 @@ class SceneRule:
     scenes: str = NO_SCENES
 
     def __post_init__(self) -> None:
-        if self.scenes not in (NO_SCENES, SCENE_FOLDER) and not self.is_table:
+        if self.scenes not in (NO_SCENES, AUTO_SCENES, SCENE_FOLDER) and not self.is_table:
             check_pattern("scenes", self.scenes, "scene", EXPECTED_SCENES)
 
     @classmethod
@@ -60,6 +62,11 @@ class SceneRule:
         return cls(str(Path(text).absolute()) if text.lower().endswith(".csv") else text)
 
     @property
+    def is_automatic(self) -> bool:
+        """Whether scenes are found by comparing the images."""
+        return self.scenes == AUTO_SCENES
+
+    @property
     def is_table(self) -> bool:
         """Whether a CSV file lists the scenes."""
         return self.scenes.lower().endswith(".csv")
@@ -72,9 +79,10 @@ class SceneRule:
     def number_images(self, paths: Sequence[str]) -> NDArray[np.int32] | None:
         """Return the number of the scene of each path, (n,); an image without one has its own.
 
-        The paths are relative to the root, POSIX style. Returns None for the rule "none".
+        The paths are relative to the root, POSIX style. Returns None for the rules
+        "none" and "auto".
         """
-        if self.scenes == NO_SCENES:
+        if self.scenes in (NO_SCENES, AUTO_SCENES):
             return None
         numbers: dict[object, int] = {}
         names = [name or position for position, name in enumerate(self._names(paths))]
@@ -82,7 +90,7 @@ class SceneRule:
 
     def notes(self, paths: Sequence[str]) -> list[str]:
         """Return sentences about images without a scene."""
-        if self.scenes == NO_SCENES:
+        if self.scenes in (NO_SCENES, AUTO_SCENES):
             return []
         if self.is_table:
             return list(self._table.notes(paths))

@@ -4,6 +4,8 @@ import codecs
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -26,6 +28,7 @@ from dogsim.errors import DogsimError, shown
 from dogsim.plumbing.progress import reported
 
 T = TypeVar("T", bound=Sized)
+_hidden: ContextVar[bool] = ContextVar("hidden", default=False)
 BOM_ENCODINGS = {  # by the bytes with which such a text begins
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -158,6 +161,16 @@ def _complete_names() -> None:
     readline.parse_and_bind("bind ^I rl_complete" if by_libedit else "tab: complete")
 
 
+@contextmanager
+def hidden_progress() -> Iterator[None]:
+    """Show no progress bars in the block, which is short."""
+    token = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
+
+
 def track(
     batches: Iterable[T], total: int, what: str, done: int = 0, in_bytes: bool = False
 ) -> Iterator[T]:
@@ -170,7 +183,7 @@ def track(
     [2, 1]
     """
     batches = reported(batches, total, what, done)
-    if not total or sys.stderr is None:  # closed
+    if not total or _hidden.get() or sys.stderr is None:  # closed
         return (yield from batches)
     # A notebook claims to be a terminal, but its stderr cannot redraw a bar.
     is_terminal = sys.stderr.isatty()

@@ -21,9 +21,10 @@ def test_accuracy(stored: Path) -> None:
     assert list(result) == [
         *("queries", "gallery", "k", "protocol", "metric"),
         *("precision_at_k", "recall_at_k", "f1_at_k"),
-        *("vote_accuracy", "vote_accuracy_ci95", "chance", "results", "trained_on"),
+        *("vote_accuracy", "vote_accuracy_ci95", "chance", "results", "scene_check"),
+        "trained_on",
     ]
-    assert result["results"] == [{name: result[name] for name in list(result)[:-2]}]
+    assert result["results"] == [{name: result[name] for name in list(result)[:-3]}]
     assert result["precision_at_k"] == 1
     assert result["chance"] == pytest.approx(2 / 5)
     text = dogsim("accuracy", "--k", 2, "--dataset", stored).stdout.splitlines()

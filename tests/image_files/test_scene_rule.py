@@ -38,7 +38,7 @@ def test_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scenes", ["burst", "(?P<scene>", r"(?P<label>\d)", 3])
 def test_refused(scenes: object) -> None:
-    with pytest.raises(DogsimError, match="Expected none, folder"):
+    with pytest.raises(DogsimError, match="Expected none, auto, folder"):
         SceneRule.from_option(scenes, SceneRule())  # type: ignore[arg-type]
 
 
