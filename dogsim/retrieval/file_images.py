@@ -15,6 +15,7 @@ from dogsim.image_files.small_image import SmallImage, small_image
 from dogsim.images import open_image
 
 COMPARED_SIDE = 512  # pixels; a larger image is reduced to this side squared
+MIN_DECODED_SIDE = 640  # a JPEG may be scaled down while it is decoded, but not below
 MAX_KEYPOINTS_HELD, MAX_PIXELS_HELD = 5000, 64  # images, of 60 kB and of 0.8 MB
 
 
@@ -26,15 +27,12 @@ class FileImage:
     ----------
     keypoints : Keypoints
     small : SmallImage
-    size : (int, int)
-        Width and height of the decoded file, upright.
     pixels : callable
         Decodes the image again, (h, w, 3) uint8, at most `COMPARED_SIDE` squared.
     """
 
     keypoints: Keypoints
     small: SmallImage
-    size: tuple[int, int]
     pixels: Callable[[], Pixels]
 
 
@@ -48,15 +46,12 @@ class FileImages:
     def _find(self, file: Path) -> FileImage | None:
         """Return the image of a file, None if it cannot be read."""
         try:
-            pixels, size = self._pixels(file)
+            pixels = self._pixels(file)
         except DogsimError:
             return None
         keypoints = find_keypoints(pixels)
         small = small_image(pixels, keypoints)
-        return FileImage(keypoints, small, size, partial(self._again, file))
-
-    def _again(self, file: Path) -> Pixels:
-        return self._pixels(file)[0]
+        return FileImage(keypoints, small, partial(self._pixels, file))
 
 
 def have_same_pixels(file: Path, other: Path) -> bool:
@@ -64,10 +59,10 @@ def have_same_pixels(file: Path, other: Path) -> bool:
     return bool(np.array_equal(np.asarray(open_image(file)), np.asarray(open_image(other))))
 
 
-def _pixels(file: Path) -> tuple[Pixels, tuple[int, int]]:
-    image = open_image(file)
-    size, factor = image.size, COMPARED_SIDE / float(np.sqrt(image.width * image.height))
+def _pixels(file: Path) -> Pixels:
+    image = open_image(file, MIN_DECODED_SIDE)
+    factor = COMPARED_SIDE / float(np.sqrt(image.width * image.height))
     if factor < 1:
-        width, height = (max(1, round(side * factor)) for side in size)
+        width, height = (max(1, round(side * factor)) for side in image.size)
         image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return np.array(image), size
+    return np.array(image)

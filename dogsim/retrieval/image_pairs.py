@@ -18,6 +18,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.image_files.changes import RE_ENCODED
 from dogsim.image_files.comparison import Verdict, compare_images
+from dogsim.image_files.facts import ImageFacts
 from dogsim.plumbing.content_cache import ContentCache
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.threads import batched, prefetch, usable_cpus
@@ -229,10 +230,11 @@ class PairComparison:
             verdict = compare_images(one, other)
             if verdict.change != RE_ENCODED:
                 return verdict
-            if one.size == other.size:
+            sizes = [(facts.width, facts.height) for facts in map(ImageFacts.of, each.files)]
+            if sizes[0] == sizes[1]:
                 return Verdict("same pixels") if have_same_pixels(*each.files) else verdict
         except DogsimError:  # a file has disappeared
             return None
-        is_smaller = one.size[0] * one.size[1] > other.size[0] * other.size[1]
-        sizes = ("smaller", "larger") if is_smaller else ("larger", "smaller")
-        return replace(verdict, change=sizes[0], reverse=sizes[1])
+        areas = [width * height for width, height in sizes]
+        changes = ("smaller", "larger") if areas[0] > areas[1] else ("larger", "smaller")
+        return replace(verdict, change=changes[0], reverse=changes[1])

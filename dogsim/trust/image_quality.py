@@ -17,11 +17,12 @@ from dogsim.trust.findings import PoorImage
 
 MIN_SIDE = 64  # pixels
 MIN_DEVIATION = 10  # standard deviation of the grey levels
-MIN_SHARPNESS = 0.05  # mean second difference in units of that deviation, at 224 x 224 pixels
+JUDGED_SIDE = 224  # pixels of the square in which sharpness is measured
+MIN_SHARPNESS = 0.05  # mean second difference in units of that deviation
 UNREADABLE = "cannot be read"
 MAX_QUALITY_BYTES = 100_000_000  # of the cache, some 700,000 images
 
-_cache = ContentCache("quality-1", MAX_QUALITY_BYTES)
+_cache = ContentCache("quality-2", MAX_QUALITY_BYTES)
 
 
 def poor_images(dataset: Dataset, rows: Sequence[int]) -> tuple[PoorImage, ...]:
@@ -43,10 +44,10 @@ def _problem(dataset: Dataset, row: int) -> str:
 
     Raises `DogsimError` if it cannot be read.
     """
-    image = open_image(dataset.source(row))
+    image = open_image(dataset.source(row), 2 * JUDGED_SIDE)  # a large JPEG is decoded faster
     if min(image.size) < MIN_SIDE:
         return f"tiny: {image.width} x {image.height} pixels"
-    resized = image.convert("L").resize((224, 224), Image.Resampling.BICUBIC)
+    resized = image.convert("L").resize((JUDGED_SIDE, JUDGED_SIDE), Image.Resampling.BICUBIC)
     grey = np.asarray(resized, np.float64)  # (224, 224)
     deviation = float(grey.std())
     if deviation < MIN_DEVIATION:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from textures import COPIES, next_shot, texture
 
 from dogsim import Dataset
@@ -89,6 +90,21 @@ def test_each_kind(folder: Path) -> None:
     assert found.verdicts[0, 2] == Verdict("copy", "cropped to 42 %", "extended")
     assert compare_pairs(photos, photos, [(2, 0)]).verdicts[2, 0].change == "extended"
     assert (found.unreadable, found.n_not_compared) == (set(), 0)
+
+
+def test_a_large_photo_is_decoded_at_a_smaller_size(folder: Path) -> None:
+    """It is still known to be larger than its copy, and to have the pixels of another file."""
+    image = texture(1, (1650, 1250))
+    image.save(folder / "large.jpg", quality=92)
+    Image.open(folder / "large.jpg").save(folder / "pixels.bmp")
+    image.resize((825, 625)).save(folder / "half.jpg")
+    photos = dataset(folder, ("large.jpg", "pixels.bmp", "half.jpg", "b.png"))
+    found = compare_pairs(photos, photos, [(0, 1), (0, 2), (0, 3)])
+    assert list(found.verdicts.values()) == [
+        Verdict("same pixels"),
+        Verdict("copy", "smaller", "larger"),
+        Verdict("different"),  # b.png is drawn otherwise
+    ]
 
 
 def test_two_datasets(folder: Path) -> None:

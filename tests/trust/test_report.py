@@ -109,6 +109,11 @@ def test_the_report_needs_nothing_else_and_runs_nothing_else(
     written = save_audit(found, dataset, tmp_path / "out", dataset)
     assert [path.name for path in written] == ["audit.html", "audit.csv", "plan.csv"]
     assert is_audit_file(written[0])
+    table = written[1].read_text().splitlines()
+    assert [line for line in table if "scene" in line] == [
+        "same scene,x.png,a.png,,,",
+        "shared scene,x.png,b.png,,,",
+    ]
     page = written[0].read_text()
     assert page.count("<script") == 2  # no name of a file ends one or starts one
     style, script = (
