@@ -219,22 +219,21 @@ def _components(pairs: "Iterable[Pair]") -> list[Rows]:
 
 
 def _cliques(pairs: "Iterable[Pair]") -> Iterator[Rows]:
-    """Divide duplicates into groups in which each row is a duplicate of all others."""
+    """Find groups in which each row is a duplicate of all others, so that each pair is in one."""
     pairs = list(pairs)
     adjacent = _adjacent(pairs)
+    uncovered = {row: {*others} for row, others in adjacent.items()}
     for component in _components(pairs):
-        ungrouped = {*component}
-        while ungrouped:
-            centre = max(component, key=lambda row: (len(ungrouped & adjacent[row]), -row))
-            members = sorted(ungrouped & adjacent[centre])
-            ungrouped -= {centre, *members}
-            while members:
-                clique = [centre]
-                for row in members:
-                    if adjacent[row].issuperset(clique):
-                        clique.append(row)
-                members = [row for row in members if row not in clique]
-                yield tuple(sorted(clique))
+        while any(uncovered[row] for row in component):
+            centre = max(component, key=lambda row: (len(uncovered[row]), -row))
+            covered = sorted(adjacent[centre] - uncovered[centre])
+            clique = [centre]
+            for row in [*sorted(uncovered[centre]), *covered]:
+                if adjacent[row].issuperset(clique):
+                    clique.append(row)
+            for row in clique:
+                uncovered[row].difference_update(clique)
+            yield tuple(sorted(clique))
 
 
 def _scenes(comparison: "PairComparison", connected: list[Rows]) -> list[Rows]:
