@@ -104,10 +104,10 @@ def test_the_check_ends_when_few_of_the_nearest_have_a_shot(
     dataset = line(200, tmp_path)
     compared = kinds({})
     found = check_scenes(dataset)
-    assert found == SceneCheck(50, 4, 0)
+    assert found == SceneCheck(50, 2, 0)
     assert not found.matters
     gaps = np.abs(dataset.features[compared, 0] @ [1, -1])
-    assert len(gaps) == 4
+    assert len(gaps) == 2
     every_gap = np.abs(np.diff(dataset.features[scenes._sampled_pairs(dataset), 0]))
     assert gaps.max() <= np.median(every_gap)
 
@@ -119,9 +119,9 @@ def test_the_check_ends_when_scenes_matter(
     every = {(i, i + step): "same scene" for i in range(200) for step in (-2, 2)}
     compared = kinds(every)  # type: ignore[arg-type]
     found = check_scenes(dataset)
-    assert found == SceneCheck(50, 12, 12)
+    assert found == SceneCheck(50, 10, 10)
     assert found.matters
-    assert len(compared) == 12
+    assert len(compared) == 10
 
 
 def test_images_without_files_are_not_checked(photos: Dataset, tmp_path: Path) -> None:
