@@ -22,6 +22,7 @@ from dogsim.storage.sharded_rows import take_rows
 
 SCENE_NEIGHBOURS = 6  # of each image, with which it is compared
 CHECK_SECONDS, MAX_SAMPLED, CHECK_BATCH = 5.0, 50, 2  # seconds, images
+MIN_SHARE_OF_NEAREST = 0.5  # of the images compared so far; with fewer the check ends
 MAX_IN_SCENE = 0.1  # of the images; more make leave-one-out misleading
 
 
@@ -90,20 +91,19 @@ def check_scenes(dataset: Dataset, seconds: float = CHECK_SECONDS) -> SceneCheck
     """Compare images of a sample with their nearest image of the same breed.
 
     The sample is always the same. The images with the nearest neighbour come first, because shots
-    of one scene are near. The check ends if no image of a batch has one, if the answer is clear, or
-    when the time is over. Returns None if no two images of a breed can be read.
+    of one scene are near. The check ends if fewer than half of those compared have one, if the
+    answer is clear, or when the time is over. Returns None if no two images of a breed can be read.
     """
     pairs, found = _sampled_pairs(dataset), SceneCheck(0, 0, 0)
     comparison = PairComparison(dataset, dataset, seconds)
     for batch in batched(pairs, CHECK_BATCH):
-        before = found.in_scene
         with hidden_progress():
             comparison.compare(batch)
         verdicts = comparison.found.verdicts.values()
         in_scene = sum(verdict.kind != "different" for verdict in verdicts)
         found = SceneCheck(len(pairs), len(verdicts), in_scene)
         n_missed = comparison.found.n_not_compared
-        if found.matters or n_missed or in_scene == before:
+        if found.matters or n_missed or in_scene < MIN_SHARE_OF_NEAREST * found.compared:
             break
     return found if found.compared else None
 

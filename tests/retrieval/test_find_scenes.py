@@ -112,6 +112,15 @@ def test_the_check_ends_when_few_of_the_nearest_have_a_shot(
     assert gaps.max() <= np.median(every_gap)
 
 
+def test_the_check_continues_while_half_of_the_nearest_have_a_shot(
+    kinds: Callable[[dict[Pair, PairKind]], list[Pair]], tmp_path: Path
+) -> None:
+    dataset = line(200, tmp_path)
+    first = scenes._sampled_pairs(dataset)
+    kinds(dict.fromkeys([*first[:2], *first[4:6]], "copy"))
+    assert check_scenes(dataset) == SceneCheck(50, 10, 4)
+
+
 def test_the_check_ends_when_scenes_matter(
     kinds: Callable[[dict[Pair, PairKind]], list[Pair]], tmp_path: Path
 ) -> None:
