@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 UNCOMPARED = "same features"  # the kind of duplicates whose files were not compared
 MIN_LABEL_PRECISION = 0.5  # estimated; the list of suspicious labels ends where it falls below
+MIN_LABEL_CHANCE = 0.05  # of each label in the list
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dist_calc import nearest
-from dogsim.trust.findings import MIN_LABEL_PRECISION, SuspiciousLabel
+from dogsim.trust.findings import MIN_LABEL_CHANCE, MIN_LABEL_PRECISION, SuspiciousLabel
 
 if TYPE_CHECKING:
     from dogsim.trust.leave_one_out import Float64Array, LeaveOneOut, VoteScores
@@ -44,7 +44,7 @@ def suspicious_labels(left_out: "LeaveOneOut") -> tuple[SuspiciousLabel, ...]:
     """Find the labels that are likely wrong, the likeliest first.
 
     The list ends where its estimated precision, the mean of the chances, falls below
-    `MIN_LABEL_PRECISION`.
+    `MIN_LABEL_PRECISION`, or the chance of a label below `MIN_LABEL_CHANCE`.
     """
     dataset = left_out.dataset
     if left_out.n_breeds < 2:
@@ -108,12 +108,12 @@ def label_chances(scores: "VoteScores", fraction: float, n_breeds: int) -> "Floa
 def likeliest_rows(chances: "Float64Array", min_precision: float) -> NDArray[np.intp]:
     """Return the rows with the largest chances, of which at least a fraction is right on average.
 
-    NaN is left out; ties go to the lower row.
+    NaN and chances below `MIN_LABEL_CHANCE` are left out; ties go to the lower row.
 
     >>> likeliest_rows(np.array([0.1, 0.9, np.nan, 0.4]), min_precision=0.5)
     array([1, 3])
     """
     order = np.argsort(-chances, kind="stable")  # NaN last
-    sorted_chances = chances[order][: int((~np.isnan(chances)).sum())]
+    sorted_chances = chances[order][: int((chances >= MIN_LABEL_CHANCE).sum())]
     means = np.cumsum(sorted_chances) / np.arange(1, len(sorted_chances) + 1)
     return order[: int((means >= min_precision).sum())]
