@@ -60,7 +60,7 @@ def apply(
     from dogsim.dataset import Dataset
     from dogsim.folders.saved_copy import check_copy, save_copy
     from dogsim.trust.apply_plan import apply_plan
-    from dogsim.trust.decisions import Plan
+    from dogsim.trust.plan import Plan
     from dogsim.trust.removed_files import RemovedFiles
 
     if _is_undo(plan):

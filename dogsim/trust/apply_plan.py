@@ -13,8 +13,8 @@ from dogsim.image_files.edits import Edit, breeds_of_labels, merge_edits, relabe
 from dogsim.plumbing.edited_tables import TableRow
 from dogsim.plumbing.terminal import note, printable
 from dogsim.storage.sharded_rows import take_rows
-from dogsim.trust.decisions import Plan
 from dogsim.trust.duplicates import DUPLICATE_KINDS
+from dogsim.trust.plan import Plan
 
 NO_LABEL = "unknown"  # in the column label, unless there is such a breed
 

@@ -1,17 +1,20 @@
 """The plan of an audit: a table with a decision on each image, which its owner edits.
 
-`save_plan` proposes the decisions and changes nothing else.
+`save_plan` proposes the decisions and changes nothing else; `Plan` reads what its owner decided.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from dogsim.dataset import Dataset
+from dogsim.errors import as_path
 from dogsim.image_files.facts import ImageFacts
+from dogsim.plumbing.edited_tables import TableRow, read_table
 from dogsim.plumbing.files import make_folder
 from dogsim.plumbing.tables import exact_cell, has_csv_lines, write_csv_lines
 from dogsim.plumbing.terminal import note
@@ -167,3 +170,40 @@ def _free_name(file: Path) -> Path:
     """Return the first of ``plan-1.csv``, ``plan-2.csv`` ... that does not exist."""
     names = (file.with_name(f"{file.stem}-{number}{file.suffix}") for number in count(1))
     return next(name for name in names if not name.exists())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The decisions of a plan that its owner may have edited.
+
+    Attributes
+    ----------
+    file : Path
+    rows : dict of str to list of TableRow
+        The rows of each image by its path; all have the same decision.
+    """
+
+    file: Path
+    rows: Mapping[str, Sequence[TableRow]]
+
+    @classmethod
+    def read(cls, file: str | os.PathLike[str]) -> "Plan":
+        """Read a plan; raise `DogsimError` if it is none, or contradicts itself."""
+        path = as_path("the plan", file)
+        rows: dict[str, list[TableRow]] = defaultdict(list)
+        for row in read_table(path, ("path", "decision")).rows:
+            image, decision = row.text("path"), row.word("decision")
+            if decision not in DECISIONS:
+                raise row.error(f"Received the decision {decision!r}. Expected keep or remove.")
+            for other in rows[image][:1]:
+                if other.word("decision") != decision:
+                    raise row.error(
+                        f"Received the decision {decision} for {image}, and "
+                        f"{other.word('decision')} in line {other.line}. Expected one decision."
+                    )
+            rows[image].append(row)
+        return cls(path, dict(rows))
+
+    def removes(self, path: str) -> bool:
+        """Return whether an image is to be removed."""
+        return self.rows[path][0].word("decision") == REMOVE

@@ -13,8 +13,7 @@ from dogsim.errors import DogsimError
 from dogsim.image_files.edits import Edit, relabel
 from dogsim.plumbing.tables import write_csv_lines
 from dogsim.trust.apply_plan import apply_plan
-from dogsim.trust.decisions import Plan
-from dogsim.trust.plan import PlanRow, plan_lines
+from dogsim.trust.plan import Plan, PlanRow, plan_lines
 
 PATHS = ("pug/1.jpg", "pug/2.jpg", "x.jpg", "whippet/1.jpg")
 # Names of files as a system may have them, with what spreadsheets and CSV treat specially.
