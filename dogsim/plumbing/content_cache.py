@@ -8,10 +8,12 @@ from contextlib import closing, suppress
 from dogsim.errors import DogsimError
 from dogsim.plumbing.cache import cache_folder
 from dogsim.plumbing.files import make_folder
+from dogsim.plumbing.threads import batched
 
 BUSY_SECONDS = 10  # another process may be writing
 USED_SECONDS = 86_400  # the time of the last use is stored once a day
 TABLE = "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB, used INTEGER)"
+SELECT, KEYS_AT_ONCE = "SELECT key, value, used FROM entries", 500
 BYTES_USED = (
     "SELECT (page_count - freelist_count) * page_size "
     "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
@@ -46,9 +48,9 @@ class ContentCache:
 
         def select(file: sqlite3.Connection) -> None:
             used_before, now = [], int(time.time())
-            for key in keys:
-                row = file.execute("SELECT value, used FROM entries WHERE key = ?", (key,))
-                for value, used in row:
+            for some in batched(keys, KEYS_AT_ONCE):
+                marks = ", ".join("?" * len(some))
+                for key, value, used in file.execute(f"{SELECT} WHERE key IN ({marks})", some):
                     found[key] = value
                     if used < now - USED_SECONDS:
                         used_before.append((now, key))

@@ -8,11 +8,11 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from math import inf
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
@@ -28,6 +28,7 @@ from dogsim.retrieval.identity import content_hash, stamped_hash
 VERDICTS_VERSION = 4  # part of the name of the cache; a new one for every change of a verdict
 MAX_VERDICTS_BYTES = 256_000_000
 BLOCK_PAIRS, PAIRS_AHEAD, FILES_AHEAD = 64, 16, 64
+LOOKED_UP_PAIRS = 16_384  # in the cache at a time
 
 Pair: TypeAlias = tuple[int, int]  # row of the dataset, row of the test set
 
@@ -52,6 +53,7 @@ class FileContents:
         self.hashes: dict[int, str] = {}
         self.readable: set[int] = set()
         self.unread: set[int] = set()
+        self.file = cache(dataset.image_file)  # by row
         self._known: set[int] = set()
 
     def read(self, rows: Iterable[int], end: float = inf) -> None:
@@ -108,15 +110,12 @@ class ComparedPairs:
     n_not_compared: int = 0
 
 
-@dataclass(frozen=True)
-class _OpenPair:
-    """A pair without a verdict, with its files in the order of their hashes."""
+class _OpenPair(NamedTuple):
+    """A pair whose verdict is not known; `exchanged` if the second file has the lower hash."""
 
     pair: Pair
     key: str
     exchanged: bool
-    files: tuple[Path, Path]
-    paths: tuple[str, str]
 
 
 class PairComparison:
@@ -154,50 +153,52 @@ class PairComparison:
         """Compare pairs of rows, in the order of the list, and add their verdicts to `found`."""
         self.contents.read({row for row, _ in pairs}, self.end)
         self.test_contents.read({other for _, other in pairs}, self.end)
-        found = self.found
-        remaining = self._without_equal_files(pairs)
-        stored = self._cache.read(each.key for each in remaining)
-        for each in remaining:
-            if each.key in stored:
-                verdict = Verdict(*json.loads(stored[each.key]))
-                found.verdicts[each.pair] = verdict.reversed() if each.exchanged else verdict
-        remaining = [each for each in remaining if each.pair not in found.verdicts]
-        for batch in track(self._compared(remaining), len(remaining), "pairs of images"):
-            found.verdicts.update(batch)
-        found.n_not_compared += sum(
-            each.pair not in found.verdicts and found.unreadable.isdisjoint(each.paths)
-            for each in remaining
-        )
+        found, n_looked_up = self.found, 0
+        open_pairs: list[_OpenPair] = []
+        for batch in batched(pairs, LOOKED_UP_PAIRS):
+            open_pairs += self._without_known(batch)
+            n_looked_up += len(batch)
+            if time.monotonic() >= self.end:
+                break
+        if time.monotonic() < self._comparison_end:
+            compared = self._compared(open_pairs)
+            for verdicts in track(compared, len(open_pairs), "pairs of images"):
+                found.verdicts.update(verdicts)
+        open_pairs = [each for each in open_pairs if each.pair not in found.verdicts]
+        n_unreadable = sum(self._is_unreadable(each.pair) for each in open_pairs)
+        found.n_not_compared += len(open_pairs) - n_unreadable + len(pairs) - n_looked_up
 
-    def _without_equal_files(self, pairs: Sequence[Pair]) -> list[_OpenPair]:
-        """Add the verdicts on equal files, and return the pairs whose images can be compared."""
-        one, two = self.contents, self.test_contents
-        remaining = []
+    def _without_known(self, pairs: Sequence[Pair]) -> list[_OpenPair]:
+        """Add the verdicts on equal files and the cached ones, and return the other pairs."""
+        one, two, found = self.contents, self.test_contents, self.found
+        open_pairs = []
         for pair in pairs:
             row, other = pair
             if one.hashes.get(row, "") == two.hashes.get(other):
-                self.found.verdicts[pair] = Verdict("same file")
+                found.verdicts[pair] = Verdict("same file")
             elif row in one.readable and other in two.readable:
-                remaining.append(self._open_pair(pair))
+                open_pairs.append(_open_pair(pair, one.hashes[row], two.hashes[other]))
             elif row in one.unread or other in two.unread:
-                self.found.n_not_compared += 1
+                found.n_not_compared += 1
             else:
-                self._note_unreadable(pair)
-        return remaining
+                self._add_unreadable(pair, [row in one.readable, other in two.readable])
+        stored = self._cache.read(each.key for each in open_pairs)
+        for each in open_pairs:
+            if each.key in stored:
+                verdict = Verdict(*json.loads(stored[each.key]))
+                found.verdicts[each.pair] = verdict.reversed() if each.exchanged else verdict
+        return [each for each in open_pairs if each.key not in stored]
 
-    def _note_unreadable(self, pair: Pair) -> None:
-        for row, contents in zip(pair, (self.contents, self.test_contents), strict=True):
-            if row not in contents.readable:
-                self.found.unreadable.add(contents.dataset.paths[row])
+    def _paths(self, pair: Pair) -> tuple[str, str]:
+        one, two = self.contents.dataset, self.test_contents.dataset
+        return one.paths[pair[0]], two.paths[pair[1]]
 
-    def _open_pair(self, pair: Pair) -> _OpenPair:
-        sides = [
-            (each.hashes[row], each.dataset.image_file(row), each.dataset.paths[row])
-            for row, each in zip(pair, (self.contents, self.test_contents), strict=True)
-        ]
-        (one, file, path), (two, other_file, other_path) = sorted(sides)
-        key = sha256(f"{one} {two}".encode()).hexdigest()[:32]
-        return _OpenPair(pair, key, sides[0][0] != one, (file, other_file), (path, other_path))
+    def _add_unreadable(self, pair: Pair, are_readable: Iterable[bool]) -> None:
+        paths = zip(self._paths(pair), are_readable, strict=True)
+        self.found.unreadable.update(path for path, is_readable in paths if not is_readable)
+
+    def _is_unreadable(self, pair: Pair) -> bool:
+        return not self.found.unreadable.isdisjoint(self._paths(pair))
 
     def _compared(self, pairs: list[_OpenPair]) -> Iterator[list[tuple[Pair, Verdict]]]:
         """Compare pairs until the time is up, store the verdicts and yield those of each block."""
@@ -211,30 +212,43 @@ class PairComparison:
             return self._verdict(each) if time.monotonic() < self._comparison_end else None
 
         for block in batched(pairs, BLOCK_PAIRS):
-            files = dict.fromkeys(file for each in block for file in each.files)
+            files = dict.fromkeys(file for each in block for file in self._files(each.pair))
             for _ in prefetch(prepare, files, PAIRS_AHEAD, threads):
                 pass
             verdicts = prefetch(verdict, block, PAIRS_AHEAD, threads)
             known = [(each, v) for each, v in zip(block, verdicts, strict=True) if v]
             self._cache.write({each.key: json.dumps(astuple(v)).encode() for each, v in known})
             yield [(each.pair, v.reversed() if each.exchanged else v) for each, v in known]
+            if time.monotonic() >= self._comparison_end:
+                return
+
+    def _files(self, pair: Pair) -> tuple[Path, Path]:
+        return self.contents.file(pair[0]), self.test_contents.file(pair[1])
 
     def _verdict(self, each: _OpenPair) -> Verdict | None:
-        """Compare the images of a pair; None if a file cannot be read."""
-        one, other = map(self._images.find, each.files)
+        """Compare the images of a pair, in the order of their hashes; None if one is unreadable."""
+        files = self._files(each.pair)
+        one, other = map(self._images.find, files)
         if one is None or other is None:
-            found = zip(each.paths, (one, other), strict=True)
-            self.found.unreadable.update(path for path, image in found if image is None)
+            self._add_unreadable(each.pair, [one is not None, other is not None])
             return None
+        if each.exchanged:
+            files, one, other = files[::-1], other, one
         try:
             verdict = compare_images(one, other)
             if verdict.change != RE_ENCODED:
                 return verdict
-            sizes = [(facts.width, facts.height) for facts in map(ImageFacts.of, each.files)]
+            sizes = [(facts.width, facts.height) for facts in map(ImageFacts.of, files)]
             if sizes[0] == sizes[1]:
-                return Verdict("same pixels") if have_same_pixels(*each.files) else verdict
+                return Verdict("same pixels") if have_same_pixels(*files) else verdict
         except DogsimError:  # a file has disappeared
             return None
         areas = [width * height for width, height in sizes]
         changes = ("smaller", "larger") if areas[0] > areas[1] else ("larger", "smaller")
         return replace(verdict, change=changes[0], reverse=changes[1])
+
+
+def _open_pair(pair: Pair, one: str, other: str) -> _OpenPair:
+    first, second = sorted((one, other))
+    key = sha256(f"{first} {second}".encode()).hexdigest()[:32]
+    return _OpenPair(pair, key, first != one)

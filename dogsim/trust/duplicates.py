@@ -8,15 +8,18 @@ only say that the network saw the same, which may be a part of two different ima
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, islice
+from itertools import combinations
 from math import inf
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dogsim.dist_calc import NeighbourArrays
 from dogsim.retrieval.identity import feature_keys
 
 if TYPE_CHECKING:
-    from dogsim.retrieval.image_pairs import ComparedPairs, Pair, PairComparison
+    from dogsim.retrieval.image_pairs import ComparedPairs, FileContents, Pair, PairComparison
 
 DuplicateKind: TypeAlias = Literal["same file", "same pixels", "copy", "same features"]
 DUPLICATE_KINDS: tuple[DuplicateKind, ...] = get_args(DuplicateKind)  # the most certain first
@@ -70,9 +73,7 @@ class Duplicates:
         """Describe how the image of a row differs from its duplicate `kept`, "" if it does not."""
         one, other = self.first[kept], self.first[row]
         verdict = self.compared.verdicts.get((min(one, other), max(one, other)))
-        if verdict is None:
-            return ""
-        return verdict.change if one < other else verdict.reverse
+        return "" if verdict is None else verdict.change if one < other else verdict.reverse
 
 
 def find_duplicates(
@@ -99,14 +100,15 @@ def find_duplicates(
     features = feature_keys(dataset).tolist()
     hashes = comparison.contents.hashes
     first = _first_rows([hashes.get(row, features[row]) for row in range(len(dataset))])
-    candidates = dict.fromkeys(_equal_pairs(features, first), 0.0)  # the distance of each pair
-    for row, other, distance in _near_pairs(neighbours, first, comparison):
-        candidates.setdefault((min(row, other), max(row, other)), distance)
-    # Rows in their order have neighbours whose keypoints were found lately. If time is short, the
-    # nearest pairs come first.
-    nearest_first = candidates.__getitem__ if comparison.end < inf else None
-    pairs = sorted(candidates, key=nearest_first)
-    kinds = _compare_all_of_groups(comparison, pairs, features)
+    equal = np.array([*_equal_pairs(features, first)], np.intp).reshape(-1, 2)
+    pairs, distances = equal, np.zeros(len(equal))
+    if neighbours is not None:
+        near, near_distances = _near_pairs(neighbours, first, comparison.contents)
+        pairs, distances = np.concatenate([equal, near]), np.append(distances, near_distances)
+    # The keypoints of near rows were found lately. If time is short, the nearest pairs come first.
+    keys = (distances,) if comparison.end < inf else (pairs[:, 1], pairs[:, 0])
+    candidates = [*dict.fromkeys(map(tuple, pairs[np.lexsort(keys)].tolist()))]
+    kinds = _compare_all_of_groups(comparison, candidates, features)
     return _duplicates(kinds, comparison, first)
 
 
@@ -124,20 +126,21 @@ def _equal_pairs(keys: Sequence[object], first: Sequence[int]) -> "Iterator[Pair
 
 
 def _near_pairs(
-    neighbours: NeighbourArrays | None, first: Sequence[int], comparison: "PairComparison"
-) -> Iterator[tuple[int, int, float]]:
-    """Yield each row that has a file with its candidates, of equal files once, and distances."""
-    if neighbours is None:
-        return
-    contents = comparison.contents
-    with_file = contents.readable | contents.unread
-    for row in sorted(with_file):
-        found = {first[row]: 0.0}
-        for distance, other in zip(*(each[row].tolist() for each in neighbours), strict=True):
-            if other in with_file:
-                found.setdefault(first[other], distance)
-        for other, distance in islice(found.items(), 1, 1 + CANDIDATE_NEIGHBOURS):
-            yield first[row], other, distance
+    neighbours: NeighbourArrays, first: Sequence[int], contents: "FileContents"
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return candidates with files, (m, 2) rows, of equal files the first; and distances (m,)."""
+    names, with_file = np.array(first, np.intp), np.zeros(len(first), bool)
+    with_file[[*contents.readable, *contents.unread]] = True
+    distances, indices = neighbours
+    units = names[indices]  # (n, k)
+    order = np.argsort(units, axis=1, kind="stable")
+    ordered = np.take_along_axis(units, order, axis=1)
+    is_first = np.ones(units.shape, bool)  # of the neighbours that are equal files
+    np.put_along_axis(is_first, order[:, 1:], ordered[:, 1:] != ordered[:, :-1], axis=1)
+    wanted = is_first & with_file[indices] & with_file[:, None] & (units != names[:, None])
+    rows, places = np.nonzero(wanted & (wanted.cumsum(axis=1) <= CANDIDATE_NEIGHBOURS))
+    pairs = np.sort(np.stack([names[rows], units[rows, places]], axis=1), axis=1)
+    return pairs, distances[rows, places]
 
 
 def _compare_all_of_groups(
