@@ -1,13 +1,15 @@
 """Scenes that are found by comparing images, and the check whether scenes matter."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import LITE
 from textures import next_shot, texture
 
-from dogsim import Dataset
+from dogsim import Dataset, accuracy, create_dataset
 from dogsim.image_files.comparison import PairKind, Verdict
 from dogsim.retrieval import scenes
 from dogsim.retrieval.image_pairs import ComparedPairs, Pair
@@ -143,3 +145,29 @@ def test_the_check_ends_in_time(
 ) -> None:
     monkeypatch.setattr("dogsim.plumbing.content_cache.cache_folder", lambda: tmp_path)
     assert check_scenes(photos, seconds=0) is None
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_leaving_scenes_out_predicts_the_accuracy_on_new_photos(
+    real_data: Path, tmp_path: Path
+) -> None:
+    """Two minutes: 901 photos of groceries, several of each place in a shop, and 90 others."""
+    known, new = (
+        create_dataset(
+            real_data / "data" / "groceries" / name,
+            tmp_path / f"{name}.h5",
+            LITE,
+            labels="parent",
+            scenes="auto" if name == "train" else "none",
+        )
+        for name in ("train", "val")
+    )
+    check = check_scenes(known)
+    assert check is not None
+    assert check.matters
+    assert known.scenes is not None
+    assert 230 <= len(np.unique(known.scenes)) <= 290
+    assert accuracy(replace(known, scenes=None), 1).precision_at_k > 0.98
+    expected = accuracy(known, 1, new).precision_at_k
+    assert abs(accuracy(known, 1).precision_at_k - expected) < 0.06
