@@ -4,6 +4,7 @@ python scripts/benchmark.py extract PHOTOS --weights FILE     # images per secon
 python scripts/benchmark.py memory PHOTOS --weights FILE      # peak memory, few and many images
 python scripts/benchmark.py answer DATASET PHOTO              # whole commands, cold and warm
 python scripts/benchmark.py search                            # neighbours, n x d x k x queries
+python scripts/benchmark.py history                           # their ratios, from commit to commit
 python scripts/benchmark.py decode                            # from JPEG to pixels, by megapixels
 """
 
@@ -18,8 +19,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from functools import partial
-from importlib import import_module
 from importlib.util import find_spec
 from itertools import cycle, islice, product
 from pathlib import Path
@@ -40,8 +41,9 @@ from dogsim.folders.run_options import RunOptions
 from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.keras_network import KerasNetwork
 from dogsim.plumbing.tables import table
-from dogsim.storage.dataset_file import write_dataset
 from race import Runner, Runs, milliseconds, race, rates
+from search_history import append, commit, plot
+from searches import MAIN_WAYS, SEARCHES, from_disk, measured, note_missing, ratio_to
 
 END_TO_END, ALONE = "end to end", "inference alone"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -65,10 +67,10 @@ def extract(
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = repeated(photos, Path(temporary) / "photos", count)
-        network = {"folder": str(folder), "weights": weights, "backbone": backbone}
+        network: dict[str, Any] = {"folder": str(folder), "weights": weights, "backbone": backbone}
         runners = {"usual way": Runner(plain_keras, **network)}
         for engine, precision, device in engines():
-            how = {"engine": engine, "precision": precision, "device": device}
+            how: dict[str, Any] = {"engine": engine, "precision": precision, "device": device}
             runners[" ".join(how.values())] = Runner(with_engine, **network, **how)
         times = race(runners, repeats)
     median = {run: statistics.median(taken) for run, taken in times.items()}
@@ -228,107 +230,65 @@ def search(
     dataset: Annotated[
         Path | None, typer.Argument(help="Dataset file; else synthetic features.")
     ] = None,
-    ks: Annotated[list[int], typer.Option("--k", "-k")] = [1, 20, 100],  # noqa: B006 - typer needs a list
+    ks: Annotated[list[int], typer.Option("--k", "-k")] = [20, 100],  # noqa: B006 - typer needs a list
     repeats: int = 5,
-    sizes: list[int] = [1000, 10_000, 20_000],  # noqa: B006
-    dimensions: list[int] = [256, 1280, 2048],  # noqa: B006
+    sizes: list[int] = [1000, 12_000],  # noqa: B006
+    dimensions: list[int] = [2048],  # noqa: B006
+    queries: Annotated[
+        list[int], typer.Option(help="Numbers of queries; 0: all images, each left out once.")
+    ] = [1, 300, 0],  # noqa: B006
+    threads: Annotated[list[int], typer.Option(help="Of every way.")] = [1, 2],  # noqa: B006
     disk: int = 0,
     as_json: Json = False,
 ) -> None:
-    """Search the neighbours of one image and of all images, with dogsim and other libraries.
+    """Search neighbours with dogsim and other libraries, in turn.
 
-    --disk N adds one query to a file with N x 256 features.
+    A ratio is the median of the ratios of the times in the same turn, with the lowest and the
+    highest. On one thread it is of processor times. --disk N adds one query to a file with N x 256
+    features.
     """
+    note_missing(tuple(SEARCHES))
     rows = []
-    for n, d in [(0, 0)] if dataset else product(sizes, dimensions):
-        features = {"file": str(dataset or ""), "n": n, "d": d, "ks": ks}
-        ways = [way for way in SEARCHES if not SEARCHES[way] or find_spec(SEARCHES[way])]
-        times = race({way: Runner(searches, way=way, **features) for way in ways}, repeats)
-        for (way, run), taken in times.items():
-            own = statistics.median(times["dogsim", run])
-            rows.append(
-                {
-                    "features": dataset.name if dataset else f"{n} x {d}",
-                    "run": run,
-                    "way": way,
-                    **milliseconds(taken),
-                    "times_ours": round(statistics.median(taken) / own, 2),
-                }
-            )
+    for (n, d), number in product([(0, 0)] if dataset else product(sizes, dimensions), threads):
+        source = {"file": str(dataset or ""), "n": n, "d": d}
+        name = dataset.name if dataset else f"{n} x {d}"
+        found = measured(source, ks, queries, number, repeats)
+        rows += [{"features": name, **row} for row in found]
     if disk:
         rows.append(from_disk(disk, ks[0], repeats))
-    show({"processor": processor(), "repeats": repeats, "results": rows}, as_json)
+    result = {"processor": processor(), "repeats": repeats, "ratio_to": ratio_to()}
+    show(result | {"results": rows}, as_json)
 
 
-# Implementations of the search, and the package that each requires.
-SEARCHES = {
-    "dogsim": "",
-    "NumPy product alone": "",
-    "FAISS IndexFlatL2": "faiss",
-    "scikit-learn brute force": "sklearn",
-}
-
-
-def searches(way: str, file: str, n: int, d: int, ks: list[int]) -> Runs:
-    """Prepare the searches for one query and for all, with each k."""
-    x = dogsim.Dataset.open(file).features if file else synthetic(n, d)
-    x = np.ascontiguousarray(x, np.float32)
-
-    def search(rows: Any, k: int) -> object:
-        query = x[rows]  # (m, d)
-        if way == "dogsim":
-            return dogsim.nearest(x, query, k, exclude=rows)
-        if way == "FAISS IndexFlatL2":
-            index = import_module("faiss").IndexFlatL2(x.shape[1])
-            index.add(x)
-            return index.search(query, k + 1)
-        if way == "scikit-learn brute force":
-            peer = import_module("sklearn.neighbors").NearestNeighbors(algorithm="brute")
-            return peer.fit(x).kneighbors(query, n_neighbors=k + 1)
-        return [query[i : i + 1024] @ x.T for i in range(0, len(query), 1024)]
-
-    queries = {"one query": np.array([7]), "all queries": np.arange(len(x))}
-    return {
-        f"{which}, k = {k}": partial(search, rows, k) for k in ks for which, rows in queries.items()
+@app.command()
+def history(
+    file: Annotated[
+        Path, typer.Argument(help="One JSON object in each line; its figure is FILE.png.")
+    ] = Path("results/search_history.jsonl"),
+    repeats: int = 5,
+    sizes: list[int] = [1000, 12_000],  # noqa: B006 - typer needs a list
+    dimension: int = 2048,
+    threads: Annotated[list[int], typer.Option(help="Of every way.")] = [1, 2],  # noqa: B006
+) -> None:
+    """Measure the search and append its ratios, with commit and processor, to a file; plot it."""
+    note_missing(MAIN_WAYS)
+    ratios = {}
+    for n, number in product(sizes, threads):
+        source = {"file": "", "n": n, "d": dimension}
+        for row in measured(source, [20, 100], [1, 300, 0], number, repeats, MAIN_WAYS):
+            if row["way"] == MAIN_WAYS[0]:
+                run = f"{n} x {dimension}, {row['run']}, {number} threads"
+                ratios[run] = row["ratio"]
+    entry = {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "processor": processor(),
+        "ratio_to": ratio_to(),
+        "ratios": ratios,
     }
-
-
-def from_disk(n: int, k: int, repeats: int) -> dict[str, Any]:
-    """Search a file with n x 256 features for one query, in a new process."""
-    with tempfile.TemporaryDirectory() as temporary:
-        file = Path(temporary) / "big.h5"
-        blocks = (synthetic(min(10_000, n - i), 256, seed=i) for i in range(0, n, 10_000))
-        names = [str(i) for i in range(n)]
-        empty: dict[str, Any] = {"breeds": (), "recipe": None, "root": "", "stamps": None}
-        write_dataset(file, blocks, 256, labels=np.full(n, -1), paths=names, **empty)
-        code = (
-            "import sys, time, resource, numpy as np, h5py; from dogsim import nearest\n"
-            f"f = h5py.File({str(file)!r})['features']; o, s = f.id.get_offset(), f.shape\n"
-            f"x = np.memmap({str(file)!r}, np.float32, 'r', o, s); q = np.array(x[7:8])\n"
-            f"for _ in range({repeats}):\n"
-            f"    t = time.perf_counter(); nearest(x, q, {k}); print(time.perf_counter() - t)\n"
-        )
-        command = [sys.executable, "-c", code]
-        run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert run.stdout
-        times = [float(line) for line in run.stdout]
-        _, _, usage = os.wait4(run.pid, 0)
-        run.returncode = 0
-    return {
-        "features": f"{n} x 256 on disk",
-        "run": f"one query, k = {k}",
-        "way": "dogsim",
-        **milliseconds(times),
-        "times_ours": 1.0,
-        "peak_mb": usage.ru_maxrss // 1024,
-    }
-
-
-def synthetic(n: int, d: int, seed: int = 0) -> Any:
-    """Return features like those of a network: non-negative, partly 0, in clusters."""
-    rng = np.random.default_rng(seed)
-    centres = np.random.default_rng(1).normal(size=(100, d))
-    return np.maximum(centres[rng.integers(0, 100, n)] + rng.normal(size=(n, d)), 0).astype("f4")
+    append(file, entry)
+    print(f"{file}: " + "; ".join(f"{run}: {ratio}" for run, ratio in ratios.items()))
+    print(plot(file))
 
 
 def plain_keras(folder: str, weights: str, backbone: str) -> Runs:

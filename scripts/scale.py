@@ -20,13 +20,14 @@ import numpy as np
 import typer
 
 import dogsim
-from benchmark import Json, Photos, Weights, processor, repeated, show, synthetic
+from benchmark import Json, Photos, Weights, processor, repeated, show
 from dogsim.cluster.extraction import compute_on
 from dogsim.cluster.search import search_on
 from dogsim.create_dataset import bring_up_to_date
 from dogsim.folders.extraction import SHARD_IMAGES, ComputeShards, ShardResult, compute_shards
 from dogsim.folders.run_options import RunOptions
 from dogsim.networks.extractor import NetworkOptions
+from searches import synthetic
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 KMEANS_ITERATIONS, VECTORS_PER_CENTRE = 10, 64
