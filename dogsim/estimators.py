@@ -67,7 +67,7 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         The backbone that `fit` has chosen if neither `backbone` nor `weights` was given, so that
         another machine uses the same one.
 
-    >>> ImageFeatures("efficientnet-lite0").transform([np.zeros((50, 80, 3), np.uint8)]).shape
+    >>> ImageFeatures("efficientnet-lite2").transform([np.zeros((50, 80, 3), np.uint8)]).shape
     (1, 1280)
     """
 

@@ -62,11 +62,11 @@ def explain(
         If an image cannot be read, or this metric, layer or head cannot be explained exactly.
 
     >>> from dogsim import load_extractor
-    >>> lite = load_extractor("efficientnet-lite0")
+    >>> lite = load_extractor("efficientnet-lite2")
     >>> black, white = np.zeros((8, 8), np.uint8), np.full((8, 8), 255, np.uint8)
     >>> why = explain(black, white, lite, "sqeuclidean")
     >>> why.query_parts.shape, bool(abs(why.sum / why.distance - 1) < 1e-5)
-    ((7, 7), True)
+    ((9, 9), True)
     """
     check_explained(metric)
     check_extractor(extractor)

@@ -37,7 +37,7 @@ def feature_extract(image: Source, extractor: Extractor | None = None) -> NDArra
         If the image cannot be read.
 
     >>> from dogsim import load_extractor
-    >>> extractor = load_extractor("efficientnet-lite0")
+    >>> extractor = load_extractor("efficientnet-lite2")
     >>> feature_extract(np.zeros((50, 80, 3), np.uint8), extractor).shape
     (1280,)
     """

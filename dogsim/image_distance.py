@@ -49,7 +49,7 @@ class ImageDistance:
     DogsimError
         If the backbone, metric, layer or weight file is unknown or the weights are not available.
 
-    >>> distance = ImageDistance("efficientnet-lite0")
+    >>> distance = ImageDistance("efficientnet-lite2")
     >>> white, black = np.full((9, 9), 255, np.uint8), np.zeros((9, 9), np.uint8)
     >>> distance.compute(white, white), distance.compute(white, black) > 0.01
     (0.0, True)

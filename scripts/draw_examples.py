@@ -15,7 +15,7 @@ import dogsim
 from dogsim.figures.display import save_figure
 
 DATA = Path(__file__).resolve().parent.parent / "data"
-BACKBONE, QUERY_BREED, OTHER_BREED = "efficientnet-lite0", "beagle", "whippet"
+BACKBONE, QUERY_BREED, OTHER_BREED = "efficientnet-lite2", "beagle", "whippet"
 IMAGES_PER_BREED, GRID_NEIGHBOURS = 6, 8
 
 

@@ -117,7 +117,7 @@ def from_keras() -> tuple[Images, Labels]:
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise dogsim.DogsimError(
             f"Fashion-MNIST could not be downloaded ({reason(error)}). Pass a file: "
-            "--images FILE, or use digits: --images digits --backbone efficientnet-lite0."
+            "--images FILE, or use digits: --images digits --backbone efficientnet-lite2."
         ) from error
     return images, labels.astype(np.int32)
 

@@ -19,7 +19,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 SCRIPTS = Path(__file__).resolve().parent
-LITE = ("--backbone", "efficientnet-lite0")
+LITE = ("--backbone", "efficientnet-lite2")
 # The lessons in order, with command-line options that avoid downloads.
 LESSONS: dict[str, tuple[str, ...]] = {
     "main": (),

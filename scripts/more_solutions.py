@@ -23,7 +23,7 @@ from draw_sample_dogs import draw_with_box
 from edge import run_named
 from sample_breeds import BREEDS
 
-LITE = "efficientnet-lite0"
+LITE = "efficientnet-lite2"
 
 
 def precision(gallery: ArrayLike, queries: ArrayLike, labels: NDArray[Any], k: int = 5) -> float:
@@ -43,8 +43,10 @@ def load_digit_images(n: int = 600) -> tuple[NDArray[np.uint8], NDArray[np.int64
 
 def features_of(digits: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Compute the features of digits with a network trained on photos."""
-    images = [Image.fromarray(digit).resize((224, 224)).convert("RGB") for digit in digits]
-    return dogsim.extract_features(images, dogsim.load_extractor(LITE))
+    extractor = dogsim.load_extractor(LITE)
+    size = extractor.recipe.image_size
+    images = [Image.fromarray(digit).resize((size, size)).convert("RGB") for digit in digits]
+    return dogsim.extract_features(images, extractor)
 
 
 def digits() -> None:

@@ -64,8 +64,8 @@ def many_neighbours() -> None:
 def layers() -> None:
     """How good are earlier layers?"""
     dataset = dogsim.sample_dataset()
-    for layer in ("stem_relu", "block7_add"):
-        extractor = dogsim.load_extractor("efficientnet-lite0", layer=layer)
+    for layer in ("stem_relu", "block10_add"):
+        extractor = dogsim.load_extractor("efficientnet-lite2", layer=layer)
         evaluate(layer, dataset, dogsim.extract_features(files_of(dataset), extractor))
 
 
@@ -108,7 +108,7 @@ def cleaned() -> None:
 
 # %% Lesson 3, why are they near
 def middle() -> None:
-    """How much of the distance comes from the middle nine of 49 positions?"""
+    """How much of the distance comes from the middle ninth of the positions?"""
     dataset = dogsim.sample_dataset(hard=True)
     extractor = dogsim.extractor_for(dataset.recipe)
     parts = []
@@ -116,22 +116,25 @@ def middle() -> None:
     _, nearest = dogsim.nearest(dataset, dataset.features[rows], 1, exclude=rows)
     for row, other in zip(rows.tolist(), nearest[:, 0].tolist(), strict=True):
         why = dogsim.explain(dataset.source(row), dataset.source(other), extractor)
-        both = why.query_parts, why.query_likeness
-        parts.append([each[2:5, 2:5].sum() / each.sum() for each in both])
-    distance, likeness = np.mean(parts, axis=0)
-    print(f"the middle: {9 / 49:.4f} of the positions, {distance:.4f} of the distance, ", end="")
+        both, every = (why.query_parts, why.query_likeness), np.ones_like(why.query_parts)
+        third = len(why.query_parts) // 3
+        middle = slice(third, -third)  # 3 of 9 rows and columns
+        parts.append([each[middle, middle].sum() / each.sum() for each in (*both, every)])
+    distance, likeness, positions = np.mean(parts, axis=0)
+    print(f"the middle: {positions:.4f} of the positions, {distance:.4f} of the distance, ", end="")
     print(f"{likeness:.4f} of the similarity of nearest neighbours")
 
 
 def mistakes() -> None:
-    """How many mistakes are between breeds that were drawn to be similar?"""
+    """How many of the wrong neighbours have the breed that was drawn to be similar?"""
     dataset = dogsim.sample_dataset(hard=True)
     double = np.array([dataset.breeds.index(DOUBLES[breed]) for breed in dataset.breeds])
     for metric in ("euclidean", "cosine"):
         _, found = dogsim.nearest(dataset, dataset, 20, metric, np.arange(len(dataset)))
-        voted = dogsim.majority_vote(dataset.labels[found])
-        doubles = int((voted == double[dataset.labels]).sum())
-        print(f"{metric:<10} {(voted != dataset.labels).sum()} mistakes, {doubles} for the double")
+        labels = dataset.labels[found]  # (n, 20)
+        wrong = (labels != dataset.labels[:, None]).sum()
+        doubles = (labels == double[dataset.labels][:, None]).sum()
+        print(f"{metric:<10} {wrong} of {labels.size} neighbours are wrong, {doubles} the double's")
 
 
 def means() -> None:

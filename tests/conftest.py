@@ -36,7 +36,7 @@ if sys.platform != "linux":  # other systems do not use XDG_CACHE_HOME
     platformdirs.user_cache_path = lambda name: Path(_HOME, name)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-LITE = "efficientnet-lite0"
+LITE = "efficientnet-lite2"
 
 # The network that most tests use is loaded once per process.
 _build = NetworkOptions.load

@@ -40,5 +40,6 @@ def kaggle(
         monkeypatch.setenv("KAGGLEHUB_CACHE", str(cache))
         monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
         monkeypatch.setenv("http_proxy", server.address)  # "localhost", at any port
+        monkeypatch.setattr("urllib.request._opener", None)  # it would keep this proxy, or none
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         yield server, requested

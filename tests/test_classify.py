@@ -17,7 +17,7 @@ from dogsim.networks.extractor_for import _load_extractor
 @pytest.fixture(scope="module")
 def dataset(breeds_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     out = tmp_path_factory.mktemp("out") / "d.h5"
-    return create_dataset(breeds_dir, out, "efficientnet-lite0")
+    return create_dataset(breeds_dir, out, "efficientnet-lite2")
 
 
 def test_create_dataset(dataset: Dataset, breeds_dir: Path, lite: Extractor) -> None:
@@ -107,9 +107,9 @@ def test_invalid_folders_and_outputs(tmp_path: Path, breeds_dir: Path) -> None:
         (breeds_dir, Path("/proc/o.h5"), "Cannot write|There is no folder"),
     ]:
         with pytest.raises(DogsimError, match=message):
-            create_dataset(source, target, "efficientnet-lite0")
+            create_dataset(source, target, "efficientnet-lite2")
     with pytest.raises(DogsimError, match="Unknown layer 'pool'"):
-        create_dataset(breeds_dir, out, "efficientnet-lite0", layer="pool")
+        create_dataset(breeds_dir, out, "efficientnet-lite2", layer="pool")
     with pytest.raises(DogsimError, match=r"No image in .* \(1 file\).*a\.jpg: its content"):
-        create_dataset(tmp_path / "bad", out, "efficientnet-lite0")
+        create_dataset(tmp_path / "bad", out, "efficientnet-lite2")
     assert not list(tmp_path.glob("*.h5"))

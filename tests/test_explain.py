@@ -140,9 +140,10 @@ def test_an_image_and_itself(lite: Extractor) -> None:
     (image,) = tall_and_wide()[:1]
     why = explain(image, image, lite)
     assert why.distance == why.sum == 0
-    best = why.best_pairs(49)
-    assert best.shape == (49, 4)
-    assert len({(row, column) for row, column, *_ in best.tolist()}) == 49  # each place once
+    places = why.query_parts.size
+    best = why.best_pairs(places)
+    assert best.shape == (places, 4)
+    assert len({(row, column) for row, column, *_ in best.tolist()}) == places  # each place once
 
 
 def test_the_parts_add_up_for_views(lite: Extractor, tmp_path: Path) -> None:
@@ -194,7 +195,7 @@ def is_largest_in_patch(
 ) -> bool:
     """Return whether the centre of the place with the largest part is in the patch."""
     row, column = divmod(int(parts.argmax()), parts.shape[1])
-    middle = np.array([row, column]) * 32 + 16
+    middle = (np.array([row, column]) + 0.5) * 224 / np.array(parts.shape)  # pixels
     return bool(((middle >= corner) & (middle < np.array(corner) + side)).all())
 
 

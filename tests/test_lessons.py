@@ -108,10 +108,10 @@ def test_the_fashion_lesson(clothes: Any, tmp_path: Path) -> None:
     sprite = ("--images", folder / "sprite.png")
     out = lesson(
         *("fashion_mnist", *sprite, "--save", tmp_path / "grids", "-k", 3),
-        *("--compare-networks", "resnet101", "efficientnet-lite0", "--queries", "sneaker", "Bag"),
+        *("--compare-networks", "resnet101", "efficientnet-lite2", "--queries", "sneaker", "Bag"),
     )
     assert "resnet101 is left out: The weights of resnet101 could not be" in out
-    assert "efficientnet-lite0, weights imagenet, SHA-256 " in out
+    assert "efficientnet-lite2, weights imagenet, SHA-256 " in out
     at_1 = next(line.split() for line in out.splitlines() if line.startswith(" 1 "))
     assert float(at_1[1]) == float(at_1[4]) > 0.9  # the shapes differ, with little noise
     assert "\nSneaker: Sneaker, Sneaker, Sneaker\nBag: Bag, Bag, Bag\n" in out
@@ -202,7 +202,7 @@ def test_handcrafted_features(tmp_path: Path) -> None:
             pixels = rng.integers(90, 110, (64, 64, 3), np.uint8)
             pixels[:: 8 if name == "striped" else 64] = 255
             Image.fromarray(pixels).save(tmp_path / "classes" / name / f"{i}.png")
-    options = ("--backbone", "efficientnet-lite0", "--save", tmp_path / "grids")
+    options = ("--backbone", "efficientnet-lite2", "--save", tmp_path / "grids")
     out = lesson("caltech101", tmp_path / "classes", *options)
     assert "BACKGROUND Google is left out" in out
     assert "20 images of 2 classes" in out
@@ -359,7 +359,7 @@ def backgrounds(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, SimpleNa
             )
     out, names = lesson_and_names(
         *("background", "--photos", tmp_path / "photos", "--boxes", tmp_path / "boxes"),
-        *("--backbone", "efficientnet-lite0", "-k", 4, "--save", tmp_path / "figure"),
+        *("--backbone", "efficientnet-lite2", "-k", 4, "--save", tmp_path / "figure"),
     )
     return out, SimpleNamespace(**names), tmp_path
 
@@ -427,7 +427,7 @@ def test_the_lesson_of_distances(tmp_path: Path) -> None:
     sums = [line.rpartition("its square ")[2] for line in out.splitlines() if "add up to" in line]
     assert len(sums) == 2
     for text in sums:
-        square, total = text.split("; 49 places of either add up to ")
+        square, total = text.split("; 81 places of either add up to ")
         assert float(total) == pytest.approx(float(square), abs=2e-4)
     assert len(list(tmp_path.glob("*.png"))) == 5
 

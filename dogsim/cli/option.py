@@ -188,7 +188,7 @@ class NetworkArguments:
         one_of(
             "backbone",
             "Network: {}.  [default: resnet50; if its weights cannot be downloaded, "
-            "efficientnet-lite0]",
+            "efficientnet-lite2]",
         ),
     ] = None
     weights: Annotated[

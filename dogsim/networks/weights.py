@@ -23,7 +23,7 @@ from dogsim.plumbing.files import expand_home, file_sha256
 from dogsim.plumbing.threads import DOWNLOAD_TIMEOUT_SECONDS, with_timeout
 
 IMAGENET = "imagenet"  # the weights with which a network was published
-OFFLINE_BACKBONE = "efficientnet-lite0"  # its ImageNet weights are installed with dogsim
+OFFLINE_BACKBONE = "efficientnet-lite2"  # its ImageNet weights are installed with dogsim
 KERAS_STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications/"
 SERVER_TIMEOUT_SECONDS = DOWNLOAD_TIMEOUT_SECONDS / 2  # twice: for an answer, and for the file
 # Of red, green and blue over ImageNet, with white = 1.

@@ -188,7 +188,7 @@ def test_the_sample_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     default_backbone.cache_clear()  # as in a new process
     first = dogsim("accuracy", "--k", 20)
     assert "The weights of resnet50 could not be downloaded" in first.stderr
-    assert "features of efficientnet-lite0" in first.stderr
+    assert "features of efficientnet-lite2" in first.stderr
     result = dogsim_json("accuracy", "--k", 5)
     assert result["queries"] == 300
     assert result["precision_at_k"] > 0.9

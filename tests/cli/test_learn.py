@@ -107,7 +107,7 @@ def test_classify_with_a_classifier(
     shown = dogsim(*arguments, "--classifier", "c.keras").stdout
     assert "light (3 of 3 votes)" in shown
     assert f"; classifier: light ({answer['probability']:.2f})" in shown
-    create_dataset(breeds_dir, "other.h5", "efficientnet-lite0")
+    create_dataset(breeds_dir, "other.h5", "efficientnet-lite2")
     refused = refusal(
         "classify", "photos", "--dataset", "other.h5", "-k", 3, "--classifier", "c.keras"
     )

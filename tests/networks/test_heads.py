@@ -36,7 +36,7 @@ def linear_head(d: int, seed: int = 0) -> Any:
 def drawn(breeds_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
     """Create a dataset with a real network, and a head; return the dataset and the folder."""
     folder = tmp_path_factory.mktemp("heads")
-    data = create_dataset(breeds_dir, folder / "plain.h5", "efficientnet-lite0")
+    data = create_dataset(breeds_dir, folder / "plain.h5", "efficientnet-lite2")
     save_model(linear_head(1280), folder / "head.keras")
     return data, folder
 

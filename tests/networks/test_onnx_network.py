@@ -260,7 +260,7 @@ def test_wrong_options(tmp_path: Path, colours_net: str) -> None:
             load_extractor(*options)
     with pytest.raises(DogsimError, match="TensorFlow can neither compute nor train it"):
         load(colours_net, engine="tensorflow")
-    with pytest.raises(DogsimError, match=r"mean=0.4,0.5,0.6, .* for efficientnet-lite0, which"):
+    with pytest.raises(DogsimError, match=r"mean=0.4,0.5,0.6, .* for efficientnet-lite2, which"):
         NetworkOptions(backbone=LITE, mean=MEAN, std=STD).load()
 
 
@@ -425,10 +425,10 @@ import sys
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 
-network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=sys.argv[1]).eval()
+network = EfficientNet.from_pretrained("efficientnet-lite2", weights_path=sys.argv[1]).eval()
 network._dropout = network._fc = torch.nn.Identity()  # the output is the pooling
 free = {"input_names": ["pixels"], "dynamic_axes": {"pixels": {0: "batch"}}}
-torch.onnx.export(network, (torch.zeros(1, 3, 224, 224),), sys.argv[2], **free)
+torch.onnx.export(network, (torch.zeros(1, 3, 260, 260),), sys.argv[2], **free)
 """
 
 
@@ -438,9 +438,9 @@ torch.onnx.export(network, (torch.zeros(1, 3, 224, 224),), sys.argv[2], **free)
     reason="PyTorch: pip install torch onnxscript efficientnet_lite_pytorch",
 )
 def test_real_weights_exported_by_pytorch(tmp_path: Path) -> None:
-    """EfficientNet-Lite0 exported by PyTorch, with external weights, gives our features."""
-    file = tmp_path / "lite0.onnx"
-    exported = python("-c", EXPORT, weights_file("EfficientNetLite0"), file)
+    """EfficientNet-Lite2 exported by PyTorch, with external weights, gives our features."""
+    file = tmp_path / "lite2.onnx"
+    exported = python("-c", EXPORT, weights_file("EfficientNetLite2"), file)
     assert exported.returncode == 0, exported.stderr
     found = load(str(file), mean=127 / 255, std=128 / 255)
     ours = load_extractor(LITE, precision="float32")

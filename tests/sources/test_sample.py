@@ -81,7 +81,7 @@ def test_the_sample_needs_a_trained_network(lite: Extractor) -> None:
 def test_a_damaged_cache_file_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = sample_dataset()
     sample = sys.modules["dogsim.sources.sample"]
-    file = sample._cache_file("sample_dogs", "efficientnet-lite0")
+    file = sample._cache_file("sample_dogs", "efficientnet-lite2")
     half = file.read_bytes()[:5000]
     file.unlink()  # not truncated: the features in use are mapped from this file
     file.write_bytes(half)

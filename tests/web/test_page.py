@@ -232,7 +232,7 @@ def test_hovering_over_a_neighbour_shows_maps_on_both_images(page: Page) -> None
         lambda: page.all("#query-image .map rect") and page.all(".tile .map rect"),
         EXPLANATION_SECONDS,
     )
-    assert len(page.all("#query-image .map rect")) >= 49
+    assert len(page.all("#query-image .map rect")) >= 81
     webdriver.ActionChains(page.driver).move_to_element(page.all("header")[0]).perform()
     page.wait(lambda: not page.all(".map"))
 
