@@ -10,7 +10,13 @@ from conftest import REPOSITORY
 
 import dogsim
 
-WEB_MODULES = {"web.service", "web.security", "web.routes", "web.server"}  # they import an extra
+WEB_MODULES = {
+    "web.uploads",
+    "web.service",
+    "web.security",
+    "web.routes",
+    "web.server",
+}  # they import an extra
 FOUND = list(pkgutil.walk_packages(dogsim.__path__, "dogsim."))
 MODULES = [module.name.removeprefix("dogsim.") for module in FOUND]
 PUBLIC = {

@@ -39,7 +39,7 @@ from dogsim.trust.leave_one_out import (
     voting_neighbours,
 )
 
-CALIBRATION_VERSION = 6  # part of the name in the cache
+CALIBRATION_VERSION = 7  # part of the name in the cache
 CACHED_FIELDS = ("rows", "place", "temperature", "own", "novelty")
 NOT_COMPARED = "n_not_compared"  # pairs of images, for which there was no time
 MAX_COMPARISON_SECONDS = 8  # a first answer takes 10 at most
@@ -81,7 +81,7 @@ class Calibration:
         T of both votes.
     own : (m,) float64
         The share of each image's own breed in the votes on it, see `QueryScores`; NaN if the
-        network or the head has learned from the image.
+        network or the head has learned from the image, or its breed has one scene.
     novelty : (m,) float64
         Its novelty score; NaN for the same images.
     """
@@ -169,15 +169,10 @@ def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
     calibration = calibration_of(dataset)
     n, needed = calibration.n_calibrating, int(np.ceil(1 / (1 - confidence) - 1 - 1e-9))
     if n < needed:
-        remedy = "lower the confidence, or add images"
-        if excluded := len(calibration.rows) - n:
-            remedy += (
-                f"; {counted(excluded, 'image')} not counted, because the network or the head "
-                "has learned from them: dogsim deep-ranking --hold-back 0.2 holds some back"
-            )
         raise DogsimError(
             f"Received confidence={confidence:g} and a dataset with {counted(n, 'usable image')}. "
-            f"Expected at least {needed} of known breeds, duplicates not counted: {remedy}."
+            f"Expected at least {needed} of known breeds, duplicates not counted: "
+            f"{_remedy(calibration)}."
         )
     missed = float((calibration.own == 0).sum() + 1) / (n + 1)
     # `missed` is the p-value of a breed with a score of 0; in small datasets all images vote.
@@ -188,6 +183,18 @@ def calibration_for(dataset: Dataset, confidence: float) -> Calibration:
             f"Expected a confidence of less than {1 - missed:.3f}."
         )
     return calibration
+
+
+def _remedy(calibration: Calibration) -> str:
+    """Return what to do if too few images calibrate."""
+    remedy = "lower the confidence, or add images"
+    if excluded := len(calibration.rows) - calibration.n_calibrating:
+        remedy += f"; {counted(excluded, 'image')} not counted, because "
+        if not learned(calibration.dataset).any():
+            return remedy + "their breeds have one scene"
+        remedy += "the network or the head has learned from them: "
+        remedy += "dogsim deep-ranking --hold-back 0.2 holds some back"
+    return remedy
 
 
 @lru_cache(maxsize=1)
@@ -252,6 +259,8 @@ def _calibrate(
     rows, place = left_out.rows, left_out.place
     calibrates = np.ones(len(rows), bool)
     calibrates[place[trained_on & (place >= 0)]] = False
+    if dataset.scenes is not None:
+        calibrates &= _of_several_scenes(left_out)
     temperature = left_out.best_temperature(rows[calibrates] if calibrates.any() else rows)
     nothing = np.full(len(rows), np.nan)
     empty = Calibration(dataset, rows, place, temperature, nothing, nothing)
@@ -265,6 +274,14 @@ def _calibrate(
         novelty[block] = scores.novelty
     own[~calibrates] = novelty[~calibrates] = np.nan
     return replace(empty, own=own, novelty=novelty)
+
+
+def _of_several_scenes(left_out: LeaveOneOut) -> NDArray[np.bool_]:
+    """Return which images that vote are of a breed with several scenes, (m,) bool."""
+    # Without its only scene a breed has no image left, which it will have for a new image.
+    labels = left_out.dataset.labels[left_out.rows]
+    pairs = np.unique(np.stack([labels, left_out.units[left_out.rows]]), axis=1)
+    return np.asarray(np.bincount(pairs[0])[labels] > 1)
 
 
 def _content_hash(dataset: Dataset, trained_on: NDArray[np.bool_]) -> str:

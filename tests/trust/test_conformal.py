@@ -392,6 +392,17 @@ def test_images_of_a_scene_do_not_vote_on_each_other() -> None:
         calibration_of(replace(shots, scenes=np.zeros(180, np.int32)))
 
 
+def test_breeds_of_one_scene_do_not_calibrate() -> None:
+    """Without their scene no image of them is left, which a new image of them would find."""
+    known = cloud(60, classes=3)
+    scenes = np.where(known.labels == 0, 99, np.arange(60)).astype(np.int32)
+    calibration = calibration_of(replace(known, scenes=scenes))
+    assert np.isnan(calibration.own).tolist() == (known.labels[calibration.rows] == 0).tolist()
+    one_each = replace(known, scenes=known.labels)
+    with pytest.raises(DogsimError, match="their breeds have one scene"):
+        calibration_for(one_each, 0.9)
+
+
 def test_a_duplicate_joins_two_scenes() -> None:
     scenes = np.array([0, 0, 1, 1, 2], np.int32)
     features, labels = np.eye(5, dtype=np.float32), np.zeros(5, np.int32)
