@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -244,20 +245,25 @@ def test_pointing_to_a_place_shows_its_best_match(page: Page) -> None:
     page.wait(lambda: len(page.all("#why .map rect")) >= 98, EXPLANATION_SECONDS)
     layer = page.all("#why-query .map")[0]
 
-    def point() -> bool:
+    def point() -> list[int]:
         webdriver.ActionChains(page.driver).move_to_element_with_offset(layer, 3, 3).perform()
-        return page.text("#match").startswith("Row 4, column 4 has its best match in row ")
+        return _match(page)
 
-    page.wait(point)
-    row, column = (int(word.rstrip(",")) for word in page.text("#match").split()[10:13:2])
-    row_, column_ = _best_of(page, 24)
-    assert (row, column) == (row_, column_)
+    place = page.wait(point)
+    assert place[2:] == _best_of(page, *place[:2])
     assert len(page.all("#why-other .pointed")) == 2
     page.press(Keys.ESCAPE)
     page.wait(lambda: not page.js("return document.getElementById('why').open"))
 
 
-def _best_of(page: Page, place: int) -> tuple[int, int]:
+def _match(page: Page) -> list[int]:
+    """Return row and column of the place that is pointed to and of its match, [] if none is."""
+    text = r"Row (\d+), column (\d+) has its best match in row (\d+), column (\d+)"
+    found = re.match(text, page.text("#match"))
+    return [int(number) for number in found.groups()] if found else []
+
+
+def _best_of(page: Page, row: int, column: int) -> list[int]:
     """Return row and column of the best match of a place, from the numbers of the server."""
     pairs = page.driver.execute_async_script(
         """const [done] = [arguments[0]];
@@ -266,8 +272,9 @@ def _best_of(page: Page, place: int) -> tuple[int, int]:
            fetch(`/api/explanation?row=0&other=${other}`).then((x) => x.json())
              .then((why) => done(why.pairs))"""
     )
-    best = int(np.argmax(pairs[place]))
-    return best // 7 + 1, best % 7 + 1
+    side = round(len(pairs) ** 0.5)  # places in a row
+    best = int(np.argmax(pairs[(row - 1) * side + column - 1]))
+    return [best // side + 1, best % side + 1]
 
 
 def test_the_keyboard_is_enough(page: Page) -> None:
@@ -289,7 +296,9 @@ def test_the_keyboard_is_enough(page: Page) -> None:
         if "Places of your photo" in page.focused:
             break
     page.press(Keys.ARROW_UP)
-    page.wait(lambda: page.text("#match").startswith("Row 3, column 4 has"))
+    row, column = page.wait(lambda: _match(page))[:2]
+    page.press(Keys.ARROW_UP)
+    page.wait(lambda: _match(page)[:2] == [row - 1, column])
     page.press(Keys.ESCAPE)
     page.wait(lambda: 'aria-label="Why is number 1' in page.focused)  # where the focus was before
 
