@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import LITE
 from textures import next_shot, texture
 
 from dogsim import Dataset, accuracy, create_dataset
@@ -157,7 +156,7 @@ def test_leaving_scenes_out_predicts_the_accuracy_on_new_photos(
         create_dataset(
             real_data / "data" / "groceries" / name,
             tmp_path / f"{name}.h5",
-            LITE,
+            "efficientnet-lite0",
             labels="parent",
             scenes="auto" if name == "train" else "none",
         )
