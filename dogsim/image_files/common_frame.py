@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.image_files.detail import Mask, Pixels
+
 FRAME_SIDE = 256  # pixels; a frame has at most this side squared
 MIN_FRAME_SIDE = 64  # pixels of its shorter side; a smaller overlap is enlarged
 BORDER = 5  # pixels, the width of the kernel that removes the borders of the images
 
-Pixels = NDArray[np.uint8]  # (h, w, 3)
 Matrix = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # from indices of pixels to centres
 
 
@@ -48,7 +48,7 @@ class CommonFrame:
     """
 
     def __init__(self, image: Pixels, other: Pixels, matrix: Matrix, cv2: Any) -> None:
-        self._cv2, self.matrix = cv2, _square(matrix)
+        self._cv2, self.matrix = cv2, square_matrix(matrix)
         scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
         self.exchanged = _unit(image) > _unit(other) * scale
         if self.exchanged:
@@ -66,7 +66,7 @@ class CommonFrame:
 
     def move(self, motion: Matrix) -> None:
         """Draw the moving image again, after an affine motion (2, 3) of the pixels of the frame."""
-        step = self._to_unit @ HALF @ _square(motion) @ np.linalg.inv(self._to_unit @ HALF)
+        step = self._to_unit @ HALF @ square_matrix(motion) @ np.linalg.inv(self._to_unit @ HALF)
         self.matrix = self.matrix @ step
         self._draw_moving()
 
@@ -156,5 +156,6 @@ def _clip(polygon: Matrix, axis: int, limit: float, sign: int) -> Matrix:
     return np.array(clipped).reshape(-1, 2)
 
 
-def _square(matrix: Matrix) -> Matrix:
+def square_matrix(matrix: Matrix) -> Matrix:
+    """Append the row 0, 0, 1 to an affine matrix (2, 3)."""
     return np.vstack([matrix, [0, 0, 1]])

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeAlias, get_args
 
 from dogsim.image_files.alignment import Keypoints, align
 from dogsim.image_files.changes import describe_change
-from dogsim.image_files.common_frame import Pixels
+from dogsim.image_files.detail import Pixels
 from dogsim.image_files.evidence import Evidence, compare_aligned
 from dogsim.image_files.registration import register
 from dogsim.image_files.small_image import SmallImage

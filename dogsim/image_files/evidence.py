@@ -13,13 +13,15 @@ import numpy as np
 
 from dogsim.image_files.alignment import Alignment
 from dogsim.image_files.colour_change import BlockColours, ToneChange
-from dogsim.image_files.common_frame import CommonFrame, Mask, Pixels
+from dogsim.image_files.common_frame import CommonFrame
 from dogsim.image_files.detail import (
     BLOCKS,
     MIN_BLOCK_FRACTION,
     NOISE,
     Detail,
     Float64Array,
+    Mask,
+    Pixels,
     affine_motion,
     block_centres,
     detail_of,

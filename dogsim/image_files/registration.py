@@ -21,13 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.image_files.alignment import Alignment, Float32Array, Keypoints, Matrix
-from dogsim.image_files.small_image import (
-    SmallImage,
-    shared_polygon,
-    square_matrix,
-    structure_agreement,
+from dogsim.image_files.alignment import (
+    Alignment,
+    Float32Array,
+    Keypoints,
+    Matrix,
+    squared_distances,
 )
+from dogsim.image_files.common_frame import square_matrix
+from dogsim.image_files.small_image import SmallImage, shared_polygon, structure_agreement
 from dogsim.plumbing.opencv import opencv
 
 SEARCH_SIDE, REFINED_SIDE = 20, 48  # pixels: images are searched and refined at these sides squared
@@ -152,9 +154,7 @@ def _match_maps(one: SmallImage, other: SmallImage) -> Matrix:
 def _nearest_match_maps(one: Keypoints, other: Keypoints) -> Matrix:
     if min(len(one), len(other)) == 0:
         return np.empty((0, 2, 3))
-    first, second = one.descriptors.astype(np.float32), other.descriptors.astype(np.float32)
-    # Sums of products of integers below 2 ** 24 are exact: no rounding depends on the order.
-    distances = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1) - 2 * first @ second.T
+    distances = squared_distances(one.descriptors, other.descriptors)
     rows, other_rows = np.arange(len(one)), np.arange(len(other))
     rows = np.concatenate([rows, distances.argmin(axis=0)])
     other_rows = np.concatenate([distances.argmin(axis=1), other_rows])

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.image_files.alignment import Float32Array, Keypoints, Matrix
-from dogsim.image_files.common_frame import HALF, Mask
+from dogsim.image_files.common_frame import HALF, square_matrix
+from dogsim.image_files.detail import Mask
 from dogsim.plumbing.opencv import opencv
 
 MAX_SIDE = 128  # pixels: a larger image is reduced to this side squared
@@ -138,11 +139,6 @@ def shared_polygon(
     moved, corners = (np.ascontiguousarray(x, np.float32) for x in (moved, other.corners()))
     area, polygon = cv2.intersectConvexConvex(moved, corners)
     return np.asarray(polygon, np.float64).reshape(-1, 2) if area > 0 else np.empty((0, 2))
-
-
-def square_matrix(matrix: Matrix) -> Matrix:
-    """Append the row 0, 0, 1 to an affine matrix."""
-    return np.vstack([matrix, [0, 0, 1]])
 
 
 def _content_range(lines: Float32Array) -> tuple[int, int]:

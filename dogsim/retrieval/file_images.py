@@ -10,7 +10,7 @@ from PIL import Image
 
 from dogsim.errors import DogsimError
 from dogsim.image_files.alignment import Keypoints, find_keypoints
-from dogsim.image_files.common_frame import Pixels
+from dogsim.image_files.detail import Pixels
 from dogsim.image_files.small_image import SmallImage, small_image
 from dogsim.images import open_image
 

@@ -8,8 +8,8 @@ from PIL import Image
 from textures import COPIES, garment, next_shot, page, texture, with_object
 
 from dogsim.image_files.alignment import Keypoints, find_keypoints
-from dogsim.image_files.common_frame import Pixels
 from dogsim.image_files.comparison import Verdict, compare_images
+from dogsim.image_files.detail import Pixels
 from dogsim.image_files.small_image import SmallImage, small_image
 from dogsim.plumbing.opencv import opencv
 
