@@ -26,7 +26,13 @@ from dogsim.networks.views import Views
 from dogsim.plumbing.terminal import note
 from dogsim.recipe import ChannelValues
 from dogsim.trust.calibration import calibration_for
-from dogsim.trust.conformal import PredictionSet, check_confidence, check_coverage, prediction_sets
+from dogsim.trust.conformal import (
+    DEFAULT_COVERAGE,
+    PredictionSet,
+    check_confidence,
+    check_coverage,
+    prediction_sets,
+)
 from dogsim.vote import check_vote, majority_vote, vote_weights
 
 try:
@@ -192,7 +198,7 @@ class LazyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         metric: str = "euclidean",
         vote: str = "uniform",
         confidence: float | None = None,
-        coverage: str = "breed",
+        coverage: str = DEFAULT_COVERAGE,
     ) -> None:
         self.k = k
         self.metric = metric

@@ -126,8 +126,9 @@ def content_hash(dataset: "Dataset", row: int) -> str:
     return stamped or bytes_sha256(read_image_file(dataset.image_file(row)))
 
 
+@lru_cache(maxsize=1)
 def features_hash(dataset: "Dataset") -> str:
-    """Compute a hash of all features of a dataset, 32 hexadecimal digits."""
+    """Compute a hash of all features of a dataset, 32 hexadecimal digits, once for each dataset."""
     digest = sha256(repr((dataset.features.shape, dataset.features.dtype.str)).encode())
     for start in range(0, len(dataset), WRITE_ROWS):
         digest.update(np.ascontiguousarray(dataset.features[start : start + WRITE_ROWS]).data)

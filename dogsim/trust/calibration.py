@@ -26,7 +26,7 @@ from dogsim.retrieval.image_pairs import VERDICTS_VERSION, PairComparison
 from dogsim.retrieval.own_neighbours import own_neighbours
 from dogsim.trust.breed_means import BreedMeans
 from dogsim.trust.conformal import BreedPValues, check_confidence
-from dogsim.trust.duplicates import Duplicates, find_duplicates
+from dogsim.trust.duplicates import find_duplicates
 from dogsim.trust.leave_one_out import (
     MAX_NEIGHBOURS,
     MAX_VOTING_NEIGHBOURS,
@@ -231,7 +231,7 @@ def calibration_of(dataset: Dataset) -> Calibration:
     _note_open_pairs(n_open)
     if arrays and n_open >= arrays[NOT_COMPARED]:
         return _stored(dataset, arrays)
-    calibration = _calibrate(dataset, trained_on, duplicates)
+    calibration = _calibrate(LeaveOneOut(dataset, neighbours, duplicates.connected), trained_on)
     fields = {field: getattr(calibration, field) for field in CACHED_FIELDS}
     cache_arrays(name, **fields, **{NOT_COMPARED: n_open})
     return calibration
@@ -251,12 +251,8 @@ def _note_open_pairs(number: int) -> None:
         )
 
 
-def _calibrate(
-    dataset: Dataset, trained_on: NDArray[np.bool_], duplicates: Duplicates
-) -> Calibration:
-    neighbours = own_neighbours(dataset, MAX_NEIGHBOURS)
-    left_out = LeaveOneOut(dataset, neighbours, duplicates.connected)
-    rows, place = left_out.rows, left_out.place
+def _calibrate(left_out: LeaveOneOut, trained_on: NDArray[np.bool_]) -> Calibration:
+    dataset, rows, place = left_out.dataset, left_out.rows, left_out.place
     calibrates = np.ones(len(rows), bool)
     calibrates[place[trained_on & (place >= 0)]] = False
     if dataset.scenes is not None:

@@ -92,7 +92,7 @@ def prediction_sets(
     for scores in calibration.scores(features, rows):
         breed_p = _breed_p_values(calibration, scores, coverage)  # (b, c)
         # Negated, because large novelty scores are unusual, but small shares.
-        excluded = _own_scores(-calibration.novelty, scores.place)
+        excluded = own_scores(-calibration.novelty, scores.place)
         novelty_p = p_values(-calibration.novelty, -scores.novelty, excluded)  # (b,)
         likeliest = np.argsort(-scores.shares, axis=1, kind="stable")  # (b, c)
         for p, order, novel in zip(breed_p, likeliest, novelty_p.tolist(), strict=True):
@@ -107,14 +107,14 @@ def _breed_p_values(
     calibration: "Calibration", scores: "QueryScores", coverage: str
 ) -> Float64Array:
     """Return the p-value of each breed for each query, (b, c)."""
-    excluded = _own_scores(calibration.own, scores.place)  # (b,)
+    excluded = own_scores(calibration.own, scores.place)  # (b,)
     if coverage == "average":
         return p_values(calibration.own, scores.shares, excluded)
     own_labels = calibration.dataset.labels[calibration.rows[scores.place]]
     return calibration.by_breed.p_values(scores.shares, excluded, own_labels)
 
 
-def _own_scores(calibration: Float64Array, place: NDArray[np.intp]) -> Float64Array:
+def own_scores(calibration: Float64Array, place: NDArray[np.intp]) -> Float64Array:
     """Return the calibration scores of the queries themselves; NaN for a query without one."""
     return np.where(place >= 0, calibration[place], np.nan)
 

@@ -8,7 +8,7 @@ import numpy as np
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import NeighbourArrays
 from dogsim.errors import DogsimError, counted
-from dogsim.trust.conformal import p_values
+from dogsim.trust.conformal import own_scores, p_values
 from dogsim.trust.findings import NovelImage, SuspiciousLabel
 from dogsim.trust.leave_one_out import LeaveOneOut, voting_rows
 from dogsim.trust.suspicious_labels import suspicious_labels
@@ -63,9 +63,8 @@ def vote_findings(
 def novel_images(votes: LeaveOneOut) -> tuple[NovelImage, ...]:
     """Find the images whose novelty score is among the largest of all, the most unusual first."""
     novelty = votes.scores().novelty  # (n,)
-    calibration, place = novelty[votes.rows], votes.place
-    excluded = np.where(place >= 0, calibration[place], np.nan)  # (n,): the image's own score
-    p = p_values(-calibration, -novelty, -excluded)
+    calibration = -novelty[votes.rows]  # negated, because large novelty scores are unusual
+    p = p_values(calibration, -novelty, own_scores(calibration, votes.place))
     listed = np.flatnonzero(p <= NOVELTY_THRESHOLD)
     order = listed[np.argsort(p[listed], kind="stable")].tolist()
     return tuple(NovelImage(votes.dataset.paths[row], float(p[row])) for row in order)
