@@ -11,8 +11,10 @@ from clouds import cloud
 from commands import dogsim, dogsim_json, refusal
 from conftest import REPOSITORY
 from crepes import ConformalClassifier
+from mapie.classification import SplitConformalClassifier
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.base import BaseEstimator, ClassifierMixin
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
@@ -55,15 +57,50 @@ def test_p_values_are_those_of_crepes() -> None:
 
 def test_p_values_on_a_split_are_those_of_crepes() -> None:
     known, new = cloud(300), cloud(200)
-    calibration = calibration_of(known)
-    neighbours = voting_neighbours(known, calibration.rows, calibration.units, new.features)
-    votes = soft_votes(*neighbours, calibration.temperature, 4)
-    means = votes_of_means(known, new.features, calibration.temperature)
-    shares = (votes + means) / 2
+    calibration, shares = calibration_of(known), shares_of(known, new.features)
     theirs = ConformalClassifier().fit(-calibration.own).predict_p(-shares, smoothing=False)
     sets = conformal.prediction_sets(calibration, new.features, 0.9, coverage="average")
     ours = [answer.p_values for answer in sets]
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("confidence", [0.7, 0.85, 0.95])
+def test_sets_on_a_split_are_those_of_mapie(confidence: float) -> None:
+    known, new = cloud(300), cloud(200)
+    own = calibration_of(known).own  # (n,): MAPIE's score "lac" is 1 - own
+    rest = np.repeat((1 - own[:, None]) / 3, 4, axis=1)  # (n, c): of no importance
+    known_shares = np.where(np.arange(4) == known.labels[:, None], own[:, None], rest)
+    classifier = SplitConformalClassifier(SharesAsProbabilities(), confidence, "lac", prefit=True)
+    classifier.conformalize(known_shares, known.labels)
+    theirs = classifier.predict_set(shares_of(known, new.features))[1][:, :, 0]  # (m, c)
+    calibration = calibration_for(known, confidence)
+    sets = conformal.prediction_sets(calibration, new.features, confidence, coverage="average")
+    ours = np.array([answer.p_values > 1 - confidence for answer in sets])
+    np.testing.assert_array_equal(ours, theirs)
+    assert 0 < theirs.mean() < 1
+
+
+class SharesAsProbabilities(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A fitted classifier of four classes whose samples are the probabilities themselves."""
+
+    classes_ = np.arange(4)
+
+    def fit(self, shares: NDArray[np.float64], y: NDArray[np.intp]) -> "SharesAsProbabilities":
+        return self
+
+    def predict_proba(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+        return shares
+
+    def predict(self, shares: NDArray[np.float64]) -> NDArray[np.intp]:
+        return np.asarray(shares.argmax(axis=1))
+
+
+def shares_of(known: Dataset, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Compute the share of each breed in both votes on new images, (m, 4)."""
+    calibration = calibration_of(known)
+    neighbours = voting_neighbours(known, calibration.rows, calibration.units, features)
+    votes = soft_votes(*neighbours, calibration.temperature, 4)
+    return (votes + votes_of_means(known, features, calibration.temperature)) / 2
 
 
 def votes_of_means(
