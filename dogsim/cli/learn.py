@@ -76,6 +76,12 @@ def deep_ranking(
         int | None,
         typer.Option(help="Maximum number of steps.  [default: 500; with proxies 760]"),
     ] = None,
+    proxies_per_breed: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of proxies of each breed, for several appearances.  [default: 1]"
+        ),
+    ] = None,
     seed: option.Seed = 0,
     force: option.Force = False,
     as_json: option.Json = False,
@@ -94,6 +100,7 @@ def deep_ranking(
 
     on_images = from_layer is not None or network != "same"
     head_options = _given(negatives=negatives, width=width, start=start)
+    head_options |= _given(proxies_per_breed=proxies_per_breed)
     image_options = _given(weights=weights, batch_size=batch_size, workers=workers)
     folder = _given(root=root, augment=augmented or None)
     _refuse_unused(on_images, head_options if on_images else image_options | folder)

@@ -17,7 +17,7 @@ import numpy as np
 from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
-from dogsim.errors import check_known
+from dogsim.errors import DogsimError, check_known, shown
 from dogsim.learning.discriminant import discriminant
 from dogsim.learning.proxies import train_proxies, with_proxies
 from dogsim.learning.training import (
@@ -56,7 +56,7 @@ TRIPLETS_PER_BATCH = 1024  # if they are drawn beforehand
 MAX_K = 20  # neighbours behind the precision that selects the best round
 TRIPLET_DEFAULTS: dict[str, Any] = {"dropout": 0.15, "learning_rate": 1e-3, "max_steps": 500}
 DEFAULTS: dict[Negatives, dict[str, Any]] = {
-    "proxies": {"dropout": 0.7, "learning_rate": 3e-3, "max_steps": 760},
+    "proxies": {"dropout": 0.7, "learning_rate": 3e-3, "max_steps": 760, "proxies_per_breed": 1},
     "near": TRIPLET_DEFAULTS,
     "drawn": TRIPLET_DEFAULTS,
 }
@@ -75,11 +75,13 @@ class _Options:
     dropout: float
     learning_rate: float
     max_steps: int
+    proxies_per_breed: int = 1
 
     def __post_init__(self) -> None:
         check_positive(gap=self.gap)
         check_learning_rate(self.learning_rate)
-        counts = {"max_steps": self.max_steps, "patience": self.patience}
+        names = "max_steps", "patience", "proxies_per_breed"
+        counts = {name: getattr(self, name) for name in names}
         for name, count in zip(counts, as_counts(**counts), strict=True):
             object.__setattr__(self, name, count)
         check_dropout(self.dropout)
@@ -119,6 +121,7 @@ def train_ranking(
     patience: int = 4,
     seed: int = 0,
     start: Start = "discriminant",
+    proxies_per_breed: int | None = None,
 ) -> Ranking:
     """Train an embedding of a dataset's stored features that ranks a breed's images first.
 
@@ -155,16 +158,26 @@ def train_ranking(
         The same seed gives the same head on the same machine.
     start : {"discriminant", "random"}
         Initial weights. ``"random"`` shows what the ranking loss teaches by itself.
+    proxies_per_breed : int, optional
+        Number of proxies of each breed, by default 1; a breed with fewer images has one for each
+        image. With triplets there are no proxies.
 
     Raises
     ------
     DogsimError
-        If `negatives` is unknown, a number is out of range or the dataset is too small.
+        If `negatives` is unknown, a number is out of range, the dataset is too small, or
+        `proxies_per_breed` is given with triplets.
     """
     dataset = as_dataset(dataset)
     check_known("negatives", negatives, NEGATIVES)
     check_known("start", start, STARTS)
+    if negatives != "proxies" and proxies_per_breed is not None:
+        raise DogsimError(
+            f"Received proxies_per_breed={shown(proxies_per_breed)} with negatives='{negatives}'. "
+            "Expected it with negatives='proxies' only."
+        )
     given = {"dropout": dropout, "learning_rate": learning_rate, "max_steps": max_steps}
+    given["proxies_per_breed"] = proxies_per_breed
     rest = DEFAULTS[negatives] | {name: x for name, x in given.items() if x is not None}
     options = _Options(
         negatives=negatives,
@@ -186,10 +199,16 @@ def _train_with_proxies(split: _Split, options: _Options) -> Ranking:
     """Train on the gallery; if that improves on the start, train again on all images."""
 
     def train(dataset: Dataset, head: Any, steps: int) -> tuple[Any, list[float]]:
-        proxies, losses = train_proxies(
-            head, dataset.features, dataset.labels, options.learning_rate, steps, options.seed
+        proxies, owners, losses = train_proxies(
+            head,
+            dataset.features,
+            dataset.labels,
+            options.learning_rate,
+            steps,
+            options.seed,
+            options.proxies_per_breed,
         )
-        return with_proxies(head, proxies, dataset.features), losses
+        return with_proxies(head, proxies, owners, dataset.features), losses
 
     raw, head, images = split.precision(), _initial_head(split.gallery, options), split.images
     before = split.precision(head)

@@ -1,9 +1,11 @@
-"""Proxies: one learned vector per breed, which attracts the images of that breed.
+"""Proxies: learned vectors, one or several per breed, which attract the images of their breed.
 
 A normalised softmax: the cosines of unit vectors to all proxies are the logits of a classification
 (Zhai and Wu 2019, "Classification is a strong baseline for deep metric learning",
 arXiv:1811.12649; proxies after Movshovitz-Attias et al. 2017, arXiv:1703.07464). Every step uses
-all breeds, whereas a triplet uses two.
+all breeds, whereas a triplet uses two. A breed of several appearances, such as colours of the coat,
+can have several proxies (SoftTriple, Qian et al. 2019, arXiv:1909.05235): the probability of the
+breed is the sum of the probabilities of its proxies.
 
 The probabilities of the training breeds rank images of these breeds best. Images of other breeds
 are ranked better by the embedding concatenated with the original features, which also represent
@@ -11,12 +13,14 @@ differences that no training breed needs. Therefore the head contains both, one 
 and `dogsim.project` ends it at the layer that suits the dataset.
 """
 
+import warnings
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.vq import kmeans2
 from scipy.linalg import eigh
 
 from dogsim.engines._keras import import_keras
@@ -38,8 +42,13 @@ def train_proxies(
     learning_rate: float,
     steps: int,
     seed: int,
-) -> tuple[NDArray[np.float32], list[float]]:
+    proxies_per_breed: int = 1,
+) -> tuple[NDArray[np.float32], NDArray[np.intp], list[float]]:
     """Train a head with the normalised softmax; the learning rate decays to 0 along a cosine.
+
+    With logits s (B, P) of P proxies the loss of an image of breed c is logsumexp(s) - logsumexp(s
+    of the proxies of c). SoftTriple has the mean of s with weights softmax(s) as second term, which
+    is logsumexp(s) without the entropy of these weights. With one proxy per breed both are s.
 
     Parameters
     ----------
@@ -52,26 +61,32 @@ def train_proxies(
         Initial learning rate of Adam.
     steps : int
     seed : int
+    proxies_per_breed : int
+        At most; a breed with fewer images has one for each image.
 
     Returns
     -------
-    proxies : (E, C) float32
-        Unit vectors, one for each breed in ascending order of its label.
+    proxies : (E, P) float32
+        Unit vectors, in ascending order of the label of their breed.
+    owners : (P,) int
+        Breed of each proxy, 0 to C - 1 in ascending order of the label.
     losses : list of float
         Mean loss of each round of 25 steps.
     """
     keras = import_keras()
-    breeds, rows = np.unique(labels, return_inverse=True)
+    rows = np.unique(labels, return_inverse=True)[1]
     keras.utils.set_random_seed(seed)
+    initial, owners = _initial_proxies(
+        head(features, training=False).numpy(), rows, proxies_per_breed, seed
+    )
     unit = keras.constraints.UnitNorm(axis=0)
-    proxies = keras.layers.Dense(len(breeds), use_bias=False, kernel_constraint=unit)
+    proxies = keras.layers.Dense(len(owners), use_bias=False, kernel_constraint=unit)
     network = keras.Sequential([*head.layers, proxies, keras.layers.Rescaling(COSINE_SCALE)])
     network.build((None, features.shape[1]))
-    proxies.set_weights([_mean_directions(head(features, training=False).numpy(), rows)])
-    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    proxies.set_weights([initial])
 
     def loss_of(batch: Any) -> Any:
-        return cross_entropy(batch[:, -1], network(batch[:, :-1], training=True))
+        return proxy_loss(network(batch[:, :-1], training=True), batch[:, -1], owners)
 
     schedule = keras.optimizers.schedules.CosineDecay(float(learning_rate), max(steps, 1))
     step = gradient_step(network, loss_of, schedule)
@@ -81,13 +96,43 @@ def train_proxies(
     )
     losses: list[float] = []
     deque(track(train_in_rounds(step, batches, steps, losses), steps, "steps"), maxlen=0)
-    return proxies.get_weights()[0], losses
+    return proxies.get_weights()[0], owners, losses
 
 
-def _mean_directions(embedded: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Return the mean of each breed, scaled to unit length, as columns (E, C)."""
-    means = np.stack([embedded[rows == row].mean(axis=0) for row in range(rows.max() + 1)])
-    return np.asarray(unit_vectors(means, np.float32).T)
+def proxy_loss(logits: Any, rows: Any, owners: NDArray[np.intp]) -> Any:
+    """Compute the mean cross-entropy of breeds whose probability is the sum over their proxies.
+
+    Parameters
+    ----------
+    logits : (B, P) tensor
+    rows : (B,) float32 tensor
+        Breed of each image, one of `owners`.
+    owners : (P,) int
+        Breed of each proxy.
+    """
+    ops = import_keras().ops
+    own = ops.equal(rows[:, None], owners.astype(np.float32))  # (B, P)
+    own_logits = ops.where(own, logits, -np.inf)
+    return ops.mean(ops.logsumexp(logits, axis=1) - ops.logsumexp(own_logits, axis=1))
+
+
+def _initial_proxies(
+    embedded: NDArray[np.float32], rows: NDArray[np.intp], proxies_per_breed: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """Compute initial proxies (E, P) and their breeds (P,) from embedded images (n, E).
+
+    They are the centres of k-means of a breed's images, half-way to their mean, as unit vectors.
+    """
+    rng, proxies, owners = np.random.default_rng(seed), list[NDArray[np.float32]](), list[int]()
+    for row in range(rows.max() + 1):
+        images = embedded[rows == row]
+        k = min(proxies_per_breed, len(images))
+        with warnings.catch_warnings():  # a cluster that becomes empty keeps its centre
+            warnings.simplefilter("ignore", UserWarning)
+            centres, _ = kmeans2(images, k, minit="points", seed=rng)  # (k, E)
+        proxies.append((centres + images.mean(axis=0)) / 2)
+        owners += [row] * k
+    return np.asarray(unit_vectors(np.vstack(proxies), np.float32).T), np.array(owners, np.intp)
 
 
 def _shuffled_batches(n: int, seed: int) -> Iterator[NDArray[np.intp]]:
@@ -101,14 +146,21 @@ def _shuffled_batches(n: int, seed: int) -> Iterator[NDArray[np.intp]]:
         rows = rows[size:]
 
 
-def with_proxies(head: Any, proxies: NDArray[np.float32], features: NDArray[np.float32]) -> Any:
+def with_proxies(
+    head: Any,
+    proxies: NDArray[np.float32],
+    owners: NDArray[np.intp],
+    features: NDArray[np.float32],
+) -> Any:
     """Build a head that ends in breed probabilities and contains the general embedding.
 
     Parameters
     ----------
     head : keras.Sequential
         Trained by `train_proxies`.
-    proxies : (E, C) float32
+    proxies : (E, P) float32
+    owners : (P,) int
+        Breed of each proxy, 0 to C - 1.
     features : (n, D) float32
         Of the training images.
 
@@ -119,30 +171,37 @@ def with_proxies(head: Any, proxies: NDArray[np.float32], features: NDArray[np.f
         `GENERAL_LAYER` it is a linear map between unit vectors.
     """
     keras, (embedding,) = import_keras(), head.get_layer("embedding").get_weights()
-    layers, width = keras.layers, embedding.shape[1]
     before = keras.Sequential(head.layers[: head.layers.index(head.get_layer("embedding"))])
     kernel, bias = _general_weights(before, embedding, features)
-    general = layers.Dense(len(bias), name="embedding")
-    learned = layers.Dense(width, use_bias=False, name="learned")  # selects the learned directions
-    logits = layers.Dense(proxies.shape[1], use_bias=False, name="proxies")
-    made = keras.Sequential(
+    breeds = _dense("breeds", np.eye(owners.max() + 1)[owners])  # (P, C)
+    breeds.trainable = False
+    normalization = keras.layers.UnitNormalization
+    return keras.Sequential(
         [
             keras.Input((len(kernel),)),
             *before.layers,
-            general,
-            layers.UnitNormalization(name=GENERAL_LAYER),
-            learned,
-            layers.UnitNormalization(),
-            logits,
-            layers.Softmax(),
-            layers.UnitNormalization(),
+            _dense("embedding", kernel, bias),
+            normalization(name=GENERAL_LAYER),
+            _dense("learned", np.eye(len(bias), embedding.shape[1])),  # its learned directions
+            normalization(),
+            _dense("proxies", COSINE_SCALE * proxies),
+            keras.layers.Softmax(),
+            breeds,  # sums the probabilities of the proxies of each breed
+            normalization(),
         ],
         name=head.name,
     )
-    general.set_weights([kernel, bias])
-    learned.set_weights([np.eye(len(bias), width)])
-    logits.set_weights([COSINE_SCALE * proxies])
-    return made
+
+
+def _dense(
+    name: str, kernel: NDArray[np.floating], bias: NDArray[np.floating] | None = None
+) -> Any:
+    """Build a dense layer with these weights, (D, E) and (E,)."""
+    weights = [kernel] if bias is None else [kernel, bias]
+    layer = import_keras().layers.Dense(kernel.shape[1], use_bias=bias is not None, name=name)
+    layer.build((None, len(kernel)))
+    layer.set_weights(weights)
+    return layer
 
 
 def _general_weights(

@@ -36,8 +36,9 @@ def test_deep_ranking_and_project(tmp_path: Path) -> None:
     assert after["precision_at_k"] > before["precision_at_k"] + 0.1
     with_confidence = ("accuracy", "--dataset", tmp_path / "g.h5", "-k", 5, "--confidence", 0.9)
     assert "--hold-back" in refusal(*with_confidence)
-    back = ("--hold-back", 0.5, "--max-steps", 25, "--force")
+    back = ("--hold-back", 0.5, "--max-steps", 25, "--proxies-per-breed", 2, "--force")
     dogsim("deep-ranking", tmp_path / "plain.h5", "-o", head, *back)
+    assert load_head(head).model.get_layer("proxies").units == 8
     dogsim("project", tmp_path / "plain.h5", "--head", head, "-o", tmp_path / "g.h5", "--force")
     result = dogsim_json(*with_confidence)
     assert result["trained_on"] == 24

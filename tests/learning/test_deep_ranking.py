@@ -86,6 +86,8 @@ def test_small_and_unknown_breeds_are_left_out() -> None:
         ({"dropout": 1.0}, "Received dropout=1.0"),
         ({"width": 0}, "Received width=0"),
         ({"start": "cold"}, "Unknown start 'cold'"),
+        ({"proxies_per_breed": 0}, "Received proxies_per_breed=0"),
+        ({"proxies_per_breed": 2, "negatives": "near"}, "Received proxies_per_breed=2 with neg"),
     ],
 )
 def test_invalid_options(wrong: dict[str, Any], message: str) -> None:

@@ -1,6 +1,8 @@
 """Proxies: probabilities of the training breeds, and a general embedding for others."""
 
+import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,9 @@ import numpy as np
 import pytest
 from clouds import breeds_in_noise
 
+import measure_proxies
 from dogsim import Dataset, DogsimError, accuracy, load_head, project, save_model, train_ranking
-from dogsim.learning.proxies import COSINE_SCALE
+from dogsim.learning.proxies import COSINE_SCALE, _initial_proxies, proxy_loss
 from dogsim.networks.training_record import read_trained_breeds
 from dogsim.recipe import Recipe
 
@@ -110,3 +113,72 @@ def test_the_seed_determines_the_result() -> None:
     weights = [each.model.get_layer("proxies").get_weights()[0] for each in (one, same, other)]
     assert np.array_equal(weights[0], weights[1])
     assert not np.array_equal(weights[0], weights[2])
+
+
+def two_appearances(seed: int = 0) -> Dataset:
+    """Return four breeds whose images are on two opposite sides: their means are all about 0."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(4), 40).astype(np.int32)
+    sides = np.tile([3.0, -3.0], 80)
+    features = np.eye(8)[labels] * sides[:, None] + rng.normal(0, 0.3, (160, 8))
+    return Dataset(features.astype(np.float32), labels, tuple(map(str, range(160))), tuple("abcd"))
+
+
+def test_several_proxies_represent_several_appearances(tmp_path: Path) -> None:
+    data, queries, votes = two_appearances(), two_appearances(seed=1), {}
+    for n in (1, 2):
+        options: dict[str, Any] = {"width": 3, "dropout": 0.1, "learning_rate": 0.03, "seed": 1}
+        trained = train_ranking(data, max_steps=100, proxies_per_breed=n, **options)
+        file = tmp_path / f"{n}.keras"
+        save_model(trained.model, file)
+        embedded = project(queries, file)
+        assert embedded.features.shape == (160, 4)
+        votes[n] = accuracy(project(data, file), 5, embedded).vote_accuracy
+    assert votes[2] > 0.9 > 0.5 > votes[1]
+    # the last layers sum the probabilities of the proxies of each breed
+    model = load_head(file).model
+    kernel = model.get_layer("breeds").get_weights()[0]
+    assert np.array_equal(kernel, np.eye(4)[[0, 0, 1, 1, 2, 2, 3, 3]])
+    assert model.get_layer("proxies").get_weights()[0].shape == (3, 8)
+
+
+def test_the_loss_sums_the_probabilities_of_a_breed() -> None:
+    logits = np.log(np.array([[0.1, 0.2, 0.3, 0.4], [0.25, 0.25, 0.5, 0.5]], np.float32))
+    owners, rows = np.array([0, 0, 1, 2]), np.array([0, 2], np.float32)
+    expected = -(np.log(0.1 + 0.2) + np.log(0.5 / 1.5)) / 2
+    assert float(proxy_loss(logits, rows, owners)) == pytest.approx(expected, rel=1e-5)
+    many = np.array([[900.0, -900.0, 0.0, 0.0]], np.float32)  # no overflow
+    assert float(proxy_loss(many, np.array([1], np.float32), owners)) == pytest.approx(900)
+
+
+def test_proxies_start_between_the_centres_and_the_mean_of_a_breed() -> None:
+    sides = np.array([[1, 0], [0, 1], [1, 0], [0, 1], [-1, 0]], np.float32)
+    proxies, owners = _initial_proxies(sides, np.array([0, 0, 0, 0, 1]), 2, seed=0)
+    assert owners.tolist() == [0, 0, 1]  # the second breed has one image
+    by_side = sorted(proxies.T.tolist(), reverse=True)
+    expected = np.array([[0.75, 0.25], [0.25, 0.75]]) / np.hypot(0.75, 0.25)
+    assert np.array(by_side) == pytest.approx(np.vstack([expected, [[-1, 0]]]), abs=1e-6)
+    same, _ = _initial_proxies(np.ones((4, 2), np.float32), np.zeros(4, np.intp), 3, seed=0)
+    assert same == pytest.approx(np.sqrt(0.5))
+    one, _ = _initial_proxies(sides, np.array([0, 0, 0, 0, 1]), 1, seed=0)
+    assert one[:, 0] == pytest.approx(np.sqrt(0.5))  # the mean
+
+
+def test_the_script_compares_numbers_of_proxies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    breeds_in_noise().save(tmp_path / "d.h5")
+    results = tmp_path / "results.jsonl"
+    counts = ("--proxies", "1", "2", "--splits", "1", "--unseen", "1", "--seeds", "1")
+    arguments = ["", str(tmp_path / "d.h5"), "--results", str(results), *counts]
+    monkeypatch.setattr("sys.argv", arguments)
+    monkeypatch.setattr(measure_proxies, "train_ranking", partial(train_ranking, max_steps=20))
+    measure_proxies.main()
+    table = capsys.readouterr().out
+    assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == ["| 1", "| 2"]
+    runs = [json.loads(line) for line in results.read_text("utf-8").splitlines()]
+    assert [run["run"]["unseen"] for run in runs] == [False, False, True, True]
+    assert f"{runs[1]['result']['vote']:.4f}" in table.splitlines()[3]
+    monkeypatch.setattr(measure_proxies, "train_ranking", lambda *_, **__: pytest.fail("trains"))
+    measure_proxies.main()  # all results are in the file
+    assert capsys.readouterr().out == table
