@@ -94,9 +94,7 @@ def stanford_dogs(
     check_output(split_file(folder, ALL_IMAGES, crop_boxes))
     if not (folder / "Images").is_dir():  # find wrong options before the download of 800 MB
         extract_features([np.zeros((1, 1, 3), np.uint8)], network.load(), run.batch_size)
-    for name in ("lists", "Images", "Annotation")[: 3 if with_boxes else 2]:
-        _provide(folder, name, source)
-    splits = {split: _official(folder, split, count) for split, count in SPLITS.items()}
+    splits = official_splits(folder, source, with_boxes)
     for split, paths in splits.items():
         _check_ours(files[split], paths)
     run = replace(run, boxes=folder / "Annotation" if crop_boxes else None)
@@ -106,6 +104,35 @@ def stanford_dogs(
     _check_complete(update, listed, folder / "Images")
     found = update.dataset
     return {split: _save_split(found, paths, files[split]) for split, paths in splits.items()}
+
+
+def official_splits(
+    folder: Path, archives: Path | None = None, annotations: bool = False
+) -> dict[str, list[str]]:
+    """Download and unpack Stanford Dogs, and return the paths in its official lists.
+
+    Parameters
+    ----------
+    folder : Path
+        Contains ``Images``, ``lists`` and, with `annotations`, ``Annotation`` afterwards. What it
+        contains already is used.
+    archives, annotations
+        As for `stanford_dogs`.
+
+    Returns
+    -------
+    dict of str to list of str
+        ``"train"`` and ``"test"``: paths relative to ``Images``, in the lists' order.
+
+    Raises
+    ------
+    DogsimError
+        If an archive cannot be downloaded, has another hash or cannot be unpacked, or a listed
+        image is missing.
+    """
+    for name in ("lists", "Images", "Annotation")[: 3 if annotations else 2]:
+        _provide(folder, name, archives)
+    return {split: _official(folder, split, count) for split, count in SPLITS.items()}
 
 
 def split_file(folder: Path, split: str, cropped: bool) -> Path:

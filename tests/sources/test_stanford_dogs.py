@@ -2,7 +2,9 @@
 
 import io
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -17,10 +19,12 @@ from PIL import Image
 from scipy.io import savemat
 from server import Server, serving
 
-from dogsim import Dataset, stanford_dogs
+import stanford_table
+from dogsim import Dataset, DogsimError, accuracy, stanford_dogs
 from dogsim.image_files.labels import breed_name
 from dogsim.networks.extractor import NetworkOptions
 
+LITE2 = "EfficientNet-Lite2"
 module: Any = import_module("dogsim.sources.stanford_dogs")  # dogsim.stanford_dogs is the function
 
 
@@ -221,3 +225,80 @@ def test_an_existing_file_of_the_user_is_not_replaced(
     before = (tmp_path / "train.h5").read_bytes()
     check_refused("was not made by this command. Move it away", tmp_path)
     assert (tmp_path / "train.h5").read_bytes() == before
+
+
+def table_rows(*arguments: str | Path) -> list[list[str]]:
+    """Run scripts/stanford_table.py; return the cells of the table with the results."""
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as out:
+        patch.setattr(sys, "argv", ["stanford_table.py", *map(str, arguments)])
+        patch.setattr(sys, "excepthook", sys.excepthook)
+        stanford_table.main()
+    lines = out.getvalue().split("\n\n")[0].splitlines()[2:]
+    return [line.strip("| ").split(" | ") for line in lines]
+
+
+def test_the_table_of_networks(
+    site: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    chosen = [each for each in stanford_table.NETWORKS if each.name in ("SigLIP ViT-B/16", LITE2)]
+    monkeypatch.setattr(stanford_table, "NETWORKS", chosen)
+    rows = table_rows(tmp_path)
+    assert [row[:5] for row in rows] == [
+        ["whole", "official", LITE2, "4", "2"],
+        ["whole", "open set", LITE2, "3", "3"],  # one breed of two
+        ["cropped", "official", LITE2, "4", "2"],
+        ["cropped", "open set", LITE2, "3", "3"],
+    ]
+    skipped = [line for line in capsys.readouterr().err.splitlines() if "skipped" in line]
+    assert skipped == [
+        f"SigLIP ViT-B/16, {kind}: skipped. Received no ONNX file. Name it: --file "
+        '"SigLIP ViT-B/16=FILE.onnx".'
+        for kind in ("whole", "cropped")
+    ]
+    everything = Dataset.open(tmp_path / "EfficientNet-Lite2_whole.h5")
+    train, test = (
+        everything.take([everything.paths.index(path) for path in paths]) for paths in (TRAIN, TEST)
+    )
+    result = accuracy(train, 4, test)
+    assert rows[0][5:7] == [
+        f"{accuracy(train, 1, test).precision_at_k:.3f}",
+        f"{result.precision_at_k:.3f}",
+    ]
+    assert rows[1][5:] == ["1.000"] * 4
+    # a stopped run is continued: only what is missing is measured, and no features are computed
+    monkeypatch.setattr(NetworkOptions, "load", lambda _: pytest.fail("computes features"))
+    results = tmp_path / "results.jsonl"
+    lines = results.read_text(encoding="utf-8").splitlines(keepends=True)
+    results.write_text("".join(lines[:-1]), encoding="utf-8")
+    assert table_rows(tmp_path) == rows
+    assert results.read_text(encoding="utf-8") == "".join(lines)
+    (tmp_path / "EfficientNet-Lite2_whole.h5").unlink()
+    assert table_rows(tmp_path) == rows
+
+
+def test_the_table_of_other_features(tmp_path: Path) -> None:
+    """Without the official lists a fifth is held out; the open set is the second half."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 10).astype(np.int32)
+    folders = ("n04-pug", "n03-collie", "n02-boxer", "n01-beagle")  # not in the order of the labels
+    paths = tuple(f"{folders[label]}/{row}.jpg" for row, label in enumerate(labels))
+    features = np.eye(4)[labels] + rng.normal(0, 0.6, (40, 4))
+    dataset = Dataset(features.astype(np.float32), labels, paths, folders)
+    dataset.save(tmp_path / "d.h5")
+    rows = table_rows(tmp_path / "table", "--features", f"mine={tmp_path / 'd.h5'}", "--cropped")
+    assert [row[:5] for row in rows] == [
+        ["cropped", "held out", "mine", "32", "8"],
+        ["cropped", "open set", "mine", "20", "20"],
+    ]
+    half = dataset.take(np.arange(20))  # n03 and n04
+    expected = [accuracy(half, 1).precision_at_k, accuracy(half, 19).precision_at_k]
+    assert rows[1][5:7] == [f"{score:.3f}" for score in expected]
+    for option, message in (
+        ("--file=mine", "Expected NAME=FILE"),
+        ("--file=a=b.h5", "Unknown net"),
+    ):
+        with pytest.raises(DogsimError, match=message):
+            table_rows(tmp_path / "table", "--photos", tmp_path, option)
