@@ -120,3 +120,57 @@ def test_googlenet_has_the_parameters_of_the_paper() -> None:
     assert sizes[-1] == (7, 7, 1024)
     # the longest path from image to classes: two convolutions per module, and the first three
     assert 3 + 2 * len(INCEPTION_FILTERS) + 1 == 22
+
+
+def test_the_calls_of_courses_build_the_same_layers() -> None:
+    import keras
+
+    x = keras.Input((8, 8, 16))
+    three, six = [4, 4, 16], (2, 3, 4, 5, 6, 7)
+
+    def layers(y: Any) -> list[tuple[str, Any, tuple[int, ...]]]:
+        model = keras.Model(x, y)
+        return [
+            (type(layer).__name__, getattr(layer, "strides", None), weights.shape)
+            for layer in model.layers
+            for weights in layer.get_weights() or [np.empty(layer.output.shape[1:])]
+        ]
+
+    for ours, *course in [
+        (identity_block(x, three), identity_block(x, filter=three)),
+        (
+            convolution_block(x, three, "a", 3),
+            convolution_block(x, 3, three),
+            convolution_block(x, s=3, filter=three),
+            convolution_block(x, 3, filter=three, name="b"),
+            convolution_block(x, np.int64(3), three),
+        ),
+        (convolution_block(x, three), convolution_block(x, 2, three)),
+        (
+            inception_module(x, *six),
+            inception_module(layer_in=x, f1=2, f2_in=3, f2_out=4, f3_in=5, f3_out=6, f4_out=7),
+            inception_module(x, 2, 3, 4, f3_in=5, f3_out=6, f4_out=7),
+        ),
+    ]:
+        for other in course:
+            assert layers(other) == layers(ours)
+
+
+def test_an_argument_given_by_two_names() -> None:
+    import keras
+
+    x = keras.Input((8, 8, 16))
+    three = [4, 4, 16]
+    for call, message in [
+        (lambda: identity_block(x, three, filter=three), "both filters and filter"),
+        (lambda: convolution_block(x, 2, three, filter=three), "both filters and filter"),
+        (lambda: convolution_block(x, three, stride=2, s=2), "both stride and s"),
+        (lambda: convolution_block(x, 2, three, s=2), "both s and the second argument"),
+        (lambda: convolution_block(x, 2), "Received filters None. Expected 3 numbers"),
+        (lambda: identity_block(x), "Received filters None. Expected 3 numbers"),
+        (lambda: inception_module(x, 1, 1, 1, 1, 1, 1, f1=1), "Received f1 by position and"),
+        (lambda: inception_module(x, f1=1), r"Received filters \(1,\). Expected 6"),
+        (lambda: inception_module(x, 1, 1, 1, 1, 1, 1, layer_in=x), "both x and layer_in"),
+    ]:
+        with pytest.raises(DogsimError, match=message):
+            call()  # type: ignore[no-untyped-call]
