@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 # Set before Keras or matplotlib are imported: no test uses the network, the user's caches or a
-# display. A proxy that refuses every connection simulates a machine without network.
-_HOME = tempfile.mkdtemp(prefix="dogsim-tests-")
+# display. A proxy that refuses every connection simulates a machine without network. The workers of
+# pytest-xdist inherit the caches, so that a network is converted once for all of them.
+_HOME = os.environ.get("DOGSIM_TEST_HOME") or tempfile.mkdtemp(prefix="dogsim-tests-")
 os.environ |= {
+    "DOGSIM_TEST_HOME": _HOME,
     "https_proxy": "http://127.0.0.1:9",
     "KERAS_HOME": _HOME,
     "KAGGLEHUB_CACHE": _HOME,
@@ -27,6 +29,7 @@ import numpy as np
 import platformdirs
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from PIL import Image
 
 from dogsim import Dataset, Extractor, Recipe, create_dataset
@@ -35,8 +38,12 @@ from dogsim.networks.extractor import NetworkOptions
 if sys.platform != "linux":  # other systems do not use XDG_CACHE_HOME
     platformdirs.user_cache_path = lambda name: Path(_HOME, name)
 
+settings.register_profile("dogsim", deadline=None)  # other programs use the processor as well
+settings.load_profile("dogsim")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 LITE = "efficientnet-lite2"
+SKIPPED = ("slow", "release")  # markers of tests that take long
 
 # The network that most tests use is loaded once per process.
 _build = NetworkOptions.load
@@ -52,15 +59,18 @@ NetworkOptions.load = _load  # type: ignore[assignment,method-assign]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="run the slow tests as well")
+    for option in SKIPPED:
+        parser.addoption(f"--{option}", action="store_true", help=f"run tests marked {option}, too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the slow tests unless --slow is given."""
-    if not config.getoption("--slow"):
-        for item in items:
-            if item.get_closest_marker("slow"):
-                item.add_marker(pytest.mark.skip(reason="slow: pytest --slow runs it"))
+    """Skip the tests with these markers unless the option of that name is given."""
+    for option in SKIPPED:
+        if not config.getoption(f"--{option}"):
+            skip = pytest.mark.skip(reason=f"{option}: pytest --{option} runs it")
+            for item in items:
+                if item.get_closest_marker(option):
+                    item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

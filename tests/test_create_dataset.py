@@ -1,6 +1,5 @@
 """Test creating a dataset: runs that are killed and continued, and updates."""
 
-import json
 import os
 import random
 import signal
@@ -15,10 +14,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from commands import dogsim_json, refusal
+from mean_colours import SEAM
 from PIL import Image
 
 from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import Dataset
+from dogsim.folders import extraction
 from dogsim.folders.checkpoints import checkpoint_folder
 from dogsim.folders.extraction import ShardResult, compute_shards
 from dogsim.folders.resumable import ResumableRun
@@ -29,6 +31,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills by signals of 
 
 RUN = Path(__file__).with_name("killable_run.py")
 N_IMAGES = 150
+SHARD_IMAGES = 16
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +47,19 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(where: str, number: int, root: Path, out: Path, *options: str) -> Any:
+    """Run the command in another process, which can be stopped."""
     command = [sys.executable, str(RUN), where, str(number), str(root), str(out), *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def run(root: Path, out: Path, *options: str, code: int = 0) -> dict[str, Any]:
-    process = start("nowhere", 0, root, out, "--batch-size", "4", "--json", *options)
-    stdout, stderr = process.communicate()
-    assert process.returncode == code, stderr
-    return json.loads(stdout) if code == 0 else {"error": stderr.splitlines()[-1]}
+    """Run the command in this process, with the network and shards of killable_run.py."""
+    command = ("create-dataset", root, "-o", out, "--batch-size", 4, *options)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, method in SEAM.items():
+            patch.setattr(NetworkOptions, name, method)
+        patch.setattr(extraction, "SHARD_IMAGES", SHARD_IMAGES)
+        return {"error": refusal(*command)} if code else dogsim_json(*command)
 
 
 def wait_until(ready: Callable[[], bool]) -> None:
@@ -165,7 +172,7 @@ def test_a_resumed_run_computes_only_what_is_missing(many: Path, tmp_path: Path)
     out = tmp_path / "d.h5"
     start("before replace", 4, many, out, "--batch-size", "4").communicate()
     result = run(many, out)
-    done = 4 * 16 - 1  # four shards; the broken image is in the first
+    done = 4 * SHARD_IMAGES - 1  # four shards; the broken image is in the first
     assert (result["kept"], result["new"]) == (done, N_IMAGES - done)
 
 

@@ -199,17 +199,18 @@ def is_largest_in_patch(
     return bool(((middle >= corner) & (middle < np.array(corner) + side)).all())
 
 
+@pytest.mark.parametrize("trials", [15, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_common_patch_is_found(
-    lite: Extractor, record_property: Callable[[str, object], None]
+    trials: int, lite: Extractor, record_property: Callable[[str, object], None]
 ) -> None:
     found = 0
-    for seed in range(100):
+    for seed in range(trials):
         images, corners = planted(seed)
         why = explain(images[0], images[1], lite)
         maps = why.query_likeness, why.other_likeness
         found += all(map(is_largest_in_patch, maps, corners))
     record_property("found", int(found))
-    assert found >= 95
+    assert found >= 0.95 * trials
 
 
 def test_the_origin_of_neighbours_is_the_mean(stored: Path, breeds_dir: Path) -> None:

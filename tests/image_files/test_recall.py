@@ -46,9 +46,10 @@ def test_copies_of_drawings(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.real_data
-def test_copies_of_photos(real_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [4, pytest.param(8, marks=pytest.mark.release)])
+def test_copies_of_photos(count: int, real_data: Path, tmp_path: Path) -> None:
     photos = sorted((real_data / "data" / "stanford_dogs_original").rglob("*.jpg"))
-    check(recalls(photos[:: len(photos) // 8][:8], tmp_path))
+    check(recalls(photos[:: len(photos) // count][:count], tmp_path))
 
 
 @pytest.mark.slow

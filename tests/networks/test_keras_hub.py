@@ -13,7 +13,6 @@ from dogsim import DogsimError, explain, load_extractor
 from dogsim.networks import keras_hub as hub
 
 pytestmark = pytest.mark.extra
-keras_hub = pytest.importorskip("keras_hub", reason="Keras Hub: pip install 'dogsim[hub]'")
 SIZE = 56
 SHAPE = {"image_shape": (SIZE, SIZE, 3)}
 SCALE, OFFSET = [1 / 58, 1 / 57, 1 / 57], [-2.1, -2.0, -1.8]
@@ -92,8 +91,16 @@ PRESETS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _keras_hub() -> None:
+    """Skip without the package, whose import takes seconds: not while tests are collected."""
+    pytest.importorskip("keras_hub", reason="Keras Hub: pip install 'dogsim[hub]'")
+
+
 def save(preset: str, folder: Path) -> Path:
     """Save a small network and its preprocessing as that preset."""
+    import keras_hub
+
     family, config = SMALL[preset]
     getattr(keras_hub.models, f"{family}Backbone")(**config).save_to_preset(str(folder))
     kind = getattr(keras_hub.layers, f"{family}ImageConverter")
@@ -104,6 +111,8 @@ def save(preset: str, folder: Path) -> Path:
 
 def keras_hub_features(family: str, folder: Path, images: Any) -> Any:
     """Compute features as in the guides of Keras Hub."""
+    import keras_hub
+
     shape = {"input_shape" if family == "EfficientNet" else "image_shape": (SIZE, SIZE, 3)}
     network = getattr(keras_hub.models, f"{family}Backbone").from_preset(str(folder), **shape)
     pixels = keras_hub.layers.ImageConverter.from_preset(str(folder))(images.astype(np.float32))

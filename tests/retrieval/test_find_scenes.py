@@ -147,7 +147,7 @@ def test_the_check_ends_in_time(
 
 
 @pytest.mark.real_data
-@pytest.mark.slow
+@pytest.mark.release
 def test_leaving_scenes_out_predicts_the_accuracy_on_new_photos(
     real_data: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from conftest import REPOSITORY
 from dogsim import Extractor, accuracy, sample_dataset, sample_queries
 from dogsim.errors import DogsimError
 from dogsim.images import open_image
+from dogsim.plumbing.cache import cache_folder
 from draw_hard_dogs import draw_hard_dog
 from draw_sample_dogs import draw_dog
 
@@ -80,6 +82,8 @@ def test_the_sample_needs_a_trained_network(lite: Extractor) -> None:
 @pytest.mark.slow
 def test_a_damaged_cache_file_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = sample_dataset()
+    copytree(cache_folder(), tmp_path / "cache")  # other processes use the original
+    monkeypatch.setattr("dogsim.plumbing.cache.user_cache_path", lambda _: tmp_path / "cache")
     sample = sys.modules["dogsim.sources.sample"]
     file = sample._cache_file("sample_dogs", "efficientnet-lite2")
     half = file.read_bytes()[:5000]
