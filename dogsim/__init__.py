@@ -39,6 +39,7 @@ Learning
     train_classifier, load_classifier, Classifier, calibration_error: a softmax on the features
     fine_tune, augment: train the network itself
     sample_triplets, ranking_loss, discriminant: the parts of deep ranking
+    sample_pairs, contrastive_loss: pairs of images instead of triplets
     convolution_block, identity_block, inception_module: the blocks of ResNet and Inception
     resnet50, googlenet, alexnet, multiscale: networks made of blocks
 

@@ -39,9 +39,11 @@ from dogsim.learning.classifier import train_classifier as train_classifier
 from dogsim.learning.deep_ranking import train_ranking as train_ranking
 from dogsim.learning.discriminant import discriminant as discriminant
 from dogsim.learning.fine_tune import fine_tune as fine_tune
+from dogsim.learning.ranking_losses import contrastive_loss as contrastive_loss
+from dogsim.learning.ranking_losses import ranking_loss as ranking_loss
 from dogsim.learning.training import Ranking as Ranking
 from dogsim.learning.training import hold_out as hold_out
-from dogsim.learning.triplets import ranking_loss as ranking_loss
+from dogsim.learning.triplets import sample_pairs as sample_pairs
 from dogsim.learning.triplets import sample_triplets as sample_triplets
 from dogsim.networks.backbones import BACKBONES as BACKBONES
 from dogsim.networks.extractor import Extractor as Extractor

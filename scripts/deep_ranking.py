@@ -19,7 +19,7 @@ from edge import dataset_of, options, parser_of, show
 # %% Options
 parser = parser_of(__doc__, dataset=True)
 parser.add_argument("--head", metavar="FILE", help="save the head in this .keras file")
-parser.add_argument("--negatives", default="near", help="near or drawn (default: near)")
+parser.add_argument("--negatives", default="near", help="near, drawn, in-class, mixture or pairs")
 parser.add_argument("--start", default="random", help="random, or discriminant (default: random)")
 # The paper uses a margin of 1. Unit vectors are 0 to 2 apart, those of different breeds about 1.4:
 # with a margin of 1 also triplets in the right order have a gradient, with 0.2 they have none.

@@ -21,7 +21,9 @@ def deep_ranking(
         option.one_of(
             "negatives",
             "{}. proxies: one learned vector per breed; near: triplets, near negatives weigh "
-            "most; drawn: triplets drawn uniformly.  [default: proxies]",
+            "most; drawn: triplets drawn uniformly, with negatives of other breeds; in-class: "
+            "with less similar negatives of the same breed; mixture: half of each; pairs: pairs "
+            "with the contrastive loss.  [default: proxies]",
         ),
     ] = None,
     gap: Annotated[

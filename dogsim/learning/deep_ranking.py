@@ -1,10 +1,9 @@
 """Deep ranking: train an embedding of stored features that ranks images of the same breed first.
 
 After Wang et al. 2014, "Learning fine-grained image similarity with deep ranking"
-(arXiv:1404.4661), with out-of-class negatives: in a triplet of a query, a positive of its breed
-and a negative of another one, the positive should be nearer by a margin. The three networks of the
-paper share their weights, so here one network embeds all images of a batch, and each of them is
-query, positive and negative in turn.
+(arXiv:1404.4661): in a triplet of a query, a positive and a negative, the positive should be nearer
+by a margin. The three networks of the paper share their weights, so here one network embeds all
+images of a batch, and each of them is query, positive and negative in turn.
 """
 
 from collections import deque
@@ -20,6 +19,7 @@ from dogsim.engines._keras import import_keras
 from dogsim.errors import DogsimError, check_known, shown
 from dogsim.learning.discriminant import discriminant
 from dogsim.learning.proxies import train_proxies, with_proxies
+from dogsim.learning.ranking_losses import mean_triplet_loss, weighted_ranking_loss
 from dogsim.learning.training import (
     HELD_OUT_FRACTION,
     STEPS_PER_ROUND,
@@ -35,19 +35,14 @@ from dogsim.learning.training import (
     train_until_best,
     trainable,
 )
-from dogsim.learning.triplets import (
-    balanced_batches,
-    ranking_loss,
-    triplet_batches,
-    weighted_ranking_loss,
-)
+from dogsim.learning.triplets import balanced_batches, triplet_batches
 from dogsim.networks.heads import embed, head_name
 from dogsim.networks.training_record import record_training
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.vectors import unit_vectors
 from dogsim.retrieval.identity import image_keys
 
-Negatives = Literal["proxies", "near", "drawn"]
+Negatives = Literal["proxies", "near", "drawn", "in-class", "mixture", "pairs"]
 Start = Literal["discriminant", "random"]
 NEGATIVES: tuple[Negatives, ...] = get_args(Negatives)
 STARTS: tuple[Start, ...] = get_args(Start)
@@ -55,11 +50,9 @@ MAX_BREEDS_PER_BATCH, MAX_IMAGES_PER_BREED = 128, 8
 TRIPLETS_PER_BATCH = 1024  # if they are drawn beforehand
 MAX_K = 20  # neighbours behind the precision that selects the best round
 TRIPLET_DEFAULTS: dict[str, Any] = {"dropout": 0.15, "learning_rate": 1e-3, "max_steps": 500}
-DEFAULTS: dict[Negatives, dict[str, Any]] = {
-    "proxies": {"dropout": 0.7, "learning_rate": 3e-3, "max_steps": 760, "proxies_per_breed": 1},
-    "near": TRIPLET_DEFAULTS,
-    "drawn": TRIPLET_DEFAULTS,
-}
+PROXY_DEFAULTS: dict[str, Any] = {"dropout": 0.7, "learning_rate": 3e-3, "max_steps": 760}
+DEFAULTS = {"proxies": PROXY_DEFAULTS | {"proxies_per_breed": 1}}  # others: `TRIPLET_DEFAULTS`
+IN_CLASS_FRACTIONS = {"in-class": 1.0, "mixture": 0.5}  # of triplets that are drawn beforehand
 
 
 @dataclass(frozen=True)
@@ -137,10 +130,12 @@ def train_ranking(
     dataset : Dataset or path
         At least two breeds with 4 images or more. Breeds with fewer images, and images of unknown
         breed, are left out.
-    negatives : {"proxies", "near", "drawn"}
+    negatives : {"proxies", "near", "drawn", "in-class", "mixture", "pairs"}
         ``"proxies"``: one proxy for each other breed, all of them in every step. ``"near"``: all
         triplets of batches of up to 128 breeds x 8 images, with most weight on near negatives.
-        ``"drawn"``: triplets drawn beforehand with uniform probability, as in the paper.
+        ``"drawn"``: triplets drawn beforehand, with out-of-class negatives, drawn uniformly.
+        ``"in-class"``: with less similar images of the query's breed as negatives, see
+        `sample_triplets`. ``"mixture"``: half of each. ``"pairs"``: the contrastive loss.
     gap : float
         Margin of the loss. The paper uses 1. Unit vectors are 0 to 2 apart, those of different
         breeds about 1.4; with a margin of 0.2, triplets in the right order have no gradient.
@@ -178,7 +173,8 @@ def train_ranking(
         )
     given = {"dropout": dropout, "learning_rate": learning_rate, "max_steps": max_steps}
     given["proxies_per_breed"] = proxies_per_breed
-    rest = DEFAULTS[negatives] | {name: x for name, x in given.items() if x is not None}
+    rest = DEFAULTS.get(negatives, TRIPLET_DEFAULTS).copy()
+    rest.update((name, x) for name, x in given.items() if x is not None)
     options = _Options(
         negatives=negatives,
         gap=gap,
@@ -190,9 +186,8 @@ def train_ranking(
     )
     images = trainable(dataset)
     split = _Split(images, *hold_out(images, HELD_OUT_FRACTION, seed, least=1))
-    if negatives == "proxies":
-        return _train_with_proxies(split, options)
-    return _train_with_triplets(split, options)
+    train = _train_with_proxies if negatives == "proxies" else _train_with_triplets
+    return train(split, options)
 
 
 def _train_with_proxies(split: _Split, options: _Options) -> Ranking:
@@ -283,12 +278,13 @@ def _triplet_rounds(
             embeddings = head(features, training=True)
             return weighted_ranking_loss(embeddings, images_per_breed, options.gap)
     else:
-        ops = import_keras().ops
-        batches = triplet_batches(dataset.labels, steps, TRIPLETS_PER_BATCH, options.seed)
+        fraction = IN_CLASS_FRACTIONS.get(options.negatives, 0.0)
+        drawn = dataset.labels, steps, TRIPLETS_PER_BATCH, options.seed
+        batches = triplet_batches(*drawn, dataset.features, fraction)
 
         def loss_of(features: Any) -> Any:
-            query, positive, negative = ops.split(head(features, training=True), 3)
-            return ops.mean(ranking_loss(query, positive, negative, options.gap))
+            embeddings = head(features, training=True)
+            return mean_triplet_loss(embeddings, options.gap, options.negatives == "pairs")
 
     step = gradient_step(head, loss_of, options.learning_rate)
     return train_in_rounds(step, (dataset.features[rows] for rows in batches), steps, losses)

@@ -17,6 +17,7 @@ from dogsim.errors import DogsimError, as_flag, check_known, shown, unknown
 from dogsim.images import Source, load_image
 from dogsim.learning.architectures import multiscale
 from dogsim.learning.augmentation import augment
+from dogsim.learning.ranking_losses import mean_triplet_loss
 from dogsim.learning.training import (
     HELD_OUT_FRACTION,
     STEPS_PER_ROUND,
@@ -30,7 +31,7 @@ from dogsim.learning.training import (
     train_until_best,
     trainable,
 )
-from dogsim.learning.triplets import ranking_loss, triplet_batches
+from dogsim.learning.triplets import triplet_batches
 from dogsim.networks.extractor_for import check_own_weights, require_recipe
 from dogsim.networks.heads import embed
 from dogsim.networks.protocols import require_trainable
@@ -182,8 +183,7 @@ class _Network:
 
         def loss_of(pixels: Any) -> Any:
             embeddings = tf.math.l2_normalize(self.model(pixels, training=False), axis=1)
-            query, positive, negative = tf.split(embeddings, 3)
-            return tf.reduce_mean(ranking_loss(query, positive, negative, gap))
+            return mean_triplet_loss(embeddings, gap)
 
         return gradient_step(self.model, loss_of, learning_rate)
 

@@ -51,10 +51,18 @@ def test_training_stops_without_improvement() -> None:
     assert len(ranking.history) - 1 - ranking.best == 2
 
 
-def test_training_with_triplets_drawn_beforehand() -> None:
-    ranking = train_ranking(breeds_in_noise(), "drawn", max_steps=50)
+@pytest.mark.parametrize("negatives", ["drawn", "in-class", "mixture", "pairs"])
+def test_training_with_triplets_drawn_beforehand(negatives: Any) -> None:
+    ranking = train_ranking(breeds_in_noise(), negatives, max_steps=50)
     assert ranking.history[ranking.best] == max(ranking.history)
     assert ranking.model.output_shape == (None, 5)
+
+
+def test_training_on_pairs_from_random_weights() -> None:
+    options = {"max_steps": 100, "start": "random", "learning_rate": 0.03}
+    ranking = train_ranking(breeds_in_noise(), "pairs", gap=1, **options)  # type: ignore[arg-type]
+    assert ranking.history[ranking.best] > ranking.history[0] + 0.3
+    assert ranking.losses[-1] < 0.7 * ranking.losses[0]
 
 
 def test_training_from_random_weights() -> None:

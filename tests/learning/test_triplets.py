@@ -1,16 +1,12 @@
-"""Triplets and their ranking losses."""
+"""Sampling of triplets and pairs."""
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dogsim import (
-    DogsimError,
-    ranking_loss,
-    sample_triplets,
-)
-from dogsim.learning.triplets import weighted_ranking_loss
+from dogsim import DogsimError, sample_pairs, sample_triplets
+from dogsim.learning.triplets import MIN_RELEVANCE_DIFFERENCE
 
 # a busy machine must not fail a test
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -46,34 +42,68 @@ def test_triplets_are_uniform() -> None:
         sample_triplets(labels, 0)
 
 
-def test_ranking_loss_by_hand() -> None:
-    query = np.zeros((4, 2))
-    positive = [[3.0, 4.0], [0.0, 1.0], [0.0, 1.0], [0.0, 0.0]]
-    negative = [[0.0, 1.0], [3.0, 4.0], [0.0, 1.5], [0.0, 0.0]]
-    np.testing.assert_allclose(ranking_loss(query, positive, negative), [5, 0, 0.5, 1], atol=1e-5)
-    loss = ranking_loss(query, positive, negative, gap=0.2)
-    np.testing.assert_allclose(loss, [4.2, 0, 0, 0.2], atol=1e-5)
+def relevance_of(features: np.ndarray) -> np.ndarray:
+    units = features / np.linalg.norm(features, axis=1, keepdims=True)
+    return np.asarray((1 + units @ units.T) / 2)
 
 
-def test_ranking_loss_is_differentiable_for_equal_images() -> None:
-    import tensorflow as tf
+def test_in_class_negatives_are_less_relevant_images_of_the_same_breed() -> None:
+    rng = np.random.default_rng(0)
+    labels, features = rng.integers(-1, 4, 60), rng.normal(size=(60, 8))
+    relevance = relevance_of(features)
+    triplets = sample_triplets(labels, 500, 3, features, in_class=1)
+    query, positive, negative = triplets.T
+    assert (labels[query] >= 0).all()
+    assert (labels[triplets] == labels[query][:, None]).all()
+    assert (np.sort(triplets)[:, 1:] != np.sort(triplets)[:, :-1]).all()
+    nearer = relevance[query, positive] - relevance[query, negative]
+    assert nearer.min() >= MIN_RELEVANCE_DIFFERENCE - 1e-12
+    assert np.array_equal(triplets, sample_triplets(labels, 500, 3, features, in_class=1))
 
-    query = tf.Variable([[1.0, 2.0]])
-    with tf.GradientTape() as tape:
-        loss = ranking_loss(query, [[1.0, 2.0]], [[1.0, 2.5]])
-    assert np.allclose(loss, 0.5)
-    assert np.isfinite(tape.gradient(loss, query)).all()
+
+def test_in_class_triplets_are_drawn_by_relevance() -> None:
+    """The probabilities of the paper, computed for every possible triplet of five images."""
+    features = np.random.default_rng(1).normal(size=(5, 3))
+    relevance = relevance_of(features)
+    np.fill_diagonal(relevance, np.nan)
+    weight, probability = np.zeros((5, 5)), {}
+    for i in range(5):
+        for p in range(5):
+            less = relevance[i] <= relevance[i, p] - MIN_RELEVANCE_DIFFERENCE
+            if i != p and less.any():
+                weight[i, p] = relevance[i, p]
+                for n in np.flatnonzero(less):
+                    probability[i, p, int(n)] = relevance[i, n] / relevance[i][less].sum()
+    expected = {t: weight[t[:2]] / weight.sum() * part for t, part in probability.items()}
+    triplets = sample_triplets([0] * 5, 60_000, 0, features, in_class=1)
+    found, counts = np.unique(triplets, axis=0, return_counts=True)
+    assert {tuple(map(int, t)) for t in found} == set(expected)
+    for triplet, count in zip(found, counts, strict=True):
+        wanted = 60_000 * expected[int(triplet[0]), int(triplet[1]), int(triplet[2])]
+        assert abs(count - wanted) < 5 * np.sqrt(wanted) + 1
 
 
-def test_weighted_ranking_loss_is_the_weighted_mean_of_ranking_losses() -> None:
-    x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    losses = []
-    for i in range(6):
-        others = [j for j in range(6) if j // 2 != i // 2]
-        distances = np.linalg.norm(x[i] - x[others], axis=1)
-        weights = np.exp(-distances / 0.05) / np.exp(-distances / 0.05).sum()
-        positive = np.repeat(x[[i ^ 1]], 4, axis=0)
-        each = ranking_loss(np.repeat(x[[i]], 4, axis=0), positive, x[others], 0.3)
-        losses.append((weights * np.asarray(each)).sum())
-    assert float(weighted_ranking_loss(x, 2, 0.3)) == pytest.approx(np.mean(losses), rel=1e-4)
+def test_a_mixture_has_both_kinds_of_negatives() -> None:
+    rng = np.random.default_rng(0)
+    labels, features = np.repeat(np.arange(4), 9), rng.normal(size=(36, 8))
+    triplets = sample_triplets(labels, 1000, 0, features, in_class=0.3)
+    in_class = labels[triplets[:, 0]] == labels[triplets[:, 2]]
+    assert in_class.sum() == 300
+    assert 100 < in_class[:500].sum() < 200  # in random order
+    for wrong, message in [
+        ({"in_class": 0.3}, "Received no features"),
+        ({"in_class": 2, "features": features}, "in_class=2. Expected 0 to 1"),
+        ({"in_class": 1, "features": features[:5]}, r"features \(5, 8\) for 36 labels"),
+        ({"in_class": 1, "features": np.ones((36, 8))}, "no breed with images of different"),
+    ]:
+        with pytest.raises(DogsimError, match=message):
+            sample_triplets(labels, 10, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(DogsimError, match="no breed with images of different"):
+        sample_triplets([0, 0, 1, 1], 10, 0, features[:4], in_class=1)
+
+
+def test_pairs_alternate() -> None:
+    labels = np.array([5, 1, 5, -1, 1, 5, 2])
+    first, second = labels[sample_pairs(labels, 101)].T
+    assert (first >= 0).all()
+    assert ((first == second) == (np.arange(101) % 2 == 0)).all()
