@@ -35,6 +35,8 @@ class Detail:
 
     Attributes
     ----------
+    greys : ((height, width), (height, width)) float32
+        Grey levels of both images at equal brightness.
     fixed, moving : (b, p) float32
         Grey levels without their coarse part, at equal brightness and sharpness.
     mask : (b, p) bool
@@ -50,6 +52,7 @@ class Detail:
         Pixels by which `moving` was softer than `fixed`; negative if `fixed` was.
     """
 
+    greys: tuple[Float32Array, Float32Array]
     fixed: Float32Array
     moving: Float32Array
     mask: Mask
@@ -68,7 +71,8 @@ class Detail:
 def detail_of(fixed: Pixels, moving: Pixels, shown: Mask, cv2: Any) -> Detail:
     """Compute the detail of two images of a frame; `shown` are the pixels that both have."""
     mask = in_blocks(shown)
-    greys = _same_tone(*_greys(fixed, moving, cv2), shown)
+    one_grey, two_grey = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (fixed, moving))
+    greys = _same_tone(one_grey, two_grey, shown)
     one_detail, two_detail, blur = _same_sharpness(*greys, mask, cv2)
     correlations, one, two = _correlations(in_blocks(one_detail), in_blocks(two_detail), mask)
     gain = (one * two).sum(axis=1) / np.maximum((one * one).sum(axis=1), 1e-6)
@@ -77,6 +81,7 @@ def detail_of(fixed: Pixels, moving: Pixels, shown: Mask, cv2: Any) -> Detail:
     gradients = np.stack([(a * b).sum(axis=1) for a in along for b in along], axis=1)
     slopes = np.stack([(a * difference).sum(axis=1) for a in along], axis=1)
     return Detail(
+        greys=greys,
         fixed=one,
         moving=two,
         mask=mask,
@@ -88,10 +93,9 @@ def detail_of(fixed: Pixels, moving: Pixels, shown: Mask, cv2: Any) -> Detail:
     )
 
 
-def grey_difference(fixed: Pixels, moving: Pixels, shown: Mask, cv2: Any) -> Float32Array:
+def grey_difference(detail: Detail, cv2: Any) -> Float32Array:
     """Return the absolute difference of the grey levels at equal brightness, in blocks (b, p)."""
-    one, two = _same_tone(*_greys(fixed, moving, cv2), shown)
-    one, two = (cv2.GaussianBlur(x, (0, 0), FINE_SIGMA) for x in (one, two))
+    one, two = (cv2.GaussianBlur(x, (0, 0), FINE_SIGMA) for x in detail.greys)
     return np.asarray(in_blocks(np.abs(one - two)))
 
 
@@ -169,10 +173,6 @@ def _correlations(
 def _score(correlations: Float64Array) -> float:
     known = correlations[~np.isnan(correlations)]
     return float(np.quantile(known, SCORE_QUANTILE)) if len(known) else -1.0
-
-
-def _greys(fixed: Pixels, moving: Pixels, cv2: Any) -> tuple[Pixels, Pixels]:
-    return cv2.cvtColor(fixed, cv2.COLOR_RGB2GRAY), cv2.cvtColor(moving, cv2.COLOR_RGB2GRAY)
 
 
 def _same_sharpness(

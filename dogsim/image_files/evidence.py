@@ -166,7 +166,7 @@ def _evidence(frame: CommonFrame, detail: Detail, found: Alignment, cv2: Any) ->
         agreeing=float((known > AGREEING_BLOCK).mean()) if len(known) else 0.0,
         persistences=(kept_moving, kept_fixed) if order < 0 else (kept_fixed, kept_moving),
         lost=float((judged < LOST_THRESHOLD).mean()) if len(judged) else 1.0,
-        replaced=_replaced(frame, detail, np.fmax(fixed_blocks, moving_blocks), cv2),
+        replaced=_replaced(detail, np.fmax(fixed_blocks, moving_blocks), cv2),
         bend=bend,
         shift=shift,
         shift_noise=noise,
@@ -196,7 +196,7 @@ def _persistence(detail: Detail, of_fixed: bool) -> tuple[float, Float64Array]:
     return float(n_kept.sum() / max(count.sum(), 1)), fractions
 
 
-def _replaced(frame: CommonFrame, detail: Detail, remaining: Float64Array, cv2: Any) -> float:
+def _replaced(detail: Detail, remaining: Float64Array, cv2: Any) -> float:
     """Return `replaced` of the evidence; `remaining` is the fraction of the detail of each block.
 
     A block is replaced if hardly any detail remains and even the pixels that differ least differ
@@ -206,7 +206,7 @@ def _replaced(frame: CommonFrame, detail: Detail, remaining: Float64Array, cv2: 
     if not shown.any():
         return 0.0
     mask = detail.mask[shown]
-    levels = np.where(mask, grey_difference(*_images(frame), cv2)[shown], np.inf)  # (m, p)
+    levels = np.where(mask, grey_difference(detail, cv2)[shown], np.inf)  # (m, p)
     levels.sort(axis=1)
     rows, last = np.arange(len(levels)), mask.sum(axis=1) - 1
     least, median = (levels[rows, (last * q).astype(int)] for q in (LEAST_DIFFERENT, 0.5))
