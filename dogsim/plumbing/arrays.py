@@ -1,4 +1,4 @@
-"""Arrays from arguments."""
+"""Arrays from arguments, and the connected components of a graph."""
 
 from typing import Any
 
@@ -60,3 +60,28 @@ def as_row_indices(name: str, rows: ArrayLike, n: int) -> NDArray[np.intp]:
             f"Expected 0 to {n - 1}, the rows of the dataset."
         )
     return np.asarray(array, np.intp)
+
+
+def connected_components(edges: ArrayLike, n: int) -> NDArray[np.intp]:
+    """Number the connected components of an undirected graph, in the order of their first node.
+
+    Parameters
+    ----------
+    edges : (m, 2) int
+        The two nodes of each edge, 0 to n - 1.
+    n : int
+        The number of nodes.
+
+    Returns
+    -------
+    (n,) int
+        The component of each node.
+
+    >>> connected_components([[3, 1], [0, 2]], 5)
+    array([0, 1, 0, 1, 2])
+    """
+    from scipy.sparse import coo_array, csgraph
+
+    first, second = np.asarray(edges, np.intp).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(first), bool), (first, second)), (n, n))
+    return np.asarray(csgraph.connected_components(graph, directed=False)[1], np.intp)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import dist_calc, nearest
 from dogsim.errors import counted
+from dogsim.plumbing.arrays import connected_components
 from dogsim.plumbing.terminal import hidden_progress, note, printable, track
 from dogsim.plumbing.threads import batched
 from dogsim.retrieval.image_pairs import Pair, PairComparison
@@ -37,9 +38,6 @@ def find_scenes(dataset: Dataset) -> NDArray[np.int32]:
     >>> find_scenes(Dataset(np.eye(2), np.array([0, 1]), ("a.jpg", "b.jpg"), ("cat", "pug")))
     array([0, 1], dtype=int32)
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     blocks = _near_in_breed(dataset, np.arange(len(dataset)), SCENE_NEIGHBOURS)
     tracked = track(blocks, len(dataset), "images compared by features")
     near = np.concatenate([np.empty((0, 2), np.intp), *(each.reshape(-1, 2) for each in tracked)])
@@ -53,9 +51,7 @@ def find_scenes(dataset: Dataset) -> NDArray[np.int32]:
             f"{printable(min(found.unreadable))}): each is its own scene."
         )
     joined = [pair for pair, verdict in found.verdicts.items() if verdict.kind != "different"]
-    edges = np.array(joined, np.intp).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(joined), bool), tuple(edges)), (len(dataset), len(dataset)))
-    return np.asarray(connected_components(graph, directed=False)[1], np.int32)
+    return connected_components(joined, len(dataset)).astype(np.int32)
 
 
 @dataclass(frozen=True)

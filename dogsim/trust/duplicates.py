@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dist_calc import NeighbourArrays
+from dogsim.plumbing.arrays import connected_components
 from dogsim.retrieval.identity import feature_keys
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 DuplicateKind: TypeAlias = Literal["same file", "same pixels", "copy", "same features"]
 DUPLICATE_KINDS: tuple[DuplicateKind, ...] = get_args(DuplicateKind)  # the most certain first
 SAME_SCENE = "same scene"
-
 CANDIDATE_NEIGHBOURS = 16  # other neighbours of each image that may be its copies
 
 Rows: TypeAlias = tuple[int, ...]
@@ -214,11 +214,12 @@ def _duplicates(
 
 def _components(pairs: "Iterable[Pair]") -> list[Rows]:
     """Return the rows that are connected by pairs, ascending."""
-    component: dict[int, set[int]] = {}
-    for row, other in pairs:
-        merged = component.get(row, {row}) | component.get(other, {other})
-        component |= dict.fromkeys(merged, merged)
-    return sorted({tuple(sorted(rows)) for rows in component.values()})
+    rows, nodes = np.unique(np.array([*pairs], np.intp), return_inverse=True)
+    numbers = connected_components(nodes.reshape(-1, 2), len(rows))
+    by_component: dict[int, list[int]] = defaultdict(list)
+    for row, number in zip(rows.tolist(), numbers.tolist(), strict=True):
+        by_component[number].append(row)
+    return [tuple(rows) for rows in by_component.values()]
 
 
 def _cliques(pairs: "Iterable[Pair]") -> Iterator[Rows]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import NeighbourArrays, nearest
 from dogsim.errors import DogsimError, counted
+from dogsim.plumbing.arrays import connected_components
 
 MAX_NEIGHBOURS = 64  # one search serves duplicates, votes and novelty scores
 MAX_VOTING_NEIGHBOURS = 50
@@ -272,15 +273,10 @@ def left_out_together(dataset: Dataset, place: NDArray[np.intp]) -> NDArray[np.i
     """
     if dataset.scenes is None:
         return place
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     n, scenes = int(place.max()) + 1, np.unique(dataset.scenes, return_inverse=True)[1]
     labelled = np.flatnonzero(place >= 0)
-    edges = place[labelled], n + scenes[labelled]
-    shape = n + len(scenes), n + len(scenes)
-    graph = coo_array((np.ones(len(labelled), bool), edges), shape)
-    numbers = connected_components(graph, directed=False)[1]
+    edges = np.column_stack([place[labelled], n + scenes[labelled]])
+    numbers = connected_components(edges, n + len(scenes))
     return np.where(place >= 0, numbers[place], -1).astype(np.intp)
 
 
