@@ -1,6 +1,7 @@
 """Distances between features, and the k nearest neighbours."""
 
 import os
+import threading
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -215,18 +216,23 @@ def _search_few(
     counts = np.array([len(rows) for rows in candidates], np.intp)
     shape = len(queries), counts.max(initial=k)
     distances, padded_rows = np.full(shape, np.inf), np.zeros(shape, np.intp)  # (n, c), (n, c)
+    read, queries = gallery.float64_reader(int(counts.sum())), queries.astype(np.float64)
+    local = threading.local()
 
     def compute(i: int) -> None:
         rows = candidates[i]
         padded_rows[i, : len(rows)] = rows
+        if not hasattr(local, "memory"):
+            local.memory = np.empty((GATHERED_ROWS, gallery.shape[1]))
         for first in range(0, len(rows), GATHERED_ROWS):
             some = rows[first : first + GATHERED_ROWS]
-            computed = cdist(queries[i, None], gallery[some], metric)
-            distances[i, first : first + len(some)] = computed
+            gathered = read(some, local.memory[: len(some)])
+            out = distances[i : i + 1, first : first + len(some)]
+            cdist(queries[i, None], gathered, metric, out=out)
 
     for_each(compute, len(queries), _threads(int(counts.sum())))
     values, columns = k_smallest(distances, k)
-    return values, np.take_along_axis(padded_rows, columns, axis=1)
+    return values, padded_rows[np.arange(len(queries))[:, None], columns]
 
 
 def _search_all(

@@ -78,8 +78,10 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many chunks, tiles, groups, threads and gathered blocks, also for few vectors."""
     for name, value in (("MAX_CHUNK_ROWS", 13), ("MAX_TILE_QUERIES", 5), ("CHUNK_ROWS", 11)):
         monkeypatch.setattr(exact, name, value)
-    monkeypatch.setattr(sieve, "MIN_GROUPS", 1)
+    for name in ("MIN_GROUPS", "MIN_GROUPED_COLUMNS"):
+        monkeypatch.setattr(sieve, name, 1)
     monkeypatch.setattr(storage, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(storage, "MAX_DOUBLE_BYTES", 8000)  # half of the galleries are larger
     for name, value in (("GATHERED_ROWS", 3), ("MIN_PAIRS_FOR_THREADS", 30)):
         monkeypatch.setattr(sys.modules["dogsim.dist_calc"], name, value)
 
@@ -278,15 +280,35 @@ def test_an_opened_dataset_keeps_the_lengths_of_its_rows(
     counts = lengths_computed(monkeypatch)
     four.save(tmp_path / "d.h5")
     dataset = Dataset.open(tmp_path / "d.h5")
-    known = len(storage._known_squares)
+    known = len(storage._kept)
     for metric in METRICS[:2]:
         nearest(dataset, [[5.2]], 1, metric)
         nearest(dataset, dataset, 1, metric)
     assert counts == [4]
-    assert len(storage._known_squares) == known + 1
+    assert len(storage._kept) == known + 2  # with the float64 copy
     del dataset
     gc.collect()
-    assert len(storage._known_squares) == known
+    assert len(storage._kept) == known
+
+
+def test_a_small_gallery_that_is_read_often_is_copied_to_float64(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = vectors("spread", 6, 4, 1)
+    gallery, constant = Gallery(x), x.copy()
+    constant.flags.writeable = False
+    kept = Gallery(constant)
+    for one in (gallery, kept):
+        assert one._float64_copy(5) is None
+        assert np.array_equal(one._float64_copy(6), x)  # type: ignore[arg-type]
+    assert gallery._float64_copy(5) is None  # the array may change
+    assert kept._float64_copy(1) is Gallery(constant)._float64_copy(6)
+    rows, memory = np.array([4, 0]), np.empty((2, 4))
+    assert kept.float64_reader(1)(rows, memory) is memory
+    assert np.array_equal(memory, x[rows])
+    monkeypatch.setattr(storage, "MAX_DOUBLE_BYTES", 8 * 6 * 4 - 1)
+    assert kept._float64_copy(6) is None
+    assert np.array_equal(kept.float64_reader(6)(rows[::-1], memory), x[rows[::-1]])
 
 
 def test_a_replaced_file_has_other_lengths(four: Dataset, tmp_path: Path) -> None:

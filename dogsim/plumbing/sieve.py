@@ -13,6 +13,7 @@ from dogsim.errors import DogsimError
 MAX_SORTED_COLUMNS = 128  # up to here, sorting a whole row is faster than partitioning it
 MAX_GROUP_SIZE = 8  # of scores, whose smallest stands for all of them
 MIN_GROUPS = 16  # for each of the k: then few scores are hidden behind a smaller one
+MIN_GROUPED_COLUMNS = 2048  # below, partitioning all scores is as fast
 MAX_SLACK_RATIO = 4.0  # of the largest s to the mean, without columns of much larger s than others
 
 Candidates = list[NDArray[np.intp] | None]
@@ -31,7 +32,7 @@ def k_smallest(rows: NDArray[np.float64], k: int) -> tuple[NDArray[np.float64], 
             # At least k; more if the k-th smallest is tied.
             candidates = np.flatnonzero(row <= bound)
             chosen[:] = candidates[np.argsort(row[candidates], kind="stable")[:k]]
-    return np.take_along_axis(rows, indices, axis=1), indices
+    return rows[np.arange(len(rows))[:, None], indices], indices
 
 
 class Sieve:
@@ -76,13 +77,16 @@ class Sieve:
 
     def results(self) -> Candidates:
         """Return the candidates of each row in ascending order, None for a row given up."""
-        rows, columns, scores = map(np.concatenate, zip(*self.pairs, strict=True))
+        rows, columns, scores = self.pairs[0]
+        if len(self.pairs) > 1:
+            rows, columns, scores = map(np.concatenate, zip(*self.pairs, strict=True))
         given_up = self.counts > self.max_candidates
         if self.several:
             limits = self.best.max(axis=1) + 2 * self.errors
             passing = scores <= limits[rows]
             rows, columns = rows[passing], columns[passing]
-        columns = columns[np.argsort(rows, kind="stable")]  # ascending for each row
+            order = np.argsort(rows, kind="stable")  # keeps the columns of a row ascending
+            rows, columns = rows[order], columns[order]
         ends = np.cumsum(np.bincount(rows, minlength=len(given_up))).tolist()
         return [
             None if up else columns[start:end]
@@ -95,7 +99,9 @@ def _largest_of_k(
 ) -> NDArray[np.float64]:
     """Return the largest score + 2 s of at least k columns for each row, (r,), the t above."""
     bounds, most = _bounds(scores, k), slack.max()
-    if most <= MAX_SLACK_RATIO * slack.mean():  # usual; the next lines would be little tighter
+    if (
+        most * len(slack) <= MAX_SLACK_RATIO * slack.sum()
+    ):  # usual; the next lines would be little tighter
         return np.asarray(bounds + 2 * most, np.float64)
     rows, columns, passing = _passing(scores, bounds)
     firsts = np.searchsorted(rows, np.arange(len(scores)))
@@ -115,9 +121,8 @@ def _passing(
 def _bounds(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     """Return for each row of (r, c) a number that at least k of its scores do not exceed, (r,)."""
     r, c = scores.shape
-    size = min(MAX_GROUP_SIZE, c // (MIN_GROUPS * k))
-    smallest = scores
-    if size > 1:
+    size, smallest = min(MAX_GROUP_SIZE, c // (MIN_GROUPS * k)), scores
+    if size > 1 and c >= MIN_GROUPED_COLUMNS:
         groups = scores[:, : c // size * size].reshape(r, size, c // size)
         smallest = groups.min(axis=1)  # (r, c // size)
     return np.asarray(np.partition(smallest, k - 1, axis=1)[:, k - 1])

@@ -1,8 +1,9 @@
-"""Vectors that are searched, with their squared lengths, which a dataset keeps between searches."""
+"""Vectors that are searched, with what a dataset keeps of them between searches."""
 
 import weakref
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,14 @@ from dogsim.storage.hdf5 import MappedRows
 from dogsim.storage.sharded_rows import ShardedRows
 
 Floats = NDArray[np.floating]
+Reader: TypeAlias = Callable[[NDArray[np.intp], NDArray[np.float64]], NDArray[np.float64]]
 
 BLOCK_ROWS = 1024  # that are read at a time
+MAX_DOUBLE_BYTES = 1 << 26  # of a float64 copy that is kept
 # Outside of this range a sum of float32 squares may overflow, or lose digits at its small numbers.
 MIN_SQUARE, MAX_SQUARE = 2.0**-60, 2.0**120
-# By the id of the features, as long as these exist: arrays have no hash.
-_known_squares: dict[int, tuple[weakref.ref[Any], NDArray[np.float64]]] = {}
+# By the name and the id of the features, as long as these exist: arrays have no hash.
+_kept: dict[tuple[str, int], tuple[weakref.ref[Any], NDArray[np.float64]]] = {}
 
 
 class Gallery:
@@ -56,9 +59,9 @@ class Gallery:
         Those of rows that cannot change are kept as long as the rows exist, for other galleries of
         the same rows.
         """
-        known = _known_squares.get(id(self.rows))
-        if known and known[0]() is self.rows:
-            return known[1]
+        return _keep("squares", self.rows, self._compute_squares)
+
+    def _compute_squares(self) -> NDArray[np.float64]:
         starts = range(0, len(self), BLOCK_ROWS)
         blocks = prefetch(
             lambda start: squared_lengths(self[start : start + BLOCK_ROWS]),
@@ -66,10 +69,30 @@ class Gallery:
             ahead=compute_threads(),
             threads=min(compute_threads(), max(1, len(starts))),
         )
-        squares = np.concatenate([np.empty(0), *blocks])
-        if _is_constant(self.rows):
-            _keep(self.rows, squares)
-        return squares
+        return np.concatenate([np.empty(0), *blocks])
+
+    def float64_reader(self, n_rows: int) -> Reader:
+        """Return a function that reads rows (r,) as float64 into memory (r, d), which it returns.
+
+        If `n_rows`, the number of rows that will be read, is at least the size of a small gallery,
+        the function reads from a float64 copy. The copy is kept as `squares` are.
+        """
+        copy = self._float64_copy(n_rows)
+
+        def read(rows: NDArray[np.intp], memory: NDArray[np.float64]) -> NDArray[np.float64]:
+            if copy is None:
+                memory[:] = self[rows]
+            else:  # without the check of the mode "raise", during which other threads wait
+                np.take(copy, rows, axis=0, out=memory, mode="clip")
+            return memory
+
+        return read
+
+    def _float64_copy(self, n_rows: int) -> NDArray[np.float64] | None:
+        small = 8 * len(self) * self.shape[1] <= MAX_DOUBLE_BYTES
+        if not small or (n_rows < len(self) and not _is_kept("float64", self.rows)):
+            return None
+        return _keep("float64", self.rows, lambda: self[:].astype(np.float64))
 
 
 def check_defined(what: str, features: Any, metric: str) -> None:
@@ -117,6 +140,20 @@ def _is_constant(rows: Any) -> bool:
     return rows is None or isinstance(rows, bytes)
 
 
-def _keep(rows: Any, squares: NDArray[np.float64]) -> None:
-    key = id(rows)
-    _known_squares[key] = weakref.ref(rows, lambda _: _known_squares.pop(key, None)), squares
+def _is_kept(name: str, rows: Any) -> bool:
+    known = _kept.get((name, id(rows)))
+    return known is not None and known[0]() is rows
+
+
+def _keep(name: str, rows: Any, compute: Callable[[], NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return what is kept of rows under a name; compute it first, and keep it if they are constant.
+
+    It is deleted with the rows.
+    """
+    key = name, id(rows)
+    if _is_kept(name, rows):
+        return _kept[key][1]
+    computed = compute()
+    if _is_constant(rows):
+        _kept[key] = weakref.ref(rows, lambda _: _kept.pop(key, None)), computed
+    return computed
