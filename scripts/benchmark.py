@@ -6,6 +6,7 @@ python scripts/benchmark.py answer DATASET PHOTO              # whole commands, 
 python scripts/benchmark.py search                            # neighbours, n x d x k x queries
 python scripts/benchmark.py history                           # their ratios, from commit to commit
 python scripts/benchmark.py decode                            # from JPEG to pixels, by megapixels
+python scripts/benchmark.py steps PHOTOS --weights FILE       # each step of a photo
 """
 
 import io
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
@@ -38,14 +39,19 @@ from dogsim.engines.tensorflow import gpus
 from dogsim.folders.extraction import quantization_images
 from dogsim.folders.listing import list_images
 from dogsim.folders.run_options import RunOptions
+from dogsim.image_files.files import read_image_file
+from dogsim.image_files.square import min_decoded_side, squared
+from dogsim.images import open_image
 from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.keras_network import KerasNetwork
+from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.tables import table
 from race import Runner, Runs, milliseconds, race, rates
 from search_history import append, commit, plot
 from searches import MAIN_WAYS, SEARCHES, from_disk, measured, note_missing, ratio_to
 
 END_TO_END, ALONE = "end to end", "inference alone"
+BATCH = 32  # images that the network computes at once, the default of create-dataset
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Photos = Annotated[Path, typer.Argument(help="A folder of breed folders.")]
 Weights = Annotated[str, typer.Option(help="imagenet, or a weight file.")]
@@ -208,6 +214,52 @@ def photo_like(width: int, height: int) -> bytes:
     written = io.BytesIO()
     Image.fromarray(noisy).save(written, "jpeg", quality=90)
     return written.getvalue()
+
+
+@app.command()
+def steps(
+    photos: Photos,
+    weights: Weights = "imagenet",
+    backbone: str = "resnet50",
+    count: int = 200,
+    repeats: int = 5,
+    as_json: Json = False,
+) -> None:
+    """Measure each step from a file to a row, in one thread; the network uses all cores."""
+    extractor = dogsim.load_extractor(backbone, weights)
+    files = dogsim.find_images(photos)[:count]
+    extractor(np.zeros((BATCH, *[extractor.recipe.image_size] * 2, 3), np.uint8))  # compile it
+    turns = [steps_of(files, extractor) for _ in range(repeats)]
+    rows = [
+        {"step": step, **milliseconds([turn[step] / len(files) for turn in turns])}
+        for step in turns[0]
+    ]
+    show({"processor": processor(), "photos": len(files), "results": rows}, as_json)
+
+
+def steps_of(files: list[Path], extractor: dogsim.Extractor) -> dict[str, float]:
+    """Return the seconds that each step takes for all files."""
+    size, resize = extractor.recipe.image_size, extractor.recipe.resize
+    taken: dict[str, float] = {}
+
+    def each(step: str, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        start = time.perf_counter()
+        results = [function(item) for item in items]
+        taken[step] = time.perf_counter() - start
+        return results
+
+    contents = each("read", read_image_file, files)
+    each("hash", bytes_sha256, contents)
+    decode = partial(open_image, at_least=min_decoded_side(size, resize))
+    images = each("decode", decode, contents)
+    pixels = np.stack(each("resize", partial(squared, size=size, resize=resize), images))
+    batches = [pixels[first : first + BATCH] for first in range(0, len(pixels), BATCH)]
+    features = np.concatenate(each("network", extractor, batches))  # (n, d)
+    names = tuple(f"dog/{number}.jpg" for number in range(len(files)))
+    rows = dogsim.Dataset(features, np.zeros(len(files), np.int32), names, ("dog",))
+    with tempfile.TemporaryDirectory() as folder:
+        each("write", rows.save, [Path(folder) / "rows.h5"])
+    return taken
 
 
 def processor() -> dict[str, Any]:

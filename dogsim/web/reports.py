@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 REPORTED_KS = (1, 5, 20)  # numbers of neighbours; the last one for tables and figures
 MAX_CONFUSED_PAIRS = 40
 MAX_IMAGES_OF_PAIR = 24
+MAX_EVALUATED_PAIRS, MIN_EVALUATED_QUERIES = 1_000_000_000, 1000  # searched in a minute
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,10 @@ class EvaluationReport:
 
 
 def evaluation_report(dataset: "Dataset") -> EvaluationReport:
-    """Evaluate a dataset by leave-one-out and Euclidean distance, see `dogsim.accuracy`."""
+    """Evaluate a dataset by leave-one-out and Euclidean distance, see `dogsim.accuracy`.
+
+    Of a large dataset only some images, drawn at random, are queries.
+    """
     # Imported here, because matplotlib takes a second to load and the page must not wait for it.
     from dogsim.figures.canvas import png_of
     from dogsim.figures.evaluation import (
@@ -37,13 +41,13 @@ def evaluation_report(dataset: "Dataset") -> EvaluationReport:
     )
     from dogsim.figures.tree import tree_order
 
-    evaluation = Evaluation(dataset)
+    evaluation = Evaluation(dataset, n_test=_n_drawn(dataset))
     found = evaluation.neighbours(min(MAX_CURVE_K, evaluation.max_k))
     votes = found.first(min(REPORTED_KS[-1], evaluation.max_k))
-    ks = [k for k in REPORTED_KS if k <= evaluation.max_k]
     payload = {
         "k": votes.k,
-        "results": [asdict(each) for each in evaluation.accuracies(ks)],
+        "drawn": evaluation.n_test is not None,
+        "results": [asdict(each) for each in evaluation.accuracies(_ks(evaluation.max_k))],
         "per_breed": [asdict(breed) for breed in per_breed(votes)],
         "confusions": _confusions_payload(votes, dataset),
     }
@@ -53,6 +57,16 @@ def evaluation_report(dataset: "Dataset") -> EvaluationReport:
         "distances": distance_histogram(dataset),
     }
     return EvaluationReport(payload, {name: png_of(figure) for name, figure in figures.items()})
+
+
+def _ks(max_k: int) -> list[int]:
+    return [k for k in REPORTED_KS if k <= max_k]
+
+
+def _n_drawn(dataset: "Dataset") -> int | None:
+    """Return the number of queries to draw at random, None for all images."""
+    n_drawn = max(MIN_EVALUATED_QUERIES, MAX_EVALUATED_PAIRS // len(dataset))
+    return n_drawn if n_drawn < np.count_nonzero(dataset.labels >= 0) else None
 
 
 def _confusions_payload(found: Neighbours, dataset: "Dataset") -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ pytest.importorskip("cachetools", reason='the page needs pip install "dogsim[web
 pytest.importorskip("httpx2", reason="Starlette's TestClient needs httpx2")
 from starlette.testclient import TestClient
 
-from dogsim.web import routes, server
+from dogsim.web import reports, routes, server
 from dogsim.web import service as service_module
 from dogsim.web import uploads as uploads_module
 from dogsim.web.service import Service
@@ -347,6 +347,16 @@ def test_browsing_by_breed(client: TestClient) -> None:
     assert len(client.get("/api/rows?start=-5&count=99999").json()["rows"]) == 6
 
 
+def test_a_large_dataset_is_evaluated_by_some_of_its_images(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "MIN_EVALUATED_QUERIES", 2)
+    monkeypatch.setattr(reports, "MAX_EVALUATED_PAIRS", 24)
+    payload = reports.evaluation_report(Dataset.open(stored)).payload
+    assert payload["drawn"] is True
+    assert [each["queries"] for each in payload["results"]] == [4, 4]  # of 6
+
+
 def test_evaluation_and_audit_are_computed_once(client: TestClient) -> None:
     for path in ("/api/judging", "/api/audit"):
         first = client.get(path)
@@ -355,7 +365,8 @@ def test_evaluation_and_audit_are_computed_once(client: TestClient) -> None:
         while client.get(path).status_code == 202 and time.monotonic() < deadline:
             time.sleep(0.05)
     judged = client.get("/api/judging").json()
-    assert [each["k"] for each in judged["results"]] == [1, 5]
+    assert [(each["k"], each["queries"]) for each in judged["results"]] == [(1, 6), (5, 6)]
+    assert judged["drawn"] is False
     assert len(judged["per_breed"]) == 2
     figure = client.get("/api/judging/curves.png")
     assert Image.open(io.BytesIO(figure.content)).format == "PNG"

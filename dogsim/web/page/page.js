@@ -522,6 +522,8 @@ async function renderEvaluation() {
   const report = await pollReport("/api/judging", view, "How good are the answers?",
     "Every image of the dataset was a query once. It did not vote on itself.");
   if (!report) return;
+  if (report.drawn) view.querySelector(".introduction").textContent =
+    `${counted(report.results[0].queries, "image")}, drawn at random, were queries. None voted on itself.`;
   const figures = { curves: "Precision, recall and vote accuracy over k",
     confusions: "Confusion matrix of the breeds",
     distances: "Distances of images to their own breed and to others" };
