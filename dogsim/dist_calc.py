@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import cdist
 
 from dogsim import exact
 from dogsim.dataset import Dataset, as_dataset
@@ -15,6 +14,7 @@ from dogsim.plumbing.arrays import as_numbers, as_row_indices
 from dogsim.plumbing.sieve import Candidates, k_smallest
 from dogsim.plumbing.terminal import note
 from dogsim.plumbing.threads import compute_threads, for_each
+from dogsim.plumbing.vectors import cdist
 from dogsim.storage.gallery import Floats, Gallery, check_defined
 from dogsim.storage.sharded_rows import as_rows
 

@@ -1,4 +1,4 @@
-"""Lengths of vectors, and vectors of length 1."""
+"""Lengths of vectors, vectors of length 1, and distances between vectors."""
 
 from typing import Any
 
@@ -20,3 +20,17 @@ def nonzero_lengths(vectors: ArrayLike, dtype: DTypeLike = np.float64) -> NDArra
     """Compute the lengths of the rows of (n, d), (n, 1) of `dtype`; 1 for a row of zeros."""
     lengths = np.linalg.norm(np.asarray(vectors, dtype), axis=1, keepdims=True)
     return np.asarray(np.where(lengths > 0, lengths, 1), dtype)
+
+
+def cdist(
+    queries: NDArray[Any], rows: NDArray[Any], metric: str, out: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Compute the distances (m, n) of queries (m, d) to rows (n, d) with SciPy's `cdist`.
+
+    SciPy is imported at the first call: its import takes a quarter of a second, which commands that
+    compare nothing save.
+    """
+    from scipy.spatial import distance
+
+    distances: NDArray[np.float64] = distance.cdist(queries, rows, metric, out=out)
+    return distances
