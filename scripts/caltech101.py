@@ -22,7 +22,11 @@ import dogsim
 from edge import dataset_of, options, parser_of
 
 try:
-    from skimage.feature import hog
+    from scipy.signal import fftconvolve
+    from skimage.color import rgb2gray
+    from skimage.feature import SIFT, hog, local_binary_pattern
+    from skimage.filters import gabor_kernel
+    from sklearn.cluster import MiniBatchKMeans
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import Normalizer, StandardScaler
@@ -88,11 +92,65 @@ def gradients(image: Pixels) -> NDArray[np.floating]:
     return counts
 
 
+def binary_patterns(image: Pixels) -> NDArray[np.floating]:
+    """Count local binary patterns (Ojala et al. 2002) in 4 x 4 cells, (160,).
+
+    Each pixel is compared with its eight neighbours; the 10 uniform patterns are flat, edge, corner
+    and so on, and all others together.
+    """
+    grey = (rgb2gray(image) * 255).astype(np.uint8)
+    patterns = local_binary_pattern(grey, 8, 1, "uniform")  # type: ignore[no-untyped-call]
+    cells = patterns.astype(int).reshape(4, 16, 4, 16).swapaxes(1, 2).reshape(16, -1)
+    return np.concatenate([np.bincount(cell, minlength=10) for cell in cells]) / 256
+
+
+GABOR_FILTERS = [  # three frequencies, cycles per pixel, and four directions
+    gabor_kernel(frequency, np.pi / 4 * direction)  # type: ignore[no-untyped-call]
+    for frequency in (0.1, 0.2, 0.4)
+    for direction in range(4)
+]
+
+
+def gabor(image: Pixels) -> NDArray[np.floating]:
+    """Compute the mean response of Gabor filters (waves in a Gaussian) in 4 x 4 cells, (192,)."""
+    grey = rgb2gray(image)
+    responses = (abs(fftconvolve(grey - grey.mean(), g, mode="same")) for g in GABOR_FILTERS)
+    return np.concatenate([r.reshape(4, 16, 4, 16).mean(axis=(1, 3)).ravel() for r in responses])
+
+
+def sift_descriptors(image: Pixels) -> NDArray[np.floating]:
+    """Describe the keypoints of an image (Lowe 2004), (n, 128)."""
+    sift = SIFT()  # type: ignore[no-untyped-call]
+    try:
+        sift.detect_and_extract(rgb2gray(image))  # type: ignore[no-untyped-call]
+    except RuntimeError:  # there are no keypoints
+        return np.empty((0, 128))
+    return np.asarray(sift.descriptors, np.float64)
+
+
+def bags_of_words(images: list[Pixels], words: int = 100, seed: int = 0) -> NDArray[np.floating]:
+    """Count how often each visual word occurs in each image, (n, words).
+
+    A word is a cluster of similar SIFT descriptors of all images (Csurka et al. 2004, "Visual
+    categorization with bags of keypoints").
+    """
+    descriptors = [sift_descriptors(image) for image in images]
+    together = np.concatenate(descriptors)
+    if len(together) < 2:
+        return np.zeros((len(images), words))
+    clusters = MiniBatchKMeans(min(words, len(together)), random_state=seed, n_init=3)
+    clusters.fit(together)
+    found = [clusters.predict(each) if len(each) else [] for each in descriptors]
+    return np.stack([np.bincount(np.array(each, int), minlength=words) for each in found])
+
+
 # Your turn: a feature of your own, a function from an image (64, 64, 3) to a vector
 HANDCRAFTED: dict[str, Callable[[Pixels], NDArray[np.floating]]] = {
     "raw pixels": raw_pixels,
     "colour histogram": colour_histogram,
     "HOG": gradients,
+    "LBP": binary_patterns,
+    "Gabor": gabor,
 }
 
 
@@ -115,6 +173,7 @@ def compare_rankings(dataset: dogsim.Dataset) -> None:
     for name, feature in HANDCRAFTED.items():
         features = np.stack([feature(image) for image in images]).astype(np.float32)
         row(name, replace(dataset, features=features), "cosine")
+    row("SIFT", replace(dataset, features=bags_of_words(images).astype(np.float32)), "cosine")
 
 
 compare_rankings(dataset)

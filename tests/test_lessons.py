@@ -15,6 +15,7 @@ from dogsim import (
     Dataset,
     DogsimError,
     accuracy,
+    load_image,
     nearest,
     result_grid,
     sample_dataset,
@@ -209,6 +210,7 @@ def test_handcrafted_features(tmp_path: Path) -> None:
     hog = next(line for line in out.splitlines() if line.startswith("HOG"))
     assert float(hog.split()[2]) == 1  # edges identify stripes
     assert "raw pixels, cosine" in out
+    assert all(f"{name}, cosine" in out for name in ("LBP", "Gabor", "SIFT"))
     assert "30 images of 3 classes" in lesson(
         "caltech101", tmp_path / "classes", *options, "--background"
     )
@@ -226,6 +228,37 @@ def test_a_colour_histogram_is_independent_of_position(
     assert counts[0] == 48 * 64
     assert np.array_equal(counts, lesson_module.colour_histogram(flipped))
     assert not np.array_equal(lesson_module.raw_pixels(image), lesson_module.raw_pixels(flipped))
+
+
+def test_textures_and_keypoints(classifiers: tuple[str, SimpleNamespace]) -> None:
+    lesson_module = classifiers[1]
+    flat = np.full((64, 64, 3), 90, np.uint8)
+    patterns = lesson_module.binary_patterns(flat).reshape(16, 10)
+    assert (patterns[:, 8] >= 0.75).all()  # all neighbours are as bright as the pixel
+    np.testing.assert_allclose(patterns.sum(axis=1), 1)
+    waves = np.cos(2 * np.pi * 0.2 * np.arange(64)) * 100 + 128
+    across = np.repeat(np.tile(waves, (64, 1))[:, :, None], 3, axis=2).astype(np.uint8)
+    strength = lesson_module.gabor(across).reshape(3, 4, 16).mean(axis=2)
+    assert np.unravel_index(strength.argmax(), (3, 4)) == (1, 0)  # its frequency and direction
+    turned = lesson_module.gabor(across.swapaxes(0, 1)).reshape(3, 4, 16).mean(axis=2)
+    assert np.unravel_index(turned.argmax(), (3, 4)) == (1, 2)
+
+
+def test_a_bag_of_words_counts_the_nearest_words(
+    classifiers: tuple[str, SimpleNamespace],
+) -> None:
+    lesson_module, data = classifiers[1], sample_dataset()
+    images = [load_image(data.source(row), 64) for row in range(4)]
+    images.append(np.full((64, 64, 3), 90, np.uint8))  # no keypoints
+    bags = lesson_module.bags_of_words(images, words=5)
+    keypoints = [lesson_module.sift_descriptors(image) for image in images]
+    assert [len(each) for each in keypoints] == bags.sum(axis=1).tolist()
+    assert keypoints[-1].shape == (0, 128)
+    every = np.concatenate(keypoints)
+    words = lesson_module.MiniBatchKMeans(5, random_state=0, n_init=3).fit(every).cluster_centers_
+    nearest_word = np.linalg.norm(keypoints[0][:, None] - words, axis=2).argmin(axis=1)
+    assert np.array_equal(np.bincount(nearest_word, minlength=5), bags[0])
+    assert not lesson_module.bags_of_words(images[-1:]).any()
 
 
 @pytest.mark.slow
