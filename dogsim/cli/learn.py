@@ -10,7 +10,26 @@ from dogsim.cli.common import check_dataset_output, description, open_dataset, p
 from dogsim.errors import DogsimError, counted
 
 if TYPE_CHECKING:
+    from dogsim.dataset import Dataset
     from dogsim.learning.training import Ranking
+
+
+FromLayer = Annotated[
+    str | None,
+    typer.Option(help="Fine-tune the network itself on the images, from this layer on."),
+]
+Augment = Annotated[bool, typer.Option("--augment", help="Flip and crop the images at random.")]
+Rotate = Annotated[
+    float | None,
+    typer.Option(help="Also rotate the images at random, by at most this many degrees, 0 to 45."),
+]
+ImageWorkers = Annotated[
+    int | None, typer.Option(help="Threads that read images.  [default: one per CPU]")
+]
+ImageRoot = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the images, if they have moved, for --from-layer."),
+]
 
 
 def deep_ranking(
@@ -32,22 +51,16 @@ def deep_ranking(
     width: Annotated[
         int | None, typer.Option(help="Length of the embedding.  [default: breeds - 1]")
     ] = None,
-    from_layer: Annotated[
-        str | None,
-        typer.Option(help="Fine-tune the network itself on the images, from this layer on."),
-    ] = None,
+    from_layer: FromLayer = None,
     network: Annotated[
         str, option.one_of("network", "{}. multiscale: add two shallow paths; trained on images.")
     ] = "same",
-    augmented: Annotated[
-        bool, typer.Option("--augment", help="Flip and crop the images at random.")
-    ] = False,
+    augmented: Augment = False,
+    rotate: Rotate = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Triplets per step.  [default: 16]")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Threads that read images.  [default: one per CPU]")
-    ] = None,
+    workers: ImageWorkers = None,
     weights: option.Weights = None,
     start: Annotated[
         str | None,
@@ -63,10 +76,7 @@ def deep_ranking(
     patience: Annotated[
         int, typer.Option(help="Stop after this many rounds of 25 steps without improvement.")
     ] = 4,
-    root: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the images, if they have moved, for --from-layer."),
-    ] = None,
+    root: ImageRoot = None,
     hold_back: Annotated[
         float | None,
         typer.Option(
@@ -96,19 +106,16 @@ def deep_ranking(
     Example: `dogsim deep-ranking dogs.h5 -o head.keras`
     """
     from dogsim.learning.training import hold_out
-    from dogsim.networks.heads import check_model_name, save_model
-    from dogsim.networks.training_record import has_training_record
-    from dogsim.plumbing.files import check_output, check_replaceable
+    from dogsim.networks.heads import save_model
 
     on_images = from_layer is not None or network != "same"
     head_options = _given(negatives=negatives, width=width, start=start)
     head_options |= _given(proxies_per_breed=proxies_per_breed)
     image_options = _given(weights=weights, batch_size=batch_size, workers=workers)
-    folder = _given(root=root, augment=augmented or None)
-    _refuse_unused(on_images, head_options if on_images else image_options | folder)
-    check_output(check_model_name(out), [file, Path(weights) if weights else None])
-    check_replaceable(out, has_training_record, force)
-    dataset = open_dataset(file, None, root=root)
+    folder = _given(root=root, augment=augmented or None, rotate=rotate)
+    unused = head_options if on_images else image_options | folder
+    _refuse_unused(on_images, unused, "--from-layer or --network")
+    dataset = _checked_for_training(file, out, force, root, weights)
     if hold_back is not None:
         dataset, _ = hold_out(dataset, hold_back, seed, least=1)
     options = _given(gap=gap, patience=patience, seed=seed)
@@ -116,8 +123,7 @@ def deep_ranking(
     if on_images:
         from dogsim.learning.fine_tune import fine_tune
 
-        check_output(out, [Path(dataset.recipe.weights)] if dataset.recipe else [])
-        options |= {"network": network, "augmented": augmented}
+        options |= {"network": network, "augmented": augmented, "rotation": rotate or 0.0}
         trained = fine_tune(dataset, from_layer, **options, **image_options)
     else:
         from dogsim.learning.deep_ranking import train_ranking
@@ -132,13 +138,12 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _refuse_unused(on_images: bool, unused: dict[str, Any]) -> None:
+def _refuse_unused(on_images: bool, unused: dict[str, Any], options: str) -> None:
     """Raise `DogsimError` for an option that would have no effect."""
-    use = "heads only: leave out" if on_images else "networks only: add one of"
+    use = "heads only: leave out" if on_images else "networks only: add"
     for name, value in unused.items():
         raise DogsimError(
-            f"Received --{name.replace('_', '-')} {value}. It is for {use} --from-layer and "
-            "--network."
+            f"Received --{name.replace('_', '-')} {value}. It is for {use} {options}."
         )
 
 
@@ -193,23 +198,92 @@ def project(
 def train_classifier(
     file: option.File,
     out: option.KerasOut,
-    max_epochs: Annotated[int, typer.Option(help="Maximum number of epochs.")] = 100,
+    max_epochs: Annotated[
+        int | None, typer.Option(help="Maximum number of epochs.  [default: 100]")
+    ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Learning rate of Adam.  [default: 0.6 / number of features]"),
+        typer.Option(
+            help="Learning rate of Adam.  [default: 0.6 / number of features; with --from-layer "
+            "1e-5]"
+        ),
     ] = None,
     dropout: Annotated[
-        float, typer.Option(help="Fraction of the features that each step drops.")
-    ] = 0.5,
+        float | None,
+        typer.Option(help="Fraction of the features that each step drops.  [default: 0.5]"),
+    ] = None,
+    from_layer: FromLayer = None,
+    augmented: Augment = False,
+    rotate: Rotate = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images per step, for --from-layer.  [default: 16]")
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Maximum number of steps, for --from-layer.  [default: 500]")
+    ] = None,
+    workers: ImageWorkers = None,
+    weights: option.Weights = None,
+    root: ImageRoot = None,
     seed: option.Seed = 0,
     force: option.Force = False,
     as_json: option.Json = False,
 ) -> None:
     """Train a softmax classifier on a dataset's features.
 
+    With `--from-layer` the later layers of the network are trained as well, and OUT is a network
+    for `--weights`.
+
     Example: `dogsim train-classifier train.h5 -o c.keras`, then
     `dogsim accuracy --dataset train.h5 --test test.h5 --classifier c.keras`
     """
+    on_features = _given(max_epochs=max_epochs, dropout=dropout)
+    on_images = _given(batch_size=batch_size, max_steps=max_steps, workers=workers)
+    on_images |= _given(weights=weights, augment=augmented or None, rotate=rotate, root=root)
+    _refuse_unused(bool(from_layer), on_features if from_layer else on_images, "--from-layer")
+    rate = _given(learning_rate=learning_rate)
+    if from_layer is None:
+        return _classifier_on_features(file, out, force, as_json, seed=seed, **on_features, **rate)
+    on_images |= {"augmented": augmented, "rotation": rotate or 0.0}
+    for name in ("augment", "rotate", "root"):
+        on_images.pop(name, None)
+    dataset = _checked_for_training(file, out, force, root, weights)
+    from dogsim.learning.fine_tune import fine_tune
+    from dogsim.networks.heads import save_model
+
+    trained = fine_tune(dataset, from_layer, loss="softmax", seed=seed, **on_images, **rate)
+    save_model(trained.model, out)
+    before, after = trained.history[0], trained.history[trained.best]
+    why = "" if trained.steps else ": no round improved the accuracy of the held-out images"
+    text = (
+        f"{out}: {counted(trained.steps, 'step')}{why}\n"
+        f"accuracy of held-out images: {before:.4f} with the softmax on the features, "
+        f"{after:.4f} fine-tuned"
+    )
+    result = {"out": str(out), "steps": trained.steps}
+    return print_result(
+        result | {"accuracy_before": before, "accuracy_after": after}, as_json, text
+    )
+
+
+def _checked_for_training(
+    file: Path, out: Path, force: bool, root: Path | None, weights: str | None
+) -> "Dataset":
+    """Open the dataset of a network to be trained; raise `DogsimError` if OUT is in use."""
+    from dogsim.networks.heads import check_model_name
+    from dogsim.networks.training_record import has_training_record
+    from dogsim.plumbing.files import check_output, check_replaceable
+
+    check_output(check_model_name(out), [file, Path(weights) if weights else None])
+    check_replaceable(out, has_training_record, force)
+    dataset = open_dataset(file, None, root=root)
+    check_output(out, [Path(dataset.recipe.weights)] if dataset.recipe else [])
+    return dataset
+
+
+def _classifier_on_features(
+    file: Path, out: Path, force: bool, as_json: bool, **options: Any
+) -> None:
+    """Train a softmax on the features of a dataset file."""
     from dogsim.dataset import Dataset
     from dogsim.learning.classifier import is_classifier
     from dogsim.learning.classifier import train_classifier as train
@@ -219,7 +293,7 @@ def train_classifier(
     check_output(check_model_name(out), [file])
     check_replaceable(out, is_classifier, force)
     dataset = Dataset.open(file)
-    made = train(dataset, dropout, learning_rate, max_epochs, seed=seed)
+    made = train(dataset, **options)
     made.save(out)
     breeds, size = counted(len(made.breeds), "breed"), dataset.features.shape[1]
     text = f"{out}: classifies {breeds} from {counted(size, 'feature')}"

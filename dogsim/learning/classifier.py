@@ -36,6 +36,7 @@ TEMPERATURE_GRID = np.geomspace(0.1, 10, 200)
 LEARNING_RATE_PER_FEATURE = 0.6  # divided by the number of features
 MIN_PROBABILITY_SHOWN = 0.001
 CLASSIFIER_BATCH_SIZE = 64
+FIXED_EPOCHS = 20  # of the softmax before fine-tuning
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,6 +249,21 @@ def _training_images(dataset: Dataset) -> Dataset:
     found, labels = np.unique(images.labels, return_inverse=True)
     breeds = tuple(map(images.breed_of_label, found))
     return replace(images, labels=labels.astype(np.int32), breeds=breeds)
+
+
+def softmax_on_features(dataset: Dataset, seed: int) -> Any:
+    """Train a softmax on stored features for a fixed number of epochs, to fine-tune it.
+
+    Returns a model from features (B, D) to the probabilities of the labels that occur, in ascending
+    order, (B, C).
+    """
+    keras, (breeds, labels) = import_keras(), np.unique(dataset.labels, return_inverse=True)
+    keras.utils.set_random_seed(seed)
+    model = _softmax(dataset.features, len(breeds), 0.5)
+    rate = LEARNING_RATE_PER_FEATURE / dataset.features.shape[1]
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    model.fit(dataset.features, labels, CLASSIFIER_BATCH_SIZE, epochs=FIXED_EPOCHS, verbose=0)
+    return model
 
 
 def _softmax(features: NDArray[np.float32], breeds: int, dropout: float) -> Any:

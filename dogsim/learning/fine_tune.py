@@ -1,7 +1,7 @@
 """Fine-tuning: train the network of a dataset on its images, from a given layer on."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,9 +14,9 @@ from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.engines._keras import import_keras
 from dogsim.engines.tensorflow import Prepare
 from dogsim.errors import DogsimError, as_flag, check_known, shown, unknown
-from dogsim.images import Source, load_image
 from dogsim.learning.architectures import multiscale
-from dogsim.learning.augmentation import augment
+from dogsim.learning.augmentation import check_rotation, load_batches
+from dogsim.learning.classifier import softmax_on_features
 from dogsim.learning.ranking_losses import mean_triplet_loss
 from dogsim.learning.training import (
     HELD_OUT_FRACTION,
@@ -37,13 +37,13 @@ from dogsim.networks.heads import embed
 from dogsim.networks.protocols import require_trainable
 from dogsim.networks.training_record import read_training_record, record_training
 from dogsim.plumbing.terminal import track
-from dogsim.plumbing.threads import prefetch, usable_cpus
 from dogsim.recipe import Recipe
 from dogsim.retrieval.identity import image_keys
 
 Architecture = Literal["same", "multiscale"]
+Loss = Literal["triplet", "contrastive", "softmax"]
 NETWORKS: tuple[Architecture, ...] = get_args(Architecture)
-PREFETCHED_BATCHES = 2  # batches of images that are read while the network computes
+LOSSES: tuple[Loss, ...] = get_args(Loss)
 EVALUATION_BATCH_SIZE = 32
 
 
@@ -60,11 +60,16 @@ def fine_tune(
     workers: int | None = None,
     augmented: bool = False,
     network: Architecture = "same",
+    loss: Loss = "triplet",
+    rotation: float = 0.0,
 ) -> Ranking:
-    """Train the network of a dataset on its images with the triplet ranking loss.
+    """Train the network of a dataset on its images, from a layer on: unfreeze its later layers.
 
-    Triplets are drawn beforehand. Three networks with shared weights embed query, positive and
-    negative as unit vectors. Held-out images, searched among each other, determine when to stop.
+    With the triplet ranking loss, triplets are drawn beforehand, and three networks with shared
+    weights embed query, positive and negative as unit vectors. With ``loss="softmax"`` a softmax is
+    first trained on the stored features; then it and the layers are trained by cross-entropy.
+    Held-out images determine when to stop: their precision, searched among each other, or the
+    accuracy of the softmax.
 
     Parameters
     ----------
@@ -81,7 +86,7 @@ def fine_tune(
     learning_rate : float, optional
         Of Adam, by default 1e-5, or 1e-3 if only new layers are trained.
     batch_size : int
-        Triplets per step.
+        Triplets per step, or images with ``loss="softmax"``.
     max_steps, patience : int
         Stop after `max_steps` steps, or after `patience` rounds of 25 steps without improvement.
     seed : int
@@ -91,12 +96,17 @@ def fine_tune(
         Flip and crop the images at random, see `dogsim.augment`.
     network : {"same", "multiscale"}
         ``"multiscale"`` adds two shallow paths to the network, see `dogsim.multiscale`.
+    loss : {"triplet", "contrastive", "softmax"}
+        ``"contrastive"``: two pairs of each triplet, see `dogsim.contrastive_loss`.
+    rotation : float
+        Rotate the images at random by at most so many degrees, 0 to 45; implies `augmented`.
 
     Returns
     -------
     Ranking
         Its model maps prepared pixels to features. Saved as a ``.keras`` file it is a weight file
         of the same backbone; with ``"multiscale"`` its features are those of layer ``embedding``.
+        With ``loss="softmax"`` its history is the accuracy of the held-out images, and k is 1.
 
     Raises
     ------
@@ -106,54 +116,106 @@ def fine_tune(
     """
     dataset = as_dataset(dataset)
     check_known("network", network, NETWORKS)
+    check_known("loss", loss, LOSSES)
+    if loss == "softmax" and network != "same":
+        raise DogsimError(f"Received loss='softmax' with network={network!r}. Expected 'same'.")
     check_positive(gap=gap, learning_rate=1 if learning_rate is None else learning_rate)
     rate = learning_rate or (1e-5 if from_layer is not None else 1e-3)
     batch_size, max_steps = as_counts(batch_size=batch_size, max_steps=max_steps)
     as_counts(patience=patience, workers=1 if workers is None else workers)
-    augmented = as_flag("augmented", augmented)
+    turned = check_rotation(rotation)
+    augment_seed = check_seed(seed) if as_flag("augmented", augmented) or turned else None
+    options = _TuningOptions(
+        loss, gap, rate, batch_size, max_steps, seed, workers, augment_seed, turned
+    )
     known = trainable(dataset)
     part, held = hold_out(known, HELD_OUT_FRACTION, check_seed(seed), least=2)
     tuned = _load_network(require_recipe(dataset.recipe), from_layer, weights, network, seed)
-    rows = triplet_batches(part.labels, max_steps, batch_size, seed)
-    batches = tuned.batches(part, rows, workers, seed if augmented else None)
-    losses: list[float] = []
-    rounds = train_in_rounds(tuned.triplet_step(gap, rate), batches, max_steps, losses)
-    progress = track(rounds, max_steps, "steps, stops early")
-    k = int(np.unique(held.labels, return_counts=True)[1].min()) - 1
-    history, best = train_until_best(
-        tuned.model, progress, lambda: tuned.precision(held, k), patience
-    )
-    steps = min(best * STEPS_PER_ROUND, max_steps)
+    start = _softmax_training if loss == "softmax" else _triplet_training
+    ranking = _train(start(tuned, part, held, options), tuned.model, max_steps, patience)
     trained_on = read_training_record(Path(weights or tuned.recipe.weights))
-    if steps:  # otherwise the weights have not changed
+    if ranking.steps:  # otherwise the weights have not changed
         trained_on = np.union1d(image_keys(known), trained_on)
     record_training(tuned.model, trained_on)
-    return Ranking(tuned.model, history[0], history, best, steps, k, tuple(losses))
+    return ranking
 
 
-def load_batches(
-    batches: Iterable[Sequence[Source]],
-    size: int,
-    resize: str,
-    workers: int | None = None,
-    augment_seed: int | None = None,
-) -> Iterator[NDArray[np.uint8]]:
-    """Yield batches of images, (B, size, size, 3) uint8, loaded in advance by threads.
+@dataclass(frozen=True)
+class _TuningOptions:
+    """Training options; the fields are parameters of `fine_tune`."""
 
-    With `augment_seed` the images are augmented; the same seed gives the same images for any
-    number of threads. Raises as `load_image` does.
-    """
+    loss: Loss
+    gap: float
+    learning_rate: float
+    batch_size: int
+    max_steps: int
+    seed: int
+    workers: int | None
+    augment_seed: int | None
+    rotation: float
 
-    def load(numbered: tuple[int, Sequence[Source]]) -> NDArray[np.uint8]:
-        number, batch = numbered
-        images = (load_image(source, size, resize) for source in batch)
-        if augment_seed is None:
-            return np.stack(list(images))
-        rng = np.random.default_rng([augment_seed, number])
-        return np.stack([augment(image, rng) for image in images])
 
-    threads = workers or usable_cpus()
-    return prefetch(load, enumerate(batches), PREFETCHED_BATCHES, threads=threads)
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """The trained model, its optimiser step, its batches, and its score on held-out images."""
+
+    model: Any
+    step: Callable[[Any], float]
+    batches: Iterator[Any]
+    score: Callable[[], float]
+    k: int = 1
+
+
+def _train(training: _Training, network: Any, max_steps: int, patience: int) -> Ranking:
+    """Train in rounds until the score stops improving."""
+    losses: list[float] = []
+    rounds = train_in_rounds(training.step, training.batches, max_steps, losses)
+    progress = track(rounds, max_steps, "steps, stops early")
+    history, best = train_until_best(training.model, progress, training.score, patience)
+    steps = min(best * STEPS_PER_ROUND, max_steps)
+    return Ranking(network, history[0], history, best, steps, training.k, tuple(losses))
+
+
+def _triplet_training(
+    tuned: "_Network", part: Dataset, held: Dataset, options: _TuningOptions
+) -> _Training:
+    """Prepare the training on triplets, or on pairs with the contrastive loss."""
+    import tensorflow as tf
+
+    def loss_of(pixels: Any) -> Any:
+        embeddings = tf.math.l2_normalize(tuned.model(pixels, training=False), axis=1)
+        return mean_triplet_loss(embeddings, options.gap, options.loss == "contrastive")
+
+    rows = triplet_batches(part.labels, options.max_steps, options.batch_size, options.seed)
+    step = gradient_step(tuned.model, loss_of, options.learning_rate)
+    k = int(np.unique(held.labels, return_counts=True)[1].min()) - 1
+    batches = tuned.batches(part, rows, options)
+    return _Training(tuned.model, step, batches, lambda: tuned.precision(held, k), k)
+
+
+def _softmax_training(
+    tuned: "_Network", part: Dataset, held: Dataset, options: _TuningOptions
+) -> _Training:
+    """Train a softmax on the stored features and prepare the training of both by cross-entropy."""
+    keras, breeds = import_keras(), np.unique(part.labels)
+    head = softmax_on_features(part, options.seed)
+    model = keras.Model(tuned.model.inputs[0], head(tuned.model.outputs[0]))
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy()
+
+    def loss_of(pixels: Any, labels: Any) -> Any:
+        return cross_entropy(labels, model(pixels, training=False))
+
+    rng, size = np.random.default_rng(options.seed), min(options.batch_size, len(part))
+    rows = [rng.choice(len(part), size, replace=False) for _ in range(options.max_steps)]
+    labels = (np.searchsorted(breeds, part.labels[batch]) for batch in rows)
+    batches = zip(tuned.batches(part, rows, options), labels, strict=True)
+
+    def score() -> float:
+        """Compute the accuracy of the softmax on the held-out images."""
+        found = tuned.compute(model, held).argmax(axis=1)
+        return float(np.mean(breeds[found] == held.labels))
+
+    return _Training(model, gradient_step(model, loss_of, options.learning_rate), batches, score)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,30 +230,23 @@ class _Network:
         self,
         dataset: Dataset,
         batches: Iterable[NDArray[np.integer]],
-        workers: int | None = None,
-        augment_seed: int | None = None,
+        options: _TuningOptions | None = None,
     ) -> Iterator[Any]:
         """Yield the prepared pixels (B, S, S, 3) of batches of rows of a dataset."""
         sources = ([dataset.source(row) for row in rows] for rows in batches)
         size, resize = self.recipe.image_size, self.recipe.resize
-        for images in load_batches(sources, size, resize, workers, augment_seed):
+        how = (options.workers, options.augment_seed, options.rotation) if options else ()
+        for images in load_batches(sources, size, resize, *how):
             yield self.prepare(images.astype(np.float32))
 
-    def triplet_step(self, gap: float, learning_rate: float) -> Callable[[Any], float]:
-        """Return a function that trains on a batch of queries, positives and negatives."""
-        import tensorflow as tf
-
-        def loss_of(pixels: Any) -> Any:
-            embeddings = tf.math.l2_normalize(self.model(pixels, training=False), axis=1)
-            return mean_triplet_loss(embeddings, gap)
-
-        return gradient_step(self.model, loss_of, learning_rate)
+    def compute(self, model: Any, dataset: Dataset) -> NDArray[np.float32]:
+        """Compute the outputs (n, D) of a model for the images of a dataset."""
+        rows = np.array_split(np.arange(len(dataset)), -(-len(dataset) // EVALUATION_BATCH_SIZE))
+        return np.concatenate([embed(model, pixels) for pixels in self.batches(dataset, rows)])
 
     def precision(self, held: Dataset, k: int) -> float:
         """Compute precision@k of held-out images, searched among each other."""
-        rows = np.array_split(np.arange(len(held)), -(-len(held) // EVALUATION_BATCH_SIZE))
-        features = [embed(self.model, pixels) for pixels in self.batches(held, rows)]
-        searched = replace(held, features=np.concatenate(features))
+        searched = replace(held, features=self.compute(self.model, held))
         return accuracy(searched, k, metric="cosine").precision_at_k
 
 

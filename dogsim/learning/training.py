@@ -157,12 +157,12 @@ def _drawn_scenes(
 
 
 def gradient_step(
-    model: Any, loss_of: Callable[[Any], Any], learning_rate: Any
+    model: Any, loss_of: Callable[..., Any], learning_rate: Any
 ) -> Callable[[Any], float]:
     """Return a function that trains a model on one batch by one step of Adam and returns the loss.
 
-    `loss_of` maps a batch (a tensor) to the loss of the model (a scalar tensor). `learning_rate`
-    is a number or a Keras schedule.
+    `loss_of` maps a batch (a tensor, or the tensors of a tuple) to the loss of the model (a scalar
+    tensor). `learning_rate` is a number or a Keras schedule.
     """
     import tensorflow as tf
 
@@ -171,14 +171,18 @@ def gradient_step(
     optimizer.build(model.trainable_variables)
 
     @tf.function  # type: ignore[untyped-decorator]
-    def step(batch: Any) -> Any:
+    def step(*batch: Any) -> Any:
         with tf.GradientTape() as tape:
-            loss = loss_of(batch)
+            loss = loss_of(*batch)
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss
 
-    return lambda batch: float(step(tf.constant(batch)))
+    def train(batch: Any) -> float:
+        parts = batch if isinstance(batch, tuple) else (batch,)
+        return float(step(*map(tf.constant, parts)))
+
+    return train
 
 
 def train_in_rounds(

@@ -141,6 +141,48 @@ def test_fine_tuning_accepts_a_root(stored: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "x.keras").exists()
 
 
+def test_a_classifier_fine_tunes_the_network(tmp_path: Path) -> None:
+    import keras
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in ("across", "along"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(12):
+            pixels = rng.integers(0, 100, (16, 16, 3), np.uint8)
+            pixels[::4] += 120
+            turned = pixels if name == "across" else pixels.swapaxes(0, 1)
+            Image.fromarray(turned).save(tmp_path / "images" / name / f"{i}.png")
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            layers.Conv2D(8, 3, activation="relu", name="conv"),
+            layers.GlobalAveragePooling2D(name="avg_pool"),
+        ]
+    )
+    network.save(tmp_path / "network.keras")
+    weights = str(tmp_path / "network.keras")
+    create_dataset(tmp_path / "images", tmp_path / "d.h5", weights=weights)
+    train = ("train-classifier", tmp_path / "d.h5", "-o", tmp_path / "tuned.keras")
+    options = ("--learning-rate", 0.01, "--max-steps", 50, "--batch-size", 8, "--rotate", 5)
+    made = dogsim_json(*train, "--from-layer", "conv", *options)
+    assert made["accuracy_after"] >= made["accuracy_before"]
+    assert made["steps"] in (0, 25, 50)
+    again = create_dataset(
+        tmp_path / "images", tmp_path / "t.h5", weights=str(tmp_path / "tuned.keras")
+    )
+    assert again.features.shape == (24, 8)
+    assert "--dropout 0.2. It is for heads only: leave out --from-layer" in refusal(
+        *train, "--from-layer", "conv", "--dropout", 0.2
+    )
+    for option in (("--augment",), ("--rotate", 5), ("--batch-size", 4), ("--root", tmp_path)):
+        assert "It is for networks only: add --from-layer" in refusal(*train, *option)
+    assert "is also read by this command" in refusal(
+        *("train-classifier", tmp_path / "d.h5", "-o", weights, "--from-layer", "conv", "--force")
+    )
+
+
 def test_no_file_of_the_user_is_replaced(stored: Path, four: Dataset, tmp_path: Path) -> None:
     data, mine = tmp_path / "d.h5", tmp_path / "mine.keras"
     four.save(data)

@@ -17,7 +17,7 @@ from dogsim import (
     load_image,
     save_model,
 )
-from dogsim.learning.fine_tune import load_batches
+from dogsim.learning.augmentation import load_batches
 from dogsim.networks.training_record import has_training_record
 from dogsim.retrieval.identity import learned
 
@@ -74,6 +74,32 @@ def test_fine_tuning_trains_the_given_layers(stripes: tuple[Dataset, Path]) -> N
     gained = accuracy(after, k, metric="cosine").precision_at_k
     assert gained > accuracy(data, k, metric="cosine").precision_at_k + 0.3
     assert tuned.history[tuned.best] > tuned.history[0]
+
+
+def test_fine_tuning_a_softmax_by_unfreezing(stripes: tuple[Dataset, Path]) -> None:
+    data, root = stripes
+    import keras
+
+    options = {"learning_rate": 0.01, "batch_size": 24, "max_steps": 75, "loss": "softmax"}
+    tuned = fine_tune(data, "high", **options)  # type: ignore[arg-type]
+    before = keras.models.load_model(root / "network.keras")
+    for name, learns in (("low", False), ("norm", False), ("high", True)):
+        old, new = before.get_layer(name).get_weights(), tuned.model.get_layer(name).get_weights()
+        same = all(np.array_equal(a, b) for a, b in zip(old, new, strict=True))
+        assert same is not learns, name
+    assert tuned.k == 1  # the history is the accuracy of the softmax
+    assert tuned.history[tuned.best] > max(tuned.history[0], 0.85)
+    assert tuned.losses[-1] < tuned.losses[0] < np.log(2) + 0.1
+    assert tuned.model.output_shape == (None, 8)  # the features, not the probabilities
+    rotated = fine_tune(data, "high", rotation=20, **(options | {"max_steps": 25}))  # type: ignore[arg-type]
+    assert rotated.losses != tuned.losses[:1]
+
+
+def test_fine_tuning_on_pairs(stripes: tuple[Dataset, Path]) -> None:
+    tuned = fine_tune(
+        *(stripes[0], "high"), learning_rate=0.01, batch_size=8, max_steps=75, loss="contrastive"
+    )
+    assert tuned.losses[-1] < tuned.losses[0]
 
 
 @pytest.mark.filterwarnings("error:The structure of:UserWarning")
@@ -150,6 +176,12 @@ def test_invalid_fine_tuning(stripes: tuple[Dataset, Path], tmp_path: Path) -> N
             fine_tune(dataset, layer)
     with pytest.raises(DogsimError, match="Unknown network 'multi'"):
         fine_tune(data, "norm", network="multi")  # type: ignore[arg-type]
+    with pytest.raises(DogsimError, match="Unknown loss 'hinge'"):
+        fine_tune(data, "norm", loss="hinge")  # type: ignore[arg-type]
+    with pytest.raises(DogsimError, match="rotation=90. Expected 0 to 45 degrees"):
+        fine_tune(data, "norm", rotation=90)
+    with pytest.raises(DogsimError, match="loss='softmax' with network='multiscale'"):
+        fine_tune(data, "norm", network="multiscale", loss="softmax")
     with pytest.raises(DogsimError, match="S at least 64"):
         fine_tune(data, None, network="multiscale")
     with pytest.raises(DogsimError, match="workers=0"):
