@@ -1,6 +1,7 @@
 """Fixtures of all tests: no network connection, a small folder of images, networks."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -184,18 +185,36 @@ def four() -> Dataset:
 
 @pytest.fixture(scope="session")
 def random_resnet(once: Callable[[str, Callable[[Path], Any]], Path]) -> tuple[Any, Path]:
-    """Keras' ResNet-50 with random weights, and a folder with it in all kinds of files."""
+    """Keras' ResNet-50 with random weights, and a folder with it in a file without the top."""
     import keras
 
     def make(folder: Path) -> None:
         keras.utils.set_random_seed(1)
         model = keras.applications.ResNet50(weights=None)
-        model.save_weights(folder / "top.weights.h5")
         model.save(folder / "top.keras")
-        model.save(folder / "top.h5")
-        without = keras.Model(model.input, model.get_layer("conv5_block3_out").output)
-        without.save_weights(folder / "notop.weights.h5")
-        without.save(folder / "notop.h5")
+        _without_top(model).save(folder / "notop.h5")
 
     folder = once("resnet", make)
     return keras.models.load_model(folder / "top.keras", compile=False), folder
+
+
+@pytest.fixture(scope="session")
+def resnet_files(
+    random_resnet: tuple[Any, Path], once: Callable[[str, Callable[[Path], Any]], Path]
+) -> Path:
+    """A folder with the same network in all kinds of files."""
+    model, files = random_resnet
+
+    def make(folder: Path) -> None:
+        shutil.copytree(files, folder, dirs_exist_ok=True)
+        model.save_weights(folder / "top.weights.h5")
+        model.save(folder / "top.h5")
+        _without_top(model).save_weights(folder / "notop.weights.h5")
+
+    return once("resnet-files", make)
+
+
+def _without_top(model: Any) -> Any:
+    import keras
+
+    return keras.Model(model.input, model.get_layer("conv5_block3_out").output)

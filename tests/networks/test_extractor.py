@@ -38,16 +38,14 @@ KINDS = ("notop.h5", "top.keras", "top.weights.h5", "notop.weights.h5", "top.h5"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", KINDS)
-def test_every_kind_of_weight_file(
-    random_resnet: tuple[Any, Path], plain_features: Any, file: str
-) -> None:
-    _, folder = random_resnet
-    extractor = load_extractor("resnet50", str(folder / file), precision="float32")
+def test_every_kind_of_weight_file(resnet_files: Path, plain_features: Any, file: str) -> None:
+    weights = resnet_files / file
+    extractor = load_extractor("resnet50", str(weights), precision="float32")
     np.testing.assert_allclose(extractor(IMAGES), plain_features, rtol=1e-4, atol=1e-4)
     assert extractor.recipe == Recipe(
         backbone="resnet50",
-        weights=str(folder / file),
-        weights_sha256=file_sha256(folder / file),
+        weights=str(weights),
+        weights_sha256=file_sha256(weights),
         layer="avg_pool",
         image_size=224,
         engine=choose_engine()[0],
@@ -79,19 +77,17 @@ def test_other_layers(colours: str) -> None:
 
 
 @pytest.mark.slow
-def test_other_layers_of_a_weight_file(random_resnet: tuple[Any, Path]) -> None:
-    _, folder = random_resnet
-    logits = load_extractor("resnet50", str(folder / "top.weights.h5"), layer="predictions")
+def test_other_layers_of_a_weight_file(resnet_files: Path) -> None:
+    logits = load_extractor("resnet50", str(resnet_files / "top.weights.h5"), layer="predictions")
     np.testing.assert_allclose(logits(IMAGES).sum(axis=1), 1, rtol=1e-2)
-    early = load_extractor("resnet50", str(folder / "notop.h5"), layer="conv4_block6_out")
+    early = load_extractor("resnet50", str(resnet_files / "notop.h5"), layer="conv4_block6_out")
     assert early(IMAGES).shape == (3, 1024)
     with pytest.raises(DogsimError, match="Unknown layer 'avgpool'; did you mean 'avg_pool'"):
-        load_extractor("resnet50", str(folder / "top.keras"), layer="avgpool")
+        load_extractor("resnet50", str(resnet_files / "top.keras"), layer="avgpool")
 
 
 @pytest.mark.slow
-def test_a_file_that_does_not_fit(random_resnet: tuple[Any, Path], tmp_path: Path) -> None:
-    _, folder = random_resnet
+def test_a_file_that_does_not_fit(resnet_files: Path, tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("no weights")
     (tmp_path / "text.keras").write_text("no model")
     for backbone, file, layer, message in [
@@ -106,7 +102,7 @@ def test_a_file_that_does_not_fit(random_resnet: tuple[Any, Path], tmp_path: Pat
         ("resnet5", "notop.h5", None, "did you mean 'resnet50'"),
     ]:
         with pytest.raises(DogsimError, match=message) as caught:
-            load_extractor(backbone, str(folder / file), layer)
+            load_extractor(backbone, str(resnet_files / file), layer)
         assert "\n" not in str(caught.value)
 
 
