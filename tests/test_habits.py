@@ -30,7 +30,7 @@ def test_the_versions_of_python_are_those_of_pyproject() -> None:
     oldest, newest = f"3.{bounds[1]}", f"3.{int(bounds[2]) - 1}"
     assert f"Python {oldest} to {newest}" in read("README.md")
     assert f'python: ["{oldest}", "{newest}"]' in read(".github/workflows/tests.yml")
-    assert f"for newest in python{newest} " in read(".ci/run")
+    assert f"for newest in python{newest} " in read(".ci/release")
     assert f"DOGSIM_OLDEST_PYTHON:-python{oldest}" in read(".ci/oldest")
 
 
