@@ -25,6 +25,7 @@ Neighbours and their vote
 
 Evaluation
     accuracy, Accuracy: scores over all images, or over those of a test set
+    published_accuracy, PublishedAccuracy: by the protocol of the MATLAB project
     hold_out: split a dataset into a gallery and a test set
     audit, Audit: duplicates, suspicious labels and outliers of a dataset
 

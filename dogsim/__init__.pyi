@@ -1,5 +1,7 @@
 # The public names, one per line; dogsim/__init__.py reads this list.
+from dogsim.accuracy import PublishedAccuracy as PublishedAccuracy
 from dogsim.accuracy import accuracy as accuracy
+from dogsim.accuracy import published_accuracy as published_accuracy
 from dogsim.classify import classify as classify
 from dogsim.create_dataset import Update as Update
 from dogsim.create_dataset import create_dataset as create_dataset

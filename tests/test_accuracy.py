@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clouds import cloud
+from clouds import breeds_in_noise, cloud
 from commands import python
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from dogsim.accuracy import accuracy
+from dogsim.accuracy import accuracy, published_accuracy
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
 from dogsim.retrieval.evaluation import Evaluation
@@ -357,3 +357,19 @@ def test_calibration_by_hand() -> None:
     probabilities = [[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.6, 0.4]]
     assert calibration_error(probabilities, [0, 1, 1, 0]) == pytest.approx(0.4)
     assert calibration_error([[1.0, 0.0]] * 3, [0, 0, 0]) == 0
+
+
+def test_published_accuracy_equals_draws_of_the_matlab_protocol() -> None:
+    dataset = breeds_in_noise()
+    found = published_accuracy(dataset, seed=3)
+    all_queries = accuracy(dataset, 20, protocol="matlab").precision_at_k
+    draws = [accuracy(dataset, 20, n_test=50, protocol="matlab", seed=i) for i in range(200)]
+    precisions = [each.precision_at_k for each in draws]
+    low, high = found.precision_at_k_ci95
+    assert found.precision_at_k == pytest.approx(all_queries, abs=0.01)
+    assert low == pytest.approx(np.quantile(precisions, 0.025), abs=0.03)
+    assert high == pytest.approx(np.quantile(precisions, 0.975), abs=0.03)
+    assert 0.2 < low < high - 0.01 < 1
+    assert found == published_accuracy(dataset, seed=3) != published_accuracy(dataset, seed=4)
+    with pytest.raises(DogsimError, match="Received a dataset with 49 images of known breed"):
+        published_accuracy(dataset.take(np.arange(49)))

@@ -1,5 +1,6 @@
 """The command `accuracy`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +11,13 @@ from dogsim.cli.accuracy_report import Sections, report_on, table_columns, warni
 from dogsim.cli.common import open_dataset, print_result
 from dogsim.errors import DogsimError
 
+OPTIONS_AS_PUBLISHED = ("as_published", "dataset", "weights", "seed", "cluster", "as_json")
+
 
 def accuracy(
     k: Annotated[list[int] | None, option.neighbours(20)] = None,
     *,
+    context: typer.Context,
     dataset: option.DatasetFile = None,
     weights: option.Weights = None,
     n_test: Annotated[
@@ -30,6 +34,14 @@ def accuracy(
         str, option.one_of("vote", "{}. distance: votes have weight 1 / distance.")
     ] = "uniform",
     seed: Annotated[int, typer.Option(help="Random seed for drawing the queries.")] = 0,
+    as_published: Annotated[
+        bool,
+        typer.Option(
+            "--as-published",
+            help="Measure as the MATLAB project did: 1,000 draws of 50 queries, k = 20, protocol "
+            "matlab.",
+        ),
+    ] = False,
     sections: Sections,
     csv: Annotated[Path | None, typer.Option(help="Write the last table to this file.")] = None,
     force: option.Force = False,
@@ -43,6 +55,7 @@ def accuracy(
 
     Example: `dogsim accuracy --k 1 --k 20 --dataset dogs.h5 --confusions`
     """
+    from dogsim.accuracy import published_accuracy
     from dogsim.dataset import Dataset
     from dogsim.plumbing.files import check_output, check_replaceable
     from dogsim.plumbing.tables import has_csv_header, write_csv
@@ -51,6 +64,11 @@ def accuracy(
     from dogsim.retrieval.query_expansion import check_rank, ranking
 
     _check_options(dataset, weights, test, protocol, sections)
+    if as_published:
+        _refuse_other_options(context)
+        result = published_accuracy(open_dataset(dataset, weights, cluster), seed)
+        print_result(asdict(result), as_json, str(result))
+        return
     if csv:
         headers = table_columns().values()
         check_output(csv, [dataset, test])
@@ -68,6 +86,18 @@ def accuracy(
         name = list(report.tables)[-1]
         write_csv(csv, report.tables[name], table_columns()[name])
     print_result(report.payload(), as_json, report.text())
+
+
+def _refuse_other_options(context: typer.Context) -> None:
+    """Raise `DogsimError` for an option that the protocol of the MATLAB project sets itself."""
+    for each in context.command.params:
+        source = context.get_parameter_source(str(each.name))
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and each.name not in OPTIONS_AS_PUBLISHED:
+            raise DogsimError(
+                f"Received --as-published with {each.opts[0]}. Expected only --dataset, --weights, "
+                "--seed, --cluster and --json: the protocol of the MATLAB project sets the others."
+            )
 
 
 def _check_options(

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from commands import dogsim, dogsim_json, loaded_after, refusal
 
@@ -153,3 +154,21 @@ def test_results_are_a_list_for_any_number_of_k(stored: Path) -> None:
     assert {name: one[name] for name in one["results"][0]} == one["results"][0]
     assert [each["k"] for each in two["results"]] == [1, 2]
     assert "precision_at_k" not in two  # of which k?
+
+
+def test_accuracy_as_published(tmp_path: Path) -> None:
+    labels = np.arange(60, dtype=np.int32) % 2
+    paths = tuple(f"{i}.jpg" for i in range(60))
+    file = tmp_path / "d.h5"
+    Dataset(np.eye(2, dtype=np.float32)[labels], labels, paths, ("pug", "whippet")).save(file)
+    result = dogsim_json("accuracy", "--as-published", "--dataset", file)
+    assert result == {
+        **{"queries": 50, "draws": 1000, "gallery": 60, "k": 20, "protocol": "matlab"},
+        **{"metric": "euclidean", "precision_at_k": 1, "precision_at_k_ci95": [1, 1]},
+        "published": 0.5653,
+    }
+    lines = dogsim("accuracy", "--as-published", "--dataset", file, "--seed", 1).stdout.splitlines()
+    assert lines[2] == "precision@k       1.0000, in 95 % of the draws 1.0000 to 1.0000"
+    for option in ("--k 20", "--n-test 50", "--protocol matlab", "--map-at-r", "--vote distance"):
+        refused = refusal("accuracy", "--as-published", "--dataset", file, *option.split())
+        assert f"Received --as-published with {option.split()[0]}. Expected" in refused
