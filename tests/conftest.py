@@ -25,6 +25,8 @@ os.environ |= {
     "COLUMNS": "100",
 }
 os.environ.pop("DOGSIM_DATASET", None)
+if "PYTEST_XDIST_WORKER" in os.environ:  # the others use the other cores, and idle threads spin
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import platformdirs
