@@ -39,7 +39,7 @@ def deep_ranking(
         str | None,
         option.one_of(
             "negatives",
-            "{}. proxies: one learned vector per breed; near: triplets, near negatives weigh "
+            "{}. proxies: learned vectors of each breed; near: triplets, near negatives weigh "
             "most; drawn: triplets drawn uniformly, with negatives of other breeds; in-class: "
             "with less similar negatives of the same breed; mixture: half of each; pairs: pairs "
             "with the contrastive loss.  [default: proxies]",
@@ -91,7 +91,7 @@ def deep_ranking(
     proxies_per_breed: Annotated[
         int | None,
         typer.Option(
-            help="Number of proxies of each breed, for several appearances.  [default: 1]"
+            help="Number of proxies of each breed, for several appearances.  [default: 3]"
         ),
     ] = None,
     seed: option.Seed = 0,

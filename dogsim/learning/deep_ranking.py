@@ -51,7 +51,7 @@ TRIPLETS_PER_BATCH = 1024  # if they are drawn beforehand
 MAX_K = 20  # neighbours behind the precision that selects the best round
 TRIPLET_DEFAULTS: dict[str, Any] = {"dropout": 0.15, "learning_rate": 1e-3, "max_steps": 500}
 PROXY_DEFAULTS: dict[str, Any] = {"dropout": 0.7, "learning_rate": 3e-3, "max_steps": 760}
-DEFAULTS = {"proxies": PROXY_DEFAULTS | {"proxies_per_breed": 1}}  # others: `TRIPLET_DEFAULTS`
+DEFAULTS = {"proxies": PROXY_DEFAULTS | {"proxies_per_breed": 3}}  # others: `TRIPLET_DEFAULTS`
 IN_CLASS_FRACTIONS = {"in-class": 1.0, "mixture": 0.5}  # of triplets that are drawn beforehand
 
 
@@ -68,7 +68,7 @@ class _Options:
     dropout: float
     learning_rate: float
     max_steps: int
-    proxies_per_breed: int = 1
+    proxies_per_breed: int = 1  # not used with triplets
 
     def __post_init__(self) -> None:
         check_positive(gap=self.gap)
@@ -131,7 +131,7 @@ def train_ranking(
         At least two breeds with 4 images or more. Breeds with fewer images, and images of unknown
         breed, are left out.
     negatives : {"proxies", "near", "drawn", "in-class", "mixture", "pairs"}
-        ``"proxies"``: one proxy for each other breed, all of them in every step. ``"near"``: all
+        ``"proxies"``: the proxies of all other breeds, in every step. ``"near"``: all
         triplets of batches of up to 128 breeds x 8 images, with most weight on near negatives.
         ``"drawn"``: triplets drawn beforehand, with out-of-class negatives, drawn uniformly.
         ``"in-class"``: with less similar images of the query's breed as negatives, see
@@ -154,7 +154,7 @@ def train_ranking(
     start : {"discriminant", "random"}
         Initial weights. ``"random"`` shows what the ranking loss teaches by itself.
     proxies_per_breed : int, optional
-        Number of proxies of each breed, by default 1; a breed with fewer images has one for each
+        Number of proxies of each breed, by default 3; a breed with fewer images has one for each
         image. With triplets there are no proxies.
 
     Raises

@@ -47,13 +47,14 @@ def test_the_output_is_breed_probabilities(made: tuple[Any, Path]) -> None:
     assert embedded.shape == (len(data), len(data.breeds))
     assert np.linalg.norm(embedded, axis=1) == pytest.approx(1, abs=1e-5)
     assert (embedded.argmax(axis=1) == data.labels).mean() > 0.95
-    # computed from the layers before: a softmax of scaled cosines
+    # computed from the layers before: a softmax of scaled cosines, summed over a breed's proxies
     model = load_head(head).model
-    proxies = model.get_layer("proxies").get_weights()[0]
+    proxies, breeds = (model.get_layer(name).get_weights()[0] for name in ("proxies", "breeds"))
+    assert proxies.shape[1] == 3 * len(data.breeds)
     assert np.linalg.norm(proxies, axis=0) == pytest.approx(COSINE_SCALE, rel=1e-4)
     general = project(data, head, layer="general").features[:, : proxies.shape[0]]
     units = general / np.linalg.norm(general, axis=1, keepdims=True)
-    exponentials = np.exp(units @ proxies)
+    exponentials = np.exp(units @ proxies) @ breeds
     assert embedded == pytest.approx(
         exponentials / np.linalg.norm(exponentials, axis=1, keepdims=True), abs=1e-4
     )
