@@ -13,7 +13,7 @@ Datasets
     Dataset: features, breeds and paths of the known images, in memory and in a file
     create_dataset, update_dataset, Update: from a folder of breed folders
     sample_dataset, sample_queries: drawings that come with the package
-    stanford_dogs: photos of 120 breeds, downloaded
+    stanford_dogs, caltech101: photos of 120 breeds, or of 101 classes, downloaded
     import_mat, export_mat: from and to MATLAB
 
 Neighbours and their vote

@@ -61,6 +61,7 @@ from dogsim.retrieval.decomposition import Explanation as Explanation
 from dogsim.retrieval.query_expansion import expand as expand
 from dogsim.retrieval.scores import Accuracy as Accuracy
 from dogsim.retrieval.scores import calibration_error as calibration_error
+from dogsim.sources.caltech101 import caltech101 as caltech101
 from dogsim.sources.matlab import export_mat as export_mat
 from dogsim.sources.matlab import import_mat as import_mat
 from dogsim.sources.sample import sample_dataset as sample_dataset

@@ -30,7 +30,7 @@ from PIL import Image
 import dogsim
 from dogsim import Dataset, DogsimError, Extractor
 from dogsim.networks.extractor import NetworkOptions
-from dogsim.sources import sample, stanford_dogs
+from dogsim.sources import archives, sample
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="alarms and odd names")
 
@@ -104,7 +104,7 @@ def world(tmp_path: Path, mean_colours: Extractor, monkeypatch: pytest.MonkeyPat
         raise DogsimError("No network connection.")
 
     monkeypatch.setattr(NetworkOptions, "load", load)
-    monkeypatch.setattr(stanford_dogs, "download", refuse)
+    monkeypatch.setattr(archives, "download", refuse)
     monkeypatch.setattr(sample, "_cached", lambda *_: Dataset.open(tmp_path / "d.h5"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -214,9 +214,15 @@ def calls(dataset: Dataset, folder: Path, extractor: Extractor) -> dict[str, Cal
         ),
         "sample_dataset": (dogsim.sample_dataset, {}),
         "sample_queries": (dogsim.sample_queries, {}),
+        "sample_pairs": (dogsim.sample_pairs, {"labels": [0, 0, 1], "n": 2}),
         "sample_triplets": (dogsim.sample_triplets, {"labels": [0, 0, 1], "n": 2}),
         "say": (dogsim.say, {"text": "a"}),
         "show_or_save": (dogsim.show_or_save, figures),
+        "caltech101": (
+            dogsim.caltech101,
+            {"folder": "caltech", "archives": "photos"},
+            (*network, *run),
+        ),
         "stanford_dogs": (
             dogsim.stanford_dogs,
             {"folder": "dogs", "archives": "photos"},
@@ -261,6 +267,10 @@ def network_calls(dataset: Dataset) -> dict[str, tuple[Any, ...]]:
         "identity_block": (dogsim.identity_block, {"x": x, "filters": (2, 2, 4)}),
         "inception_module": (inception, {"x": x}),
         "multiscale": (dogsim.multiscale, {"width": 1}),
+        "contrastive_loss": (
+            dogsim.contrastive_loss,
+            {"first": three, "second": three, "same": [True, False, True]},
+        ),
         "ranking_loss": (
             dogsim.ranking_loss,
             {"query": three, "positive": three, "negative": three},

@@ -19,7 +19,8 @@ from dogsim.cli.option import with_separate_options
 COMMANDS = (
     *(ask.show, ask.classify, evaluate.accuracy, inspect.audit, inspect.tree),
     *(apply.apply, datasets.create_dataset, datasets.info),
-    *(datasets.stanford_dogs, datasets.import_mat, datasets.export_mat, datasets.export),
+    *(datasets.stanford_dogs, datasets.caltech101, datasets.import_mat),
+    *(datasets.export_mat, datasets.export),
     *(compare.distance, compare.explain, learn.deep_ranking, learn.project),
     *(learn.train_classifier, repl.ask, serve.serve, cache.cache),
 )

@@ -154,6 +154,30 @@ def stanford_dogs(
     print_result(result, as_json, "\n".join(lines))
 
 
+def caltech101(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to create.")],
+    archives: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder with caltech-101.zip.  [default: download]"),
+    ] = None,
+    background: Annotated[
+        bool, typer.Option("--background", help="Include the images that have no class.")
+    ] = False,
+    *,
+    options: option.ExtractionArguments,
+    as_json: option.Json = False,
+) -> None:
+    """Download Caltech-101 and create a dataset of its 101 classes.
+
+    Example: `dogsim caltech101 caltech`, then `dogsim accuracy --dataset caltech/caltech101.h5`
+    """
+    from dogsim.sources.caltech101 import caltech101 as create
+
+    dataset = create(folder, archives, background=background, **options.given)
+    out = folder / "caltech101.h5"
+    print_result({"dataset": str(out), **description(dataset)}, as_json, summary(out, dataset))
+
+
 def import_mat(
     file: Annotated[
         Path, typer.Argument(metavar="FILE.mat", help="A file saved by MATLAB or Octave.")

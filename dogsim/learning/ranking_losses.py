@@ -65,8 +65,9 @@ def contrastive_loss(first: Any, second: Any, same: Any, gap: float = 1.0) -> An
     gap = as_number("gap", gap)
     first, second = _as_embeddings(first, second)
     ops = import_keras().ops
-    same = ops.convert_to_tensor(same, "bool")
-    if same.shape != first.shape[:1]:
+    same = same if ops.is_tensor(same) else as_numbers("same", same, "bui", ndim=1)
+    same = ops.cast(same, "bool")
+    if tuple(same.shape) != tuple(first.shape[:1]):
         raise DogsimError(
             f"Received same {tuple(same.shape)}. Expected one for each of {first.shape[0]} pairs."
         )

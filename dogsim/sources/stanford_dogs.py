@@ -17,10 +17,10 @@ from dogsim.feature_extract import extract_features
 from dogsim.folders.run_options import FeatureOptions, split_options
 from dogsim.image_files.square import RESIZES
 from dogsim.networks.views import VIEWS
-from dogsim.plumbing.download import DownloadError, download, verify
 from dogsim.plumbing.files import check_output, check_replaceable, make_folder
 from dogsim.plumbing.terminal import note
 from dogsim.plumbing.unpack import unpack
+from dogsim.sources.archives import verified_archive
 from dogsim.sources.matfile import load_variables, texts
 from dogsim.storage.dataset_file import made_by
 
@@ -177,35 +177,9 @@ def _provide(folder: Path, name: str, source: Path | None) -> None:
     if target.is_dir():
         note(f"{target} exists already.")
         return
-    archive, (size, sha256) = (source or folder) / f"{name.lower()}.tar", ARCHIVES[name]
-    url = BASE_URL + archive.name
-    if source is None:
-        _fetch(url, archive, size, sha256)
-    elif not archive.is_file():
-        raise DogsimError(f"There is no {archive}. Expected {archive.name} of {BASE_URL} there.")
-    else:
-        try:
-            verify(archive, size, sha256)
-        except DogsimError as error:
-            raise DogsimError(f"{error} Download {url} again.") from error
-    unpack(archive, target)
-
-
-def _fetch(url: str, archive: Path, size: int, sha256: str) -> None:
-    """Download an archive, unless it was downloaded before."""
-    if archive.is_file():
-        try:
-            return verify(archive, size, sha256)
-        except DogsimError as error:
-            renamed = archive.replace(archive.with_name(f"{archive.name}.wrong"))
-            note(f"{error} It was renamed to {renamed}.")
-    try:
-        download(url, archive, size, sha256)
-    except DownloadError as error:
-        raise DogsimError(
-            f"{error} Or download {url} in another way and give its folder: --from FOLDER."
-        ) from error
-    return None
+    unpack(
+        verified_archive(BASE_URL + f"{name.lower()}.tar", folder, source, *ARCHIVES[name]), target
+    )
 
 
 def _official(folder: Path, split: str, count: int) -> list[str]:
