@@ -22,6 +22,7 @@ Neighbours and their vote
     majority_vote: the breed with the most votes
     classify, Answer: images to breeds
     ImageDistance, ResNetDistance: the distance between two images
+    VGGDistance, InceptionDistance, DenseNetDistance: the same with other networks
 
 Evaluation
     accuracy, Accuracy: scores over all images, or over those of a test set

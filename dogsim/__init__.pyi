@@ -23,8 +23,11 @@ from dogsim.figures.grid import result_grids as result_grids
 from dogsim.figures.heat_maps import heat_maps as heat_maps
 from dogsim.figures.tree import breed_tree as breed_tree
 from dogsim.folders.listing import find_images as find_images
+from dogsim.image_distance import DenseNetDistance as DenseNetDistance
 from dogsim.image_distance import ImageDistance as ImageDistance
+from dogsim.image_distance import InceptionDistance as InceptionDistance
 from dogsim.image_distance import ResNetDistance as ResNetDistance
+from dogsim.image_distance import VGGDistance as VGGDistance
 from dogsim.images import load_image as load_image
 from dogsim.learning.apply_head import project as project
 from dogsim.learning.architectures import alexnet as alexnet

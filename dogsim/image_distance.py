@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,20 @@ from dogsim.networks.extractor import NetworkOptions
 from dogsim.plumbing.vectors import unit_vectors
 from dogsim.recipe import ChannelValues
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 MAX_ROUNDING_ERROR = 1e-12  # of the distance between an image and itself
-RESNET_DEPTHS = (18, 34, 50, 101, 152)
+RESNET_DEPTHS, VGG_DEPTHS, DENSENET_DEPTHS = (18, 34, 50, 101, 152), (16, 19), (121, 169, 201)
+
+
+class DistanceOptions(TypedDict, total=False):
+    """Options of `ImageDistance` without the network and its preprocessing."""
+
+    metric: str
+    layer: str | None
+    normalize: bool
+    weights: str | os.PathLike[str] | None
 
 
 class ImageDistance:
@@ -25,6 +38,9 @@ class ImageDistance:
     and 11.3 G for each image in ResNets of 18, 34, 50, 101 and 152 layers (He et al. 2016, table
     1); with 50 layers 20 images a second on two cores without AMX. All pairs of n images need
     24 n^2 bytes of memory: 24 MB for 1,000 images, 2.4 GB for 10,000.
+
+    With L layers, N pixels, D features and batches of B images, the features of an image take
+    O(L N) time, a distance O(D), and the features of a batch O(B D) memory.
 
     Parameters
     ----------
@@ -109,7 +125,9 @@ class ImageDistance:
 
 
 class ResNetDistance(ImageDistance):
-    """`ImageDistance` with a ResNet of a given depth.
+    """`ImageDistance` with a ResNet (He et al. 2016) of a given depth.
+
+    See also `VGGDistance`, `InceptionDistance` and `DenseNetDistance`.
 
     Parameters
     ----------
@@ -136,8 +154,58 @@ class ResNetDistance(ImageDistance):
         normalize: bool = True,
         weights: str | os.PathLike[str] = "imagenet",
     ) -> None:
-        depth = as_integer("model_depth", model_depth)
-        if depth not in RESNET_DEPTHS:
-            depths = ", ".join(map(str, RESNET_DEPTHS))
-            raise DogsimError(f"Received model_depth={depth}. Expected one of {depths}.")
-        super().__init__(f"resnet{depth}", metric, layer, normalize, weights)
+        name = _name_of_depth("resnet", model_depth, RESNET_DEPTHS)
+        super().__init__(name, metric, layer, normalize, weights)
+
+
+class VGGDistance(ImageDistance):
+    """`ImageDistance` with a VGG (Simonyan and Zisserman 2015) of 16 or 19 layers.
+
+    Parameters
+    ----------
+    model_depth : {16, 19}
+    metric, layer, normalize, weights
+        As for `ImageDistance`, by keyword.
+
+    >>> VGGDistance(11)
+    Traceback (most recent call last):
+    dogsim.errors.DogsimError: Received model_depth=11. Expected one of 16, 19.
+    """
+
+    def __init__(self, model_depth: int = 16, **options: "Unpack[DistanceOptions]") -> None:
+        super().__init__(_name_of_depth("vgg", model_depth, VGG_DEPTHS), **options)
+
+
+class InceptionDistance(ImageDistance):
+    """`ImageDistance` with Inception-v3 (Szegedy et al. 2016).
+
+    Parameters
+    ----------
+    metric, layer, normalize, weights
+        As for `ImageDistance`, by keyword.
+    """
+
+    def __init__(self, **options: "Unpack[DistanceOptions]") -> None:
+        super().__init__("inceptionv3", **options)
+
+
+class DenseNetDistance(ImageDistance):
+    """`ImageDistance` with a DenseNet (Huang et al. 2017) of a given depth.
+
+    Parameters
+    ----------
+    model_depth : {121, 169, 201}
+    metric, layer, normalize, weights
+        As for `ImageDistance`, by keyword.
+    """
+
+    def __init__(self, model_depth: int = 121, **options: "Unpack[DistanceOptions]") -> None:
+        super().__init__(_name_of_depth("densenet", model_depth, DENSENET_DEPTHS), **options)
+
+
+def _name_of_depth(family: str, model_depth: int, depths: tuple[int, ...]) -> str:
+    depth = as_integer("model_depth", model_depth)
+    if depth not in depths:
+        expected = ", ".join(map(str, depths))
+        raise DogsimError(f"Received model_depth={depth}. Expected one of {expected}.")
+    return f"{family}{depth}"

@@ -40,7 +40,7 @@ PATIENCE = 30  # seconds of one call, on a machine that others use as well
 # Results, which hold what they are given, and constants.
 NO_FUNCTIONS = {
     *("Accuracy", "Answer", "Audit", "Explanation", "Ranking", "Update", "Recipe", "Head"),
-    *("Classifier", "Extractor", "DogsimError", "BACKBONES", "METRICS"),
+    *("Classifier", "Extractor", "DogsimError", "BACKBONES", "METRICS", "PublishedAccuracy"),
 }
 WRITES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate"}
 
@@ -207,6 +207,10 @@ def calls(dataset: Dataset, folder: Path, extractor: Extractor) -> dict[str, Cal
         "printable": (dogsim.printable, {"text": "a"}),
         "project": (dogsim.project, {"dataset": dataset, "head": "colours.keras"}),
         "ResNetDistance": (dogsim.ResNetDistance, {}),
+        "VGGDistance": (dogsim.VGGDistance, {}),
+        "InceptionDistance": (dogsim.InceptionDistance, {}),
+        "DenseNetDistance": (dogsim.DenseNetDistance, {}),
+        "published_accuracy": (dogsim.published_accuracy, {"dataset": dataset}),
         "result_grid": (dogsim.result_grid, {"query": image, "dataset": dataset, **found}),
         "result_grids": (
             dogsim.result_grids,

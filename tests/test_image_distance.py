@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from dogsim import METRICS, DogsimError, ImageDistance, ResNetDistance, load_image
+from dogsim import (
+    METRICS,
+    DenseNetDistance,
+    DogsimError,
+    ImageDistance,
+    InceptionDistance,
+    ResNetDistance,
+    VGGDistance,
+    load_image,
+)
 from dogsim.networks.extractor import NetworkOptions
 
 LITE = "efficientnet-lite2"
@@ -110,6 +119,26 @@ def test_resnet_by_depth(monkeypatch: pytest.MonkeyPatch) -> None:
             ResNetDistance(depth)
 
 
+def test_other_networks_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[Any] = []
+    monkeypatch.setattr(
+        "dogsim.image_distance.NetworkOptions.load", lambda options: loaded.append(options)
+    )
+    made = [
+        *(VGGDistance(), VGGDistance(19), InceptionDistance(weights="w.h5", metric="cityblock")),
+        *(DenseNetDistance(layer="relu"), DenseNetDistance(169), DenseNetDistance(201)),
+    ]
+    assert [each.metric for each in made] == ["cosine"] * 2 + ["cityblock"] + ["cosine"] * 3
+    assert loaded == [
+        NetworkOptions(backbone="vgg16"),
+        NetworkOptions(backbone="vgg19"),
+        NetworkOptions(backbone="inceptionv3", weights="w.h5"),
+        NetworkOptions(backbone="densenet121", layer="relu"),
+        NetworkOptions(backbone="densenet169"),
+        NetworkOptions(backbone="densenet201"),
+    ]
+
+
 @pytest.mark.slow
 def test_depth_50_is_resnet50(random_resnet: tuple[Any, Path]) -> None:
     weights = str(random_resnet[1] / "notop.h5")
@@ -129,6 +158,8 @@ def test_invalid_input(cosine: ImageDistance) -> None:
         (lambda: ImageDistance(LITE, "cosin"), "Unknown metric 'cosin'; did you mean 'cosine'"),
         (lambda: ImageDistance("vgg61"), "Unknown backbone 'vgg61'; did you mean 'vgg19'"),
         (lambda: ResNetDistance(20), "Received model_depth=20. Expected one of 18"),
+        (lambda: VGGDistance(11), "Received model_depth=11. Expected one of 16, 19"),
+        (lambda: DenseNetDistance(120), "Received model_depth=120. Expected one of 121, 169, 201"),
         (lambda: cosine.compute("gone.jpg", "gone.jpg"), "There is no image gone.jpg"),
         (lambda: cosine.compute_batch([]), "Received no image"),
     ]
