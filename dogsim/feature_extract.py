@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dogsim.errors import DogsimError, as_integer, shown
 from dogsim.images import Source, as_images, load_image
 from dogsim.networks.extractor import Extractor, NetworkOptions
-from dogsim.plumbing.threads import batched, prefetch, usable_cpus
+from dogsim.plumbing.threads import batched, decoding_threads, prefetch
 from dogsim.recipe import Recipe
 
 
@@ -73,7 +73,7 @@ def extract_features(
     check_extractor(extractor)
     recipe = extractor.recipe
     load = partial(load_image, size=recipe.image_size, resize=recipe.resize)
-    loaded = prefetch(load, as_images(images), ahead=batch_size, threads=usable_cpus())
+    loaded = prefetch(load, as_images(images), ahead=batch_size, threads=decoding_threads())
     features = [extractor(np.stack(batch)) for batch in batched(loaded, batch_size)]  # each (B, D)
     if not features:
         raise DogsimError("Received no image. Expected at least one.")

@@ -18,7 +18,7 @@ from dogsim.image_files.files import UnreadableError, read_image_file
 from dogsim.images import Cropped, load_image
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import printable, track
-from dogsim.plumbing.threads import batched, prefetch, usable_cpus
+from dogsim.plumbing.threads import batched, decoding_threads, prefetch
 from dogsim.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def compute_shards(
         return
     recipe = extractor.recipe
     decode = partial(_decode, root, recipe.resize, recipe.image_size)
-    results = prefetch(decode, images, ahead=3 * batch_size, threads=usable_cpus())
+    results = prefetch(decode, images, ahead=3 * batch_size, threads=decoding_threads())
     batches: list[_Batch] = []
     skipped: list[SkippedFile] = []
     try:
@@ -103,7 +103,7 @@ def quantization_images(
     """
     chosen = random.Random(0).sample(images, min(MAX_QUANTIZATION_IMAGES, len(images)))
     decode = partial(_decode, root, resize, size)
-    results = prefetch(decode, chosen, ahead=len(chosen), threads=usable_cpus())
+    results = prefetch(decode, chosen, ahead=len(chosen), threads=decoding_threads())
     if not (readable := [each.pixels for each in results if isinstance(each, _DecodedImage)]):
         raise DogsimError(
             f"No image sampled from {root} can be read ({counted(len(chosen), 'file')})."

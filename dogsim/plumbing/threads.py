@@ -13,6 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+MAX_DECODING_THREADS = 8  # more are slower, see docs/gpu.md
 DOWNLOAD_TIMEOUT_SECONDS = 8.0  # until a server answers, see `with_timeout`
 CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")  # of a container: quota and period, microseconds
 
@@ -28,6 +29,11 @@ def usable_cpus() -> int:
         quota, period = map(int, CPU_QUOTA_FILE.read_text(encoding="ascii").split())
         return max(1, min(len(allowed), quota // period))
     return len(allowed)
+
+
+def decoding_threads() -> int:
+    """Return the number of threads that decode images: `usable_cpus`, at most eight."""
+    return min(usable_cpus(), MAX_DECODING_THREADS)
 
 
 def compute_threads() -> int:

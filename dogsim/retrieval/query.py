@@ -15,7 +15,7 @@ from dogsim.image_files.files import read_image_file
 from dogsim.image_files.square import min_decoded_side
 from dogsim.images import Cropped, Source, file_of, load_image, opened
 from dogsim.plumbing.files import bytes_sha256
-from dogsim.plumbing.threads import prefetch, usable_cpus
+from dogsim.plumbing.threads import decoding_threads, prefetch
 from dogsim.recipe import Recipe
 from dogsim.retrieval.identity import rows_by_content
 
@@ -124,7 +124,7 @@ def read_queries(
             return LoadedQuery(image, error=error)
 
     rows_by_content(dataset)  # cached before the threads look it up
-    return prefetch(read, images, ahead, threads=usable_cpus())
+    return prefetch(read, images, ahead, threads=decoding_threads())
 
 
 def box_folder(dataset: Dataset | None, folder: str | os.PathLike[str] | None) -> BoxFolder:

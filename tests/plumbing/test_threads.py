@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from dogsim.plumbing import threads
-from dogsim.plumbing.threads import usable_cpus
+from dogsim.plumbing.threads import decoding_threads, usable_cpus
 
 
 def test_cpus_of_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -14,3 +14,4 @@ def test_cpus_of_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         if limit:
             quota.write_text(limit)
         assert usable_cpus() == cpus
+        assert decoding_threads() == min(cpus, 8)
