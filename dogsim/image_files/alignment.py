@@ -11,7 +11,7 @@ Coordinates are independent of the number of pixels: the unit is the root of the
 x points right and y down from the upper left corner.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,11 +81,15 @@ class Alignment:
         Maps the points (x, y, 1) of the first image to those of the second.
     inliers, matches : int
         The matches of keypoints that agree with it, and all matches.
+    spread : float
+        How widely the inliers are spread over the image in which they are spread more: 1 if evenly
+        over all of it, and the fraction of the area if evenly over a rectangle.
     """
 
     matrix: Matrix
     inliers: int
     matches: int
+    spread: float = 0.0
 
     @property
     def is_mirrored(self) -> bool:
@@ -95,7 +99,7 @@ class Alignment:
     def inverse(self) -> "Alignment":
         """Return the alignment from the second image to the first."""
         matrix = np.linalg.inv(np.vstack([self.matrix, [0, 0, 1]]))[:2]
-        return Alignment(matrix, self.inliers, self.matches)
+        return replace(self, matrix=matrix)
 
 
 def find_keypoints(image: NDArray[np.uint8]) -> Keypoints:
@@ -136,7 +140,7 @@ def align(one: Keypoints, other: Keypoints) -> Alignment | None:
     mirrored = _align_unmirrored(one.mirrored(), other)
     if mirrored and (plain is None or mirrored.inliers > plain.inliers):
         flip = np.array([[-1, 0, np.sqrt(one.aspect)], [0, 1, 0], [0, 0, 1]])  # (3, 3)
-        return Alignment(mirrored.matrix @ flip, mirrored.inliers, mirrored.matches)
+        return replace(mirrored, matrix=mirrored.matrix @ flip)
     return plain
 
 
@@ -159,7 +163,16 @@ def _align_unmirrored(one: Keypoints, other: Keypoints) -> Alignment | None:
     places = np.unique((targets[inliers] / TOLERANCES[-1]).round(), axis=0)
     if matrix is None or len(places) < MIN_INLIERS:
         return None
-    return Alignment(matrix, len(places), len(rows))
+    spread = max(_spread(points[inliers]), _spread(targets[inliers]))
+    return Alignment(matrix, len(places), len(rows), spread)
+
+
+def _spread(points: Float32Array) -> float:
+    """Return `spread` of some points of an image, (m, 2)."""
+    # The determinant of the covariance of a uniform distribution over a rectangle is (area / 12)²,
+    # and the area of an image is 1.
+    covariance = np.cov(points.astype(np.float64), rowvar=False)  # (2, 2)
+    return float(12 * np.sqrt(max(np.linalg.det(covariance), 0.0)))
 
 
 def _matches(

@@ -1,6 +1,7 @@
 """The verdict on two images: a copy and how it was changed, another shot of one scene, or neither.
 
-The thresholds are those of the fields of `Evidence`; docs/audit.md reports how they were measured.
+The thresholds are those of the fields of `Evidence` and `Alignment`; docs/duplicates.md and
+docs/scenes.md report how they were measured.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ MAX_REPLACED = 0.05
 MAX_BEND = 0.1  # pixels
 MAX_SHIFT, MAX_SHIFT_DEVIATIONS = 0.1, 2.6  # pixels, and standard deviations
 MAX_COLOUR_CONFLICT = 0.15
-MIN_SCENE_INLIERS, MIN_SCENE_CORRELATION = 26, 0.2
+MIN_SCENE_INLIERS, MIN_SCENE_SPREAD, MIN_SCENE_CORRELATION = 26, 0.15, 0.2
 FEW_KEYPOINTS = 250  # in one of two images that may be registered without matches of keypoints
 MAX_REGISTERED_TINT = 35.0  # CIELAB units between the mean colours
 
@@ -116,8 +117,10 @@ def has_colours_of_copy(evidence: Evidence) -> bool:
 
 def is_same_scene(evidence: Evidence) -> bool:
     """Return whether two images that are no copies show one scene."""
+    # Matches within a small part of both images show an object, which may be at another place.
     return (
         evidence.alignment.inliers >= MIN_SCENE_INLIERS
+        and evidence.alignment.spread >= MIN_SCENE_SPREAD
         and evidence.correlation >= MIN_SCENE_CORRELATION
     )
 

@@ -25,7 +25,7 @@ from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 from dogsim.retrieval.file_images import FileImages, have_same_pixels
 from dogsim.retrieval.identity import content_hash, stamped_hash
 
-VERDICTS_VERSION = 4  # part of the name of the cache; a new one for every change of a verdict
+VERDICTS_VERSION = 5  # part of the name of the cache; a new one for every change of a verdict
 MAX_VERDICTS_BYTES = 256_000_000
 BLOCK_PAIRS, PAIRS_AHEAD, FILES_AHEAD = 64, 16, 64
 LOOKED_UP_PAIRS = 16_384  # in the cache at a time

@@ -51,6 +51,21 @@ def changed(image: Image.Image, change: str) -> tuple[Image.Image, list[list[flo
     return copies[change]
 
 
+def test_spread_of_the_inliers(image: Image.Image, keypoints: Keypoints) -> None:
+    """The fraction of the image that the inliers cover, in the one where they cover more."""
+    whole = align(keypoints, keypoints)
+    half = align(keypoints, find_keypoints(np.asarray(image.crop((0, 0, WIDTH // 2, HEIGHT)))))
+    patch = texture(1)
+    patch.paste(image.crop((0, 0, WIDTH // 2, HEIGHT // 2)), (WIDTH // 3, HEIGHT // 3))
+    quarter = align(keypoints, find_keypoints(np.asarray(patch)))
+    assert whole is not None
+    assert half is not None
+    assert quarter is not None
+    assert [whole.spread, half.spread] == pytest.approx([0.8, 0.8], abs=0.15)  # without borders
+    assert 0.1 < quarter.spread < 0.25
+    assert whole.inverse().spread == whole.spread
+
+
 @pytest.mark.parametrize(
     "change",
     ["none", "resized", "stretched", "mirrored", "flipped", "rotated", "cropped", "grey", "dark"],

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from textures import COPIES, garment, next_shot, page, texture, with_object
 
-from dogsim.image_files.alignment import Keypoints, find_keypoints
+from dogsim.image_files.alignment import Keypoints, align, find_keypoints
 from dogsim.image_files.comparison import Verdict, compare_images
 from dogsim.image_files.detail import Pixels
 from dogsim.image_files.small_image import SmallImage, small_image
@@ -69,6 +69,17 @@ def test_a_garment_in_another_colour_is_no_copy(other: tuple[int, int, int]) -> 
 def test_the_next_shot_is_the_same_scene() -> None:
     image = texture(0)
     assert verdict(image, next_shot(image)).kind == "same scene"
+
+
+def test_an_object_at_another_place_is_another_scene() -> None:
+    """Many matches within a small part of both images are no evidence of one place."""
+    thing, photos = texture(3, (120, 100)), [texture(0), texture(1)]
+    for photo, position in zip(photos, ((60, 40), (130, 70)), strict=True):
+        photo.paste(thing, position)
+    alignment = align(*(find_keypoints(np.asarray(photo)) for photo in photos))
+    assert alignment is not None
+    assert alignment.inliers >= 26
+    assert verdict(*photos) == Verdict("different")
 
 
 def test_two_pages_of_one_layout_are_no_copies() -> None:
