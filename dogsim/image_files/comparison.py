@@ -25,7 +25,7 @@ MAX_REPLACED = 0.05
 MAX_BEND = 0.1  # pixels
 MAX_SHIFT, MAX_SHIFT_DEVIATIONS = 0.1, 2.6  # pixels, and standard deviations
 MAX_COLOUR_CONFLICT = 0.15
-MIN_SCENE_INLIERS, MIN_SCENE_SPREAD, MIN_SCENE_CORRELATION = 26, 0.15, 0.2
+MIN_SCENE_INLIERS, MIN_SCENE_SPREAD, MIN_SCENE_CORRELATION = 26, 0.16, 0.2
 FEW_KEYPOINTS = 250  # in one of two images that may be registered without matches of keypoints
 MAX_REGISTERED_TINT = 35.0  # CIELAB units between the mean colours
 
