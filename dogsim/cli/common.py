@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from dogsim.cli import option
 from dogsim.errors import DogsimError, counted, reason
@@ -115,8 +115,12 @@ class Command(TyperCommand):
         return [dataset, *args] if first and not second else args
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help, with the values of each option."""
-        for parameter in self.params:
+        """Write the help in panels, with the values of each option and flags without a type."""
+        panels = {name: panel for panel, names in option.PANELS.items() for name in names.split()}
+        for parameter in self.get_params(ctx):
+            if isinstance(parameter, TyperOption):
+                parameter.rich_help_panel = panels.get(str(parameter.name))
+                parameter.metavar = "" if parameter.is_flag else parameter.metavar
             text = getattr(parameter, "help", None)
             if parameter.name in option.OPTION_TABLES and text:
                 values = option.values_text(parameter.name)

@@ -57,7 +57,7 @@ def create_dataset(
             metavar="RULE",
             help="Shots of one scene, which count as one: none; auto, by comparing the images; "
             "folder, the innermost one; FILE.csv with the columns path,scene; or a regular "
-            "expression with a group (?P<scene>...) for the file name.  "
+            "expression with a group `(?P<scene>...)` for the file name.  "
             "[default: as in the file, else none]",
         ),
     ] = None,

@@ -31,6 +31,12 @@ OPTION_TABLES = {  # for each such option the module and the table in it
     "start": ("learning.deep_ranking", "STARTS"),
     "network": ("learning.fine_tune", "NETWORKS"),
 }
+PANELS = {  # of the help; all other options are in the first one
+    "Network": "backbone weights layer image_size resize mean std views head engine precision",
+    "Advanced": "metric rank cluster seed keep_self batch_size workers strict restart verify "
+    "margin force no_scene_check forget_edits root learning_rate max_steps max_epochs patience "
+    "dropout gap width start host port token name",
+}
 # For a table that is too long for a help text: the function of that module that summarises it.
 SUMMARY_FUNCTIONS = {"backbone": "families"}
 NAMES_PLACEHOLDER = "{}"  # in a help text
@@ -142,7 +148,8 @@ Labels = Annotated[
     typer.Option(
         metavar="top|parent|FILE.csv|REGEX",
         help="What labels an image: the top folder, the innermost folder, a table with the columns "
-        "path,label, or the group (?P<label>...) in its name.  [default: as in the file, else top]",
+        "path,label, or the group `(?P<label>...)` in its name.  [default: as in the file, "
+        "else top]",
     ),
 ]
 SaveFigures = Annotated[

@@ -1,6 +1,7 @@
 """Help, completion, and errors in one line."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from commands import COMMANDS, dogsim, loaded_after, python, refusal
 
 from dogsim import Dataset, __version__
-from dogsim.cli.option import OPTION_TABLES, option_values, values_text
+from dogsim.cli.option import OPTION_TABLES, PANELS, option_values, values_text
 from dogsim.networks.weights import OFFLINE_BACKBONE
 
 
@@ -31,6 +32,22 @@ def test_help_lists_the_valid_names() -> None:
         for name in OPTION_TABLES:
             if f"--{name} " in printed:
                 assert values_text(name) in printed, (command, name)
+
+
+def test_help_has_panels_and_flags_without_a_type() -> None:
+    known = set()
+    for command in COMMANDS:
+        printed = dogsim(command, "--help").stdout
+        assert "<bool>" not in printed
+        known |= set(re.findall(r"│ (?:\*  |   )? *--([\w-]+)", printed))
+    named = {name for names in PANELS.values() for name in names.split()}
+    assert {name.replace("_", "-") for name in named} <= known  # no name that has changed
+    create = dogsim("create-dataset", "--help").stdout
+    first, network, advanced = re.split("─ (?:Network|Advanced) ─", create)
+    assert "--out" in first
+    assert "--backbone" in network
+    assert "--cluster" in advanced
+    assert "(?P<label>...)" in " ".join(first.replace("│", " ").split())
 
 
 @pytest.mark.parametrize(
