@@ -6,7 +6,7 @@ python scripts/benchmark.py answer DATASET PHOTO              # whole commands, 
 python scripts/benchmark.py search                            # neighbours, n x d x k x queries
 python scripts/benchmark.py history                           # their ratios, from commit to commit
 python scripts/benchmark.py decode                            # from JPEG to pixels, by megapixels
-python scripts/benchmark.py steps PHOTOS --weights FILE       # each step of a photo
+python scripts/benchmark.py steps PHOTOS --weights FILE       # processor time of each step
 """
 
 import io
@@ -225,7 +225,7 @@ def steps(
     repeats: int = 5,
     as_json: Json = False,
 ) -> None:
-    """Measure each step from a file to a row, in one thread; the network uses all cores."""
+    """Measure the processor time of each step from a file to a row; the network uses all cores."""
     extractor = dogsim.load_extractor(backbone, weights)
     files = dogsim.find_images(photos)[:count]
     extractor(np.zeros((BATCH, *[extractor.recipe.image_size] * 2, 3), np.uint8))  # compile it
@@ -238,14 +238,14 @@ def steps(
 
 
 def steps_of(files: list[Path], extractor: dogsim.Extractor) -> dict[str, float]:
-    """Return the seconds that each step takes for all files."""
+    """Return the processor time of each step for all files, seconds."""
     size, resize = extractor.recipe.image_size, extractor.recipe.resize
     taken: dict[str, float] = {}
 
     def each(step: str, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-        start = time.perf_counter()
+        start = time.process_time()
         results = [function(item) for item in items]
-        taken[step] = time.perf_counter() - start
+        taken[step] = time.process_time() - start
         return results
 
     contents = each("read", read_image_file, files)
