@@ -203,6 +203,27 @@ def compare_classifiers(train: dogsim.Dataset, test: dogsim.Dataset, seed: int) 
 compare_classifiers(*dogsim.hold_out(dataset, 0.2, args.seed, least=1), seed=args.seed)
 
 
+# %% One-shot: the nearest neighbour, if only one image of each class is known
+def one_shot(dataset: dogsim.Dataset, draws: int, seed: int) -> NDArray[np.float64]:
+    """Return the accuracy of each draw of one image per class; all others are queries."""
+    rng, accuracies = np.random.default_rng(seed), []
+    for _ in range(draws):
+        order = rng.permutation(len(dataset))
+        known = order[np.unique(dataset.labels[order], return_index=True)[1]]
+        rest = np.setdiff1d(np.arange(len(dataset)), known)
+        found = dogsim.accuracy(dataset.take(known), 1, dataset.take(rest), metric="cosine")
+        accuracies.append(found.vote_accuracy)
+    return np.array(accuracies)
+
+
+DRAWS = 50
+shots = one_shot(dataset, DRAWS, args.seed)
+print(
+    f"one image per class, {DRAWS} draws: accuracy {shots.mean():.4f}, standard deviation ", end=""
+)
+print(f"{shots.std():.4f}, chance {1 / len(np.unique(dataset.labels)):.4f}\n")
+
+
 # %% The neighbours of two queries by both metrics
 def grids(dataset: dogsim.Dataset, queries: NDArray[np.intp]) -> Iterator[tuple[str, Figure]]:
     """Draw a grid for each query and metric, if the image files are available."""

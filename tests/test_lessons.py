@@ -258,6 +258,20 @@ def test_textures_and_keypoints(classifiers: tuple[str, SimpleNamespace]) -> Non
     assert np.unravel_index(turned.argmax(), (3, 4)) == (1, 2)
 
 
+def test_one_shot_accuracy(classifiers: tuple[str, SimpleNamespace]) -> None:
+    out, lesson_module = classifiers
+    assert "one image per class, 50 draws: accuracy " in out
+    labels = np.arange(30).astype(np.int32) % 3
+    paths, breeds = tuple(f"{i}.jpg" for i in range(30)), ("a", "b", "c")
+    apart = Dataset(np.eye(3, dtype=np.float32)[labels], labels, paths, breeds)
+    assert lesson_module.one_shot(apart, 4, 0).tolist() == [1, 1, 1, 1]
+    rng = np.random.default_rng(0)
+    noise = Dataset(rng.normal(size=(30, 5)).astype(np.float32), labels, paths, breeds)
+    shots = lesson_module.one_shot(noise, 20, 0)
+    assert abs(shots.mean() - 1 / 3) < 0.08
+    assert np.allclose(shots * 27, np.round(shots * 27))  # of 27 queries
+
+
 def test_a_bag_of_words_counts_the_nearest_words(
     classifiers: tuple[str, SimpleNamespace],
 ) -> None:
@@ -277,9 +291,18 @@ def test_a_bag_of_words_counts_the_nearest_words(
 
 @pytest.mark.slow
 def test_the_lesson_inside_a_network(tmp_path: Path) -> None:
-    out = lesson("look_inside", "--networks", "MobileNet", "--save", tmp_path)
-    for number in ("60,965,224", "6,998,552", "4,253,864", "857,082", "163,328"):
+    out = lesson("look_inside", "--networks", "MobileNet", "--epochs", 1, "--save", tmp_path)
+    for number in ("60,965,224", "6,998,552", "4,253,864", "857,082", "163,328", "50,177,000"):
         assert number in out
+    lines = [line.split() for line in out.splitlines()]
+    assert ["with", "weights", "22", "22"] in lines
+    assert ["and", "pooling", "27", "27"] in lines
+    assert "identity block with zeros: largest change 0\n" in out
+    ratios = {line[0]: float(line[-1]) for line in lines if line[:1] in (["sigmoid"], ["ReLU"])}
+    assert ratios["sigmoid"] < 1e-6 < 0.01 < ratios["ReLU"]  # the gradient vanishes
+    errors = [line for line in lines if line[1:2] == ["layers"] and len(line) == 4]
+    assert [line[0] for line in errors] == ["8", "20", "32"]
+    assert all(0 <= float(error) <= 1 for line in errors for error in line[2:])
     without, with_shortcuts = (
         float(line.split()[-2].replace(",", ""))
         for line in out.splitlines()

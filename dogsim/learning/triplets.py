@@ -31,7 +31,7 @@ def sample_triplets(
     Wang et al. 2014 (arXiv:1404.4661) draw negatives of other breeds uniformly, and in-class
     negatives by relevance: query, positive and negative have one breed and are drawn with
     probabilities proportional to their relevance, and the positive is more relevant than the
-    negative by a margin. The paper's relevance comes from 27 kinds of features and clicks; here it
+    negative by a margin. The paper's relevance comes from 27 kinds of features; here it
     is (1 + cosine) / 2 of the features.
 
     Parameters
