@@ -101,6 +101,12 @@ def starts() -> None:
         print(f"{negatives + ', ' + start:<23} {found:.4f}")
 
 
+def negatives() -> None:
+    """Which negatives rank breeds best, from random weights?"""
+    for kind in ("near", "drawn", "in-class", "mixture", "pairs"):
+        print(f"{kind:<9} {held_out_precision(negatives=kind, start='random'):.4f}")
+
+
 def margins() -> None:
     """How does the margin of the loss matter?"""
     for gap in (0.01, 0.2, 1.0):
@@ -268,6 +274,7 @@ if __name__ == "__main__":
             inverted,
             mirrored,
             starts,
+            negatives,
             margins,
             new_breeds,
             bottleneck,
