@@ -2,6 +2,7 @@
 
 Public interface: `deep_ranking` (train a head on stored features), `fine_tune` (train the network
 on images), `classifier` (train a softmax layer) and `apply_head` (embed a dataset with a head).
-`training`, `triplets`, `proxies`, `discriminant` and `augmentation` are their parts.
+`training`, `triplets`, `ranking_losses`, `proxies`, `discriminant` and `augmentation` are their
+parts.
 `building_blocks` and `architectures` are for the lessons.
 """
