@@ -115,6 +115,7 @@ print("parameters                    counted    paper, millions    top-1   top-5
 for name, count in sorted(counts.items(), key=lambda item: -item[1]):
     accuracies = "   ".join(f"{x:.1f}" for x in TOP_1_AND_5.get(name, ()))
     print(f"{name:<24} {count:>12,}    {PAPERS.get(name, '-'):<18} {accuracies}".rstrip())
+print("top-1 and top-5 in percent: keras.io/api/applications; AlexNet: ONNX model zoo")
 
 
 # %% Layers and work of the network that finds the dogs

@@ -219,7 +219,10 @@ def calls(dataset: Dataset, folder: Path, extractor: Extractor) -> dict[str, Cal
         "sample_dataset": (dogsim.sample_dataset, {}),
         "sample_queries": (dogsim.sample_queries, {}),
         "sample_pairs": (dogsim.sample_pairs, {"labels": [0, 0, 1], "n": 2}),
-        "sample_triplets": (dogsim.sample_triplets, {"labels": [0, 0, 1], "n": 2}),
+        "sample_triplets": (
+            dogsim.sample_triplets,
+            {"labels": [0, 0, 0, 1], "n": 2, "features": np.eye(4)[:, :2], "in_class": 0.5},
+        ),
         "say": (dogsim.say, {"text": "a"}),
         "show_or_save": (dogsim.show_or_save, figures),
         "caltech101": (
