@@ -88,7 +88,7 @@ show("learning", learning_curves(ranking), args)
 # %% The network of the paper: two shallow paths with random weights beside the trained network
 if args.multiscale:
     paper = dogsim.fine_tune(
-        *(gallery, None), network="multiscale", batch_size=8, max_steps=150, seed=args.seed
+        *(gallery, None), network="multiscale", batch_size=8, max_steps=100, seed=args.seed
     )
     print(f"multiscale: precision@{paper.k} of held-out images, every 25 steps: ", end="")
     print(", ".join(f"{precision:.2f}" for precision in paper.history))
