@@ -9,7 +9,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
-from dogsim.dist_calc import dist_calc
+from dogsim.dist_calc import dist_calc, nearest
 from dogsim.errors import counted
 from dogsim.figures.canvas import BLUE, GREEN, GREY, VERMILION, Drawing
 from dogsim.figures.grid import result_grid
@@ -28,6 +28,7 @@ MAX_NUMBERED_BREEDS = 40  # a larger confusion matrix has no numbers in its cell
 MAX_LABELLED_BREEDS = 60  # of more breeds, every second or third is labelled
 MAX_PAIRS_LISTED = 10
 HISTOGRAM_IMAGES = 200
+MAX_HISTOGRAM_ROWS = 20_000  # that they are compared with, drawn at random
 
 
 def accuracy_figures(
@@ -196,8 +197,9 @@ def distance_histogram(
     """Draw histograms of distances within breeds, between breeds, and to the nearest image.
 
     The histograms have area 1. Up to `HISTOGRAM_IMAGES` images, drawn at random with `seed`, are
-    compared with all others. `nearest`, (k,) float, are distances of a query's neighbours, marked
-    below the curves. Raises as `dogsim.dist_calc` does.
+    compared with the others, at most `MAX_HISTOGRAM_ROWS` of them; the nearest is that of all.
+    `nearest`, (k,) float, are distances of a query's neighbours, marked below the curves. Raises as
+    `dogsim.dist_calc` does.
     """
     own, others, first = _sampled_distances(as_ranked(dataset), metric, seed)
     marks = np.empty(0) if nearest is None else nearest
@@ -230,8 +232,13 @@ def _sampled_distances(
     known = np.flatnonzero(dataset.labels >= 0)
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(known, min(HISTOGRAM_IMAGES, len(known)), replace=False))
-    distances = dist_calc(dataset, dataset.features[rows], metric)  # (m, n)
-    same_breed = dataset.labels[rows][:, None] == dataset.labels  # (m, n)
-    itself = np.arange(len(dataset)) == rows[:, None]  # (m, n)
-    first = np.where(itself, np.inf, distances).min(axis=1, initial=np.inf)  # (m,)
-    return distances[same_breed & ~itself], distances[~same_breed], first[np.isfinite(first)]
+    others = np.arange(len(dataset))
+    if len(others) > MAX_HISTOGRAM_ROWS:
+        others = np.sort(rng.choice(others, MAX_HISTOGRAM_ROWS, replace=False))
+    queries = dataset.features[rows]
+    distances = dist_calc(dataset.features[others], queries, metric)  # (m, n)
+    same_breed = dataset.labels[rows][:, None] == dataset.labels[others]  # (m, n)
+    itself = others == rows[:, None]  # (m, n)
+    alone = len(dataset) == 1
+    first = np.empty(0) if alone else nearest(dataset, queries, 1, metric, rows)[0].ravel()  # (m,)
+    return distances[same_breed & ~itself], distances[~same_breed], first
