@@ -129,19 +129,21 @@ def sift_descriptors(image: Pixels) -> NDArray[np.floating]:
 
 
 def bags_of_words(images: list[Pixels], words: int = 100, seed: int = 0) -> NDArray[np.floating]:
-    """Count how often each visual word occurs in each image, (n, words).
+    """Count how often each visual word occurs in each image, (n, words + 1).
 
     A word is a cluster of similar SIFT descriptors of all images (Csurka et al. 2004, "Visual
-    categorization with bags of keypoints").
+    categorization with bags of keypoints"). The last column is 1 for an image without keypoints,
+    because the cosine distance is not defined for zeros.
     """
     descriptors = [sift_descriptors(image) for image in images]
     together = np.concatenate(descriptors)
     if len(together) < 2:
-        return np.zeros((len(images), words))
+        return np.ones((len(images), 1))
     clusters = MiniBatchKMeans(min(words, len(together)), random_state=seed, n_init=3)
     clusters.fit(together)
     found = [clusters.predict(each) if len(each) else [] for each in descriptors]
-    return np.stack([np.bincount(np.array(each, int), minlength=words) for each in found])
+    counts = np.stack([np.bincount(np.array(each, int), minlength=words) for each in found])
+    return np.column_stack([counts, counts.sum(axis=1) == 0])
 
 
 # Your turn: a feature of your own, a function from an image (64, 64, 3) to a vector
