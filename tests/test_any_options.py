@@ -25,6 +25,7 @@ from typing import Any, Literal, get_args, get_origin
 import folder_model
 import layouts
 import pytest
+import typer
 from commands import Hang, with_timeout
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
@@ -96,6 +97,8 @@ def options_of(command: Callable[..., None]) -> list[Option]:
     """Read the options of a command from its annotations for Typer."""
     found = []
     for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
+        if parameter.annotation is typer.Context:
+            continue
         kind, declared = get_args(parameter.annotation)[:2]
         kinds = [each for each in (kind, *get_args(kind)) if each is not type(None)]
         many = get_origin(kind) is list or any(get_origin(each) is list for each in kinds)

@@ -49,7 +49,7 @@ def test_it_has_at_most_100_lines_and_runs_without_a_network() -> None:
     assert len(Path(tiny.__file__).read_text(encoding="utf-8").splitlines()) <= 100
     out = lesson("tiny", "--pixels", "-k", 1)
     assert out.startswith("300 images of 12 breeds, leave-one-out, k = 1\nprecision 0.")
-    query = Path(sample_dataset().root) / "pug" / "01.jpg"
+    query = tiny.SAMPLE / "pug" / "01.jpg"
     lines = lesson("tiny", "--pixels", "--query", query, "-k", 2).splitlines()
     assert lines[0] == f"{query}: pug"
     assert lines[1].split() == ["0.000", str(query)]
