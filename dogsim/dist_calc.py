@@ -11,6 +11,7 @@ from dogsim import exact
 from dogsim.dataset import Dataset, as_dataset
 from dogsim.errors import DogsimError, as_integer, check_known
 from dogsim.plumbing.arrays import as_numbers, as_row_indices
+from dogsim.plumbing.progress import reported
 from dogsim.plumbing.sieve import Candidates, k_smallest
 from dogsim.plumbing.terminal import note
 from dogsim.plumbing.threads import compute_threads, for_each
@@ -158,8 +159,9 @@ def nearest_rows(
     distances = np.empty((len(queries), k))
     indices = np.empty((len(queries), k), np.intp)
     size = max(1, MAX_BLOCK_BYTES // exact.bytes_per_query(k, gallery.shape[1]))
-    for start in range(0, len(queries), size):
-        some = slice(start, start + size)
+    blocks = [range(len(queries))[start : start + size] for start in range(0, len(queries), size)]
+    for part in reported(blocks, len(queries), "queries"):
+        some = slice(part.start, part.stop)
         block, values, rows = queries[some], distances[some], indices[some]
         own = None if exclude is None else exclude[some]
         candidates = _candidates(gallery, block, k, metric, own)

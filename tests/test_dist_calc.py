@@ -16,6 +16,7 @@ from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import METRICS, _candidates, dist_calc, mink, nearest
 from dogsim.errors import DogsimError
+from dogsim.plumbing.progress import StepProgress, watched
 from dogsim.recipe import Recipe
 
 RNG = np.random.default_rng(5)
@@ -208,3 +209,12 @@ def test_k_is_a_whole_number(k: Any, four: Dataset) -> None:
         nearest(four, four, k)
     with pytest.raises(DogsimError, match="Expected a whole number"):
         mink([1, 2, 3], k)
+
+
+def test_the_search_reports_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["dogsim.dist_calc"], "MAX_BLOCK_BYTES", 1)  # a query at a time
+    x, found = np.eye(4), list[StepProgress]()
+    with watched(found.append):
+        nearest(x, x, 1)
+    assert [each.fraction for each in found] == [0, 0.25, 0.5, 0.75, 1]
+    assert {each.what for each in found} == {"queries"}

@@ -194,9 +194,9 @@ class Routes:
         return Response(await asyncio.wrap_future(explaining), media_type="application/json")
 
     async def evaluation(self, request: Request) -> Response:
-        """Return the scores of the dataset; 202 until they are computed."""
-        future = self.service.evaluation
-        return _json(future.result().payload) if future.done() else _not_ready()
+        """Return the scores of the dataset; 202 with the progress until they are computed."""
+        future, progress = self.service.evaluation, self.service.evaluation_progress
+        return _json(future.result().payload) if future.done() else _not_ready(progress)
 
     async def figure(self, request: Request) -> Response:
         """Return a figure of the evaluation as a PNG file; 202 until it is drawn."""
@@ -205,7 +205,7 @@ class Routes:
             names = ", ".join(FIGURE_NAMES)
             raise HTTPException(404, f"There is no figure {name}. Expected one of {names}.")
         if not future.done():
-            return _not_ready()
+            return _not_ready(self.service.evaluation_progress)
         return Response(future.result().figures[name], media_type="image/png")
 
     async def audit(self, request: Request) -> Response:
@@ -261,7 +261,7 @@ def _expired() -> HTTPException:
     return HTTPException(404, "The upload has expired. Upload the image again.")
 
 
-def _not_ready(progress: "StepProgress | None" = None) -> Response:
+def _not_ready(progress: "StepProgress | None") -> Response:
     payload = {"state": "working", "progress": asdict(progress) if progress else None}
     return JSONResponse(payload, 202, {"retry-after": "1"})
 

@@ -80,8 +80,8 @@ class Service:
         Done when the network is loaded; failed if it cannot be loaded.
     calibration : Future of Calibration
         Done when answers can have prediction sets; failed if they cannot.
-    audit_progress : StepProgress, optional
-        Of the step that the audit takes now.
+    evaluation_progress, audit_progress : StepProgress, optional
+        Of the step that the evaluation or the audit takes now.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Service:
         self.dataset, self.confidence, self.coverage = dataset, confidence, coverage
         self.max_k = min(MAX_SERVED_K, len(dataset) - 1)
         self.version = secrets.token_hex(8)  # of ETags: the next start may serve another dataset
+        self.evaluation_progress: StepProgress | None = None
         self.audit_progress: StepProgress | None = None
         self._weights, self._head = weights, head
         self._lock = threading.Lock()  # of all caches
@@ -130,7 +131,12 @@ class Service:
     @cached_property
     def evaluation(self) -> "Future[EvaluationReport]":
         """The evaluation of the dataset, computed at the first request."""
-        return run_in_thread(lambda: evaluation_report(self.dataset))
+
+        def compute() -> "EvaluationReport":
+            with watched(lambda progress: setattr(self, "evaluation_progress", progress)):
+                return evaluation_report(self.dataset)
+
+        return run_in_thread(compute)
 
     @cached_property
     def audit(self) -> "Future[dict[str, Any]]":

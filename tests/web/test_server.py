@@ -379,27 +379,32 @@ def test_evaluation_and_audit_are_computed_once(client: TestClient) -> None:
     assert audited["plan"]["columns"][0] == "path"
 
 
-def test_the_audit_reports_its_progress(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("path", "function"), [("/api/audit", "audit"), ("/api/judging", "evaluation_report")]
+)
+def test_progress_is_reported(
+    path: str, function: str, stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started, released = threading.Event(), threading.Event()
 
-    def waiting_audit(dataset: Dataset) -> None:
+    def waiting(dataset: Dataset) -> None:
         for _ in track([["a"], ["b", "c"]], total=4, what="images"):
             time.sleep(0.01)
         started.set()
         released.wait(60)
         raise DogsimError("It failed.")
 
-    monkeypatch.setattr(service_module, "audit", waiting_audit)
+    monkeypatch.setattr(service_module, function, waiting)
     client = TestClient(server.create_app(Service(Dataset.open(stored))), "http://127.0.0.1")
-    assert client.get("/api/audit").status_code == 202
+    assert client.get(path).status_code == 202
     started.wait(60)
-    answer = client.get("/api/audit")
+    answer = client.get(path)
     progress = answer.json()["progress"]
     assert (answer.status_code, answer.json()["state"]) == (202, "working")
     assert (progress["what"], progress["fraction"]) == ("images", 0.75)
     assert 0 < progress["seconds_left"] < 1
     released.set()
-    while (answer := client.get("/api/audit")).status_code == 202:
+    while (answer := client.get(path)).status_code == 202:
         time.sleep(0.01)
     assert (answer.status_code, answer.json()) == (400, {"error": "It failed."})
 
