@@ -23,7 +23,7 @@ METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev", "corr
 DEFAULT_K = 20  # neighbours that vote
 MAX_BLOCK_BYTES = 1 << 28  # for the queries of a block
 GALLERY_BLOCK_ROWS = 1024  # converted to float64 by scipy at a time
-GATHERED_ROWS = 32  # converted to float64 at a time: they stay in a processor's cache
+GATHERED_ROWS = 128  # as float64 at a time: with fewer, threads wait more often for each other
 MIN_PAIRS_FOR_THREADS = 512  # of queries and rows: below, starting threads takes longer
 
 Vectors: TypeAlias = "Dataset | str | os.PathLike[str] | ArrayLike"
