@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 PAGE_FOLDER = Path(__file__).parent / "page"
 PAGE_FILES = {
     "/": PAGE_FOLDER / "index.html",
-    **{f"/{name}": PAGE_FOLDER / name for name in ("page.css", "page.js")},
+    **{f"/{name}": PAGE_FOLDER / name for name in ("page.css", "page.js", "data.js")},
     **{f"/{name}": ASSETS_FOLDER / name for name in ("theme.css", "findings.css")},
     **{f"/{name}": ASSETS_FOLDER / name for name in ("dom.js", "plan.js", "findings.js")},
 }

@@ -268,7 +268,7 @@ def _best_of(page: Page, row: int, column: int) -> list[int]:
     pairs = page.driver.execute_async_script(
         """const [done] = [arguments[0]];
            const href = document.querySelector("#neighbours .tile a").getAttribute("href");
-           const other = new URLSearchParams(href.slice(2)).get("row");
+           const other = new URLSearchParams(href.slice(1)).get("row");
            fetch(`/api/explanation?row=0&other=${other}`).then((x) => x.json())
              .then((why) => done(why.pairs))"""
     )

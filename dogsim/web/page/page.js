@@ -2,6 +2,7 @@
 // else changes what is shown. Names of breeds and files are untrusted:
 // they are inserted as text (`el`), never as markup.
 
+import { data } from "./data.js";
 import { counted, el, imageFrame } from "./dom.js";
 import { showFindings } from "./findings.js";
 
@@ -10,25 +11,11 @@ const VIEWS = ["ask", "browse", "judging", "audit"];
 const HOVER_MILLISECONDS = 350; // before the map of a neighbour is fetched
 const SLIDER_MILLISECONDS = 120; // before a moved slider sends a request
 const MAX_SLIDER_K = 50;
-const MAX_EXPLANATIONS = 50; // in the cache
-let dataset = null; // the breeds and limits: /api/dataset
-let status = {}; // of the network and the calibration: /api/status
+let dataset = null; // the breeds and limits: `data.dataset`
+let status = {}; // of the network and the calibration: `data.status`
 let latestRequest = 0; // older responses are ignored
 
 // ---- Helpers
-
-async function api(path, options = {}) {
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Error("dogsim does not answer. Is it still running?");
-  }
-  const payload = await response.json();
-  if (!response.ok) throw Object.assign(new Error(payload.error), { status: response.status });
-  return { ...payload, working: response.status === 202 };
-}
 
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const formatPercent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
@@ -56,7 +43,7 @@ function urlWith(changes) {
   for (const [name, value] of Object.entries({ k, metric, ...changes })) {
     if (value !== null && value !== undefined) parameters.set(name, value);
   }
-  return `/?${parameters}`;
+  return `?${parameters}`;
 }
 
 function navigate(url, replace = false) {
@@ -66,7 +53,7 @@ function navigate(url, replace = false) {
 
 // A plain click on an internal link changes the state without reloading the page.
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[href='/'], a[href^='/?']");
+  const link = event.target.closest("a[href^='?']");
   const plain = !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.button);
   if (!link || !plain) return;
   event.preventDefault();
@@ -90,13 +77,9 @@ async function render() {
 
 // ---- Images
 
-const imageUrl = (row, size) => `/api/pictures/${row}?size=${size}`;
-const queryImageUrl = ({ row, query }, size) =>
-  row === null ? `/api/queries/${encodeURIComponent(query)}/picture` : imageUrl(row, size);
-
 function tile(item, { detail = "", rank = null, wrong = false, onWhy = null } = {}) {
   const link = el("a", { href: urlWith({ row: item.row }), title: item.path },
-    imageFrame(imageUrl(item.row, 320), ""),
+    imageFrame(data.imageUrl(item.row, 320), ""),
     el("div", { class: "text" }, el("span", { class: "name" }, item.breed),
       wrong ? el("span", { class: "visually-hidden" }, "(another breed)") : null,
       detail ? el("span", { class: "detail" }, detail) : null));
@@ -135,20 +118,14 @@ function renderStart() {
   $("neighbours").replaceChildren(...examples.map((item) => tile(item)));
 }
 
-function queryParameters({ row, query, metric }, more) {
-  const parameters = new URLSearchParams({ ...more, metric });
-  parameters.set(...(row === null ? ["query", query] : ["row", row]));
-  return parameters;
-}
-
 async function renderAnswer(state, request) {
-  const url = queryImageUrl(state, 640);
+  const url = data.queryImageUrl(state, 640);
   if ($("query-image").dataset.url !== url) {
     $("query-image").dataset.url = url;
     $("query-image").replaceChildren(imageFrame(url, "The query image"));
     $("answer").replaceChildren(el("p", {}, "Searching …"));
   }
-  const answer = await api(`/api/answer?${queryParameters(state, { k: state.k })}`);
+  const answer = await data.answer(state);
   if (request !== latestRequest) return;
   $("error").textContent = "";
   document.title = `${answer.words} – dogsim`;
@@ -213,8 +190,7 @@ async function upload(file) {
     }
     $("answer").replaceChildren(el("p", {}, status.network === "preparing"
       ? "The network is still loading; your photo is next." : "Searching …"));
-    const headers = { "X-Dogsim": "1" };
-    const { row, query } = await api("/api/queries", { method: "POST", body: file, headers });
+    const { row, query } = await data.upload(file);
     if (request === latestRequest) navigate(urlWith({ row, query }));
   } catch (error) {
     if (request === latestRequest) {
@@ -256,17 +232,6 @@ function changeOptions(changes) {
 
 // ---- Explanations: heat maps over two images
 
-const explanations = new Map(); // a cache by path
-
-async function fetchExplanation(state, other, signal) {
-  const path = `/api/explanation?${queryParameters(state, { other })}`;
-  if (!explanations.has(path)) {
-    if (explanations.size > MAX_EXPLANATIONS) explanations.clear();
-    explanations.set(path, await api(path, { signal }));
-  }
-  return explanations.get(path);
-}
-
 const canExplain = (metric) => dataset.explained.includes(metric) && status.network === "ready";
 
 function explainOnHover(element, state, neighbour) {
@@ -277,7 +242,7 @@ function explainOnHover(element, state, neighbour) {
     if (!canExplain(state.metric)) return;
     abort = new AbortController();
     try {
-      const why = await fetchExplanation(state, neighbour.row, abort.signal);
+      const why = await data.explanation(state, neighbour.row, abort.signal);
       if (abort.signal.aborted) return;
       const [queryFrame, otherFrame] = frames();
       addLayer(queryFrame, why.query.box).append(heatMap(why.query.likeness, 1));
@@ -346,15 +311,15 @@ async function openExplanation(state, neighbour) {
   $("why-caption").textContent = "";
   $("match").textContent = "Comparing the two images; the first time takes some seconds …";
   const queryName = state.row === null ? "Your photo" : "The query image";
-  const frames = [["why-query", queryImageUrl(state, 640), queryName],
-    ["why-other", imageUrl(neighbour.row, 640), neighbour.breed]].map(([id, url, name]) => {
+  const frames = [["why-query", data.queryImageUrl(state, 640), queryName],
+    ["why-other", data.imageUrl(neighbour.row, 640), neighbour.breed]].map(([id, url, name]) => {
     const frame = imageFrame(url, name);
     $(id).replaceChildren(frame, el("figcaption", {}, name));
     return frame;
   });
   dialog.showModal();
   try {
-    const [why] = await Promise.all([fetchExplanation(state, neighbour.row),
+    const [why] = await Promise.all([data.explanation(state, neighbour.row),
       ...frames.map((frame) => frame.querySelector("img")?.decode().catch(() => null))]);
     if (!dialog.open) return;
     const layers = [why.query, why.other].map(({ box }, side) => addLayer(frames[side], box));
@@ -458,7 +423,7 @@ async function renderBrowse({ label }) {
       el("a", { href: urlWith({ view: "browse" }) }, "All breeds")), list, el("div", {}, more));
   const addRows = async () => {
     const start = list.children.length;
-    const { rows, number } = await api(`/api/rows?label=${label}&start=${start}&count=60`);
+    const { rows, number } = await data.rows(label, start);
     list.append(...rows.map(fileTile));
     more.hidden = list.children.length >= number;
   };
@@ -489,13 +454,13 @@ function renderBreeds(view) {
 // ---- Accuracy and audit: the server computes each once, at the first request
 
 // Return the report, or null if the view has changed meanwhile or there was an error.
-async function pollReport(path, view, title, introduction) {
+async function pollReport(get, view, title, introduction) {
   document.title = `${title} – dogsim`;
   const request = ++latestRequest;
   const progress = el("p", { role: "status" }, "Computing; this happens only once …");
   view.replaceChildren(el("h1", {}, title), el("p", { class: "introduction" }, introduction), progress);
   try {
-    for (let report = await api(path); ; report = await api(path)) {
+    for (let report = await get(); ; report = await get()) {
       if (request !== latestRequest) return null;
       if (!report.working) return report;
       if (report.progress) renderProgress(progress, report.progress);
@@ -519,7 +484,7 @@ function renderProgress(element, { what, fraction, seconds_left: seconds }) {
 
 async function renderEvaluation() {
   const view = $("judging");
-  const report = await pollReport("/api/judging", view, "How good are the answers?",
+  const report = await pollReport(data.evaluation, view, "How good are the answers?",
     "Every image of the dataset was a query once. It did not vote on itself.");
   if (!report) return;
   if (report.drawn) view.querySelector(".introduction").textContent =
@@ -532,8 +497,8 @@ async function renderEvaluation() {
       report.results.map((result) => [result.k, formatPercent(result.precision_at_k),
         formatPercent(result.recall_at_k), formatPercent(result.vote_accuracy)])),
     el("div", { class: "figures" }, ...Object.entries(figures).map(([name, alt]) =>
-      el("a", { href: `/api/judging/${name}.png`, target: "_blank", rel: "noopener" },
-        el("img", { src: `/api/judging/${name}.png`, alt })))),
+      el("a", { href: data.figureUrl(name), target: "_blank", rel: "noopener" },
+        el("img", { src: data.figureUrl(name), alt })))),
     el("h2", {}, report.confusions.length ? "Most often confused" : "No breeds are confused."),
     el("div", { class: "columns" }, ...report.confusions.map((pair) => confusedPair(
       `${pair.count} of ${Math.round(pair.count / pair.part)} ${pair.breed} → ${pair.taken_for}`,
@@ -557,11 +522,11 @@ function table(name, columns, rows) {
 
 async function renderAudit() {
   const view = $("audit");
-  const report = await pollReport("/api/audit", view, "What may be wrong with the dataset?",
+  const report = await pollReport(data.audit, view, "What may be wrong with the dataset?",
     "Nothing was deleted or relabelled. Decide here, download the plan, and apply it.");
   if (!report) return;
   view.lastChild.remove();
-  showFindings(view, report, { url: ({ row }) => imageUrl(row, 320), link: ({ row }) => urlWith({ row }),
+  showFindings(view, report, { url: ({ row }) => data.imageUrl(row, 320), link: ({ row }) => urlWith({ row }),
     missing: () => "The image is missing." });
 }
 
@@ -574,7 +539,7 @@ async function pollStatus() {
   for (;;) {
     const before = status;
     try {
-      status = await api("/api/status");
+      status = await data.status();
     } catch { return; }
     renderStatus();
     const calibrated = before.calibration === "preparing" && status.calibration !== "preparing";
@@ -593,7 +558,7 @@ function renderStatus() {
 
 async function start() {
   try {
-    dataset = await api("/api/dataset");
+    dataset = await data.dataset();
   } catch (error) {
     $("error").textContent = error.message;
     return;
