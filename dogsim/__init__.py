@@ -48,6 +48,7 @@ Learning
 For programs
     DogsimError: raised for every mistake that the user can fix
     say, printable: text for a terminal
+    run_script: the command line of a script, from the parameters of its main function
 
 The scikit-learn estimators are in `dogsim.estimators`.
 """

@@ -57,6 +57,7 @@ from dogsim.networks.extractor_for import extractor_for as extractor_for
 from dogsim.networks.heads import Head as Head
 from dogsim.networks.heads import load_head as load_head
 from dogsim.networks.heads import save_model as save_model
+from dogsim.plumbing.scripts import run_script as run_script
 from dogsim.plumbing.terminal import printable as printable
 from dogsim.plumbing.terminal import say as say
 from dogsim.recipe import Recipe as Recipe

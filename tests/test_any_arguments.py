@@ -216,6 +216,7 @@ def calls(dataset: Dataset, folder: Path, extractor: Extractor) -> dict[str, Cal
             dogsim.result_grids,
             {"query": image, "found": {"a": (dataset, [0], [0.0])}},
         ),
+        "run_script": (run_without_options, {"main": calls}),
         "sample_dataset": (dogsim.sample_dataset, {}),
         "sample_queries": (dogsim.sample_queries, {}),
         "sample_pairs": (dogsim.sample_pairs, {"labels": [0, 0, 1], "n": 2}),
@@ -244,6 +245,13 @@ def calls(dataset: Dataset, folder: Path, extractor: Extractor) -> dict[str, Cal
         **network_calls(dataset),
     }
     return {name: Call(*each) for name, each in listed.items()}
+
+
+def run_without_options(main: Any) -> None:
+    """Run a script; it always ends the process, here because an option is missing."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("sys.argv", ["script.py"])
+        dogsim.run_script(main)
 
 
 def network_calls(dataset: Dataset) -> dict[str, tuple[Any, ...]]:
