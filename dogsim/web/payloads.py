@@ -10,6 +10,7 @@ from PIL import Image
 from dogsim.errors import DogsimError
 from dogsim.image_files.square import input_region
 from dogsim.retrieval.decomposition import captions
+from dogsim.retrieval.pair_distances import fraction_farther
 from dogsim.vote import count_votes
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ def answer_payload(answer: "Answer", dataset: "Dataset", confidence: float) -> d
     """Return an answer, with its prediction set if it has one."""
     labels = dataset.labels[answer.indices]  # (k,)
     votes = count_votes(labels[None])[0].tolist()
-    neighbours = zip(answer.indices.tolist(), answer.distances.tolist(), votes, strict=True)
+    farther = fraction_farther(dataset, answer.distances, answer.metric)  # (k,)
+    closer_than = [None] * len(votes) if farther is None else farther.round(4).tolist()
+    rows, distances = answer.indices.tolist(), answer.distances.tolist()
+    neighbours = zip(rows, distances, votes, closer_than, strict=True)
     payload = {
         "words": answer_text(answer.breed, answer.trust),
         "promise": confidence_text(answer.trust, confidence),
@@ -41,8 +45,13 @@ def answer_payload(answer: "Answer", dataset: "Dataset", confidence: float) -> d
         "runner_up": answer.runner_up,
         "runner_up_votes": answer.runner_up_votes,
         "neighbours": [
-            {**row_payload(row, dataset), "distance": distance, "votes": count}
-            for row, distance, count in neighbours
+            {
+                **row_payload(row, dataset),
+                "distance": distance,
+                "votes": count,
+                "closer_than": fraction,
+            }
+            for row, distance, count, fraction in neighbours
         ],
     }
     if answer.trust is None:

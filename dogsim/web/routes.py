@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from starlette.exceptions import HTTPException
@@ -18,23 +18,20 @@ from dogsim.plumbing.terminal import note, valid_unicode_in
 from dogsim.retrieval.decomposition import ANGULAR_METRICS, SQUARED_METRICS
 from dogsim.storage.hdf5 import ReplacedError
 from dogsim.trust.payload import ASSETS_FOLDER
-from dogsim.web.payloads import (
-    FIGURE_NAMES,
-    answer_payload,
-    error_message,
-    row_payload,
-)
+from dogsim.web.payloads import FIGURE_NAMES, answer_payload, error_message, row_payload
 from dogsim.web.security import error_response
 from dogsim.web.worker import BusyError, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from dogsim.dataset import Dataset
     from dogsim.plumbing.progress import StepProgress
     from dogsim.web.service import Service
     from dogsim.web.uploads import ServedQuery, Upload
 
+Result = TypeVar("Result")
 PAGE_FOLDER = Path(__file__).parent / "page"
 PAGE_FILES = {
     "/": PAGE_FOLDER / "index.html",
@@ -89,6 +86,7 @@ class Routes:
             Route("/api/status", self.status),
             Route("/api/rows", self.rows),
             Route("/api/pictures/{row:int}", self.image),
+            Route("/api/pictures/{row:int}/original", self.original),
             Route("/api/queries", self.upload, methods=["POST"]),
             Route("/api/queries/{name}/picture", self.uploaded_image),
             Route("/api/answer", self.answer),
@@ -155,12 +153,14 @@ class Routes:
         etag = f"{self.service.version}-{row}-{size}"
         if request.headers.get("if-none-match") == f'"{etag}"':
             return Response(status_code=304)
-        thumbnail = self.service.thumbnail(row, size)
-        try:
-            content = await asyncio.wrap_future(thumbnail)
-        except DogsimError as error:  # its message may contain a path
-            raise HTTPException(404, f"The image of row {row} cannot be read.") from error
+        content = await _readable(self.service.thumbnail(row, size), row)
         return _cacheable(request, content, "image/jpeg", etag)
+
+    async def original(self, request: Request) -> Response:
+        """Return the file of an image of the dataset."""
+        row = int(request.path_params["row"])
+        content, media_type = await _readable(self.service.original(row), row)
+        return Response(content, media_type=media_type)
 
     async def upload(self, request: Request) -> Response:
         """Add an uploaded image; return its name, or its row if the dataset has the same file."""
@@ -251,6 +251,14 @@ class Routes:
                 raise BusyError("Too many uploads at once. Send the image again in a second.")
         if not content:
             raise DogsimError("Received no image. Expected the content of its file as the body.")
+
+
+async def _readable(image: "Future[Result]", row: int) -> "Result":
+    """Wait for an image of the dataset; a 404 has no path, which the message of an error may."""
+    try:
+        return await asyncio.wrap_future(image)
+    except DogsimError as error:
+        raise HTTPException(404, f"The image of row {row} cannot be read.") from error
 
 
 def _too_large() -> HTTPException:

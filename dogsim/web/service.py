@@ -30,6 +30,7 @@ from dogsim.networks.extractor_for import extractor_for, require_recipe
 from dogsim.plumbing.progress import StepProgress, watched
 from dogsim.retrieval.decomposition import check_explained
 from dogsim.retrieval.own_neighbours import own_nearest
+from dogsim.retrieval.pair_distances import pair_distances
 from dogsim.retrieval.query import Query
 from dogsim.trust.answer import Answer
 from dogsim.trust.audit import audit
@@ -37,6 +38,7 @@ from dogsim.trust.calibration import Calibration, calibration_for
 from dogsim.trust.conformal import DEFAULT_COVERAGE
 from dogsim.trust.coverage import novelty_test
 from dogsim.trust.payload import findings_payload
+from dogsim.web.originals import original
 from dogsim.web.payloads import explanation_payload
 from dogsim.web.reports import EvaluationReport, evaluation_report
 from dogsim.web.uploads import Features, ServedQuery, Upload, UploadCache
@@ -115,6 +117,9 @@ class Service:
         self._thumbnail_worker: BatchWorker[tuple[int, int], bytes] = BatchWorker(
             lambda requests: [self._thumbnail(*request) for request in requests], 1024, threads=2
         )
+        self._originals: BatchWorker[int, tuple[bytes, str]] = BatchWorker(
+            lambda rows: [original(self.dataset, row) for row in rows]
+        )
         self._decoding: BatchWorker[bytes, Upload | int] = BatchWorker(
             lambda contents: [self._decode(content) for content in contents], threads=2
         )
@@ -155,6 +160,11 @@ class Service:
             sizes = ", ".join(map(str, THUMBNAIL_SIZES))
             raise DogsimError(f"Received size={size}. Expected {sizes}.")
         return self._thumbnail_worker.submit((row, size))
+
+    def original(self, row: int) -> "Future[tuple[bytes, str]]":
+        """Return the file of an image and its media type; as a JPEG if browsers cannot show it."""
+        self._check_row(row)
+        return self._originals.submit(row)
 
     def decode(self, content: bytes) -> "Future[Upload | int]":
         """Decode the content of an image file, or return its row if the dataset has the same file.
@@ -199,7 +209,7 @@ class Service:
 
     def close(self) -> None:
         """End the worker threads when they have answered the requests in their queues."""
-        for worker in (self._thumbnail_worker, self._decoding, self._extractions):
+        for worker in (self._thumbnail_worker, self._originals, self._decoding, self._extractions):
             worker.close()
         self._searches.close()
         self._explaining.close()
@@ -250,7 +260,8 @@ class Service:
             calibration=first.calibration,
             coverage=self.coverage,
         )
-        own_nearest(self.dataset, first.metric)  # cached here: the event loop must not wait for it
+        for cached in (own_nearest, pair_distances):  # here: the event loop must not wait for them
+            cached(self.dataset, first.metric)
         uploads = [request.query.upload for request in requests]
         return [
             replace(answer, size=upload.size if upload else None)

@@ -27,6 +27,7 @@ import pytest
 from commands import loaded_after, refusal
 from conftest import REPOSITORY
 from PIL import Image
+from scipy.spatial.distance import pdist
 from test_pages import SERVED, blocks
 
 from dogsim import Dataset, classify
@@ -180,6 +181,7 @@ def test_errors_have_one_line(client: TestClient) -> None:
         ("/api/explanation?row=0&other=77", 400, "Received row 77"),
         ("/api/explanation?row=0&other=1&metric=chebyshev", 400, "not a sum over places"),
         ("/api/judging/nonsense.png", 404, "There is no figure"),
+        ("/api/pictures/6/original", 400, "Received row 6"),
         ("/api/nonsense", 404, "Not Found"),
     ):
         answer = client.get(path)
@@ -335,6 +337,37 @@ def test_images_are_small_jpegs_and_missing_ones_are_reported(
     assert str(tmp_path) not in answer.text
 
 
+def test_originals_are_files_that_browsers_show(service: Service, tmp_path: Path) -> None:
+    """Unchanged, or a JPEG of the same size; nothing but images is served."""
+    paths = ("a.png", "b.tif", "c.txt", "d.svg", "../outside.txt", "gone.png")
+    contents = [image_bytes(1), image_bytes(2, "TIFF"), b"secret", b"<svg/>", b"secret"]
+    (tmp_path / "images").mkdir()
+    for path, content in zip(paths, contents, strict=False):
+        (tmp_path / "images" / path).write_bytes(content)
+    dataset = replace(service.dataset, root=str(tmp_path / "images"), paths=paths)
+    client = TestClient(server.create_app(Service(dataset)), "http://127.0.0.1")
+    first, second, *others = (client.get(f"/api/pictures/{row}/original") for row in range(6))
+    assert (first.content, first.headers["content-type"]) == (contents[0], "image/png")
+    converted = Image.open(io.BytesIO(second.content))
+    assert second.headers["content-type"] == "image/jpeg"
+    assert (converted.format, converted.size) == ("JPEG", (40, 30))
+    for row, answer in enumerate(others, 2):
+        assert answer.status_code == 404
+        assert answer.json() == {"error": f"The image of row {row} cannot be read."}
+    assert first.headers["x-content-type-options"] == "nosniff"
+
+
+def test_distances_are_compared_with_those_of_all_pairs(
+    client: TestClient, service: Service
+) -> None:
+    for metric in ("euclidean", "cityblock"):
+        features = service.dataset.features[np.arange(6)].astype(np.float64)
+        pairs = pdist(features, metric)  # (15,)
+        for near in client.get(f"/api/answer?row=0&k=5&metric={metric}").json()["neighbours"]:
+            farther = np.mean(pairs > near["distance"] * (1 + 1e-9))
+            assert near["closer_than"] == pytest.approx(farther, abs=1e-4)
+
+
 def test_browsing_by_breed(client: TestClient) -> None:
     payload = client.get("/api/dataset").json()
     assert payload["images"] == 6
@@ -469,7 +502,8 @@ def test_without_the_token_nothing_is_served(service: Service) -> None:
     app = server.create_app(service, token="open sesame")
     client = TestClient(app, "http://127.0.0.1", follow_redirects=False)
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Cookie": "dogsim-token=wrong"}):
-        for path in ("/", "/page.js", "/api/dataset", "/api/pictures/0", "/?token=wrong"):
+        paths = ("/", "/page.js", "/api/dataset", "/api/pictures/0", "/?token=wrong")
+        for path in (*paths, "/api/pictures/0/original"):
             assert client.get(path, headers=headers).status_code == 401
     bearer = {"Authorization": "Bearer open sesame"}
     assert client.get("/api/dataset", headers=bearer).status_code == 200
