@@ -29,12 +29,6 @@ FIGURE_NAMES = ("curves", "confusions", "distances")  # of the evaluation report
 
 def answer_payload(answer: "Answer", dataset: "Dataset", confidence: float) -> dict[str, Any]:
     """Return an answer, with its prediction set if it has one."""
-    labels = dataset.labels[answer.indices]  # (k,)
-    votes = count_votes(labels[None])[0].tolist()
-    farther = fraction_farther(dataset, answer.distances, answer.metric)  # (k,)
-    closer_than = [None] * len(votes) if farther is None else farther.round(4).tolist()
-    rows, distances = answer.indices.tolist(), answer.distances.tolist()
-    neighbours = zip(rows, distances, votes, closer_than, strict=True)
     payload = {
         "words": answer_text(answer.breed, answer.trust),
         "promise": confidence_text(answer.trust, confidence),
@@ -44,15 +38,7 @@ def answer_payload(answer: "Answer", dataset: "Dataset", confidence: float) -> d
         "votes": answer.votes,
         "runner_up": answer.runner_up,
         "runner_up_votes": answer.runner_up_votes,
-        "neighbours": [
-            {
-                **row_payload(row, dataset),
-                "distance": distance,
-                "votes": count,
-                "closer_than": fraction,
-            }
-            for row, distance, count, fraction in neighbours
-        ],
+        "neighbours": _neighbours_payload(answer, dataset),
     }
     if answer.trust is None:
         return payload | {"breeds": None, "unknown": None}
@@ -60,6 +46,22 @@ def answer_payload(answer: "Answer", dataset: "Dataset", confidence: float) -> d
     return payload | {
         name: trust[name] for name in ("breeds", "unknown", "credibility", "novelty_p")
     }
+
+
+def _neighbours_payload(answer: "Answer", dataset: "Dataset") -> list[dict[str, Any]]:
+    rows, distances = answer.indices.tolist(), answer.distances.tolist()
+    votes = count_votes(dataset.labels[answer.indices][None])[0].tolist()
+    farther = fraction_farther(dataset, answer.distances, answer.metric)  # (k,)
+    closer_than = [None] * len(rows) if farther is None else farther.round(4).tolist()
+    return [
+        {
+            **row_payload(row, dataset),
+            "distance": distance,
+            "votes": count,
+            "closer_than": fraction,
+        }
+        for row, distance, count, fraction in zip(rows, distances, votes, closer_than, strict=True)
+    ]
 
 
 def row_payload(row: int, dataset: "Dataset") -> dict[str, Any]:
