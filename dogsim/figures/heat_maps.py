@@ -25,7 +25,6 @@ from dogsim.retrieval.decomposition import Explanation, captions
 MAX_IMAGE_PIXELS = 600  # of the longer side
 FIGURE_INCHES = 8.0
 ASPECT_RATIOS = 0.5, 2.0  # width / height; other images are drawn smaller
-MAX_JOINED_PAIRS = 5
 # Blue reduces the distance, orange increases it (Okabe and Ito, safe for the colour-blind). Places
 # that increase it by more than a quarter of the largest part are hatched as well.
 SIGNED = LinearSegmentedColormap.from_list("signed", ["#0072b2", "white", "#d55e00"])
@@ -63,10 +62,10 @@ def heat_maps(query: Source, other: Source, why: Explanation, names: Sequence[st
     Returns
     -------
     matplotlib.figure.Figure
-        Three rows of both images, upright and undistorted: the five pairs of places that add most
-        to the likeness, joined by lines; what each place adds to the likeness; what each place
-        adds to the distance. Regions outside the network's input are pale; padded images have their
-        margins.
+        Three rows of both images, upright and undistorted: the pairs of places that carry most of
+        the likeness, joined by lines (at most five); what each place adds to the likeness; what
+        each place adds to the distance. Regions outside the network's input are pale; padded images
+        have their margins.
 
     Raises
     ------
@@ -132,8 +131,8 @@ def _draw_image(tile: Axes, image: Image.Image, box: Box, grey: bool) -> None:
 def _draw_pairs(
     figure: Figure, tiles: Sequence[Axes], why: Explanation, boxes: Sequence[Box]
 ) -> None:
-    """Join the best pairs of places by numbered lines."""
-    for number, pair in enumerate(why.best_pairs(MAX_JOINED_PAIRS), 1):
+    """Join the strong pairs of places by numbered lines."""
+    for number, pair in enumerate(why.strong_pairs(), 1):
         ends = []
         for box, place in zip(boxes, (pair[:2], pair[2:]), strict=True):
             x, y, width, height = _cell(box, why.query_parts.shape, *place)

@@ -42,6 +42,8 @@ from dogsim.recipe import Recipe
 
 SQUARED_METRICS, ANGULAR_METRICS = ("euclidean", "sqeuclidean"), ("cosine", "correlation")
 MAX_PLACES = 4096  # of an image: the table of all pairs is in memory
+MAX_STRONG_PAIRS = 5
+STRONG_PAIR_RATIO = 15  # of the likeness of a pair to the mean over all pairs
 
 Floats = NDArray[np.float64]
 
@@ -99,6 +101,18 @@ class Explanation:
             found.append((row, column, other_row, other_column))
         return np.array(found, np.intp)
 
+    def strong_pairs(self, n: int = MAX_STRONG_PAIRS) -> NDArray[np.intp]:
+        """Return those of `best_pairs` that carry weight; (m, 4) int with m <= n, perhaps 0.
+
+        They add at least `STRONG_PAIR_RATIO` times as much as if the likeness were spread evenly
+        over all pairs.
+        """
+        best = self.best_pairs(n)
+        likeness = self.pairs[tuple(best.T)]
+        even = self.pairs[self.pairs > 0].sum() / self.pairs.size
+        strong = (likeness > 0) & (likeness >= STRONG_PAIR_RATIO * even)
+        return np.asarray(best[strong], np.intp)
+
 
 def decompose(
     maps: NDArray[np.float32],
@@ -135,21 +149,29 @@ def decompose(
 
 def captions(explanation: Explanation) -> tuple[str, str, str]:
     """Return three sentences: on the best pairs, the likeness and the sum of the parts."""
-    pairs = explanation.pairs
-    best = explanation.best_pairs()
-    held = sum(float(pairs[tuple(pair)]) for pair in best)
-    share = held / max(float(pairs[pairs > 0].sum()), np.finfo(float).tiny)
     parts = f"{explanation.query_parts.sum():.4g} + {explanation.other_parts.sum():.4g}"
     if explanation.metric == "euclidean":
         total = f"the square of the distance {explanation.distance:.4g}"
     else:
         total = "the distance"
     return (
-        f"The {len(best)} best of {pairs.size} pairs of places hold {share:.1%} of all that "
-        "brings the two together.",
+        _pairs_caption(explanation),
         f"What the two have in common: the parts of either add up to a likeness of "
-        f"{pairs.sum():.4g}.",
+        f"{explanation.pairs.sum():.4g}.",
         f"Where the distance comes from: {parts} = {explanation.sum:.4g}, {total}.",
+    )
+
+
+def _pairs_caption(explanation: Explanation) -> str:
+    pairs, strong = explanation.pairs, explanation.strong_pairs()
+    if not len(strong):
+        return "No pair of places stands out: many pairs add a little to the likeness."
+    share = float(pairs[tuple(strong.T)].sum() / pairs[pairs > 0].sum())
+    times = share * pairs.size / len(strong)
+    return (
+        f"{len(strong)} of {pairs.size} pairs of places "
+        f"{'adds' if len(strong) == 1 else 'add'} {share:.1%} of the likeness, "
+        f"{times:.0f} times an even share."
     )
 
 

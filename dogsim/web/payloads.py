@@ -129,7 +129,7 @@ def explanation_payload(
             "parts": _rounded(explanation.other_parts),
             "box": network_region(other_jpeg, recipe.image_size, recipe.resize),
         },
-        "best_pairs": explanation.best_pairs().tolist(),
+        "best_pairs": explanation.strong_pairs().tolist(),
         "pairs": _rounded(pairs) if places <= MAX_PAIRED_PLACES else None,
     }
 

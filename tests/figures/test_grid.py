@@ -13,7 +13,8 @@ from PIL import Image
 from dogsim.classify import classify
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.figures.grid import RIGHT, WRONG, result_grid, result_grids
+from dogsim.figures.grid import _shape, result_grid, result_grids
+from dogsim.figures.tiles import RIGHT, WRONG
 from dogsim.networks.extractor import Extractor
 from dogsim.recipe import Recipe
 from dogsim.retrieval.own_neighbours import own_nearest
@@ -41,8 +42,11 @@ def grid(gallery: Dataset, truth: str | None) -> list[Axes]:
 
 
 def tiles_of(figure: Any) -> list[Axes]:
-    query, _, _, *neighbours = figure.axes
-    return [query, *(tile for tile in neighbours if tile.axison)]
+    return [tile for tile in figure.axes if tile.axison]  # not the votes, nor empty tiles
+
+
+def votes_of(figure: Any) -> list[str]:
+    return [text.get_text() for text in figure.axes[1].texts if text.get_text() != "votes"]
 
 
 def badges(tile: Axes) -> list[str]:
@@ -55,7 +59,7 @@ def test_the_query_comes_first_then_its_neighbours(gallery: Dataset) -> None:
     titles = [tile.get_title() for tile in tiles]
     assert titles == ["query: an image", "pug", "pug", "pug", "whippet", "unknown"]
     below = [tile.get_xlabel() for tile in tiles]
-    assert below[0] == "breed: pug\nvotes: pug 3, whippet 1"
+    assert below[0] == "breed: pug"
     assert below[1] == "#1 · 0.00 · 0%"
     assert below[4] == "#4 · 4.50 · 100%"  # all distances in the gallery are 1.41
     assert tiles[1].texts[0].get_text() == "0.png"
@@ -65,23 +69,48 @@ def test_the_query_comes_first_then_its_neighbours(gallery: Dataset) -> None:
 def test_the_grid_counts_like_the_vote(gallery: Dataset) -> None:
     nobody = replace(gallery, labels=np.full(5, -1, np.int32))
     query = np.zeros((9, 9, 3), np.uint8)
-    tiles = tiles_of(result_grid(query, nobody, np.arange(3), np.zeros(3)))
+    figure = result_grid(query, nobody, np.arange(3), np.zeros(3))
     first = Extractor(Recipe("any", "", "", "", 8), lambda _: np.eye(1, 5, dtype=np.float32))
     (answer,) = classify([query], nobody, 3, extractor=first)
     assert (answer.breed, answer.votes) == ("unknown", 0)
-    assert tiles[0].get_xlabel() == "votes: unknown 0"
+    assert votes_of(figure) == ["unknown 0"]
 
 
 def test_a_tie_is_shown(gallery: Dataset) -> None:
-    tile = tiles_of(result_grid(np.zeros((9, 9), np.uint8), gallery, np.array([3, 0]), np.ones(2)))
-    assert tile[0].get_xlabel() == "votes: whippet 1, pug 1\ntie: the nearest neighbour decides"
+    figure = result_grid(np.zeros((9, 9), np.uint8), gallery, np.array([3, 0]), np.ones(2))
+    assert votes_of(figure) == ["whippet 1", "pug 1"]
+    assert tiles_of(figure)[0].get_xlabel() == "tie: the nearest neighbour decides"
 
 
 def test_votes_are_drawn_as_bars(gallery: Dataset) -> None:
     figure = result_grid(np.zeros((9, 9), np.uint8), gallery, np.arange(5), np.ones(5), "pug")
     bars = figure.axes[1].patches
     assert [bar.get_width() for bar in bars] == [3, 1]  # type: ignore[attr-defined]
-    assert [text.get_text() for text in figure.axes[1].texts] == ["pug 3", "whippet 1"]
+    assert votes_of(figure) == ["pug 3", "whippet 1"]
+
+
+def test_many_breeds_have_bars_for_the_first_ones(gallery: Dataset) -> None:
+    breeds = tuple(f"breed {i}" for i in range(8))
+    many = Dataset(np.eye(8, dtype=np.float32), np.arange(8, dtype=np.int32), breeds, breeds)
+    query = np.zeros((9, 9), np.uint8)
+    figure = result_grid(query, many, np.arange(8), np.ones(8), images=[query] * 8)
+    assert votes_of(figure) == [*(f"breed {i} 1" for i in range(6)), "and 2 other breeds"]
+
+
+def test_without_the_truth_each_breed_has_its_colour(gallery: Dataset) -> None:
+    figure = result_grid(np.zeros((9, 9), np.uint8), gallery, np.arange(5), np.ones(5))
+    _, *tiles = tiles_of(figure)
+    frames = [tile.spines["left"].get_edgecolor() for tile in tiles]
+    assert frames[0] == frames[1] == frames[2] != frames[3] != frames[4] != frames[0]
+    bars = [bar.get_facecolor() for bar in figure.axes[1].patches]
+    assert bars == [frames[0], frames[3]]
+
+
+@pytest.mark.parametrize("k", range(1, 21))
+def test_at_most_one_tile_is_empty(gallery: Dataset, k: int) -> None:
+    rows, columns = _shape(k)
+    assert 0 <= rows * columns - k <= 1
+    assert columns >= rows
 
 
 def test_right_and_wrong_differ_by_more_than_colour(gallery: Dataset) -> None:
@@ -103,11 +132,11 @@ def test_text_is_dark_on_white(gallery: Dataset) -> None:
 
 
 @pytest.mark.parametrize("k", [1, 3, 8, 20, pytest.param(100, marks=pytest.mark.slow)])
-def test_a_grid_is_about_as_wide_as_high(gallery: Dataset, k: int) -> None:
+def test_a_grid_is_wider_than_high(gallery: Dataset, k: int) -> None:
     indices = np.arange(k) % 4
     figure = result_grid(np.zeros((9, 9), np.uint8), gallery, indices, np.zeros(k))
     width, height = figure.get_size_inches()
-    assert 0.75 < width / height < 1.7
+    assert 0.85 < width / height < 5
     assert len(tiles_of(figure)) == 1 + k
 
 

@@ -1,5 +1,7 @@
 """Heat maps have the position and scale of the parts, and the numbers of the explanation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.patches import ConnectionPatch, Rectangle
@@ -81,11 +83,24 @@ def test_pairs_are_joined_and_numbers_are_printed() -> None:
     of_query = [each for each in numbers if each.get_transform() == figure.axes[0].transData]
     first = {text.get_text(): text.get_position() for text in of_query}
     lines = [each for each in figure.get_children() if isinstance(each, ConnectionPatch)]
-    assert len(lines) == 5
+    assert len(lines) == 1
     assert min(each.zorder for each in numbers[:2]) > max(each.zorder for each in lines)
     assert first["1"] == (75, 150)  # row 1, column 2 of 3 x 4 places on 120 x 300
     pairs, likeness, distance = captions(why)
-    assert "5 best of 144 pairs of places hold 70.0%" in pairs
+    assert pairs == "1 of 144 pairs of places adds 60.0% of the likeness, 86 times an even share."
     assert "a likeness of 10." in likeness
     assert "3 + 3 = 6, the square of the distance 2.449." in distance
     figure.savefig("/dev/null", format="png")
+
+
+def test_only_pairs_that_carry_weight_are_joined() -> None:
+    even = replace(explanation("squash"), pairs=np.ones((3, 4, 3, 4)))
+    figure = heat_maps(TALL, WIDE, even, ("a.jpg", "wide"))
+    assert not [each for each in figure.get_children() if isinstance(each, ConnectionPatch)]
+    assert "No pair of places stands out" in captions(even)[0]
+    one = even.pairs.copy()
+    one[0, 1, 2, 3] = 100.0
+    strong = replace(even, pairs=one)
+    assert strong.strong_pairs().tolist() == [[0, 1, 2, 3]]
+    assert captions(strong)[0].startswith("1 of 144 pairs of places adds 41.2%")
+    assert not len(replace(even, pairs=-one).strong_pairs())
