@@ -19,6 +19,7 @@ from dogsim.plumbing.vectors import cdist
 from dogsim.storage.gallery import Floats, Gallery, check_defined
 from dogsim.storage.sharded_rows import as_rows
 
+#: The metrics, by the names of ``scipy.spatial.distance.cdist``.
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev", "correlation")
 DEFAULT_K = 20  # neighbours that vote
 MAX_BLOCK_BYTES = 1 << 28  # for the queries of a block

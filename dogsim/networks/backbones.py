@@ -109,6 +109,7 @@ _NO_TOP: dict[str, Any] = {"notop": "_no_top"}
 _MOBILE = _NO_TOP | {"top_layers": ("conv_preds", "conv_2", "logits", "predictions")}
 _V3: dict[str, Any] = _MOBILE | {"notop": "_no_top_v2"}
 _B = {"b0": 224, "b1": 240, "b2": 260, "b3": 300}  # pixels
+#: The networks by name; an image size of None means that the network accepts every size.
 BACKBONES: dict[str, Backbone | HubResNet] = {
     "resnet50": Backbone(_K + "resnet", "ResNet50", "resnet50" + _TF),
     "resnet101": Backbone(_K + "resnet", "ResNet101", "resnet101" + _TF),

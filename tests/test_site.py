@@ -1,0 +1,65 @@
+"""The site has every page and every public name; .ci/run builds it with warnings as errors."""
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+import dogsim
+
+DOCS = REPOSITORY / "docs"
+SITE = 'needs pip install ".[site]"'
+
+
+@pytest.mark.extra
+def test_every_page_is_in_the_navigation() -> None:
+    pytest.importorskip("sphinx", reason=SITE)
+    from extension.sections import SECTIONS, navigation
+
+    listed = re.findall(r"<(\w+)>$", (DOCS / "index.rst").read_text(), re.MULTILINE)
+    for section in SECTIONS:
+        assert section in listed
+        pages = navigation((DOCS / f"{section}.md").read_text("utf-8")).splitlines()
+        listed += [page for page in pages if re.fullmatch(r"[\w-]+", page)]
+    pages = sorted(file.stem for file in DOCS.glob("*.[mr][ds]*") if file.stem != "index")
+    assert sorted(listed) == pages  # and none is listed twice
+
+
+@pytest.mark.extra
+def test_every_public_name_is_in_the_reference() -> None:
+    pytest.importorskip("sphinx", reason=SITE)
+    from extension.reference import file_names, groups, page_of
+
+    names = [name for group in groups(dogsim).values() for name in group]
+    assert sorted(names) == sorted(set(dir(dogsim)) - {"__version__"})
+    assert len({file_names(dogsim).get(f"dogsim.{n}", n).lower() for n in names}) == len(names)
+    assert "   ImageFeatures\n   LazyClassifier\n" in page_of(dogsim)
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ("photos.md#labels", "photos.md#labels"),
+        ("../README.md", "index.rst"),
+        ("../data/page.png", "../data/page.png"),
+        ("../dogsim/vote.py", "CODE/blob/main/dogsim/vote.py"),
+        ("../dogsim/trust", "CODE/tree/main/dogsim/trust"),
+        ("#here", "#here"),
+        ("https://docs.ray.io", "https://docs.ray.io"),
+    ],
+)
+def test_links_of_a_page_on_the_site(link: str, expected: str) -> None:
+    pytest.importorskip("sphinx", reason=SITE)
+    from extension.links import on_the_site
+
+    found = on_the_site(f"A [page]({link}).", "docs/map.md", "map.md", "CODE")
+    assert found == f"A [page]({expected})."
+
+
+def test_the_addresses_are_in_one_place() -> None:
+    """In pyproject.toml, from which the site reads them."""
+    address = re.compile(r"dogsim\.github\.io|github\.com/dogsim")
+    sources = [*DOCS.rglob("*.py"), *DOCS.glob("*.md"), *(REPOSITORY / "dogsim").rglob("*.py")]
+    assert [file for file in map(Path, sources) if address.search(file.read_text("utf-8"))] == []
