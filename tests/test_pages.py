@@ -24,7 +24,7 @@ PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((REPOSITORY / "do
 SERVED = "docs/page-and-api.md"  # its examples need a server: tests/web/test_server.py runs them
 # Pages whose commands train something or take some seconds.
 LONG = {"docs/classifier.md", "docs/deep_ranking.md", "docs/ranking.md", "docs/lessons.md"}
-LONG |= {"docs/apply.md", "docs/audit.md", "docs/explain.md"}
+LONG |= {"docs/card-hard.md", "docs/apply.md", "docs/audit.md", "docs/explain.md"}
 LONG |= {f"docs/lesson-{name}.md" for name in ("background", "classifiers", "clothes")}
 LONG |= {f"docs/lesson-{name}.md" for name in ("judging", "method", "ranking", "sure", "why")}
 MAX_WORDS = {"README.md": 900, "docs/glossary.md": 1200}  # a glossary is not read as a whole

@@ -8,13 +8,15 @@ from extension.links import PAGES_OF
 
 # The page of each section lists its pages, one per line, under headings.
 SECTIONS = ("lessons", "guides", "results", "project")
-LISTED = re.compile(r"^(?:## (?P<title>.+)|[-|].*?\[[^\]]+\]\((?P<page>[\w/.-]+)\.md\).*)$", re.M)
+LISTED = re.compile(r"^## (?P<title>.+)$|^- \[[^\]]+\]\((?P<page>[\w/.-]+)\.md\)", re.M)
 
 
 def navigation(text: str) -> str:
     """Return the hidden table of contents for a page that lists pages, with a part per heading."""
     parts: dict[str, list[str]] = {}
     title = ""
+    if lessons := re.findall(r"\((lesson-\w+)\.md\)", text):
+        parts[title] = lessons
     for line in LISTED.finditer(text):
         title = line["title"] or title
         if line["page"]:
