@@ -1,6 +1,6 @@
 """Figures of an evaluation: curves over k, confusion matrix, distances and worst mistakes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ from dogsim.figures.grid import result_grid
 from dogsim.figures.tree import tree_order
 from dogsim.retrieval.evaluation import Evaluation
 from dogsim.retrieval.query_expansion import as_ranked
-from dogsim.retrieval.scores import Neighbours, confusions, measure
+from dogsim.retrieval.scores import Accuracy, Neighbours, confusions, measure
 
 CURVES = (  # name, attribute of Accuracy, colour, line style
     ("precision@k", "precision_at_k", BLUE, "-"),
@@ -75,8 +75,17 @@ def curves_over_k(found: Neighbours) -> Figure:
     They are labelled lines from 0 to 1, with the chance level, the 95 % interval of the vote
     accuracy and the number of queries.
     """
+    return draw_curves(measure_each_k(found))
+
+
+def measure_each_k(found: Neighbours) -> list[Accuracy]:
+    """Compute the scores for every k up to that of the neighbours."""
     least = 2 if found.protocol == "matlab" else 1
-    results = [measure(found.first(k)) for k in range(least, found.k + 1)]
+    return [measure(found.first(k)) for k in range(least, found.k + 1)]
+
+
+def draw_curves(results: Sequence[Accuracy]) -> Figure:
+    """Draw the result of `measure_each_k` as `curves_over_k` does."""
     ks, chance = [result.k for result in results], results[0].chance
     figure = Drawing((7, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -93,7 +102,7 @@ def curves_over_k(found: Neighbours) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
     queries = counted(results[0].queries, "query", "queries")
-    text = f"{queries}, gallery of {counted(results[0].gallery, 'image')}, {found.metric}"
+    text = f"{queries}, gallery of {counted(results[0].gallery, 'image')}, {results[0].metric}"
     axes.set_title(text, fontsize=10, loc="left")
     return figure
 
@@ -201,7 +210,7 @@ def distance_histogram(
     `nearest`, (k,) float, are distances of a query's neighbours, marked below the curves. Raises as
     `dogsim.dist_calc` does.
     """
-    own, others, first = _sampled_distances(as_ranked(dataset), metric, seed)
+    own, others, first = sampled_distances(as_ranked(dataset), metric, seed)
     marks = np.empty(0) if nearest is None else nearest
     values = np.concatenate([own, others, first, marks])
     bins = np.linspace(float(values.min(initial=0)), float(values.max(initial=1)), 80).tolist()
@@ -225,7 +234,7 @@ def distance_histogram(
     return figure
 
 
-def _sampled_distances(
+def sampled_distances(
     dataset: Dataset, metric: str, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Compute distances of some images to their own breed, to others and to their nearest image."""

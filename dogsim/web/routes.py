@@ -35,7 +35,10 @@ Result = TypeVar("Result")
 PAGE_FOLDER = Path(__file__).parent / "page"
 PAGE_FILES = {
     "/": PAGE_FOLDER / "index.html",
-    **{f"/{name}": PAGE_FOLDER / name for name in ("page.css", "page.js", "data.js")},
+    **{
+        f"/{file.name}": file
+        for file in sorted([*PAGE_FOLDER.glob("*.css"), *PAGE_FOLDER.glob("*.js")])
+    },
     **{f"/{name}": ASSETS_FOLDER / name for name in ("theme.css", "findings.css")},
     **{f"/{name}": ASSETS_FOLDER / name for name in ("dom.js", "plan.js", "findings.js")},
 }

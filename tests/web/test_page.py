@@ -109,6 +109,11 @@ class Page:
     def focused(self) -> str:
         return str(self.js("return document.activeElement.outerHTML"))
 
+    def fetch(self, path: str) -> Any:
+        """Return the JSON of a route."""
+        script = "fetch(arguments[0]).then((x) => x.json()).then(arguments[1])"
+        return self.driver.execute_async_script(script, path)
+
     def emulate(self, command: str, **parameters: object) -> None:
         self.driver.execute_cdp_cmd(f"Emulation.{command}", parameters)
 
@@ -211,7 +216,9 @@ def test_links_history_and_shared_urls(page: Page) -> None:
     page.wait(lambda: len(page.all("#neighbours .tile")) == 3)
     first = page.text("#neighbours")
     page.all("#neighbours .tile a")[0].click()
+    page.all("#viewer-search")[0].click()
     page.wait(lambda: "row=0" not in page.driver.current_url)
+    assert not page.js("return document.getElementById('viewer').open")
     assert "k=3&metric=cosine" in page.driver.current_url
     page.wait(lambda: page.text("#neighbours") != first)
     shared = page.driver.current_url.removeprefix(page.address)
@@ -303,6 +310,123 @@ def test_the_keyboard_is_enough(page: Page) -> None:
     page.wait(lambda: 'aria-label="Why is number 1' in page.focused)  # where the focus was before
 
 
+def viewed(page: Page) -> list[str]:
+    """Return number, breed and path of the image in the large view."""
+    assert page.js("return document.getElementById('viewer').open")
+    path = "document.querySelector('#viewer-facts dd:last-child').textContent"
+    return [page.text("#viewer-number"), page.text("#viewer-title"), page.js(f"return {path}")]
+
+
+def test_the_large_view_by_keyboard(page: Page) -> None:
+    page.open("/?row=0&k=3")
+    answer = page.fetch("/api/answer?row=0&k=3")["neighbours"]
+    page.wait(lambda: len(page.all("#neighbours .tile")) == 3)
+    texts = [tile.text for tile in page.all("#neighbours .tile .detail")]
+    for text, each in zip(texts, answer, strict=True):
+        assert abs(float(text.split()[2]) / 100 - each["closer_than"]) < 0.01
+    assert "vote" not in page.text("#neighbours")
+    page.all("#neighbours .tile a")[0].send_keys(Keys.ENTER)
+    expected = [[f"Rank {i} of 3", x["breed"], x["path"]] for i, x in enumerate(answer, 1)]
+    assert viewed(page) == expected[0]
+    page.press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_LEFT)
+    assert viewed(page) == expected[1]
+    page.press(Keys.END, Keys.ARROW_RIGHT)
+    assert viewed(page) == expected[2]
+    assert page.text("#viewer-message") == "This is the last image."
+    for _ in range(12):  # the focus stays in the dialog, or goes to the browser
+        page.press(Keys.TAB)
+        assert page.js("return document.activeElement.closest('#viewer, body') !== null")
+        assert not page.js("return document.querySelector('main').contains(document.activeElement)")
+    page.press(Keys.ESCAPE)
+    page.wait(lambda: not page.js("return document.getElementById('viewer').open"))
+    row = answer[2]["row"]
+    page.wait(lambda: f"row={row}" in page.focused)  # the tile of the last image
+
+
+def test_an_original_is_opened_and_its_path_copied(page: Page, breeds_dir: Path) -> None:
+    page.open("/?view=browse&label=0")
+    page.all("#browse .tile a")[1].click()
+    number, _, path = viewed(page)
+    assert number == "2 of 3"
+    href = page.all("#viewer-original")[0].get_attribute("href")
+    content = page.driver.execute_async_script(
+        "fetch(arguments[0]).then((x) => x.blob()).then((x) => arguments[1]([x.type, x.size]))",
+        href,
+    )
+    assert content == ["image/png", (breeds_dir / path).stat().st_size]
+    permission = {"name": "clipboard-write"}
+    # Without the permission it is copied by a selection.
+    for setting, key in (("granted", Keys.ARROW_RIGHT), ("denied", Keys.ARROW_LEFT)):
+        page.driver.execute_cdp_cmd(
+            "Browser.setPermission", {"permission": permission, "setting": setting}
+        )
+        page.all("#viewer-copy")[0].click()
+        page.wait(lambda: page.text("#viewer-message") == "The path was copied.")
+        page.press(key)
+        assert page.text("#viewer-message") == ""
+    page.driver.execute_cdp_cmd("Browser.resetPermissions", {})
+    assert page.all("#viewer-why")[0].is_displayed() is False  # there is no query
+
+
+def test_the_answer_box_says_what_its_confidence_means(page: Page) -> None:
+    """In the words of docs/page.md, for every kind of answer."""
+    page.open("/?row=0&k=3")
+    page.wait(lambda: "computed" not in page.text("#answer"), 60)
+    answer = page.fetch("/api/answer?row=0&k=3")
+    some = {"words": "pug or beagle", "breeds": ["pug", "beagle"], "unknown": False, "row": None}
+    promise = {"promise": "if it is one of these breeds, right 9 times in 10"}
+    votes = {"breed": "pug", "votes": 2, "runner_up": "beagle", "runner_up_votes": 1}
+    likely = {**answer, **some, **promise, **votes}
+    none = {"unknown": True, "words": "none of the known breeds", "novelty_p": 0.031}
+    tie = {"runner_up_votes": 2}
+    unlabelled = {"breed": "unknown", "votes": 0, "runner_up": "", "breeds": None, "promise": ""}
+    for changed, texts in (
+        (
+            {},
+            ["pug or beagle", "f it is one of these breeds, right 9 times in 10.", "2 of 3 votes"],
+        ),
+        (
+            none,
+            ["None of the breeds of this dataset is likely", "Nearest: pug, with 2 of 3 votes."],
+        ),
+        (tie, ["The vote is a tie. An image of pug is nearest."]),
+        (unlabelled, ["The nearest images have no breed", "Images without a breed do not vote."]),
+        ({"breeds": ["beagle"]}, ["The nearest images alone vote for pug"]),
+        ({"flag_text": "tiny", "flags": ["tiny"]}, ["Expect a worse answer: tiny."]),
+    ):
+        shown = page.driver.execute_async_script(
+            """const [answer, done] = arguments;
+               import("/answer.js").then(({ answerElements }) => {
+                 const box = document.getElementById("answer");
+                 box.replaceChildren(...answerElements(answer));
+                 done(box.innerText);
+               })""",
+            {**likely, **changed},
+        )
+        for text in texts:
+            assert text in shown
+        assert ("What does this mean?" in shown) == (changed != unlabelled)
+    assert "confidence" not in page.js(
+        "return document.querySelector('#answer .promise').className"
+    )
+
+
+def test_long_file_names_show_both_ends(page: Page) -> None:
+    page.open("/?view=browse&label=0")
+    shown = page.driver.execute_async_script(
+        """const [name, done] = arguments;
+           import("/dom.js").then(({ fileName }) => {
+             const detail = document.querySelector("#browse .tile .detail");
+             detail.replaceChildren(fileName(name));
+             const [start, end] = detail.querySelectorAll(".file-name span");
+             done([detail.innerText, end.textContent, start.scrollWidth > start.clientWidth,
+               end.getBoundingClientRect().right <= detail.getBoundingClientRect().right + 1]);
+           })""",
+        name := f"IMG_{'0123456789' * 6}_beagle_1.jpeg",
+    )
+    assert shown == [name, "le_1.jpeg", True, True]
+
+
 @pytest.mark.parametrize("path", ["/", "/?row=0&k=5", "/?view=browse", "/?view=judging"])
 def test_phones_do_not_scroll_sideways_and_dark_mode_is_dark(page: Page, path: str) -> None:
     page.emulate("setDeviceMetricsOverride", **PHONE)
@@ -310,7 +434,7 @@ def test_phones_do_not_scroll_sideways_and_dark_mode_is_dark(page: Page, path: s
     page.emulate("setEmulatedMedia", features=features)
     try:
         page.driver.get(page.address + path)
-        page.wait(lambda: page.all("main img"))
+        page.wait(lambda: page.all("main .tile, main table"), 60)
         assert page.js("return document.documentElement.scrollWidth") <= 360
         shot = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("L")
         assert np.asarray(shot)[:4].mean() < 60
@@ -340,7 +464,12 @@ def test_errors_are_shown_on_the_page(page: Page, tmp_path: Path) -> None:
 
 def test_evaluation_and_audit_link_to_images(page: Page) -> None:
     page.driver.get(page.address + "/?view=judging")
-    page.wait(lambda: len(page.all("#judging .figures img")) == 3, 60)
+    page.wait(lambda: len(page.all("#judging .figures svg[role=img]")) == 2, 60)
+    cells = page.wait(lambda: page.all("#judging .matrix rect:not(.empty)"))
+    width = float(cells[0].get_attribute("width"))
+    page.all("#judging .matrix")[0].send_keys("+")
+    zoomed = page.all("#judging .matrix rect:not(.empty)")[0].get_attribute("width")
+    assert width < float(zoomed) <= 1.5 * width + 1e-6
     page.driver.get(page.address + "/?view=audit")
     page.wait(lambda: page.all("#audit .finding"), 60)
     page.press("j", "1")
@@ -374,18 +503,27 @@ def test_the_audit_shows_its_progress(page: Page) -> None:
 
 @pytest.mark.skipif(not Path(AXE).is_file(), reason="DOGSIM_TEST_AXE names no axe.min.js")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", ["desktop", "phone"])
 @pytest.mark.parametrize(
-    "path", ["/", "/?row=0&k=5", "/?view=browse", "/?view=judging", "/?view=audit", "why"]
+    "path", ["/", "/?row=0&k=5", "/?view=browse", "/?view=judging", "/?view=audit", "viewer", "why"]
 )
-def test_axe_finds_no_violation(page: Page, path: str, scheme: str) -> None:
+def test_axe_finds_no_violation(page: Page, path: str, screen: str, scheme: str) -> None:
     page.emulate("setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-    page.driver.get(page.address + ("/?row=0&k=5" if path == "why" else path))
-    page.wait(lambda: page.all("main:has(.tile), main:has(table), main:has(.finding)"), 60)
-    if path == "why":
-        wait_for_network(page)
-        page.all("#neighbours .tile button")[0].click()
-        page.wait(lambda: len(page.all("#why .map rect")) >= 98)
-    assert violations(page) == []
+    if screen == "phone":
+        page.emulate("setDeviceMetricsOverride", **PHONE)
+    try:
+        page.driver.get(page.address + ("/?row=0&k=5" if path in ("why", "viewer") else path))
+        page.wait(lambda: page.all("main:has(.tile), main:has(table), main:has(.finding)"), 60)
+        if path == "viewer":
+            page.all("#neighbours .tile a")[0].click()
+        if path == "why":
+            wait_for_network(page)
+            page.all("#neighbours .tile button")[0].click()
+            page.wait(lambda: len(page.all("#why .map rect")) >= 98, EXPLANATION_SECONDS)
+        assert violations(page) == []
+    finally:
+        page.emulate("clearDeviceMetricsOverride")
+        page.emulate("setEmulatedMedia", features=[])
 
 
 def violations(page: Page) -> list[tuple[str, str, list[str]]]:

@@ -1,8 +1,11 @@
 // Elements of the page and of the saved report. Names of breeds and files are untrusted: they are
 // inserted as text, never as markup.
 
+const SVG_TAGS = ["svg", "rect", "path", "line", "text", "title"];
+const FILE_END_LETTERS = 9; // of a long name, that always show
+
 export function el(tag, attributes = {}, ...children) {
-  const svg = ["svg", "rect"].includes(tag);
+  const svg = SVG_TAGS.includes(tag);
   const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag)
     : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -23,6 +26,15 @@ export function imageFrame(url, alt, missing = "The image is missing.") {
     frame.append(note());
   });
   return frame;
+}
+
+// The name of a file. If there is no room for it, its middle is left out: the ends differ most.
+export function fileName(name) {
+  const letters = [...name];
+  if (letters.length < 2 * FILE_END_LETTERS) return el("span", { class: "file-name", title: name }, name);
+  const [start, end] = [letters.slice(0, -FILE_END_LETTERS), letters.slice(-FILE_END_LETTERS)];
+  return el("span", { class: "file-name", title: name },
+    el("span", { class: "start" }, start.join("")), el("span", {}, end.join("")));
 }
 
 export const formatNumber = (value) => value.toLocaleString("en");

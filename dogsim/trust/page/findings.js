@@ -2,7 +2,7 @@
 // by mouse, touch or keyboard, and downloaded as a plan. Nothing here changes a file. The URL holds
 // the current finding (#labels-12), and localStorage the decisions (plan.js).
 
-import { counted, el, formatNumber, imageFrame } from "./dom.js";
+import { counted, el, fileName, formatNumber, imageFrame } from "./dom.js";
 import { Plan, store, stored } from "./plan.js";
 
 const FINDINGS_AT_A_TIME = 20;
@@ -356,7 +356,7 @@ class Tile {
       "aria-label": `Keep image ${index + 1}, ${facts.name}` });
     const number = card.finding.images.length > 1 && el("span", { class: "rank", "aria-hidden": "true" }, String(index + 1));
     this.state = el("span", { "aria-hidden": "true" });
-    const text = [["name", facts.name], ["folder", facts.folder], ["caption", caption]]
+    const text = [["name", fileName(facts.name)], ["folder", facts.folder], ["caption", caption]]
       .filter(([, each]) => each).map(([name, each]) => el("span", { class: name }, each));
     text.splice(facts.folder ? 2 : 1, 0, factsLine(facts));
     this.element = el("li", { class: `image${best ? " best" : ""}` },

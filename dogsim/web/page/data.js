@@ -28,9 +28,9 @@ export const data = {
 
   // URLs of images; the longer side of an image of the dataset has at most `size` pixels: 160, 320 or 640.
   imageUrl: (row, size) => `/api/pictures/${row}?size=${size}`,
+  originalUrl: (row) => `/api/pictures/${row}/original`, // null if there is none
   queryImageUrl: ({ row, query }, size) =>
     (row === null ? `/api/queries/${encodeURIComponent(query)}/picture` : data.imageUrl(row, size)),
-  figureUrl: (name) => `/api/judging/${name}.png`,
 };
 
 async function api(path, options = {}) {
