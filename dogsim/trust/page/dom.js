@@ -28,7 +28,7 @@ export function imageFrame(url, alt, missing = "The image is missing.") {
   return frame;
 }
 
-// The name of a file. If there is no room for it, its middle is left out: the ends differ most.
+// The name of a file. The middle of a long one is left out: names differ most at their ends.
 export function fileName(name) {
   const letters = [...name];
   if (letters.length < 2 * FILE_END_LETTERS) return el("span", { class: "file-name", title: name }, name);
