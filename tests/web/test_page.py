@@ -419,7 +419,7 @@ def test_long_file_names_show_both_ends(page: Page) -> None:
              const detail = document.querySelector("#browse .tile .detail");
              detail.replaceChildren(fileName(name));
              const [start, end] = detail.querySelectorAll(".file-name span");
-             done([detail.innerText, end.textContent, start.scrollWidth > start.clientWidth,
+             done([detail.textContent, end.textContent, start.scrollWidth > start.clientWidth,
                end.getBoundingClientRect().right <= detail.getBoundingClientRect().right + 1]);
            })""",
         name := f"IMG_{'0123456789' * 6}_beagle_1.jpeg",

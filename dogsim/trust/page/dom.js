@@ -31,7 +31,7 @@ export function imageFrame(url, alt, missing = "The image is missing.") {
 // The name of a file. The middle of a long one is left out: names differ most at their ends.
 export function fileName(name) {
   const letters = [...name];
-  if (letters.length < 2 * FILE_END_LETTERS) return el("span", { class: "file-name", title: name }, name);
+  if (letters.length <= FILE_END_LETTERS) return el("span", { class: "file-name", title: name }, name);
   const [start, end] = [letters.slice(0, -FILE_END_LETTERS), letters.slice(-FILE_END_LETTERS)];
   return el("span", { class: "file-name", title: name },
     el("span", { class: "start" }, start.join("")), el("span", {}, end.join("")));

@@ -33,7 +33,7 @@ function renderBreeds(view) {
   const fill = () => {
     const text = search.value.trim().toLocaleLowerCase();
     const found = shared.dataset.breeds.filter(({ breed }) => breed.toLocaleLowerCase().includes(text));
-    list.replaceChildren(...found.map((item) => tile(item, { href: urlWith({ view: "browse", label: item.label }),
+    list.replaceChildren(...found.map((item) => tile(item, { name: item.breed, href: urlWith({ view: "browse", label: item.label }),
       detail: el("span", { class: "detail" }, counted(item.images, "image")) })));
   };
   search.addEventListener("input", fill);

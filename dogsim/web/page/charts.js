@@ -7,10 +7,14 @@ import { formatPercent } from "./state.js";
 const PLOT_HEIGHT = 250;
 const MARGIN = { left: 44, right: 12, top: 10, bottom: 40 };
 const TICK_PIXELS = 70; // between the ticks of the x axis, at least
+const LETTER_PIXELS = 7; // of a label, on average
+const MAX_LABEL_PIXELS = 150;
+const MAX_LABEL_PART = 0.33; // of the width of the page
 const MIN_LABEL_PIXELS = 11; // of a cell, for a label of each row
 const NUMBER_PIXELS = 24; // of a cell with a number
 const MAX_CELL_PIXELS = 34;
 const MAX_FITTED_CELL_PIXELS = 28;
+const MIN_OPACITY = 0.3; // of a cell that is not empty
 const STRONG = 0.3; // a fraction whose cell needs a white number
 const ZOOM_STEP = 1.5;
 
@@ -77,9 +81,10 @@ export function confusionMatrix(title, { breeds, cells }) {
   for (const [row, , count] of cells) totals[row] += count;
   const region = el("div", { class: "scroll matrix", tabindex: "0", role: "region", "aria-label": title });
   const button = (text, label, factor) => el("button", { type: "button", "aria-label": label, onclick: () => zoom(factor) }, text);
-  const labelPixels = Math.min(Math.max(...breeds.map(({ length }) => length)) * 6.5 + 10, 150);
+  const longest = Math.max(...breeds.map(({ length }) => length)) * LETTER_PIXELS + 10;
+  const labelPixels = () => Math.min(longest, MAX_LABEL_PIXELS, MAX_LABEL_PART * region.clientWidth);
   let [cell, fitted] = [0, 0];
-  const draw = () => region.replaceChildren(matrix(breeds, cells, totals, cell, labelPixels));
+  const draw = () => region.replaceChildren(...matrix(breeds, cells, totals, cell, labelPixels()));
   const zoom = (factor) => {
     const before = cell;
     cell = Math.min(Math.max(cell * factor, fitted), Math.max(MAX_CELL_PIXELS, fitted));
@@ -89,10 +94,11 @@ export function confusionMatrix(title, { breeds, cells }) {
     region.scrollTo(left, top);
   };
   new ResizeObserver(() => {
-    const available = (region.clientWidth - labelPixels - 4) / breeds.length;
+    const available = (region.clientWidth - labelPixels() - 4) / breeds.length;
     const size = Math.min(Math.max(available, 2), MAX_FITTED_CELL_PIXELS);
     if (!region.clientWidth || Math.abs(size - fitted) < 0.05) return;
-    cell = fitted = size;
+    cell = cell > fitted ? Math.max(cell, size) : size; // a zoomed matrix stays so
+    fitted = size;
     draw();
   }).observe(region);
   region.addEventListener("keydown", ({ key }) => {
@@ -104,25 +110,32 @@ export function confusionMatrix(title, { breeds, cells }) {
       el("span", { class: "hint" }, "Row: the breed. Column: the breed that won the vote. Errors are orange.")), region);
 }
 
+// The names of the rows and columns, which stay in view, and the cells.
 function matrix(breeds, cells, totals, cell, labelPixels) {
   const side = cell * breeds.length;
   const every = Math.ceil(MIN_LABEL_PIXELS / cell);
-  const labelled = breeds.map((breed, i) => [breed, (i + 0.5) * cell]).filter((_, i) => i % every === 0);
-  const short = (breed) => (breed.length > 22 ? `${breed.slice(0, 21)}…` : breed);
-  return el("svg", { width: side + labelPixels, height: side + labelPixels, "aria-hidden": "true" },
-    ...labelled.map(([breed, at]) => el("text", { x: labelPixels - 5, y: labelPixels + at + 4, class: "end" }, short(breed))),
-    ...labelled.map(([breed, at]) => el("text", { class: "turned",
-      transform: `translate(${labelPixels + at + 4} ${labelPixels - 5}) rotate(-90)` }, short(breed))),
-    el("rect", { class: "empty", x: labelPixels, y: labelPixels, width: side, height: side }),
-    ...cells.flatMap(([row, column, count]) => {
-      const fraction = count / totals[row];
-      const [x, y] = [labelPixels + column * cell, labelPixels + row * cell];
-      const text = `${count} of ${totals[row]} ${breeds[row]} → ${breeds[column]}`;
-      const filled = el("rect", { x, y, width: cell, height: cell, class: row === column ? "together" : "apart",
-        "fill-opacity": Math.max(Math.sqrt(fraction), 0.2).toFixed(2) }, el("title", {}, text));
-      return cell < NUMBER_PIXELS || fraction < 0.005 ? [filled]
-        : [filled, el("text", { x: x + cell / 2, y: y + cell / 2 + 4, class: `middle number${fraction > STRONG ? " strong" : ""}` }, String(Math.round(100 * fraction)))];
-    }));
+  const letters = Math.floor((labelPixels - 10) / LETTER_PIXELS);
+  const labels = breeds.map((breed, i) => [breed.length > letters ? `${breed.slice(0, letters - 1)}…` : breed,
+    (i + 0.5) * cell + 4]).filter((_, i) => i % every === 0);
+  const svg = (name, width, height, ...children) =>
+    el("svg", { class: name, width, height, "aria-hidden": "true" }, ...children);
+  return [svg("corner", labelPixels, labelPixels),
+    svg("columns", side, labelPixels, ...labels.map(([label, at]) =>
+      el("text", { transform: `translate(${at} ${labelPixels - 5}) rotate(-90)` }, label))),
+    svg("rows", labelPixels, side, ...labels.map(([label, at]) => el("text", { x: labelPixels - 5, y: at, class: "end" }, label))),
+    svg("cells", side, side, el("rect", { class: "empty", width: side, height: side }),
+      ...cells.flatMap((each) => cellElements(each, breeds, totals, cell)))];
+}
+
+function cellElements([row, column, count], breeds, totals, cell) {
+  const fraction = count / totals[row];
+  const [x, y] = [column * cell, row * cell];
+  const text = `${count} of ${totals[row]} ${breeds[row]} → ${breeds[column]}`;
+  const filled = el("rect", { x, y, width: cell, height: cell, class: row === column ? "together" : "apart",
+    "fill-opacity": Math.max(Math.sqrt(fraction), MIN_OPACITY).toFixed(2) }, el("title", {}, text));
+  return cell < NUMBER_PIXELS || fraction < 0.005 ? [filled]
+    : [filled, el("text", { x: x + cell / 2, y: y + cell / 2 + 4, class: `middle number${fraction > STRONG ? " strong" : ""}` },
+      String(Math.round(100 * fraction)))];
 }
 
 export const percentBar = (fraction) => el("span", {},

@@ -21,6 +21,7 @@ const SLIDER_MILLISECONDS = 120; // before a moved slider sends a request
 const STATUS_MILLISECONDS = 700; // between two requests for the status
 const MAX_SLIDER_K = 50;
 const MAX_EXAMPLES = 12;
+const UNLABELLED = -1; // the label of images without one
 
 // ---- The state
 
@@ -62,18 +63,19 @@ async function renderQuery(state) {
   $("metric").value = state.metric;
   const isLatest = startRequest();
   try {
-    if (!hasQuery) return renderStart();
+    if (!hasQuery) return await renderStart(isLatest);
     await renderAnswer(state, isLatest);
   } catch (error) {
     if (isLatest()) renderError(error.message);
   }
 }
 
-function renderStart() {
+async function renderStart(isLatest) {
   document.title = "dogsim";
   $("error").textContent = $("answer").textContent = "";
-  const examples = shared.dataset.breeds.filter((item) => item.label >= 0).slice(0, MAX_EXAMPLES);
-  showTiles("Or start with one of these", "", examples.map((item) => tile(item)));
+  const labelled = shared.dataset.breeds.filter((item) => item.label >= 0);
+  const examples = labelled.length ? labelled : (await data.rows(UNLABELLED, 0)).rows;
+  if (isLatest()) showTiles("Or start with one of these", "", examples.slice(0, MAX_EXAMPLES).map((item) => tile(item)));
 }
 
 function showTiles(title, hint, tiles) {
@@ -219,6 +221,7 @@ async function renderConfidence() {
 
 function renderStatus() {
   const { network, network_problem: problem } = shared.status;
+  document.body.classList.toggle("no-network", network === "failed"); // and no explanations
   const line = $("network");
   line.className = { preparing: "working", failed: "failed" }[network] ?? "";
   line.textContent = { preparing: "The network is loading; you can browse already.",
@@ -234,7 +237,8 @@ async function start() {
   }
   const { breeds, images, metrics, most_k: maxK } = shared.dataset;
   const known = breeds.filter((item) => item.label >= 0).length;
-  $("gallery").textContent = `The dataset has ${counted(images, "image")} of ${counted(known, "breed")}.`;
+  $("gallery").textContent = `The dataset has ${counted(images, "image")} `
+    + (known ? `of ${counted(known, "breed")}.` : "without labels.");
   $("metric").append(...metrics.map((name) => el("option", { value: name }, name)));
   $("k").max = Math.min(maxK, MAX_SLIDER_K);
   pollStatus();

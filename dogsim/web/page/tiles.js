@@ -7,7 +7,7 @@ import { openViewer } from "./viewer.js";
 
 // A tile of an image. `open` is called by a plain click; without it, the click follows the link.
 export function tile(item, { detail = null, rank = null, wrong = false, href = urlWith({ row: item.row }), open = null,
-  onWhy = null } = {}) {
+  onWhy = null, name = nameOf(item) } = {}) {
   const onclick = (event) => {
     if (!open || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
@@ -17,7 +17,7 @@ export function tile(item, { detail = null, rank = null, wrong = false, href = u
     imageFrame(data.imageUrl(item.row, 320), ""),
     el("div", { class: "text" },
       rank && el("span", { class: "visually-hidden" }, `Number ${rank}: `),
-      el("span", { class: "name" }, item.breed),
+      el("span", { class: "name" }, name),
       wrong ? el("span", { class: "visually-hidden" }, "(another breed)") : null, detail));
   const badge = rank && el("span", { class: "rank", "aria-hidden": "true" }, String(rank));
   const button = onWhy && el("button", { type: "button", onclick: onWhy,
@@ -37,7 +37,11 @@ export function viewableTiles(items, options, viewed = () => ({}), shown = []) {
   });
 }
 
-export const fileTiles = (items, shown = []) =>
-  viewableTiles(items, (item) => ({ detail: fileDetail(item) }), () => ({}), shown);
+// What an image is called: by its breed, and without one by its file.
+const nameOf = ({ label, breed, path }) => (label < 0 ? fileName(baseName(path)) : breed);
+const baseName = (path) => path.split("/").pop();
 
-const fileDetail = ({ path }) => el("span", { class: "detail" }, fileName(path.split("/").pop()));
+export const fileTiles = (items, shown = []) =>
+  viewableTiles(items, (item) => ({ detail: item.label < 0 ? null : fileDetail(item) }), () => ({}), shown);
+
+const fileDetail = ({ path }) => el("span", { class: "detail" }, fileName(baseName(path)));
