@@ -1,11 +1,23 @@
-"""How good is it really? Five evaluation mistakes, each with its effect in numbers.
+"""Which evaluation mistakes make a method look better than it is?
 
 python scripts/judging.py                        # the harder sample
 python scripts/judging.py --dataset dogs.h5 --save figures
 """
 
+# %% [markdown]
+# # 2. Correct evaluation
+#
+# 45 minutes: run 10, exercises 25, talk 10. Prerequisites: [lesson 1](main.py), and the meaning of
+# [precision and vote](../docs/numbers.md).
+#
+# A number such as "84 % correct" is easy to get wrong. This lesson makes five common mistakes on
+# purpose and shows how much each one changes the number. The data are the harder sample: 250
+# drawings of ten breeds. Each breed has a double, a breed that looks like it. Eight labels are
+# wrong, and eight drawings are copies.
+
 # %%
 import csv
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,105 +25,285 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import dogsim
-from edge import dataset_of, options, parser_of, show
 
-# %% Options
-parser = parser_of(__doc__, dataset=True)
-parser.add_argument("-k", type=int, default=20, help="number of neighbours (default: 20)")
-args = options(parser)
-
-# %% The correct evaluation: leave-one-out
-dataset = dataset_of(args)
-honest = dogsim.accuracy(dataset, args.k)
-print(f"precision@{args.k} {honest.precision_at_k:.4f}, chance level {honest.chance:.4f}")
-low, high = honest.vote_accuracy_ci95
-print(f"vote {honest.vote_accuracy:.4f}, 95 % interval {low:.4f} to {high:.4f}")
-
-# %% 1. The query among its own neighbours
-# Your turn: another k
-print(f"\n{'k':>4}   correct  query included     MATLAB protocol")
-for k in sorted({2, 5, args.k}):
-    _, neighbours = dogsim.nearest(dataset, dataset, k)  # the query is included
-    included = np.mean(dataset.labels[neighbours] == dataset.labels[:, None])
-    left_out = dogsim.accuracy(dataset, k).precision_at_k
-    # the MATLAB project includes the query and counts k - 1 of its k neighbours
-    matlab = dogsim.accuracy(dataset, k, protocol="matlab").precision_at_k
-    print(f"{k:>4}   {left_out:.4f}   {included:.4f}             {matlab:.4f}")
-
-# %% 2. Fifty random queries, three times
-# Your turn: 200 queries
-N_QUERIES = min(50, len(dataset))
-print(f"\nvote accuracy of {N_QUERIES} random queries, three times, with its interval")
-for seed in range(3):
-    drawn = dogsim.accuracy(dataset, args.k, n_test=N_QUERIES, seed=seed)
-    print("{:.4f}   {:.4f} to {:.4f}".format(drawn.vote_accuracy, *drawn.vote_accuracy_ci95))
+# %% [markdown]
+# Two functions that the lesson uses below. The first plots how far the result of a few random
+# queries is from that of all images.
 
 
-# %% 3. How often does an interval contain the accuracy of all images?
-def intervals(draws: int = 40) -> Figure:
-    """Plot the intervals of random draws; those that miss the overall accuracy are orange."""
+# %%
+def intervals(
+    known: dogsim.Dataset, k: int, n_queries: int = 50, draws: int = 40
+) -> tuple[Figure, int]:
+    """Plot the 95 % interval of each random draw; return how many miss the overall accuracy."""
+    overall = dogsim.accuracy(known, k).vote_accuracy
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     missed = 0
     for draw in range(draws):
-        drawn = dogsim.accuracy(dataset, args.k, n_test=N_QUERIES, seed=draw)
+        drawn = dogsim.accuracy(known, k, n_test=n_queries, seed=draw)
         low, high = drawn.vote_accuracy_ci95
-        misses = not low <= honest.vote_accuracy <= high
+        misses = not low <= overall <= high
         missed += misses
         colour = "#d55e00" if misses else "#0072b2"
         axes.plot([draw, draw], [low, high], color=colour, lw=2)
         axes.plot(draw, drawn.vote_accuracy, "s" if misses else "o", color=colour)
-    axes.axhline(honest.vote_accuracy, color="#444444", ls="--")
+    axes.axhline(overall, color="#444444", ls="--")
     axes.set(xlabel="draw", ylabel="vote accuracy", xlim=(-1, draws))
-    title = f"{N_QUERIES} queries, {draws} draws: {missed} intervals miss the overall accuracy"
+    title = f"{n_queries} queries, {draws} draws: {missed} intervals miss the overall accuracy"
     axes.set_title(title, loc="left", fontsize=11)
-    print(f"\n{missed} of {draws} intervals miss {honest.vote_accuracy:.4f}")
-    return figure
+    return figure, missed
 
 
-show("intervals", intervals(), args)
-
-
-# %% 4. A head evaluated on its training images
-def with_head(gallery: dogsim.Dataset, queries: dogsim.Dataset | None = None) -> dogsim.Accuracy:
+def with_head(
+    gallery: dogsim.Dataset, queries: dogsim.Dataset | None, k: int, seed: int
+) -> dogsim.Accuracy:
     """Train a head on the gallery, and evaluate it on the queries or on the gallery itself."""
-    ranking = dogsim.train_ranking(gallery, seed=args.seed)
+    ranking = dogsim.train_ranking(gallery, seed=seed)
     with TemporaryDirectory() as folder:
         head = Path(folder) / "head.keras"
         dogsim.save_model(ranking.model, head)
         embedded = None if queries is None else dogsim.project(queries, head)
-        return dogsim.accuracy(dogsim.project(gallery, head), args.k, embedded)
+        return dogsim.accuracy(dogsim.project(gallery, head), k, embedded)
 
 
-known, held = dogsim.hold_out(dataset, 0.2, args.seed, least=1)
-heads = {
-    "no head": honest,
-    "a head, on training images": with_head(dataset),
-    "a head, on held-out images": with_head(known, held),
-}
-print(f"\n                               P@{args.k:<6} vote")
-for name, found in heads.items():
-    print(f"{name:<30} {found.precision_at_k:.4f}   {found.vote_accuracy:.4f}")
+def main(
+    dataset: Path | None = None,
+    k: int = 20,
+    weights: str | None = None,
+    save: Path | None = None,
+    seed: int = 0,
+) -> None:
+    """Make five mistakes and print the effect of each."""
+    # %% [markdown]
+    # ## The correct evaluation: leave-one-out
+    #
+    # Each image is the query once, and all others are the known images. The chance level is the
+    # precision of random neighbours. The interval says how far the vote accuracy of these images
+    # may be from that of other images of the same kind.
 
-# %% 5. Duplicates in gallery and queries, and wrong labels
-leaks = dogsim.audit(known, held).leaks
-print(f"\n{len(leaks)} of {len(held)} held-out images are also in the gallery:")
-for there, here in leaks:
-    print(f"  {here} is {there}")
+    # %%
+    known = dogsim.Dataset.open(dataset) if dataset else dogsim.sample_dataset(weights, hard=True)
+    honest = dogsim.accuracy(known, k)
+    print(f"precision@{k} {honest.precision_at_k:.3f}, chance level {honest.chance:.3f}")
+    low, high = honest.vote_accuracy_ci95
+    print(f"vote {honest.vote_accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}")
 
-audit = dogsim.audit(dataset)
-print(f"\n{len(audit.duplicates)} groups of duplicates, {len(audit.labels)} suspicious labels")
-key = Path(dataset.root, "key.csv")
-if key.is_file():  # the planted mistakes of the harder sample
-    with key.open(newline="") as file:
-        planted = list(csv.DictReader(file))
-    wrong = {row["picture"] for row in planted if row["what"] == "wrong label"}
-    copies = {
-        frozenset((row["picture"], row["of"])) for row in planted if row["what"].startswith("copy")
+    # %% [markdown]
+    # ## Mistake 1: the query among its own neighbours
+    #
+    # The nearest image of a known image is the image itself, at distance 0. If it counts, the
+    # precision rises, most for small k. The MATLAB project included it and counted k - 1 of the k
+    # neighbours.
+
+    # %%
+    print(f"{'k':>4}   correct  query included  MATLAB protocol")
+    for number in sorted({2, 5, k}):  # Your turn: another k
+        _, neighbours = dogsim.nearest(known, known, number)  # the query is included
+        included = np.mean(known.labels[neighbours] == known.labels[:, None])
+        correct = dogsim.accuracy(known, number).precision_at_k
+        matlab = dogsim.accuracy(known, number, protocol="matlab").precision_at_k
+        print(f"{number:>4}   {correct:.3f}    {included:.3f}           {matlab:.3f}")
+
+    # %% [markdown]
+    # ## Mistake 2: few queries
+    #
+    # The result depends on which queries are drawn. Here are three draws of 50.
+
+    # %%
+    n_queries = min(50, len(known))  # Your turn: 200 queries
+    for draw in range(3):
+        drawn = dogsim.accuracy(known, k, n_test=n_queries, seed=draw)
+        low, high = drawn.vote_accuracy_ci95
+        print(f"vote {drawn.vote_accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}")
+
+    # %% [markdown]
+    # A good interval contains the accuracy of all images (dashed) in about 95 of 100 draws. Orange
+    # intervals miss it.
+
+    # %%
+    figure, missed = intervals(known, k, n_queries)
+    print(f"{missed} of 40 intervals miss {honest.vote_accuracy:.3f}")
+    for path in dogsim.show_or_save([("intervals", figure)], save):
+        dogsim.say(str(path))
+
+    # %% [markdown]
+    # ## Mistake 3: test images that were training images
+    #
+    # A head is a small network that is trained on the features ([lesson 6](deep_ranking.py)). On
+    # its own training images it looks nearly perfect. Only images that it has not seen show what it
+    # can do.
+
+    # %%
+    training, held_out = dogsim.hold_out(known, 0.2, seed, least=1)
+    results = {
+        "no head": honest,
+        "a head, on training images": with_head(known, None, k, seed),
+        "a head, on held-out images": with_head(training, held_out, k, seed),
     }
-    suspects = [suspect.path for suspect in audit.labels]
-    pairs = [frozenset(group) for group in audit.duplicates]
-    print(f"{len(copies & set(pairs))} of {len(copies)} planted duplicates are found", end="")
-    print(f", and {len(set(pairs) - copies)} pairs that are only similar")
-    print(f"{len(wrong & set(suspects))} of {len(wrong)} planted wrong labels are found", end="")
-    print(f", {len(wrong & set(suspects[: len(wrong)]))} of them among the first {len(wrong)}")
+    for name, found in results.items():
+        print(f"{name:<28} P@{k} {found.precision_at_k:.3f}  vote {found.vote_accuracy:.3f}")
+
+    # %% [markdown]
+    # ## Mistake 4: copies
+    #
+    # If a test image is also a training image, in another file, the split does not help. `audit`
+    # compares the images of a dataset with each other and finds such files.
+    # (`dogsim.audit(training, held_out).leaks` compares two datasets.)
+
+    # %%
+    audit = dogsim.audit(known)
+    held = set(held_out.paths)
+    leaks = [group for group in audit.duplicates if 0 < len(held & set(group)) < len(group)]
+    print(f"{len(audit.duplicates)} groups of copies; the split separates {len(leaks)} of them:")
+    for group in leaks:
+        print(f"  {' and '.join(group)}")
+
+    # %% [markdown]
+    # ## Mistake 5: wrong labels
+    #
+    # `audit` also lists suspicious labels. Of the harder sample the truth is known: `key.csv` lists
+    # the planted mistakes.
+
+    # %%
+    key = Path(known.root, "key.csv")
+    if key.is_file():
+        with key.open(newline="") as file:
+            planted = list(csv.DictReader(file))
+        wrong = {row["picture"] for row in planted if row["what"] == "wrong label"}
+        copies = {
+            frozenset((row["picture"], row["of"]))
+            for row in planted
+            if row["what"].startswith("copy")
+        }
+        suspects = {suspect.path for suspect in audit.labels}
+        pairs = {frozenset(group) for group in audit.duplicates}
+        print(f"{len(copies & pairs)} of {len(copies)} planted duplicates are found", end="")
+        print(f", and {len(pairs - copies)} pairs that are only similar")
+        print(f"{len(wrong & suspects)} of {len(wrong)} planted wrong labels are found", end="")
+        print(f" among {len(suspects)} suspects")
+
+
+# %% [markdown]
+# ## Exercises
+#
+# Write down what you expect, then run, then vary. The solutions are folded: try first.
+
+# %% [markdown]
+# ### Exercise 1: everything twice
+#
+# *Expect:* copy the gallery, so that it contains every drawing twice. The query is left out by its
+# row. What is precision@1? Does precision@20 rise or fall?
+#
+# `known.take(rows)` returns the dataset with these rows; a row may occur twice.
+# `dogsim.accuracy(dataset, k)` has `precision_at_k` and `vote_accuracy`.
+#
+# *Vary:* copy the gallery three times; then copy only the drawings of one breed. Which breed loses
+# votes? Save the dataset, `both.save("both.h5")`, and let this command answer:
+# `!dogsim accuracy --dataset both.h5 --per-breed`.
+
+# %% tags=["exercise"]
+# Your code
+
+
+# %% tags=["solution"]
+def twice(known: dogsim.Dataset) -> None:
+    """Evaluate the gallery, and the gallery with every drawing twice."""
+    both = known.take(np.repeat(np.arange(len(known)), 2))
+    for k in (1, 20):
+        for name, gallery in (("once", known), ("twice", both)):
+            found = dogsim.accuracy(gallery, k)
+            print(f"{name:<5} P@{k:<2} {found.precision_at_k:.3f} vote {found.vote_accuracy:.3f}")
+
+
+# %% [markdown] tags=["answer"]
+# P@1 rises from 0.808 to 0.996, and P@20 from 0.546 to 0.674. Every query finds its own copy first.
+# (P@1 is not 1, because one drawing is in the folders of two breeds, and its copy with the other
+# label comes first.) Leave-one-out does not protect against copies;
+# [`dogsim audit`](../docs/audit.md) finds them.
+
+# %% [markdown]
+# ### Exercise 2: how many queries?
+#
+# *Expect:* the vote accuracy of 50 queries varies from draw to draw. How many queries halve that
+# variation? `dogsim.accuracy(known, n_test=n, seed=seed)` draws n queries.
+#
+# *Vary:* the standard deviation of precision@20 instead. Why is it smaller?
+
+# %% tags=["exercise"]
+# Your code
+
+
+# %% tags=["solution"]
+def draws(known: dogsim.Dataset) -> None:
+    """Measure how much a hundred draws of n queries vary."""
+    for n in (25, 50, 100, 200):
+        votes = [dogsim.accuracy(known, n_test=n, seed=seed).vote_accuracy for seed in range(100)]
+        print(f"{n:>3} queries: {np.mean(votes):.3f}, standard deviation {np.std(votes):.3f}")
+
+
+# %% [markdown] tags=["answer"]
+# The standard deviations of 25, 50, 100 and 200 queries are 0.078, 0.050, 0.028 and 0.010. Of
+# independent queries it is sqrt(p (1 - p) / n), here 0.054 for 50. So half of it needs four times
+# as many queries. For 200 it is smaller than the formula says, because 200 of 250 are almost the
+# same queries each time. The accuracy on *new* images still varies by 0.027. With 50 queries you
+# cannot tell apart two methods that differ by one percentage point.
+
+# %% [markdown]
+# ### Exercise 3: the planted mistakes
+#
+# *Expect:* `key.csv`, in the folder `known.root`, lists the wrong labels (`what` is "wrong label",
+# `of` the true breed) and the copies. How much does the accuracy change if the labels are
+# corrected? And if the copies are removed?
+#
+# *Vary:* look at the suspects. Run `!dogsim create-dataset data/hard_dogs -o hard.h5` and
+# `!dogsim audit hard.h5 --save findings`, and open the page in `findings`. Which labels would you
+# call wrong?
+
+# %% tags=["exercise"]
+# Your code
+
+
+# %% tags=["solution"]
+def cleaned(known: dogsim.Dataset) -> None:
+    """Evaluate the dataset with corrected labels, and without copies."""
+    labels, copies = known.labels.copy(), []
+    with Path(known.root, "key.csv").open(newline="") as file:
+        for planted in csv.DictReader(file):
+            row = known.paths.index(planted["picture"])
+            if planted["what"] == "wrong label":
+                labels[row] = known.breeds.index(planted["of"].replace("_", " "))
+            else:
+                copies.append(row)
+    corrected = replace(known, labels=labels)
+    others = np.setdiff1d(np.arange(len(known)), copies)
+    for name, dataset in {
+        "as it is": known,
+        "labels corrected": corrected,
+        "copies removed": known.take(others),
+        "both": corrected.take(others),
+    }.items():
+        found = dogsim.accuracy(dataset, 20)
+        print(f"{name:<16} P@20 {found.precision_at_k:.3f}  vote {found.vote_accuracy:.3f}")
+
+
+# %% [markdown] tags=["answer"]
+# With corrected labels P@20 rises from 0.546 to 0.576 and the vote from 0.820 to 0.848. Eight of
+# 250 labels are 3 %, and they cost nearly three points, because they count as queries and as
+# neighbours.
+#
+# Without the copies the vote falls to 0.814: a copy finds its original, so removing copies is more
+# honest. P@20 stays the same, 0.547.
+#
+# The audit finds 8 of 8 copies, and no pair that is only similar. It finds 7 of 8 wrong labels
+# among a dozen suspects. The eighth is a beagle with the label harrier, its double.
+
+# %% [markdown]
+# ## Talk
+#
+# You read that a method is right in 84 of 100 cases. What would you ask? (How many queries? From
+# which source? Were they training images? Are there copies? Who made the labels?)
+
+# %%
+if __name__ == "__main__":
+    dogsim.run_script(main)

@@ -1,10 +1,9 @@
-"""Solutions to the exercises of lessons 1 to 4, with the numbers that the lessons show.
+"""Solutions to the exercises of lessons 3 and 4, with the numbers that the lessons show.
 
 python scripts/solutions.py                   # all of them
-python scripts/solutions.py pixels layers     # the ones with these names, which the lessons use
+python scripts/solutions.py middle means      # the ones with these names, which the lessons use
 """
 
-import csv
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -41,69 +40,6 @@ def small_images(dataset: dogsim.Dataset) -> NDArray[np.float32]:
     """Resize the images to 16 x 16 pixels, (n, 768)."""
     small = [dogsim.load_image(image, 16).ravel() for image in files_of(dataset)]
     return np.stack(small).astype(np.float32)
-
-
-# %% Lesson 1, the method
-def pixels() -> None:
-    """How good are features without a network?"""
-    dataset = dogsim.sample_dataset()
-    evaluate("the network", dataset)
-    evaluate("16 x 16 pixels", dataset, small_images(dataset))
-    images = [dogsim.load_image(file, 64).reshape(-1, 3) for file in files_of(dataset)]
-    colours = [np.bincount(each // 32 @ [64, 8, 1], minlength=512) for each in images]
-    evaluate("8 x 8 x 8 colours", dataset, colours)
-
-
-def many_neighbours() -> None:
-    """What happens with too many neighbours?"""
-    dataset = dogsim.sample_dataset()
-    for k in (24, 48, 100, 299):
-        evaluate("the network", dataset, k=k)
-
-
-def layers() -> None:
-    """How good are earlier layers?"""
-    dataset = dogsim.sample_dataset()
-    for layer in ("stem_relu", "block10_add"):
-        extractor = dogsim.load_extractor("efficientnet-lite2", layer=layer)
-        evaluate(layer, dataset, dogsim.extract_features(files_of(dataset), extractor))
-
-
-# %% Lesson 2, correct evaluation
-def twice() -> None:
-    """What if every image is in the gallery twice?"""
-    dataset = dogsim.sample_dataset(hard=True)
-    both = dataset.take(np.repeat(np.arange(len(dataset)), 2))
-    for k in (1, 20):
-        evaluate("once", dataset, k=k)
-        evaluate("twice", both, k=k)
-
-
-def draws() -> None:
-    """How much do a hundred draws of n queries vary?"""
-    dataset = dogsim.sample_dataset(hard=True)
-    for n in (25, 50, 100, 200):
-        votes = [dogsim.accuracy(dataset, n_test=n, seed=seed).vote_accuracy for seed in range(100)]
-        print(f"{n:>3} queries: {np.mean(votes):.3f}, standard deviation {np.std(votes):.3f}")
-
-
-def cleaned() -> None:
-    """How much do corrected labels and removed duplicates change?"""
-    dataset = dogsim.sample_dataset(hard=True)
-    labels, duplicates = dataset.labels.copy(), []
-    with Path(dataset.root, "key.csv").open(newline="") as file:
-        for planted in csv.DictReader(file):
-            row = dataset.paths.index(planted["picture"])
-            if planted["what"] == "wrong label":
-                labels[row] = dataset.breeds.index(planted["of"].replace("_", " "))
-            else:
-                duplicates.append(row)
-    corrected = replace(dataset, labels=labels)
-    others = np.setdiff1d(np.arange(len(dataset)), duplicates)
-    evaluate("as it is", dataset)
-    evaluate("labels corrected", corrected)
-    evaluate("copies removed", dataset.take(others))
-    evaluate("both", corrected.take(others))
 
 
 # %% Lesson 3, why are they near
@@ -202,6 +138,5 @@ def few() -> None:
 
 if __name__ == "__main__":
     run_named(
-        *(__doc__, pixels, many_neighbours, layers, twice, draws, cleaned, middle, mistakes, means),
-        *(metrics, voters, few),
+        *(__doc__, middle, mistakes, means, metrics, voters, few),
     )

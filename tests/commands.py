@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -94,11 +95,15 @@ def lesson(name: str, *arguments: object) -> str:
 
 def lesson_and_names(name: str, *arguments: object) -> tuple[str, dict[str, Any]]:
     """Run a lesson and return its output and its global names, such as its functions."""
-    out = io.StringIO()
+    out, names = io.StringIO(), {}
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
         patch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
         patch.setattr(sys, "excepthook", sys.excepthook)
-        names = runpy.run_path(str(REPOSITORY / "scripts" / f"{name}.py"), run_name="__main__")
+        try:
+            names = runpy.run_path(str(REPOSITORY / "scripts" / f"{name}.py"), run_name="__main__")
+        except SystemExit as end:  # of `run_script`
+            if end.code:
+                raise
     return out.getvalue(), names
 
 
@@ -109,3 +114,11 @@ def lesson_refusal(name: str, *arguments: object) -> str:
     line = str(ended.value)
     assert "\n" not in line
     return line
+
+
+def stated_numbers(lesson: str, start: str, end: str) -> list[float]:
+    """Return the numbers of three decimals in the answers of a lesson, between two headings."""
+    text = (REPOSITORY / "scripts" / f"{lesson}.py").read_text(encoding="utf-8")
+    part = text[text.index(start) : text.index(end)]
+    answers = re.findall(r'tags=\["answer"\]\n((?:#.*\n)+)', part)
+    return [float(number) for answer in answers for number in re.findall(r"\b\d\.\d{3}\b", answer)]

@@ -238,7 +238,9 @@ def _resolved(path: Path) -> Path | None:
 def world(tmp_path_factory: pytest.TempPathFactory, colours: str) -> Iterator[World]:
     made, before = World(tmp_path_factory.mktemp("any"), Path(colours)), Path.cwd()
     os.chdir(made.root)
-    yield made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nbclient.execute", lambda *_, **__: None)  # the lessons take minutes
+        yield made
     os.chdir(before)
 
 

@@ -334,21 +334,6 @@ def test_the_lesson_of_deep_ranking(classes: Path, tmp_path: Path) -> None:
     assert "There is no dataset file" in lesson_refusal("deep_ranking", "--dataset", "gone.h5")
 
 
-def test_the_lesson_of_the_method(tmp_path: Path) -> None:
-    done = python("scripts/main.py", *QUERIES, "-k", "8", "--save", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert len(list(tmp_path.glob("*.png"))) == 2
-    lines = done.stdout.splitlines()
-    assert lines[0] == "Dalmatian.jpg: Dalmatian"
-    assert lines[-1] == str(tmp_path / f"{Path(QUERIES[1]).stem}.png")
-    gone = python("scripts/main.py", "\x1b[2J犬.png", PYTHONIOENCODING="cp1252")
-    assert gone.stderr.splitlines()[-1] == (
-        r"main.py: There is no image or folder \x1b[2J\u72ac.png."
-    )
-    assert "WARNING" not in done.stderr
-    assert "oneDNN" not in done.stderr
-
-
 @pytest.mark.parametrize(
     "name", ["clothes.npz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"]
 )
@@ -404,11 +389,6 @@ def test_a_mistake_ends_a_lesson_in_one_line() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith(r"deep_ranking.py: There is no dataset file \x1b[2J.h5.")
     assert len(done.stderr.splitlines()) == 1
-
-
-def test_the_method_takes_its_dataset_from_the_environment() -> None:
-    done = python("scripts/main.py", DOGSIM_DATASET="gone.h5")
-    assert "There is no dataset file gone.h5" in done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -479,18 +459,6 @@ def test_the_box_of_a_drawn_dog(backgrounds: tuple[str, SimpleNamespace, Path]) 
     assert 0.1 < background.area_fraction(image, box) < 0.9
     assert sides == (box.left, box.top, box.right, box.bottom)
     assert image.tobytes() == script.draw_dog(breed, 1).tobytes()
-
-
-@pytest.mark.slow
-def test_the_lesson_of_judging(tmp_path: Path) -> None:
-    out = lesson("judging", "--save", tmp_path)
-    assert "8 of 8 planted duplicates are found" in out
-    assert "7 of 8 planted wrong labels are found" in out
-    known, new = (
-        float(line.split()[-2]) for line in out.splitlines() if line.startswith("a head, on")
-    )
-    assert known > 0.98 > new > 0.85
-    assert (tmp_path / "intervals.png").is_file()
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ SERVED = "docs/page-and-api.md"  # its examples need a server: tests/web/test_se
 LONG = {"docs/classifier.md", "docs/deep_ranking.md", "docs/ranking.md", "docs/lessons.md"}
 LONG |= {"docs/card-hard.md", "docs/apply.md", "docs/audit.md", "docs/explain.md"}
 LONG |= {f"docs/lesson-{name}.md" for name in ("background", "classifiers", "clothes")}
-LONG |= {f"docs/lesson-{name}.md" for name in ("judging", "method", "ranking", "sure", "why")}
+LONG |= {f"docs/lesson-{name}.md" for name in ("ranking", "sure", "why")}
 MAX_WORDS = {"README.md": 900, "docs/glossary.md": 1200}  # a glossary is not read as a whole
 # The last digits depend on the processor (with AMX, without, and without OpenVINO), even more on
 # the harder sample, where many distances are nearly equal, and after training.

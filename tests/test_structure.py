@@ -38,7 +38,7 @@ ALLOWED_LITERALS = {
     "tests/cli/test_ask.py": '["picture", *',
     # A column of the key of the harder sample.
     "scripts/draw_hard_dogs.py": '("picture", "what", "of")',
-    "scripts/judging.py": 'row["picture"]',
+    "scripts/judging.py": '["picture"]',
     "scripts/solutions.py": 'planted["picture"]',
     "tests/sources/test_sample.py": 'row["picture"]',
 }

@@ -3,8 +3,8 @@
 One module for each group of commands: `ask` compares images with a dataset, `repl` line by line,
 `compare` compares images with each other, `evaluate` measures accuracy, `inspect` audits a dataset,
 `apply` applies the plan of an audit, `datasets` creates and converts datasets, `learn` trains,
-`serve` starts the web page, `cache` lists the cache. `option` declares the shared options. Modules
-that load slowly are imported inside the commands.
+`serve` starts the web page, `lessons` writes notebooks, `cache` lists the cache. `option` declares
+the shared options. Modules that load slowly are imported inside the commands.
 """
 
 from typing import Annotated
@@ -12,7 +12,19 @@ from typing import Annotated
 import typer
 
 from dogsim import __version__
-from dogsim.cli import apply, ask, cache, compare, datasets, evaluate, inspect, learn, repl, serve
+from dogsim.cli import (
+    apply,
+    ask,
+    cache,
+    compare,
+    datasets,
+    evaluate,
+    inspect,
+    learn,
+    lessons,
+    repl,
+    serve,
+)
 from dogsim.cli.common import Command, OneLineErrors
 from dogsim.cli.option import with_separate_options
 
@@ -22,7 +34,7 @@ COMMANDS = (
     *(datasets.stanford_dogs, datasets.caltech101, datasets.import_mat),
     *(datasets.export_mat, datasets.export),
     *(compare.distance, compare.explain, learn.deep_ranking, learn.project),
-    *(learn.train_classifier, repl.ask, serve.serve, cache.cache),
+    *(learn.train_classifier, repl.ask, serve.serve, lessons.lessons, cache.cache),
 )
 
 app = typer.Typer(

@@ -1,7 +1,6 @@
 """Show figures on the screen, or save them to files if there is no display."""
 
 import os
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from PIL import Image
 from dogsim.errors import DogsimError, as_path, is_iterable, shown
 from dogsim.figures.canvas import png_of
 from dogsim.plumbing.files import check_output, check_replaceable, make_folder, replacing
+from dogsim.plumbing.terminal import in_notebook
 
 SOFTWARE = "dogsim"  # metadata of every saved PNG file, by which it is recognised
 
@@ -91,8 +91,7 @@ def _named_figure(value: Any) -> tuple[str, Figure]:
 
 def _display() -> Callable[[Figure], Any] | None:
     """Return the function that shows a figure; None without a display."""
-    ipython = sys.modules.get("IPython")
-    if ipython and hasattr(ipython.get_ipython(), "kernel"):  # a notebook, not a terminal
+    if in_notebook():
         from IPython import display
 
         return lambda figure: display.display(display.Image(png_of(figure)))

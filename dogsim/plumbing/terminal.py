@@ -1,8 +1,13 @@
-"""Terminal output: printable text, results on stdout, notes and progress bars on stderr."""
+"""Terminal output: printable text, results on stdout, notes and progress bars on stderr.
+
+In a notebook notes are on stdout and progress is a line, because Jupyter shows stderr in red boxes
+and cannot redraw a bar in them.
+"""
 
 import codecs
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,6 +39,7 @@ BOM_ENCODINGS = {  # by the bytes with which such a text begins
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+SECONDS_BETWEEN_LINES = 1  # of the progress in a notebook
 JOINERS = "\u200c\u200d"  # zero-width characters within Persian words and emoji
 
 
@@ -94,9 +100,17 @@ def say(text: str) -> None:
     print(printable(text).encode(encoding, "backslashreplace").decode(encoding))
 
 
+def in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook, not a terminal."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
 def note(text: str) -> None:
-    """Print a message for the user as one line on stderr."""
-    if sys.stderr:  # not closed: print would use stdout
+    """Print a message for the user as one line on stderr, in a notebook on stdout."""
+    if in_notebook():
+        say(text)
+    elif sys.stderr:  # not closed: print would use stdout
         print(printable(text), file=sys.stderr, flush=True)
 
 
@@ -185,9 +199,9 @@ def track(
     batches = reported(batches, total, what, done)
     if not total or _hidden.get() or sys.stderr is None:  # closed
         return (yield from batches)
-    # A notebook claims to be a terminal, but its stderr cannot redraw a bar.
-    is_terminal = sys.stderr.isatty()
-    console = Console(file=sys.stderr, force_jupyter=False, force_terminal=is_terminal)
+    if in_notebook():
+        return (yield from _track_in_notebook(batches, total, what, done))
+    console = Console(file=sys.stderr, force_jupyter=False, force_terminal=sys.stderr.isatty())
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -200,3 +214,20 @@ def track(
         for batch in batches:
             yield batch
             progress.advance(task, len(batch))
+
+
+def _track_in_notebook(batches: Iterable[T], total: int, what: str, done: int) -> Iterator[T]:
+    """Show the progress as a line below the cell, if it takes longer than a second."""
+    from IPython import display
+
+    handle, last = None, time.monotonic()
+    for batch in batches:
+        yield batch
+        done += len(batch)
+        if time.monotonic() - last > SECONDS_BETWEEN_LINES or (handle and done >= total):
+            last = time.monotonic()
+            line = {"text/plain": f"{what} {done}/{total}"}
+            if handle:
+                handle.update(line, raw=True)
+            else:
+                handle = display.display(line, raw=True, display_id=True)

@@ -25,7 +25,7 @@ SAMPLE_FOLDER, HARD_FOLDER = "sample_dogs", "hard_dogs"
 
 def sample_queries() -> list[Path]:
     """List the query images of the sample, one of each breed; none is in the dataset."""
-    return find_images(_folder("sample_queries"))
+    return find_images(data_folder("sample_queries"))
 
 
 def sample_dataset(weights: str | os.PathLike[str] | None = None, hard: bool = False) -> Dataset:
@@ -75,7 +75,7 @@ def _sample_backbone(folder: str) -> str:
 
 
 def _cached(folder: str, backbone: str, weights: Path | None = None) -> Dataset:
-    file, images = _cache_file(folder, backbone, weights), _folder(folder)
+    file, images = _cache_file(folder, backbone, weights), data_folder(folder)
     try:
         dataset = Dataset.open(file)
     except DogsimError:  # not created yet, or damaged, or being created by another process
@@ -96,12 +96,13 @@ def _cache_file(folder: str, backbone: str, weights: Path | None = None) -> Path
 @cache
 def _images_digest(folder: str) -> Any:
     digest = sha256()
-    for image in find_images(_folder(folder)):
+    for image in find_images(data_folder(folder)):
         digest.update(image.read_bytes())
     return digest
 
 
-def _folder(name: str) -> Path:
+def data_folder(name: str) -> Path:
+    """Return a folder of drawings, in the installed package or in the source tree."""
     package = Path(__file__).resolve().parent.parent
     for data in (package / "data", package.parent / "data"):  # installed; in a source tree
         if (data / name).is_dir():

@@ -6,7 +6,10 @@ import os
 import shlex
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -73,3 +76,28 @@ def test_closed_streams(closed: str, stored: Path, breeds_dir: Path) -> None:
     run = subprocess.run(["sh", "-c", f"{line} {closed}"], capture_output=True, check=True)
     assert (b"striped (2 of 2 votes)" in run.stdout) == (closed == "<&- 2>&-")
     assert b"Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(("pause", "lines"), [(0, []), (2, ["images 2/3", "images 3/3"])])
+def test_progress_and_notes_in_a_notebook(
+    pause: int,
+    lines: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Jupyter shows stderr in red boxes. The progress of short work is not shown."""
+    shown: list[str] = []
+
+    def display(content: dict[str, str], **_: object) -> SimpleNamespace:
+        shown.append(content["text/plain"])
+        return SimpleNamespace(update=display)
+
+    ipython: Any = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object()))
+    ipython.display = SimpleNamespace(display=display)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    clock = count(0, pause)
+    monkeypatch.setattr("dogsim.plumbing.terminal.time.monotonic", lambda: next(clock))
+    assert list(track([[1, 2], [3]], 3, "images")) == [[1, 2], [3]]
+    assert shown == lines
+    note("a note")
+    assert capsys.readouterr() == ("a note\n", "")

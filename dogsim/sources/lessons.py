@@ -1,0 +1,130 @@
+"""The lessons as Jupyter notebooks, and the files that they use."""
+
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dogsim.errors import DogsimError, reason
+from dogsim.plumbing.files import check_replaceable, make_folder, replacing, temporary_path
+from dogsim.plumbing.optional import require
+from dogsim.sources.notebooks import EXTRA, PURPOSE, notebook_of
+from dogsim.sources.sample import HARD_FOLDER, SAMPLE_FOLDER, data_folder
+
+LITE = {"backbone": "efficientnet-lite2"}
+# The lessons in order, from number 1, with values of options that avoid downloads.
+LESSONS: dict[str, dict[str, Any]] = {
+    "main": {},
+    "judging": {},
+    "why_near": {},
+    "caltech101": {},
+    "fashion_mnist": {"images": "digits", "sample_size": 900, **LITE},
+    "deep_ranking": {},
+    "look_inside": {},
+    "how_sure": {},
+    "background": LITE,
+}
+FILES = {name: f"{number}-{name}.ipynb" for number, name in enumerate(LESSONS, 1)}
+REMEDY = "Name another folder, or give --force to replace it."
+TINY = "tiny"  # lesson 0, a script without cells
+MAX_CELL_SECONDS = 180
+QUIET = ["--log-level=ERROR"]  # of the kernel, whose warnings are not about the lesson
+
+
+def lesson_script(name: str) -> Path:
+    """Return the script of a lesson, in the installed package or in the source tree."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "data" / "lessons", package.parent / "scripts"):
+        if (folder / f"{name}.py").is_file():
+            return folder / f"{name}.py"
+    raise DogsimError(f"The lesson {name} is missing. Install dogsim again.")
+
+
+def lesson_notebook(name: str) -> Any:
+    """Convert a lesson to a notebook without output, see `notebook_of`."""
+    text = lesson_script(name).read_text(encoding="utf-8")
+    return notebook_of(text, FILES[name], FILES, LESSONS[name])
+
+
+def write_lessons(folder: Path, run: bool = False, force: bool = False) -> Iterator[Path]:
+    """Write the notebooks and the files that they use; yield the path of each notebook.
+
+    Parameters
+    ----------
+    folder : Path
+        Receives the notebooks, lesson 0 in ``scripts/`` and both samples in ``data/``.
+    run : bool
+        Whether to execute each notebook and store its output.
+    force : bool
+        Whether to replace notebooks that were edited.
+
+    Raises
+    ------
+    DogsimError
+        If a package is not installed, a notebook was edited, a file cannot be written, or a cell
+        fails or takes longer than `MAX_CELL_SECONDS`.
+    """
+    require("nbclient", EXTRA, PURPOSE)
+    written = [name for name in LESSONS if "\ndef main(" in lesson_script(name).read_text("utf-8")]
+    notebooks = {folder / FILES[name]: lesson_notebook(name) for name in written}
+    for path, notebook in notebooks.items():
+        check_replaceable(path, partial(_has_cells_of, notebook), force, REMEDY)
+    make_folder(folder / "scripts")
+    make_folder(folder / "data")
+    _copy(lesson_script(TINY), folder / "scripts")
+    for name in (SAMPLE_FOLDER, HARD_FOLDER):
+        _copy(data_folder(name), folder / "data")
+    for path, notebook in notebooks.items():
+        _write(path, notebook, run)
+        yield path
+
+
+def _has_cells_of(notebook: Any, path: Path) -> bool:
+    """Return whether a file is the notebook, with or without output."""
+    try:
+        cells = nbformat_of().read(path, 4).cells
+    except Exception:  # no notebook
+        return False
+    return [cell.source for cell in cells] == [cell.source for cell in notebook.cells]
+
+
+def _write(path: Path, notebook: Any, run: bool) -> None:
+    """Write a notebook, and its output if it is executed; also if a cell fails."""
+    try:
+        if run:
+            execute(notebook, path.parent)
+    except Exception as error:
+        raise DogsimError(f"{path.name} cannot be executed: {reason(error)}.") from error
+    finally:
+        with replacing(path) as temporary:
+            nbformat_of().write(notebook, temporary)
+
+
+def execute(notebook: Any, folder: Path) -> None:
+    """Execute a notebook in a folder and store its output in it; raise if a cell fails."""
+    client = require("nbclient", EXTRA, PURPOSE)
+    require("ipykernel", EXTRA, PURPOSE)
+    client.execute(
+        notebook, cwd=folder, timeout=MAX_CELL_SECONDS, kernel_name="python3", extra_arguments=QUIET
+    )
+
+
+def nbformat_of() -> Any:
+    """Import the package that reads and writes notebooks."""
+    return require("nbformat", EXTRA, PURPOSE)
+
+
+def _copy(source: Path, folder: Path) -> None:
+    """Copy a file or folder into a folder, unless it is there; no incomplete copy is left."""
+    if (folder / source.name).exists():
+        return
+    temporary = temporary_path(folder / source.name)
+    try:
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, temporary)
+        temporary.rename(folder / source.name)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.unlink(missing_ok=True)
+        raise DogsimError(f"Cannot write {folder / source.name}: {reason(error)}.") from error
