@@ -39,7 +39,6 @@ ALLOWED_LITERALS = {
     # A column of the key of the harder sample.
     "scripts/draw_hard_dogs.py": '("picture", "what", "of")',
     "scripts/judging.py": '["picture"]',
-    "scripts/solutions.py": 'planted["picture"]',
     "tests/sources/test_sample.py": 'row["picture"]',
 }
 

@@ -16,12 +16,18 @@ from dogsim.networks.backbones import find_backbone
 from dogsim.networks.default_backbone import DEFAULT_BACKBONE
 from dogsim.networks.weights import OFFLINE_BACKBONE
 from dogsim.plumbing.cache import cache_folder
-from dogsim.sources.lessons import LESSONS, TINY, execute, lesson_notebook, lesson_script
+from dogsim.sources.installed_files import (
+    HARD_FOLDER,
+    QUERY_FOLDER,
+    SAMPLE_FOLDER,
+    data_folder,
+    lesson_script,
+)
+from dogsim.sources.lessons import LESSONS, TINY, execute, lesson_notebook
 from dogsim.sources.notebooks import EXTRA
-from dogsim.sources.sample import HARD_FOLDER, SAMPLE_FOLDER, data_folder
 
 PACKAGES = ("jupytext", "nbclient", "ipykernel", "jupyterlab", "scikit-learn", "scikit-image")
-DRAWINGS = {SAMPLE_FOLDER: 300, "sample_queries": 12, HARD_FOLDER: 250}
+DRAWINGS = {SAMPLE_FOLDER: 300, QUERY_FOLDER: 12, HARD_FOLDER: 250}
 MIN_DISK_BYTES = 10**9
 MIN_MEMORY_BYTES = 4 * 10**9
 

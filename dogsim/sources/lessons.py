@@ -9,8 +9,13 @@ from typing import Any
 from dogsim.errors import DogsimError, reason
 from dogsim.plumbing.files import check_replaceable, make_folder, replacing, temporary_path
 from dogsim.plumbing.optional import require
+from dogsim.sources.installed_files import (
+    HARD_FOLDER,
+    SAMPLE_FOLDER,
+    data_folder,
+    lesson_script,
+)
 from dogsim.sources.notebooks import EXTRA, PURPOSE, notebook_of
-from dogsim.sources.sample import HARD_FOLDER, SAMPLE_FOLDER, data_folder
 
 LITE = {"backbone": "efficientnet-lite2"}
 # The lessons in order, from number 1, with values of options that avoid downloads.
@@ -26,19 +31,10 @@ LESSONS: dict[str, dict[str, Any]] = {
     "background": LITE,
 }
 FILES = {name: f"{number}-{name}.ipynb" for number, name in enumerate(LESSONS, 1)}
-REMEDY = "Name another folder, or give --force to replace it."
+EDITED_REMEDY = "Name another folder, or give --force to replace it."
 TINY = "tiny"  # lesson 0, a script without cells
 MAX_CELL_SECONDS = 180
 QUIET = ["--log-level=ERROR"]  # of the kernel, whose warnings are not about the lesson
-
-
-def lesson_script(name: str) -> Path:
-    """Return the script of a lesson, in the installed package or in the source tree."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "data" / "lessons", package.parent / "scripts"):
-        if (folder / f"{name}.py").is_file():
-            return folder / f"{name}.py"
-    raise DogsimError(f"The lesson {name} is missing. Install dogsim again.")
 
 
 def lesson_notebook(name: str) -> Any:
@@ -69,7 +65,7 @@ def write_lessons(folder: Path, run: bool = False, force: bool = False) -> Itera
     written = [name for name in LESSONS if "\ndef main(" in lesson_script(name).read_text("utf-8")]
     notebooks = {folder / FILES[name]: lesson_notebook(name) for name in written}
     for path, notebook in notebooks.items():
-        check_replaceable(path, partial(_has_cells_of, notebook), force, REMEDY)
+        check_replaceable(path, partial(_has_cells_of, notebook), force, EDITED_REMEDY)
     make_folder(folder / "scripts")
     make_folder(folder / "data")
     _copy(lesson_script(TINY), folder / "scripts")

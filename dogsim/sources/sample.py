@@ -19,13 +19,12 @@ from dogsim.networks.weights import IMAGENET, OFFLINE_BACKBONE, given_file, weig
 from dogsim.plumbing.cache import cache_folder
 from dogsim.plumbing.files import make_folder
 from dogsim.plumbing.terminal import note
-
-SAMPLE_FOLDER, HARD_FOLDER = "sample_dogs", "hard_dogs"
+from dogsim.sources.installed_files import HARD_FOLDER, QUERY_FOLDER, SAMPLE_FOLDER, data_folder
 
 
 def sample_queries() -> list[Path]:
     """List the query images of the sample, one of each breed; none is in the dataset."""
-    return find_images(data_folder("sample_queries"))
+    return find_images(data_folder(QUERY_FOLDER))
 
 
 def sample_dataset(weights: str | os.PathLike[str] | None = None, hard: bool = False) -> Dataset:
@@ -99,12 +98,3 @@ def _images_digest(folder: str) -> Any:
     for image in find_images(data_folder(folder)):
         digest.update(image.read_bytes())
     return digest
-
-
-def data_folder(name: str) -> Path:
-    """Return a folder of drawings, in the installed package or in the source tree."""
-    package = Path(__file__).resolve().parent.parent
-    for data in (package / "data", package.parent / "data"):  # installed; in a source tree
-        if (data / name).is_dir():
-            return data / name
-    raise DogsimError(f"The folder {name} of the sample is missing. Install dogsim again.")

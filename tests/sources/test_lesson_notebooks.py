@@ -12,7 +12,8 @@ from commands import dogsim, dogsim_json, refusal
 from conftest import REPOSITORY
 
 from dogsim.sources import lesson_checks, lessons
-from dogsim.sources.lessons import FILES, LESSONS, TINY, lesson_notebook, lesson_script
+from dogsim.sources.installed_files import lesson_script
+from dogsim.sources.lessons import FILES, LESSONS, TINY, lesson_notebook
 from dogsim.sources.notebooks import OPTIONS, SETUP, SITE, notebook_of
 
 MAX_WORDS = 900  # with answers
