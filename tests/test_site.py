@@ -44,6 +44,7 @@ def test_every_public_name_is_in_the_reference() -> None:
         ("photos.md#labels", "photos.md#labels"),
         ("../README.md", "index.rst"),
         ("../data/page.png", "../data/page.png"),
+        ("../data/page.webp", "../data/page.webp"),
         ("../dogsim/vote.py", "CODE/blob/main/dogsim/vote.py"),
         ("../dogsim/trust", "CODE/tree/main/dogsim/trust"),
         ("#here", "#here"),

@@ -40,7 +40,7 @@ def on_the_site(text: str, file: str, page: str, source_code: str) -> str:
         anchor = link[2] or ""
         if path in PAGES_OF or (path.startswith("docs" + os.sep) and path.endswith(".md")):
             path = f"docs/{PAGES_OF[path]}" if path in PAGES_OF else path
-        elif not path.endswith((".png", ".jpg")):
+        elif not path.endswith((".png", ".jpg", ".webp")):
             kind = "tree" if (REPOSITORY / path).is_dir() else "blob"
             return f"{source_code}/{kind}/main/{PurePosixPath(path)}{anchor}"
         return Path(os.path.relpath(path, PurePosixPath("docs", page).parent)).as_posix() + anchor
