@@ -476,6 +476,12 @@ def test_evaluation_and_audit_link_to_images(page: Page) -> None:
     page.driver.refresh()
     page.wait(lambda: "· 1 of " in page.text("#audit"))  # findings are decided
     page.all("#audit .finding .image a")[0].click()
+    assert viewed(page)[0].startswith("1 of ")
+    assert "Size and date" in page.text("#viewer-facts")
+    before = current(page)
+    page.press(Keys.END, "j")  # the keys of the audit wait
+    assert current(page) == before
+    page.all("#viewer-search")[0].click()
     page.wait(lambda: "row=" in page.driver.current_url)
     page.wait(lambda: page.all("#neighbours .tile"))
 
@@ -505,7 +511,18 @@ def test_the_audit_shows_its_progress(page: Page) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", ["desktop", "phone"])
 @pytest.mark.parametrize(
-    "path", ["/", "/?row=0&k=5", "/?view=browse", "/?view=judging", "/?view=audit", "viewer", "why"]
+    "path",
+    [
+        "/",
+        "/?row=0&k=5",
+        "/?query=gone",
+        "/?view=browse",
+        "/?view=browse&label=0",
+        "/?view=judging",
+        "/?view=audit",
+        "viewer",
+        "why",
+    ],
 )
 def test_axe_finds_no_violation(page: Page, path: str, screen: str, scheme: str) -> None:
     page.emulate("setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
@@ -513,7 +530,10 @@ def test_axe_finds_no_violation(page: Page, path: str, screen: str, scheme: str)
         page.emulate("setDeviceMetricsOverride", **PHONE)
     try:
         page.driver.get(page.address + ("/?row=0&k=5" if path in ("why", "viewer") else path))
-        page.wait(lambda: page.all("main:has(.tile), main:has(table), main:has(.finding)"), 60)
+        shown = "main:has(.tile), main:has(table), main:has(.finding), #error:not(:empty)"
+        page.wait(lambda: page.all(shown), 60)
+        if path == "/?query=gone":
+            page.errors()  # the browser logs the refused requests
         if path == "viewer":
             page.all("#neighbours .tile a")[0].click()
         if path == "why":

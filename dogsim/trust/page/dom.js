@@ -16,6 +16,10 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
+// Whether a click asks to open its target here, and not in a new tab or window.
+export const isPlainClick = (event) =>
+  !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.button);
+
 export function imageFrame(url, alt, missing = "The image is missing.") {
   const note = () => el("span", { class: "missing" }, missing);
   if (url === null) return el("div", { class: "frame" }, note());

@@ -2,7 +2,7 @@
 // by mouse, touch or keyboard, and downloaded as a plan. Nothing here changes a file. The URL holds
 // the current finding (#labels-12), and localStorage the decisions (plan.js).
 
-import { counted, el, fileName, formatNumber, imageFrame } from "./dom.js";
+import { counted, el, fileName, formatNumber, imageFrame, isPlainClick } from "./dom.js";
 import { Plan, store, stored } from "./plan.js";
 
 const FINDINGS_AT_A_TIME = 20;
@@ -14,7 +14,8 @@ const KEYS_OFF = "dogsim-audit-keys-off"; // in localStorage: single keys distur
 let shown = null; // the findings that the keys belong to
 
 // Draw the findings of a report into an element. `images` has the functions `url` and `link`: from a
-// file of the report to the URL of its thumbnail and of what a click on it opens, or null.
+// file of the report to the URL of its thumbnail and of what a click on it opens, or null. With the
+// function `open`, a click opens an image in place: it receives the images of the finding and an index.
 export function showFindings(view, report, images) {
   shown = new Findings(report, images);
   view.classList.add("findings-view");
@@ -347,9 +348,9 @@ const RELABELLED_KINDS = ["labels", "novel"];
 class Tile {
   constructor(page, card, image, index) {
     const { file, caption, best } = image;
-    Object.assign(this, { page, file });
     const { images, report: { files }, plan } = page;
     const facts = files[file];
+    Object.assign(this, { page, file, facts });
     const link = images.link(facts);
     const frame = imageFrame(images.url(facts), "", images.missing(facts));
     this.box = card.decidable.includes(image) && el("input", { type: "checkbox", onchange: () => card.toggle(index),
@@ -360,10 +361,17 @@ class Tile {
       .filter(([, each]) => each).map(([name, each]) => el("span", { class: name }, each));
     text.splice(facts.folder ? 2 : 1, 0, factsLine(facts));
     this.element = el("li", { class: `image${best ? " best" : ""}` },
-      link ? el("a", { href: link, title: facts.path },
+      link ? this.link = el("a", { href: link, title: facts.path, onclick: (event) => this.open(event, card, index) },
         el("span", { class: "visually-hidden" }, `Open ${facts.name}`), frame) : frame,
       number || null, el("div", { class: "text" }, ...text),
       this.box ? el("label", { class: "keep" }, this.box, this.state) : null);
+  }
+
+  open(event, card, index) {
+    const { open } = this.page.images;
+    if (!open || !isPlainClick(event)) return;
+    event.preventDefault();
+    open(card.tiles.map(({ facts, link }) => ({ ...facts, text: factsOf(facts).join(", "), link })), index);
   }
 
   update() {
@@ -375,11 +383,13 @@ class Tile {
   }
 }
 
-function factsLine({ width, height, bytes, date }) {
+function factsOf({ width, height, bytes, date }) {
   const size = width ? `${formatNumber(width)} × ${formatNumber(height)}` : "";
-  const facts = [size, bytes ? formatBytes(bytes) : "", date.slice(0, 10)].filter(Boolean);
-  return el("span", { class: "facts", title: date }, ...facts.map((fact) => el("span", {}, fact)));
+  return [size, bytes ? formatBytes(bytes) : "", date.slice(0, 10)].filter(Boolean);
 }
+
+const factsLine = (facts) =>
+  el("span", { class: "facts", title: facts.date }, ...factsOf(facts).map((fact) => el("span", {}, fact)));
 
 function formatBytes(bytes) {
   if (bytes < 1000) return `${bytes} B`;

@@ -8,13 +8,13 @@
 import { answerElements } from "./answer.js";
 import { renderBrowse } from "./browse.js";
 import { data } from "./data.js";
-import { counted, el, imageFrame } from "./dom.js";
+import { counted, el, imageFrame, isPlainClick } from "./dom.js";
 import { renderEvaluation } from "./evaluation.js";
 import { showFindings } from "./findings.js";
 import { pollReport, sleep } from "./poll.js";
 import { $, VIEWS, currentState, navigate, percentBelow, shared, startRequest, urlWith } from "./state.js";
 import { tile, viewableTiles } from "./tiles.js";
-import { closeViewer } from "./viewer.js";
+import { closeViewer, openViewer } from "./viewer.js";
 import { explainOnHover, openExplanation } from "./why.js";
 
 const SLIDER_MILLISECONDS = 120; // before a moved slider sends a request
@@ -28,8 +28,7 @@ const UNLABELLED = -1; // the label of images without one
 // A plain click on an internal link changes the state without reloading the page.
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href^='?']");
-  const plain = !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.button);
-  if (!link || !plain || event.defaultPrevented) return;
+  if (!link || !isPlainClick(event) || event.defaultPrevented) return;
   event.preventDefault();
   const focuses = link.closest("main, dialog");
   navigate(link.getAttribute("href"));
@@ -123,7 +122,10 @@ function closenessHint(fraction, query) {
   return `Number 1 is ${closerText(fraction)}: of all pairs of images of this dataset, ${share} are ${than} than it and ${query}.`;
 }
 
+// The answer is an error, such as an upload that has expired: ask for another photo.
 function renderError(message) {
+  document.body.classList.remove("has-query");
+  $("options").hidden = $("query-image").hidden = true;
   $("error").textContent = message;
   $("answer").replaceChildren();
   showTiles("", "", []);
@@ -191,7 +193,8 @@ async function renderAudit() {
   if (!report) return;
   view.lastChild.remove();
   showFindings(view, report, { url: ({ row }) => data.imageUrl(row, 320), link: ({ row }) => urlWith({ row }),
-    missing: () => "The image is missing." });
+    missing: () => "The image is missing.",
+    open: (files, i) => openViewer(files.map((file) => ({ ...file, breed: file.label || "unknown" })), i) });
 }
 
 // ---- Start

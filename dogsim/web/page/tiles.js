@@ -1,7 +1,7 @@
 // Tiles: images with their breeds. A click opens the large view; a link in a new tab searches.
 
 import { data } from "./data.js";
-import { el, fileName, imageFrame } from "./dom.js";
+import { el, fileName, imageFrame, isPlainClick } from "./dom.js";
 import { urlWith } from "./state.js";
 import { openViewer } from "./viewer.js";
 
@@ -9,7 +9,7 @@ import { openViewer } from "./viewer.js";
 export function tile(item, { detail = null, rank = null, wrong = false, href = urlWith({ row: item.row }), open = null,
   onWhy = null, name = nameOf(item) } = {}) {
   const onclick = (event) => {
-    if (!open || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    if (!open || !isPlainClick(event)) return;
     event.preventDefault();
     open();
   };

@@ -4,7 +4,7 @@ import { data } from "./data.js";
 import { el, imageFrame } from "./dom.js";
 import { $, formatDistance, percentBelow, urlWith } from "./state.js";
 
-let items = []; // with row, breed and path; perhaps rank, distance, closer_than, metric, onWhy and link
+let items = []; // with row, breed and path; perhaps rank, distance, metric, closer_than, text, onWhy, link
 let index = 0;
 
 export function openViewer(list, first) {
@@ -40,10 +40,11 @@ function show(i) {
   }
 }
 
-function facts({ path, distance, metric, closer_than: closer }) {
+function facts({ path, distance, metric, closer_than: closer, text }) {
   const lines = [];
   if (distance !== undefined) lines.push(["Distance", `${formatDistance(distance)} (${metric})`]);
   if (typeof closer === "number") lines.push(["Closer than", `${percentBelow(closer)} of the pairs of images of the dataset`]);
+  if (text) lines.push(["Size and date", text]);
   return [...lines, ["File", path]];
 }
 
