@@ -39,6 +39,8 @@ suppress_warnings = ["mystnb.unknown_mime_type"]  # progress bars of Keras
 myst_heading_anchors = 4
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_code_prompt_show = "Show the solution"
+nb_code_prompt_hide = "Hide the solution"
 
 # The docstrings are in NumPy's style, with names in single backticks.
 default_role = "public"

@@ -7,6 +7,7 @@ import pytest
 from conftest import REPOSITORY
 
 import dogsim
+from dogsim.sources import notebooks
 
 DOCS = REPOSITORY / "docs"
 SITE = 'needs pip install ".[site]"'
@@ -59,8 +60,25 @@ def test_links_of_a_page_on_the_site(link: str, expected: str) -> None:
     assert found == f"A [page]({expected})."
 
 
+@pytest.mark.extra
+def test_links_of_a_lesson_on_the_site() -> None:
+    pytest.importorskip("sphinx", reason=SITE)
+    from extension.lessons import on_the_site
+
+    lesson = "[![Colab](B)](C) [a](S/numbers.html#chance) [b](2-judging.ipynb) [c](scripts/tiny.py)"
+    assert on_the_site(lesson, "S/", "CODE") == (
+        "[Colab](C) [a](../numbers.md#chance) [b](2-judging.ipynb) "
+        "[c](CODE/blob/main/scripts/tiny.py)"
+    )
+
+
 def test_the_addresses_are_in_one_place() -> None:
-    """In pyproject.toml, from which the site reads them."""
+    """In pyproject.toml, from which the site reads them; a notebook cannot read it."""
     address = re.compile(r"dogsim\.github\.io|github\.com/dogsim")
     sources = [*DOCS.rglob("*.py"), *DOCS.glob("*.md"), *(REPOSITORY / "dogsim").rglob("*.py")]
-    assert [file for file in map(Path, sources) if address.search(file.read_text("utf-8"))] == []
+    found = [file for file in map(Path, sources) if address.search(file.read_text("utf-8"))]
+    assert [file.name for file in found] == ["notebooks.py"]
+    project = (REPOSITORY / "pyproject.toml").read_text("utf-8")
+    assert f'urls.Documentation = "{notebooks.SITE}/"' in project
+    (source,) = re.findall(r'urls\.Source = "https://github\.com/(.*)"', project)
+    assert notebooks.COLAB.endswith(f"/github/{source}/blob/notebooks")

@@ -18,6 +18,7 @@ PAGES_OF = {
     "CHANGELOG.md": "changelog.rst",
     "CONTRIBUTING.md": "contributing.rst",
 }
+SCRIPT_PAGES: dict[str, str] = {}  # the page of each lesson, by its script; see lessons.py
 
 
 def on_the_site(text: str, file: str, page: str, source_code: str) -> str:
@@ -40,6 +41,8 @@ def on_the_site(text: str, file: str, page: str, source_code: str) -> str:
         anchor = link[2] or ""
         if path in PAGES_OF or (path.startswith("docs" + os.sep) and path.endswith(".md")):
             path = f"docs/{PAGES_OF[path]}" if path in PAGES_OF else path
+        elif path in SCRIPT_PAGES:
+            path = f"docs/{SCRIPT_PAGES[path]}"
         elif not path.endswith((".png", ".jpg", ".webp")):
             kind = "tree" if (REPOSITORY / path).is_dir() else "blob"
             return f"{source_code}/{kind}/main/{PurePosixPath(path)}{anchor}"

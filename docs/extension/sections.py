@@ -4,19 +4,21 @@ import re
 
 from sphinx.application import Sphinx
 
-from extension.links import PAGES_OF
+from extension.links import PAGES_OF, SCRIPT_PAGES
 
 # The page of each section lists its pages, one per line, under headings.
 SECTIONS = ("lessons", "guides", "results", "project")
 LISTED = re.compile(r"^## (?P<title>.+)$|^- \[[^\]]+\]\((?P<page>[\w/.-]+)\.md\)", re.M)
+LESSON = re.compile(r"\(\.\./(scripts/\w+\.py)\)|\((lesson-\w+)\.md\)")
 
 
 def navigation(text: str) -> str:
     """Return the hidden table of contents for a page that lists pages, with a part per heading."""
     parts: dict[str, list[str]] = {}
     title = ""
-    if lessons := re.findall(r"\((lesson-\w+)\.md\)", text):
-        parts[title] = lessons
+    for script, page in LESSON.findall(text):
+        if page or script in SCRIPT_PAGES:
+            parts.setdefault(title, []).append(page or SCRIPT_PAGES[script].removesuffix(".ipynb"))
     for line in LISTED.finditer(text):
         title = line["title"] or title
         if line["page"]:
