@@ -82,3 +82,13 @@ def test_the_addresses_are_in_one_place() -> None:
     assert f'urls.Documentation = "{notebooks.SITE}/"' in project
     (source,) = re.findall(r'urls\.Source = "https://github\.com/(.*)"', project)
     assert notebooks.COLAB.endswith(f"/github/{source}/blob/notebooks")
+
+
+def test_a_release_is_tested_before_it_is_published() -> None:
+    """Only the job that publishes has a token, and it waits for the job that tests."""
+    text = (REPOSITORY / ".github" / "workflows" / "release.yml").read_text("utf-8")
+    build, publish = text.split("\n  publish:\n")
+    assert "\npermissions: {}\n" in build
+    assert "id-token" not in build
+    assert "    needs: build\n" in publish
+    assert "id-token: write" in publish
