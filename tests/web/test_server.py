@@ -25,13 +25,14 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
+from clouds import cloud
 from commands import loaded_after, refusal
 from conftest import REPOSITORY
 from PIL import Image
 from scipy.spatial.distance import pdist
 from test_pages import SERVED, blocks
 
-from dogsim import Dataset, classify
+from dogsim import Accuracy, Dataset, accuracy, classify
 from dogsim.errors import DogsimError
 from dogsim.image_files.files import open_undecoded
 from dogsim.images import load_image
@@ -396,6 +397,35 @@ def test_a_large_dataset_is_evaluated_by_some_of_its_images(
     payload = reports.evaluation_report(Dataset.open(stored)).payload
     assert payload["drawn"] is True
     assert [each["queries"] for each in payload["results"]] == [4, 4]  # of 6
+
+
+def test_the_figures_of_the_page_have_the_numbers_of_the_evaluation() -> None:
+    """Curves as `accuracy` measures them, histograms of area 1, and all votes in the matrix."""
+    dataset = cloud(300)
+    payload = reports.evaluation_report(dataset).payload
+    curves, matrix = payload["curves"], payload["matrix"]
+    assert curves["k"] == list(range(1, 101))
+    for k in (1, 7, 100):
+        expected = accuracy(dataset, k)
+        assert isinstance(expected, Accuracy)
+        drawn = [curves[name][k - 1] for name in ("precision", "recall", "vote_accuracy")]
+        scores = expected.precision_at_k, expected.recall_at_k, expected.vote_accuracy
+        np.testing.assert_allclose(drawn, scores, atol=1e-4)
+        interval = curves["vote_accuracy_ci95"][k - 1]
+        np.testing.assert_allclose(interval, expected.vote_accuracy_ci95, atol=1e-4)
+    widths = np.diff(payload["distances"]["edges"])
+    for name in ("own", "other", "nearest"):
+        assert np.dot(payload["distances"][name], widths) == pytest.approx(1, abs=1e-3)
+    counts = np.zeros((len(matrix["breeds"]),) * 2, int)
+    for row, column, count in matrix["cells"]:
+        counts[row, column] += count
+    assert counts.sum() == 300
+    queries = {each["breed"]: each["queries"] for each in payload["per_breed"]}
+    assert dict(zip(matrix["breeds"], counts.sum(axis=1).tolist(), strict=True)) == queries
+    assert counts.trace() / 300 == pytest.approx(payload["results"][-1]["vote_accuracy"])
+    for pair in payload["confusions"]:
+        place = matrix["breeds"].index(pair["breed"]), matrix["breeds"].index(pair["taken_for"])
+        assert counts[place] == pair["count"]
 
 
 def test_evaluation_and_audit_are_computed_once(client: TestClient) -> None:
