@@ -248,7 +248,8 @@ def test_hovering_over_a_neighbour_shows_maps_on_both_images(page: Page) -> None
 def test_pointing_to_a_place_shows_its_best_match(page: Page) -> None:
     page.open("/?row=0&k=3")
     wait_for_network(page)
-    page.wait(lambda: page.all("#neighbours .tile button"))[0].click()
+    page.wait(lambda: page.all("#neighbours .tile a"))[0].click()
+    page.all("#viewer-why")[0].send_keys(Keys.ENTER)
     page.wait(lambda: len(page.all("#why .map rect")) >= 98, EXPLANATION_SECONDS)
     layer = page.all("#why-query .map")[0]
 
@@ -259,8 +260,12 @@ def test_pointing_to_a_place_shows_its_best_match(page: Page) -> None:
     place = page.wait(point)
     assert place[2:] == _best_of(page, *place[:2])
     assert len(page.all("#why-other .pointed")) == 2
-    page.press(Keys.ESCAPE)
+    page.press(Keys.ESCAPE)  # closes one of two dialogs
     page.wait(lambda: not page.js("return document.getElementById('why').open"))
+    assert 'id="viewer-why"' in page.focused
+    page.press(Keys.ESCAPE)
+    page.wait(lambda: not page.js("return document.getElementById('viewer').open"))
+    page.wait(lambda: "row=" in page.focused)
 
 
 def _match(page: Page) -> list[int]:
@@ -508,8 +513,7 @@ def test_the_audit_shows_its_progress(page: Page) -> None:
 
 
 @pytest.mark.skipif(not Path(AXE).is_file(), reason="DOGSIM_TEST_AXE names no axe.min.js")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("screen", ["desktop", "phone"])
+@pytest.mark.parametrize(("screen", "scheme"), [("desktop", "light"), ("phone", "dark")])
 @pytest.mark.parametrize(
     "path",
     [
