@@ -4,6 +4,7 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 
@@ -50,8 +51,17 @@ def rewrite(app: Sphinx, page: str, source: list[str]) -> None:
         source[0] = on_the_site(source[0], app.config.html_baseurl, app.config.source_code)
 
 
+def label_by_text(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Remove the label of folded cells, which hides their text from screen readers."""
+    if "body" in context:
+        context["body"] = context["body"].replace(' aria-label="Toggle hidden content"', "")
+
+
 def setup(app: Sphinx) -> None:
     """Register the events and the folder of executed notebooks."""
     app.add_config_value("notebooks", "", "env", str, "A folder that `dogsim lessons` has written")
     app.connect("config-inited", write)
     app.connect("source-read", rewrite)
+    app.connect("html-page-context", label_by_text)
