@@ -33,7 +33,7 @@ MAX_WORDS = {"README.md": 900, "docs/glossary.md": 1200}  # a glossary is not re
 TOLERANCE, ON_LESSONS = 0.02, 0.1
 # Commands that other tests run, because they need the network, minutes, or other folders.
 ELSEWHERE = re.compile(
-    r"dogsim (stanford-dogs|caltech101|apply)|pip |python (?!scripts/(more_)?solutions)|ray "
+    r"dogsim (stanford-dogs|caltech101|apply|lessons)|pip |python (?!scripts/(more_)?solutions)|ray "
     r"|.* --from-layer|.* --network|.* Images |.* --boxes|.* --cluster"
 )
 
