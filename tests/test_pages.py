@@ -33,8 +33,9 @@ MAX_WORDS = {"README.md": 900, "docs/glossary.md": 1200}  # a glossary is not re
 TOLERANCE, ON_LESSONS = 0.02, 0.1
 # Commands that other tests run, because they need the network, minutes, or other folders.
 ELSEWHERE = re.compile(
-    r"dogsim (stanford-dogs|caltech101|apply|lessons)|pip |python (?!scripts/(more_)?solutions)|ray "
-    r"|.* --from-layer|.* --network|.* Images |.* --boxes|.* --cluster"
+    r"dogsim (stanford-dogs|caltech101|apply|lessons)|pip |ray "
+    r"|python (?!scripts/(more_)?solutions)|.* --from-layer|.* --network|.* Images "
+    r"|.* --boxes|.* --cluster"
 )
 
 
