@@ -194,8 +194,8 @@ class NetworkArguments:
         str | None,
         one_of(
             "backbone",
-            "Network: {}.  [default: resnet50; if its weights cannot be downloaded, "
-            "efficientnet-lite2]",
+            "Network.  [default: resnet50; if its weights cannot be downloaded, "
+            "efficientnet-lite2]  One of:\n{}",
         ),
     ] = None
     weights: Annotated[

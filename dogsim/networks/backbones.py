@@ -2,7 +2,7 @@
 
 import importlib
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +13,17 @@ from dogsim.networks.protocols import BackboneProtocol
 from dogsim.networks.weights import IMAGENET, cached_weights, keras_download
 
 KERAS = "keras.applications"
+# Each is part of the names of its networks; the first that fits.
+FAMILIES = (
+    "ception",
+    "resnet",
+    "vgg",
+    "densenet",
+    "nasnet",
+    "mobilenet",
+    "efficientnet",
+    "convnext",
+)
 
 
 @dataclass(frozen=True)
@@ -176,14 +187,21 @@ NAMES = (*BACKBONES, ONNX)
 
 
 def families() -> str:
-    """Return a readable list of the names, each family by its first and its last.
+    """Return a readable list of the names in Markdown, a line per family.
 
-    >>> families()[:47]
-    'resnet50 to resnet152, resnet50v2 to resnet152v'
+    Networks of one module are named by the first and the last.
+
+    >>> families().splitlines()[1:3]
+    ['- vgg16, vgg19', '- inceptionv3, inceptionresnetv2, xception']
     """
-    groups = [list(group) for _, group in groupby(BACKBONES, lambda name: BACKBONES[name].module)]
-    shown = (group if len(group) < 3 else [f"{group[0]} to {group[-1]}"] for group in groups)
-    return ", ".join([*chain(*shown), ONNX, f"{PREFIX}PRESET of Keras Hub"])
+    lines: dict[str, list[str]] = {}
+    for _, group in groupby(BACKBONES, lambda name: BACKBONES[name].module):
+        names = list(group)
+        family = next(family for family in FAMILIES if family in names[0])
+        shown = names if len(names) < 3 else [f"{names[0]} to {names[-1]}"]
+        lines.setdefault(family, []).extend(shown)
+    others = [ONNX, f"{PREFIX}PRESET of Keras Hub"]
+    return "\n".join(f"- {', '.join(names)}" for names in [*lines.values(), others])
 
 
 def find_backbone(name: str) -> BackboneProtocol:
