@@ -39,7 +39,13 @@ def copy(source: Path, folder: Path) -> None:
 
 
 def on_the_site(text: str, site: str, source_code: str) -> str:
-    """Return the JSON of a notebook with links to pages of the site, and without remote images."""
+    """Return the JSON of a notebook with links to pages of the site, and without remote images.
+
+    A link to a lesson that is not a notebook yet becomes one to its script.
+    """
+    for name, file in FILES.items():
+        if f"scripts/{name}.py" not in SCRIPT_PAGES:
+            text = text.replace(f"]({file}", f"](scripts/{name}.py")
     text = BADGE.sub(r"[\1]", text)
     text = re.sub(rf"\]\({re.escape(site)}([\w-]+)\.html", r"](../\1.md", text)
     return text.replace("](scripts/", f"]({source_code}/blob/main/scripts/")
