@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from errno import EPIPE
@@ -126,6 +126,22 @@ class Command(TyperCommand):
                 values = option.values_text(parameter.name)
                 parameter.help = text.replace(option.NAMES_PLACEHOLDER, values)  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
+
+
+def refuse_others(
+    context: typer.Context, option_name: str, allowed: Sequence[str], expected: str
+) -> None:
+    """Raise `DogsimError` if an option is given that has no meaning together with another one.
+
+    `allowed` are the names of the parameters that have, and `expected` is the end of the message.
+    """
+    for each in context.command.params:
+        source = context.get_parameter_source(str(each.name))
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and each.name not in allowed:
+            raise DogsimError(
+                f"Received {option_name} with {each.opts[0]}. Expected only {expected}"
+            )
 
 
 def open_dataset(

@@ -8,9 +8,13 @@ import typer
 
 from dogsim.cli import option
 from dogsim.cli.accuracy_report import Sections, report_on, table_columns, warnings
-from dogsim.cli.common import open_dataset, print_result
+from dogsim.cli.common import open_dataset, print_result, refuse_others
 from dogsim.errors import DogsimError
 
+EXPECTED_AS_PUBLISHED = (
+    "--dataset, --weights, --seed, --cluster and --json: the protocol of the MATLAB project sets "
+    "the others."
+)
 OPTIONS_AS_PUBLISHED = ("as_published", "dataset", "weights", "seed", "cluster", "as_json")
 
 
@@ -65,7 +69,7 @@ def accuracy(
 
     _check_options(dataset, weights, test, protocol, sections)
     if as_published:
-        _refuse_other_options(context)
+        refuse_others(context, "--as-published", OPTIONS_AS_PUBLISHED, EXPECTED_AS_PUBLISHED)
         result = published_accuracy(open_dataset(dataset, weights, cluster), seed)
         print_result(asdict(result), as_json, str(result))
         return
@@ -86,18 +90,6 @@ def accuracy(
         name = list(report.tables)[-1]
         write_csv(csv, report.tables[name], table_columns()[name])
     print_result(report.payload(), as_json, report.text())
-
-
-def _refuse_other_options(context: typer.Context) -> None:
-    """Raise `DogsimError` for an option that the protocol of the MATLAB project sets itself."""
-    for each in context.command.params:
-        source = context.get_parameter_source(str(each.name))
-        given = source is not None and source.name == "COMMANDLINE"
-        if given and each.name not in OPTIONS_AS_PUBLISHED:
-            raise DogsimError(
-                f"Received --as-published with {each.opts[0]}. Expected only --dataset, --weights, "
-                "--seed, --cluster and --json: the protocol of the MATLAB project sets the others."
-            )
 
 
 def _check_options(

@@ -1,10 +1,11 @@
-"""The command that serves the page."""
+"""The command that serves the page, or writes a static copy of it."""
 
 import os
 import secrets
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,20 +13,41 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dogsim.cli import option
-from dogsim.cli.common import EXIT_STATUS, OPEN_RESOURCES, open_dataset, print_result
+from dogsim.cli.common import (
+    EXIT_STATUS,
+    OPEN_RESOURCES,
+    open_dataset,
+    print_result,
+    refuse_others,
+)
 from dogsim.errors import DogsimError, counted
 from dogsim.plumbing.optional import check_installed
 from dogsim.plumbing.signals import sigterm_as_interrupt
 
 if TYPE_CHECKING:
     from dogsim.dataset import Dataset
+    from dogsim.web.export import Export
 
 DEFAULT_PORT = 8042
 MIN_TOKEN_LENGTH = 8
+EXPORT_OPTIONS = ("export", "dataset", "weights", "root", "confidence", "coverage", "as_json")
+EXPECTED_WITH_EXPORT = (
+    "--dataset, --weights, --root, --confidence, --coverage and --json: a static copy of the page "
+    "has no server."
+)
 
 
 def serve(
+    context: typer.Context,
     dataset: option.DatasetFile = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write a static copy of the page to this folder instead: it opens without a "
+            "server and can be shared.",
+        ),
+    ] = None,
     weights: option.Weights = None,
     head: option.Head = None,
     root: option.Root = None,
@@ -56,6 +78,11 @@ def serve(
 
     Example: `dogsim serve --dataset dogs.h5`, then open http://127.0.0.1:8042 in a browser
     """
+    if export is not None:
+        refuse_others(context, "--export", EXPORT_OPTIONS, EXPECTED_WITH_EXPORT)
+        exported = _export(export, dataset, weights, root, confidence, coverage)
+        print_result(asdict(exported), as_json, str(exported))
+        return
     for package in ("starlette", "uvicorn", "cachetools"):
         check_installed(package, "web", "The page")
     from dogsim.plumbing.terminal import note
@@ -88,6 +115,26 @@ def serve(
             sys.stderr.flush()
             OPEN_RESOURCES.close()
             os._exit(EXIT_STATUS[type(stop)])
+
+
+def _export(
+    folder: Path,
+    file: Path | None,
+    weights: str | None,
+    root: Path | None,
+    confidence: float,
+    coverage: str,
+) -> "Export":
+    from dogsim import __version__
+    from dogsim.trust.conformal import check_confidence, check_coverage
+    from dogsim.web.export import export_page
+
+    check_confidence(confidence)
+    check_coverage(coverage)
+    gallery = open_dataset(file, weights, root=root)
+    name = file.stem if file else "sample"
+    with sigterm_as_interrupt():
+        return export_page(gallery, folder, name, __version__, confidence, coverage)
 
 
 def _open_gallery(

@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dogsim.errors import DogsimError, not_found, reason
+from dogsim.plumbing.signals import defer_signals
 
 TEMPORARY_NAME = re.compile(r"(\..+)\.\d+\.tmp", re.DOTALL)  # of `temporary_path`
 
@@ -141,6 +142,33 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`; it replaces the folder `path` when the block succeeds.
+
+    An error leaves the old folder unchanged and nothing of the new one. The parent folder must
+    exist. Raises `DogsimError` if a file cannot be written, or if another process writes `path`.
+    """
+    target = follow_link(path).absolute()
+    new, old = temporary_path(target), temporary_path(target)
+    with locked(target):
+        remove_temporary_files(target)
+        try:
+            new.mkdir()
+            yield new
+            with defer_signals():
+                if target.is_dir():
+                    target.replace(old)
+                new.replace(target)
+        except OSError as error:
+            raise DogsimError(f"Cannot write {path}: {reason(error)}.") from error
+        finally:
+            if old.is_dir() and not target.exists():
+                old.replace(target)
+            for folder in (new, old):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def locked(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold the lock of a file, so that one process at a time writes it; it ends with the process.
 
@@ -184,14 +212,16 @@ def remove_lock(file: Path) -> bool:
 
 
 def remove_temporary_files(*paths: Path) -> None:
-    """Remove the temporary files of killed processes; the caller must be the only writer."""
+    """Remove temporary files and folders of killed processes; the caller is the only writer."""
     names: dict[Path, set[str]] = {}
     for path in paths:
         names.setdefault(path.parent, set()).add(_temporary_stem(path))
     for folder, stems in names.items():
         for file in folder.iterdir() if folder.is_dir() else ():
             found = TEMPORARY_NAME.fullmatch(file.name)
-            if found and found[1] in stems:
+            if found and found[1] in stems and file.is_dir() and not file.is_symlink():
+                shutil.rmtree(file, ignore_errors=True)
+            elif found and found[1] in stems:
                 file.unlink(missing_ok=True)
 
 

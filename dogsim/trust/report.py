@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import sha256
@@ -13,6 +12,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import counted
 from dogsim.figures.thumbnail_cache import THUMBNAIL_SIZES, thumbnails
 from dogsim.plumbing.files import make_folder, replacing
+from dogsim.plumbing.javascript import bundle
 from dogsim.plumbing.tables import has_csv_header, write_csv
 from dogsim.plumbing.terminal import valid_unicode_in
 from dogsim.trust.findings import Audit
@@ -29,7 +29,7 @@ PAGE_START = (
     '<meta name="color-scheme" content="light dark">'
 )
 STYLES = ("theme.css", "findings.css")
-SCRIPTS = ("dom.js", "plan.js", "findings.js", "report.js")  # each uses those before it
+SCRIPT = "report.js"
 
 
 def save_audit(
@@ -110,7 +110,7 @@ def _relative_root(dataset: Dataset, folder: Path) -> str | None:
 def _page(payload: Payload, dataset: Dataset) -> Iterator[str]:
     """Yield the parts of the page; it may use only its own script, style and thumbnails."""
     style = "".join((ASSETS_FOLDER / name).read_text(encoding="utf-8") for name in STYLES)
-    script = "".join(map(_without_modules, SCRIPTS))
+    script = bundle({file.name: file for file in ASSETS_FOLDER.glob("*.js")}, SCRIPT)
     policy = f"style-src {_source_of(style)}; script-src {_source_of(script)}; img-src data:"
     yield f'{PAGE_START}<meta http-equiv="content-security-policy" '
     yield f"content=\"default-src 'none'; base-uri 'none'; form-action 'none'; {policy}\">"
@@ -123,12 +123,6 @@ def _page(payload: Payload, dataset: Dataset) -> Iterator[str]:
     yield 'findings as a table.</noscript></div></main><script type="application/json" id="report">'
     yield json.dumps(valid_unicode_in(payload)).replace("<", "\\u003c")
     yield f'</script><script type="module">{script}</script></body></html>'
-
-
-def _without_modules(name: str) -> str:
-    """Return a script that follows those that it imports from, without imports and exports."""
-    text = (ASSETS_FOLDER / name).read_text(encoding="utf-8")
-    return re.sub(r"^import .*\n|^export ", "", text, flags=re.MULTILINE)
 
 
 def _source_of(text: str) -> str:

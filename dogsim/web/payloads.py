@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from dogsim.dist_calc import METRICS
 from dogsim.errors import DogsimError
 from dogsim.image_files.square import input_region
-from dogsim.retrieval.decomposition import captions
+from dogsim.retrieval.decomposition import ANGULAR_METRICS, SQUARED_METRICS, captions
 from dogsim.retrieval.pair_distances import fraction_farther
 from dogsim.vote import count_votes
 
@@ -25,6 +26,22 @@ MAX_BREEDS_IN_TEXT = 5
 MAX_PAIRED_PLACES = 256  # of an image; of more, the table of all pairs is omitted
 SIGNIFICANT_DIGITS = 4
 FIGURE_NAMES = ("curves", "confusions", "distances")  # of the evaluation report
+
+
+def dataset_payload(dataset: "Dataset") -> dict[str, Any]:
+    """Return the size of a dataset, its breeds with the first image of each, and the metrics."""
+    _, first, counts = np.unique(dataset.labels, return_index=True, return_counts=True)  # (c,)
+    breeds = [
+        {**row_payload(int(row), dataset), "images": int(count)}
+        for row, count in zip(first, counts, strict=True)
+    ]
+    return {
+        "images": len(dataset),
+        "breeds": breeds,
+        "backbone": dataset.recipe.backbone if dataset.recipe else None,
+        "metrics": METRICS,
+        "explained": SQUARED_METRICS + ANGULAR_METRICS,
+    }
 
 
 def answer_payload(answer: "Answer", dataset: "Dataset", confidence: float) -> dict[str, Any]:

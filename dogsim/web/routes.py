@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -15,10 +14,15 @@ from starlette.routing import Route
 from dogsim.dist_calc import DEFAULT_K, METRICS
 from dogsim.errors import DogsimError
 from dogsim.plumbing.terminal import note, valid_unicode_in
-from dogsim.retrieval.decomposition import ANGULAR_METRICS, SQUARED_METRICS
 from dogsim.storage.hdf5 import ReplacedError
-from dogsim.trust.payload import ASSETS_FOLDER
-from dogsim.web.payloads import FIGURE_NAMES, answer_payload, error_message, row_payload
+from dogsim.web.page_files import INDEX, PAGE_FILES
+from dogsim.web.payloads import (
+    FIGURE_NAMES,
+    answer_payload,
+    dataset_payload,
+    error_message,
+    row_payload,
+)
 from dogsim.web.security import error_response
 from dogsim.web.worker import BusyError, state_of
 
@@ -32,16 +36,6 @@ if TYPE_CHECKING:
     from dogsim.web.uploads import ServedQuery, Upload
 
 Result = TypeVar("Result")
-PAGE_FOLDER = Path(__file__).parent / "page"
-PAGE_FILES = {
-    "/": PAGE_FOLDER / "index.html",
-    **{
-        f"/{file.name}": file
-        for file in sorted([*PAGE_FOLDER.glob("*.css"), *PAGE_FOLDER.glob("*.js")])
-    },
-    **{f"/{name}": ASSETS_FOLDER / name for name in ("theme.css", "findings.css")},
-    **{f"/{name}": ASSETS_FOLDER / name for name in ("dom.js", "plan.js", "findings.js")},
-}
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 MAX_BODY_BYTES = 30_000_000
 MAX_BODY_SECONDS = 30
@@ -83,7 +77,7 @@ class Routes:
     def table(self) -> list[Route]:
         """Return all routes."""
         return [
-            *(Route(path, self.page) for path in PAGE_FILES),
+            *(Route(path, self.page) for path in ("/", *(f"/{name}" for name in PAGE_FILES))),
             Route("/favicon.ico", self.icon),
             Route("/api/dataset", self.about),
             Route("/api/status", self.status),
@@ -101,7 +95,7 @@ class Routes:
 
     async def page(self, request: Request) -> Response:
         """Return one of the files of the page."""
-        file = PAGE_FILES[request.url.path]
+        file = PAGE_FILES[request.url.path.removeprefix("/") or INDEX]
         content, media_type = file.read_bytes(), MEDIA_TYPES[file.suffix]
         return _cacheable(request, content, media_type, hashlib.sha256(content).hexdigest())
 
@@ -111,24 +105,13 @@ class Routes:
 
     async def about(self, request: Request) -> Response:
         """Return the dataset's breeds and the limits of the API."""
-        labels, recipe = self.dataset.labels, self.dataset.recipe
-        _, first, counts = np.unique(labels, return_index=True, return_counts=True)  # each (c,)
-        breeds = [
-            {**row_payload(int(row), self.dataset), "images": int(count)}
-            for row, count in zip(first, counts, strict=True)
-        ]
-        payload = {
-            "images": len(self.dataset),
-            "breeds": breeds,
-            "backbone": recipe.backbone if recipe else None,
-            "metrics": METRICS,
-            "explained": SQUARED_METRICS + ANGULAR_METRICS,
+        limits = {
             "most_k": self.service.max_k,
             "most_bytes": MAX_BODY_BYTES,
             "confidence": self.service.confidence,
             "coverage": self.service.coverage,
         }
-        return _json(payload)
+        return _json(dataset_payload(self.dataset) | limits)
 
     async def status(self, request: Request) -> Response:
         """Return the states of the network and of the calibration."""

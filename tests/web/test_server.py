@@ -47,6 +47,7 @@ from starlette.testclient import TestClient
 from dogsim.web import reports, routes, server
 from dogsim.web import service as service_module
 from dogsim.web import uploads as uploads_module
+from dogsim.web.page_files import PAGE_FILES
 from dogsim.web.service import Service
 from dogsim.web.uploads import Upload
 from dogsim.web.worker import BatchWorker, BusyError
@@ -87,11 +88,9 @@ def test_the_files_of_the_page_load_nothing_else(client: TestClient) -> None:
     assert page.headers["content-security-policy"].startswith("default-src 'self'; ")
     assert "unsafe" not in page.headers["content-security-policy"]
     assert page.headers["x-content-type-options"] == "nosniff"
-    scripts = set(re.findall(r'from "\./(\w+\.js)"', "".join(map(_script, routes.PAGE_FILES))))
-    assert {f"/{name}" for name in scripts} | {"/page.js"} == {
-        path for path in routes.PAGE_FILES if path.endswith(".js")
-    }
-    for path in routes.PAGE_FILES:
+    scripts = set(re.findall(r'from "\./(\w+\.js)"', "".join(map(_script, PAGE_FILES))))
+    assert scripts | {"page.js"} == {name for name in PAGE_FILES if name.endswith(".js")}
+    for path in ("/", *(f"/{name}" for name in PAGE_FILES)):
         answer = client.get(path)
         assert answer.status_code == 200
         assert "http://" not in answer.text.replace("http://www.w3.org/2000/svg", "")
@@ -104,8 +103,8 @@ def test_the_files_of_the_page_load_nothing_else(client: TestClient) -> None:
     assert page.text.count("<script") == 1
 
 
-def _script(path: str) -> str:
-    return routes.PAGE_FILES[path].read_text("utf-8") if path.endswith(".js") else ""
+def _script(name: str) -> str:
+    return PAGE_FILES[name].read_text("utf-8") if name.endswith(".js") else ""
 
 
 def test_answers_are_those_of_classify(client: TestClient, stored: Path, tmp_path: Path) -> None:

@@ -10,12 +10,15 @@ const MAX_IMAGES_SHOWN = 12; // of a finding, until its reader wants all
 const MAX_IMAGES_IN_A_ROW = 6;
 const KEYS = [["j", "→", "next"], ["k", "←", "previous"], ["a", "", "accept suggestion"], ["b", "", "keep both"],
   ["r", "", "remove"], ["1", "9", "keep or remove image 1 to 9"], ["e", "", "edit label"], ["u", "Ctrl+Z", "undo"]];
+const MOVING_KEYS = ["j", "k", "ArrowRight", "ArrowLeft"];
+const NO_PLAN = { id: "", columns: [], rows: [] };
 const KEYS_OFF = "dogsim-audit-keys-off"; // in localStorage: single keys disturb who dictates
 let shown = null; // the findings that the keys belong to
 
 // Draw the findings of a report into an element. `images` has the functions `url` and `link`: from a
 // file of the report to the URL of its thumbnail and of what a click on it opens, or null. With the
 // function `open`, a click opens an image in place: it receives the images of the finding and an index.
+// Without a plan, findings are only read.
 export function showFindings(view, report, images) {
   shown = new Findings(report, images);
   view.classList.add("findings-view");
@@ -29,7 +32,8 @@ class Findings {
   constructor(report, images) {
     this.report = report;
     this.images = images;
-    this.plan = new Plan(report.plan);
+    this.isReadOnly = report.plan === null;
+    this.plan = new Plan(report.plan ?? NO_PLAN);
     this.current = null; // the id of a finding
     this.sections = report.sections.map((section) => new Section(this, section));
     this.cards = new Map(); // the cards that are drawn, by the id of their finding
@@ -42,9 +46,9 @@ class Findings {
     const download = el("button", { type: "button", class: "button primary", onclick: () => this.download() },
       "Download plan.csv");
     const breeds = el("datalist", { id: "breeds" }, ...this.report.breeds.map((value) => el("option", { value })));
-    this.bar = el("div", { class: "plan-bar", role: "region", "aria-label": "Plan" },
-      el("div", { class: "plan-state" }, this.counts, this.message),
-      el("div", { class: "plan-buttons" }, this.undoButton, download), this.keysLine());
+    this.bar = el("div", { class: `plan-bar${this.isReadOnly ? " reading" : ""}`, role: "region", "aria-label": this.isReadOnly ? "Keys" : "Plan" },
+      el("div", { class: "plan-state" }, this.isReadOnly ? null : this.counts, this.message),
+      this.isReadOnly ? null : el("div", { class: "plan-buttons" }, this.undoButton, download), this.keysLine());
     return [...this.notes(), this.contents(), breeds, ...this.sections.map((section) => section.element), this.bar];
   }
 
@@ -156,6 +160,7 @@ class Findings {
     const actions = { j: () => this.step(1), ArrowRight: () => this.step(1), k: () => this.step(-1),
       ArrowLeft: () => this.step(-1), u: () => this.undo(), a: () => card?.accept(), b: () => card?.keepAll(),
       r: () => card?.removeOne(), e: () => card?.input?.select() };
+    if (this.isReadOnly && !MOVING_KEYS.includes(key)) return;
     const action = undoes ? actions.u : /^[1-9]$/.test(key) ? () => card?.toggle(Number(key) - 1) : actions[key];
     if (!action) return;
     event.preventDefault();
@@ -166,7 +171,8 @@ class Findings {
   keysLine() {
     this.keysBox = el("input", { type: "checkbox", onchange: () => store(KEYS_OFF, this.keysBox.checked ? null : "1") });
     this.keysBox.checked = !stored(KEYS_OFF);
-    const keys = KEYS.map(([key, other, text]) => el("span", {}, el("kbd", {}, key),
+    const shownKeys = KEYS.filter(([key]) => !this.isReadOnly || MOVING_KEYS.includes(key));
+    const keys = shownKeys.map(([key, other, text]) => el("span", {}, el("kbd", {}, key),
       ...(other ? [key === "1" ? "–" : " ", el("kbd", {}, other)] : []), ` ${text}`));
     return el("p", { class: "keys" }, el("label", {}, this.keysBox, " Keys"), ...keys);
   }
@@ -182,7 +188,7 @@ class Section {
     this.progress = el("span", { class: "progress" });
     this.element = el("details", { class: "findings-section", id: kind, ontoggle: () => this.drawFirst() },
       el("summary", {}, el("h2", {}, title), el("b", { class: "number" }, formatNumber(findings.length)), this.progress),
-      el("p", { class: "introduction" }, text), this.bulk(), this.list, this.more);
+      el("p", { class: "introduction" }, text), page.isReadOnly ? null : this.bulk(), this.list, this.more);
     this.element.hidden = !findings.length;
   }
 
@@ -266,6 +272,7 @@ class Card {
   }
 
   decisions() {
+    if (this.page.isReadOnly) return null;
     const { suggestion, choices, kind } = this.finding;
     const button = (text, act, name = null) => el("button", { type: "button", class: name, onclick: act }, text);
     const buttons = choices.map((choice) => button(choice.text, () => this.choose(choice)));
@@ -333,7 +340,7 @@ class Card {
     for (const tile of this.tiles) tile.update();
     this.element.classList.toggle("decided", plan.reviewed.has(this.finding.id));
     const kept = this.decidable.some(({ file }) => !plan.removes(file));
-    const isLost = this.finding.kind === "duplicates" && !kept;
+    const isLost = this.finding.kind === "duplicates" && !kept && !this.page.isReadOnly;
     this.warning.textContent = isLost ? "No image of this group is kept." : "";
     if (this.input) {
       this.input.value = plan.label(this.file);

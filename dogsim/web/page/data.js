@@ -1,11 +1,13 @@
 // The data of the page, from the HTTP API of the server (docs/page-and-api.md). Nothing else sends
-// requests. A query is { row, query }: a row of the dataset, or the name of an uploaded image.
+// requests; an exported page has static_data.js instead. A query is { row, query }: a row of the
+// dataset, or the name of an uploaded image.
 
 const ROWS_AT_A_TIME = 60;
 const MAX_EXPLANATIONS = 50; // in the cache
 const explanations = new Map(); // by path
 
 export const data = {
+  isStatic: false,
   dataset: () => api("/api/dataset"),
   status: () => api("/api/status"),
   rows: (label, start) => api(`/api/rows?label=${label}&start=${start}&count=${ROWS_AT_A_TIME}`),

@@ -22,6 +22,7 @@ const STATUS_MILLISECONDS = 700; // between two requests for the status
 const MAX_SLIDER_K = 50;
 const MAX_EXAMPLES = 12;
 const UNLABELLED = -1; // the label of images without one
+document.body.classList.toggle("static", data.isStatic);
 
 // ---- The state
 
@@ -74,7 +75,7 @@ async function renderStart(isLatest) {
   $("error").textContent = $("answer").textContent = "";
   const labelled = shared.dataset.breeds.filter((item) => item.label >= 0);
   const examples = labelled.length ? labelled : (await data.rows(UNLABELLED, 0)).rows;
-  if (isLatest()) showTiles("Or start with one of these", "", examples.slice(0, MAX_EXAMPLES).map((item) => tile(item)));
+  if (isLatest()) showTiles(`${data.isStatic ? "Start" : "Or start"} with one of these`, "", examples.slice(0, MAX_EXAMPLES).map((item) => tile(item)));
 }
 
 function showTiles(title, hint, tiles) {
@@ -102,7 +103,7 @@ async function renderAnswer(state, isLatest) {
 
 function neighbourTiles(answer, state) {
   const trueLabel = answer.row ? answer.row.label : -1;
-  const onWhy = (neighbour) => () => openExplanation(state, neighbour);
+  const onWhy = (neighbour) => (data.isStatic ? null : () => openExplanation(state, neighbour));
   const tiles = viewableTiles(answer.neighbours, (neighbour, i) => ({ detail: closeness(neighbour), rank: i + 1,
     wrong: trueLabel >= 0 && neighbour.label !== trueLabel, onWhy: onWhy(neighbour) }),
   (neighbour, i) => ({ rank: i + 1, metric: state.metric,
@@ -154,20 +155,22 @@ async function upload(file) {
   }
 }
 
-for (const id of ["file", "camera"]) {
-  $(id).addEventListener("change", () => { upload($(id).files[0]); $(id).value = ""; });
+function acceptUploads() {
+  for (const id of ["file", "camera"]) {
+    $(id).addEventListener("change", () => { upload($(id).files[0]); $(id).value = ""; });
+  }
+  addEventListener("paste", (event) => {
+    const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+    if (file) { event.preventDefault(); upload(file); }
+  });
+  addEventListener("dragover", (event) => { event.preventDefault(); $("drop").classList.add("over"); });
+  addEventListener("dragleave", () => $("drop").classList.remove("over"));
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    $("drop").classList.remove("over");
+    upload(event.dataTransfer.files[0]);
+  });
 }
-addEventListener("paste", (event) => {
-  const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
-  if (file) { event.preventDefault(); upload(file); }
-});
-addEventListener("dragover", (event) => { event.preventDefault(); $("drop").classList.add("over"); });
-addEventListener("dragleave", () => $("drop").classList.remove("over"));
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  $("drop").classList.remove("over");
-  upload(event.dataTransfer.files[0]);
-});
 
 // The slider sends a request when it stops moving, and adds no history entries.
 let sliderTimer = 0;
@@ -189,7 +192,7 @@ function changeOptions(changes) {
 async function renderAudit() {
   const view = $("audit");
   const report = await pollReport(data.audit, view, "What may be wrong with the dataset?",
-    "Nothing was deleted or relabelled. Decide here, download the plan, and apply it.");
+    `Nothing was deleted or relabelled. ${data.isStatic ? "" : "Decide here, download the plan, and apply it."}`);
   if (!report) return;
   view.lastChild.remove();
   showFindings(view, report, { url: ({ row }) => data.imageUrl(row, 320), link: ({ row }) => urlWith({ row }),
@@ -198,6 +201,14 @@ async function renderAudit() {
 }
 
 // ---- Start
+
+// An exported page: the style hides what needs a server (class `live`).
+function describeExport({ name, date, version, thumbnail_side: side }) {
+  $("question").textContent = "Which images of this dataset look alike?";
+  $("about").hidden = false;
+  $("about").textContent = `A static copy of the dataset ${name}, made by dogsim ${version} on ${date}. It contains `
+    + `thumbnails of at most ${side} pixels, not the original images, and no features.`;
+}
 
 async function pollStatus() {
   for (;;) {
@@ -239,6 +250,8 @@ async function start() {
     return;
   }
   const { breeds, images, metrics, most_k: maxK } = shared.dataset;
+  if (data.isStatic) describeExport(shared.dataset.export);
+  else acceptUploads();
   const known = breeds.filter((item) => item.label >= 0).length;
   $("gallery").textContent = `The dataset has ${counted(images, "image")} `
     + (known ? `of ${counted(known, "breed")}.` : "without labels.");
