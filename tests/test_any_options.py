@@ -127,7 +127,7 @@ def options_of(command: Callable[..., None]) -> list[Option]:
 COMMANDS = {
     str(command.callback.__name__).replace("_", "-"): options_of(command.callback)
     for command in app.registered_commands
-    if command.callback and command.callback.__name__ != "serve"  # it does not end
+    if command.callback
 }
 
 
@@ -149,7 +149,11 @@ def calls(draw: Callable[[Any], Any]) -> list[str]:
     """Draw a command with options."""
     name = draw(st.sampled_from(sorted(COMMANDS)))
     words, arguments = [name], []
+    if name == "serve":  # otherwise it would not end
+        words += ["--export", draw(st.sampled_from(NEW))]
     for option in COMMANDS[name]:
+        if "--export" in option.flags:
+            continue
         if not option.flags:
             count = draw(st.integers(0, 3)) if option.many else 1
             arguments += [draw(values(option)) for _ in range(count)]
