@@ -261,6 +261,13 @@ def test_the_copy_works_from_a_folder(browser: "Page", folder: Path) -> None:
     browser.wait(lambda: len(browser.all("#neighbours .tile")) == 11)
     first = browser.text("#answer")
     browser.all("#neighbours .tile a")[-1].click()
+    browser.wait(lambda: browser.js("return document.querySelector('#viewer').open"))
+    browser.wait(lambda: browser.js("return document.querySelector('#viewer img').naturalWidth"))
+    for hidden in ("#viewer-original", "#viewer-why"):
+        assert not browser.js(
+            "return document.querySelector(arguments[0]).checkVisibility()", hidden
+        )
+    browser.all("#viewer-search")[0].click()
     browser.wait(lambda: browser.text("#answer h1") and browser.text("#answer") != first)
     browser.driver.back()
     browser.wait(lambda: browser.text("#answer") == first)
@@ -269,7 +276,7 @@ def test_the_copy_works_from_a_folder(browser: "Page", folder: Path) -> None:
     assert not browser.all("#neighbours button")
     for view in ("browse", "judging", "audit"):
         browser.all(f"nav a[data-view={view}]")[0].click()
-        browser.wait(partial(browser.all, f"#{view} img"))
+        browser.wait(partial(browser.all, f"#{view} img, #{view} svg"))
     assert not browser.all(
         "#audit .decisions button, #audit input:not([type=checkbox]), .plan-buttons"
     )
@@ -297,5 +304,5 @@ def test_axe_finds_no_violation_in_the_copy(browser: "Page", view: str, scheme: 
         "setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
     )
     browser.driver.get(browser.address + view)
-    browser.wait(lambda: browser.all("main img, main table"))
+    browser.wait(lambda: browser.all("main section:not([hidden]) :is(img, table)"))
     assert violations(browser) == []
