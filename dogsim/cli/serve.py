@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from ipaddress import ip_address
@@ -78,6 +79,10 @@ def serve(
 
     Example: `dogsim serve --dataset dogs.h5`, then open http://127.0.0.1:8042 in a browser
     """
+    from dogsim.trust.conformal import check_confidence, check_coverage
+
+    check_confidence(confidence)
+    check_coverage(coverage)
     if export is not None:
         refuse_others(context, "--export", EXPORT_OPTIONS, EXPECTED_WITH_EXPORT)
         exported = _export(export, dataset, weights, root, confidence, coverage)
@@ -86,12 +91,9 @@ def serve(
     for package in ("starlette", "uvicorn", "cachetools"):
         check_installed(package, "web", "The page")
     from dogsim.plumbing.terminal import note
-    from dogsim.trust.conformal import check_confidence, check_coverage
     from dogsim.web.server import bind_socket, create_app, run
     from dogsim.web.service import Service
 
-    check_confidence(confidence)
-    check_coverage(coverage)
     _check_token(host, token)
     with bind_socket(host, port) as bound:
 
@@ -107,14 +109,21 @@ def serve(
         text = f"{address} shows {counted(len(service.dataset), 'image')}. Ctrl-C stops it."
         print_result({"address": address, "images": len(service.dataset)}, as_json, text)
         sys.stdout.flush()
-        try:
-            with sigterm_as_interrupt():
-                run(app, bound)
-        except KeyboardInterrupt as stop:  # nothing to save, and TensorFlow shuts down slowly
-            note("dogsim: Stopped.")
-            sys.stderr.flush()
-            OPEN_RESOURCES.close()
-            os._exit(EXIT_STATUS[type(stop)])
+        _run_until_stopped(lambda: run(app, bound))
+
+
+def _run_until_stopped(run: Callable[[], None]) -> None:
+    """Run the server; end the process at Ctrl-C or SIGTERM."""
+    from dogsim.plumbing.terminal import note
+
+    try:
+        with sigterm_as_interrupt():
+            run()
+    except KeyboardInterrupt as stop:  # nothing to save, and TensorFlow shuts down slowly
+        note("dogsim: Stopped.")
+        sys.stderr.flush()
+        OPEN_RESOURCES.close()
+        os._exit(EXIT_STATUS[type(stop)])
 
 
 def _export(
@@ -125,12 +134,10 @@ def _export(
     confidence: float,
     coverage: str,
 ) -> "Export":
+    """Write a static copy of the page to a folder."""
     from dogsim import __version__
-    from dogsim.trust.conformal import check_confidence, check_coverage
     from dogsim.web.export import export_page
 
-    check_confidence(confidence)
-    check_coverage(coverage)
     gallery = open_dataset(file, weights, root=root)
     name = file.stem if file else "sample"
     with sigterm_as_interrupt():
