@@ -1,10 +1,8 @@
 """The whole method in 100 lines: which of the images I know look most like this one?
 
-    python scripts/tiny.py                          # the sample of drawings
-    python scripts/tiny.py photos --query dog.jpg   # a folder with one folder of images per breed
-    python scripts/tiny.py --pixels                 # without a network: small images as features
-
-The rest of dogsim makes it safe, fast and honest; each step names the module that it became there.
+python scripts/tiny.py [photos]          # the sample, or a folder with a folder for each breed
+python scripts/tiny.py --query dog.jpg   # the nearest images of dog.jpg
+python scripts/tiny.py --pixels          # without a network: small images as features
 """
 
 import argparse
@@ -82,6 +80,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--pixels", action="store_true", help="compare pixels, without a network")
     args = parser.parse_args(arguments)
     paths, labels, breeds = list_images(args.folder)
+    if not paths:
+        parser.error(f"no images in {args.folder}/BREED/. Expected one folder of images per breed.")
     compute = pixel_features if args.pixels else network_features
     features = compute(paths)  # dogsim/create_dataset.py stores them
     if args.query:
