@@ -17,6 +17,7 @@ the features, and each result in results.jsonl.
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -27,10 +28,9 @@ import numpy as np
 
 from dogsim import Dataset, DogsimError, create_dataset, hold_out, say
 from dogsim.errors import check_known
-from dogsim.plumbing.terminal import note
+from dogsim.plumbing.terminal import note, printable
 from dogsim.retrieval.evaluation import Evaluation
 from dogsim.sources.stanford_dogs import official_splits
-from edge import options
 
 K = 20
 HELD_OUT_FRACTION = 0.2
@@ -233,7 +233,7 @@ def arguments_of() -> argparse.Namespace:
     add("--cropped", action="store_true", help="these photos are cropped already")
     add("--file", action="append", default=[], metavar="NAME=FILE", help="weights of a network")
     add("--features", action="append", default=[], metavar="NAME=FILE", help="dataset to measure")
-    return options(parser)
+    return parser.parse_args()
 
 
 def main() -> None:
@@ -258,4 +258,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except DogsimError as error:
+        sys.exit(printable(f"stanford_table.py: {error}"))

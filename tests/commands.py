@@ -19,7 +19,6 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from dogsim.cli import app
-from dogsim.errors import DogsimError
 
 COMMANDS = list(get_command(app).commands)  # type: ignore[attr-defined]
 
@@ -90,30 +89,15 @@ def loaded_after(code: str) -> set[str]:
 
 def lesson(name: str, *arguments: object) -> str:
     """Run a lesson of scripts/ in this process and return its output."""
-    return lesson_and_names(name, *arguments)[0]
-
-
-def lesson_and_names(name: str, *arguments: object) -> tuple[str, dict[str, Any]]:
-    """Run a lesson and return its output and its global names, such as its functions."""
-    out, names = io.StringIO(), {}
+    out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
         patch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
-        patch.setattr(sys, "excepthook", sys.excepthook)
         try:
-            names = runpy.run_path(str(REPOSITORY / "scripts" / f"{name}.py"), run_name="__main__")
+            runpy.run_path(str(REPOSITORY / "scripts" / f"{name}.py"), run_name="__main__")
         except SystemExit as end:  # of `run_script`
             if end.code:
                 raise
-    return out.getvalue(), names
-
-
-def lesson_refusal(name: str, *arguments: object) -> str:
-    """Run a lesson that must fail with an error of the user; return its message."""
-    with pytest.raises(DogsimError) as ended:
-        lesson(name, *arguments)
-    line = str(ended.value)
-    assert "\n" not in line
-    return line
+    return out.getvalue()
 
 
 def stated_numbers(lesson: str, start: str, end: str) -> list[float]:

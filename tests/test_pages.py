@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
-from commands import dogsim, lesson
+from commands import dogsim
 from conftest import REPOSITORY
 from onnx_models import Transformer
 from PIL import Image
+from printed import same
 
 from dogsim import export_mat, sample_dataset, sample_queries, train_classifier
 from dogsim.learning.apply_head import project
@@ -25,16 +26,11 @@ SERVED = "docs/page-and-api.md"  # its examples need a server: tests/web/test_se
 # Pages whose commands train something or take some seconds.
 LONG = {"docs/classifier.md", "docs/deep_ranking.md", "docs/ranking.md", "docs/lessons.md"}
 LONG |= {"docs/card-hard.md", "docs/apply.md", "docs/audit.md", "docs/explain.md"}
-LONG |= {f"docs/lesson-{name}.md" for name in ("background", "classifiers", "clothes")}
-LONG |= {f"docs/lesson-{name}.md" for name in ("ranking", "sure", "why")}
 MAX_WORDS = {"README.md": 900, "docs/glossary.md": 1200}  # a glossary is not read as a whole
-# The last digits depend on the processor (with AMX, without, and without OpenVINO), even more on
-# the harder sample, where many distances are nearly equal, and after training.
-TOLERANCE, ON_LESSONS = 0.02, 0.1
 # Commands that other tests run, because they need the network, minutes, or other folders.
 ELSEWHERE = re.compile(
     r"dogsim (stanford-dogs|caltech101|apply|lessons)|pip |ray "
-    r"|python (?!scripts/(more_)?solutions)|.* --from-layer|.* --network|.* Images "
+    r"|python |.* --from-layer|.* --network|.* Images "
     r"|.* --boxes|.* --cluster"
 )
 
@@ -55,20 +51,6 @@ def commands(block: str) -> Iterator[tuple[str, str | None]]:
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, output = part.partition("\n")
         yield command, output
-
-
-def same(printed: str, shown: str, tolerance: float = TOLERANCE) -> None:
-    """Raise unless the words are equal and the numbers approximately equal."""
-    words, expected = printed.split(), shown.split()
-    assert len(words) == len(expected), printed
-    for word, wanted in zip(words, expected, strict=True):
-        number = wanted.strip(",:()")
-        # All images are about equally far from an image without a dog: a vote may change.
-        votes = 1 if number.isdigit() and "unknown" in shown else None
-        try:
-            assert float(word.strip(",:()")) == pytest.approx(float(number), tolerance, votes)
-        except ValueError:
-            assert word == wanted, printed
 
 
 @pytest.fixture
@@ -116,8 +98,6 @@ def provide(file: str) -> None:
 def run(command: str) -> str:
     """Run a command of the app after creating its inputs; return its output."""
     app, name, *arguments = shlex.split(command, comments=True)
-    if app == "python":
-        return lesson(Path(name).stem, *arguments)
     assert app == "dogsim", command
     outputs = {arguments[i + 1] for i, each in enumerate(arguments) if each in ("-o", "--csv")}
     outputs |= set(arguments[1:2]) if name in ("import-mat", "export-mat") else set()
@@ -139,7 +119,7 @@ def run(command: str) -> str:
 )
 def test_page(page: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, object] = {}
-    printed, tolerance = "", ON_LESSONS if page.startswith("docs/lesson-") else TOLERANCE
+    printed = ""
     for language, block in blocks(page):
         if language == "console":
             for command, shown in commands(block):
@@ -147,13 +127,13 @@ def test_page(page: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None
                     continue
                 printed = run(command)
                 if shown is not None:
-                    same(printed, shown, tolerance)
+                    same(printed, shown)
         elif language == "python":
             capsys.readouterr()
             exec(block, names)
             printed = capsys.readouterr().out
         elif language == "text":
-            same(printed, block, tolerance)
+            same(printed, block)
 
 
 @pytest.mark.parametrize("page", PAGES)

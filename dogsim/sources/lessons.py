@@ -62,8 +62,7 @@ def write_lessons(folder: Path, run: bool = False, force: bool = False) -> Itera
         fails or takes longer than `MAX_CELL_SECONDS`.
     """
     require("nbclient", EXTRA, PURPOSE)
-    written = [name for name in LESSONS if "\ndef main(" in lesson_script(name).read_text("utf-8")]
-    notebooks = {folder / FILES[name]: lesson_notebook(name) for name in written}
+    notebooks = {folder / FILES[name]: lesson_notebook(name) for name in LESSONS}
     for path, notebook in notebooks.items():
         check_replaceable(path, partial(_has_cells_of, notebook), force, EDITED_REMEDY)
     make_folder(folder / "scripts")
