@@ -234,7 +234,7 @@ def print_confusions(labels: Labels, neighbours: Labels, classes: Sequence[str])
 
 
 # %% [markdown]
-# ## Pictures
+# ## Grids
 #
 # The grid is that of dogs, with the images inverted.
 
