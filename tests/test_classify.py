@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,21 @@ def test_an_image_of_the_dataset_does_not_vote_on_itself(
     ):
         classify(copy, dataset, k=6)
     assert classify(copy, dataset, k=6, keep_self=True)[0].indices[0] == 4
+
+
+def test_of_two_copies_the_query_itself_does_not_vote(
+    breeds_dir: Path, tmp_path: Path, lite: Extractor
+) -> None:
+    folder = tmp_path / "photos"
+    shutil.copytree(breeds_dir, folder)
+    first, *_ = sorted(folder.glob("*/*.png"))
+    twin = first.with_name("twin.png")
+    twin.write_bytes(first.read_bytes())
+    known = create_dataset(folder, tmp_path / "photos.h5", "efficientnet-lite2")
+    for file in (first, twin):
+        (answer,) = classify(file, known, k=1)
+        assert known.image_file(answer.row) == file  # type: ignore[arg-type]
+        assert known.image_file(answer.indices[0]) == ({first, twin} - {file}).pop()
 
 
 def test_the_network_is_loaded_once(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from dogsim.errors import counted
 from dogsim.plumbing.terminal import note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from dogsim.trust.findings import Audit
 
@@ -44,6 +44,7 @@ def audit(
     from dogsim.dataset import Dataset
     from dogsim.plumbing.files import check_replaceable
     from dogsim.trust.audit import audit
+    from dogsim.trust.plan import labels_by_path
     from dogsim.trust.report import PAGE_NAME, TABLE_NAME, is_audit_file, save_audit
 
     if save:
@@ -55,15 +56,15 @@ def audit(
     for line in found.left_out:
         note(line)
     written = [str(path) for path in save_audit(found, gallery, save, testset)] if save else []
-    lines = [*_summary(found, test is not None), *written]
+    lines = [*_summary(found, labels_by_path(gallery), test is not None), *written]
     print_result({**asdict(found), "written": written}, as_json, "\n".join(lines))
 
 
-def _summary(found: "Audit", has_testset: bool) -> "Iterator[str]":
+def _summary(found: "Audit", labels: "Mapping[str, str]", has_testset: bool) -> "Iterator[str]":
     """Yield the number of findings of each kind, and the first of them."""
     shown = slice(MAX_FINDINGS_NAMED)
     yield f"{counted(len(found.duplicates), 'group')} of duplicates"
-    yield from _group_lines(found)
+    yield from _group_lines(found, labels)
     if found.scenes:
         yield f"{counted(len(found.scenes), 'scene')} with several shots, which are no duplicates"
         yield from (f"  {', '.join(paths)}" for paths in found.scenes[shown])
@@ -88,8 +89,13 @@ def _summary(found: "Audit", has_testset: bool) -> "Iterator[str]":
         yield f"{counted(found.missing, 'image file')} missing"
 
 
-def _group_lines(found: "Audit") -> "Iterator[str]":
-    """Yield a line for each of the first groups of duplicates, with the image to keep first."""
+def _group_lines(found: "Audit", labels: "Mapping[str, str]") -> "Iterator[str]":
+    """Yield a line for each of the first groups of duplicates, with the image to keep first.
+
+    If their labels differ, the line says so, and no image is marked to keep.
+    """
+    from dogsim.trust.plan import label_conflict
+
     groups = zip(found.duplicates, found.kinds, found.changes, found.keep, strict=True)
     for paths, kind, changes, keep in islice(groups, MAX_FINDINGS_NAMED):
         others = [
@@ -97,7 +103,9 @@ def _group_lines(found: "Audit") -> "Iterator[str]":
             for path, change in zip(paths, changes, strict=True)
             if path != keep
         ]
-        yield f"  {keep} (keep) = {' = '.join(others)}"
+        conflict = label_conflict(paths, labels)
+        note_on_labels = f"{conflict}. Which one is right?" if conflict else ""
+        yield f"  {keep}{'' if conflict else ' (keep)'} = {' = '.join(others)}{note_on_labels}"
 
 
 def tree(

@@ -101,6 +101,23 @@ def rows_by_content(dataset: "Dataset") -> dict[str, int]:
     return {sha256.decode(): row for row, sha256 in reversed(list(enumerate(hashes)))}
 
 
+def row_of_file(dataset: "Dataset", content: bytes, file: Path | None) -> int | None:
+    """Find the row of an image file by its content; None if the dataset does not contain it.
+
+    Of several rows with this content, that of the file itself, else the first.
+    """
+    digest = bytes_sha256(content)
+    row = rows_by_content(dataset).get(digest)
+    if row is None or file is None:
+        return row
+    with suppress(ValueError):  # the file is not in the folder of the dataset
+        path = file.resolve().relative_to(Path(dataset.root).resolve()).as_posix()
+        own = dataset.paths.index(path)
+        if dataset.stamps is not None and dataset.stamps["sha256"][own].decode() == digest:
+            return own
+    return row
+
+
 def stamped_hash(dataset: "Dataset", row: int) -> str:
     """Return the SHA-256 in the stamp of an image, "" without one or if the file has changed since.
 

@@ -14,10 +14,9 @@ from dogsim.image_files.boxes import Box, BoxFolder
 from dogsim.image_files.files import read_image_file
 from dogsim.image_files.square import min_decoded_side
 from dogsim.images import Cropped, Source, file_of, load_image, opened
-from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.threads import decoding_threads, prefetch
 from dogsim.recipe import Recipe
-from dogsim.retrieval.identity import rows_by_content
+from dogsim.retrieval.identity import row_of_file, rows_by_content
 
 NO_BOXES = BoxFolder()
 
@@ -55,7 +54,7 @@ class Query:
         content = read_image_file(file) if file else whole
         row = None
         if dataset and isinstance(content, bytes):
-            row = rows_by_content(dataset).get(bytes_sha256(content))
+            row = row_of_file(dataset, content, file)
         box: Box | None = None
         if isinstance(image, Cropped):
             box = image.box

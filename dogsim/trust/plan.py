@@ -96,8 +96,7 @@ def plan_rows(found: Audit, dataset: Dataset) -> list[PlanRow]:
     of which only the features are known to be equal are kept, and so are those of all other
     findings.
     """
-    numbers = zip(dataset.paths, dataset.labels.tolist(), strict=True)
-    labels = {path: dataset.breeds[number] if number >= 0 else "" for path, number in numbers}
+    labels = labels_by_path(dataset)
     rows = [*_copies(found, labels), *_scenes(found), *_shared(found), *_labels(found)]
     rows += [
         _row(each.path, "novel", f"unlike all others: p = {each.p:.4f}") for each in found.novel
@@ -114,6 +113,22 @@ def plan_rows(found: Audit, dataset: Dataset) -> list[PlanRow]:
     ]
 
 
+def labels_by_path(dataset: Dataset) -> dict[str, str]:
+    """Map each path of a dataset to its label, "" for an image without one."""
+    numbers = zip(dataset.paths, dataset.labels.tolist(), strict=True)
+    return {path: dataset.breeds[number] if number >= 0 else "" for path, number in numbers}
+
+
+def label_conflict(paths: Iterable[str], labels: Mapping[str, str]) -> str:
+    """Return the different labels of copies as a part of a sentence, "" if they agree.
+
+    >>> label_conflict(["a", "b"], {"a": "hat", "b": "dress"})
+    "; the labels differ: 'dress', 'hat'"
+    """
+    names = sorted({labels.get(path, "") for path in paths})
+    return f"; the labels differ: {', '.join(map(repr, names))}" if names[1:] else ""
+
+
 def _row(path: str, kind: str, reason: str, group: int = 0, suggested: str = "") -> PlanRow:
     return PlanRow(path, kind, group, KEEP, "", suggested, reason)
 
@@ -121,8 +136,7 @@ def _row(path: str, kind: str, reason: str, group: int = 0, suggested: str = "")
 def _copies(found: Audit, labels: Mapping[str, str]) -> Iterator[PlanRow]:
     groups = zip(found.duplicates, found.kinds, found.changes, found.keep, strict=True)
     for number, (group, kind, changes, kept) in enumerate(groups, 1):
-        names = sorted({labels.get(path, "") for path in group})
-        differ = f"; the labels differ: {', '.join(map(repr, names))}" if names[1:] else ""
+        differ = label_conflict(group, labels)
         for path, change in zip(group, changes, strict=True):
             if path == kept:
                 best = f"the best of {len(group)} copies"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from commands import dogsim, dogsim_json, refusal
 
+from dogsim.cli.inspect import _group_lines
 from dogsim.image_files.facts import ImageFacts
 from dogsim.trust.findings import MIN_LABEL_PRECISION, Audit, NovelImage, PoorImage, SuspiciousLabel
 
@@ -54,6 +55,16 @@ def test_all_findings_as_text(stored: Path) -> None:
     done = dogsim("audit", stored, "--test", stored)
     assert done.stdout == TEXT
     assert done.stderr == f"{FOUND.left_out[0]}\n"
+
+
+def test_copies_with_different_labels_are_for_the_owner_to_decide() -> None:
+    labels = {"a.jpg": "hat", "b.jpg": "dress", "c.jpg": "hat"}
+    first, second = _group_lines(FOUND, labels)
+    assert first == (
+        "  b.jpg = a.jpg (same pixels: mirrored, cropped) = c.jpg (same pixels)"
+        "; the labels differ: 'dress', 'hat'. Which one is right?"
+    )
+    assert second == "  d.jpg (keep) = e.jpg (same file)"
 
 
 @pytest.mark.usefixtures("_found")
