@@ -13,6 +13,7 @@ from dogsim.plumbing.files import (
     locked,
     remove_temporary_files,
     replacing,
+    replacing_folder,
 )
 
 
@@ -22,6 +23,39 @@ def test_only_temporary_files_of_this_file_are_removed(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     remove_temporary_files(tmp_path / "dogs.h5")
     assert {path.name for path in tmp_path.iterdir()} == set(others)
+
+
+def test_a_folder_is_replaced_as_a_whole_and_remains_are_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "page"
+    (tmp_path / ".page.123.tmp" / "data").mkdir(parents=True)  # of a killed process
+    for name in ("first", "second"):
+        with replacing_folder(folder) as new:
+            (new / name).touch()
+        assert [path.name for path in folder.iterdir()] == [name]
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_an_error_leaves_the_old_folder(tmp_path: Path, error: BaseException) -> None:
+    folder = tmp_path / "page"
+    folder.mkdir()
+    (folder / "old").touch()
+    expected = DogsimError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected), replacing_folder(folder) as new:
+        (new / "half").touch()
+        raise error
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
+
+
+def test_one_process_writes_a_folder(tmp_path: Path) -> None:
+    folder, message = tmp_path / "page", "Another run is writing"
+    with (
+        replacing_folder(folder),
+        pytest.raises(DogsimError, match=message),
+        replacing_folder(folder),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("name", ["a" * 250, "\N{DOG FACE}" * 60])
