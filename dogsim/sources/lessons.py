@@ -33,7 +33,7 @@ LESSONS: dict[str, dict[str, Any]] = {
 FILES = {name: f"{number}-{name}.ipynb" for number, name in enumerate(LESSONS, 1)}
 EDITED_REMEDY = "Name another folder, or give --force to replace it."
 TINY = "tiny"  # lesson 0, a script without cells
-MAX_CELL_SECONDS = 180
+MAX_CELL_SECONDS = 600
 QUIET = ["--log-level=ERROR"]  # of the kernel, whose warnings are not about the lesson
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from commands import lesson
 from PIL import Image
+from printed import ON_LESSONS, answers, same
 
 import background
-from dogsim import DogsimError
+from dogsim import DogsimError, extract_features, load_extractor
 from dogsim.image_files.boxes import Box
 from draw_sample_dogs import draw_with_box
 
@@ -85,3 +86,14 @@ def test_the_boxes_are_those_of_the_drawings() -> None:
         assert 0.1 < background.area_fraction(drawn, box) < 0.9
         assert isinstance(image, Path)
         assert drawn.size == Image.open(image).size
+
+
+def test_solutions(capsys: pytest.CaptureFixture[str]) -> None:
+    images, names, boxes = map(list, zip(*background.drawings(), strict=True))
+    labels = np.unique(names, return_inverse=True)[1]
+    extractor = load_extractor("efficientnet-lite2")
+    features = {"whole": extract_features(images, extractor)}
+    solutions = background.colours, background.halves, background.moved
+    for solution, shown in zip(solutions, answers("background"), strict=True):
+        solution(images, boxes, labels, features, extractor)
+        same(capsys.readouterr().out, shown, ON_LESSONS)
