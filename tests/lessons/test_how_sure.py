@@ -41,6 +41,6 @@ def test_the_numbers_of_the_exercises(capsys: pytest.CaptureFixture[str]) -> Non
     assert "0 of 5 are called unknown" in printed
     assert "2 of 7 are called unknown" in printed
     assert "20 of 20 are called unknown" in printed
-    shown = [float(word.strip(",")) for word in printed.split() if word[1:2] == "."]
+    shown = [float(word.strip(",:")) for word in printed.split() if word[1:2] == "."]
     for number in stated_numbers("how_sure", "## Exercise 1", "## Talk"):
         assert min(abs(number - each) for each in shown) < 0.03, number
