@@ -61,6 +61,18 @@ def test_links_of_a_page_on_the_site(link: str, expected: str) -> None:
 
 
 @pytest.mark.extra
+def test_the_readme_of_the_site_needs_no_network() -> None:
+    pytest.importorskip("sphinx", reason=SITE)
+    from extension.links import with_files
+
+    text = with_files((REPOSITORY / "README.md").read_text("utf-8"))
+    assert "](data/page.webp)" in text
+    assert "](docs/photos.md)" in text
+    assert "](CONTRIBUTING.md)" in text
+    assert "![" not in re.sub(r"!\[[^\]]*\]\(data/", "", text)  # no image from elsewhere
+
+
+@pytest.mark.extra
 def test_links_of_a_lesson_on_the_site(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sphinx", reason=SITE)
     from extension.lessons import on_the_site

@@ -18,6 +18,12 @@ PAGES_OF = {
     "CHANGELOG.md": "changelog.rst",
     "CONTRIBUTING.md": "contributing.rst",
 }
+# The README names files by their addresses, so that the package index renders it. On the site they
+# are files, which work without a network.
+ADDRESS = re.compile(
+    r"(?<=\]\()https://(?:raw\.githubusercontent\.com/dogsim/dogsim/main"
+    r"|github\.com/dogsim/dogsim/blob/main|dogsim\.github\.io/dogsim)/([\w./-]+)(?=\))"
+)
 SCRIPT_PAGES: dict[str, str] = {}  # the page of each lesson, by its script; see lessons.py
 
 
@@ -51,6 +57,18 @@ def on_the_site(text: str, file: str, page: str, source_code: str) -> str:
     return LINK.sub(target, text)
 
 
+def with_files(text: str) -> str:
+    """Return the README with paths in the repository instead of addresses."""
+
+    def path(address: re.Match[str]) -> str:
+        page = f"docs/{address[1].removesuffix('.html')}.md"
+        return next(
+            (each for each in (address[1], page) if (REPOSITORY / each).is_file()), address[0]
+        )
+
+    return ADDRESS.sub(path, text)
+
+
 def rewrite(app: Sphinx, page: str, source: list[str]) -> None:
     """Rewrite the links of a Markdown page before it is parsed."""
     path = app.env.doc2path(page)
@@ -70,7 +88,7 @@ class RepositoryFile(SphinxDirective):
         self.env.note_dependency(str(path))
         document = new_document(str(path), self.state.document.settings)
         text = on_the_site(
-            path.read_text("utf-8"),
+            with_files(path.read_text("utf-8")),
             self.arguments[0],
             self.env.docname,
             self.config.source_code,
