@@ -333,7 +333,8 @@ def main(
     # ## Does a deeper network learn more?
     #
     # The error on the training images, of plain and residual networks. Of 20 layers it is 0.02 and
-    # 0.00. The plain network does not overfit: it fails to learn even its training images.
+    # 0.00, of 32 layers 0.37 and 0.00. The deep plain network does not overfit: it fails to learn
+    # even its training images.
 
     # %%
     print(f"error after {epochs} epochs    plain    residual")
