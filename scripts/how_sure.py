@@ -15,8 +15,8 @@ python scripts/how_sure.py --solutions            # also the solutions of the ex
 # A vote names one breed, even if two breeds look alike. In this lesson an answer is a *prediction
 # set*: a set of breeds that contains the true one with a given *confidence*, such as 0.9. The
 # method is conformal prediction, see [trust.md](../docs/trust.md). It needs images whose breed is
-# known: each of them is a query to all others, and the distances of their true breeds calibrate
-# the sets.
+# known: each of them is a query to all others, and the votes for their true breeds calibrate the
+# sets.
 #
 # Two numbers describe the sets. The *coverage* is the fraction of queries whose set contains their
 # breed. It should reach the confidence. The *size* is the number of breeds in a set. It should be
@@ -121,7 +121,7 @@ def main(
     # ## Unknown
     #
     # An image unlike all known ones is called unknown. Its p-value is small: few images of the
-    # dataset are as far from their neighbours. The twelve drawings of the easier sample have
+    # dataset fit as badly. The twelve drawings of the easier sample have
     # twelve breeds, and the dataset knows five of them.
 
     # %%

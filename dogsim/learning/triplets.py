@@ -28,11 +28,11 @@ def sample_triplets(
 ) -> NDArray[np.intp]:
     """Draw triplets of images with replacement: query, positive, negative.
 
-    Wang et al. 2014 (arXiv:1404.4661) draw negatives of other breeds uniformly, and in-class
-    negatives by relevance: query, positive and negative have one breed and are drawn with
-    probabilities proportional to their relevance, and the positive is more relevant than the
-    negative by a margin. The paper's relevance comes from 27 kinds of features; here it
-    is (1 + cosine) / 2 of the features.
+    Negatives of other breeds are drawn uniformly, and in-class negatives by relevance: query,
+    positive and negative have one breed and are drawn with probabilities proportional to their
+    relevance, and the positive is more relevant than the negative by a margin. The relevance is
+    (1 + cosine) / 2 of the features. This is a variant of the sampling of Wang et al. 2014
+    (arXiv:1404.4661); docs/negatives.md lists the differences.
 
     Parameters
     ----------
