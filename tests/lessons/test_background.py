@@ -88,6 +88,7 @@ def test_the_boxes_are_those_of_the_drawings() -> None:
         assert drawn.size == Image.open(image).size
 
 
+@pytest.mark.slow
 def test_solutions(capsys: pytest.CaptureFixture[str]) -> None:
     images, names, boxes = map(list, zip(*background.drawings(), strict=True))
     labels = np.unique(names, return_inverse=True)[1]

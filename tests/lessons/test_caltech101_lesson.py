@@ -139,6 +139,7 @@ def test_a_bag_of_words_counts_the_nearest_words() -> None:
 
 
 @pytest.mark.parametrize("unknown", [0, 4])
+@pytest.mark.slow
 def test_few_images(unknown: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Four images per class, and some of no known class."""
     rng = np.random.default_rng(0)
@@ -153,6 +154,7 @@ def test_few_images(unknown: int, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert ("4 images of no known class are left out" in out) is bool(unknown)
 
 
+@pytest.mark.slow
 def test_solutions(capsys: pytest.CaptureFixture[str]) -> None:
     images = sample_dataset(hard=True)
     solutions = caltech101.metrics, caltech101.voters, caltech101.few

@@ -19,6 +19,7 @@ def six_classes() -> Dataset:
     return Dataset(features.astype(np.float32), labels, names, tuple("abcdef"))
 
 
+@pytest.mark.slow
 def test_the_lesson(tmp_path: Path) -> None:
     classes = tmp_path / "classes.h5"
     six_classes().save(classes)

@@ -160,6 +160,7 @@ def test_fashion_arrays_of_another_type(tmp_path: Path) -> None:
             fashion_mnist.load_data(tmp_path / "x.npz")
 
 
+@pytest.mark.slow
 def test_the_fashion_lesson_names_its_weights(clothes: Any, colours: str, tmp_path: Path) -> None:
     _, _, folder = clothes
     import keras
@@ -173,6 +174,7 @@ def test_the_fashion_lesson_names_its_weights(clothes: Any, colours: str, tmp_pa
     assert "resnet101, weights mine.keras, SHA-256 " in out
 
 
+@pytest.mark.slow
 def test_solutions(capsys: pytest.CaptureFixture[str]) -> None:
     solutions = fashion_mnist.digits, fashion_mnist.inverted, fashion_mnist.mirrored
     for solution, shown in zip(solutions, answers("fashion_mnist"), strict=True):

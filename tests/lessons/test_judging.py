@@ -22,6 +22,7 @@ def test_missed_intervals_are_those_of_accuracy() -> None:
     assert np.allclose(bars, drawn)
 
 
+@pytest.mark.slow
 def test_the_numbers_of_the_exercises(capsys: pytest.CaptureFixture[str]) -> None:
     known = sample_dataset(hard=True)
     judging.twice(known)

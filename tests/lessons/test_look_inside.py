@@ -50,6 +50,7 @@ def test_a_thumbnail_network_has_its_layers() -> None:
     assert len(lengths) == 7
 
 
+@pytest.mark.slow
 def test_solutions(capsys: pytest.CaptureFixture[str]) -> None:
     solutions = look_inside.bottleneck, look_inside.reductions, look_inside.work
     for solution, shown in zip(solutions, answers("look_inside"), strict=True):

@@ -34,6 +34,7 @@ def test_the_doubles() -> None:
     assert all(DOUBLES[double] == breed for breed, double in DOUBLES.items())
 
 
+@pytest.mark.slow
 def test_solutions(capsys: pytest.CaptureFixture[str]) -> None:
     images = sample_dataset(hard=True)
     _, doubles, centres = answers("why_near")
