@@ -27,8 +27,9 @@ from matplotlib.figure import Figure
 import dogsim
 
 # %% [markdown]
-# Two functions that the lesson uses below. The first plots how far the result of a few random
-# queries is from that of all images.
+# Read these two functions later, when a step uses them. The first plots how far the result of a
+# few random queries is from that of all images. The second trains a linear map of the features, a
+# *head*, and evaluates the mapped features.
 
 
 # %%
@@ -243,10 +244,11 @@ def draws(known: dogsim.Dataset) -> None:
 
 
 # %% [markdown] tags=["answer"]
-# The standard deviations of 25, 50, 100 and 200 queries are 0.078, 0.050, 0.028 and 0.010. Of
-# independent queries it is sqrt(p (1 - p) / n), here 0.054 for 50. So half of it needs four times
-# as many queries. For 200 it is smaller than the formula says, because 200 of 250 are almost the
-# same queries each time. The accuracy on *new* images still varies by 0.027. With 50 queries you
+# The standard deviations of 25, 50, 100 and 200 queries are 0.078, 0.050, 0.028 and 0.010. For n
+# independent queries the formula is sqrt(p (1 - p) / n) with the accuracy p = 0.82: 0.077, 0.054,
+# 0.038 and 0.027. Half of it needs four times as many queries. The measured values of 100 and 200
+# are smaller than the formula says, because there are only 250 drawings: each time the queries are
+# almost the same. The accuracy on *new* images varies as the formula says. With 50 queries you
 # cannot tell apart two methods that differ by one percentage point.
 
 # %% [markdown]
@@ -254,7 +256,9 @@ def draws(known: dogsim.Dataset) -> None:
 #
 # *Expect:* `key.csv`, in the folder `known.root`, lists the wrong labels (`what` is "wrong label",
 # `of` the true breed) and the copies. How much does the accuracy change if the labels are
-# corrected? And if the copies are removed?
+# corrected? And if the copies are removed? `dataclasses.replace(known, labels=...)` changes the
+# labels, and `known.take(rows)` keeps some rows. The breed `golden_retriever` of the file is
+# `golden retriever` in `known.breeds`.
 #
 # *Vary:* look at the suspects. Run `!dogsim create-dataset data/hard_dogs -o hard.h5` and
 # `!dogsim audit hard.h5 --save findings`, and open the page in `findings`. Which labels would you

@@ -136,8 +136,9 @@ def evaluate(
 # ### Exercise 1: what does the network contribute?
 #
 # *Expect:* which fraction of 20 random neighbours have the query's breed? And of the 20 nearest, if
-# the features are the pixels of the image at 16 x 16? `dogsim.load_image(file, 16)` reads them, and
-# `known.image_file(row)` is the file of an image.
+# the features are the pixels of the image at 16 x 16? `dogsim.load_image(file, 16)` reads them,
+# `known.image_file(row)` is the file of an image, and `evaluate("pixels", known, features)` needs
+# an array with a row for each image: `np.array([... for row in range(len(known))])`.
 #
 # *Vary:* 32 x 32 pixels; only the mean colour; your own idea.
 

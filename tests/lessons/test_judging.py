@@ -29,7 +29,7 @@ def test_the_numbers_of_the_exercises(capsys: pytest.CaptureFixture[str]) -> Non
     judging.draws(known)
     judging.cleaned(known)
     shown = [float(word.strip(",")) for word in capsys.readouterr().out.split() if word[:2] == "0."]
-    shown += [float(np.sqrt(0.82 * 0.18 / n)) for n in (50, 200)]
+    shown += [float(np.sqrt(0.82 * 0.18 / n)) for n in (25, 50, 100, 200)]
     for number in stated_numbers("judging", "### Exercise 1", "## Talk"):
         assert min(abs(number - each) for each in shown) == pytest.approx(0, abs=0.01), number
 
