@@ -137,7 +137,9 @@ def _channels(name: str, values: ArrayLike | None, where: str) -> Channels | Non
     if values is None:
         return None
     try:
-        numbers = [float(f"{float(value):.9g}") for value in np.atleast_1d(np.asarray(values))]
+        numbers = [
+            float(f"{float(value):.9g}") for value in np.atleast_1d(np.asarray(values)).tolist()
+        ]
         red, green, blue = numbers * 3 if len(numbers) == 1 else numbers
     except Exception:  # the conversion of an object can raise anything
         red = green = blue = np.nan

@@ -101,3 +101,8 @@ def test_impossible_values(tmp_path: Path, text: str, message: str) -> None:
         return
     with pytest.raises(DogsimError, match=message):
         find_preprocessing(tmp_path / "net.onnx", {})
+
+
+def test_complex_numbers_are_refused() -> None:
+    with pytest.raises(DogsimError, match="Received mean=1j. Expected one number, or three"):
+        Preprocessing.checked(1j, None, None)
