@@ -109,8 +109,9 @@ def keras_download(build: Callable[[], Any], network: str, file_name: str) -> An
     try:
         return downloaded(build, network, host, remedy)
     except WeightsUnavailableError:
-        if host:  # Keras knows no hash of some files: remove a file that is not the weights
-            (folder / file_name).unlink(missing_ok=True)
+        file = folder / file_name
+        if host and file.exists():  # Keras knows no hash of some files: these are not the weights
+            file.unlink(missing_ok=True)
         raise
 
 
