@@ -17,7 +17,7 @@ from dogsim.networks.default_backbone import DEFAULT_BACKBONE, default_backbone
 from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.weights import IMAGENET, OFFLINE_BACKBONE, given_file, weights_sha256
 from dogsim.plumbing.cache import cache_folder
-from dogsim.plumbing.files import make_folder
+from dogsim.plumbing.files import locked, make_folder
 from dogsim.plumbing.terminal import note
 from dogsim.sources.installed_files import HARD_FOLDER, QUERY_FOLDER, SAMPLE_FOLDER, data_folder
 
@@ -80,9 +80,17 @@ def _cached(folder: str, backbone: str, weights: Path | None = None) -> Dataset:
     except DogsimError:  # not created yet, or damaged, or being created by another process
         make_folder(file.parent)
         network = NetworkOptions(backbone=backbone, weights=str(weights or IMAGENET))
-        run = RunOptions(force=True, wait=True)
-        dataset = bring_up_to_date(images, file, network, run).dataset
+        with locked(file.with_suffix(""), wait=True):
+            dataset = _open_or_create(file, images, network)
     return replace(dataset, root=str(images))  # a later installation may be in another folder
+
+
+def _open_or_create(file: Path, images: Path, network: NetworkOptions) -> Dataset:
+    """Open the dataset that another process created and may be using, or create it."""
+    try:
+        return Dataset.open(file)
+    except DogsimError:
+        return bring_up_to_date(images, file, network, RunOptions(force=True)).dataset
 
 
 def _cache_file(folder: str, backbone: str, weights: Path | None = None) -> Path:

@@ -2,8 +2,9 @@ import csv
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from shutil import copytree
+from shutil import copyfile, copytree
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from dogsim import Extractor, accuracy, sample_dataset, sample_queries
 from dogsim.errors import DogsimError
 from dogsim.images import open_image
 from dogsim.plumbing.cache import cache_folder
+from dogsim.plumbing.files import locked
+from dogsim.storage.hdf5 import FileState
 from draw_hard_dogs import draw_hard_dog
 from draw_sample_dogs import draw_dog
 
@@ -105,6 +108,27 @@ def test_two_processes_at_the_first_use(tmp_path: Path) -> None:
     ]
     outputs = [process.communicate() for process in both]
     assert [stdout for stdout, _ in outputs] == [b"300\n"] * 2, outputs
+
+
+def test_a_process_that_waited_does_not_replace_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first process reads the features from the file that it created."""
+    sample_dataset()
+    created = cache_folder()
+    monkeypatch.setattr("dogsim.plumbing.cache.user_cache_path", lambda _: tmp_path / "cache")
+    sample = sys.modules["dogsim.sources.sample"]
+    file = sample._cache_file("sample_dogs", "efficientnet-lite2")
+    file.parent.mkdir()
+    with ThreadPoolExecutor() as pool:
+        with locked(file.with_suffix("")):  # the first process creates the file
+            second = pool.submit(sample_dataset)
+            wait([second], timeout=0.5)
+            assert not second.done()
+            copyfile(created / file.name, file)
+            state = FileState.of(file)
+        assert len(second.result(timeout=60)) == 300
+    assert FileState.of(file) == state
 
 
 def test_a_cache_folder_that_cannot_be_made(
