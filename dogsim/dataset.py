@@ -49,9 +49,8 @@ class Dataset:
     Attributes
     ----------
     features : (n, d) float32
-        Row i belongs to image i. The features of a folder of shards are not an array, but are
-        indexed like one and read on access; `numpy.asarray` reads all of them, see
-        `dogsim.storage.sharded_rows.ShardedRows`.
+        Row i belongs to image i. The features of a folder of shards are read on access, see
+        `dogsim.storage.sharded_rows.ShardedRows`; `numpy.asarray` reads all of them.
     labels : (n,) int32
         Index into `breeds`; -1 if the breed is unknown.
     paths : tuple of n str
@@ -164,6 +163,11 @@ class Dataset:
         """Return the breed of a label, "unknown" for -1."""
         label = as_integer("label", label, -1, len(self.breeds) - 1, "the indices of the breeds")
         return self.breeds[label] if label >= 0 else "unknown"
+
+    @property
+    def breed_sizes(self) -> NDArray[np.intp]:
+        """Number of images of each breed, (len(breeds),)."""
+        return np.bincount(self.labels[self.labels >= 0], minlength=len(self.breeds))
 
     def image_file(self, row: int) -> Path:
         """Return the path of the file of image `row`."""

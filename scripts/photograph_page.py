@@ -1,4 +1,4 @@
-"""Take a screenshot and make an animation of the page of `dogsim serve`: the sample and a beagle.
+"""Capture a screenshot and an animation of the page of `dogsim serve`: the sample and a beagle.
 
 The animation drops the photo, and shows the results, a large view and an explanation. Needs
 Chromium and its driver (Debian: chromium, chromium-driver) and ``pip install ".[web-test]"``, but

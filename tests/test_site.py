@@ -73,12 +73,10 @@ def test_the_readme_of_the_site_needs_no_network() -> None:
 
 
 @pytest.mark.extra
-def test_links_of_a_lesson_on_the_site(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_of_a_lesson_on_the_site() -> None:
     pytest.importorskip("sphinx", reason=SITE)
     from extension.lessons import on_the_site
-    from extension.links import SCRIPT_PAGES
 
-    monkeypatch.setitem(SCRIPT_PAGES, "scripts/judging.py", "lessons/2-judging.ipynb")
     lesson = "[![Colab](B)](C) [a](S/numbers.html#chance) [b](2-judging.ipynb) [c](scripts/tiny.py)"
     assert on_the_site(lesson, "S/", "CODE") == (
         "[Colab](C) [a](../numbers.md#chance) [b](2-judging.ipynb) "

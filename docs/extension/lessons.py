@@ -22,8 +22,7 @@ def write(app: Sphinx, _: object) -> None:
         if not given:
             list(write_lessons(source))
         copy(source, Path(app.srcdir) / "lessons")
-    found = {name: file for name, file in FILES.items() if (app.srcdir / "lessons" / file).exists()}
-    SCRIPT_PAGES.update({f"scripts/{name}.py": f"lessons/{file}" for name, file in found.items()})
+    SCRIPT_PAGES.update({f"scripts/{name}.py": f"lessons/{file}" for name, file in FILES.items()})
 
 
 def copy(source: Path, folder: Path) -> None:
@@ -39,13 +38,7 @@ def copy(source: Path, folder: Path) -> None:
 
 
 def on_the_site(text: str, site: str, source_code: str) -> str:
-    """Return the JSON of a notebook with links to pages of the site, and without remote images.
-
-    A link to a lesson that is not a notebook yet becomes one to its script.
-    """
-    for name, file in FILES.items():
-        if f"scripts/{name}.py" not in SCRIPT_PAGES:
-            text = text.replace(f"]({file}", f"](scripts/{name}.py")
+    """Return the JSON of a notebook with links to pages of the site, and without remote images."""
     text = BADGE.sub(r"[\1]", text)
     text = re.sub(rf"\]\({re.escape(site)}([\w-]+)\.html", r"](../\1.md", text)
     return text.replace("](scripts/", f"]({source_code}/blob/main/scripts/")

@@ -203,8 +203,12 @@ def _coverage(evaluation: "Evaluation", sections: Sections) -> "Coverage":
 
 
 def warnings(evaluation: "Evaluation", report: Report) -> "Iterator[str]":
-    """Yield the reasons for which the scores are too low or too high."""
+    """Yield the reasons for which the scores are too low, too high or uneven between breeds."""
+    from dogsim.classify import small_breeds_warning
+
     dataset, testset = evaluation.dataset, evaluation.testset
+    if warning := small_breeds_warning(max(each.k for each in report.results), dataset):
+        yield warning
     if testset and (dataset.boxes is None) != (testset.boxes is None):
         whole, cropped = (
             ("dataset", "test set") if dataset.boxes is None else ("test set", "dataset")

@@ -9,7 +9,7 @@ import typer
 from dogsim.cli import option
 from dogsim.cli.common import images_or_sample, open_dataset, print_result
 from dogsim.errors import DogsimError
-from dogsim.plumbing.terminal import note
+from dogsim.plumbing.terminal import note, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -203,6 +203,8 @@ class AnswerStream:
 
     def finish(self) -> None:
         """Print notes on the images, and raise `DogsimError` if one has no answer."""
+        from dogsim.classify import small_breeds_warning
+
         if self.in_dataset and not self.options.keep_self:
             note(
                 f"Images in the dataset already: {self.in_dataset}. Such an image does not vote "
@@ -215,6 +217,8 @@ class AnswerStream:
                 f"Images that are not cropped: {len(self.whole)}. Those of the dataset are cropped "
                 "to boxes, which makes them less comparable: give the boxes, --boxes FOLDER."
             )
+        if warning := small_breeds_warning(self.k, self.dataset) if self.answered else "":
+            note(warning)
         if (test := self.novelty_test()) and test.differs:
             note(test.text)
         for error in self.errors[:-1]:
@@ -235,7 +239,7 @@ def print_answers(
             text += f"; classifier: {learned['breed']} ({learned['probability']:.2f})"
         results.append(result)
         if not as_json:
-            print_result({}, False, text)
+            say(text)
     if results:
         searched = {"metric": answers.options.metric, "rank": answers.options.rank}
         payload: dict[str, Any] = {"k": answers.k, **searched, "results": results}

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from errno import EPIPE
 from io import TextIOWrapper
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -198,12 +199,17 @@ def note_breeds(dataset: "Dataset") -> None:
 
 
 def description(dataset: "Dataset") -> dict[str, Any]:
-    """Return the size of a dataset, how many images have a box, and its recipe, for JSON."""
+    """Return the size of a dataset, the number of images with a box, and its recipe, for JSON.
+
+    The three numbers of images per breed are the smallest, the median and the largest.
+    """
     import numpy as np
 
+    sizes = dataset.breed_sizes.tolist()
     return {
         "images": len(dataset),
         "breeds": len(dataset.breeds),
+        "images_per_breed": [min(sizes), median(sizes), max(sizes)] if sizes else None,
         "label_names": list(dataset.breeds[:MAX_LABELS_SHOWN]),
         "boxed": 0 if dataset.boxes is None else int(np.any(dataset.boxes, axis=1).sum()),
         "features": dataset.features.shape[1],

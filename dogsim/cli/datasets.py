@@ -111,7 +111,11 @@ def info(file: option.File, as_json: option.Json = False) -> None:
 
     dataset = Dataset.open(file)
     facts = description(dataset) | count_edits(dataset.edits)
-    text = "\n".join(f"{name:<15} {value}" for name, value in facts.items())
+    shown = dict(facts)
+    if facts["images_per_breed"]:
+        smallest, median, largest = facts["images_per_breed"]
+        shown["images_per_breed"] = f"{smallest} to {largest}, median {median:g}"
+    text = "\n".join(f"{name:<16} {value}" for name, value in shown.items())
     print_result({"dataset": str(file), **facts}, as_json, text)
 
 

@@ -10,7 +10,7 @@ import typer
 from dogsim.cli import option
 from dogsim.cli.common import open_dataset, print_result
 from dogsim.errors import counted
-from dogsim.plumbing.terminal import note
+from dogsim.plumbing.terminal import note, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,8 +56,11 @@ def audit(
     for line in found.left_out:
         note(line)
     written = [str(path) for path in save_audit(found, gallery, save, testset)] if save else []
-    lines = [*_summary(found, labels_by_path(gallery), test is not None), *written]
-    print_result({**asdict(found), "written": written}, as_json, "\n".join(lines))
+    if as_json:
+        print_result({**asdict(found), "written": written}, as_json, "")
+    else:
+        for line in (*_summary(found, labels_by_path(gallery), test is not None), *written):
+            say(line)
 
 
 def _summary(found: "Audit", labels: "Mapping[str, str]", has_testset: bool) -> "Iterator[str]":

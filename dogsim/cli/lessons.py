@@ -10,6 +10,7 @@ import typer
 from dogsim.cli import option
 from dogsim.cli.common import print_result
 from dogsim.errors import DogsimError
+from dogsim.plumbing.terminal import say
 
 
 def lessons(
@@ -42,7 +43,8 @@ def lessons(
     for path in write_lessons(folder, run, force):
         seconds = round(time.monotonic() - start, 1)
         written.append({"notebook": str(path), "seconds": seconds})
-        print_result({}, False, "" if as_json else f"{path}, {seconds:.0f} s" if run else str(path))
+        if not as_json:
+            say(f"{path}, {seconds:.0f} s" if run else str(path))
         start = time.monotonic()
     if as_json:
         print_result({"folder": str(folder), "lessons": written}, as_json, "")
@@ -58,7 +60,8 @@ def _print_checks(as_json: bool) -> None:
         checks.append(each)
         state = "missing" if each.remedy else "ok"
         text = f"{state:<8} {each.what}: {each.found}" + (f". {each.remedy}" if each.remedy else "")
-        print_result({}, False, "" if as_json else text)
+        if not as_json:
+            say(text)
     missing = [each.what for each in checks if each.remedy]
     if as_json:
         print_result({"ready": not missing, "checks": [asdict(each) for each in checks]}, True, "")

@@ -142,9 +142,10 @@ def _figure(
         if title:
             part.suptitle(title, x=0.01, ha="left", fontsize=13, color=DARK)
         left, right = part.subfigures(1, 2, width_ratios=widths)
-        _draw_query_column(left, query, counts, truth, height, beside)
+        marks = breed_marks(counts, truth)
+        _draw_query_column(left, query, counts, truth, marks, height, beside)
         tiles = right.subplots(shape[0], columns, squeeze=False)
-        _draw_neighbours(list(tiles.flat), answer, breed_marks(counts, truth), metric, images)
+        _draw_neighbours(list(tiles.flat), answer, marks, metric, images)
     return figure
 
 
@@ -237,6 +238,7 @@ def _draw_query_column(
     query: Source,
     votes: Mapping[str, int],
     truth: str | None,
+    marks: Mapping[str, Mark],
     height: float,
     beside: bool,
 ) -> None:
@@ -249,4 +251,4 @@ def _draw_query_column(
         tile, chart, empty = part.subplots(3, 1, height_ratios=[QUERY_INCHES, bars, rest])
         empty.set_axis_off()
     draw_query(tile, open_image(query), file_of(query), votes, truth)
-    draw_bars(chart, votes, breed_marks(votes, truth), MAX_ROW if beside else 0)
+    draw_bars(chart, votes, marks, MAX_ROW if beside else 0)

@@ -111,7 +111,7 @@ def keras_download(build: Callable[[], Any], network: str, file_name: str) -> An
     except WeightsUnavailableError:
         file = folder / file_name
         if host and file.exists():  # Keras knows no hash of some files: these are not the weights
-            file.unlink(missing_ok=True)
+            file.unlink()
         raise
 
 

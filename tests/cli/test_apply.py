@@ -111,7 +111,7 @@ def test_a_new_dataset(
     check_applied(out, made)
     info = dogsim_json("info", out)
     assert (info["removed"], info["relabelled"]) == (3, 1)
-    assert "removed         3\n" in dogsim("info", out).stdout
+    assert "removed          3\n" in dogsim("info", out).stdout
     monkeypatch.setenv("DOGSIM_DATASET", str(made))
     dogsim("apply", plan, "-o", out)  # its own output may be replaced
     check_applied(out, made)

@@ -38,6 +38,23 @@ def test_classify(stored: Path, breeds_dir: Path) -> None:
     ]
 
 
+def test_k_exceeds_the_size_of_most_breeds(stored: Path, breeds_dir: Path, tmp_path: Path) -> None:
+    """With 1, 1 and 3 images a breed, k = 4 lets the breed of 3 win each vote."""
+    dataset = Dataset.open(stored)
+    file = tmp_path / "uneven.h5"
+    uneven = replace(dataset.take([0, 1, 2, 3, 4]), labels=[0, 0, 0, 1, 2], breeds=("a", "b", "c"))
+    uneven.save(file)
+    warning = (
+        "k is 4, but half of the breeds have 1 image or fewer, and the largest has 3: it can win a "
+        "vote by its size. A smaller k, such as 1, is fairer."
+    )
+    query = breeds_dir / "striped" / "0.png"
+    assert warning in dogsim("classify", query, "-k", 4, "--dataset", file).stderr.splitlines()
+    assert warning in dogsim("accuracy", "-k", 1, "-k", 4, "--dataset", file).stderr.splitlines()
+    assert "by its size" not in dogsim("classify", query, "-k", 1, "--dataset", file).stderr
+    assert "by its size" not in dogsim("classify", query, "-k", 4, "--dataset", stored).stderr
+
+
 def test_the_default_k_is_at_most_all_other_images(
     stored: Path, breeds_dir: Path, tmp_path: Path
 ) -> None:

@@ -95,7 +95,9 @@ def test_info(stored: Path, breeds_dir: Path, colours: str) -> None:
     result = dogsim_json("info", stored)
     assert (result["backbone"], result["weights"]) == ("resnet50", colours)
     assert result["root"] == str(breeds_dir)
-    assert "layer           avg_pool" in dogsim("info", stored).stdout
+    assert "layer            avg_pool" in dogsim("info", stored).stdout
+    assert result["images_per_breed"] == [3, 3, 3]
+    assert "images_per_breed 3 to 3, median 3\n" in dogsim("info", stored).stdout
 
 
 def test_stanford_dogs_passes_all_its_options(
