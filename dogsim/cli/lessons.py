@@ -10,7 +10,7 @@ import typer
 from dogsim.cli import option
 from dogsim.cli.common import print_result
 from dogsim.errors import DogsimError
-from dogsim.plumbing.terminal import say
+from dogsim.plumbing.terminal import note, say
 
 
 def lessons(
@@ -27,9 +27,9 @@ def lessons(
     force: option.Force = False,
     as_json: option.Json = False,
 ) -> None:
-    """Write the lessons as Jupyter notebooks, with the drawings that they use.
+    """Write the lessons as Jupyter notebooks, with lesson 0 and the drawings that they use.
 
-    Needs `pip install "dogsim[lessons]"`. Open them with `jupyter lab DIR`.
+    Needs `pip install "dogsim[lessons]"`.
 
     Example: `dogsim lessons course`
     """
@@ -37,7 +37,7 @@ def lessons(
         return _print_checks(as_json)
     if folder is None:
         raise DogsimError("Received no folder. Expected dogsim lessons DIR, or --check.")
-    from dogsim.sources.lessons import write_lessons
+    from dogsim.sources.lessons import TINY_PAGE, write_lessons
 
     written, start = [], time.monotonic()
     for path in write_lessons(folder, run, force):
@@ -48,6 +48,7 @@ def lessons(
         start = time.monotonic()
     if as_json:
         print_result({"folder": str(folder), "lessons": written}, as_json, "")
+    note(f"Lesson 0 is {TINY_PAGE}; the drawings are in data. Open all: jupyter lab {folder}")
     return None
 
 

@@ -18,6 +18,11 @@ def lesson_script(name: str) -> Path:
     return _first(f"The lesson {name}", "data/lessons", "scripts", f"{name}.py")
 
 
+def lesson_page() -> Path:
+    """Return the page of lesson 0; raise `DogsimError` if it is missing."""
+    return _first("The page of lesson 0", "data/lessons", "docs", "lesson-tiny.md")
+
+
 def _first(what: str, installed: str, source: str, name: str) -> Path:
     for path in (PACKAGE / installed / name, PACKAGE.parent / source / name):
         if path.exists():

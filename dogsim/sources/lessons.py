@@ -11,11 +11,13 @@ from dogsim.plumbing.files import check_replaceable, make_folder, replacing, tem
 from dogsim.plumbing.optional import require
 from dogsim.sources.installed_files import (
     HARD_FOLDER,
+    QUERY_FOLDER,
     SAMPLE_FOLDER,
     data_folder,
+    lesson_page,
     lesson_script,
 )
-from dogsim.sources.notebooks import EXTRA, PURPOSE, notebook_of
+from dogsim.sources.notebooks import EXTRA, PURPOSE, linked_page, notebook_of
 
 LITE = {"backbone": "efficientnet-lite2"}
 # The lessons in order, from number 1, with values of options that avoid downloads.
@@ -32,7 +34,7 @@ LESSONS: dict[str, dict[str, Any]] = {
 }
 FILES = {name: f"{number}-{name}.ipynb" for number, name in enumerate(LESSONS, 1)}
 EDITED_REMEDY = "Name another folder, or give --force to replace it."
-TINY = "tiny"  # lesson 0, a script without cells
+TINY, TINY_PAGE = "tiny", "0-tiny.md"  # lesson 0, a script without cells and a page
 MAX_CELL_SECONDS = 600
 QUIET = ["--log-level=ERROR"]  # of the kernel, whose warnings are not about the lesson
 
@@ -49,26 +51,31 @@ def write_lessons(folder: Path, run: bool = False, force: bool = False) -> Itera
     Parameters
     ----------
     folder : Path
-        Receives the notebooks, lesson 0 in ``scripts/`` and both samples in ``data/``.
+        Receives the notebooks, the page of lesson 0, its script in ``scripts/``, and in ``data/``
+        the drawings.
     run : bool
         Whether to execute each notebook and store its output.
     force : bool
-        Whether to replace notebooks that were edited.
+        Whether to replace notebooks, or the page, that were edited.
 
     Raises
     ------
     DogsimError
-        If a package is not installed, a notebook was edited, a file cannot be written, or a cell
-        fails or takes longer than `MAX_CELL_SECONDS`.
+        If a package is not installed, a notebook or the page was edited, a file cannot be written,
+        or a cell fails or takes longer than `MAX_CELL_SECONDS`.
     """
     require("nbclient", EXTRA, PURPOSE)
     notebooks = {folder / FILES[name]: lesson_notebook(name) for name in LESSONS}
+    page = linked_page(lesson_page().read_text(encoding="utf-8"), FILES)
     for path, notebook in notebooks.items():
         check_replaceable(path, partial(_has_cells_of, notebook), force, EDITED_REMEDY)
+    check_replaceable(folder / TINY_PAGE, partial(_has_text, page), force, EDITED_REMEDY)
     make_folder(folder / "scripts")
     make_folder(folder / "data")
     _copy(lesson_script(TINY), folder / "scripts")
-    for name in (SAMPLE_FOLDER, HARD_FOLDER):
+    with replacing(folder / TINY_PAGE) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    for name in (SAMPLE_FOLDER, HARD_FOLDER, QUERY_FOLDER):
         _copy(data_folder(name), folder / "data")
     for path, notebook in notebooks.items():
         _write(path, notebook, run)
@@ -82,6 +89,10 @@ def _has_cells_of(notebook: Any, path: Path) -> bool:
     except Exception:  # no notebook
         return False
     return [cell.source for cell in cells] == [cell.source for cell in notebook.cells]
+
+
+def _has_text(text: str, path: Path) -> bool:
+    return path.read_text(encoding="utf-8", errors="replace") == text
 
 
 def _write(path: Path, notebook: Any, run: bool) -> None:

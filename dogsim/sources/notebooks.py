@@ -16,14 +16,15 @@ from dogsim.plumbing.optional import require
 EXTRA = "lessons"
 PURPOSE = "A lesson as a notebook"
 SITE = "https://dogsim.github.io/dogsim"
+SOURCE_CODE = "https://github.com/dogsim/dogsim"
 COLAB = "https://colab.research.google.com/github/dogsim/dogsim/blob/notebooks"
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
-SETUP = """\
+SETUP = f"""\
 # On Google Colab this cell installs dogsim. Elsewhere it does nothing.
 import sys
 
 if "google.colab" in sys.modules:
-    %pip install --quiet "dogsim[lessons] @ git+https://github.com/dogsim/dogsim\""""
+    %pip install --quiet "dogsim[lessons] @ git+{SOURCE_CODE}\""""
 OPTIONS = "# The options of the lesson. Change them, then run all cells again."
 FOLDED = {
     "cellView": "form",  # Google Colab
@@ -79,6 +80,16 @@ def notebook_of(text: str, file: str, files: Mapping[str, str], values: Mapping[
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"  # not random: an unchanged lesson is an unchanged file
     return notebook
+
+
+def linked_page(text: str, files: Mapping[str, str]) -> str:
+    """Return a page of the documentation with links that are valid beside the notebooks.
+
+    Links to lessons become links to their notebooks, and those to other pages and to the package
+    have full addresses. `files` is that of `notebook_of`.
+    """
+    text = text.replace("](../dogsim/", f"]({SOURCE_CODE}/tree/main/dogsim/")
+    return LINK.sub(lambda match: _link(match, files), text.replace("](../scripts/", "]("))
 
 
 def _main(tree: ast.Module) -> ast.FunctionDef:

@@ -245,9 +245,9 @@ def _stored(dataset: Dataset, arrays: dict[str, Any]) -> Calibration:
 def _note_open_pairs(number: int) -> None:
     if number:
         note(
-            f"{counted(number, 'pair')} of similar images were not compared within "
-            f"{MAX_COMPARISON_SECONDS} seconds: copies among them count as different images, which "
-            "may make the confidence too high. dogsim audit compares all of them, once."
+            f"{counted(number, 'pair')} of similar images were not checked for copies within "
+            f"{MAX_COMPARISON_SECONDS} seconds. If many of them are copies, the confidence is too "
+            "high. Run dogsim audit once to check all pairs; later runs use its result."
         )
 
 

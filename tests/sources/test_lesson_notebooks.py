@@ -170,7 +170,9 @@ def two_lessons(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (scripts / "tiny.py").write_text("# lesson 0")
     monkeypatch.setattr(lessons, "lesson_script", lambda name: scripts / f"{name}.py")
     monkeypatch.setattr(lessons, "LESSONS", {"words": {"times": 3}})
-    monkeypatch.setattr(lessons, "FILES", {"words": "1-words.ipynb", "fails": "2-fails.ipynb"})
+    monkeypatch.setattr(
+        lessons, "FILES", {**FILES, "words": "1-words.ipynb", "fails": "2-fails.ipynb"}
+    )
     return tmp_path
 
 
@@ -178,6 +180,11 @@ def test_the_files_of_a_course(two_lessons: Path) -> None:
     folder = two_lessons / "course"
     assert dogsim("lessons", folder).stdout == f"{folder / '1-words.ipynb'}\n"
     assert (folder / "scripts" / "tiny.py").read_text() == "# lesson 0"
+    assert (folder / "data" / "sample_queries" / "beagle.jpg").is_file()
+    page = (folder / "0-tiny.md").read_text("utf-8")
+    assert page.startswith("# Lesson 0")
+    for link in re.findall(r"\]\((?!https://)([^)#]+)", page):
+        assert link == "scripts/tiny.py" or link in lessons.FILES.values(), link
     assert len([*(folder / "data" / "hard_dogs").glob("*/*.webp")]) == 250
     assert (folder / "data" / "hard_dogs" / "key.csv").is_file()
     assert (folder / "data" / "sample_dogs").is_dir()
@@ -188,6 +195,8 @@ def test_the_files_of_a_course(two_lessons: Path) -> None:
     assert "Name another folder, or give --force" in refusal("lessons", folder)
     dogsim("lessons", folder, "--force")
     assert (folder / "1-words.ipynb").read_bytes() == first
+    (folder / "0-tiny.md").write_text("edited")
+    assert "0-tiny.md" in refusal("lessons", folder)
     assert "Expected dogsim lessons DIR, or --check" in refusal("lessons")
     (two_lessons / "file").touch()
     assert "Cannot create the folder" in refusal("lessons", two_lessons / "file")

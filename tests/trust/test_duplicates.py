@@ -257,7 +257,7 @@ def test_a_calibration_uses_the_verdicts_that_it_had_time_for(
     images = {f"{seed}.png": texture(seed) for seed in range(4)} | {"copy.jpg": texture(0)}
     dataset = photos(tmp_path / "photos", images)
     labelled = replace(dataset, labels=np.array([0, 1, 0, 1, 0], np.int32), breeds=("x", "y"))
-    line = "10 pairs of similar images were not compared within 8 seconds"
+    line = "10 pairs of similar images were not checked for copies within 8 seconds"
 
     def voting() -> list[int]:
         calibration.calibration_of.cache_clear()
