@@ -196,7 +196,7 @@ def many_neighbours(known: dogsim.Dataset) -> None:
 
 # %% [markdown] tags=["answer"]
 # P@24 is 0.989, P@48 0.499, P@100 0.240 and P@299 0.080. A breed has 25 drawings, so only 24 others
-# can be right: at most 24 of 48. The vote falls from 1 to 0.970, 0.463 and 0. With k = 299 all
+# can be right: at most 24 of 48. The vote falls from 1 to 0.970, about 0.47 and 0. With k = 299 all
 # drawings vote. The query's own breed has 24 votes and every other breed 25: it can never win.
 #
 # With ten drawings less, a beagle has only 14 others of its breed. At k = 20 they still win. At

@@ -42,8 +42,8 @@ def test_k_exceeds_the_size_of_most_breeds(stored: Path, breeds_dir: Path, tmp_p
     """With 1, 1 and 3 images a breed, k = 4 lets the breed of 3 win each vote."""
     dataset = Dataset.open(stored)
     file = tmp_path / "uneven.h5"
-    uneven = replace(dataset.take([0, 1, 2, 3, 4]), labels=[0, 0, 0, 1, 2], breeds=("a", "b", "c"))
-    uneven.save(file)
+    labels = np.array([0, 0, 0, 1, 2], np.int32)
+    replace(dataset.take([0, 1, 2, 3, 4]), labels=labels, breeds=("a", "b", "c")).save(file)
     warning = (
         "k is 4, but half of the breeds have 1 image or fewer, and the largest has 3: it can win a "
         "vote by its size. A smaller k, such as 1, is fairer."
