@@ -7,6 +7,7 @@ One module for each group of commands: `ask` compares images with a dataset, `re
 the shared options. Modules that load slowly are imported inside the commands.
 """
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -28,14 +29,17 @@ from dogsim.cli import (
 from dogsim.cli.common import Command, OneLineErrors
 from dogsim.cli.option import with_separate_options
 
-COMMANDS = (
-    *(ask.show, ask.classify, evaluate.accuracy, inspect.audit, inspect.tree),
-    *(apply.apply, datasets.create_dataset, datasets.info),
-    *(datasets.stanford_dogs, datasets.caltech101, datasets.import_mat),
-    *(datasets.export_mat, datasets.export),
-    *(compare.distance, compare.explain, learn.deep_ranking, learn.project),
-    *(learn.train_classifier, repl.ask, serve.serve, lessons.lessons, cache.cache),
-)
+COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {  # by their panels in the help
+    "Answers": (ask.classify, ask.show, repl.ask, serve.serve, evaluate.accuracy),
+    "Datasets": (datasets.create_dataset, datasets.info, inspect.audit, apply.apply, inspect.tree),
+    "Comparisons of images": (compare.distance, compare.explain),
+    "Training": (learn.deep_ranking, learn.project, learn.train_classifier),
+    "Downloads and other formats": (
+        *(datasets.stanford_dogs, datasets.caltech101),
+        *(datasets.export, datasets.import_mat, datasets.export_mat),
+    ),
+    "Lessons and cache": (lessons.lessons, cache.cache),
+}
 
 app = typer.Typer(
     cls=OneLineErrors,
@@ -43,8 +47,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in COMMANDS:
-    app.command(cls=Command)(with_separate_options(command))
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        app.command(cls=Command, rich_help_panel=panel)(with_separate_options(command))
 
 
 def print_version(wanted: bool) -> None:

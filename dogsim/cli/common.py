@@ -48,6 +48,12 @@ class OneLineErrors(TyperGroup):
             discard_unwritten()
             raise SystemExit(1) from error
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, with flags without a type."""
+        for parameter in self.get_params(ctx):
+            _hide_type_of_flag(parameter)
+        super().format_help(ctx, formatter)
+
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Parse the command line."""
         open_missing_streams()
@@ -119,14 +125,19 @@ class Command(TyperCommand):
         """Write the help in panels, with the values of each option and flags without a type."""
         panels = {name: panel for panel, names in option.PANELS.items() for name in names.split()}
         for parameter in self.get_params(ctx):
+            _hide_type_of_flag(parameter)
             if isinstance(parameter, TyperOption):
                 parameter.rich_help_panel = panels.get(str(parameter.name))
-                parameter.metavar = "" if parameter.is_flag else parameter.metavar
             text = getattr(parameter, "help", None)
             if parameter.name in option.OPTION_TABLES and text:
                 values = option.values_text(parameter.name)
                 parameter.help = text.replace(option.NAMES_PLACEHOLDER, values)  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
+
+
+def _hide_type_of_flag(parameter: Any) -> None:
+    if isinstance(parameter, TyperOption) and parameter.is_flag:
+        parameter.metavar = ""
 
 
 def refuse_others(

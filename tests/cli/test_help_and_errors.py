@@ -12,6 +12,7 @@ import pytest
 from commands import COMMANDS, dogsim, loaded_after, python, refusal
 
 from dogsim import Dataset, __version__
+from dogsim.cli import COMMANDS as PANELS_OF_COMMANDS
 from dogsim.cli.option import OPTION_TABLES, PANELS, option_values, values_text
 from dogsim.networks.weights import OFFLINE_BACKBONE
 
@@ -21,6 +22,16 @@ def test_help_has_an_example_of_every_command() -> None:
     for command in COMMANDS:
         assert command in listing
         assert f"Example: dogsim {command} " in dogsim(command, "--help").stdout
+
+
+def test_help_has_panels_of_commands() -> None:
+    listing = dogsim("--help").stdout
+    assert "<bool>" not in listing
+    panels = {
+        name: text.split("╰")[0] for name, text in re.findall(r"╭─ (.+?) ─(.+?)╯", listing, re.S)
+    }
+    assert list(panels) == ["Options", *PANELS_OF_COMMANDS]
+    assert " audit " in panels["Datasets"]
 
 
 def test_help_lists_the_valid_names() -> None:
