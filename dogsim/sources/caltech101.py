@@ -19,8 +19,7 @@ from dogsim.feature_extract import extract_features
 from dogsim.folders.run_options import FeatureOptions, split_options
 from dogsim.plumbing.files import check_output, make_folder
 from dogsim.plumbing.terminal import note
-from dogsim.plumbing.unpack import unpack
-from dogsim.sources.archives import verified_archive
+from dogsim.sources.archives import unpack, verified_archive
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

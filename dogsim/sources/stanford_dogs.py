@@ -19,8 +19,7 @@ from dogsim.image_files.square import RESIZES
 from dogsim.networks.views import VIEWS
 from dogsim.plumbing.files import check_output, check_replaceable, make_folder
 from dogsim.plumbing.terminal import note
-from dogsim.plumbing.unpack import unpack
-from dogsim.sources.archives import verified_archive
+from dogsim.sources.archives import unpack, verified_archive
 from dogsim.sources.matfile import load_variables, texts
 from dogsim.storage.dataset_file import made_by
 

@@ -11,7 +11,7 @@ import pytest
 from archives import names, tar_of
 
 from dogsim import DogsimError
-from dogsim.plumbing import unpack as unpacking
+from dogsim.sources.archives import unpack
 
 
 def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
@@ -51,7 +51,7 @@ def test_hostile_archive(
     archive = folder / "images.tar"
     archive.write_bytes(tar_of(("Images/good.jpg", b"good"), (member, b"")))
     with pytest.raises(DogsimError, match=r"images.tar contains '.*'\. Expected files"):
-        unpacking.unpack(archive, folder / "Images")
+        unpack(archive, folder / "Images")
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", folder, archive]
 
 
@@ -61,8 +61,8 @@ def test_unpack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filtered: bool)
         monkeypatch.delattr(tarfile, "data_filter", raising=False)
     archive = tmp_path / "x.tar"
     archive.write_bytes(tar_of(("./Images/pug/1.jpg", b"1"), ("./Images/2.jpg", b"2")))
-    unpacking.unpack(archive, tmp_path / "Images")
-    unpacking.unpack(archive, tmp_path / "other")
+    unpack(archive, tmp_path / "Images")
+    unpack(archive, tmp_path / "other")
     assert (tmp_path / "Images/pug/1.jpg").read_bytes() == b"1"
     assert (tmp_path / "other/Images/2.jpg").read_bytes() == b"2"
     assert names(tmp_path) == ["Images", "other", "x.tar"]
@@ -74,7 +74,7 @@ def test_damaged_archive(tmp_path: Path) -> None:
     for content in (b"", b"no tar" * 500, whole[:3000], whole[:8000]):
         archive.write_bytes(content)
         with pytest.raises(DogsimError, match=r"Cannot unpack .*images\.tar: "):
-            unpacking.unpack(archive, tmp_path / "Images")
+            unpack(archive, tmp_path / "Images")
         assert names(tmp_path) == ["images.tar"]
 
 
@@ -83,18 +83,18 @@ def test_killed_while_unpacking(tmp_path: Path) -> None:
     archive, target = tmp_path / "images.tar", tmp_path / "Images"
     archive.write_bytes(tar_of(*[(f"Images/{i}.jpg", b"x") for i in range(5)]))
     code = (
-        "import os, signal, sys, tarfile, dogsim.plumbing.unpack, pathlib\n"
+        "import os, signal, sys, tarfile, dogsim.sources.archives, pathlib\n"
         "real, calls = tarfile.TarFile.extractall, []\n"
         "def dying(*arguments, **named):\n"
         "    calls.append(real(*arguments, **named))\n"
         "    len(calls) < 3 or os.kill(os.getpid(), signal.SIGKILL)\n"
         "tarfile.TarFile.extractall = dying\n"
-        "dogsim.plumbing.unpack.unpack(*map(pathlib.Path, sys.argv[1:]))"
+        "dogsim.sources.archives.unpack(*map(pathlib.Path, sys.argv[1:]))"
     )
     killed = subprocess.run([sys.executable, "-c", code, archive, target], capture_output=True)
     assert killed.returncode == -signal.SIGKILL
     assert len(list((tmp_path / ".Images.unpacking").rglob("*.jpg"))) == 3
     assert not target.exists()
-    unpacking.unpack(archive, target)
+    unpack(archive, target)
     assert len(names(target)) == 5
     assert names(tmp_path) == ["Images", "images.tar"]
