@@ -3,7 +3,7 @@
 ``tensorflow`` runs a frozen Keras model. ``openvino`` is faster on a CPU and runs a converted
 model, which is cached (`model_cache`). Both compute in bfloat16 if the CPU supports it natively:
 two to five times faster, and the cosine with the features of float32 is at least 0.999. In int8
-OpenVINO runs a model that has been quantized (`quantization`).
+OpenVINO runs a model that has been quantized (`openvino.quantize`).
 """
 
 from importlib import import_module

@@ -1,9 +1,11 @@
-"""Networks computed by OpenVINO: import, conversion from Keras, and execution."""
+"""Networks computed by OpenVINO: import, conversion from Keras, quantization, and execution."""
 
+import io
+import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from functools import cache, cached_property
 from threading import Lock
 from typing import Any
@@ -12,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.engines.tensorflow import CPU_BATCH, Prepare, trace
+from dogsim.plumbing.optional import check_installed, require
 
 PRECISION_HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}  # of the float layers
 # Errors of its functions. A UnicodeDecodeError comes from a message that quotes a file.
 OPENVINO_ERRORS = (RuntimeError, MemoryError, UnicodeDecodeError)
 TEST_VARIABLES = ("CI", "NNCF_CI")  # environment variables that switch telemetry off
 _ENVIRONMENT = Lock()  # all threads share one environment
+NEEDS_NNCF = ("nncf", "int8", "Quantization to int8")
 
 
 @cache
@@ -81,6 +85,46 @@ def convert(model: Any, prepare: Prepare | None, shape: tuple[int, ...]) -> Any:
     converted = openvino.Model(outputs, converted.get_parameters())
     converted.reshape([-1, *shape])
     return converted
+
+
+def check_quantizer() -> None:
+    """Raise `DogsimError` if NNCF is not installed."""
+    check_installed(*NEEDS_NNCF)
+
+
+def quantize(model: Any, images: Sequence[NDArray[np.uint8]]) -> Any:
+    """Return a network whose weights and activations have eight bits: post-training quantization.
+
+    The ranges of the activations are measured on images (Nagel et al. 2021, arXiv:2106.08295) by
+    NNCF, Intel's library for OpenVINO. The quantized network runs without it.
+
+    Parameters
+    ----------
+    model : openvino.Model
+        From `convert`.
+    images : sequence of (H, W, 3) uint8
+        Images to measure the ranges on: about 300, of the kind that the network is used for.
+
+    Returns
+    -------
+    openvino.Model
+        With the same inputs and outputs as `model`.
+
+    Raises
+    ------
+    DogsimError
+        If NNCF is not installed.
+    """
+    # NNCF prints its progress on stdout, where only results belong, and reports its use.
+    with without_telemetry(), redirect_stdout(io.StringIO()):
+        nncf = require(*NEEDS_NNCF)
+        nncf.set_log_level(logging.ERROR)
+        return nncf.quantize(
+            model,
+            nncf.Dataset(images, lambda image: image[None]),
+            preset=nncf.QuantizationPreset.MIXED,  # symmetric weights, asymmetric activations
+            subset_size=len(images),
+        )
 
 
 class OpenVinoNetwork:

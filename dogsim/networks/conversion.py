@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from dogsim.engines.choose import Engine, Precision
 from dogsim.engines.model_cache import cached_model
-from dogsim.engines.openvino import OpenVinoNetwork
-from dogsim.engines.quantization import check_quantizer, quantize
+from dogsim.engines.openvino import OpenVinoNetwork, check_quantizer, quantize
 from dogsim.engines.tensorflow import TensorFlowNetwork
 from dogsim.errors import DogsimError, counted
 from dogsim.networks.protocols import Network, require_trainable
