@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 import dogsim
-from dogsim.engines._keras import import_keras  # without log lines
+from dogsim.engines.tensorflow import import_keras  # without log lines
 from dogsim.errors import reason
 
 CLOTHES = (

@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import dogsim
-from dogsim.engines._keras import import_keras  # without TensorFlow's messages
+from dogsim.engines.tensorflow import import_keras  # without TensorFlow's messages
 from dogsim.learning.architectures import INCEPTION_FILTERS
 
 keras = import_keras()

@@ -5,7 +5,7 @@ They are for the lessons, and have random weights. `fine_tune` trains the multi-
 
 from typing import Any
 
-from dogsim.engines._keras import import_keras, keras_errors
+from dogsim.engines.tensorflow import import_keras, keras_errors
 from dogsim.errors import DogsimError, as_integer, shown
 from dogsim.learning.building_blocks import (
     convolution_block,

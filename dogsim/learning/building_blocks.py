@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
-from dogsim.engines._keras import import_keras, keras_errors
+from dogsim.engines.tensorflow import import_keras, keras_errors
 from dogsim.errors import DogsimError, as_integer, shown
 
 MAX_FILTERS, MAX_STRIDE = 65_536, 64

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
-from dogsim.engines._keras import import_keras
+from dogsim.engines.tensorflow import import_keras
 from dogsim.errors import DogsimError, as_path, counted, not_found
 from dogsim.image_files.labels import breed_key
 from dogsim.learning.training import (

@@ -15,7 +15,7 @@ import numpy as np
 
 from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
-from dogsim.engines._keras import import_keras
+from dogsim.engines.tensorflow import import_keras
 from dogsim.errors import DogsimError, check_known, shown
 from dogsim.learning.discriminant import discriminant
 from dogsim.learning.proxies import train_proxies, with_proxies

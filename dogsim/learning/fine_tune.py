@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from dogsim.accuracy import accuracy
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
-from dogsim.engines._keras import import_keras
-from dogsim.engines.tensorflow import Prepare
+from dogsim.engines.tensorflow import Prepare, import_keras
 from dogsim.errors import DogsimError, as_flag, check_known, shown, unknown
 from dogsim.learning.architectures import multiscale
 from dogsim.learning.augmentation import check_rotation, load_batches

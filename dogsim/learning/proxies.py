@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 from scipy.linalg import eigh
 
-from dogsim.engines._keras import import_keras
+from dogsim.engines.tensorflow import import_keras
 from dogsim.learning.training import gradient_step, train_in_rounds
 from dogsim.networks.heads import GENERAL_LAYER
 from dogsim.plumbing.terminal import track

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from dogsim.engines._keras import import_keras
+from dogsim.engines.tensorflow import import_keras
 from dogsim.errors import DogsimError, as_number
 from dogsim.plumbing.arrays import as_numbers
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
-from dogsim.engines._keras import import_keras
+from dogsim.engines.tensorflow import import_keras
 from dogsim.errors import DogsimError, as_integer, as_number, counted
 
 HELD_OUT_FRACTION = 0.1  # of the images of each breed, and at least one

@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dogsim.engines._keras import import_keras
+from dogsim.engines.tensorflow import import_keras
 from dogsim.errors import unknown
 from dogsim.networks.keras_hub import PREFIX, RESNETS, HubBackbone, HubResNet
 from dogsim.networks.protocols import BackboneProtocol

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.engines._keras import import_keras
+from dogsim.engines.tensorflow import import_keras
 from dogsim.errors import DogsimError
 from dogsim.networks.pytorch_file import read_pytorch
 from dogsim.networks.weights import OFFLINE_BACKBONE, weights_sha256

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.engines._keras import import_keras
 from dogsim.engines.choose import choose_engine
+from dogsim.engines.tensorflow import import_keras
 from dogsim.errors import DogsimError
 from dogsim.networks.conversion import load_network
 from dogsim.networks.heads import Head, load_head

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogsim.engines._keras import import_keras
+from dogsim.engines.tensorflow import import_keras
 from dogsim.errors import DogsimError, as_path, as_texts, not_found, shown
 from dogsim.networks.weights import load_keras_file
 from dogsim.plumbing.arrays import as_numbers

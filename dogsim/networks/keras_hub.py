@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dogsim.engines._keras import import_keras
+from dogsim.engines.tensorflow import import_keras
 from dogsim.errors import DogsimError, check_known
 from dogsim.networks.weights import downloaded
 from dogsim.plumbing.files import expand_home

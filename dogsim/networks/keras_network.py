@@ -5,10 +5,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dogsim.engines._keras import import_keras
 from dogsim.engines.choose import Engine
 from dogsim.engines.openvino import convert
-from dogsim.engines.tensorflow import Prepare
+from dogsim.engines.tensorflow import Prepare, import_keras
 from dogsim.errors import DogsimError, unknown
 from dogsim.networks.backbones import find_backbone
 from dogsim.networks.protocols import BackboneProtocol

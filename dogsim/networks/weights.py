@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
-from dogsim.engines._keras import import_keras
+from dogsim.engines.tensorflow import import_keras
 from dogsim.errors import DogsimError, not_found, reason
 from dogsim.plumbing.files import expand_home, file_sha256
 from dogsim.plumbing.threads import DOWNLOAD_TIMEOUT_SECONDS, with_timeout

@@ -197,7 +197,7 @@ def test_a_converted_network_has_its_own_weights() -> None:
 def test_a_request_for_a_legacy_keras_that_is_missing_is_ignored() -> None:
     pytest.importorskip("openvino")
     code = """
-        from dogsim.engines._keras import import_keras
+        from dogsim.engines.tensorflow import import_keras
         from dogsim.engines.openvino import convert
         keras = import_keras()
         model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])

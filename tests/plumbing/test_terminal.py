@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dogsim.engines._keras import _stderr_suppressed
+from dogsim.engines.tensorflow import _stderr_suppressed
 from dogsim.plumbing.terminal import input_lines, note, track
 
 
