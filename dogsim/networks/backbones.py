@@ -1,7 +1,8 @@
-"""The table of networks: how each is built, its image size, its weights, its preprocessing."""
+"""The table of networks, each with its image size, weights and preprocessing; the default one."""
 
 import importlib
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,8 +11,16 @@ from dogsim.engines.tensorflow import import_keras
 from dogsim.errors import unknown
 from dogsim.networks.keras_hub import PREFIX, RESNETS, HubBackbone, HubResNet
 from dogsim.networks.protocols import BackboneProtocol
-from dogsim.networks.weights import IMAGENET, cached_weights, keras_download
+from dogsim.networks.weights import (
+    IMAGENET,
+    OFFLINE_BACKBONE,
+    WeightsUnavailableError,
+    cached_weights,
+    keras_download,
+)
+from dogsim.plumbing.terminal import note
 
+DEFAULT_BACKBONE = "resnet50"
 KERAS = "keras.applications"
 # Each is part of the names of its networks; the first that fits.
 FAMILIES = (
@@ -219,3 +228,21 @@ nearest: resnet50, resnet152, resnet50v2, resnet34, resnet18.
     if name not in BACKBONES:
         raise unknown("backbone", name, NAMES)
     return BACKBONES[name]
+
+
+@cache
+def default_backbone() -> str:
+    """Return the name of the backbone that is used if none is named.
+
+    It is ``resnet50``, or, if its ImageNet weights are not cached and cannot be downloaded,
+    `OFFLINE_BACKBONE`; a note says so. The download is tried once in a process, so that all its
+    features are those of one network.
+    """
+    backbone = find_backbone(DEFAULT_BACKBONE)
+    if backbone.imagenet_file() is None:
+        try:
+            backbone.build_imagenet(top=False, name=DEFAULT_BACKBONE)
+        except WeightsUnavailableError as error:
+            note(f"{error.problem} {OFFLINE_BACKBONE} is used, whose weights are installed.")
+            return OFFLINE_BACKBONE
+    return DEFAULT_BACKBONE

@@ -14,9 +14,8 @@ from dogsim.engines.choose import Engine, Precision, check_engine, choose_engine
 from dogsim.engines.tensorflow import Compute
 from dogsim.errors import DogsimError, check_known, path_text, shown
 from dogsim.image_files.square import RESIZES, Resize
-from dogsim.networks.backbones import ONNX, find_backbone
+from dogsim.networks.backbones import DEFAULT_BACKBONE, ONNX, default_backbone, find_backbone
 from dogsim.networks.conversion import QuantizationImages, load_network
-from dogsim.networks.default_backbone import DEFAULT_BACKBONE, default_backbone
 from dogsim.networks.keras_network import KerasNetwork
 from dogsim.networks.lazy_network import LazyNetwork
 from dogsim.networks.onnx_network import OnnxNetwork

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from dogsim.errors import DogsimError, counted, reason
 from dogsim.folders.listing import find_images
-from dogsim.networks.backbones import find_backbone
-from dogsim.networks.default_backbone import DEFAULT_BACKBONE
+from dogsim.networks.backbones import DEFAULT_BACKBONE, find_backbone
 from dogsim.networks.weights import OFFLINE_BACKBONE
 from dogsim.plumbing.cache import cache_folder
 from dogsim.sources.installed_files import (

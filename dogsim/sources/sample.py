@@ -12,8 +12,7 @@ from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, as_flag, counted, path_text
 from dogsim.folders.listing import find_images
 from dogsim.folders.run_options import RunOptions
-from dogsim.networks.backbones import find_backbone
-from dogsim.networks.default_backbone import DEFAULT_BACKBONE, default_backbone
+from dogsim.networks.backbones import DEFAULT_BACKBONE, default_backbone, find_backbone
 from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.weights import IMAGENET, OFFLINE_BACKBONE, given_file, weights_sha256
 from dogsim.plumbing.cache import cache_folder

@@ -15,7 +15,7 @@ from test_image_distance import image
 
 from dogsim import Dataset, ImageDistance, sample_queries
 from dogsim.cli.compare import MATRIX_HEADER
-from dogsim.networks.default_backbone import default_backbone
+from dogsim.networks.backbones import default_backbone
 from dogsim.networks.extractor import NetworkOptions
 
 QUERIES = [str(path) for path in sample_queries()[:2]]

@@ -18,8 +18,7 @@ from dogsim import (
     load_extractor,
 )
 from dogsim.networks import extractor
-from dogsim.networks.backbones import find_backbone
-from dogsim.networks.default_backbone import default_backbone
+from dogsim.networks.backbones import default_backbone, find_backbone
 from dogsim.networks.extractor import NetworkOptions
 from dogsim.networks.protocols import BackboneProtocol
 from dogsim.networks.weights import OFFLINE_BACKBONE, WeightsUnavailableError
@@ -51,7 +50,7 @@ def test_the_offline_backbone_is_used_after_one_attempt(
         attempts.append(name)
         return find_backbone(name)
 
-    monkeypatch.setattr("dogsim.networks.default_backbone.find_backbone", find)
+    monkeypatch.setattr("dogsim.networks.backbones.find_backbone", find)
     recipe = load_extractor().recipe
     assert (recipe.backbone, recipe.weights) == (OFFLINE_BACKBONE, "imagenet")
     features = feature_extract(IMAGE, load_extractor(resize="crop"))

@@ -14,7 +14,7 @@ from server import Server, refuse, serving, stall
 
 from dogsim.errors import DogsimError
 from dogsim.networks import weights
-from dogsim.networks.default_backbone import default_backbone
+from dogsim.networks.backbones import default_backbone
 from dogsim.networks.extractor import load_extractor
 
 NAME = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
