@@ -15,9 +15,8 @@ from dogsim.engines.tensorflow import Compute
 from dogsim.errors import DogsimError, check_known, path_text, shown
 from dogsim.image_files.square import RESIZES, Resize
 from dogsim.networks.backbones import DEFAULT_BACKBONE, ONNX, default_backbone, find_backbone
-from dogsim.networks.conversion import QuantizationImages, load_network
 from dogsim.networks.keras_network import KerasNetwork
-from dogsim.networks.lazy_network import LazyNetwork
+from dogsim.networks.loading import LazyNetwork, QuantizationImages, load_network
 from dogsim.networks.onnx_network import OnnxNetwork
 from dogsim.networks.preprocessing import Preprocessing
 from dogsim.networks.protocols import Network

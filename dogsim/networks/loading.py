@@ -1,7 +1,7 @@
-"""Networks ready to compute: loaded by TensorFlow, or converted for OpenVINO and cached."""
+"""Load a network into TensorFlow, or convert it for OpenVINO; at once or at the first call."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from dogsim.engines.choose import Engine, Precision
 from dogsim.engines.model_cache import cached_model
 from dogsim.engines.openvino import OpenVinoNetwork, check_quantizer, quantize
-from dogsim.engines.tensorflow import TensorFlowNetwork
+from dogsim.engines.tensorflow import Compute, TensorFlowNetwork
 from dogsim.errors import DogsimError, counted
 from dogsim.networks.protocols import Network, require_trainable
 from dogsim.plumbing.terminal import note
+
+if TYPE_CHECKING:
+    from dogsim.networks.extractor import Extractor
 
 # Maps a size to images (size, size, 3) on which a network is quantized.
 QuantizationImages: TypeAlias = Callable[[int], Sequence[NDArray[np.uint8]]]
@@ -91,3 +94,33 @@ def _quantized(network: Network, quantization_images: QuantizationImages | None)
 
 def _input_size(model: Any) -> int:
     return int(model.input(0).partial_shape[1].get_length())
+
+
+class LazyNetwork:
+    """A function from images to features that is loaded at its first call.
+
+    A pickle does not contain the loaded network: another process loads it again.
+
+    Parameters
+    ----------
+    load : callable
+        Returns the loaded extractor. It has to be picklable for the network to be picklable.
+    loaded : callable, optional
+        The function, if it is loaded already.
+    """
+
+    def __init__(self, load: Callable[[], "Extractor"], loaded: Compute | None = None) -> None:
+        self._load, self._loaded = load, loaded
+
+    def load(self) -> Compute:
+        """Return the function; load it at the first call."""
+        if self._loaded is None:
+            self._loaded = self._load().network
+        return self._loaded
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Compute features (B, D) of images (B, H, W, 3)."""
+        return self.load()(images)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_load": self._load, "_loaded": None}
