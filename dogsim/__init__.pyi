@@ -54,9 +54,9 @@ from dogsim.networks.backbones import BACKBONES as BACKBONES
 from dogsim.networks.extractor import Extractor as Extractor
 from dogsim.networks.extractor import load_extractor as load_extractor
 from dogsim.networks.extractor_for import extractor_for as extractor_for
-from dogsim.networks.heads import Head as Head
-from dogsim.networks.heads import load_head as load_head
-from dogsim.networks.heads import save_model as save_model
+from dogsim.networks.trained_models import Head as Head
+from dogsim.networks.trained_models import load_head as load_head
+from dogsim.networks.trained_models import save_model as save_model
 from dogsim.plumbing.scripts import run_script as run_script
 from dogsim.plumbing.terminal import printable as printable
 from dogsim.plumbing.terminal import say as say

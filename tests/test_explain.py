@@ -70,7 +70,7 @@ def head_of(folder: Path, length: int, *bent: Any) -> Path:
 
 def through(extractor: Extractor, head: Path) -> Extractor:
     """Return the network followed by a head."""
-    from dogsim.networks.heads import load_head
+    from dogsim.networks.trained_models import load_head
 
     loaded = load_head(head)
     recipe = replace(extractor.recipe, head=str(head), head_sha256=loaded.sha256)

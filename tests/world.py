@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from dogsim import Dataset, create_dataset, export_mat
-from dogsim.networks.heads import save_model
+from dogsim.networks.trained_models import save_model
 
 # Files that a command may replace without --force, because it made them.
 MADE_BY = {

@@ -106,7 +106,7 @@ def deep_ranking(
     Example: `dogsim deep-ranking dogs.h5 -o head.keras`
     """
     from dogsim.learning.training import hold_out
-    from dogsim.networks.heads import save_model
+    from dogsim.networks.trained_models import save_model
 
     on_images = from_layer is not None or network != "same"
     head_options = _given(negatives=negatives, width=width, start=start)
@@ -248,7 +248,7 @@ def train_classifier(
         on_images.pop(name, None)
     dataset = _checked_for_training(file, out, force, root, weights)
     from dogsim.learning.fine_tune import fine_tune
-    from dogsim.networks.heads import save_model
+    from dogsim.networks.trained_models import save_model
 
     trained = fine_tune(dataset, from_layer, loss="softmax", seed=seed, **on_images, **rate)
     save_model(trained.model, out)
@@ -269,8 +269,7 @@ def _checked_for_training(
     file: Path, out: Path, force: bool, root: Path | None, weights: str | None
 ) -> "Dataset":
     """Open the dataset of a network to be trained; raise `DogsimError` if OUT is in use."""
-    from dogsim.networks.heads import check_model_name
-    from dogsim.networks.training_record import has_training_record
+    from dogsim.networks.trained_models import check_model_name, has_training_record
     from dogsim.plumbing.files import check_output, check_replaceable
 
     check_output(check_model_name(out), [file, Path(weights) if weights else None])
@@ -287,7 +286,7 @@ def _classifier_on_features(
     from dogsim.dataset import Dataset
     from dogsim.learning.classifier import is_classifier
     from dogsim.learning.classifier import train_classifier as train
-    from dogsim.networks.heads import check_model_name
+    from dogsim.networks.trained_models import check_model_name
     from dogsim.plumbing.files import check_output, check_replaceable
 
     check_output(check_model_name(out), [file])

@@ -9,8 +9,13 @@ import numpy as np
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError, as_path
 from dogsim.image_files.labels import breed_key
-from dogsim.networks.heads import GENERAL_LAYER, HEAD_NAME_PREFIX, head_name, load_head
-from dogsim.networks.training_record import read_trained_breeds
+from dogsim.networks.trained_models import (
+    GENERAL_LAYER,
+    HEAD_NAME_PREFIX,
+    head_name,
+    load_head,
+    read_trained_breeds,
+)
 from dogsim.plumbing.terminal import note
 from dogsim.retrieval.identity import learned, learned_by
 

@@ -22,8 +22,7 @@ from dogsim.learning.training import (
     hold_out,
     trainable,
 )
-from dogsim.networks.heads import embed, save_model
-from dogsim.networks.training_record import read_entry
+from dogsim.networks.trained_models import embed, read_entry, save_model
 from dogsim.networks.weights import load_keras_file
 from dogsim.plumbing.arrays import as_numbers
 from dogsim.plumbing.vectors import unit_vectors

@@ -36,8 +36,7 @@ from dogsim.learning.training import (
     trainable,
 )
 from dogsim.learning.triplets import balanced_batches, triplet_batches
-from dogsim.networks.heads import embed, head_name
-from dogsim.networks.training_record import record_training
+from dogsim.networks.trained_models import embed, head_name, record_training
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.vectors import unit_vectors
 from dogsim.retrieval.identity import image_keys

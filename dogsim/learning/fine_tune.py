@@ -32,9 +32,8 @@ from dogsim.learning.training import (
 )
 from dogsim.learning.triplets import triplet_batches
 from dogsim.networks.extractor_for import check_own_weights, require_recipe
-from dogsim.networks.heads import embed
 from dogsim.networks.protocols import require_trainable
-from dogsim.networks.training_record import read_training_record, record_training
+from dogsim.networks.trained_models import embed, read_training_record, record_training
 from dogsim.plumbing.terminal import track
 from dogsim.recipe import Recipe
 from dogsim.retrieval.identity import image_keys

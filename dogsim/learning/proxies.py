@@ -25,7 +25,7 @@ from scipy.linalg import eigh
 
 from dogsim.engines.tensorflow import import_keras
 from dogsim.learning.training import gradient_step, train_in_rounds
-from dogsim.networks.heads import GENERAL_LAYER
+from dogsim.networks.trained_models import GENERAL_LAYER
 from dogsim.plumbing.terminal import track
 from dogsim.plumbing.vectors import unit_vectors
 

@@ -11,8 +11,8 @@ from dogsim.engines.model_cache import cached_model
 from dogsim.engines.openvino import OpenVinoNetwork, convert
 from dogsim.errors import DogsimError, path_text, shown
 from dogsim.networks.extractor import PREPROCESSING, Extractor, NetworkOptions
-from dogsim.networks.heads import Head, head_file_sha256, load_head
 from dogsim.networks.loading import LazyNetwork
+from dogsim.networks.trained_models import Head, head_file_sha256, load_head
 from dogsim.networks.weights import given_file
 from dogsim.recipe import Recipe, with_channel_numbers
 

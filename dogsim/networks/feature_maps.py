@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from dogsim.engines.choose import choose_engine
 from dogsim.engines.tensorflow import import_keras
 from dogsim.errors import DogsimError
-from dogsim.networks.heads import Head, load_head
 from dogsim.networks.loading import load_network
 from dogsim.networks.protocols import Network
+from dogsim.networks.trained_models import Head, load_head
 from dogsim.networks.views import mirrored
 from dogsim.plumbing.vectors import nonzero_lengths
 from dogsim.recipe import Recipe

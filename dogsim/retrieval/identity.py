@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.image_files.files import read_image_file
-from dogsim.networks.training_record import Keys, read_training_record
+from dogsim.networks.trained_models import Keys, read_training_record
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.storage.dataset_file import WRITE_ROWS
 

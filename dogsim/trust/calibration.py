@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, counted
 from dogsim.image_files.files import existing_files
-from dogsim.networks.training_record import has_training_record
+from dogsim.networks.trained_models import has_training_record
 from dogsim.plumbing.cache import cache_arrays, read_cached_arrays
 from dogsim.plumbing.terminal import note
 from dogsim.retrieval.identity import features_hash, learned

@@ -18,7 +18,7 @@ from dogsim import (
     save_model,
 )
 from dogsim.learning.augmentation import load_batches
-from dogsim.networks.training_record import has_training_record
+from dogsim.networks.trained_models import has_training_record
 from dogsim.retrieval.identity import learned
 
 # a machine that is busy with something else must not fail a test

@@ -13,7 +13,7 @@ from clouds import breeds_in_noise
 import measure_proxies
 from dogsim import Dataset, DogsimError, accuracy, load_head, project, save_model, train_ranking
 from dogsim.learning.proxies import COSINE_SCALE, _initial_proxies, proxy_loss
-from dogsim.networks.training_record import read_trained_breeds
+from dogsim.networks.trained_models import read_trained_breeds
 from dogsim.recipe import Recipe
 
 RECIPE = Recipe("resnet50", "imagenet", "ab" * 32, "avg_pool", 224)

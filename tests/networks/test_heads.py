@@ -136,7 +136,9 @@ def test_a_head_with_another_hash_is_not_opened(
     data, folder = drawn
     made = project(data, folder / "head.keras")
     assert made.recipe
-    monkeypatch.setattr("dogsim.networks.heads.load_keras_file", lambda _: pytest.fail("opened"))
+    monkeypatch.setattr(
+        "dogsim.networks.trained_models.load_keras_file", lambda _: pytest.fail("opened")
+    )
     monkeypatch.setattr(
         "dogsim.networks.keras_network.load_keras_file", lambda _: pytest.fail("opened")
     )

@@ -11,7 +11,7 @@ from commands import dogsim, dogsim_json
 
 from dogsim import Dataset, DogsimError, load_classifier, project, save_model, train_ranking
 from dogsim.learning.classifier import METADATA_ENTRY, is_classifier
-from dogsim.networks.training_record import (
+from dogsim.networks.trained_models import (
     BREEDS_ENTRY,
     KEYS_ENTRY,
     has_training_record,

@@ -23,7 +23,7 @@ from dogsim.learning.apply_head import project
 from dogsim.learning.deep_ranking import train_ranking
 from dogsim.learning.training import hold_out
 from dogsim.networks.extractor import load_extractor
-from dogsim.networks.heads import save_model
+from dogsim.networks.trained_models import save_model
 from dogsim.recipe import Recipe
 from dogsim.trust import conformal
 from dogsim.trust.calibration import calibration_for, calibration_of

@@ -1,10 +1,17 @@
-"""Heads: learned embeddings of a network's features."""
+"""Files of trained models: heads, which embed features, and the record of the training images.
 
+The record is stored in the model's ``.keras`` file, a zip archive in which Keras ignores other
+entries, so that a model is not evaluated on its training images unnoticed. It contains 8 bytes of a
+hash of each image's file and 8 of its features: 16 MB for a million images, which cannot be
+reconstructed from it.
+"""
+
+import json
 import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +30,9 @@ from dogsim.recipe import Recipe
 HEAD_BATCH = 4096  # rows
 HEAD_NAME_PREFIX = "head_for_"
 GENERAL_LAYER = "general"  # the layer whose output suits breeds that the head was not trained on
+KEYS_ENTRY, BREEDS_ENTRY = "trained_on.uint64", "trained_on.json"
+
+Keys = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -153,3 +163,42 @@ def check_model_name(path: str | os.PathLike[str]) -> Path:
     if path.suffix != ".keras":
         raise DogsimError(f"Received the file name {path}. Expected one that ends in .keras.")
     return path
+
+
+def record_training(model: Any, keys: Keys, breeds: Iterable[str] = ()) -> None:
+    """Attach the keys of its training images to a Keras model; `save_model` writes them.
+
+    `breeds` are the breeds whose probabilities a classifier computes.
+    """
+    model.training_record = {
+        KEYS_ENTRY: np.unique(keys).astype("<u8").tobytes(),
+        BREEDS_ENTRY: json.dumps(sorted(breeds)),
+    }
+
+
+def read_training_record(file: Path) -> Keys:
+    """Read the keys of the training images from a ``.keras`` file; empty if it has no record."""
+    content = read_entry(file, KEYS_ENTRY) or b""
+    return np.frombuffer(content[: len(content) // 8 * 8], "<u8").astype(np.uint64)
+
+
+def read_trained_breeds(file: Path) -> tuple[str, ...]:
+    """Read the breeds of a classifier from its ``.keras`` file; empty if it has no record."""
+    try:
+        return tuple(map(str, json.loads(read_entry(file, BREEDS_ENTRY) or b"[]")))
+    except (ValueError, TypeError, RecursionError):
+        return ()
+
+
+def has_training_record(file: Path) -> bool:
+    """Return whether a file is a model that was trained by this package, on any images or none."""
+    return read_entry(file, KEYS_ENTRY) is not None
+
+
+def read_entry(file: Path, name: str) -> bytes | None:
+    """Read an entry of a zip archive; None if it is missing or the archive is damaged."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.read(name)
+    except Exception:  # damaged archives cause many types
+        return None
