@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dogsim.dataset import Dataset
 from dogsim.figures.thumbnails import JPEG_QUALITY, jpeg
 from dogsim.plumbing.content_cache import ContentCache
-from dogsim.retrieval.content_results import computed_once, content_key
+from dogsim.retrieval.identity import content_key
 
 THUMBNAIL_SIZES = (160, 320, 640)  # pixels of the longer side
 MAX_CACHE_BYTES = 300_000_000  # of about 40,000 thumbnails of the smallest size
@@ -31,8 +31,7 @@ def thumbnails(dataset: Dataset, rows: Sequence[int], side: int) -> dict[int, by
 
     A progress bar counts those that are not in the cache.
     """
-    return computed_once(
-        _cache,
+    return _cache.compute_once(
         rows,
         lambda row: _key(dataset, row, side),
         lambda row: jpeg(dataset.source(row), side),

@@ -2,15 +2,18 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
+from typing import TypeVar
 
 from dogsim.errors import DogsimError
 from dogsim.plumbing.cache import cache_folder
 from dogsim.plumbing.files import make_folder
-from dogsim.plumbing.threads import batched
+from dogsim.plumbing.terminal import track
+from dogsim.plumbing.threads import batched, prefetch, usable_cpus
 
 BUSY_SECONDS = 10  # another process may be writing
+BATCH_VALUES = 64  # computed before they are stored
 USED_SECONDS = 86_400  # the time of the last use is stored once a day
 TABLE = "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB, used INTEGER)"
 SELECT, KEYS_AT_ONCE = "SELECT key, value, used FROM entries", 500
@@ -22,6 +25,8 @@ REMOVE_OLDEST_QUARTER = (
     "DELETE FROM entries WHERE key IN (SELECT key FROM entries ORDER BY used, key "
     "LIMIT (SELECT (COUNT(*) + 3) / 4 FROM entries))"
 )
+
+T = TypeVar("T")
 
 
 class ContentCache:
@@ -71,6 +76,32 @@ class ContentCache:
 
         self._with_file(insert)
 
+    def compute_once(
+        self,
+        rows: Sequence[int],
+        key_of: Callable[[int], str],
+        compute: Callable[[int], bytes],
+        what: str,
+    ) -> dict[int, bytes]:
+        """Return a value for each row, without those whose key or value raises `DogsimError`.
+
+        Values that are not stored are computed in threads and stored; a progress bar counts them
+        as `what`.
+        """
+        threads = usable_cpus()
+        found_keys = prefetch(_unless_error(key_of), rows, BATCH_VALUES, threads)
+        keys = {row: key for row, key in zip(rows, found_keys, strict=True) if key is not None}
+        stored = self.read(keys.values())
+        values = {row: stored[key] for row, key in keys.items() if key in stored}
+        missing = [row for row in keys if row not in values]
+        computed = prefetch(_unless_error(compute), missing, BATCH_VALUES, threads)
+        pairs = zip(missing, computed, strict=True)
+        for batch in track(batched(pairs, BATCH_VALUES), len(missing), what):
+            new = {row: value for row, value in batch if value is not None}
+            self.write({keys[row]: value for row, value in new.items()})
+            values |= new
+        return values
+
     def _with_file(self, operation: Callable[[sqlite3.Connection], None]) -> None:
         """Call a function with the opened file; do nothing if the file cannot be used."""
         with suppress(DogsimError, OSError, sqlite3.OperationalError):  # such as a locked file
@@ -87,3 +118,15 @@ class ContentCache:
                 raise
             except sqlite3.DatabaseError:  # not a database
                 path.unlink()
+
+
+def _unless_error(function: Callable[[int], T]) -> Callable[[int], T | None]:
+    """Return a function that returns None where the given one raises `DogsimError`."""
+
+    def result(row: int) -> T | None:
+        try:
+            return function(row)
+        except DogsimError:
+            return None
+
+    return result

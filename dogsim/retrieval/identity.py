@@ -143,6 +143,14 @@ def content_hash(dataset: "Dataset", row: int) -> str:
     return stamped or bytes_sha256(read_image_file(dataset.image_file(row)))
 
 
+def content_key(dataset: "Dataset", row: int) -> str:
+    """Return the key of an image in a `ContentCache`: the hash of its file, and its box.
+
+    Raises `DogsimError` if the file cannot be read.
+    """
+    return f"{content_hash(dataset, row)} {dataset.box(row)}"
+
+
 @lru_cache(maxsize=1)
 def features_hash(dataset: "Dataset") -> str:
     """Compute a hash of all features of a dataset, 32 hexadecimal digits, once for each dataset."""

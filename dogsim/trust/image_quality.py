@@ -12,7 +12,7 @@ from PIL import Image
 from dogsim.dataset import Dataset
 from dogsim.images import open_image
 from dogsim.plumbing.content_cache import ContentCache
-from dogsim.retrieval.content_results import computed_once, content_key
+from dogsim.retrieval.identity import content_key
 from dogsim.trust.findings import PoorImage
 
 MIN_SIDE = 64  # pixels
@@ -28,8 +28,7 @@ _cache = ContentCache("quality-2", MAX_QUALITY_BYTES)
 def poor_images(dataset: Dataset, rows: Sequence[int]) -> tuple[PoorImage, ...]:
     """Find the images of poor quality among some rows of a dataset, whose files are read."""
     # Whether a file can be read depends on the installed decoders as well: that is not cached.
-    found = computed_once(
-        _cache,
+    found = _cache.compute_once(
         rows,
         partial(content_key, dataset),
         lambda row: _problem(dataset, row).encode(),
