@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from dogsim.dataset import Dataset
 from dogsim.errors import counted
-from dogsim.figures.thumbnail_cache import THUMBNAIL_SIZES, thumbnails
+from dogsim.figures.thumbnails import THUMBNAIL_SIZES, thumbnails
 from dogsim.plumbing.files import make_folder, replacing
 from dogsim.plumbing.javascript import bundle
 from dogsim.plumbing.tables import has_csv_header, write_csv

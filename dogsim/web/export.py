@@ -18,7 +18,7 @@ from dogsim.classify import answers_to
 from dogsim.dataset import Dataset
 from dogsim.dist_calc import DEFAULT_K
 from dogsim.errors import DogsimError, counted
-from dogsim.figures.thumbnail_cache import thumbnail
+from dogsim.figures.thumbnails import thumbnail
 from dogsim.plumbing.files import check_replaceable, make_folder, replacing_folder
 from dogsim.plumbing.terminal import track, valid_unicode_in
 from dogsim.plumbing.threads import batched, decoding_threads, prefetch

@@ -21,8 +21,7 @@ from dogsim.dataset import Dataset
 from dogsim.dist_calc import check_k, check_metric
 from dogsim.errors import DogsimError, counted
 from dogsim.explain import explain_row, origin_of
-from dogsim.figures.thumbnail_cache import THUMBNAIL_SIZES, thumbnail
-from dogsim.figures.thumbnails import jpeg
+from dogsim.figures.thumbnails import THUMBNAIL_SIZES, jpeg, original, thumbnail
 from dogsim.image_files.square import min_decoded_side
 from dogsim.images import load_image, opened
 from dogsim.networks.extractor import Extractor
@@ -38,7 +37,6 @@ from dogsim.trust.calibration import Calibration, calibration_for
 from dogsim.trust.conformal import DEFAULT_COVERAGE
 from dogsim.trust.coverage import novelty_test
 from dogsim.trust.payload import findings_payload
-from dogsim.web.originals import original
 from dogsim.web.payloads import explanation_payload
 from dogsim.web.reports import EvaluationReport, evaluation_report
 from dogsim.web.uploads import Features, ServedQuery, Upload, UploadCache

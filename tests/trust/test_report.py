@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from dogsim.dataset import Dataset
-from dogsim.figures import thumbnail_cache
+from dogsim.figures import thumbnails
 from dogsim.figures.thumbnails import jpeg
 from dogsim.image_files.facts import ImageFacts
 from dogsim.plumbing.content_cache import ContentCache
@@ -144,14 +144,14 @@ def test_thumbnails_are_limited_and_computed_once(
     dataset: Dataset, found: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = ContentCache("thumbnails-of-a-test", 10_000_000)
-    monkeypatch.setattr(thumbnail_cache, "_cache", cache)
+    monkeypatch.setattr(thumbnails, "_cache", cache)
     decoded: list[str] = []
 
     def counting_jpeg(source: Any, side: int) -> bytes:
         decoded.append(Path(source).name)
         return jpeg(source, side)
 
-    monkeypatch.setattr(thumbnail_cache, "jpeg", counting_jpeg)
+    monkeypatch.setattr(thumbnails, "jpeg", counting_jpeg)
     save_audit(found, dataset, tmp_path / "out")
     assert sorted(decoded) == ["<script>.png", "a.png", "b.png", "c.png", "x.png"]
     first = (tmp_path / "out" / "audit.html").read_bytes()

@@ -9,8 +9,8 @@ from PIL import Image
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.figures import thumbnail_cache
-from dogsim.figures.thumbnail_cache import thumbnail, thumbnails
+from dogsim.figures import thumbnails as thumbnail_module
+from dogsim.figures.thumbnails import thumbnail, thumbnails
 from dogsim.plumbing.content_cache import ContentCache
 from dogsim.plumbing.files import file_sha256
 from dogsim.retrieval.identity import content_hash
@@ -21,7 +21,7 @@ from dogsim.storage.dataset_file import STAMP_DTYPE
 def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """Three images, of which one is missing and one is no image, with stamps of other content."""
     name = f"thumbnails-{tmp_path.name}"
-    monkeypatch.setattr(thumbnail_cache, "_cache", ContentCache(name, 10_000_000))
+    monkeypatch.setattr(thumbnail_module, "_cache", ContentCache(name, 10_000_000))
     Image.new("RGB", (400, 200), "red").save(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no image")
     status = (tmp_path / "a.png").stat()
