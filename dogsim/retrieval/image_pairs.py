@@ -16,8 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.image_files.changes import RE_ENCODED
-from dogsim.image_files.comparison import Verdict, compare_images
+from dogsim.image_files.comparison import RE_ENCODED, Verdict, compare_images
 from dogsim.image_files.facts import ImageFacts
 from dogsim.plumbing.content_cache import ContentCache
 from dogsim.plumbing.terminal import track
