@@ -33,8 +33,7 @@ from dogsim.folders.repeated_edits import label_images
 from dogsim.folders.skipped import skipped_table_path
 from dogsim.folders.walk import ListedImage, Listing
 from dogsim.image_files.edits import Edit
-from dogsim.image_files.layout import FolderLayout
-from dogsim.image_files.scene_rule import SceneRule
+from dogsim.image_files.layout import FolderLayout, SceneRule
 from dogsim.plumbing.files import follow_link, locked, remove_temporary_files
 from dogsim.plumbing.signals import defer_signals
 from dogsim.plumbing.terminal import note

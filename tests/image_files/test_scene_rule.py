@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dogsim.errors import DogsimError
-from dogsim.image_files.scene_rule import SceneRule
+from dogsim.image_files.layout import SceneRule
 
 PATHS = ["pug/a/1.jpg", "pug/a/2.jpg", "pug/b/1.jpg", "whippet/9_x.jpg", "whippet/9_y.jpg"]
 
