@@ -14,7 +14,7 @@ from dogsim.retrieval.own_neighbours import own_neighbours
 from dogsim.trust.audit import audit
 from dogsim.trust.findings import MIN_LABEL_PRECISION
 from dogsim.trust.leave_one_out import MAX_NEIGHBOURS, LeaveOneOut, VoteScores
-from dogsim.trust.suspicious_labels import (
+from dogsim.trust.vote_findings import (
     LabelNoise,
     _nearest_of_breed,
     estimate_label_noise,
