@@ -16,7 +16,6 @@ from dogsim.image_files.facts import image_to_keep
 from dogsim.retrieval.evaluation import Evaluation
 from dogsim.retrieval.image_pairs import PairComparison
 from dogsim.retrieval.own_neighbours import own_neighbours
-from dogsim.trust.audited import AuditedDataset
 from dogsim.trust.duplicates import (
     CANDIDATE_NEIGHBOURS,
     Duplicates,
@@ -24,7 +23,7 @@ from dogsim.trust.duplicates import (
     find_shared,
 )
 from dogsim.trust.findings import Audit, PoorImage
-from dogsim.trust.image_quality import UNREADABLE, poor_images
+from dogsim.trust.image_checks import UNREADABLE, AuditedDataset, poor_images
 from dogsim.trust.leave_one_out import MAX_NEIGHBOURS
 from dogsim.trust.vote_findings import vote_findings
 

@@ -12,10 +12,10 @@ from PIL import Image
 
 from dogsim.create_dataset import create_dataset
 from dogsim.dataset import Dataset
-from dogsim.trust import image_quality
+from dogsim.trust import image_checks
 from dogsim.trust.audit import audit
 from dogsim.trust.calibration import calibration_of
-from dogsim.trust.image_quality import poor_images
+from dogsim.trust.image_checks import poor_images
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +103,13 @@ def test_quality_is_computed_once(
     """Per content: after a change only the changed image is checked again."""
     monkeypatch.setattr("dogsim.plumbing.content_cache.cache_folder", lambda: tmp_path / "cache")
     checked: list[int] = []
-    check = image_quality._problem
+    check = image_checks._problem
 
     def counting(dataset: Dataset, row: int) -> str:
         checked.append(row)
         return check(dataset, row)
 
-    monkeypatch.setattr(image_quality, "_problem", counting)
+    monkeypatch.setattr(image_checks, "_problem", counting)
     dataset = Dataset.open(file)
     rows = range(len(dataset))
     first = poor_images(dataset, rows)
