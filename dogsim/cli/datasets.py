@@ -82,8 +82,8 @@ def create_dataset(
     from dogsim.cluster.extraction import compute_on
     from dogsim.create_dataset import bring_up_to_date
     from dogsim.folders.extraction import compute_shards
+    from dogsim.folders.listing import check_skipped_table, report_skipped
     from dogsim.folders.run_options import split_options
-    from dogsim.folders.skipped import check_skipped_table, report_skipped
 
     run_options = {"verify": verify, "force": force, "forget_edits": forget_edits, "boxes": boxes}
     layout = {"labels": labels, "names": names, "exclude": exclude, "scenes": scenes}

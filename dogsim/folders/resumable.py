@@ -27,10 +27,9 @@ from dogsim.folders.checkpoints import (
     options_of,
 )
 from dogsim.folders.extraction import make_shard
-from dogsim.folders.listing import image_fields
+from dogsim.folders.listing import image_fields, skipped_table_path
 from dogsim.folders.manifest import Manifest, sparse_rows
 from dogsim.folders.repeated_edits import label_images
-from dogsim.folders.skipped import skipped_table_path
 from dogsim.folders.walk import ListedImage, Listing
 from dogsim.image_files.edits import Edit
 from dogsim.image_files.layout import FolderLayout, SceneRule
