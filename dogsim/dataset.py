@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from dogsim.errors import DogsimError, as_integer, as_path, as_texts, counted, shown
 from dogsim.image_files.boxes import Box
-from dogsim.image_files.edits import Edit
 from dogsim.image_files.layout import FolderLayout
 from dogsim.images import Cropped
 from dogsim.plumbing.arrays import REAL, WHOLE, as_numbers, as_row_indices
@@ -25,6 +24,7 @@ from dogsim.storage.dataset_file import (
     read_fields,
     write_dataset,
 )
+from dogsim.storage.edits import Edit
 from dogsim.storage.sharded_rows import as_rows
 
 UNSTORED_FIELDS = ("features", "search")  # `write_dataset` writes the features in blocks

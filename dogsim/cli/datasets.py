@@ -107,7 +107,7 @@ def info(file: option.File, as_json: option.Json = False) -> None:
     Example: `dogsim info dogs.h5`
     """
     from dogsim.dataset import Dataset
-    from dogsim.image_files.edits import count_edits
+    from dogsim.storage.edits import count_edits
 
     dataset = Dataset.open(file)
     facts = description(dataset) | count_edits(dataset.edits)

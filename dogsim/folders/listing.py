@@ -13,12 +13,12 @@ from dogsim.errors import DogsimError, as_path, counted, not_found
 from dogsim.folders.repeated_edits import without_removed
 from dogsim.folders.walk import ImageFiles, ListedImage, Listing, SkippedFile, file_identity
 from dogsim.image_files.boxes import BoxError, BoxFolder
-from dogsim.image_files.edits import Edit
 from dogsim.image_files.layout import FolderLayout
 from dogsim.plumbing.files import check_output, check_replaceable
 from dogsim.plumbing.tables import has_csv_header, write_csv
 from dogsim.plumbing.terminal import note, printable
 from dogsim.storage.dataset_file import STAMP_DTYPE, check_dataset_path
+from dogsim.storage.edits import Edit
 
 MAX_MTIME_NS = 2**63 - 1  # a stamp stores times from 1677 to 2262; those of Windows begin in 1601
 MAX_SKIPPED_SHOWN = 20

@@ -12,12 +12,12 @@ from dogsim.errors import DogsimError, reason
 from dogsim.folders.checkpoints import FeatureFile
 from dogsim.folders.extraction import SHARD_IMAGES
 from dogsim.folders.walk import MISSING_FILE_ERRNOS, ListedImage, Listing, SkippedFile
-from dogsim.image_files.edits import Edit
 from dogsim.image_files.files import read_image_file
 from dogsim.plumbing.files import bytes_sha256
 from dogsim.plumbing.terminal import printable
 from dogsim.recipe import DECISIVE_FIELDS, Recipe
 from dogsim.storage.dataset_file import WRITE_ROWS
+from dogsim.storage.edits import Edit
 from dogsim.storage.sharded_rows import ShardedRows
 
 MIN_SHARD_ROWS = SHARD_IMAGES // 2  # shards with fewer used rows are merged

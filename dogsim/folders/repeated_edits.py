@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError
 from dogsim.folders.walk import ListedImage
-from dogsim.image_files.edits import Edit, changed_labels, relabel
 from dogsim.image_files.label_rule import LabelRule, Labels
 from dogsim.plumbing.files import is_unchanged
 from dogsim.plumbing.terminal import note, printable
+from dogsim.storage.edits import Edit, changed_labels, relabel
 
 REMEDY = "--forget-edits undoes all of them"
 

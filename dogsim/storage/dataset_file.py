@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.errors import DogsimError, not_found, reason, shown
-from dogsim.image_files.edits import Edit
 from dogsim.plumbing.files import check_output, follow_link, replacing
 from dogsim.plumbing.signals import defer_signals
 from dogsim.recipe import OPTIONAL_FIELDS, Recipe
-from dogsim.storage.edits_table import read_edits, write_edits
+from dogsim.storage.edits import Edit, read_edits, write_edits
 from dogsim.storage.hdf5 import FileState, create_hdf5, map_rows, open_table, read_exactly
 from dogsim.storage.sharded_rows import RUN_DTYPE, ShardedRows, TableLocation
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.errors import DogsimError, counted
-from dogsim.image_files.edits import Edit, breeds_of_labels, merge_edits, relabel
 from dogsim.plumbing.edited_tables import TableRow
 from dogsim.plumbing.terminal import note, printable
+from dogsim.storage.edits import Edit, breeds_of_labels, merge_edits, relabel
 from dogsim.storage.sharded_rows import take_rows
 from dogsim.trust.duplicates import DUPLICATE_KINDS
 from dogsim.trust.plan import Plan

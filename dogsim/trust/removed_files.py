@@ -8,12 +8,12 @@ from pathlib import Path, PurePosixPath
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, reason
-from dogsim.image_files.edits import Edit
 from dogsim.plumbing.file_moves import FileMove, MoveState, run_moves
 from dogsim.plumbing.files import is_unchanged, locked, make_folder, remove_temporary_files
 from dogsim.plumbing.signals import sigterm_as_interrupt
 from dogsim.plumbing.terminal import note, printable
 from dogsim.plumbing.undo_table import UNDO_NAME, MovedFile, add_to_undo, is_inside, read_undo
+from dogsim.storage.edits import Edit
 
 
 @dataclass(frozen=True)

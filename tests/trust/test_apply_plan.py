@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError
-from dogsim.image_files.edits import Edit, relabel
 from dogsim.plumbing.tables import write_csv_lines
+from dogsim.storage.edits import Edit, relabel
 from dogsim.trust.apply_plan import apply_plan
 from dogsim.trust.plan import Plan, PlanRow, plan_lines
 
