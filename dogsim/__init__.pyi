@@ -17,11 +17,11 @@ from dogsim.explain import explain as explain
 from dogsim.feature_extract import extract_features as extract_features
 from dogsim.feature_extract import feature_extract as feature_extract
 from dogsim.figures.display import show_or_save as show_or_save
+from dogsim.figures.distances import breed_tree as breed_tree
 from dogsim.figures.evaluation import accuracy_figures as accuracy_figures
 from dogsim.figures.grid import result_grid as result_grid
 from dogsim.figures.grid import result_grids as result_grids
 from dogsim.figures.heat_maps import heat_maps as heat_maps
-from dogsim.figures.tree import breed_tree as breed_tree
 from dogsim.folders.listing import find_images as find_images
 from dogsim.image_distance import DenseNetDistance as DenseNetDistance
 from dogsim.image_distance import ImageDistance as ImageDistance

@@ -26,8 +26,8 @@ from PIL import Image
 
 import dogsim
 from dogsim.explain import origin_of
+from dogsim.figures.distances import tree_order
 from dogsim.figures.evaluation import confusion_matrix
-from dogsim.figures.tree import tree_order
 from dogsim.retrieval.evaluation import Evaluation
 from dogsim.retrieval.scores import confusions
 

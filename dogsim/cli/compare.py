@@ -77,7 +77,7 @@ def distance(
         write_csv_lines(csv, [[MATRIX_HEADER, *names], *rows])
     if save:
         from dogsim.figures.display import show_or_save
-        from dogsim.figures.distance_matrix import distance_map
+        from dogsim.figures.distances import distance_map
 
         figure = distance_map(files, distances, metric)
         result["figure"] = str(show_or_save([("distances", figure)], save)[0])

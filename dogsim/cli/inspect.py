@@ -125,7 +125,7 @@ def tree(
     Example: `dogsim tree --dataset dogs.h5 --save tree.png`
     """
     from dogsim.figures.display import save_figure
-    from dogsim.figures.tree import LINKAGE, breed_tree
+    from dogsim.figures.distances import LINKAGE, breed_tree
 
     gallery = open_dataset(dataset, weights, root=root)
     save_figure(breed_tree(gallery, metric), save, force)

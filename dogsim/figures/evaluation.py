@@ -12,8 +12,8 @@ from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import dist_calc, nearest
 from dogsim.errors import counted
 from dogsim.figures.canvas import BLUE, GREEN, GREY, VERMILION, Drawing
+from dogsim.figures.distances import tree_order
 from dogsim.figures.grid import result_grid
-from dogsim.figures.tree import tree_order
 from dogsim.retrieval.evaluation import Evaluation
 from dogsim.retrieval.query_expansion import as_ranked
 from dogsim.retrieval.scores import Accuracy, Neighbours, confusions, measure

@@ -41,7 +41,7 @@ def evaluation_report(dataset: "Dataset") -> EvaluationReport:
     # Imported here, because matplotlib takes a second to load and the page must not wait for it.
     from dogsim.figures import evaluation as figures
     from dogsim.figures.canvas import png_of
-    from dogsim.figures.tree import tree_order
+    from dogsim.figures.distances import tree_order
 
     evaluation = Evaluation(dataset, n_test=_n_drawn(dataset))
     found = evaluation.neighbours(min(figures.MAX_CURVE_K, evaluation.max_k))

@@ -9,13 +9,13 @@ from clouds import breeds_in_noise
 from PIL import Image
 
 from dogsim import Dataset, DogsimError, accuracy, accuracy_figures, expand, nearest
+from dogsim.figures.distances import tree_order
 from dogsim.figures.evaluation import (
     confusion_matrix,
     curves_over_k,
     distance_histogram,
     worst_mistakes,
 )
-from dogsim.figures.tree import tree_order
 from dogsim.retrieval.evaluation import Evaluation
 
 

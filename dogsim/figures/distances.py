@@ -1,10 +1,13 @@
-"""A tree of the breeds by the similarity of their mean features."""
+"""Figures of distances: a matrix of those between images, a tree of those between breeds."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import ImageOps
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
@@ -14,10 +17,49 @@ from dogsim.figures.canvas import Drawing
 from dogsim.images import open_image
 from dogsim.storage.gallery import check_defined
 
+MAX_NUMBERED_IMAGES = 16  # a larger matrix has no numbers in its squares
 LINKAGE = "average"
 LEAF_INCHES = 0.3
 LEAF_IMAGE_PIXELS = 64
 BRANCH_COLOUR = "#0072b2"
+
+
+def distance_map(images: Sequence[Path], distances: ArrayLike, metric: str = "") -> Figure:
+    """Draw a square for each pair of images; the smaller the distance, the darker the square.
+
+    Parameters
+    ----------
+    images : sequence of n paths
+        Their names are the labels, with the folder if two have the same name.
+    distances : (n, n) float
+    metric : str
+        Part of the title.
+    """
+    matrix, n = np.asarray(distances), len(images)
+    side = min(3 + 0.45 * n, 30)
+    figure = Drawing(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    squares = axes.imshow(matrix, cmap="viridis", vmin=0)
+    font_size = 10 if n <= 20 else max(2, 200 / n)
+    names = [_name(path, images) for path in images]
+    axes.set_xticks(range(n), names, rotation=90, fontsize=font_size)
+    axes.set_yticks(range(n), names, fontsize=font_size)
+    axes.set_title(f"{metric} distance".strip())
+    if n <= MAX_NUMBERED_IMAGES:
+        dark = matrix < matrix.max() / 2
+        for (row, column), distance in np.ndenumerate(matrix):
+            colour = "white" if dark[row, column] else "black"
+            axes.text(
+                column, row, f"{distance:.2f}", ha="center", va="center", color=colour, size=8
+            )
+    figure.colorbar(squares, ax=axes, shrink=0.8)
+    return figure
+
+
+def _name(path: Path, paths: Sequence[Path]) -> str:
+    unique = sum(other.name == path.name for other in paths) == 1
+    name = path.name if unique else f"{path.parent.name}/{path.name}"
+    return name if len(name) <= 28 else f"{name[:13]}…{name[-14:]}"
 
 
 def breed_tree(dataset: DatasetOrFile, metric: str = "euclidean") -> Figure:
