@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from dogsim.errors import DogsimError, as_path, counted, not_found
-from dogsim.folders.repeated_edits import without_removed
 from dogsim.folders.walk import ImageFiles, ListedImage, Listing, SkippedFile, file_identity
 from dogsim.image_files.boxes import BoxError, BoxFolder
 from dogsim.image_files.layout import FolderLayout
@@ -18,7 +17,7 @@ from dogsim.plumbing.files import check_output, check_replaceable
 from dogsim.plumbing.tables import has_csv_header, write_csv
 from dogsim.plumbing.terminal import note, printable
 from dogsim.storage.dataset_file import STAMP_DTYPE, check_dataset_path
-from dogsim.storage.edits import Edit
+from dogsim.storage.edits import Edit, without_removed
 
 MAX_MTIME_NS = 2**63 - 1  # a stamp stores times from 1677 to 2262; those of Windows begin in 1601
 MAX_SKIPPED_SHOWN = 20
@@ -60,7 +59,8 @@ def list_images(
             f"There is no image in the breed folders of {root}.{why} "
             f"Expected {root}/BREED/image.jpg, one folder for each breed."
         )
-    listing.images = without_removed(listing.images, edits, root)
+    remaining = {*without_removed([image.path for image in listing.images], edits, root)}
+    listing.images = [image for image in listing.images if image.path in remaining]
     return listing
 
 

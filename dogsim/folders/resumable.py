@@ -29,7 +29,6 @@ from dogsim.folders.checkpoints import (
 from dogsim.folders.extraction import make_shard
 from dogsim.folders.listing import image_fields, skipped_table_path
 from dogsim.folders.manifest import Manifest, sparse_rows
-from dogsim.folders.repeated_edits import label_images
 from dogsim.folders.walk import ListedImage, Listing
 from dogsim.image_files.layout import FolderLayout, SceneRule
 from dogsim.plumbing.files import follow_link, locked, remove_temporary_files
@@ -44,7 +43,7 @@ from dogsim.storage.dataset_file import (
     known_shards,
     write_dataset,
 )
-from dogsim.storage.edits import Edit
+from dogsim.storage.edits import Edit, label_images
 from dogsim.storage.sharded_rows import ShardedRows
 
 SceneFinder: TypeAlias = Callable[[Dataset], NDArray[np.int32]]  # the scene of each image, (n,)

@@ -1,19 +1,28 @@
-"""Decisions on single images that a dataset remembers, so that an update does not undo them."""
+"""Decisions on single images that a dataset remembers, and that an update repeats."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.errors import DogsimError
 from dogsim.image_files.labels import breed_key
+from dogsim.plumbing.files import is_unchanged
+from dogsim.plumbing.terminal import note, printable
 from dogsim.storage.hdf5 import open_table
+
+if TYPE_CHECKING:
+    from dogsim.image_files.label_rule import LabelRule, Labels
 
 # The names of these tables and fields are part of the file format.
 EDITED_PATHS, EDITED_LABELS, EDITS = "edited_paths", "edited_labels", "edits"
 EDIT_DTYPE = np.dtype([("removed", "?"), ("size", "<i8"), ("mtime_ns", "<i8"), ("sha256", "S64")])
+REMEDY = "--forget-edits undoes all of them"
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,60 @@ def breeds_of_labels(labels: Iterable[str], breeds: Sequence[str]) -> dict[str, 
         label: label if label in exact else spelling.setdefault(breed_key(label), label)
         for label in sorted({*labels} - {""})
     }
+
+
+def without_removed(paths: Sequence[str], edits: Iterable[Edit], root: Path) -> list[str]:
+    """Return the images that `dogsim apply` has not removed, and print the number of the others.
+
+    An image stays removed if its file has changed since; a line says so. Raises `DogsimError` if
+    no image remains.
+    """
+    edit_of = {edit.path: edit for edit in edits if edit.removed}
+    kept = [path for path in paths if path not in edit_of]
+    removed = [path for path in paths if path in edit_of]
+    if paths and not kept:
+        raise DogsimError(
+            f"dogsim apply removed all images of {root} from the dataset, the first {removed[0]}. "
+            "Expected one that remains: --forget-edits includes them again."
+        )
+    _note("Left out images that dogsim apply removed", removed)
+    changed = [path for path in removed if _has_changed(edit_of[path], root)]
+    _note("They have changed since, but stay left out", changed)
+    return kept
+
+
+def label_images(
+    rule: "LabelRule", edits: Sequence[Edit], paths: Sequence[str], hashes: NDArray[np.bytes_]
+) -> "Labels":
+    """Label n images by a rule, except those that `dogsim apply` has relabelled; print the notes.
+
+    `hashes` (n,) are the SHA-256 of the files. An image keeps its changed label if its file has
+    changed since; a line says so.
+    """
+    found, changes = rule.label_images(paths), changed_labels(edits)
+    for each in found.notes:
+        note(each)
+    hash_of = {path: sha256.decode() for path, sha256 in zip(paths, hashes.tolist(), strict=True)}
+    present = [edit for edit in edits if edit.path in changes and edit.path in hash_of]
+    _note("Kept labels that dogsim apply changed", [edit.path for edit in present])
+    changed = [edit.path for edit in present if edit.sha256 not in ("", hash_of[edit.path])]
+    _note("Their images have changed since, but they stay", changed)
+    labels, breeds = relabel(found.labels, found.breeds, paths, changes)
+    return replace(found, labels=labels, breeds=breeds)
+
+
+def _note(what: str, paths: Sequence[str]) -> None:
+    if paths:
+        note(f"{what}: {len(paths)}, such as {printable(paths[0])}. {REMEDY}.")
+
+
+def _has_changed(edit: Edit, root: Path) -> bool:
+    """Return whether the file of an image differs from that at the time of the edit."""
+    if not edit.sha256:
+        return False
+    with suppress(OSError):
+        return not is_unchanged(root / edit.path, edit.size, edit.mtime_ns, edit.sha256)
+    return False
 
 
 def write_edits(file: Any, edits: Sequence[Edit]) -> None:
