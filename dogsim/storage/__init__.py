@@ -1,1 +1,1 @@
-"""Storage of features: the HDF5 dataset file, and datasets of many shards."""
+"""Storage of datasets: the HDF5 file, datasets of many shards, and decisions on single images."""
