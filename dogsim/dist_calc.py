@@ -10,12 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from dogsim import exact
 from dogsim.dataset import Dataset, as_dataset
 from dogsim.errors import DogsimError, as_integer, check_known
-from dogsim.plumbing.arrays import as_numbers, as_row_indices
+from dogsim.plumbing.arrays import as_numbers, as_row_indices, cdist
 from dogsim.plumbing.progress import reported
 from dogsim.plumbing.sieve import Candidates, k_smallest
 from dogsim.plumbing.terminal import note
 from dogsim.plumbing.threads import compute_threads, for_each
-from dogsim.plumbing.vectors import cdist
 from dogsim.storage.gallery import Floats, Gallery, check_defined
 from dogsim.storage.sharded_rows import as_rows
 

@@ -45,8 +45,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dogsim.plumbing.arrays import unit_vectors
 from dogsim.plumbing.sieve import Candidates, Sieve
-from dogsim.plumbing.vectors import unit_vectors
 from dogsim.storage.gallery import Floats, Gallery, squared_lengths
 
 PRODUCT_METRICS = ("euclidean", "sqeuclidean", "cosine")

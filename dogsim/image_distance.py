@@ -12,7 +12,7 @@ from dogsim.errors import DogsimError, as_flag, as_integer, path_text
 from dogsim.feature_extract import extract_features
 from dogsim.images import Source
 from dogsim.networks.extractor import NetworkOptions
-from dogsim.plumbing.vectors import unit_vectors
+from dogsim.plumbing.arrays import unit_vectors
 from dogsim.recipe import ChannelValues
 
 if TYPE_CHECKING:

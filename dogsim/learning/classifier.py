@@ -24,8 +24,7 @@ from dogsim.learning.training import (
 )
 from dogsim.networks.trained_models import embed, read_entry, save_model
 from dogsim.networks.weights import load_keras_file
-from dogsim.plumbing.arrays import as_numbers
-from dogsim.plumbing.vectors import unit_vectors
+from dogsim.plumbing.arrays import as_numbers, unit_vectors
 from dogsim.recipe import Recipe
 from dogsim.retrieval.identity import learned
 from dogsim.retrieval.scores import calibration_error

@@ -37,8 +37,8 @@ from dogsim.learning.training import (
 )
 from dogsim.learning.triplets import balanced_batches, triplet_batches
 from dogsim.networks.trained_models import embed, head_name, record_training
+from dogsim.plumbing.arrays import unit_vectors
 from dogsim.plumbing.terminal import track
-from dogsim.plumbing.vectors import unit_vectors
 from dogsim.retrieval.identity import image_keys
 
 Negatives = Literal["proxies", "near", "drawn", "in-class", "mixture", "pairs"]

@@ -26,8 +26,8 @@ from scipy.linalg import eigh
 from dogsim.engines.tensorflow import import_keras
 from dogsim.learning.training import gradient_step, train_in_rounds
 from dogsim.networks.trained_models import GENERAL_LAYER
+from dogsim.plumbing.arrays import unit_vectors
 from dogsim.plumbing.terminal import track
-from dogsim.plumbing.vectors import unit_vectors
 
 COSINE_SCALE = 16.0  # inverse temperature of the softmax over cosines
 PROXY_BATCH_SIZE = 512

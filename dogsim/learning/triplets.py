@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dogsim.errors import DogsimError, as_integer, as_number, counted
-from dogsim.plumbing.arrays import WHOLE, as_numbers
-from dogsim.plumbing.vectors import unit_vectors
+from dogsim.plumbing.arrays import WHOLE, as_numbers, unit_vectors
 
 MAX_TRIPLETS = 100_000_000  # 2.4 GB
 MAX_BUFFERED_IMAGES = 1000  # of a breed, for in-class negatives

@@ -18,7 +18,7 @@ from dogsim.networks.loading import load_network
 from dogsim.networks.protocols import Network
 from dogsim.networks.trained_models import Head, load_head
 from dogsim.networks.views import mirrored
-from dogsim.plumbing.vectors import nonzero_lengths
+from dogsim.plumbing.arrays import nonzero_lengths
 from dogsim.recipe import Recipe
 
 NORMALIZATION_TO_LENGTH_1 = "UnitNormalization"

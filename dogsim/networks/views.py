@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dogsim.engines.tensorflow import Compute
-from dogsim.plumbing.vectors import unit_vectors
+from dogsim.plumbing.arrays import unit_vectors
 
 Views: TypeAlias = Literal["none", "flip", "flip,crops"]
 VIEWS: tuple[Views, ...] = get_args(Views)

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from dogsim.dist_calc import check_metric, dist_calc
 from dogsim.errors import DogsimError
-from dogsim.plumbing.vectors import nonzero_lengths
+from dogsim.plumbing.arrays import nonzero_lengths
 from dogsim.recipe import Recipe
 
 SQUARED_METRICS, ANGULAR_METRICS = ("euclidean", "sqeuclidean"), ("cosine", "correlation")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import nearest
 from dogsim.errors import DogsimError, check_known
-from dogsim.plumbing.vectors import unit_vectors
+from dogsim.plumbing.arrays import unit_vectors
 from dogsim.retrieval.own_neighbours import own_neighbours
 from dogsim.storage.gallery import Floats
 

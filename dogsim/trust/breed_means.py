@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset
-from dogsim.plumbing.vectors import unit_vectors
+from dogsim.plumbing.arrays import unit_vectors
 
 SUMMED_ROWS = 4096  # images at a time
 MIN_LENGTH = 1e-3  # of a sum of unit vectors; a shorter one is rounding error

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dogsim.plumbing.vectors import nonzero_lengths, unit_vectors
+from dogsim.plumbing.arrays import nonzero_lengths, unit_vectors
 
 ROWS = np.array([[3, 4, 0], [0, 0, 0], [1, 2, 2]], np.float32)
 
