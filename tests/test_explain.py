@@ -26,16 +26,19 @@ from dogsim import (
 from dogsim.explain import explain_neighbours, origin_of
 from dogsim.image_files.square import RESIZES
 
-QUICK: dict[str, list[pytest.MarkDecorator]] = {LITE: [], "resnet18": [pytest.mark.extra]}
+MARKS: dict[str, list[pytest.MarkDecorator]] = {
+    **{LITE: [], "resnet18": [pytest.mark.extra]},
+    **{name: [pytest.mark.release] for name in ("inceptionresnetv2", "nasnetmobile")},  # a minute
+}
 # One network of each family; deeper ones have the same blocks. Without MobileNet v1: with random
 # weights, the length of its features is below the epsilon of Keras.
 KINDS = (
-    *QUICK,
+    *(LITE, "resnet18"),
     *("resnet34", "resnet50", "resnet50v2", "vgg16", "inceptionv3", "densenet121"),
     *("inceptionresnetv2", "xception", "nasnetmobile", "mobilenetv2"),
     *("mobilenetv3small", "efficientnetb0", "efficientnetv2b0"),
 )
-ALL = [pytest.param(name, marks=QUICK.get(name, [pytest.mark.slow])) for name in KINDS]
+ALL = [pytest.param(name, marks=MARKS.get(name, [pytest.mark.slow])) for name in KINDS]
 METRICS = ("sqeuclidean", "cosine", "euclidean", "correlation")
 
 

@@ -109,7 +109,13 @@ def test_workers_that_wait_for_cpus_are_reported(
     same(out, alone)
 
 
-@pytest.mark.parametrize("moment", [0, 1, 7, 14, 20])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        *(1, 14),
+        *(pytest.param(moment, marks=pytest.mark.release) for moment in (0, 7, 20)),
+    ],
+)
 @both
 def test_a_killed_driver_loses_no_finished_shard(
     nodes: Nodes, photos: Path, alone: Dataset, tmp_path: Path, name: str, moment: int

@@ -548,7 +548,7 @@ def test_python_reports_skipped_files(
     assert update_dataset(photos, tmp_path / "d.h5").skipped[0].path == "pug/3.png"
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are set in another way elsewhere")
 def test_a_million_rows_in_four_thousand_shards() -> None:
     done = python("tests/million_rows.py", 4000, 250)
