@@ -27,7 +27,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
-    "sphinx_design",
     "extension",
 ]
 exclude_patterns = ["extension", "_templates", "**.ipynb_checkpoints"]
