@@ -70,7 +70,7 @@ def test_as_a_grid(gallery: Dataset, tmp_path: Path) -> None:
     Image.new("RGB", (30, 40)).save(query)
     found = answer(replace(gallery, breeds=("beagle", "pug")), 2, query)
     tile, votes, *_ = found.figure().axes
-    assert tile.get_xlabel() == "breed: pug\ntie: the nearest neighbour decides"
+    assert tile.get_xlabel() == "breed: pug\nvote: beagle\ntie with pug, which is farther"
     assert [text.get_text() for text in votes.texts] == ["beagle 1", "pug 1", "votes"]
     assert found.show(tmp_path / "grids") == [tmp_path / "grids" / "pug.png"]
     pixels = np.zeros((9, 9), np.uint8)

@@ -29,17 +29,18 @@ from dogsim.figures.tiles import (
 )
 from dogsim.images import Source, file_of, open_image
 from dogsim.plumbing.arrays import as_numbers, as_row_indices
-from dogsim.retrieval.own_neighbours import own_nearest
+from dogsim.retrieval.pair_distances import closer_text, fraction_farther, pair_distances
 from dogsim.vote import count_votes, majority_vote
 
 TILE_INCHES, TEXT_INCHES = 1.75, 0.75  # a neighbour's square, and the lines above and below it
+CAPTION_SIZE = 7.5  # the longest usual caption, "#20 · 14.6 · closer than 99.9 %", fits into a tile
 LINE_INCHES = 0.16  # a second line of text
 QUERY_INCHES, QUERY_TEXT_INCHES = 2.0, 0.95  # the query's column, and the text above and below it
 BARS_WIDTH_INCHES = 1.6  # of the votes beside the query, if the neighbours fill one row only
 MAX_ROW = 5  # neighbours in a single row
 LEGEND = (
-    "Below each image are its rank and its distance to the query. The percentage is the share of "
-    "the gallery's images that have a neighbour nearer than that."
+    'Below each image are its rank and its distance to the query. "Closer than 90 %" means that '
+    "of all pairs of images of the gallery, 90 % are farther apart than this image and the query."
 )
 Found: TypeAlias = tuple[Dataset, NDArray[np.integer], NDArray[np.floating]]
 
@@ -79,8 +80,9 @@ def result_grid(
     -------
     matplotlib.figure.Figure
         1 + k tiles, with the votes as bars below or beside the query. A neighbour's title is its
-        breed. Below it are its rank, its distance, the fraction of gallery images whose nearest
-        neighbour is nearer than that, and the name of the file. The tile of a missing file says so.
+        breed. Below it are its rank, its distance, the percentage of the pairs of gallery images
+        that are farther apart than that, as "closer than 90 %", and the name of the file. The tile
+        of a missing file says so. Below the query is the breed that wins the vote.
 
     Raises
     ------
@@ -134,7 +136,7 @@ def _figure(
         QUERY_INCHES + 0.2 + beside * BARS_WIDTH_INCHES,
         columns * (TILE_INCHES + 0.1),
     ]
-    figure = _empty_figure(widths, heights, bool(len(own_nearest(found[0][1][0], metric))))
+    figure = _empty_figure(widths, heights, bool(len(pair_distances(found[0][1][0], metric))))
     parts = figure.subfigures(len(found), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, (title, answer), shape, counts, height in zip(
         parts, found, shapes, votes, heights, strict=True
@@ -192,7 +194,7 @@ def _draw_neighbours(
     images: Sequence[Source] | None,
 ) -> None:
     dataset, indices, distances = answer
-    own = own_nearest(dataset, metric)
+    farther = fraction_farther(dataset, distances, metric)  # (k,)
     sources = [dataset.source(row) for row in indices] if images is None else images
     if not isinstance(sources, Sequence) or len(sources) != len(indices):
         raise DogsimError(
@@ -203,9 +205,9 @@ def _draw_neighbours(
     for i, (row, distance) in enumerate(zip(indices, distances, strict=True)):
         breed = dataset.breed(row)
         draw_neighbour(tiles[i], sources[i], dataset.paths[row], breed, marks[breed])
-        fraction = f" · {np.searchsorted(own, distance) / len(own):.0%}" if len(own) else ""
-        caption = f"#{i + 1} · {distance:#.3g}{fraction}"
-        tiles[i].set_xlabel(caption, fontsize=8.5, color=DARK, labelpad=2)
+        closer = f" · {closer_text(farther[i])}" if farther is not None else ""
+        caption = f"#{i + 1} · {distance:#.3g}{closer}"
+        tiles[i].set_xlabel(caption, fontsize=CAPTION_SIZE, color=DARK, labelpad=2)
 
 
 def _shape(k: int) -> tuple[int, int]:

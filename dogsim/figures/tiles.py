@@ -47,14 +47,17 @@ def draw_query(
     votes: Mapping[str, int],
     truth: str | None,
 ) -> None:
-    """Draw the query in a thick neutral frame."""
+    """Draw the query in a thick neutral frame, and below it the winner of the vote, the first."""
     name = file.name if file else "an image"
     tile.set_title(wrapped(f"query: {name}", 28), fontsize=10, color=DARK)
     _draw_image(tile, image, NEUTRAL[1], 4)
     lines = [wrapped(f"breed: {truth}", 30)] if truth is not None else []
-    first, *others = votes.values()
-    if first in others:
-        lines.append("tie: the nearest neighbour decides")
+    winner, *tied = [breed for breed, count in votes.items() if count == max(votes.values())]
+    lines.append(wrapped(f"vote: {winner}", 30))
+    if tied:
+        others = tied[0] if len(tied) == 1 else f"{len(tied)} breeds"
+        verb = "is" if len(tied) == 1 else "are"
+        lines.append(wrapped(f"tie with {others}, which {verb} farther", 30))
     tile.set_xlabel("\n".join(lines), fontsize=8.5, color=DARK)
 
 

@@ -15,6 +15,7 @@ from dogsim.dist_calc import dist_calc
 from dogsim.errors import DogsimError
 
 MAX_PAIRED_IMAGES = 1000  # 499,500 pairs; their distances are computed in a second
+MIN_CLOSER = 0.01  # the text for a smaller fraction is "farther than"
 
 
 @lru_cache(maxsize=4)
@@ -35,14 +36,14 @@ def pair_distances(dataset: Dataset, metric: str) -> NDArray[np.float64]:
 
 
 def fraction_farther(
-    dataset: Dataset, distances: NDArray[np.float64], metric: str
+    dataset: Dataset, distances: NDArray[np.floating], metric: str
 ) -> NDArray[np.float64] | None:
     """Compute the fraction of the pairs of images of a dataset that are farther apart, (k,).
 
     Parameters
     ----------
     dataset : Dataset
-    distances : (k,) float64
+    distances : (k,) float
         Distances of a query to its neighbours.
     metric : str
 
@@ -59,3 +60,19 @@ def fraction_farther(
     if not len(pairs):
         return None
     return 1 - np.searchsorted(pairs, distances, side="right") / len(pairs)
+
+
+def closer_text(fraction: float) -> str:
+    """Return a value of `fraction_farther` as text, rounded down and never 100 %.
+
+    The page has the same texts: `closerText` in page.js.
+
+    >>> closer_text(0.517), closer_text(0.9999), closer_text(0.004)
+    ('closer than 51 %', 'closer than 99.9 %', 'farther than 99 %')
+    """
+    if fraction < MIN_CLOSER:
+        return f"farther than {100 * (1 - MIN_CLOSER):.0f} %"
+    hundredths = round(fraction * 10_000)
+    if hundredths < 9900:
+        return f"closer than {hundredths // 100} %"
+    return f"closer than {min(hundredths // 10, 999) / 10:.1f} %"

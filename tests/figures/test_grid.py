@@ -17,7 +17,7 @@ from dogsim.figures.grid import _shape, result_grid, result_grids
 from dogsim.figures.tiles import RIGHT, WRONG
 from dogsim.networks.extractor import Extractor
 from dogsim.recipe import Recipe
-from dogsim.retrieval.own_neighbours import own_nearest
+from dogsim.retrieval.pair_distances import pair_distances
 
 SHAPES = [(224, 224), (30, 400), (1, 1), (3000, 2000), (400, 30)]
 
@@ -59,11 +59,28 @@ def test_the_query_comes_first_then_its_neighbours(gallery: Dataset) -> None:
     titles = [tile.get_title() for tile in tiles]
     assert titles == ["query: an image", "pug", "pug", "pug", "whippet", "unknown"]
     below = [tile.get_xlabel() for tile in tiles]
-    assert below[0] == "breed: pug"
-    assert below[1] == "#1 · 0.00 · 0%"
-    assert below[4] == "#4 · 4.50 · 100%"  # all distances in the gallery are 1.41
+    assert below[0] == "breed: pug\nvote: pug"
+    assert below[1] == "#1 · 0.00 · closer than 99.9 %"
+    assert below[4] == "#4 · 4.50 · farther than 99 %"  # all distances in the gallery are 1.41
     assert tiles[1].texts[0].get_text() == "0.png"
-    assert own_nearest(gallery, "euclidean") == pytest.approx(np.full(5, 2**0.5))
+    assert pair_distances(gallery, "euclidean") == pytest.approx(np.full(10, 2**0.5))
+
+
+def test_a_single_image_has_no_scale_for_its_distance(gallery: Dataset) -> None:
+    query = np.zeros((9, 9), np.uint8)
+    figure = result_grid(query, gallery.take(np.array([0])), np.array([0]), np.ones(1))
+    assert [tile.get_xlabel() for tile in tiles_of(figure)] == ["vote: pug", "#1 · 1.00"]
+    assert figure.get_supxlabel() == ""
+    with_legend = result_grid(query, gallery, np.array([0]), np.ones(1)).get_supxlabel()
+    assert '"Closer than 90 %" means' in with_legend.replace("\n", " ")
+
+
+def test_usual_captions_fit_into_their_tiles(gallery: Dataset) -> None:
+    near = result_grid(np.zeros((9, 9), np.uint8), gallery, np.arange(20) % 5, np.full(20, 1e-9))
+    near.savefig(io.BytesIO())
+    tile = tiles_of(near)[20]
+    tile.set_xlabel("#20 · 14.6 · closer than 99.9 %")
+    assert tile.xaxis.label.get_window_extent().width < tile.get_window_extent().width
 
 
 def test_the_grid_counts_like_the_vote(gallery: Dataset) -> None:
@@ -74,12 +91,23 @@ def test_the_grid_counts_like_the_vote(gallery: Dataset) -> None:
     (answer,) = classify([query], nobody, 3, extractor=first)
     assert (answer.breed, answer.votes) == ("unknown", 0)
     assert votes_of(figure) == ["unknown 0"]
+    assert tiles_of(figure)[0].get_xlabel() == "vote: unknown"
 
 
 def test_a_tie_is_shown(gallery: Dataset) -> None:
     figure = result_grid(np.zeros((9, 9), np.uint8), gallery, np.array([3, 0]), np.ones(2))
     assert votes_of(figure) == ["whippet 1", "pug 1"]
-    assert tiles_of(figure)[0].get_xlabel() == "tie: the nearest neighbour decides"
+    assert tiles_of(figure)[0].get_xlabel() == "vote: whippet\ntie with pug, which is farther"
+
+
+def test_the_winner_of_a_tie_need_not_have_the_nearest_neighbour(gallery: Dataset) -> None:
+    breeds = tuple("abcd")
+    many = replace(gallery, breeds=breeds, labels=np.array([0, 1, 2, 1, 2], np.int32))
+    figure = result_grid(np.zeros((9, 9), np.uint8), many, np.arange(5), np.arange(5.0))
+    assert tiles_of(figure)[0].get_xlabel() == "vote: b\ntie with c, which is farther"
+    many = replace(many, labels=np.array([3, 1, 2, 0, -1], np.int32))
+    figure = result_grid(np.zeros((9, 9), np.uint8), many, np.arange(5), np.arange(5.0))
+    assert tiles_of(figure)[0].get_xlabel() == "vote: d\ntie with 3 breeds, which are\nfarther"
 
 
 def test_votes_are_drawn_as_bars(gallery: Dataset) -> None:
