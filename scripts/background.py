@@ -194,7 +194,7 @@ def main(
 
     # %%
     # Your turn: another colour, such as colour=(255, 0, 0)
-    extractor = dogsim.load_extractor(backbone, weights)
+    extractor = dogsim.load_extractor(backbone, weights, precision="float32")
     features = {
         part: dogsim.extract_features(greyed(images, boxes, part, colour=GREY), extractor)
         for part in PARTS

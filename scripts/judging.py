@@ -94,8 +94,8 @@ def main(
     # ## Mistake 1: the query among its own neighbours
     #
     # The nearest image of a known image is the image itself, at distance 0. If it counts, the
-    # precision rises, most for small k. The MATLAB project included it and counted k - 1 of the k
-    # neighbours.
+    # precision rises, most for small k. The MATLAB project included it: it counted the first k - 1
+    # of the k neighbours, of which the first is the query itself. With k = 2 nothing else counts.
 
     # %%
     print(f"{'k':>4}   correct  query included  MATLAB protocol")
@@ -132,14 +132,16 @@ def main(
     # ## Mistake 3: test images that were training images
     #
     # A head is a small network that is trained on the features ([lesson 6](deep_ranking.py)). On
-    # its own training images it looks nearly perfect. Only images that it has not seen show what it
-    # can do.
+    # its own training images it looks nearly perfect. Only images that it has not seen, the
+    # *held-out* images, show what it can do. Compare the last two rows: they have the same 50
+    # queries. The cell trains two heads, which takes half a minute.
 
     # %%
     training, held_out = dogsim.hold_out(known, 0.2, seed, least=1)
     results = {
-        "no head": honest,
+        "no head, all images": honest,
         "a head, on training images": with_head(known, None, k, seed),
+        "no head, on held-out images": dogsim.accuracy(training, k, held_out),
         "a head, on held-out images": with_head(training, held_out, k, seed),
     }
     for name, found in results.items():
@@ -149,7 +151,7 @@ def main(
     # ## Mistake 4: copies
     #
     # If a test image is also a training image, in another file, the split does not help. `audit`
-    # compares the images of a dataset with each other and finds such files.
+    # finds such copies within a dataset.
     # (`dogsim.audit(training, held_out).leaks` compares two datasets.)
 
     # %%
@@ -199,9 +201,9 @@ def main(
 # `known.take(rows)` returns the dataset with these rows; a row may occur twice.
 # `dogsim.accuracy(dataset, k)` has `precision_at_k` and `vote_accuracy`.
 #
-# *Vary:* copy the gallery three times; then copy only the drawings of one breed. Which breed loses
-# votes? Save the dataset, `both.save("both.h5")`, and let this command answer:
-# `!dogsim accuracy --dataset both.h5 --per-breed`.
+# *Vary:* copy the gallery three times; then copy only the beagles. Which breed loses votes? Save
+# both datasets, such as `both.save("both.h5")`, and compare the tables of
+# `!dogsim accuracy --dataset both.h5 --per-breed`. (Its warning about scenes is about your copies.)
 
 # %% tags=["exercise"]
 # Your code
@@ -220,14 +222,15 @@ def twice(known: dogsim.Dataset) -> None:
 # %% [markdown] tags=["answer"]
 # P@1 rises from 0.808 to 0.996, and P@20 from 0.546 to 0.674. Every query finds its own copy first.
 # (P@1 is not 1, because one drawing is in the folders of two breeds, and its copy with the other
-# label comes first.) Leave-one-out does not protect against copies;
-# [`dogsim audit`](../docs/audit.md) finds them.
+# label may come first: all copies have distance 0, and the lowest row wins.) Leave-one-out does not
+# protect against copies; [`dogsim audit`](../docs/audit.md) finds them.
 
 # %% [markdown]
 # ### Exercise 2: how many queries?
 #
-# *Expect:* the vote accuracy of 50 queries varies from draw to draw. How many queries halve that
-# variation? `dogsim.accuracy(known, n_test=n, seed=seed)` draws n queries.
+# *Expect:* the vote accuracy of 50 queries varies from draw to draw. How many queries halve its
+# standard deviation? `dogsim.accuracy(known, n_test=n, seed=seed)` draws n of the 250 drawings.
+# Would you expect the same if new drawings were made for each draw?
 #
 # *Vary:* the standard deviation of precision@20 instead. Why is it smaller?
 
@@ -250,6 +253,9 @@ def draws(known: dogsim.Dataset) -> None:
 # are smaller than the formula says, because there are only 250 drawings: each time the queries are
 # almost the same. The accuracy on *new* images varies as the formula says. With 50 queries you
 # cannot tell apart two methods that differ by one percentage point.
+#
+# Precision@20 varies less. For each query it is a mean of 20 neighbours, but a vote is only right
+# or wrong.
 
 # %% [markdown]
 # ### Exercise 3: the planted mistakes
@@ -260,9 +266,9 @@ def draws(known: dogsim.Dataset) -> None:
 # labels, and `known.take(rows)` keeps some rows. The breed `golden_retriever` of the file is
 # `golden retriever` in `known.breeds`.
 #
-# *Vary:* look at the suspects. Run `!dogsim create-dataset data/hard_dogs -o hard.h5` and
-# `!dogsim audit hard.h5 --save findings`, and open the page in `findings`. Which labels would you
-# call wrong?
+# *Vary:* look at the suspects. Run `!dogsim create-dataset data/hard_dogs -o hard.h5
+# --backbone efficientnet-lite2` and `!dogsim audit hard.h5 --save findings`, and open the page in
+# `findings`. Which labels would you call wrong?
 
 # %% tags=["exercise"]
 # Your code

@@ -130,7 +130,7 @@ def longest_path(network: Any, *kinds: type) -> int:
 # %%
 def thumbnails() -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Load a fifth of the sample as pixels of 32 x 32, from -1 to 1, with their labels."""
-    dataset = dogsim.sample_dataset()
+    dataset = dogsim.sample_dataset(backbone="efficientnet-lite2")
     rows = range(0, len(dataset), 5)
     images = np.stack([dogsim.load_image(dataset.image_file(row), 32) for row in rows])
     return images.astype(np.float32) / 127.5 - 1, dataset.labels[::5]

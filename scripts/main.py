@@ -11,16 +11,17 @@ python scripts/main.py photos --dataset dogs.h5 -k 8 --save grids
 # 45 minutes: run 10, read 10, exercises 20, talk 5. Prerequisites: a little Python; you know what a
 # vector and a loop are. [The glossary](../docs/glossary.md) explains the terms.
 #
-# Which of the images I know look most like this one? A network turns every image into about two
-# thousand numbers, its **features**. Images that look alike have similar features. So we compute
-# the features of all known images once. For a new image, the **query**, we look for the known
+# Which of the images I know look most like this one? A network turns every image into a row of
+# numbers, its **features**. Images that look alike have similar features. So we compute the
+# features of all known images once. For a new image, the **query**, we look for the known
 # images with the most similar features, its **neighbours**. They vote, and the breed with the most
 # votes is the answer. Nothing is trained.
 #
 # **Run** all cells. Then **read** from the top. A comment names the step of the original MATLAB
 # project, and `Your turn` marks a line to change.
 #
-# The numbers in the lessons have three digits, because the fourth depends on the processor.
+# The numbers in the lessons are those of the network EfficientNet-Lite2, which is installed with
+# dogsim. They have three digits, because the fourth may depend on the processor.
 
 # %%
 from pathlib import Path
@@ -41,6 +42,9 @@ def main(
     weights: Annotated[
         str | None, typer.Option(help="Weight file of ResNet-50, or of the dataset's network.")
     ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Network of the sample, such as efficientnet-lite2.")
+    ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Folder to save the grids to, as PNG files.")
     ] = None,
@@ -50,12 +54,15 @@ def main(
     # ## The known images
     #
     # The sample has 300 drawings of 12 breeds, 25 of each. A **dataset** holds their features, a
-    # row of numbers for each image, and their breeds. It is computed at the first use, which takes
-    # some seconds, and then read from a file.
+    # row of 1280 numbers for each image (2048 with ResNet-50), and their breeds. It is computed at
+    # the first use, which takes some seconds, and then read from a file.
 
     # %%
     # load('dataset.mat')
-    known = dogsim.Dataset.open(dataset) if dataset else dogsim.sample_dataset(weights)
+    if dataset:
+        known = dogsim.Dataset.open(dataset)
+    else:
+        known = dogsim.sample_dataset(weights, backbone=backbone)
 
     # %% [markdown]
     # ## The queries and the network
@@ -66,7 +73,7 @@ def main(
     # %%
     queries = [file for path in images or () for file in dogsim.find_images(path)]
     queries = queries or dogsim.sample_queries()
-    # net = resnet50
+    # net = resnet50; here the network of the dataset
     extractor = dogsim.extractor_for(known.recipe, weights)
 
     # %% [markdown]
@@ -80,7 +87,8 @@ def main(
     #    orange frame with a cross another one.
 
     # %%
-    metric = "euclidean"  # Your turn: another distance, such as "chebyshev"
+    # Your turn: another distance, such as "chebyshev", the largest difference of two features
+    metric = "euclidean"
     right: list[bool] = []
     saved: list[Path] = []
     for query in queries:
@@ -137,8 +145,9 @@ def evaluate(
 #
 # *Expect:* which fraction of 20 random neighbours have the query's breed? And of the 20 nearest, if
 # the features are the pixels of the image at 16 x 16? `dogsim.load_image(file, 16)` reads them,
-# `known.image_file(row)` is the file of an image, and `evaluate("pixels", known, features)` needs
-# an array with a row for each image: `np.array([... for row in range(len(known))])`.
+# and `.ravel()` puts them into one row. `known.image_file(row)` is the file of an image.
+# `evaluate("pixels", known, features)` needs an array with a row for each image:
+# `np.array([... for row in range(len(known))])`.
 #
 # *Vary:* 32 x 32 pixels; only the mean colour; your own idea.
 
@@ -152,7 +161,7 @@ def pixels(known: dogsim.Dataset) -> None:
     files = [known.image_file(row) for row in range(len(known))]
     small = [dogsim.load_image(file, 16).ravel() for file in files]  # 768 numbers
     images = [dogsim.load_image(file, 64).reshape(-1, 3) for file in files]
-    # each channel in 8 steps: a histogram of 8 x 8 x 8 colours
+    # how often each colour occurs: channels in 8 steps, and 64 red + 8 green + blue as its number
     colours = [np.bincount(image // 32 @ [64, 8, 1], minlength=512) for image in images]
     evaluate("the network", known)
     evaluate("16 x 16 pixels", known, np.array(small))
@@ -196,7 +205,7 @@ def many_neighbours(known: dogsim.Dataset) -> None:
 
 # %% [markdown] tags=["answer"]
 # P@24 is 0.989, P@48 0.499, P@100 0.240 and P@299 0.080. A breed has 25 drawings, so only 24 others
-# can be right: at most 24 of 48. The vote falls from 1 to 0.970, about 0.47 and 0. With k = 299 all
+# can be right: at most 24 of 48. The vote falls from 1 to 0.970, 0.463 and 0. With k = 299 all
 # drawings vote. The query's own breed has 24 votes and every other breed 25: it can never win.
 #
 # With ten drawings less, a beagle has only 14 others of its breed. At k = 20 they still win. At
@@ -209,7 +218,11 @@ def many_neighbours(known: dogsim.Dataset) -> None:
 # *Expect:* are the features of the first layer, or of a middle layer, as good as those of the last
 # layer, or hardly better than pixels?
 #
-# *Vary:* another `layer`. The error message for a wrong name lists the valid ones.
+# `dogsim.load_extractor("efficientnet-lite2", layer="stem_relu", precision="float32")` loads the
+# network up to a layer, and `dogsim.extract_features(files, network)` computes the features of
+# files.
+#
+# *Vary:* another `layer`. The error message for a wrong name lists the most similar valid ones.
 
 # %% tags=["exercise"]
 # Your code: the layers "stem_relu" and "block10_add" of the network "efficientnet-lite2"
@@ -220,7 +233,7 @@ def layers(known: dogsim.Dataset) -> None:
     """Compare an early and a middle layer."""
     files = [known.image_file(row) for row in range(len(known))]
     for layer in ("stem_relu", "block10_add"):
-        network = dogsim.load_extractor("efficientnet-lite2", layer=layer)
+        network = dogsim.load_extractor("efficientnet-lite2", layer=layer, precision="float32")
         evaluate(layer, known, dogsim.extract_features(files, network))
 
 
@@ -233,8 +246,8 @@ def layers(known: dogsim.Dataset) -> None:
 # ## Talk
 #
 # The network was not trained on these drawings, or on any drawing of this kind. Why does it work?
-# With which images would it fail? Try a photo of yourself: `!dogsim classify me.jpg`, then with
-# `--confidence 0.9`.
+# With which images would it fail? Try a photo of yourself: `!dogsim classify me.jpg`. ([Lesson
+# 8](how_sure.py) is about images of none of the breeds.)
 #
 # [Lesson 2](judging.py) asks how good such a method really is.
 

@@ -34,7 +34,7 @@ def network_features(paths: list[Path]) -> Floats:
     """The average-pooling layer of a network, (n, d). See dogsim/networks, feature_extract.py."""
     from dogsim import load_extractor
 
-    extractor = load_extractor()
+    extractor = load_extractor("efficientnet-lite2", precision="float32")  # or "resnet50"
     size = extractor.recipe.image_size
     return np.concatenate([extractor(load_image(path, size)[None]) for path in paths])
 

@@ -117,7 +117,8 @@ def main(
     # %%
     # Your turn: other drawings of `BOXES`
     chosen = "Doberman/03.jpg", "pug/01.jpg"
-    drawn = [Path(dogsim.sample_dataset().root, path) for path in chosen]
+    folder = dogsim.sample_dataset(backbone="efficientnet-lite2").root
+    drawn = [Path(folder, path) for path in chosen]
     why = dogsim.explain(drawn[0], drawn[1], extractor)
     print(f"{' and '.join(chosen)}, distance {why.distance:.4f}; in the box of the dog are")
     sides = (why.query_parts, why.query_likeness), (why.other_parts, why.other_likeness)

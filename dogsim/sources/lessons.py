@@ -22,7 +22,7 @@ from dogsim.sources.notebooks import EXTRA, PURPOSE, linked_page, notebook_of
 LITE = {"backbone": "efficientnet-lite2"}
 # The lessons in order, from number 1, with values of options that avoid downloads.
 LESSONS: dict[str, dict[str, Any]] = {
-    "main": {},
+    "main": LITE,
     "judging": {},
     "why_near": {},
     "caltech101": {},
@@ -33,7 +33,7 @@ LESSONS: dict[str, dict[str, Any]] = {
     "background": LITE,
 }
 FILES = {name: f"{number}-{name}.ipynb" for number, name in enumerate(LESSONS, 1)}
-EDITED_REMEDY = "Name another folder, or give --force to replace it."
+EDITED_REMEDY = "If you edited it, name another folder; to replace it, give --force."
 TINY, TINY_PAGE = "tiny", "0-tiny.md"  # lesson 0, a script without cells and a page
 MAX_CELL_SECONDS = 600
 QUIET = ["--log-level=ERROR"]  # of the kernel, whose warnings are not about the lesson

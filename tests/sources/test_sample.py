@@ -8,7 +8,7 @@ from shutil import copyfile, copytree
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
+from conftest import LITE, REPOSITORY
 
 from dogsim import Extractor, accuracy, sample_dataset, sample_queries
 from dogsim.errors import DogsimError
@@ -108,6 +108,24 @@ def test_two_processes_at_the_first_use(tmp_path: Path) -> None:
     ]
     outputs = [process.communicate() for process in both]
     assert [stdout for stdout, _ in outputs] == [b"300\n"] * 2, outputs
+
+
+def test_the_harder_sample_and_a_named_network_need_no_download(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The numbers of the lessons are those of one network, in float32, on every machine."""
+
+    def fail() -> str:
+        raise AssertionError("the default network may be downloaded")
+
+    monkeypatch.setattr("dogsim.sources.sample.default_backbone", fail)
+    for dataset in (sample_dataset(hard=True), sample_dataset(backbone="efficientnet-lite2")):
+        assert dataset.recipe
+        assert (dataset.recipe.backbone, dataset.recipe.precision) == (LITE, "float32")
+    with pytest.raises(DogsimError, match="Unknown backbone 'resnet5'; did you mean 'resnet50'"):
+        sample_dataset(backbone="resnet5")
+    with pytest.raises(DogsimError, match="Expected one of them: weights are for resnet50"):
+        sample_dataset("imagenet", backbone="resnet50")
 
 
 def test_a_process_that_waited_does_not_replace_the_file(
