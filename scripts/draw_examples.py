@@ -21,8 +21,8 @@ IMAGES_PER_BREED, GRID_NEIGHBOURS = 6, 8
 
 def main(folder: Path) -> None:
     """Write the figures to a folder."""
-    extractor = dogsim.load_extractor(BACKBONE)
-    sample = features_of(dogsim.sample_dataset(), extractor)
+    sample = dogsim.sample_dataset(backbone=BACKBONE)
+    extractor = dogsim.extractor_for(sample.recipe)
     queries = {path.stem: path for path in dogsim.sample_queries()}
     query, other = queries[QUERY_BREED], queries[OTHER_BREED]
 
@@ -41,15 +41,6 @@ def main(folder: Path) -> None:
     for name, figure in figures.items():
         save_figure(figure, folder / f"{name}.png", force=True)
         print(folder / f"{name}.png")
-
-
-def features_of(dataset: dogsim.Dataset, extractor: dogsim.Extractor) -> dogsim.Dataset:
-    """Compute the features of a dataset again, with the given network."""
-    images = [dataset.image_file(row) for row in range(len(dataset))]
-    features = dogsim.extract_features(images, extractor)
-    return dogsim.Dataset(
-        features, dataset.labels, dataset.paths, dataset.breeds, root=dataset.root
-    )
 
 
 if __name__ == "__main__":
