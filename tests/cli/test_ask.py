@@ -46,7 +46,7 @@ def test_k_exceeds_the_size_of_most_breeds(stored: Path, breeds_dir: Path, tmp_p
     replace(dataset.take([0, 1, 2, 3, 4]), labels=labels, breeds=("a", "b", "c")).save(file)
     warning = (
         "k is 4, but half of the breeds have 1 image or fewer, and the largest has 3: it can win a "
-        "vote by its size. A smaller k, such as 1, is fairer."
+        "vote by its size. Use a smaller k; dogsim accuracy --k 1 --k 2 compares two."
     )
     query = breeds_dir / "striped" / "0.png"
     assert warning in dogsim("classify", query, "-k", 4, "--dataset", file).stderr.splitlines()
