@@ -118,8 +118,8 @@ def small_breeds_warning(k: int, dataset: Dataset) -> str:
         return ""
     return (
         f"k is {k}, but half of the breeds have {counted(middle, 'image')} or fewer, and the "
-        f"largest has {sizes.max()}: it can win a vote by its size. Use a smaller k; dogsim accuracy "
-        f"--k 1 --k {max(min(middle // 2, 5), 2)} compares two."
+        f"largest has {sizes.max()}: it can win a vote by its size. Use a smaller k; dogsim "
+        f"accuracy --k 1 --k {max(min(middle // 2, 5), 2)} compares two."
     )
 
 
