@@ -42,9 +42,14 @@ def test_as_text(gallery: Dataset) -> None:
     assert str(found) == "beagle (3 of 5 votes, pug 2), nearest 0.jpg at 0"
     assert repr(found) == f"<Answer: {found}>"
     sure = PredictionSet(("beagle", "pug"), np.array([0.4, 0.3]), 0.4, 0.5, unknown=False)
-    assert str(replace(found, trust=sure)).startswith("{beagle, pug}; vote beagle (3 of 5 votes")
+    vote = "beagle (3 of 5 votes, pug 2), nearest 0.jpg at 0"
+    assert str(replace(found, trust=sure)) == (
+        f"answer {{beagle, pug}}, likeliest first; vote {vote}"
+    )
+    other = replace(found, trust=replace(sure, breeds=("pug",)))
+    assert str(other) == f"answer {{pug}}; the vote differs: {vote}"
     odd = str(replace(found, trust=replace(sure, unknown=True, novelty_p=0.01)))
-    assert odd.startswith("unknown, none of the breeds (p = 0.010); nearest beagle (3 of 5")
+    assert odd == f"answer unknown, none of the breeds (p = 0.010); vote {vote}"
     nobody = answer(replace(calm, labels=np.full(40, -1)), 5)
     assert str(nobody) == "nearest 0.jpg at 0, 1.jpg at 1, 2.jpg at 2; of unknown breed"
     assert "\n" not in str(answer(replace(calm, paths=("a\nb",) * 40), 1))

@@ -105,16 +105,25 @@ class Answer:
 
     @property
     def vote(self) -> str:
-        """The result of the vote in words, with the prediction set if there is one."""
+        """The result of the vote in words, after the prediction set if there is one.
+
+        The set is the answer then, likeliest breed first, and the text says if the vote differs.
+        """
         second = f", {self.runner_up} {self.runner_up_votes}" if self.runner_up else ""
         vote = f"{self.breed} ({self.votes} of {counted(len(self.indices), 'vote')}{second})"
         if self.trust is None:
             return vote
         if self.trust.unknown:
-            return f"unknown, none of the breeds (p = {self.trust.novelty_p:.3f}); nearest {vote}"
+            return (
+                f"answer unknown, none of the breeds (p = {self.trust.novelty_p:.3f}); vote {vote}"
+            )
         breeds = ", ".join(self.trust.breeds[:MAX_BREEDS_IN_ANSWER])
         more = len(self.trust.breeds) - MAX_BREEDS_IN_ANSWER
-        return f"{{{breeds}{f' and {more} more' if more > 0 else ''}}}; vote {vote}"
+        answer = f"answer {{{breeds}{f' and {more} more' if more > 0 else ''}}}"
+        if len(self.trust.breeds) > 1:
+            answer += ", likeliest first"
+        differs = self.votes and self.breed not in self.trust.breeds
+        return f"{answer}; {'the vote differs:' if differs else 'vote'} {vote}"
 
     def __str__(self) -> str:
         """Return the vote and the nearest neighbour in one line."""

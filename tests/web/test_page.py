@@ -384,19 +384,36 @@ def test_the_answer_box_says_what_its_confidence_means(page: Page) -> None:
     likely = {**answer, **some, **promise, **votes}
     none = {"unknown": True, "words": "none of the known breeds", "novelty_p": 0.031}
     tie = {"runner_up_votes": 2}
+    voters = ("pug", "pug", "beagle", "whippet", "collie", "saluki", "basenji")
+    seven = {"k": 7, "neighbours": [{"breed": breed, "label": 0} for breed in voters]}
     unlabelled = {"breed": "unknown", "votes": 0, "runner_up": "", "breeds": None, "promise": ""}
     for changed, texts in (
         (
             {},
-            ["pug or beagle", "f it is one of these breeds, right 9 times in 10.", "2 of 3 votes"],
+            [
+                "pug or beagle",
+                "f it is one of these breeds, right 9 times in 10. The likeliest breed is first.",
+                "2 of 3 votes",
+            ],
         ),
         (
             none,
             ["None of the breeds of this dataset is likely", "Nearest: pug, with 2 of 3 votes."],
         ),
-        (tie, ["The vote is a tie. An image of pug is nearest."]),
+        (tie, ["The vote is a tie. Of the tied breeds, pug has the nearest image."]),
         (unlabelled, ["The nearest images have no breed", "Images without a breed do not vote."]),
-        ({"breeds": ["beagle"]}, ["The nearest images alone vote for pug"]),
+        (
+            {"breeds": ["beagle"], "words": "beagle"},
+            ["right 9 times in 10.\n", "The answer is “beagle”, although pug wins the vote below:"],
+        ),
+        (
+            {"breeds": ["pug", "chow"], **seven},
+            ["The vote of the nearest images:", "pug\n2 of 7 votes", "chow\n0 of 7 votes"],
+        ),
+        (
+            {"breeds": ["whippet", "pug"], **seven},
+            ["whippet\n1 of 7 votes", "beagle\n1 of 7 votes", "3 votes for other breeds."],
+        ),
         ({"flag_text": "tiny", "flags": ["tiny"]}, ["Expect a worse answer: tiny."]),
     ):
         shown = page.driver.execute_async_script(

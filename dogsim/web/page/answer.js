@@ -3,10 +3,12 @@
 import { counted, el } from "./dom.js";
 import { formatPercent, shared } from "./state.js";
 
+const MAX_BARS_OF_ANSWER = 5; // the breeds that the text of the answer names
+
 export function answerElements(answer) {
   const text = answer.unknown ? unknownElements(answer)
     : answer.votes ? breedElements(answer) : unlabelledElements();
-  return [...text, ...warnings(answer), ...notes(answer), votes(answer)];
+  return [...text, ...warnings(answer), ...notes(answer), ...votes(answer)];
 }
 
 const paragraph = (text, name = null) => el("p", { class: name }, text);
@@ -16,8 +18,9 @@ const known = () => shared.dataset.breeds.filter(({ label }) => label >= 0).leng
 function breedElements(answer) {
   const title = el("h1", {}, answer.words);
   if (!answer.promise) return [title];
+  const first = answer.breeds.length > 1 ? " The likeliest breed is first." : "";
   const of = shared.dataset.coverage === "breed" ? "Of the photos of each breed" : "Of the photos of all breeds";
-  return [title, paragraph(`${answer.promise}.`, answer.flags.length ? "promise" : "promise confidence"),
+  return [title, paragraph(`${answer.promise}.${first}`, answer.flags.length ? "promise" : "promise confidence"),
     meaning(`“These breeds” are the ${counted(known(), "breed")} of this dataset, and the photo is like its photos. `
       + `${of}, such answers contain the right one with a probability of ${formatPercent(shared.dataset.confidence)}. `
       + "The harder a photo is, the more breeds an answer names.")];
@@ -52,10 +55,11 @@ function notes(answer) {
       : `In the dataset as ${answer.row.breed}; it does not vote on itself.`);
   }
   if (answer.votes && answer.votes === answer.runner_up_votes) {
-    lines.push(`The vote is a tie. An image of ${answer.breed} is nearest.`);
+    lines.push(`The vote is a tie. Of the tied breeds, ${answer.breed} has the nearest image.`);
   }
   if (answer.votes && answer.breeds && !answer.unknown && !answer.breeds.includes(answer.breed)) {
-    lines.push(`The nearest images alone vote for ${answer.breed}; for the answer, the means of the breeds vote, too.`);
+    lines.push(`The answer is “${answer.words}”, although ${answer.breed} wins the vote below: for the answer, near `
+      + "images have more weight, and the means of the breeds vote, too.");
   }
   if (answer.breeds === null && known()) lines.push(missingConfidenceText());
   return lines.map((line) => paragraph(line, "note"));
@@ -67,10 +71,20 @@ function missingConfidenceText() {
     : "The confidence of the answers is still being computed.";
 }
 
+// The votes of the two breeds with most votes and of the breeds of the answer, which may have none.
 function votes(answer) {
-  const rows = [[answer.breed, answer.votes], [answer.runner_up, answer.runner_up_votes]];
-  const bars = rows.filter(([breed, count]) => breed && count).map(([breed, count]) =>
+  if (!answer.votes) return [];
+  const voted = answer.neighbours.filter(({ label }) => label >= 0).map(({ breed }) => breed);
+  const counts = new Map([[answer.breed, answer.votes]]);
+  if (answer.runner_up) counts.set(answer.runner_up, answer.runner_up_votes);
+  for (const breed of answer.unknown ? [] : (answer.breeds ?? []).slice(0, MAX_BARS_OF_ANSWER)) {
+    if (!counts.has(breed)) counts.set(breed, voted.filter((each) => each === breed).length);
+  }
+  const bars = [...counts].sort(([, one], [, other]) => other - one).map(([breed, count]) =>
     el("li", {}, el("span", {}, breed), el("span", {}, `${count} of ${counted(answer.k, "vote")}`),
       el("meter", { min: 0, max: answer.k, value: count, "aria-label": `votes for ${breed}` })));
-  return el("ul", { class: "votes", "aria-label": "Votes of the nearest images" }, ...bars);
+  const rest = voted.length - [...counts.values()].reduce((sum, count) => sum + count);
+  return [paragraph("The vote of the nearest images:", "note"),
+    el("ul", { class: "votes", "aria-label": "Votes of the nearest images" }, ...bars),
+    ...(rest > 0 ? [paragraph(`${counted(rest, "vote")} for other breeds.`, "note")] : [])];
 }
