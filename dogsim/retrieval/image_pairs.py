@@ -127,6 +127,8 @@ class PairComparison:
         The time limit of all comparisons. Pairs whose verdict is cached take nearly no time.
     only_cached : bool
         Whether to use cached verdicts only. Then there is no time for the other pairs.
+    purpose : str
+        What the comparison looks for, for the progress bar.
 
     Attributes
     ----------
@@ -138,13 +140,19 @@ class PairComparison:
     """
 
     def __init__(
-        self, dataset: Dataset, testset: Dataset, seconds: float = inf, only_cached: bool = False
+        self,
+        dataset: Dataset,
+        testset: Dataset,
+        seconds: float = inf,
+        only_cached: bool = False,
+        purpose: str = "copies",
     ) -> None:
         self.contents = FileContents(dataset)
         self.test_contents = self.contents if testset is dataset else FileContents(testset)
         self.end = time.monotonic() + seconds
         self._comparison_end = -inf if only_cached else self.end
         self.found = ComparedPairs()
+        self._progress_text = f"pairs of images, to find {purpose}"
         self._images = FileImages()
         self._cache = ContentCache(f"pairs-{VERDICTS_VERSION}", MAX_VERDICTS_BYTES)
 
@@ -161,7 +169,7 @@ class PairComparison:
                 break
         if time.monotonic() < self._comparison_end:
             compared = self._compared(open_pairs)
-            for verdicts in track(compared, len(open_pairs), "pairs of images"):
+            for verdicts in track(compared, len(open_pairs), self._progress_text):
                 found.verdicts.update(verdicts)
         open_pairs = [each for each in open_pairs if each.pair not in found.verdicts]
         n_unreadable = sum(self._is_unreadable(each.pair) for each in open_pairs)

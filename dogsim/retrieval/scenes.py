@@ -42,7 +42,7 @@ def find_scenes(dataset: Dataset) -> NDArray[np.int32]:
     tracked = track(blocks, len(dataset), "images compared by features")
     near = np.concatenate([np.empty((0, 2), np.intp), *(each.reshape(-1, 2) for each in tracked)])
     pairs = np.unique(np.sort(near), axis=0).tolist()
-    comparison = PairComparison(dataset, dataset)
+    comparison = PairComparison(dataset, dataset, purpose="scenes")
     comparison.compare([(first, second) for first, second in pairs])
     found = comparison.found
     if found.unreadable:

@@ -52,7 +52,7 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[Pair, PairKind]], l
         compared: list[Pair] = []
 
         class Comparison:
-            def __init__(self, *_: object) -> None:
+            def __init__(self, *_: object, purpose: str = "") -> None:
                 self.found = ComparedPairs()
 
             def compare(self, pairs: Sequence[Pair]) -> None:

@@ -14,6 +14,7 @@ from dogsim import Dataset
 from dogsim.image_files.comparison import ComparedImage, Verdict, compare_images
 from dogsim.image_files.files import read_image_file
 from dogsim.plumbing.files import file_sha256
+from dogsim.plumbing.progress import StepProgress, watched
 from dogsim.retrieval import identity, image_pairs
 from dogsim.retrieval.image_pairs import ComparedPairs, Pair, PairComparison
 from dogsim.storage.dataset_file import STAMP_DTYPE
@@ -206,6 +207,15 @@ def test_files_and_keypoints_are_read_once(folder: Path, monkeypatch: pytest.Mon
         comparison.compare(pairs)
     assert read == ["a.png", "b.png", "crop.png"]
     assert kinds(comparison.found) == {(0, 1): "different", (0, 2): "copy"}
+
+
+def test_the_progress_says_why_pairs_are_compared(folder: Path) -> None:
+    photos, steps = dataset(folder), list[StepProgress]()
+    with watched(steps.append):
+        PairComparison(photos, photos).compare([(0, 1)])
+        PairComparison(photos, photos, purpose="scenes").compare([(0, 2)])
+    texts = {each.what for each in steps if each.what.startswith("pairs")}
+    assert texts == {"pairs of images, to find copies", "pairs of images, to find scenes"}
 
 
 def test_whole_files_are_compared_although_the_dataset_has_boxes(folder: Path) -> None:
