@@ -79,7 +79,8 @@ def _summary(found: "Audit", labels: "Mapping[str, str]", has_testset: bool) -> 
     if found.shared_scenes:
         yield f"{counted(len(found.shared_scenes), 'scene')} shared with the test set"
         yield from (f"  {query}, {known}" for known, query in found.shared_scenes[shown])
-    yield counted(len(found.labels), "suspicious label")
+    hint = " (look at each image: a common background misleads)" if found.labels else ""
+    yield f"{counted(len(found.labels), 'suspicious label')}{hint}"
     yield from (
         f"  {x.path}: {x.breed}, or {x.suggested}? (chance {x.chance:.2f})"
         for x in found.labels[shown]

@@ -78,7 +78,7 @@ class Audit:
     shared_scenes : tuple of (str, str)
         Paths of images in the dataset and in the test set that show one scene.
     labels : tuple of SuspiciousLabel
-        The likeliest first; at least the fraction `MIN_LABEL_PRECISION` is estimated to be wrong.
+        The likeliest first. The estimated fraction of wrong ones is `MIN_LABEL_PRECISION` or more.
     novel : tuple of NovelImage
         The most unusual first.
     poor : tuple of PoorImage

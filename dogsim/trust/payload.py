@@ -36,9 +36,10 @@ SECTION_TEXTS = {
     "labels": (
         "Suspicious labels",
         "The neighbours vote for another breed, whose nearest image is shown beside. The likeliest "
-        f"mistakes come first. At least {MIN_LABEL_PRECISION:.0%} of the labels are estimated to "
-        "be wrong. Those that are correct are often of breeds that look alike, or of photos with "
-        "two dogs.",
+        f"mistakes come first. By estimate, {MIN_LABEL_PRECISION:.0%} of the labels or more are "
+        "wrong, but of a small dataset all can be right. Labels that are right are often of photos "
+        "with a common background, of breeds that look alike, or of photos with two dogs. Look at "
+        "each image before you accept all suggestions.",
     ),
     "novel": (
         "Fits no breed",

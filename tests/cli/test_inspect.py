@@ -35,7 +35,7 @@ TEXT = """\
   t.jpg = a.jpg
 1 scene shared with the test set
   u.jpg, f.jpg
-1 suspicious label
+1 suspicious label (look at each image: a common background misleads)
   h.jpg: pug, or beagle? (chance 0.81)
 1 image fitting no breed
   j.jpg

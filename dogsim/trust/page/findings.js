@@ -11,6 +11,7 @@ const MAX_IMAGES_IN_A_ROW = 6;
 const KEYS = [["j", "→", "next"], ["k", "←", "previous"], ["a", "", "accept suggestion"], ["b", "", "keep both"],
   ["r", "", "remove"], ["1", "9", "keep or remove image 1 to 9"], ["e", "", "edit label"], ["u", "Ctrl+Z", "undo"]];
 const MOVING_KEYS = ["j", "k", "ArrowRight", "ArrowLeft"];
+const NEXT = "dogsim apply plan.csv DATASET -o clean.h5";
 const NO_PLAN = { id: "", columns: [], rows: [] };
 const KEYS_OFF = "dogsim-audit-keys-off"; // in localStorage: single keys disturb who dictates
 let shown = null; // the findings that the keys belong to
@@ -74,6 +75,7 @@ class Findings {
     if (section) this.moveTo(wanted);
     else this.sections.find(({ findings }) => findings.length)?.open();
     this.update();
+    if (!this.isReadOnly) this.say(`Download plan.csv, then: ${NEXT}`);
   }
 
   sectionOf(id) { return this.sections.find((section) => section.indexOf(id) >= 0); }
@@ -133,7 +135,8 @@ class Findings {
     const { removed, relabelled, reviewed } = this.plan;
     const total = this.sections.reduce((sum, { findings }) => sum + findings.length, 0);
     this.counts.textContent = `${counted(removed, "image")} to remove · ${counted(relabelled, "new label")} · `
-      + `${formatNumber(reviewed.size)} of ${counted(total, "finding")} decided`;
+      + `${formatNumber(reviewed.size)} of ${counted(total, "finding")} decided`
+      + (reviewed.size < total ? ", the others as plan.csv proposes" : "");
     this.undoButton.disabled = !this.plan.actions.length;
   }
 
@@ -143,7 +146,7 @@ class Findings {
     const url = URL.createObjectURL(new Blob([this.plan.csv()], { type: "text/csv" }));
     el("a", { href: url, download: "plan.csv" }).click();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
-    this.say("Next: dogsim apply plan.csv DATASET -o NEW.h5");
+    this.say(`Next: ${NEXT}`);
   }
 
   // ---- The keyboard
