@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dogsim.dataset import Dataset, DatasetOrFile, as_dataset
 from dogsim.dist_calc import DEFAULT_K, check_k, check_metric, k_or_default, nearest
-from dogsim.errors import DogsimError, as_flag, counted
+from dogsim.errors import DogsimError, as_flag
 from dogsim.feature_extract import check_extractor
 from dogsim.image_files.boxes import BoxFolder
 from dogsim.images import Source, as_images
@@ -106,21 +106,6 @@ def number_of_voters(
     """
     others = max(len(dataset) - (not keep_self), 1)  # the default suits images of the dataset too
     return check_k(k_or_default(k, default or DEFAULT_K, others), len(dataset))
-
-
-def small_breeds_warning(k: int, dataset: Dataset) -> str:
-    """Return a warning if k exceeds the size of half of the breeds and others are larger, or ""."""
-    sizes = dataset.breed_sizes
-    if not len(sizes):
-        return ""
-    middle = int(np.sort(sizes)[len(sizes) // 2])
-    if not middle < min(k, sizes.max()):
-        return ""
-    return (
-        f"k is {k}, but half of the breeds have {counted(middle, 'image')} or fewer, and the "
-        f"largest has {sizes.max()}: it can win a vote by its size. Use a smaller k; dogsim "
-        f"accuracy --k 1 --k {max(min(middle // 2, 5), 2)} compares two."
-    )
 
 
 def answers(

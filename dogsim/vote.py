@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogsim.errors import DogsimError, check_known
+from dogsim.errors import DogsimError, check_known, counted
 from dogsim.plumbing.arrays import WHOLE, as_numbers
 
 VOTES = ("uniform", "distance")
@@ -133,6 +133,26 @@ def vote_weights(
     zero = distances == 0 if labels is None else (distances == 0) & (labels >= 0)
     inverse = 1 / np.maximum(distances, MIN_DISTANCE)
     return np.where(zero.any(axis=1, keepdims=True), zero, inverse)
+
+
+def small_breeds_warning(k: int, sizes: NDArray[np.integer]) -> str:
+    """Return a warning if k exceeds the size of half of the breeds and others are larger, or "".
+
+    `sizes` (c,) are the numbers of images of the breeds.
+
+    >>> small_breeds_warning(5, np.array([6, 6, 9]))
+    ''
+    """
+    if not len(sizes):
+        return ""
+    middle = int(np.sort(sizes)[len(sizes) // 2])
+    if not middle < min(k, sizes.max()):
+        return ""
+    return (
+        f"k is {k}, but half of the breeds have {counted(middle, 'image')} or fewer, and the "
+        f"largest has {sizes.max()}: it can win a vote by its size. Use a smaller k; dogsim "
+        f"accuracy --k 1 --k {max(min(middle // 2, 5), 2)} compares two."
+    )
 
 
 def check_vote(vote: str) -> None:

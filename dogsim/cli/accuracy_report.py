@@ -143,8 +143,18 @@ class Report:
                 f"{found.coverage:.4f} (95 % interval {low:.2f} to {high:.2f}), "
                 f"{found.mean_set_size:.2f} breeds in a set on average. "
                 f"{found.unknown_rate:.4f} falsely unknown; coverage of the others "
-                f"{'none' if shown is None else f'{shown:.4f}'}. Breeds with the lowest coverage:"
+                f"{'none' if shown is None else f'{shown:.4f}'}. {self._coverage_hint()}Breeds "
+                "with the lowest coverage:"
             )
+
+    def _coverage_hint(self) -> str:
+        """Return what limits the meaning of the coverage without a test set, "" with one."""
+        if self.in_both is not None or not self.coverage:
+            return ""
+        return (
+            "The queries are images of the dataset, so the coverage is near "
+            f"{self.coverage.confidence:.4g} by construction: measure it with --test. "
+        )
 
 
 def report_on(evaluation: "Evaluation", given_ks: list[int] | None, sections: Sections) -> Report:
@@ -204,10 +214,10 @@ def _coverage(evaluation: "Evaluation", sections: Sections) -> "Coverage":
 
 def warnings(evaluation: "Evaluation", report: Report) -> "Iterator[str]":
     """Yield the reasons for which the scores are too low, too high or uneven between breeds."""
-    from dogsim.classify import small_breeds_warning
+    from dogsim.vote import small_breeds_warning
 
     dataset, testset = evaluation.dataset, evaluation.testset
-    if warning := small_breeds_warning(max(each.k for each in report.results), dataset):
+    if warning := small_breeds_warning(max(each.k for each in report.results), dataset.breed_sizes):
         yield warning
     if testset and (dataset.boxes is None) != (testset.boxes is None):
         whole, cropped = (

@@ -203,7 +203,7 @@ class AnswerStream:
 
     def finish(self) -> None:
         """Print notes on the images, and raise `DogsimError` if one has no answer."""
-        from dogsim.classify import small_breeds_warning
+        from dogsim.vote import small_breeds_warning
 
         if self.in_dataset and not self.options.keep_self:
             note(
@@ -217,7 +217,8 @@ class AnswerStream:
                 f"Images that are not cropped: {len(self.whole)}. Those of the dataset are cropped "
                 "to boxes, which makes them less comparable: give the boxes, --boxes FOLDER."
             )
-        if warning := small_breeds_warning(self.k, self.dataset) if self.answered else "":
+        warning = small_breeds_warning(self.k, self.dataset.breed_sizes)
+        if warning and self.answered:
             note(warning)
         if (test := self.novelty_test()) and test.differs:
             note(test.text)

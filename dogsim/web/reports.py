@@ -8,6 +8,7 @@ import numpy as np
 
 from dogsim.retrieval.evaluation import Evaluation
 from dogsim.retrieval.scores import Neighbours, confusions, per_breed
+from dogsim.vote import small_breeds_warning
 from dogsim.web.payloads import row_payload
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def evaluation_report(dataset: "Dataset") -> EvaluationReport:
     each_k, order = figures.measure_each_k(found), tree_order(dataset)
     payload = {
         "k": votes.k,
+        "warning": small_breeds_warning(votes.k, dataset.breed_sizes),
         "drawn": evaluation.n_test is not None,
         "results": [asdict(each) for each in each_k if each.k in REPORTED_KS],
         "per_breed": [asdict(breed) for breed in per_breed(votes)],

@@ -307,7 +307,11 @@ def test_commands(tmp_path: Path) -> None:
     assert 1 <= result["mean_set_size"] < 4
     assert result["unknown_rate"] < 0.12
     assert len(result["coverage_per_breed"]) == 4
-    assert "breeds in a set" in dogsim(*command).stdout
+    printed = dogsim(*command).stdout
+    assert "breeds in a set" in printed
+    assert "by construction" not in printed
+    hint = "so the coverage is near 0.9 by construction: measure it with --test. Breeds with the"
+    assert hint in dogsim("accuracy", "--dataset", known, "--confidence", 0.9).stdout
     assert "less than 1" in refusal("accuracy", "--dataset", known, "--confidence", 90)
 
 

@@ -398,6 +398,13 @@ def test_a_large_dataset_is_evaluated_by_some_of_its_images(
     assert [each["queries"] for each in payload["results"]] == [4, 4]  # of 6
 
 
+def test_a_vote_that_large_breeds_can_win_has_a_warning() -> None:
+    assert reports.evaluation_report(cloud(300)).payload["warning"] == ""
+    labels = np.repeat([0, 1, 2, 3], [9, 9, 9, 273])
+    payload = reports.evaluation_report(replace(cloud(300), labels=labels)).payload
+    assert payload["warning"].startswith("k is 20, but half of the breeds have 9 images or fewer")
+
+
 def test_the_figures_of_the_page_have_the_numbers_of_the_evaluation() -> None:
     """Curves as `accuracy` measures them, histograms of area 1, and all votes in the matrix."""
     dataset = cloud(300)

@@ -16,7 +16,7 @@ export async function renderEvaluation() {
   if (!report) return;
   if (report.drawn) view.querySelector(".introduction").textContent =
     `${counted(report.results[0].queries, "image")}, drawn at random, were queries. None voted on itself.`;
-  view.lastChild.replaceWith(
+  view.lastChild.replaceWith(...(report.warning ? [el("p", { class: "note" }, report.warning)] : []),
     table("Numbers", ["k", "precision", "recall", "vote accuracy"],
       report.results.map((result) => [result.k, formatPercent(result.precision_at_k),
         formatPercent(result.recall_at_k), formatPercent(result.vote_accuracy)])),
