@@ -86,7 +86,7 @@ def test_the_worst_mistakes_come_first(tmp_path: Path, four: Dataset) -> None:
     (name, figure), *others = worst_mistakes(found, lost)
     assert name == "mistake-1"
     assert figure.axes[0].get_title() == "query: 2.jpg"
-    assert figure.axes[0].get_xlabel() == "breed: whippet"
+    assert figure.axes[0].get_xlabel() == "breed: whippet\nvote: pug"
     assert "pug 2" in [text.get_text() for text in figure.axes[1].texts]
     assert others
     for _, other in others:

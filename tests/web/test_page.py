@@ -693,6 +693,8 @@ def test_the_plan_of_the_report_is_that_of_the_command(report: Page, report_fold
 def test_decisions_by_keyboard_survive_a_reload_and_can_be_undone(
     report: Page, report_folder: Path
 ) -> None:
+    assert ", the others as plan.csv proposes" in report.text(".counts")
+    assert "dogsim apply plan.csv DATASET -o clean.h5" in report.text(".message")
     report.press("j", "j", Keys.ARROW_RIGHT)
     assert current(report) == "labels-1"
     report.press("a", "j", "r")

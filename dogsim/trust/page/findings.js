@@ -41,7 +41,8 @@ class Findings {
   }
 
   elements() {
-    this.message = el("p", { class: "message", role: "status" });
+    this.message = el("p", { class: "message first", role: "status" },
+      this.isReadOnly ? "" : `Download plan.csv, then: ${NEXT}`);
     this.counts = el("p", { class: "counts" });
     this.undoButton = el("button", { type: "button", onclick: () => this.undo() }, "Undo");
     const download = el("button", { type: "button", class: "button primary", onclick: () => this.download() },
@@ -75,7 +76,6 @@ class Findings {
     if (section) this.moveTo(wanted);
     else this.sections.find(({ findings }) => findings.length)?.open();
     this.update();
-    if (!this.isReadOnly) this.say(`Download plan.csv, then: ${NEXT}`);
   }
 
   sectionOf(id) { return this.sections.find((section) => section.indexOf(id) >= 0); }
@@ -140,7 +140,10 @@ class Findings {
     this.undoButton.disabled = !this.plan.actions.length;
   }
 
-  say(text) { this.message.textContent = text; }
+  say(text) {
+    this.message.className = "message";
+    this.message.textContent = text;
+  }
 
   download() {
     const url = URL.createObjectURL(new Blob([this.plan.csv()], { type: "text/csv" }));
