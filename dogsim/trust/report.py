@@ -22,7 +22,7 @@ from dogsim.trust.plan import save_plan
 PAGE_NAME, TABLE_NAME = "audit.html", "audit.csv"
 MAX_FINDINGS_WITH_THUMBNAILS = 200  # of each kind
 MAX_THUMBNAILS_OF_FINDING = 12
-TABLE_COLUMNS = ("finding", "path", "other", "breed", "suggested", "chance", "p")
+TABLE_COLUMNS = ("finding", "path", "other", "breed", "suggested", "number")
 PAGE_START = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>dogsim audit</title>'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -131,7 +131,11 @@ def _source_of(text: str) -> str:
 
 
 def _rows(found: Audit) -> Iterator[dict[str, object]]:
-    """Yield the rows of the table."""
+    """Yield the rows of the table.
+
+    ``number`` is the score of a suspicious label, see `SuspiciousLabel`, or the p-value of an image
+    that fits nowhere.
+    """
     empty = dict.fromkeys(TABLE_COLUMNS, "")
     for group, kind in zip(found.duplicates, found.kinds, strict=True):
         for path in group[1:]:
@@ -144,10 +148,10 @@ def _rows(found: Audit) -> Iterator[dict[str, object]]:
     for known, query in found.shared_scenes:
         yield {**empty, "finding": "shared scene", "path": query, "other": known}
     for label in found.labels:
-        row = {"path": label.path, "other": label.like, "chance": round(label.chance, 4)}
+        row = {"path": label.path, "other": label.like, "number": round(label.score, 4)}
         breeds = {"breed": label.breed, "suggested": label.suggested}
         yield {**empty, **row, **breeds, "finding": "label"}
     for novel in found.novel:
-        yield {**empty, "finding": "fits nowhere", "path": novel.path, "p": round(novel.p, 4)}
+        yield {**empty, "finding": "fits nowhere", "path": novel.path, "number": round(novel.p, 4)}
     for poor in found.poor:
         yield {**empty, "finding": poor.problem, "path": poor.path}
