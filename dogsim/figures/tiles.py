@@ -55,7 +55,7 @@ def draw_query(
     winner, *tied = [breed for breed, count in votes.items() if count == max(votes.values())]
     lines.append(wrapped(f"vote: {winner}", 30))
     if tied:
-        others = tied[0] if len(tied) == 1 else f"{len(tied)} breeds"
+        others = tied[0] if len(tied) == 1 else counted(len(tied), "breed")
         verb = "is" if len(tied) == 1 else "are"
         lines.append(wrapped(f"tie with {others}, which {verb} farther", 30))
     tile.set_xlabel("\n".join(lines), fontsize=8.5, color=DARK)

@@ -31,7 +31,7 @@ def test_twelve_breeds_of_25_and_a_query_each() -> None:
         ]
     queries = [path.stem for path in sample_queries()]
     assert queries == [folder.name for folder in folders]
-    drawings = [path for kind in ("jpg", "webp") for path in DATA.rglob(f"*.{kind}")]
+    drawings = [path for kind in ("jpg", "webp") for path in DATA.rglob(f"*/*.{kind}")]
     assert sum(path.stat().st_size for path in drawings) < 4_000_000
 
 
