@@ -7,6 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dogsim.create_dataset import bring_up_to_date
 from dogsim.dataset import Dataset
 from dogsim.errors import DogsimError, as_flag, as_texts, counted, path_text, shown
@@ -99,7 +101,9 @@ def _cached(folder: str, backbone: str, weights: Path | None = None) -> Dataset:
         )
         with locked(file.with_suffix(""), wait=True):
             dataset = _open_or_create(file, images, network)
-    return replace(dataset, root=str(images))  # a later installation may be in another folder
+    # The features are read at once, so that the cache may be cleared while they are in use. A later
+    # installation may be in another folder.
+    return replace(dataset, root=str(images), features=np.array(dataset.features))
 
 
 def _open_or_create(file: Path, images: Path, network: NetworkOptions) -> Dataset:

@@ -147,6 +147,9 @@ def test_a_process_that_waited_does_not_replace_the_file(
             state = FileState.of(file)
         assert len(second.result(timeout=60)) == 300
     assert FileState.of(file) == state
+    dataset = sample_dataset()
+    file.unlink()  # as dogsim cache --clear does
+    assert dataset.features[0].any()
 
 
 def test_a_cache_folder_that_cannot_be_made(
