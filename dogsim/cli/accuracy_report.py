@@ -143,17 +143,17 @@ class Report:
                 f"{found.coverage:.4f} (95 % interval {low:.2f} to {high:.2f}), "
                 f"{found.mean_set_size:.2f} breeds in a set on average. "
                 f"{found.unknown_rate:.4f} falsely unknown; coverage of the others "
-                f"{'none' if shown is None else f'{shown:.4f}'}. {self._coverage_hint()}Breeds "
-                "with the lowest coverage:"
+                f"{'none' if shown is None else f'{shown:.4f}'}. "
+                f"{self._coverage_hint(found.confidence)}Breeds with the lowest coverage:"
             )
 
-    def _coverage_hint(self) -> str:
+    def _coverage_hint(self, confidence: float) -> str:
         """Return what limits the meaning of the coverage without a test set, "" with one."""
-        if self.in_both is not None or not self.coverage:
+        if self.in_both is not None:
             return ""
         return (
-            "The queries are images of the dataset, so the coverage is near "
-            f"{self.coverage.confidence:.4g} by construction: measure it with --test. "
+            f"The queries are images of the dataset, so the coverage is near {confidence:.4g} by "
+            "construction: measure it with --test. "
         )
 
 

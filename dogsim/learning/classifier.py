@@ -22,7 +22,7 @@ from dogsim.learning.training import (
     hold_out,
     trainable,
 )
-from dogsim.networks.trained_models import embed, read_entry, save_model
+from dogsim.networks.trained_models import checked_embed, embed, read_entry, save_model
 from dogsim.networks.weights import load_keras_file
 from dogsim.plumbing.arrays import as_numbers, unit_vectors
 from dogsim.recipe import Recipe
@@ -62,14 +62,8 @@ class Classifier:
 
         Raises `DogsimError` if the classifier was trained on features of another length.
         """
-        expected = self.model.input_shape[1]
-        features = as_numbers("features", features, ndim=2)
-        if features.shape[1] != expected:
-            raise DogsimError(
-                f"Received features {features.shape}. The classifier takes (N, {expected}): "
-                "train one on this dataset, dogsim train-classifier."
-            )
-        return embed(self.model, features)
+        remedy = "train one on this dataset, dogsim train-classifier"
+        return checked_embed(self.model, features, "classifier", remedy)
 
     def names(self, probabilities: NDArray[np.float32]) -> list[str]:
         """Return the most probable breed of each image from probabilities (N, C)."""

@@ -55,14 +55,24 @@ class Head:
 
         Raises `DogsimError` if the head takes features of another length.
         """
-        expected = self.model.input_shape[1]
-        features = as_numbers("features", features, ndim=2)
-        if features.shape[1] != expected:
-            raise DogsimError(
-                f"Received features {features.shape}. The head takes (N, {expected}): "
-                "project the dataset that it was trained on, or one made in the same way."
-            )
-        return embed(self.model, features)
+        remedy = "project the dataset that it was trained on, or one made in the same way"
+        return checked_embed(self.model, features, "head", remedy)
+
+
+def checked_embed(
+    model: Any, features: NDArray[np.float32], name: str, remedy: str
+) -> NDArray[np.float32]:
+    """Compute a Keras model for features (N, D) if they have the length of its input.
+
+    Raises `DogsimError` otherwise; `name` and `remedy` are parts of its message.
+    """
+    expected = model.input_shape[1]
+    features = as_numbers("features", features, ndim=2)
+    if features.shape[1] != expected:
+        raise DogsimError(
+            f"Received features {features.shape}. The {name} takes (N, {expected}): {remedy}."
+        )
+    return embed(model, features)
 
 
 def embed(model: Any, features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ FOLDED = {
     "tags": ["solution", "hide-cell"],  # hide-cell: MyST-NB
 }
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-LINK = re.compile(r"\]\((?:\.\./docs/)?(\w[\w-]*)\.(md|py)(#[\w-]+)?\)")
+LINK = re.compile(r"\]\((?:\.\./(?:docs|scripts)/)?(\w[\w-]*)\.(md|py)(#[\w-]+)?\)")
 
 
 def notebook_of(text: str, file: str, files: Mapping[str, str], values: Mapping[str, Any]) -> Any:
@@ -89,7 +89,7 @@ def linked_page(text: str, files: Mapping[str, str]) -> str:
     have full addresses. `files` is that of `notebook_of`.
     """
     text = text.replace("](../dogsim/", f"]({SOURCE_CODE}/tree/main/dogsim/")
-    return LINK.sub(lambda match: _link(match, files), text.replace("](../scripts/", "]("))
+    return LINK.sub(lambda match: _link(match, files), text)
 
 
 def _main(tree: ast.Module) -> ast.FunctionDef:

@@ -69,8 +69,9 @@ def sample_dataset(
         file = given_file(path_text("the weight file", weights))
         dataset = _cached(folder, DEFAULT_BACKBONE, file)
     elif backbone is not None:
-        find_backbone(*as_texts("the backbone", [backbone]))
-        dataset = _cached(folder, backbone)
+        (name,) = as_texts("the backbone", [backbone])
+        find_backbone(name)  # raises an error if there is none
+        dataset = _cached(folder, name)
     else:
         dataset = _cached(folder, OFFLINE_BACKBONE if hard else _sample_backbone(folder))
     recipe = dataset.recipe
